@@ -1,0 +1,146 @@
+"""`Snapshot`, the row of the vault, and its one form as a line of JSON (docs/format.md).
+
+Shared by writers and readers; knows no file and no path.
+"""
+
+import re
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from l2vault.book.book import Book
+from l2vault.book.change import Level
+from l2vault.book.price import mid_price
+from l2vault.book.utc import utc_ms, utc_text
+from l2vault.errors import LineError
+
+_DEPTH_KEY: Final = re.compile(rb'"bids_top(\d{1,3})":')
+_EXCHANGE: Final = "okx"
+_MARKET: Final = "perp"
+_CHANNEL: Final = "books"
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One sampled book. `bids` and `asks` are best first, at most `depth` each, strings as received.
+
+    `ts_ms` is the exchange's time of the last change in it; `gap_detected` marks the last good book before a
+    broken chain, and then `prev_seq_id` is the one that the breaking message carried.
+    """
+
+    inst_id: str
+    ts_ms: int
+    depth: int
+    bids: list[Level]
+    asks: list[Level]
+    checksum: int | None
+    seq_id: int | None
+    prev_seq_id: int | None
+    gap_detected: bool = False
+
+    @property
+    def best_bid(self) -> str | None:
+        return self.bids[0][0] if self.bids else None
+
+    @property
+    def best_ask(self) -> str | None:
+        return self.asks[0][0] if self.asks else None
+
+    @property
+    def mid_price(self) -> str | None:
+        """Exact half of best bid plus best ask; None where a side is empty."""
+        return mid_price(self.bids[0][0], self.asks[0][0]) if self.bids and self.asks else None
+
+
+def take_snapshot(inst_id: str, book: Book, depth: int) -> Snapshot:
+    """The book as it stands. It must have a time: `book.ts_ms` is not None."""
+    if book.ts_ms is None:
+        raise ValueError(f"{inst_id}: a book without a time cannot be written")
+    bids, asks = book.top(depth)
+    return Snapshot(inst_id, book.ts_ms, depth, bids, asks, book.checksum, book.seq_id, book.prev_seq_id)
+
+
+def to_line(snapshot: Snapshot) -> bytes:
+    """The line without its newline: compact JSON, the keys in the order of docs/format.md."""
+    row = _row_type(snapshot.depth)(
+        utc_text(snapshot.ts_ms),
+        _EXCHANGE,
+        _MARKET,
+        _CHANNEL,
+        snapshot.inst_id,
+        snapshot.bids,
+        snapshot.asks,
+        snapshot.best_bid,
+        snapshot.best_ask,
+        snapshot.mid_price,
+        snapshot.checksum,
+        snapshot.seq_id,
+        snapshot.prev_seq_id,
+        snapshot.gap_detected,
+    )
+    return _ENCODER.encode(row)
+
+
+def from_line(line: bytes) -> Snapshot:
+    """The snapshot a line holds; raises LineError for a torn, foreign or altered line.
+
+    The derived keys (`best_bid`, `best_ask`, `mid_price`) are not trusted: `to_line(from_line(line)) == line` tells
+    whether they agree with the levels.
+    """
+    match = _DEPTH_KEY.search(line)
+    if match is None:
+        raise LineError("not a snapshot line: it has no key bids_topN")
+    depth = int(match[1])
+    try:
+        row: Any = _decoder(depth).decode(line)
+        ts_ms = utc_ms(row.timestamp_utc)
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        raise LineError(f"not a snapshot line: {error}") from error
+    if (row.exchange, row.market, row.channel) != (_EXCHANGE, _MARKET, _CHANNEL):
+        raise LineError(f"not a line of OKX perp books: {row.exchange}, {row.market}, {row.channel}")
+    return Snapshot(
+        row.instId,
+        ts_ms,
+        depth,
+        row.bids,
+        row.asks,
+        row.checksum,
+        row.seqId,
+        row.prevSeqId,
+        row.gap_detected,
+    )
+
+
+@cache
+def _row_type(depth: int) -> Any:
+    """The line as a struct. Its type depends on the depth because two of its keys do."""
+    return msgspec.defstruct(
+        f"Line{depth}",
+        [
+            ("timestamp_utc", str),
+            ("exchange", str),
+            ("market", str),
+            ("channel", str),
+            ("instId", str),
+            ("bids", list[Level]),
+            ("asks", list[Level]),
+            ("best_bid", str | None),
+            ("best_ask", str | None),
+            ("mid_price", str | None),
+            ("checksum", int | None),
+            ("seqId", int | None),
+            ("prevSeqId", int | None),
+            ("gap_detected", bool),
+        ],
+        rename={"bids": f"bids_top{depth}", "asks": f"asks_top{depth}"},
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+@cache
+def _decoder(depth: int) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_row_type(depth))
+
+
+_ENCODER: Final = msgspec.json.Encoder()

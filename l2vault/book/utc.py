@@ -1,0 +1,22 @@
+"""Exchange time is an integer of milliseconds since the epoch; this is its one form as text, both ways."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def utc_text(ms: int) -> str:
+    """`2023-12-14T15:30:45.123Z`: UTC, always three decimals."""
+    seconds, millis = divmod(ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):{_FORMAT}}.{millis:03d}Z"
+
+
+def utc_ms(text: str) -> int:
+    """The inverse of `utc_text`; raises ValueError for any other form."""
+    if len(text) != 24 or text[10] != "T" or text[19] != "." or text[23] != "Z":
+        raise ValueError(f"not a time like 2023-12-14T15:30:45.123Z: {text!r}")
+    moment = datetime.fromisoformat(text)
+    return (moment - _EPOCH) // _MILLISECOND

@@ -1,0 +1,238 @@
+"""What the vault can vouch for: one JSON line per event, appended and fsynced (docs/format.md defines each).
+
+`at` is our wall clock when the event was noted; every other time is exchange time. Both are `utc_text`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from l2vault.book.utc import utc_ms
+from l2vault.vault.layout import Layout
+
+Cause = Literal[
+    "chain",
+    "checksum",
+    "invariant",
+    "schema",
+    "silence",
+    "disconnect",
+    "notice",
+    "our_restart",
+    "disk_full",
+]
+"""Why an instrument could no longer be vouched for. The last two are our own doing."""
+
+
+class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
+    """A recorder took the vault."""
+
+    at: str
+    version: str
+    host: str
+    pid: int
+    platform: str
+    instruments: list[str]
+    cadence_ms: int
+    depth: int
+    lines: int
+    config_digest: str
+
+
+class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
+    """The recorder ended by itself, every file closed."""
+
+    at: str
+    reason: str
+
+
+class UncleanEnd(msgspec.Struct, frozen=True, tag_field="event", tag="unclean_end"):
+    """Noted at start: the recorder before this one wrote no `stopped`. Its last sign of life bounds its end."""
+
+    at: str
+    last_sign_of_life: str
+
+
+class Recovered(msgspec.Struct, frozen=True, tag_field="event", tag="recovered"):
+    """Start-up recovery cut a torn end off a file and kept the bytes aside. Paths are relative to the vault."""
+
+    at: str
+    file: str
+    offset: int
+    cut_bytes: int
+    kept_in: str
+
+
+class Connected(msgspec.Struct, frozen=True, tag_field="event", tag="connected"):
+    at: str
+    line: int
+    url: str
+
+
+class Disconnected(msgspec.Struct, frozen=True, tag_field="event", tag="disconnected"):
+    at: str
+    line: int
+    reason: str
+
+
+class Synced(msgspec.Struct, frozen=True, tag_field="event", tag="synced"):
+    """From exchange time `ts` on, this line holds an exact book of the instrument."""
+
+    at: str
+    line: int
+    inst_id: str
+    ts: str | None
+    seq_id: int | None
+
+
+class Lost(msgspec.Struct, frozen=True, tag_field="event", tag="lost", rename={"from_": "from"}):
+    """The book after `from` cannot be vouched for, until the instrument's next `synced` on this line.
+
+    `from` is the time of the last good book; `to` that of the message which showed the loss, null if none did.
+    """
+
+    at: str
+    line: int
+    inst_id: str
+    cause: Cause
+    from_: str | None
+    to: str | None
+    detail: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="event", tag="refused"):
+    """OKX refused the subscription of one instrument; it is asked again later."""
+
+    at: str
+    line: int
+    inst_id: str
+    code: str
+    message: str
+
+
+class Noticed(msgspec.Struct, frozen=True, tag_field="event", tag="notice"):
+    at: str
+    line: int
+    code: str
+    message: str
+
+
+class Slots(msgspec.Struct, frozen=True, tag_field="event", tag="slots"):
+    """Once a minute: lines written since the last one, and the time of each book in sync, by instrument.
+
+    `doubled` counts lines held back because the vault already holds their time or a later one.
+    """
+
+    at: str
+    written: dict[str, int]
+    book_times: dict[str, str]
+    doubled: dict[str, int]
+
+
+class Alive(msgspec.Struct, frozen=True, tag_field="event", tag="alive"):
+    """A beat, so that a killed recorder leaves a bounded end."""
+
+    at: str
+
+
+class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instrument"):
+    """OKX's row of an instrument was first kept, has changed (the old row stays beside it), or cannot be had."""
+
+    at: str
+    inst_id: str
+    what: Literal["first", "changed", "unavailable"]
+    detail: str
+
+
+class WriteFailed(msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}):
+    """Lines lost on the way to the disk, noted once writing works again; both bounds are times of lost lines."""
+
+    at: str
+    inst_id: str
+    lines: int
+    from_: str
+    to: str
+    error: str
+
+
+class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
+    """The owner's policy at work on one file: never a loss, so never a gap."""
+
+    at: str
+    action: Literal["compress", "archive", "restore", "delete"]
+    file: str
+    reason: str
+    bytes_before: int
+    bytes_after: int
+
+
+Event = (
+    Started
+    | Stopped
+    | UncleanEnd
+    | Recovered
+    | Connected
+    | Disconnected
+    | Synced
+    | Lost
+    | Refused
+    | Noticed
+    | Slots
+    | Alive
+    | InstrumentNoted
+    | WriteFailed
+    | Retained
+)
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class Journal:
+    """Appends events to the file of their day. Every event is on the disk when `append` returns."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def append(self, event: Event) -> None:
+        """Raises OSError where the disk refuses; a torn line it may leave is skipped by `read_journal`."""
+        path = self._layout.journal_file(utc_ms(event.at))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            torn = file.tell() > 0 and _last_byte(path) != b"\n"
+            file.write((b"\n" if torn else b"") + _ENCODER.encode(event) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_journal(layout: Layout) -> Iterator[Event]:
+    """Every event of the vault, oldest day first. Lines torn by a crash and events of later versions are skipped."""
+    for path in sorted(layout.journal.glob("????-??-??.jsonl")):
+        yield from read_events(path)
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """The events of one day's file."""
+    for line in path.read_bytes().splitlines():
+        try:
+            yield _DECODER.decode(line)
+        except msgspec.DecodeError:  # a torn line, or an event this version does not know
+            continue
+
+
+def last_event_at(layout: Layout) -> tuple[str, bool] | None:
+    """When a recorder last noted anything, and whether that was the `stopped` of a clean end; None in a new vault."""
+    for path in sorted(layout.journal.glob("????-??-??.jsonl"), reverse=True):
+        events = [event for event in read_events(path) if not isinstance(event, Retained)]
+        if events:
+            return events[-1].at, isinstance(events[-1], Stopped)
+    return None
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)

@@ -1,0 +1,97 @@
+"""The only place that builds or reads a path of the vault. Pure: it never touches the disk."""
+
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from l2vault.book.utc import utc_ms, utc_text
+
+HOUR_MS: Final = 3_600_000
+
+_RAW: Final = Path("raw", "okx", "l2_perps")
+_META: Final = Path("meta", "okx")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_HOUR_FILE: Final = re.compile(r"([01]\d|2[0-3])\.jsonl(\.gz)?")
+
+
+class HourFile(NamedTuple):
+    """What the path of a data file says of it: the instrument and the hour it covers, and its form."""
+
+    inst_id: str
+    hour_ms: int
+    is_compressed: bool
+    path: Path
+
+
+class Layout:
+    """Paths of one vault. Hours and dates are UTC, in exchange time for data and in wall time for the journal."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def raw(self) -> Path:
+        return self.root / _RAW
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / _META / "recorder.lock"
+
+    @property
+    def owner_file(self) -> Path:
+        """Who holds the lock. Apart from the lock file, which Windows does not let others read while it is held."""
+        return self.root / _META / "recorder.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / _META / "journal"
+
+    @property
+    def instruments(self) -> Path:
+        return self.root / _META / "instruments"
+
+    @property
+    def torn(self) -> Path:
+        """Where start-up recovery keeps the bytes it cut from the end of a file."""
+        return self.root / _META / "torn"
+
+    def instrument_folder(self, inst_id: str) -> Path:
+        return self.raw / inst_id
+
+    def hour_file(self, inst_id: str, ts_ms: int) -> Path:
+        """The uncompressed data file in which a line of exchange time `ts_ms` belongs."""
+        text = utc_text(ts_ms)
+        return self.raw / inst_id / text[:10] / f"{text[11:13]}.jsonl"
+
+    def journal_file(self, wall_ms: int) -> Path:
+        return self.journal / f"{utc_text(wall_ms)[:10]}.jsonl"
+
+    def instrument_file(self, inst_id: str) -> Path:
+        return self.instruments / f"{inst_id}.json"
+
+    def former_instrument_file(self, inst_id: str, until_wall_ms: int) -> Path:
+        """Where a row that OKX has changed stays, named by the moment until which it was the latest known."""
+        stamp = utc_text(until_wall_ms)[:19].replace(":", "-")
+        return self.instruments / f"{inst_id}.until-{stamp}Z.json"
+
+    def torn_file(self, hour_file: Path, offset: int) -> Path:
+        """Where the bytes cut from `hour_file` at `offset` are kept: no two cuts share a name but equal ones."""
+        parts = hour_file.relative_to(self.raw).parts
+        return self.torn / f"{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}"
+
+    def parse_hour_file(self, path: Path) -> HourFile | None:
+        """The inverse of `hour_file`, for both forms; None for a path that is no data file of this vault."""
+        try:
+            parts = path.relative_to(self.raw).parts
+        except ValueError:
+            return None
+        if len(parts) != 3 or not _DATE.fullmatch(parts[1]):
+            return None
+        match = _HOUR_FILE.fullmatch(parts[2])
+        if match is None:
+            return None
+        try:
+            hour_ms = utc_ms(f"{parts[1]}T{match[1]}:00:00.000Z")
+        except ValueError:
+            return None
+        return HourFile(parts[0], hour_ms, match[2] is not None, path)
