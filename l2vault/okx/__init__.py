@@ -1,5 +1,5 @@
 """The wire. In reading order: `messages` (frames as types), `sequence` (the chain), `checksum`, `session` (one
-connection, sans-I/O), `pipeline` (session, chain, book and sampler of one connection), `websocket` and `rest` (sockets).
+connection, sans-I/O), `pipeline` (session, chain, book and sampler of one connection), `websocket` and `rest`.
 
 All but the last two are pure: no socket, file, clock or logging.
 """
