@@ -1,0 +1,142 @@
+"""The one way from the recorder's event loop to the disk: a bounded queue and one worker thread at a time.
+
+Order is kept across lines and journal events. When the disk is slow the queue fills and `room` makes the readers of
+the sockets wait, so nothing is dropped here; when it refuses, lines are counted as lost and the journal says so.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from l2vault.book.snapshot import Snapshot
+from l2vault.book.utc import utc_text
+from l2vault.clock import Clock
+from l2vault.vault.journal import Event, Journal, WriteFailed
+from l2vault.vault.writer import LineWriter
+
+QUEUE_LIMIT: Final = 256
+"""Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
+JOURNAL_BACKLOG: Final = 10_000
+"""Events kept in memory while the disk refuses them: hours of trouble; beyond it the oldest go."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Lost:
+    lines: int
+    from_ms: int
+    to_ms: int
+    error: str
+
+
+class Disk:
+    """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
+
+    def __init__(self, writer: LineWriter, journal: Journal, clock: Clock, fsync_ms: int) -> None:
+        self._writer = writer
+        self._journal = journal
+        self._clock = clock
+        self._fsync_ms = fsync_ms
+        self._queue: list[Snapshot | Event] = []
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._finishing = False
+        self._backlog: list[Event] = []
+        self._lost: dict[str, _Lost] = {}
+        self._synced_ms = 0
+        self.lines_lost = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def put(self, item: Snapshot | Event) -> None:
+        """Never waits and never drops; callers that can wait do so in `room`."""
+        self._queue.append(item)
+        self._wake.set()
+        if len(self._queue) >= QUEUE_LIMIT:
+            self._room.clear()
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    def finish(self) -> None:
+        """Ends `run` once everything put so far is written and every file is closed."""
+        self._finishing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until told to `finish`."""
+        while not (self._finishing and not self._queue):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._fsync_ms / 1000)
+            self._wake.clear()
+            batch, self._queue = self._queue, []
+            self._room.set()
+            await asyncio.to_thread(self._write, batch)
+        await asyncio.to_thread(self._close)
+
+    def _write(self, batch: list[Snapshot | Event]) -> None:
+        """In the worker thread."""
+        for item in batch:
+            if isinstance(item, Snapshot):
+                self._write_line(item)
+            else:
+                self._backlog.append(item)
+                self._write_events()
+        if self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
+            self._sync()
+
+    def _write_line(self, snapshot: Snapshot) -> None:
+        inst_id = snapshot.inst_id
+        try:
+            self._writer.append(snapshot)
+        except OSError as error:
+            self._note_lost(snapshot, error)
+            return
+        _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(snapshot.ts_ms), snapshot.seq_id)
+        lost = self._lost.pop(inst_id, None)
+        if lost is not None:
+            _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
+            at = utc_text(self._clock.wall_ms())
+            bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
+            self._backlog.append(WriteFailed(at, inst_id, lost.lines, *bounds, lost.error))
+            self._write_events()
+
+    def _note_lost(self, snapshot: Snapshot, error: OSError) -> None:
+        self.lines_lost += 1
+        lost = self._lost.get(snapshot.inst_id)
+        if lost is None:
+            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", snapshot.inst_id, error)
+            self._lost[snapshot.inst_id] = _Lost(1, snapshot.ts_ms, snapshot.ts_ms, str(error))
+        else:
+            lost.lines += 1
+            lost.to_ms = snapshot.ts_ms
+
+    def _write_events(self) -> None:
+        del self._backlog[:-JOURNAL_BACKLOG]
+        try:
+            while self._backlog:
+                self._journal.append(self._backlog[0])
+                del self._backlog[0]
+        except OSError as error:
+            if len(self._backlog) == 1:
+                _log.error("Cannot write the journal: %s. Events wait in memory", error)
+
+    def _sync(self) -> None:
+        self._synced_ms = self._clock.monotonic_ms()
+        try:
+            self._writer.sync()
+        except OSError as error:
+            _log.error("Cannot sync the vault: %s", error)
+
+    def _close(self) -> None:
+        self._write_events()
+        try:
+            self._writer.close()
+        except OSError as error:
+            _log.error("Cannot close the vault's files: %s", error)

@@ -1,0 +1,105 @@
+"""What an output of a line means in words: the journal's event and the operator's log line. Decides nothing.
+
+The phrases in capitals and `Forced resubscribe` are the owner's contract: operators grep for them.
+"""
+
+import logging
+from typing import Final
+
+from l2vault.book.utc import utc_text
+from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
+from l2vault.okx.pipeline import Lost, Synced
+from l2vault.okx.session import Dead, Refused
+from l2vault.okx.websocket import LineDown, LineOutput, LineUp
+from l2vault.vault import journal
+
+_QUOTED_BYTES: Final = 400
+_UNKNOWN_INSTRUMENT: Final = "60018"
+_BUILD_FAIL: Final = "BUILD_FAIL: Missing required fields for %s: %s; the message: %s"
+
+_log = logging.getLogger("l2vault.recorder")
+
+
+def journal_event(output: LineOutput, line: int, at: str) -> journal.Event | None:
+    """The event that keeps this output for readers of the vault; None where it says nothing about coverage."""
+    match output:
+        case Synced(inst_id, ts_ms, seq_id):
+            return journal.Synced(at, line, inst_id, _time(ts_ms), seq_id)
+        case Lost():
+            bounds = _time(output.from_ms), _time(output.to_ms)
+            return journal.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
+        case Refused():
+            return journal.Refused(at, line, output.inst_id, output.code, output.message)
+        case Notice():
+            return journal.Noticed(at, line, output.code, output.message)
+        case LineUp(url):
+            return journal.Connected(at, line, url)
+        case LineDown() if output.was_up:
+            return journal.Disconnected(at, line, output.reason)
+    return None
+
+
+def log_output(output: LineOutput, line: int) -> None:
+    """One line per change of state; nothing per message."""
+    match output:
+        case Synced(inst_id, ts_ms, seq_id):
+            _log.info("%s in sync on line %d: full book of %s, seqId %s", inst_id, line, _time(ts_ms), seq_id)
+        case Lost():
+            _log_lost(output, line)
+        case Refused():
+            _log_refused(output)
+        case SchemaFailure():
+            _log.error(_BUILD_FAIL, "an unknown instrument", output.reason, _quote(output.frame))
+        case Notice():
+            _log.warning("OKX announces on line %d: %s %s", line, output.code, output.message)
+        case Refusal():
+            _log.warning("OKX reports an error on line %d: %s %s", line, output.code, output.message)
+        case Unknown(what):
+            _log.debug("ignored on line %d: %s", line, what)
+        case Dead() | LineUp() | LineDown():
+            _log_connection(output, line)
+
+
+def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
+    match output:
+        case Dead(reason):
+            _log.warning("Closing line %d: %s", line, reason)
+        case LineUp(url):
+            _log.info("Line %d connected to %s", line, url)
+        case LineDown():
+            words = "lost" if output.was_up else "cannot connect"
+            _log.warning("Line %d %s: %s. Next try in %.1f s", line, words, output.reason, output.retry_sec)
+
+
+def _log_lost(lost: Lost, line: int) -> None:
+    if lost.cause == "our_restart":
+        return  # the recorder says that it stops; the journal has the rest
+    bounds = f"last good book {_time(lost.from_ms) or 'none'}"
+    if lost.cause == "chain":
+        _log.error("GAP DETECTED: %s on line %d: %s; %s", lost.inst_id, line, lost.detail, bounds)
+    elif lost.cause == "checksum":
+        _log.error("Checksum mismatch: %s on line %d: %s; %s", lost.inst_id, line, lost.detail, bounds)
+    elif lost.cause == "schema":
+        _log.error(_BUILD_FAIL, lost.inst_id, f"{lost.detail}; {bounds}", _quote(lost.frame or b""))
+    else:
+        _log.warning("%s lost on line %d (%s): %s; %s", lost.inst_id, line, lost.cause, lost.detail, bounds)
+    if lost.cause not in ("disconnect", "notice"):
+        _log.warning("Forced resubscribe: %s (%s)", lost.inst_id, lost.cause)
+
+
+def _log_refused(refused: Refused) -> None:
+    if refused.code == _UNKNOWN_INSTRUMENT:
+        cure = f"Check its name at OKX; asking again in {refused.retry_ms / 1000:.0f} s, the others go on"
+        _log.error("OKX does not know %s (60018). %s", refused.inst_id, cure)
+    else:
+        words = f"({refused.code}): {refused.message}"
+        _log.error("OKX refused %s %s; asking again in %.0f s", refused.inst_id, words, refused.retry_ms / 1000)
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else utc_text(ms)
+
+
+def _quote(frame: bytes) -> str:
+    text = frame[:_QUOTED_BYTES].decode("utf-8", "replace")
+    return text + "..." if len(frame) > _QUOTED_BYTES else text

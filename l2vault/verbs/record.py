@@ -1,0 +1,70 @@
+"""`l2vault record`: the main job."""
+
+import argparse
+import asyncio
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from l2vault.clock import Clock
+from l2vault.config import Settings
+from l2vault.recorder import Recorder
+from l2vault.vault.layout import Layout
+from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
+
+HELP: Final = "record order books of OKX perpetual swaps into the vault until Ctrl-C"
+EXAMPLE: Final = "l2vault record --inst BTC-USDT-SWAP --inst ETH-USDT-SWAP --cadence 2 --vault Vault"
+DEMO_VAULT: Final = Path("demo")
+"""Made-up books must never get among real ones."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vault", type=Path, metavar="DIR", help="where the files go (default: Vault)")
+    parser.add_argument("--inst", dest="instruments", action="append", metavar="ID", help="a swap; repeat for more")
+    parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
+    parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
+    parser.add_argument("--lines", metavar="N", help="websocket connections that carry the same books (default: 1)")
+    parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
+    parser.add_argument("--rest-url", metavar="URL", help="another REST address")
+    parser.add_argument("--log-file", metavar="FILE", help="where the log goes (default: l2_exporter.log)")
+    parser.add_argument("--duration", type=_seconds, metavar="SEC", help="stop after so many seconds")
+    parser.add_argument("--demo", action="store_true", help="record from the built-in exchange, no network needed")
+    parser.add_argument("--verbose", action="store_true", help="log every line written")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings: Settings = args.settings
+    with ExitStack() as stack:
+        if args.demo:
+            from l2vault.verbs.demo import demo_exchange
+
+            exchange = stack.enter_context(demo_exchange(settings.instruments))
+            settings = msgspec.structs.replace(settings, ws_url=exchange.ws_url, rest_url=exchange.rest_url)
+        vault = DEMO_VAULT if args.demo and not args.is_vault_named else args.vault
+        console = set_up_logging(Path(settings.log_file), args.verbose)
+        stack.callback(console.close)
+        asyncio.run(_record(settings, vault, console, args.duration))
+    return 0
+
+
+async def _record(settings: Settings, vault: Path, console: StatusConsole, duration_sec: float | None) -> None:
+    stop = asyncio.Event()
+    finished = threading.Event()
+    stop_on_signals(stop, finished)
+    if duration_sec is not None:
+        asyncio.get_running_loop().call_later(duration_sec, stop.set)
+    try:
+        await Recorder(settings, Layout(vault), Clock(), Random(), console.show).run(stop)  # jitter only
+    finally:
+        finished.set()
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds

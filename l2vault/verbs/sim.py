@@ -1,0 +1,117 @@
+"""`l2vault sim`: an OKX of our own on this machine, from captures or from a market model."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from l2vault.errors import UsageError
+from l2vault.sim.instruments import known_inst_ids
+from l2vault.sim.server import SimOptions, serve_simulator
+from l2vault.verbs.console import set_up_logging, stop_on_signals
+
+HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
+EXAMPLE: Final = "l2vault sim --port 8443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
+DEFAULT_INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
+MOST_INSTRUMENTS: Final = 300
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=_port, default=0, help="websocket port (default: a free one)")
+    parser.add_argument("--rest-port", type=_port, default=0, help="REST port (default: a free one)")
+    parser.add_argument("--replay", type=Path, nargs="+", default=[], metavar="FILE", help="captures, merged by time")
+    parser.add_argument("--verbatim", action="store_true", help="replay old frames without adding sequence numbers")
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="pace of a replay: 1, 10, ... or max")
+    parser.add_argument("--hold", type=float, default=1.0, metavar="SEC", help="from first subscription to the start")
+    parser.add_argument("--inst", nargs="+", default=[], metavar="N|ID", help="how many instruments, or which")
+    parser.add_argument("--seed", type=int, default=0, help="of the made-up market (default: 0)")
+    parser.add_argument("--once", action="store_true", help="end when the replay has ended")
+    parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
+    parser.add_argument("--quiet", action="store_true", help="log warnings only")
+    parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    console = set_up_logging(None, verbose=False)
+    if args.quiet:
+        logging.getLogger().setLevel(logging.WARNING)
+    options = SimOptions(
+        port=args.port,
+        rest_port=args.rest_port,
+        replay=tuple(args.replay),
+        verbatim=args.verbatim,
+        speed=args.speed,
+        hold_sec=args.hold,
+        inst_ids=_inst_ids(args.inst),
+        seed=args.seed,
+        once=args.once,
+        compression=args.compression,
+    )
+    try:
+        asyncio.run(_serve(options, args.exit_with_stdin))
+    finally:
+        console.close()
+    return 0
+
+
+async def _serve(options: SimOptions, exit_with_stdin: bool) -> None:
+    stop = asyncio.Event()
+    finished = threading.Event()
+    if exit_with_stdin:
+        _follow_stdin(stop)
+    else:
+        stop_on_signals(stop, finished)
+    try:
+        await serve_simulator(options, stop, _announce)
+    finally:
+        finished.set()
+
+
+def _follow_stdin(stop: asyncio.Event) -> None:
+    """Live exactly as long as the process that holds the other end of our stdin; Ctrl-C is its business."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _announce(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _inst_ids(words: list[str]) -> tuple[str, ...]:
+    if not words:
+        return DEFAULT_INSTRUMENTS
+    if len(words) == 1 and words[0].isdigit():
+        count = int(words[0])
+        if not 1 <= count <= MOST_INSTRUMENTS:
+            raise UsageError(f"--inst {count} is out of range.", f"1 to {MOST_INSTRUMENTS}, or names")
+        return tuple(known_inst_ids(count))
+    return tuple(words)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; 0 takes a free one")
+    return port
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    speed = float(text)
+    if not speed > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no pace; say 1, 10, ... or max")
+    return speed

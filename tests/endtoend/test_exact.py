@@ -1,0 +1,87 @@
+"""Every capture through the exchange, the sockets and the recorder: each line equals a naive rebuild, key by key."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from l2vault.config import Settings
+from l2vault.vault.journal import Lost
+from support.captured import as_swap, capture, rewritten
+from support.rig import Outcome, record_replay
+
+PAIRS_2023 = ("USDT-USD-SWAP", "BTC-USD-SWAP", "ETH-USD-SWAP", "USDC-USDT-SWAP")
+CASES = {
+    "the derived pair of swaps": (
+        ["derived/DERIVED_BTC-USDT-SWAP_from-binance-20240808.jsonl.zst",
+         "derived/DERIVED_ETH-USDT-SWAP_from-binance-20240808.jsonl.zst"],
+        ("BTC-USDT-SWAP", "ETH-USDT-SWAP"), 2.0, 172,
+    ),
+    "2022 with sequence numbers added beforehand": (
+        ["derived/DERIVED_okx-real-2022-05-13_books_plus-synthetic-seqId.jsonl.zst"],
+        ("BTC-USDT-SWAP", "UNI-USD-SWAP", "BTC-USD-220527-SWAP"), 0.5, 20,
+    ),
+    "2022 as captured": (
+        ["okx-ws/cryptofeed_2022-05-13_books.log.zst"],
+        ("BTC-USDT-SWAP", "UNI-USD-SWAP", "BTC-USD-220527-SWAP"), 0.5, 20,
+    ),
+    "2023, quiet": (["okx-ws/cryptofeed_okcoin_2023-05-27_books.log.zst"], PAIRS_2023, 0.1, 0),
+    "2026": (["okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl"], ("BTC-USDT-SWAP",), 0.1, 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_every_line_equals_a_naive_rebuild_key_by_key(case: str, tmp_path: Path) -> None:
+    names, inst_ids, cadence_sec, least_lines = CASES[case]
+    captures = [rewritten(capture(name), tmp_path / f"{i}.jsonl", as_swap) for i, name in enumerate(names)]
+    settings = Settings(instruments=inst_ids, cadence_sec=cadence_sec)
+    outcome = await record_replay(tmp_path / "vault", captures, settings)
+    for inst_id in inst_ids:
+        _assert_exact(outcome, inst_id, 400)
+        assert len(outcome.lines(inst_id)) >= least_lines
+    assert not [event for event in outcome.events if isinstance(event, Lost) and event.cause != "disconnect"]
+
+
+async def test_a_depth_of_25_writes_the_best_25_under_that_name(tmp_path: Path) -> None:
+    source = capture("okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl")
+    settings = Settings(instruments=("BTC-USDT-SWAP",), cadence_sec=0.1, depth=25)
+    outcome = await record_replay(
+        tmp_path / "vault", [rewritten(source, tmp_path / "capture.jsonl", as_swap)], settings
+    )
+    _assert_exact(outcome, "BTC-USDT-SWAP", 25)
+    assert len(outcome.lines("BTC-USDT-SWAP")[0]["bids_top25"]) == 25
+
+
+async def test_all_290_checksums_of_2022_verify_and_frames_without_sequence_numbers_are_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Verbatim: neither `seqId` nor `prevSeqId`, so the checksum alone vouches and both are null in the lines."""
+    source = capture("okx-ws/cryptofeed_2022-05-13_books.log.zst")
+    frames = rewritten(source, tmp_path / "capture.jsonl", as_swap)
+    settings = Settings(instruments=CASES["2022 as captured"][1], cadence_sec=0.5)
+    caplog.set_level(logging.INFO)
+    outcome = await record_replay(tmp_path / "vault", [frames], settings, verbatim=True)
+    for inst_id in settings.instruments:
+        _assert_exact(outcome, inst_id, 400)
+        assert {line["seqId"] for line in outcome.lines(inst_id)} == {None}
+    assert "checksums verified 290, not provided 0" in caplog.text
+    assert not [record for record in caplog.records if "mismatch" in record.message]
+
+
+async def test_a_checksum_of_zero_raises_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """T1: OKX's state since June 2026."""
+    source = capture("okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl")
+    settings = Settings(instruments=("BTC-USDT-SWAP",), cadence_sec=0.1)
+    caplog.set_level(logging.INFO)
+    await record_replay(tmp_path / "vault", [rewritten(source, tmp_path / "c.jsonl", as_swap)], settings)
+    assert "checksums verified 0, not provided 7" in caplog.text
+    assert not [record for record in caplog.records if "hecksum mismatch" in record.message]
+
+
+def _assert_exact(outcome: Outcome, inst_id: str, depth: int) -> None:
+    expected = outcome.market.expected_lines(inst_id, depth)
+    written = outcome.lines(inst_id)
+    for line, wanted in zip(written, expected, strict=True):
+        assert list(line) == list(wanted)
+        for key, value in wanted.items():
+            assert line[key] == value, (inst_id, line["timestamp_utc"], key)

@@ -1,0 +1,110 @@
+"""The promises of a recording as a whole: deterministic, rotated right, and exact around a gap."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from l2vault.config import Settings
+from l2vault.okx.pipeline import Output, Pipeline
+from l2vault.vault.journal import Lost, Synced
+from support.captured import PAIR, as_swap, book_frames, capture, pair, rewritten, write_frames
+from support.rig import record_replay
+
+BTC, ETH = PAIR
+MIDNIGHT_MS = 1_767_225_600_000
+"""2026-01-01T00:00:00Z."""
+
+
+async def test_the_same_replay_writes_the_same_bytes_at_any_speed(tmp_path: Path) -> None:
+    captures = pair(tmp_path, seconds=40)
+    settings = Settings(instruments=PAIR)
+    at_10 = await record_replay(tmp_path / "at_10", captures, settings, speed=10)
+    at_max = await record_replay(tmp_path / "at_max", captures, settings)
+    assert len(at_max.raw_lines(BTC)) == 20
+    assert at_10.files() == at_max.files()
+
+
+async def test_a_replay_across_midnight_lands_in_the_files_of_its_hours(tmp_path: Path) -> None:
+    first = next(book_frames(capture(f"derived/DERIVED_{BTC}_from-binance-20240808.jsonl.zst")))
+    by_ms = MIDNIGHT_MS - 20_000 - int(first["data"][0]["ts"])
+    outcome = await record_replay(tmp_path / "vault", pair(tmp_path, 40, by_ms), Settings(instruments=PAIR))
+    assert list(outcome.files()) == [
+        f"okx/l2_perps/{inst_id}/{hour}.jsonl" for inst_id in PAIR for hour in ("2025-12-31/23", "2026-01-01/00")
+    ]
+    for path, content in outcome.files().items():
+        date, hour = path.split("/")[3], path.split("/")[4][:2]
+        for line in content.splitlines():
+            assert line.startswith(f'{{"timestamp_utc":"{date}T{hour}:'.encode())
+    for inst_id in PAIR:
+        assert outcome.lines(inst_id) == outcome.market.expected_lines(inst_id, 400)
+
+
+async def test_a_replay_across_an_hour_changes_the_file_and_not_the_folder(tmp_path: Path) -> None:
+    first = next(book_frames(capture(f"derived/DERIVED_{BTC}_from-binance-20240808.jsonl.zst")))
+    by_ms = MIDNIGHT_MS + 13 * 3_600_000 - 10_000 - int(first["data"][0]["ts"])
+    outcome = await record_replay(tmp_path / "vault", pair(tmp_path, 20, by_ms), Settings(instruments=PAIR))
+    names = [path.removeprefix(f"okx/l2_perps/{BTC}/") for path in outcome.files() if BTC in path]
+    assert names == ["2026-01-01/12.jsonl", "2026-01-01/13.jsonl"]
+    assert outcome.lines(BTC) == outcome.market.expected_lines(BTC, 400)
+
+
+async def test_a_lost_update_gives_one_flagged_line_a_fresh_book_and_no_wrong_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    captures = pair(tmp_path, seconds=90)
+    settings = Settings(instruments=PAIR)
+    undisturbed = await record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
+    lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
+    breaking = next(p for p in book_frames(captures[0]) if p["data"][0]["prevSeqId"] == lost_seq_id)
+    last_good = list(book_frames(captures[0]))[299]["data"][0]
+    _lose_on_the_way(monkeypatch, f'"seqId":{lost_seq_id},'.encode())
+    caplog.set_level(logging.INFO)
+    outcome = await record_replay(tmp_path / "vault", captures, settings, speed=30)
+
+    flagged = [line for line in outcome.lines(BTC) if line["gap_detected"]]
+    assert [(line["seqId"], line["prevSeqId"]) for line in flagged] == [
+        (last_good["seqId"], breaking["data"][0]["prevSeqId"])
+    ]
+    expected = undisturbed.market.expected_lines(BTC, 400)
+    good = [line for line in outcome.lines(BTC) if not line["gap_detected"]]
+    lost = next(event for event in outcome.events if isinstance(event, Lost))
+    assert (lost.inst_id, lost.cause) == (BTC, "chain")
+    found_again = [event.ts for event in outcome.events if isinstance(event, Synced) and event.inst_id == BTC][1]
+    assert found_again is not None and lost.from_ is not None
+    assert good == [
+        line for line in expected if line["timestamp_utc"] < lost.from_ or line["timestamp_utc"] >= found_again
+    ]
+    assert good[-1] == expected[-1], "the fresh book came before the end"
+    assert outcome.raw_lines(ETH) == undisturbed.raw_lines(ETH)
+    assert caplog.text.count("GAP DETECTED") == 1
+    assert caplog.text.count("Forced resubscribe") == 1
+
+
+async def test_the_flagged_line_is_the_last_good_book_level_for_level(tmp_path: Path) -> None:
+    """A real capture of July 2026 whose third message does not chain."""
+    source = capture("okx-ws/l2-orderbook-pipeline_2026-07-12_BTC-USDT_books_3msgs.jsonl")
+    pushes = [as_swap(push) for push in book_frames(source)]
+    settings = Settings(instruments=(BTC,), cadence_sec=0.1)
+    up_to_the_gap = write_frames(tmp_path / "two.jsonl", pushes[:2])
+    whole = rewritten(source, tmp_path / "three.jsonl", as_swap)
+    before = await record_replay(tmp_path / "before", [up_to_the_gap], settings)
+    outcome = await record_replay(tmp_path / "vault", [whole], settings)
+    assert len(outcome.lines(BTC)) == 2
+    good, flagged = outcome.lines(BTC)
+    assert before.lines(BTC) == [good]
+    image = before.market.books[BTC].image
+    assert image is not None
+    assert (flagged["bids_top400"], flagged["asks_top400"]) == (image["bids"], image["asks"])
+    assert flagged["gap_detected"] is True
+    assert (flagged["seqId"], flagged["prevSeqId"]) == (image["seqId"], pushes[2]["data"][0]["prevSeqId"])
+
+
+def _lose_on_the_way(monkeypatch: pytest.MonkeyPatch, marked: bytes) -> None:
+    """The recorder never sees the frame that holds `marked`; the exchange and the witness do."""
+    receive = Pipeline.receive
+
+    def lossy(self: Pipeline, frame: bytes, now_ms: int) -> list[Output]:
+        return [] if marked in frame else receive(self, frame, now_ms)
+
+    monkeypatch.setattr(Pipeline, "receive", lossy)

@@ -1,0 +1,75 @@
+"""Real captures for tests: where they are, and rewritten copies of them (renamed, moved in time, with a hole)."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+PAIR = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
+CAPTURES = Path(os.environ.get("L2VAULT_CAPTURES") or _BESIDE_THE_PROJECT)
+
+
+def capture(name: str) -> Path:
+    """The path of a capture; skips the test where the captures are not at hand."""
+    path = CAPTURES / name
+    if not path.exists():
+        pytest.skip(f"needs the capture {name}, which is not in {CAPTURES}")
+    return path
+
+
+def book_frames(path: Path) -> Iterator[dict]:
+    """Every `books` push of a capture, parsed, in order."""
+    for line in _text(path).splitlines():
+        start = line.find('{"arg":')
+        if start < 0 or "<-" in line[:start]:
+            continue
+        push = json.loads(line[start:])
+        if push["arg"]["channel"] == "books" and "data" in push:
+            yield push
+
+
+def write_frames(path: Path, pushes: Iterator[dict] | list[dict]) -> Path:
+    path.write_text("".join(json.dumps(push, separators=(",", ":")) + "\n" for push in pushes), encoding="utf-8")
+    return path
+
+
+def rewritten(source: Path, target: Path, change: Callable[[dict], dict | None]) -> Path:
+    """A copy of a capture's pushes, each as `change` returns it; None leaves it out."""
+    changed = (change(push) for push in book_frames(source))
+    return write_frames(target, [push for push in changed if push is not None])
+
+
+def as_swap(push: dict) -> dict:
+    """Spot and futures under the name of a swap, since only swaps are recorded."""
+    inst_id = push["arg"]["instId"]
+    if not inst_id.endswith("-SWAP"):
+        push["arg"]["instId"] = f"{inst_id}-SWAP"
+    return push
+
+
+def moved(push: dict, by_ms: int) -> dict:
+    push["data"][0]["ts"] = str(int(push["data"][0]["ts"]) + by_ms)
+    return push
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".zst":
+        zstandard = pytest.importorskip("zstandard")
+        with path.open("rb") as file:
+            return zstandard.ZstdDecompressor().stream_reader(file).read().decode()
+    return path.read_text(encoding="utf-8")
+
+
+def pair(folder: Path, seconds: int, by_ms: int = 0) -> list[Path]:
+    """The first `seconds` of the derived pair of swaps, one file each, moved in time by `by_ms`."""
+    paths = []
+    for inst_id in PAIR:
+        source = capture(f"derived/DERIVED_{inst_id}_from-binance-20240808.jsonl.zst")
+        pushes = list(book_frames(source))
+        end_ms = int(pushes[0]["data"][0]["ts"]) + seconds * 1000
+        kept = [moved(push, by_ms) for push in pushes if int(push["data"][0]["ts"]) < end_ms]
+        paths.append(write_frames(folder / f"{inst_id}.jsonl", kept))
+    return paths

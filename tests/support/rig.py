@@ -1,0 +1,85 @@
+"""The whole recorder against the built-in exchange over real sockets on 127.0.0.1, in one event loop."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from l2vault.clock import Clock
+from l2vault.config import Settings
+from l2vault.recorder import Recorder
+from l2vault.sim.server import SimOptions, Simulator
+from l2vault.vault.journal import Disconnected, Event, read_journal
+from l2vault.vault.layout import Layout
+from support.reference import NaiveMarket
+
+WITHIN_SEC = 60
+
+
+@dataclass
+class Outcome:
+    """What a recorded replay left behind."""
+
+    root: Path
+    market: NaiveMarket
+    statuses: list[str] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[Event]:
+        return list(read_journal(Layout(self.root)))
+
+    def lines(self, inst_id: str) -> list[dict]:
+        return [json.loads(line) for line in self.raw_lines(inst_id)]
+
+    def raw_lines(self, inst_id: str) -> list[bytes]:
+        files = sorted((self.root / "raw" / "okx" / "l2_perps" / inst_id).glob("*/*.jsonl"))
+        return [line for file in files for line in file.read_bytes().splitlines()]
+
+    def files(self) -> dict[str, bytes]:
+        """Every data file by its path in the vault."""
+        raw = self.root / "raw"
+        return {path.relative_to(raw).as_posix(): path.read_bytes() for path in sorted(raw.rglob("*.jsonl"))}
+
+
+async def record_replay(
+    root: Path, captures: list[Path], settings: Settings, speed: float | None = None, verbatim: bool = False
+) -> Outcome:
+    """Replay `captures` to the end into the vault `root`, beside a witness that rebuilds the books naively."""
+    simulator = Simulator(SimOptions(replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3))
+    await simulator.start()
+    outcome = Outcome(root, NaiveMarket(settings.cadence_ms))
+    stop = asyncio.Event()
+    urls = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+    settings = settings_with(settings, **urls)
+    recorder = Recorder(settings, Layout(root), Clock(), Random(7), outcome.statuses.append)
+    async with asyncio.timeout(WITHIN_SEC), asyncio.TaskGroup() as group:
+        group.create_task(_witness(simulator.ws_url, settings.instruments, outcome.market))
+        recording = group.create_task(recorder.run(stop))
+        await simulator.wait_ended()
+        await simulator.stop()  # closes after the last frame, so a reader that saw the close has read them all
+        while not any(isinstance(event, Disconnected) for event in outcome.events):
+            assert not recording.done()
+            await asyncio.sleep(0.01)
+        stop.set()
+    return outcome
+
+
+def settings_with(settings: Settings, **changes: object) -> Settings:
+    import msgspec
+
+    return msgspec.structs.replace(settings, **changes)
+
+
+async def _witness(url: str, inst_ids: tuple[str, ...], market: NaiveMarket) -> None:
+    async with connect(url, proxy=None, max_size=None) as websocket:
+        args = [{"channel": "books", "instId": inst_id} for inst_id in inst_ids]
+        await websocket.send(json.dumps({"op": "subscribe", "args": args}))
+        try:
+            while True:
+                market.feed(str(await websocket.recv()))
+        except ConnectionClosed:
+            return
