@@ -1,0 +1,122 @@
+"""The exchange's own books and their forms on the wire: full book, update, REST row. Pure: no socket, no clock.
+
+What is applied here is the truth by definition, chained or not: whether a client can follow is the client's business.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from l2vault.book.book import CHANNEL_DEPTH, Book
+from l2vault.book.change import BookChange, Level
+from l2vault.errors import LevelError
+from l2vault.okx.checksum import book_checksum, is_provided
+from l2vault.okx.messages import BOOKS
+
+_NO_SEQ_ID: Final = -1
+"""OKX: `prevSeqId` of a full book is -1."""
+
+
+class _Arg(msgspec.Struct, gc=False):
+    channel: str
+    instId: str
+
+
+class _Data(msgspec.Struct, gc=False):
+    """The keys in the order of the wire; the documentation prints the last two the other way round."""
+
+    asks: list[Level]
+    bids: list[Level]
+    ts: str
+    checksum: int | UnsetType
+    seqId: int | UnsetType
+    prevSeqId: int | UnsetType
+
+
+class _Push(msgspec.Struct, gc=False):
+    arg: _Arg
+    action: str
+    data: list[_Data]
+
+
+class BooksRow(msgspec.Struct, gc=False):
+    """`data[0]` of REST `/market/books`."""
+
+    asks: list[Level]
+    bids: list[Level]
+    ts: str
+    seqId: int | UnsetType
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_push(change: BookChange) -> str:
+    """A push as OKX sends it: compact, no key that the feed does not carry (`seqId` came in 2023)."""
+    data = _Data(
+        change.asks,
+        change.bids,
+        _ts(change.ts_ms),
+        _or_unset(change.checksum),
+        _or_unset(change.seq_id),
+        _or_unset(change.prev_seq_id),
+    )
+    push = _Push(_Arg(BOOKS, change.inst_id), "snapshot" if change.is_snapshot else "update", [data])
+    return _ENCODER.encode(push).decode()
+
+
+class Exchange:
+    """The books of all instruments it lists, and OKX's row of each as far as one is known."""
+
+    def __init__(self, inst_ids: list[str], rows: Mapping[str, dict[str, object]]) -> None:
+        self.inst_ids = frozenset(inst_ids)
+        self._rows = rows
+        self._books: dict[str, Book] = {}
+
+    def apply(self, change: BookChange) -> None:
+        """Carry out what happened. A change of a book that there is not yet is nobody's: it leaves nothing.
+
+        Raises LevelError for a number that cannot be read; the instrument then has no book until its next full one.
+        """
+        book = self._books.get(change.inst_id)
+        if book is None:
+            if not change.is_snapshot:
+                return
+            book = self._books[change.inst_id] = Book()
+        try:
+            book.apply(change)
+        except LevelError:
+            del self._books[change.inst_id]
+            raise
+
+    def full_book(self, inst_id: str) -> str | None:
+        """The push a new subscriber gets: the book of this moment, or None where there is none yet."""
+        book = self._books.get(inst_id)
+        if book is None:
+            return None
+        bids, asks = book.top(CHANNEL_DEPTH)
+        prev_seq_id = None if book.seq_id is None else _NO_SEQ_ID
+        # The checksum keeps to the feed's own habit: absent before it existed, 0 since 2026-06-23, real between.
+        checksum = book_checksum(bids, asks) if is_provided(book.checksum) else book.checksum
+        return encode_push(BookChange(inst_id, True, bids, asks, book.ts_ms, book.seq_id, prev_seq_id, checksum))
+
+    def books_row(self, inst_id: str, depth: int) -> BooksRow | None:
+        """The book of this moment for REST, at most `depth` levels a side; None where there is none yet."""
+        book = self._books.get(inst_id)
+        if book is None:
+            return None
+        bids, asks = book.top(depth)
+        return BooksRow(asks, bids, _ts(book.ts_ms), _or_unset(book.seq_id))
+
+    def instrument_rows(self) -> list[dict[str, object]]:
+        return list(self._rows.values())
+
+
+def _ts(ts_ms: int | None) -> str:
+    return str(ts_ms or 0)
+
+
+def _or_unset(number: int | None) -> int | UnsetType:
+    return UNSET if number is None else number

@@ -1,0 +1,141 @@
+"""The timeline at work: ticks in their order and at their pace, applied to the exchange and handed to the clients.
+
+Knows when things happen and to whom they go; where ticks come from and what a client's socket is, it does not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from l2vault.clock import Clock
+from l2vault.errors import LevelError
+from l2vault.sim.exchange import Exchange, encode_push
+from l2vault.sim.link import Link
+from l2vault.sim.timeline import Tick
+
+_log = logging.getLogger(__name__)
+
+_HEAD_MS: Final = 10_000
+"""How far from its start a timeline is searched for first full books; OKX sends them 3 to 200 ms after the ack."""
+
+_SHORTEST_SLEEP_MS: Final = 5
+"""Ticks closer than this go out together: hundreds of instruments would wake the loop thousands of times a second."""
+
+
+class Head(NamedTuple):
+    """The start of a timeline: the books there are before it begins, and everything after them."""
+
+    start_ms: int
+    books: list[Tick]
+    rest: Iterator[Tick]
+
+
+class Pace(NamedTuple):
+    """How a timeline runs: `speed` times as fast as it was recorded, or at None as fast as its clients read.
+
+    It begins `hold_sec` after the first subscription, unless it has begun already: at `begun_ms`, monotonic time.
+    """
+
+    speed: float | None
+    hold_sec: float
+    begun_ms: int | None = None
+
+
+def split_head(ticks: Iterator[Tick], inst_ids: Collection[str]) -> Head:
+    """Take the first full book of each instrument off the start of a timeline.
+
+    An instrument whose first full book comes later has no book until then. What precedes the full book of an
+    instrument is dropped: nobody can be at a book from which it would lead on.
+    """
+    books: dict[str, Tick] = {}
+    passed: list[Tick] = []
+    start_ms = 0
+    for tick in ticks:
+        inst_id = tick.change.inst_id
+        if not books and not passed:
+            start_ms = tick.ts_ms
+        if tick.change.is_snapshot and inst_id not in books:
+            books[inst_id] = tick
+            passed = [earlier for earlier in passed if earlier.change.inst_id != inst_id]
+        else:
+            passed.append(tick)
+        if len(books) == len(inst_ids) or tick.ts_ms - start_ms > _HEAD_MS:
+            break
+    return Head(start_ms, list(books.values()), chain(passed, ticks))
+
+
+class Playback:
+    """One timeline, the exchange it happens on, and the clients who watch."""
+
+    def __init__(self, exchange: Exchange, head: Head, pace: Pace, clock: Clock) -> None:
+        self.links: set[Link] = set()
+        self._exchange = exchange
+        self._ticks = head.rest
+        self._start_ms = head.start_ms
+        self._pace = pace
+        self._clock = clock
+        self._audience = asyncio.Event()
+        for tick in head.books:
+            self._apply(tick)
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether it waits for clients that read slowly."""
+        return self._pace.speed is None
+
+    def note_audience(self) -> None:
+        """To be told whenever a client has subscribed, unsubscribed or left."""
+        if any(link.peer.subscriptions for link in self.links):
+            self._audience.set()
+        else:
+            self._audience.clear()
+
+    async def run(self) -> None:
+        """Play to the end. What the source of the ticks raises comes out here; the clients stay connected."""
+        begun_ms = self._pace.begun_ms
+        if begun_ms is None:
+            await self._audience.wait()
+            await self._clock.sleep(self._pace.hold_sec)
+            begun_ms = self._clock.monotonic_ms()
+        _log.info("timeline started")
+        for tick in self._ticks:
+            if self._pace.speed is None:
+                await self._until_read()
+            else:
+                await self._until(begun_ms + (tick.ts_ms - self._start_ms) / self._pace.speed)
+            self._play(tick)
+        _log.info("timeline ended")
+
+    async def drained(self) -> None:
+        """Returns once every frame has been handed to the socket it was for."""
+        for link in list(self.links):
+            await link.drained()
+
+    def _play(self, tick: Tick) -> None:
+        self._apply(tick)
+        watching = [link for link in self.links if link.peer.takes(tick.change)]
+        if watching:
+            frame = encode_push(tick.change) if tick.frame is None else tick.frame
+            for link in watching:
+                link.emit(frame)
+
+    def _apply(self, tick: Tick) -> None:
+        """A capture may hold what no book can: the clients get it all the same, as they did when it was recorded."""
+        try:
+            self._exchange.apply(tick.change)
+        except LevelError as error:
+            _log.warning("%s has no book until its next full one: %s", tick.change.inst_id, error)
+
+    async def _until_read(self) -> None:
+        """As fast as the slowest client reads, so not at all while nobody is subscribed to anything."""
+        await self._audience.wait()
+        for link in list(self.links):
+            await link.room()
+        await asyncio.sleep(0)  # at full speed nothing else gives the senders their turn
+
+    async def _until(self, due_ms: float) -> None:
+        while (delay_ms := due_ms - self._clock.monotonic_ms()) > 0:
+            await self._clock.sleep(max(delay_ms, _SHORTEST_SLEEP_MS) / 1000)
+        await asyncio.sleep(0)  # a timeline that is late would otherwise let nobody else have a turn

@@ -1,0 +1,83 @@
+"""OKX's public REST interface as far as a recorder asks it: instruments, books, time. Pure: a target in, an answer out.
+
+Rate limits are not kept; envelopes and refusals are those seen on OKX.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from l2vault.book.book import CHANNEL_DEPTH
+from l2vault.sim.exchange import Exchange
+
+_INSTRUMENT_TYPES: Final = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
+_DEFAULT_DEPTH: Final = "1"
+_DEPTH: Final = re.compile("[1-9][0-9]{0,2}")
+_FILTERS: Final = ("instType", "instFamily", "instId")
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Answer(NamedTuple):
+    """An HTTP status and a JSON body."""
+
+    status: int
+    body: str
+
+
+def answer(exchange: Exchange, target: str, now_ms: int) -> Answer:
+    """The answer to GET `target` (path and query). `now_ms` is wall time, for `/public/time`."""
+    url = urlsplit(target)
+    params = dict(parse_qsl(url.query))
+    if url.path == "/api/v5/public/time":
+        return _data([{"ts": str(now_ms)}])
+    if url.path == "/api/v5/public/instruments":
+        return _instruments(exchange, params)
+    if url.path == "/api/v5/market/books":
+        return _books(exchange, params)
+    return _refusal(404, "404", "Not Found")
+
+
+def _instruments(exchange: Exchange, params: dict[str, str]) -> Answer:
+    if params.get("instType") not in _INSTRUMENT_TYPES:
+        return _bad_parameter("instType")
+    wanted = {name: params[name] for name in _FILTERS if name in params}
+    rows = [row for row in exchange.instrument_rows() if all(row.get(name) == value for name, value in wanted.items())]
+    return _unknown_instrument() if "instId" in wanted and not rows else _data(rows)
+
+
+def _books(exchange: Exchange, params: dict[str, str]) -> Answer:
+    if "instId" not in params:
+        return _bad_parameter("instId")
+    depth = params.get("sz", _DEFAULT_DEPTH)
+    if not _DEPTH.fullmatch(depth) or int(depth) > CHANNEL_DEPTH:
+        return _bad_parameter("sz")
+    if params["instId"] not in exchange.inst_ids:
+        return _unknown_instrument()
+    row = exchange.books_row(params["instId"], int(depth))
+    return _data([] if row is None else [row])
+
+
+def _data(rows: Sequence[object]) -> Answer:
+    return Answer(200, _envelope("0", rows, ""))
+
+
+def _bad_parameter(name: str) -> Answer:
+    return _refusal(400, "51000", f"Parameter {name} error.")
+
+
+def _unknown_instrument() -> Answer:
+    """Seen live: the status is 200."""
+    return _refusal(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+
+
+def _refusal(status: int, code: str, message: str) -> Answer:
+    return Answer(status, _envelope(code, [], message))
+
+
+def _envelope(code: str, data: Sequence[object], message: str) -> str:
+    """The key order of the captures; the documentation prints `msg` before `data`."""
+    return _ENCODER.encode({"code": code, "data": data, "msg": message}).decode()
