@@ -93,8 +93,7 @@ async def test_the_flagged_line_is_the_last_good_book_level_for_level(tmp_path: 
     assert len(outcome.lines(BTC)) == 2
     good, flagged = outcome.lines(BTC)
     assert before.lines(BTC) == [good]
-    image = before.market.books[BTC].image
-    assert image is not None
+    image = before.market.books[BTC].image()
     assert (flagged["bids_top400"], flagged["asks_top400"]) == (image["bids"], image["asks"])
     assert flagged["gap_detected"] is True
     assert (flagged["seqId"], flagged["prevSeqId"]) == (image["seqId"], pushes[2]["data"][0]["prevSeqId"])

@@ -1,5 +1,6 @@
 """Real captures for tests: where they are, and rewritten copies of them (renamed, moved in time, with a hole)."""
 
+import copy
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -73,3 +74,11 @@ def pair(folder: Path, seconds: int, by_ms: int = 0) -> list[Path]:
         kept = [moved(push, by_ms) for push in pushes if int(push["data"][0]["ts"]) < end_ms]
         paths.append(write_frames(folder / f"{inst_id}.jsonl", kept))
     return paths
+
+
+def looped(source: Path, target: Path, times: int) -> Path:
+    """The capture again and again, each time later; its full book then comes unasked, which is legal."""
+    pushes = list(book_frames(source))
+    length_ms = int(pushes[-1]["data"][0]["ts"]) - int(pushes[0]["data"][0]["ts"]) + 100
+    rounds = (moved(copy.deepcopy(push), round_ * length_ms) for round_ in range(times) for push in pushes)
+    return write_frames(target, rounds)

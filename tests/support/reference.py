@@ -11,13 +11,13 @@ class NaiveBook:
         self.sides: dict[str, dict[Decimal, list[str]]] = {"bids": {}, "asks": {}}
         self.cadence_ms = cadence_ms
         self.ts_ms = 0
-        self.image: dict[str, object] | None = None
+        self.last: dict = {}
         self.due: list[dict[str, object]] = []
 
     def feed(self, push: dict) -> None:
         data = push["data"][0]
-        if self.image is not None and any(at % self.cadence_ms == 0 for at in range(self.ts_ms, int(data["ts"]))):
-            self.due.append(self.image)
+        if self.last and any(at % self.cadence_ms == 0 for at in range(self.ts_ms, int(data["ts"]))):
+            self.due.append(self.image())
         for name, side in self.sides.items():
             if push["action"] == "snapshot":
                 side.clear()
@@ -27,13 +27,14 @@ class NaiveBook:
                 else:
                     side[Decimal(level[0])] = level
         self.ts_ms = max(self.ts_ms, int(data["ts"]))
-        self.image = {
+        self.last = data
+
+    def image(self) -> dict[str, object]:
+        return {
             "ts_ms": self.ts_ms,
             "bids": [self.sides["bids"][price] for price in sorted(self.sides["bids"], reverse=True)],
             "asks": [self.sides["asks"][price] for price in sorted(self.sides["asks"])],
-            "checksum": data.get("checksum"),
-            "seqId": data.get("seqId"),
-            "prevSeqId": data.get("prevSeqId"),
+            **{key: self.last.get(key) for key in ("checksum", "seqId", "prevSeqId")},
         }
 
 
@@ -44,8 +45,10 @@ class NaiveMarket:
         self.cadence_ms = cadence_ms
         self.books: dict[str, NaiveBook] = {}
 
-    def feed(self, frame: str) -> None:
-        push = json.loads(frame)
+    def feed_frame(self, frame: str) -> None:
+        self.feed(json.loads(frame))
+
+    def feed(self, push: dict) -> None:
         if "data" in push and push["arg"]["channel"] == "books":
             self.books.setdefault(push["arg"]["instId"], NaiveBook(self.cadence_ms)).feed(push)
 

@@ -80,6 +80,6 @@ async def _witness(url: str, inst_ids: tuple[str, ...], market: NaiveMarket) -> 
         await websocket.send(json.dumps({"op": "subscribe", "args": args}))
         try:
             while True:
-                market.feed(str(await websocket.recv()))
+                market.feed_frame(str(await websocket.recv()))
         except ConnectionClosed:
             return

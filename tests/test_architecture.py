@@ -1,0 +1,115 @@
+"""The river of ARCHITECTURE.md: data moves downstream, pure rooms stay pure, each half loads alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
+COMMON = {"errors", "clock", "__version__", ""}
+ALLOWED = {
+    "book": {"book"},
+    "okx": {"okx", "book"},
+    "vault": {"vault", "book"},
+    "analytics": {"analytics", "vault", "book"},
+    "sim": {"sim", "book", "okx"},
+    "recording": {"recording", "okx", "vault", "book"},
+    "recorder": {"recording", "okx", "vault", "book", "config"},
+    "config": {"book"},
+    "clock": set(),
+    "errors": set(),
+    "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "sim", "config"},
+    "cli": {"config"},
+}
+SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
+PURE = [
+    *(PACKAGE / "book").glob("*.py"),
+    *(PACKAGE / "okx" / f"{name}.py" for name in ("messages", "sequence", "checksum", "subscription", "session")),
+    PACKAGE / "okx" / "pipeline.py",
+    PACKAGE / "vault" / "layout.py",
+    PACKAGE / "sim" / "peer.py",
+]
+IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
+CLOCK_CALLS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "now", "utcnow", "today"}
+READING_NEVER_LOADS = ("asyncio", "websockets", "l2vault.okx")
+RECORDING_NEVER_LOADS = ("polars", "pyarrow", "numpy", "matplotlib", "pandas", "duckdb")
+
+
+def _modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py")
+
+
+def _imports(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = str(node.module)
+            is_package = (PACKAGE.parent / module.replace(".", "/")).is_dir()
+            names += [f"{module}.{alias.name}" for alias in node.names] if is_package else [module]
+    return names
+
+
+def _room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_go_downstream_only(path: Path) -> None:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    room = parts[0]
+    if room == "__init__":
+        return
+    for name in _imports(path):
+        if name.split(".")[0] != "l2vault" or _room(name) in COMMON | ALLOWED[room]:
+            if room == "sim" and _room(name) == "okx":
+                assert name.split(".")[2] in SIM_MAY_TAKE_FROM_OKX, f"{path.name} imports {name}"
+            continue
+        pytest.fail(f"{'/'.join(parts)} imports {name}")
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_pure_modules_know_no_socket_file_clock_or_log(path: Path) -> None:
+    imported = {name.split(".")[0] for name in _imports(path)}
+    assert not imported & IMPURE_MODULES
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert "open" not in calls
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_only_clock_reads_a_clock(path: Path) -> None:
+    if path.name == "clock.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+            assert not (name in ("time", "datetime", "date") and node.func.attr in CLOCK_CALLS), f"line {node.lineno}"
+
+
+def test_the_reading_half_loads_neither_asyncio_nor_the_wire() -> None:
+    assert _loaded_by("import l2vault.vault.reader", READING_NEVER_LOADS) == []
+
+
+def test_the_recorder_loads_no_analysis_library() -> None:
+    assert _loaded_by("import l2vault.verbs.record", RECORDING_NEVER_LOADS) == []
+
+
+def test_no_module_is_a_junk_drawer_or_too_long() -> None:
+    for path in _modules():
+        assert path.stem not in ("utils", "common", "helpers", "manager")
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+
+
+def _loaded_by(statement: str, names: tuple[str, ...]) -> list[str]:
+    code = f"{statement}\nimport sys\nprint([name for name in {names!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = ast.literal_eval(done.stdout)
+    assert isinstance(found, list)
+    return found
