@@ -3,6 +3,7 @@
 Retries nothing and knows no vault: callers have `backoff_sec` and decide.
 """
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -26,6 +27,10 @@ LONGEST_RETRY_AFTER_SEC: Final = 600
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _QUOTED_CHARS: Final = 200
+_TIME: Final = re.compile("[0-9]{1,14}")
+"""Milliseconds up to the year 5138; a longer number may be none that can be written as `timestamp_utc`."""
+_UNREADABLE: Final = (ValueError, RecursionError)
+"""msgspec's errors and that of invalid UTF-8 are ValueErrors; the other is for nesting so deep that it gives up."""
 _UNKNOWN_CODES: Final = frozenset({"51001"})
 _THROTTLE_CODES: Final = frozenset({"50011"})
 _UNAVAILABLE_CODES: Final = frozenset({"50001", "50004", "50005", "50013", "50026"})
@@ -194,7 +199,7 @@ def _data(answer: _Answer) -> list[msgspec.Raw]:
     """The rows of a good answer; every other answer is raised as what it means."""
     try:
         envelope = msgspec.json.decode(answer.body, type=_Envelope)
-    except ValueError:  # msgspec's errors are ValueErrors
+    except _UNREADABLE:
         raise _refusal(answer, None) from None
     code = str(envelope.code)
     if answer.status == 200 and code == "0":
@@ -253,12 +258,11 @@ def _seconds(answer: _Answer) -> int | None:
 def _read(row: msgspec.Raw, kind: type[_Part], answer: _Answer) -> _Part:
     try:
         return msgspec.json.decode(row, type=kind)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise _unreadable(answer, str(error)) from error
 
 
 def _milliseconds(text: str, answer: _Answer) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise _unreadable(answer, f"ts is {text!r}") from error
+    if not _TIME.fullmatch(text):
+        raise _unreadable(answer, f"ts is {text[:_QUOTED_CHARS]!r}")
+    return int(text)

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from l2vault.clock import Clock
 from l2vault.okx.messages import Notice
 from l2vault.okx.pipeline import Ending, Output, Pipeline
+from l2vault.okx.rest import LOOPBACK
 from l2vault.okx.session import Dead
 
 TICK_SEC: Final = 0.1
@@ -27,7 +28,6 @@ LARGEST_FRAME_BYTES: Final = 4 * 1024 * 1024
 STABLE_SEC: Final = 60.0
 FIRST_DELAY_SEC: Final = 0.5
 LONGEST_DELAY_SEC: Final = 30.0
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.durable import make_folders, sync_folder
 from l2vault.vault.layout import Layout
 
 Cause = Literal[
@@ -200,12 +201,16 @@ class Journal:
     def append(self, event: Event) -> None:
         """Raises OSError where the disk refuses; a torn line it may leave is skipped by `read_journal`."""
         path = self._layout.journal_file(utc_ms(event.at))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        changed_folders = {path.parent, *make_folders(path.parent)}
         with path.open("ab+") as file:
-            torn = file.tell() > 0 and _last_byte(path) != b"\n"
+            is_new = file.tell() == 0
+            torn = not is_new and _last_byte(path) != b"\n"
             file.write((b"\n" if torn else b"") + _ENCODER.encode(event) + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            for folder in changed_folders:
+                sync_folder(folder)
 
 
 def read_journal(layout: Layout) -> Iterator[Event]:
@@ -219,7 +224,7 @@ def read_events(path: Path) -> Iterator[Event]:
     for line in path.read_bytes().splitlines():
         try:
             yield _DECODER.decode(line)
-        except msgspec.DecodeError:  # a torn line, or an event this version does not know
+        except ValueError:  # a torn line, perhaps not even UTF-8, or an event this version does not know
             continue
 
 

@@ -12,6 +12,7 @@ _RAW: Final = Path("raw", "okx", "l2_perps")
 _META: Final = Path("meta", "okx")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _HOUR_FILE: Final = re.compile(r"([01]\d|2[0-3])\.jsonl(\.gz)?")
+_FORMER_INSTRUMENT_FILE: Final = re.compile(r"(.+)\.until-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z\.json")
 
 
 class HourFile(NamedTuple):
@@ -74,10 +75,23 @@ class Layout:
         stamp = utc_text(until_wall_ms)[:19].replace(":", "-")
         return self.instruments / f"{inst_id}.until-{stamp}Z.json"
 
-    def torn_file(self, hour_file: Path, offset: int) -> Path:
-        """Where the bytes cut from `hour_file` at `offset` are kept: no two cuts share a name but equal ones."""
+    def parse_former_instrument_file(self, path: Path) -> tuple[str, int] | None:
+        """The inverse of `former_instrument_file`, its moment in whole seconds; None for any other path."""
+        match = _FORMER_INSTRUMENT_FILE.fullmatch(path.name)
+        if match is None or path.parent != self.instruments:
+            return None
+        try:
+            return match[1], utc_ms(f"{match[2]}T{match[3]}:{match[4]}:{match[5]}.000Z")
+        except ValueError:
+            return None
+
+    def torn_file(self, hour_file: Path, offset: int, crc32: int) -> Path:
+        """Where the bytes cut from `hour_file` at `offset` are kept.
+
+        Their checksum is in the name because a file may be torn at one offset twice, differently.
+        """
         parts = hour_file.relative_to(self.raw).parts
-        return self.torn / f"{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}"
+        return self.torn / f"{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}_{crc32:08x}"
 
     def parse_hour_file(self, path: Path) -> HourFile | None:
         """The inverse of `hour_file`, for both forms; None for a path that is no data file of this vault."""

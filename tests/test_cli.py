@@ -1,0 +1,132 @@
+"""The command line: exit codes, one-line errors with a cure, and the verbs' help."""
+
+import json
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from l2vault import cli
+from l2vault.vault.journal import Alive, Disconnected, Started, Stopped, read_journal
+from l2vault.vault.layout import Layout
+from l2vault.vault.lock import VaultLock
+from l2vault.verbs.demo import demo_exchange
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_help_of_every_verb_ends_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([verb, "--help"]) == 0
+    assert f"Example: l2vault {verb}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "required: VERB"),
+        (["recrod"], "recrod"),
+        (["record", "--inst", "BTC-USDT"], "'BTC-USDT' is not a perpetual swap"),
+        (["record", "--cadence", "0"], "cadence_sec = 0.0 is impossible. Try: 0.5, 1, 2 or 5"),
+        (["record", "--cadence", "soon"], "$.cadence_sec"),
+        (["record", "--depth", "500"], "depth = 500 is impossible. Try: 1 to 400"),
+        (["record", "--lines", "9"], "lines = 9"),
+        (["record", "--ws-url", "okx.com"], "ws_url = 'okx.com' is not an address"),
+        (["record", "--duration", "-1"], "--duration"),
+        (["record", "--config", "absent.toml"], "no config file absent.toml"),
+        (["sim", "--speed", "slow"], "--speed"),
+        (["sim", "--port", "70000"], "--port"),
+        (["sim", "--inst", "0"], "--inst 0 is out of range"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_a_cure_and_code_2(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert "Try: " in err
+    assert err.count("\n") == 1
+
+
+def test_a_misspelt_key_in_the_config_file_is_named_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("l2vault.toml").write_text("dept = 100\n")
+    assert cli.main(["record"]) == 2
+    assert "unknown key dept in l2vault.toml. Try: depth" in capsys.readouterr().err
+
+
+def test_a_vault_that_is_a_file_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("notes.txt").write_text("mine")
+    assert cli.main(["record", "--vault", "notes.txt", "--duration", "1"]) == 1
+    err = capsys.readouterr().err
+    assert "notes.txt" in err and "Try: " in err
+    assert Path("notes.txt").read_text() == "mine"
+
+
+def test_a_vault_in_use_is_refused_with_its_holder(capsys: pytest.CaptureFixture[str]) -> None:
+    lock = VaultLock(Layout(Path("Vault")))
+    lock.acquire("2026-01-01T00:00:00.000Z")
+    try:
+        assert cli.main(["record", "--duration", "1"]) == 1
+    finally:
+        lock.release()
+    assert "is being recorded by process" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named_with_the_cure(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["sim", "--port", str(port)]) == 1
+    err = capsys.readouterr().err
+    assert f"Port {port} on 127.0.0.1" in err and "Try: another port" in err
+
+
+def test_no_network_is_waited_out_saying_what_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    urls = ["--ws-url", f"ws://127.0.0.1:{port}/ws/v5/public", "--rest-url", f"http://127.0.0.1:{port}"]
+    assert cli.main(["record", *urls, "--duration", "0.8"]) == 0
+    err = capsys.readouterr().err
+    assert "Line 1 cannot connect: ConnectionRefusedError" in err or "Line 1 cannot connect: OSError" in err
+    assert "Next try in" in err
+    assert "No instrument row of BTC-USDT-SWAP yet" in err and "Recording goes on without it" in err
+    events = list(read_journal(Layout(Path("Vault"))))
+    assert isinstance(events[0], Started) and isinstance(events[-1], Stopped)
+    assert not any(isinstance(event, Disconnected | Alive) for event in events)
+
+
+def test_the_demo_records_beside_the_real_vault_and_never_into_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["record", "--demo", "--cadence", "0.5", "--duration", "3"]) == 0
+    assert not Path("Vault").exists()
+    for inst_id in ("BTC-USDT-SWAP", "ETH-USDT-SWAP"):
+        files = list(Path("demo").glob(f"raw/okx/l2_perps/{inst_id}/*/*.jsonl"))
+        line = json.loads(files[0].read_text().splitlines()[0])
+        assert (line["instId"], len(line["bids_top400"]), line["gap_detected"]) == (inst_id, 400, False)
+    log = Path("l2_exporter.log").read_text()
+    assert "in sync on line 1" in log and "Snapshot written" in log
+    assert "in sync on line 1" in capsys.readouterr().err
+
+
+def test_an_instrument_okx_does_not_know_is_named_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """60018 for one arg of the request."""
+    with demo_exchange(["BTC-USDT-SWAP"]) as exchange:
+        urls = ["--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url]
+        words = ["record", "--inst", "NOPE-USDT-SWAP", "--inst", "BTC-USDT-SWAP", *urls, "--duration", "2.5"]
+        assert cli.main([*words, "--cadence", "0.5"]) == 0
+    err = capsys.readouterr().err
+    assert "OKX does not know NOPE-USDT-SWAP (60018). Check its name at OKX" in err
+    assert list(Path("Vault").glob("raw/okx/l2_perps/BTC-USDT-SWAP/*/*.jsonl"))
+    assert not Path("Vault/raw/okx/l2_perps/NOPE-USDT-SWAP").exists()
