@@ -23,6 +23,8 @@ ENV_PREFIX: Final = "L2VAULT_"
 SHORTEST_CADENCE_MS: Final = 100
 """OKX pushes `books` every 100 ms; a finer grid would only repeat lines that cannot exist."""
 LONGEST_CADENCE_MS: Final = 3_600_000
+MOST_LINES: Final = 4
+"""OKX allows 3 connects a second and address; more witnesses prove nothing more."""
 
 _SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
 
@@ -34,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instruments: tuple[str, ...] = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
     cadence_sec: float = 2.0
     depth: int = 400
-    lines: int = 1
+    lines: int = 2
     ws_url: str = "wss://ws.okx.com:8443/ws/v5/public"
     rest_url: str = "https://www.okx.com"
     log_file: str = "l2_exporter.log"
@@ -129,8 +131,8 @@ def _check(settings: Settings) -> None:
         )
     if not 1 <= settings.depth <= CHANNEL_DEPTH:
         raise UsageError(f"depth = {settings.depth} is impossible.", f"1 to {CHANNEL_DEPTH} levels a side")
-    if settings.lines != 1:
-        raise UsageError(f"lines = {settings.lines} is not supported yet.", "lines = 1")
+    if not 1 <= settings.lines <= MOST_LINES:
+        raise UsageError(f"lines = {settings.lines} is impossible.", "2 (one the witness of the other), or 1")
     if not settings.fsync_sec > 0:
         raise UsageError(f"fsync_sec = {settings.fsync_sec} is impossible.", "a number of seconds above 0, such as 5")
     _check_url("ws_url", settings.ws_url, ("ws", "wss"), "wss://ws.okx.com:8443/ws/v5/public")

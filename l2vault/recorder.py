@@ -1,6 +1,6 @@
 """The recorder: wires the lines to the vault and supervises what runs. Every rule it follows lives in a room below.
 
-wire -> `okx.websocket.Line` (session, chain, book, sampler) -> here (what is new) -> `recording.disk` -> vault
+wire -> `recording.lines` (session, chain, book, sampler each) -> `recording.intake` -> `recording.disk` -> vault
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from random import Random
 from typing import Final
 
 import l2vault
-from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
-from l2vault.errors import L2VaultError
-from l2vault.okx.messages import SchemaFailure
-from l2vault.okx.pipeline import Lost, Pipeline, Sampled
+from l2vault.errors import L2VaultError, VaultError
+from l2vault.okx.pipeline import Counts, Pipeline
 from l2vault.okx.rest import OkxRest
-from l2vault.okx.websocket import Line, LineOutput
-from l2vault.recording.disk import Disk
+from l2vault.okx.websocket import LineOutput
+from l2vault.recording.auditor import Auditor
+from l2vault.recording.disk import STALL_MS, Disk
+from l2vault.recording.intake import Intake
+from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
-from l2vault.recording.report import journal_event, log_output
 from l2vault.recording.tally import Tally
 from l2vault.vault import journal
 from l2vault.vault.layout import Layout
@@ -35,9 +35,11 @@ from l2vault.vault.writer import LineWriter
 ALIVE_SEC: Final = 15.0
 SUMMARY_SEC: Final = 60.0
 STATUS_SEC: Final = 2.0
+WATCH_SEC: Final = 1.0
 REST_WITHIN_SEC: Final = 10.0
-QUOTE_EVERY_MS: Final = 10_000
-LINE: Final = 1
+CLOCK_STEP_MS: Final = 5_000
+SLEPT_MS: Final = 30_000
+"""OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,27 +53,28 @@ class Recorder:
         self._settings = settings
         self._layout = layout
         self._clock = clock
+        self._rng = rng
         self._show_status = show_status
         self._tally = Tally(settings.instruments)
+        self._counts = Counts()
         self._journal = journal.Journal(layout)
         self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
-        self._pipeline = Pipeline(settings.instruments, settings.cadence_ms, settings.depth, rng)
-        self._line = Line(settings.ws_url, self._pipeline, self._deliver, clock, rng)
         rest = OkxRest(settings.rest_url, REST_WITHIN_SEC)
-        self._metadata = Metadata(layout, rest, clock, self._disk.put, self._pipeline.set_live)
-        self._last_ms: dict[str, int] = {}
-        """Time of the newest unflagged line of each instrument, in the vault or on its way."""
-        self._newest_ms: dict[str, int] = {}
-        """The same of any line, flagged or not."""
-        self._quote_after_ms = 0
+        self._lines = Lines(settings.ws_url, self._new_pipeline, self._deliver, clock, rng)
+        self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
+        self._auditor = Auditor(rest, clock, self._disk.put, lambda number, said: self._intake.take(number, [*said]))
+        self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, self._auditor.need_book)
+        self._intake.pipelines = self._auditor.pipelines = self._lines.pipelines
+        self._not_live: set[str] = set()
+        self._watched = (clock.wall_ms(), clock.monotonic_ms())
+        self._is_stall_told = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop` is set. Raises VaultError before anything starts if the vault cannot be had."""
         lock = VaultLock(self._layout)
         lock.acquire(self._at())
         try:
-            self._recover()
-            self._note_start()
+            self._begin()
             await self._supervise(stop)
         finally:
             lock.release()
@@ -79,34 +82,53 @@ class Recorder:
     async def _supervise(self, stop: asyncio.Event) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._disk.run())
-                try:
-                    await self._record(stop)
-                finally:
-                    self._note_end("asked to stop" if stop.is_set() else "crashed")
-                    self._disk.finish()
+            # Outside the group below: whatever cancels that, what has been put must still be written.
+            writing = asyncio.create_task(self._disk.run())
+            reason = "interrupted"
+            try:
+                await self._record(stop, writing)
+                reason = "asked to stop"
+            except Exception:
+                reason = "crashed"
+                raise
+            finally:
+                self._note_end(reason)
+                self._disk.finish()
+                await asyncio.wait([writing])
+            writing.result()
         except Exception as error:
             _log.exception("The recorder crashed")
             raise L2VaultError("the recorder crashed; the log holds the details.", "start it again") from error
 
-    async def _record(self, stop: asyncio.Event) -> None:
+    async def _record(self, stop: asyncio.Event, writing: asyncio.Task[None]) -> None:
+        inst_ids = self._settings.instruments
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._line.run()),
-                group.create_task(self._metadata.run(self._settings.instruments)),
+                group.create_task(_crash_with(writing)),
+                group.create_task(self._lines.run(self._settings.lines)),
+                group.create_task(self._metadata.run(inst_ids)),
+                group.create_task(self._auditor.run(inst_ids)),
                 group.create_task(self._every(ALIVE_SEC, self._beat)),
                 group.create_task(self._every(SUMMARY_SEC, self._summarise)),
                 group.create_task(self._every(STATUS_SEC, self._status)),
+                group.create_task(self._every(WATCH_SEC, self._watch)),
             ]
             await stop.wait()
             for task in tasks:
                 task.cancel()
 
+    def _begin(self) -> None:
+        try:
+            self._recover()
+            self._note_start()
+        except OSError as error:
+            cure = "make room on its disk, and let this user read and write everything in it"
+            raise VaultError(f"the journal of {self._layout.root} cannot be used: {error}.", cure) from error
+
     def _recover(self) -> None:
         previous = journal.last_event_at(self._layout)
-        events, self._last_ms = recover(self._layout, self._at())
-        self._newest_ms = dict(self._last_ms)
+        events, last_ms = recover(self._layout, self._at())
+        self._intake.resume(last_ms)
         if previous is not None and not previous[1]:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous[0])
             self._journal.append(journal.UncleanEnd(self._at(), previous[0]))
@@ -130,33 +152,59 @@ class Recorder:
                 settings.digest(),
             )
         )
-        names = ", ".join(settings.instruments)
-        _log.info(
-            "Recording %s every %g s, %d levels, into %s",
-            names,
-            settings.cadence_sec,
-            settings.depth,
-            self._layout.root,
-        )
+        names, root = ", ".join(settings.instruments), self._layout.root
+        _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
 
     def _note_end(self, reason: str) -> None:
-        for output in self._pipeline.close("our_restart", "the recorder stopped"):
-            self._handle(output)
-        self._summarise()
+        self._summarise()  # first, while the books that the minute ended with are known
+        for number, pipeline in self._lines.pipelines.items():
+            self._intake.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
         self._disk.put(journal.Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
+
+    def _new_pipeline(self) -> Pipeline:
+        settings = self._settings
+        pipeline = Pipeline(settings.instruments, settings.cadence_ms, settings.depth, self._rng)
+        pipeline.counts = self._counts
+        for inst_id in self._not_live:
+            pipeline.set_live(inst_id, False)
+        return pipeline
+
+    def _set_live(self, inst_id: str, is_live: bool) -> None:
+        self._not_live = self._not_live - {inst_id} if is_live else self._not_live | {inst_id}
+        for pipeline in self._lines.pipelines.values():
+            pipeline.set_live(inst_id, is_live)
+
+    async def _deliver(self, number: int, outputs: list[LineOutput]) -> None:
+        """Everything a line has to say, in order; waits while the disk is behind, which stops that line's reading."""
+        self._intake.take(number, outputs)
+        await self._disk.room()
 
     def _beat(self) -> None:
         self._disk.put(journal.Alive(self._at()))
 
     def _summarise(self) -> None:
-        slots = self._tally.minute(self._at(), self._pipeline.book_times())
+        slots = self._tally.minute(self._at(), self._lines.book_times())
         self._disk.put(slots)
-        _log.info("Snapshot written: %s", self._tally.summary(slots, self._pipeline.counts, self._disk.lines_lost))
+        _log.info("Snapshot written: %s", self._tally.summary(slots, self._counts, self._disk.lines_lost))
 
     def _status(self) -> None:
-        in_sync = len(self._pipeline.book_times())
-        self._show_status(self._tally.status(self._clock.wall_ms(), in_sync, self._pipeline.counts))
+        self._show_status(self._tally.status(self._clock.wall_ms(), len(self._lines.book_times()), self._counts))
+
+    def _watch(self) -> None:
+        """A host that slept, a clock that was set, a disk that takes nothing: each is told within seconds."""
+        before, self._watched = self._watched, (self._clock.wall_ms(), self._clock.monotonic_ms())
+        wall_ms, passed_ms = self._watched[0] - before[0], self._watched[1] - before[1]
+        if abs(wall_ms - passed_ms) >= CLOCK_STEP_MS:
+            seconds = (wall_ms - passed_ms) / 1000
+            _log.warning("The clock stepped by %+.1f s: the host slept, or its clock was set", seconds)
+            self._disk.put(journal.ClockStepped(self._at(), seconds))
+        if max(wall_ms, passed_ms) >= SLEPT_MS:  # some systems' monotonic clocks go on through a sleep
+            self._lines.reconnect_all("the host slept")
+        stalled_ms = self._disk.stalled_ms()
+        if stalled_ms >= STALL_MS and not self._is_stall_told:
+            _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)
+        self._is_stall_told = stalled_ms >= STALL_MS
 
     async def _every(self, seconds: float, act: Callable[[], None]) -> None:
         while True:
@@ -166,48 +214,7 @@ class Recorder:
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())
 
-    async def _deliver(self, outputs: list[LineOutput]) -> None:
-        """Everything a line has to say, in order; waits while the disk is behind, which stops that line's reading."""
-        for output in outputs:
-            self._handle(output)
-        await self._disk.room()
 
-    def _handle(self, output: LineOutput) -> None:
-        if isinstance(output, Sampled):
-            self._write(output.snapshot)
-            return
-        if isinstance(output, SchemaFailure) and not self._may_quote():
-            return
-        if isinstance(output, Lost):
-            if output.cause != "our_restart":
-                self._tally.lost(output)
-            if output.flagged is not None:
-                self._write(output.flagged)
-            if output.cause == "invariant":
-                self._metadata.refresh_soon(output.inst_id)  # crossed is legal once the row says so
-        event = journal_event(output, LINE, self._at())
-        if event is not None:
-            self._disk.put(event)
-        log_output(output, LINE)
-
-    def _may_quote(self) -> bool:
-        """Frames that name no instrument are counted, and quoted once in a while: every push could be one."""
-        self._tally.unreadable += 1
-        now_ms = self._clock.monotonic_ms()
-        due = now_ms >= self._quote_after_ms
-        if due:
-            self._quote_after_ms = now_ms + QUOTE_EVERY_MS
-        return due
-
-    def _write(self, snapshot: Snapshot) -> None:
-        """No two unflagged lines of an instrument share a time, and no line is older than the one before it."""
-        inst_id, ts_ms = snapshot.inst_id, snapshot.ts_ms
-        is_older = ts_ms < self._newest_ms.get(inst_id, ts_ms)
-        if is_older or not (snapshot.gap_detected or ts_ms > self._last_ms.get(inst_id, -1)):
-            self._tally.doubled(inst_id)
-            return
-        self._newest_ms[inst_id] = ts_ms
-        if not snapshot.gap_detected:
-            self._last_ms[inst_id] = ts_ms
-        self._tally.wrote(snapshot)
-        self._disk.put(snapshot)
+async def _crash_with(writing: asyncio.Task[None]) -> None:
+    """Bring the end of the disk's task into the group that a crash ends; cancelling this leaves that task alone."""
+    await asyncio.shield(writing)

@@ -86,6 +86,15 @@ class Book:
         self.prev_seq_id = change.prev_seq_id
         self.checksum = change.checksum
 
+    def copy(self) -> "Book":
+        """A book of its own in the same state."""
+        twin = Book()
+        for side, own in ((twin._bids, self._bids), (twin._asks, self._asks)):
+            side.keys, side.levels = own.keys.copy(), own.levels.copy()
+        twin.ts_ms, twin.seq_id, twin.prev_seq_id = self.ts_ms, self.seq_id, self.prev_seq_id
+        twin.checksum = self.checksum
+        return twin
+
     def top(self, depth: int) -> tuple[list[Level], list[Level]]:
         """Bids and asks, best first, at most `depth` of each; the lists are the caller's own."""
         return self._bids.levels[:depth], self._asks.levels[:depth]

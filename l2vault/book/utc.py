@@ -1,9 +1,12 @@
 """Exchange time is an integer of milliseconds since the epoch; this is its one form as text, both ways."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
+_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+"""`fromisoformat` reads other forms of the same length too, such as week dates, and hour 24 from Python 3.14 on."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -16,7 +19,7 @@ def utc_text(ms: int) -> str:
 
 def utc_ms(text: str) -> int:
     """The inverse of `utc_text`; raises ValueError for any other form."""
-    if len(text) != 24 or text[10] != "T" or text[19] != "." or text[23] != "Z":
+    if not _TEXT.fullmatch(text):
         raise ValueError(f"not a time like 2023-12-14T15:30:45.123Z: {text!r}")
     moment = datetime.fromisoformat(text)
     return (moment - _EPOCH) // _MILLISECOND

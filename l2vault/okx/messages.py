@@ -4,6 +4,7 @@ Tolerant where OKX grows (unknown events, channels and fields pass), strict wher
 push without `ts`, `bids` or `asks` is a `SchemaFailure`, never a guess.
 """
 
+import re
 from typing import Final
 
 import msgspec
@@ -17,6 +18,9 @@ PING: Final = "ping"
 """OKX: "send the String 'ping'": a bare text frame. `{"op":"ping"}` is answered with error 60012."""
 
 _PONG: Final = b"pong"
+_TIME: Final = re.compile(r"[0-9]{1,15}")
+_YEAR_10000_MS: Final = 253_402_300_800_000
+"""The first time that cannot be written as `timestamp_utc`."""
 
 
 class Pong(msgspec.Struct, frozen=True):
@@ -100,6 +104,8 @@ class _Frame(msgspec.Struct, gc=False):
 
 _PUSH_DECODER: Final = msgspec.json.Decoder(_Push)
 _FRAME_DECODER: Final = msgspec.json.Decoder(_Frame)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Malformed or ill-typed JSON, invalid UTF-8, and nesting so deep that the decoder gives up."""
 _ACTIONS: Final = {"snapshot": True, "update": False}
 
 
@@ -107,7 +113,7 @@ def decode(frame: bytes) -> Message:
     """One received frame. Never raises: what cannot be read is a `SchemaFailure`."""
     try:
         push = _PUSH_DECODER.decode(frame)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         return _decode_other(frame, str(error))
     if push.arg.channel != BOOKS:
         return Unknown(f"channel {push.arg.channel}")
@@ -122,18 +128,21 @@ def encode_request(op: str, inst_ids: list[str], request_id: str) -> str:
 
 def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
     inst_id = push.arg.instId
+    if not inst_id:
+        return SchemaFailure(None, "a push of `books` that names no instrument", frame)
     is_snapshot = _ACTIONS.get(push.action)
     if is_snapshot is None:
         return SchemaFailure(inst_id, f"action is {push.action!r}", frame)
     if len(push.data) != 1:
         return SchemaFailure(inst_id, f"{len(push.data)} objects in data, where OKX sends one", frame)
     data = push.data[0]
-    try:
-        # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
-        ts_ms = (int(data.ts) or None) if data.ts != "" else None
-    except ValueError:
+    ts = str(data.ts or "0")
+    ts_ms = int(ts) if _TIME.fullmatch(ts) else _YEAR_10000_MS
+    if ts_ms >= _YEAR_10000_MS:
         return SchemaFailure(inst_id, f"ts is {data.ts!r}", frame)
-    return BookChange(inst_id, is_snapshot, data.bids, data.asks, ts_ms, data.seqId, data.prevSeqId, data.checksum)
+    # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
+    known_ms = ts_ms or None
+    return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, data.seqId, data.prevSeqId, data.checksum)
 
 
 def _decode_other(frame: bytes, push_error: str) -> Message:
@@ -142,7 +151,7 @@ def _decode_other(frame: bytes, push_error: str) -> Message:
         return Pong()
     try:
         head = _FRAME_DECODER.decode(frame)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         return SchemaFailure(None, str(error), frame)
     arg = head.arg or _Arg()
     if head.event in ("subscribe", "unsubscribe"):

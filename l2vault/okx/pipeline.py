@@ -7,21 +7,30 @@ loss, and what a second connection says are decided elsewhere.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from l2vault.book.book import Book
+from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot
 from l2vault.errors import LevelError
+from l2vault.okx.audit import Audit, Verdict
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.sequence import is_chained
 from l2vault.okx.session import Dead, Event, Refused, Session, Silent
+from l2vault.okx.stitch import Misfit, Stitch
 
-Trouble = Literal["chain", "checksum", "invariant", "schema", "silence"]
+SEED_WITHIN_MS: Final = 3_000
+ASK_AGAIN_MS: Final = 1_000
+STITCH_WITHIN_MS: Final = 60_000
+LONGEST_STEP_MS: Final = 600_000
+"""Of `ts` from one message to the next. Heartbeats come each minute, so a longer step is a wrong time; a book that took
+it over would not be due again until the clock has caught up."""
+
+Trouble = Literal["chain", "checksum", "invariant", "schema", "silence", "conflict", "audit"]
 Ending = Literal["disconnect", "notice", "our_restart"]
 
 
@@ -35,11 +44,12 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """A full book has come: from exchange time `ts_ms` on the instrument is exact."""
+    """A full book has come, in band or by REST: from exchange time `ts_ms` on the instrument is exact."""
 
     inst_id: str
     ts_ms: int | None
     seq_id: int | None
+    source: Literal["stream", "rest"] = "stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,14 @@ class Lost:
     frame: bytes | None = None
 
 
-Output = Sampled | Synced | Lost | Refused | Notice | Refusal | SchemaFailure | Unknown | Dead
+@dataclass(frozen=True, slots=True)
+class NeedBook:
+    """Updates flow but no full book came in band: fetch one by REST and hand it to `Pipeline.join_rest_book`."""
+
+    inst_id: str
+
+
+Output = Sampled | Synced | Lost | NeedBook | Refused | Notice | Refusal | SchemaFailure | Unknown | Dead
 
 
 @dataclass(slots=True)
@@ -81,6 +98,9 @@ class Pipeline:
         self._cadence_ms = cadence_ms
         self._depth = depth
         self._session = Session(self._books, rng)
+        self._stitches = {inst_id: Stitch() for inst_id in self._books}
+        self._ask_rest_ms: dict[str, int] = {}
+        self._audits: dict[str, Audit] = {}
         self.counts = Counts()
 
     def open(self, now_ms: int) -> None:
@@ -114,11 +134,63 @@ class Pipeline:
         outputs: list[Output] = []
         for event in self._session.tick(now_ms):
             outputs += self._take(event, now_ms)
-        return outputs
+        return outputs + self._ask_rest(now_ms)
 
     def close(self, cause: Ending, detail: str) -> list[Output]:
         """The connection is gone: every book in sync is lost."""
         return [self._lose(inst_id, cause, detail, None) for inst_id, book in self._books.items() if book is not None]
+
+    def doubt(self, inst_id: str, cause: Literal["conflict", "audit"], detail: str, now_ms: int) -> list[Output]:
+        """A witness contradicts this book: drop it and resync."""
+        if self._books[inst_id] is None:
+            return []
+        self._session.resync(inst_id, now_ms)
+        return [self._lose(inst_id, cause, detail, None)]
+
+    def join_rest_book(self, full: BookChange, now_ms: int) -> list[Output]:
+        """Seed from a REST book where it stands exactly at an update's `seqId`; otherwise `NeedBook` comes again."""
+        stitch = self._stitches[full.inst_id]
+        joined = stitch.join(full) if self._books[full.inst_id] is None else Misfit.OLDER
+        if isinstance(joined, Misfit):
+            return []
+        outputs = [
+            replace(output, source="rest") if isinstance(output, Synced) else output
+            for output in self._seed(full, now_ms)
+        ]
+        for update in joined:
+            outputs += self._change(update, now_ms)
+        return outputs
+
+    def begin_audit(self, inst_id: str) -> bool:
+        """Follow the stream from here for `judge`; False where there is no book to audit."""
+        book = self._books[inst_id]
+        if book is not None:
+            self._audits[inst_id] = Audit(book, CHANNEL_DEPTH)
+        return book is not None
+
+    def judge(self, rest: BookChange) -> Verdict | None:
+        """What a REST book says of ours; None if ours was lost since the audit began."""
+        audit = self._audits.get(rest.inst_id)
+        return audit.judge(rest) if audit is not None else None
+
+    def end_audit(self, inst_id: str) -> None:
+        self._audits.pop(inst_id, None)
+
+    def _ask_rest(self, now_ms: int) -> list[Output]:
+        """OKX sends the full book within 200 ms of the ack; 3 s of updates without one say that it will not come."""
+        needs: list[Output] = []
+        for inst_id, stitch in self._stitches.items():
+            if stitch and now_ms - stitch.since_ms >= SEED_WITHIN_MS and now_ms >= self._ask_rest_ms.get(inst_id, 0):
+                if inst_id not in self._ask_rest_ms:
+                    self._session.wait_longer(inst_id, now_ms + STITCH_WITHIN_MS)
+                self._ask_rest_ms[inst_id] = now_ms + ASK_AGAIN_MS
+                needs.append(NeedBook(inst_id))
+        return needs
+
+    def _keep(self, update: BookChange, now_ms: int) -> list[Output]:
+        """Without a book an update changes nothing, but a full book by REST may yet meet it."""
+        met = self._stitches[update.inst_id].add(update, now_ms)
+        return [] if met is None else self.join_rest_book(met, now_ms)
 
     def _take(self, event: Event, now_ms: int) -> list[Output]:
         if isinstance(event, BookChange):
@@ -134,9 +206,13 @@ class Pipeline:
         self.counts.messages += 1
         book = self._books[change.inst_id]
         if book is None:
-            return self._seed(change, now_ms) if change.is_snapshot else []
+            return self._seed(change, now_ms) if change.is_snapshot else self._keep(change, now_ms)
         if not is_chained(change, book.seq_id):
             return [self._break(change, book, now_ms)]
+        if _leaps(book.ts_ms, change.ts_ms):
+            self._session.resync(change.inst_id, now_ms)
+            detail = f"ts {change.ts_ms} is over {LONGEST_STEP_MS // 1000} s from the book's {book.ts_ms}"
+            return [self._lose(change.inst_id, "invariant", detail, None)]
         # The rule of design section 4: the book as it stands before a later message is the book at the grid time.
         grid_ms = due_grid_time(book.ts_ms, change.ts_ms, self._cadence_ms)
         outputs: list[Output] = []
@@ -150,6 +226,8 @@ class Pipeline:
     def _seed(self, change: BookChange, now_ms: int) -> list[Output]:
         book = Book()
         self._books[change.inst_id] = book
+        self._stitches[change.inst_id].clear()
+        self._ask_rest_ms.pop(change.inst_id, None)
         lost = self._apply(change, book, now_ms)
         if lost is not None:
             return [lost]
@@ -177,10 +255,12 @@ class Pipeline:
             self.counts.unknown_deletes += book.unknown_deletes - before
             trouble = self._verify(change, book)
         if trouble is None:
+            audit = self._audits.get(change.inst_id)
+            if audit is not None:
+                audit.follow(change)
             return None
-        self._books[change.inst_id] = None
         self._session.resync(change.inst_id, now_ms)
-        return Lost(change.inst_id, trouble[0], trouble[1], from_ms, change.ts_ms)
+        return replace(self._lose(change.inst_id, *trouble, change.ts_ms), from_ms=from_ms)
 
     def _verify(self, change: BookChange, book: Book) -> tuple[Trouble, str] | None:
         breach = book.breach(change.inst_id not in self._not_live)
@@ -200,7 +280,12 @@ class Pipeline:
     ) -> Lost:
         book = self._books[inst_id]
         self._books[inst_id] = None
+        self._audits.pop(inst_id, None)
         return Lost(inst_id, cause, detail, book.ts_ms if book is not None else None, to_ms, flagged)
+
+
+def _leaps(book_ms: int | None, message_ms: int | None) -> bool:
+    return book_ms is not None and message_ms is not None and abs(message_ms - book_ms) > LONGEST_STEP_MS
 
 
 def _quote(output: Output, frame: bytes) -> Output:

@@ -5,29 +5,31 @@ sends what `take_outgoing` returns, calls `tick` several times a second, and clo
 """
 
 import re
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from random import Random
 from typing import Final
 
 from l2vault.book.change import BookChange
-from l2vault.okx.messages import PING, Ack, Notice, Pong, Refusal, SchemaFailure, Unknown, decode, encode_request
+from l2vault.okx.messages import BOOKS, PING, Ack, Notice, Pong, Refusal, SchemaFailure, Unknown, decode, encode_request
 from l2vault.okx.subscription import ANSWER_WITHIN_MS, SILENCE_MS, Phase, Subscription
 
 PING_AFTER_MS: Final = 15_000
 """OKX closes with 4004 after 30 s without data, so a quiet connection must be pinged well before."""
 PONG_WITHIN_MS: Final = 10_000
 ESCALATE_AT: Final = 3
-"""The failure in a row at which one instrument is worth a new connection, though others are well on this one."""
-REQUESTS_PER_HOUR: Final = 440
-"""OKX allows 480 subscribe and unsubscribe requests an hour on a connection; the rest is margin."""
+"""The time-out in a row at which one instrument is worth a new connection, though others are well on this one."""
+REQUEST_BURST: Final = 60
+REQUEST_EVERY_MS: Final = 8_600
+"""OKX allows 480 subscribe and unsubscribe requests an hour on a connection: 60 at once and one every 8.6 s are 478.
+
+Paced all along rather than cut off at the end of the allowance, which one instrument in trouble would use up so that
+another had to wait for an hour. What has to wait shares the next request."""
 
 _OF_THE_WHOLE_REQUEST: Final = frozenset({"60014", "63999", "64007"})
 """Too frequent, and OKX's internal errors: no instrument is to blame, so asking in halves would only ask more often."""
-_HOUR_MS: Final = 3_600_000
 _NAMED_INSTRUMENT: Final = re.compile(r"instId:([A-Za-z0-9_-]+)")
+_REQUESTS: Final = {Phase.PAUSED: ("unsubscribe", Phase.UNSUBSCRIBING), Phase.IDLE: ("subscribe", Phase.SUBSCRIBING)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Session:
         self._subscriptions = {inst_id: Subscription(inst_id) for inst_id in inst_ids}
         self._rng = rng
         self._outgoing: list[str] = []
-        self._request_times: deque[int] = deque()
+        self._all_requests_free_ms = 0
         self._requests = 0
         self._heard_ms = 0
         self._pong_due_ms: int | None = None
@@ -72,7 +74,7 @@ class Session:
     def open(self, now_ms: int) -> None:
         """A new connection stands: forget the old one's acks and subscribe anew on the next `tick`."""
         self._outgoing.clear()
-        self._request_times.clear()
+        self._all_requests_free_ms = now_ms
         self._heard_ms = now_ms
         self._pong_due_ms = None
         for subscription in self._subscriptions.values():
@@ -116,14 +118,30 @@ class Session:
         if subscription.takes_data:
             subscription.fail(now_ms, self._rng)
 
+    def wait_longer(self, inst_id: str, until_ms: int) -> None:
+        """The caller seeks the full book elsewhere: let the subscription stand without one until then."""
+        subscription = self._subscriptions[inst_id]
+        if subscription.phase in (Phase.SUBSCRIBING, Phase.SEEDING):
+            subscription.deadline_ms = max(subscription.deadline_ms, until_ms)
+
     def tick(self, now_ms: int) -> list[Event]:
         """What time alone brings about: pings, time-outs, and the requests that are due, batched."""
         events = self._keep_alive(now_ms)
-        for subscription in self._subscriptions.values():
-            if now_ms >= subscription.deadline_ms:
-                events += self._expire(subscription, now_ms)
-        self._send_due(Phase.PAUSED, "unsubscribe", Phase.UNSUBSCRIBING, now_ms)
-        self._send_due(Phase.IDLE, "subscribe", Phase.SUBSCRIBING, now_ms)
+        unanswered = []
+        for one in self._subscriptions.values():
+            if now_ms < one.deadline_ms or one.phase in _REQUESTS:
+                continue
+            if one.phase is Phase.DOUBTED:
+                events += self._settle(one, now_ms)
+                continue
+            if one.phase is Phase.FLOWING:
+                events.append(Silent(one.inst_id))
+            else:
+                one.unanswered += 1
+                unanswered.append(one)
+            one.fail(now_ms, self._rng)
+        events += self._escalate(unanswered)
+        self._send_due(now_ms)
         return events
 
     def _keep_alive(self, now_ms: int) -> list[Event]:
@@ -134,64 +152,85 @@ class Session:
             self._pong_due_ms = now_ms + PONG_WITHIN_MS
         return []
 
-    def _expire(self, subscription: Subscription, now_ms: int) -> list[Event]:
-        phase = subscription.phase
-        if phase in (Phase.PAUSED, Phase.IDLE):
-            return []  # its request is due, `_send_due` makes it
-        subscription.fail(now_ms, self._rng)
-        if phase is Phase.FLOWING:
-            return [Silent(subscription.inst_id)]
-        # One instrument's trouble is its own: others that flow are not disturbed for it, but for one escalation.
-        others_flow = any(other.phase is Phase.FLOWING for other in self._subscriptions.values())
-        if others_flow and subscription.failures != ESCALATE_AT:
+    def _escalate(self, unanswered: list[Subscription]) -> list[Event]:
+        """One instrument's trouble is its own: others that flow are not disturbed for it, but for one escalation."""
+        flow = any(one.phase is Phase.FLOWING for one in self._subscriptions.values())
+        grave = [one for one in unanswered if one.unanswered == ESCALATE_AT] if flow else unanswered
+        if not grave:
             return []
-        return [Dead(f"{subscription.inst_id}: no answer while {phase.name.lower()}")]
+        others = f" and {len(grave) - 1} others" if len(grave) > 1 else ""
+        return [Dead(f"no answer for {grave[0].inst_id}{others} within {ANSWER_WITHIN_MS} ms")]
 
-    def _send_due(self, phase: Phase, op: str, next_phase: Phase, now_ms: int) -> None:
-        due = [one for one in self._subscriptions.values() if one.phase is phase and now_ms >= one.deadline_ms]
-        for size, group in groupby(sorted(due, key=lambda one: one.batch), key=lambda one: one.batch):
-            same_size = list(group)
-            for start in range(0, len(same_size), size):
-                if not self._may_request(now_ms):
-                    return
-                batch = same_size[start : start + size]
-                self._requests += 1
-                request_id = f"l2v{self._requests}"
-                self._outgoing.append(encode_request(op, [one.inst_id for one in batch], request_id))
-                for one in batch:
-                    one.enter(next_phase, now_ms + ANSWER_WITHIN_MS, request_id)
+    def _send_due(self, now_ms: int) -> None:
+        """Who has waited longest goes first, and takes along everyone who is due for the same."""
+        due = [one for one in self._subscriptions.values() if one.phase in _REQUESTS and now_ms >= one.deadline_ms]
+        due.sort(key=lambda one: one.deadline_ms)
+        while due and self._may_request(now_ms):
+            first = due[0]
+            op, next_phase = _REQUESTS[first.phase]
+            batch = [one for one in due if one.phase is first.phase and one.batch == first.batch][: first.batch]
+            self._requests += 1
+            request_id = f"l2v{self._requests}"
+            self._outgoing.append(encode_request(op, [one.inst_id for one in batch], request_id))
+            for one in batch:
+                one.enter(next_phase, now_ms + ANSWER_WITHIN_MS, request_id)
+            due = [one for one in due if one.phase in _REQUESTS]
 
     def _may_request(self, now_ms: int) -> bool:
-        """OKX counts requests, not instruments, over an hour. What may not be sent stays due."""
-        while self._request_times and self._request_times[0] <= now_ms - _HOUR_MS:
-            self._request_times.popleft()
-        if len(self._request_times) >= REQUESTS_PER_HOUR:
+        """OKX counts requests, not instruments. What may not be sent stays due."""
+        all_free_ms = max(self._all_requests_free_ms, now_ms) + REQUEST_EVERY_MS
+        if all_free_ms - now_ms > REQUEST_BURST * REQUEST_EVERY_MS:
             return False
-        self._request_times.append(now_ms)
+        self._all_requests_free_ms = all_free_ms
         return True
 
     def _acknowledge(self, ack: Ack, now_ms: int) -> None:
         subscription = self._subscriptions.get(ack.inst_id)
-        if subscription is None or ack.request_id not in (None, subscription.request_id):
+        if subscription is None or ack.channel != BOOKS or ack.request_id not in (None, subscription.request_id):
             return  # not ours, or the late ack of a request given up
-        if ack.is_subscribe and subscription.phase is Phase.SUBSCRIBING:
+        if ack.is_subscribe and subscription.phase in (Phase.SUBSCRIBING, Phase.DOUBTED):
             subscription.enter(Phase.SEEDING, now_ms + ANSWER_WITHIN_MS)
         elif not ack.is_subscribe and subscription.phase is Phase.UNSUBSCRIBING:
             subscription.enter(Phase.IDLE, now_ms)
 
     def _refuse(self, refusal: Refusal, now_ms: int) -> list[Event]:
         """Find whose error it is: by `id`, by the name in its text, or by asking again in halves."""
-        waiting = [one for one in self._subscriptions.values() if one.phase is Phase.SUBSCRIBING]
-        if refusal.request_id is not None:
-            waiting = [one for one in waiting if one.request_id == refusal.request_id]
-        named = _NAMED_INSTRUMENT.search(refusal.message)
-        if named is not None:
-            waiting = [one for one in waiting if one.inst_id == named[1]]
-        if len(waiting) > 1 and refusal.code not in _OF_THE_WHOLE_REQUEST:
-            for one in waiting:
-                one.batch = max(1, len(waiting) // 2)
-                one.enter(Phase.IDLE, now_ms)
-            waiting = []
-        if not waiting:
+        refused = self._meant_by(refusal)
+        if not refused:
             return [refusal]
-        return [Refused(one.inst_id, refusal.code, refusal.message, one.refuse(now_ms, self._rng)) for one in waiting]
+        if refusal.code in _OF_THE_WHOLE_REQUEST:
+            return self._put_off(refused, refusal, now_ms)
+        if refused[0].phase is Phase.UNSUBSCRIBING:
+            for one in refused:
+                one.enter(Phase.IDLE, now_ms)  # what OKX cannot unsubscribe is not subscribed
+            return [refusal]
+        if len(refused) == 1:
+            return self._put_off(refused, refusal, now_ms)
+        for one in refused:
+            one.suspect(now_ms, refusal, len(refused))
+        return [refusal]
+
+    def _settle(self, doubted: Subscription, now_ms: int) -> list[Event]:
+        """It was not acknowledged: to be asked with half as many others, or if it was alone, the refusal is its own."""
+        if doubted.batch == 1 and doubted.doubt is not None:
+            return self._put_off([doubted], doubted.doubt, now_ms)
+        doubted.batch = max(1, doubted.batch // 2)
+        doubted.enter(Phase.IDLE, now_ms)
+        return []
+
+    def _meant_by(self, refusal: Refusal) -> list[Subscription]:
+        """Those who wait for the answer that this may be; without its `id` it is taken for that of a subscribe."""
+        named = _NAMED_INSTRUMENT.search(refusal.message)
+        return [
+            one
+            for one in self._subscriptions.values()
+            if (one.request_id == refusal.request_id if refusal.request_id else one.phase is Phase.SUBSCRIBING)
+            and (named is None or one.inst_id == named[1])
+        ]
+
+    def _put_off(self, refused: list[Subscription], refusal: Refusal, now_ms: int) -> list[Event]:
+        """One delay for all of them: each its own would turn one request too many into a hundred."""
+        delay_ms = max(one.refusal_delay_ms(self._rng) for one in refused)
+        for one in refused:
+            one.refuse(now_ms, delay_ms)
+        return [Refused(one.inst_id, refusal.code, refusal.message, delay_ms) for one in refused]

@@ -5,8 +5,12 @@ from enum import Enum, auto
 from random import Random
 from typing import Final
 
+from l2vault.okx.messages import Refusal
+
 ANSWER_WITHIN_MS: Final = 5_000
 """For an ack, and for the full book after it. OKX took 3 to 200 ms in a capture of 2022."""
+SETTLE_MS: Final = 1_000
+"""After a refusal that names nobody: for the acks of those in the same request that it does not concern."""
 SILENCE_MS: Final = 75_000
 """OKX sends a heartbeat on `books` after about 60 s without a change; later than this is silence, not quiet."""
 STABLE_MS: Final = 60_000
@@ -27,8 +31,12 @@ class Phase(Enum):
     UNSUBSCRIBING = auto()  # data still in flight is dropped until the ack
     IDLE = auto()  # not subscribed; subscribes at the deadline
     SUBSCRIBING = auto()  # the ack
+    DOUBTED = auto()  # a refusal that names nobody may be for it: the ack, or it asks in a smaller request
     SEEDING = auto()  # the full book
     FLOWING = auto()  # the next push, heartbeats included
+
+
+_TAKING: Final = frozenset({Phase.SUBSCRIBING, Phase.DOUBTED, Phase.SEEDING, Phase.FLOWING})
 
 
 @dataclass(slots=True)
@@ -37,11 +45,17 @@ class Subscription:
     phase: Phase = Phase.IDLE
     deadline_ms: int = 0
     request_id: str | None = None
+    """Of the request that is not yet answered; None when none is."""
     failures: int = 0
-    """In a row: every resync counts until the book has been in sync for `STABLE_MS`."""
+    """In a row: every resync and refusal counts until the book has been in sync for `STABLE_MS`."""
+    unanswered: int = 0
+    """The failures among them that were time-outs."""
     synced_ms: int = 0
+    refused_until_ms: int = 0
     batch: int = BATCH
-    """With how many others it may share a request; halved when a request is refused and nobody says for whom."""
+    """How many may share its request; halved when one is refused and nobody says for whom."""
+    doubt: Refusal | None = None
+    """The refusal that may be for it, while it is `DOUBTED`."""
 
     def enter(self, phase: Phase, deadline_ms: int, request_id: str | None = None) -> None:
         self.phase = phase
@@ -51,31 +65,48 @@ class Subscription:
     @property
     def takes_data(self) -> bool:
         """OKX's data may overtake its own ack, so it counts from the request on."""
-        return self.phase in (Phase.SUBSCRIBING, Phase.SEEDING, Phase.FLOWING)
+        return self.phase in _TAKING
 
     def begin_again(self, now_ms: int) -> None:
         """For a new connection, on which nothing is subscribed: ask at once, unless a refusal is being waited out."""
-        self.enter(Phase.IDLE, max(self.deadline_ms, now_ms) if self.phase is Phase.IDLE else now_ms)
+        self._heal(now_ms)
+        self.enter(Phase.IDLE, max(self.refused_until_ms, now_ms))
 
     def fail(self, now_ms: int, rng: Random) -> None:
-        """Resubscribe: at once after a stable time, otherwise backed off; `PAUSED` leads to unsubscribe first."""
-        if self.phase is Phase.FLOWING and now_ms - self.synced_ms >= STABLE_MS:
-            self.failures = 0
+        """Resubscribe: at once after a stable time, otherwise backed off; `PAUSED` leads to unsubscribe first.
+
+        An unsubscribe that was never answered is not repeated: OKX may ignore one for what is not subscribed, and a
+        subscribe that proves needless ends here again, so that one of the two gets through.
+        """
+        self._heal(now_ms)
         delay_ms = _delay_ms(self.failures - 1, _FIRST_DELAY_MS, _LONGEST_DELAY_MS, rng) if self.failures else 0
         self.failures += 1
-        self.enter(Phase.PAUSED, now_ms + delay_ms)
+        self.enter(Phase.IDLE if self.phase is Phase.UNSUBSCRIBING else Phase.PAUSED, now_ms + delay_ms)
 
-    def refuse(self, now_ms: int, rng: Random) -> int:
-        """OKX will not have it: ask again much later. Returns the delay in ms."""
-        delay_ms = _delay_ms(self.failures, _REFUSED_DELAY_MS, _LONGEST_REFUSED_DELAY_MS, rng)
+    def refusal_delay_ms(self, rng: Random) -> int:
+        """How long to leave OKX alone after it refused this instrument: longer with every failure."""
+        return _delay_ms(self.failures, _REFUSED_DELAY_MS, _LONGEST_REFUSED_DELAY_MS, rng)
+
+    def refuse(self, now_ms: int, delay_ms: int) -> None:
+        """OKX will not have the request, which is repeated after `delay_ms` on this connection or another."""
         self.failures += 1
-        self.enter(Phase.IDLE, now_ms + delay_ms)
-        return delay_ms
+        self.refused_until_ms = now_ms + delay_ms
+        self.enter(Phase.PAUSED if self.phase is Phase.UNSUBSCRIBING else Phase.IDLE, self.refused_until_ms)
+
+    def suspect(self, now_ms: int, refusal: Refusal, suspects: int) -> None:
+        """One of so many `suspects` is refused: those that are not will be acknowledged in a moment."""
+        self.batch = min(self.batch, suspects)
+        self.doubt = refusal
+        self.enter(Phase.DOUBTED, now_ms + SETTLE_MS, self.request_id)
 
     def sync(self, now_ms: int) -> None:
         self.synced_ms = now_ms
         self.batch = BATCH
         self.enter(Phase.FLOWING, now_ms + SILENCE_MS)
+
+    def _heal(self, now_ms: int) -> None:
+        if self.phase is Phase.FLOWING and now_ms - self.synced_ms >= STABLE_MS:
+            self.failures = self.unanswered = 0
 
 
 def _delay_ms(doublings: int, first_ms: int, longest_ms: int, rng: Random) -> int:

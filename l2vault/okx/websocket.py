@@ -63,17 +63,31 @@ class Line:
         self._rng = rng
         self._cause: Ending = "disconnect"
         self._dead: str | None = None
+        self._websocket: ClientConnection | None = None
+        self._is_retiring = False
+
+    def retire(self) -> None:
+        """Let this connection be the last: `run` returns when it has ended."""
+        self._is_retiring = True
+
+    def drop(self, reason: str) -> None:
+        """End the connection that stands, if one does, without a closing handshake."""
+        if self._websocket is not None:
+            self._dead = self._dead or reason
+            self._websocket.transport.abort()
 
     async def run(self) -> None:
+        """Connect, record, connect again; until cancelled or, once retired, until the connection ends."""
         failures = 0
-        while True:
+        while not self._is_retiring:
             began_ms = self._clock.monotonic_ms()
             was_up, reason = await self._live_once()
             lived_sec = (self._clock.monotonic_ms() - began_ms) / 1000
             failures = 0 if was_up and lived_sec >= STABLE_SEC else failures + 1
             retry_sec = _retry_sec(failures, self._rng)
             await self._deliver([*self._pipeline.close(self._cause, reason), LineDown(reason, was_up, retry_sec)])
-            await self._clock.sleep(retry_sec)
+            if not self._is_retiring:
+                await self._clock.sleep(retry_sec)
 
     async def _live_once(self) -> tuple[bool, str]:
         """One connection from handshake to end: whether it stood, and why it ended."""
@@ -90,6 +104,7 @@ class Line:
                 proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
             ) as websocket:
                 was_up = True
+                self._websocket = websocket
                 self._pipeline.open(self._clock.monotonic_ms())
                 await self._deliver([LineUp(self._url)])
                 async with asyncio.TaskGroup() as group:
@@ -98,6 +113,8 @@ class Line:
                     ticker.cancel()
         except (OSError, TimeoutError, WebSocketException) as error:
             reason = f"{type(error).__name__}: {error}"
+        finally:
+            self._websocket = None
         return was_up, self._dead or reason
 
     async def _read(self, websocket: ClientConnection) -> str:
@@ -107,7 +124,7 @@ class Line:
                 frame = await websocket.recv(decode=False)
                 outputs = self._pipeline.receive(frame, self._clock.monotonic_ms())
                 if outputs:
-                    await self._act(outputs, websocket)
+                    await self._act(outputs)
         except ConnectionClosed as closed:
             return _closed_reason(closed)
 
@@ -121,19 +138,17 @@ class Line:
                     async with asyncio.timeout(SEND_WITHIN_SEC):
                         await websocket.send(frame)
                 if outputs:
-                    await self._act(outputs, websocket)
+                    await self._act(outputs)
                 await self._clock.sleep(TICK_SEC)
         except (ConnectionClosed, TimeoutError) as error:
-            self._dead = self._dead or f"cannot send: {error or 'time-out'}"
-            websocket.transport.abort()
+            self.drop(f"cannot send: {error or 'time-out'}")
 
-    async def _act(self, outputs: list[Output], websocket: ClientConnection) -> None:
+    async def _act(self, outputs: list[Output]) -> None:
         for output in outputs:
             if isinstance(output, Notice):
                 self._cause = "notice"
             elif isinstance(output, Dead):
-                self._dead = output.reason
-                websocket.transport.abort()  # it does not answer: a closing handshake would only wait
+                self.drop(output.reason)  # it does not answer: a closing handshake would only wait
         await self._deliver(list(outputs))
 
 

@@ -13,11 +13,13 @@ from typing import Final
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.vault.journal import Event, Journal, WriteFailed
+from l2vault.vault.journal import DiskStalled, Event, Journal, WriteFailed
 from l2vault.vault.writer import LineWriter
 
 QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
+STALL_MS: Final = 10_000
+"""A batch that takes longer is journaled once it is through."""
 JOURNAL_BACKLOG: Final = 10_000
 """Events kept in memory while the disk refuses them: hours of trouble; beyond it the oldest go."""
 
@@ -47,12 +49,20 @@ class Disk:
         self._finishing = False
         self._backlog: list[Event] = []
         self._lost: dict[str, _Lost] = {}
+        self._events_dropped = 0
+        self._is_journal_refused = False
+        self._is_sync_refused = False
         self._synced_ms = 0
+        self._busy_since_ms: int | None = None
         self.lines_lost = 0
 
     @property
     def waiting(self) -> int:
         return len(self._queue)
+
+    def stalled_ms(self) -> int:
+        """For how long the worker has been at its present batch; 0 while it waits for one."""
+        return 0 if self._busy_since_ms is None else self._clock.monotonic_ms() - self._busy_since_ms
 
     def put(self, item: Snapshot | Event) -> None:
         """Never waits and never drops; callers that can wait do so in `room`."""
@@ -73,11 +83,16 @@ class Disk:
         """Write until told to `finish`."""
         while not (self._finishing and not self._queue):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._fsync_ms / 1000)
+                async with asyncio.timeout(self._fsync_ms / 1000):
+                    await self._wake.wait()
             self._wake.clear()
             batch, self._queue = self._queue, []
             self._room.set()
+            self._busy_since_ms = self._clock.monotonic_ms()
             await asyncio.to_thread(self._write, batch)
+            if self.stalled_ms() >= STALL_MS:
+                self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
+            self._busy_since_ms = None
         await asyncio.to_thread(self._close)
 
     def _write(self, batch: list[Snapshot | Event]) -> None:
@@ -102,10 +117,7 @@ class Disk:
         lost = self._lost.pop(inst_id, None)
         if lost is not None:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
-            at = utc_text(self._clock.wall_ms())
-            bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
-            self._backlog.append(WriteFailed(at, inst_id, lost.lines, *bounds, lost.error))
-            self._write_events()
+            self._journal_lost(inst_id, lost)
 
     def _note_lost(self, snapshot: Snapshot, error: OSError) -> None:
         self.lines_lost += 1
@@ -117,25 +129,49 @@ class Disk:
             lost.lines += 1
             lost.to_ms = snapshot.ts_ms
 
+    def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
+        at = utc_text(self._clock.wall_ms())
+        bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
+        self._backlog.append(WriteFailed(at, inst_id, lost.lines, *bounds, lost.error))
+        self._write_events()
+
     def _write_events(self) -> None:
-        del self._backlog[:-JOURNAL_BACKLOG]
+        """Oldest first, as far as the disk takes them."""
+        excess = max(0, len(self._backlog) - JOURNAL_BACKLOG)
+        self._events_dropped += excess
+        del self._backlog[:excess]
         try:
             while self._backlog:
                 self._journal.append(self._backlog[0])
                 del self._backlog[0]
         except OSError as error:
-            if len(self._backlog) == 1:
+            if not self._is_journal_refused:
                 _log.error("Cannot write the journal: %s. Events wait in memory", error)
+            self._is_journal_refused = True
+            return
+        if self._is_journal_refused:
+            _log.warning("The journal is written again; %d events were dropped", self._events_dropped)
+        self._is_journal_refused = False
+        self._events_dropped = 0
 
     def _sync(self) -> None:
         self._synced_ms = self._clock.monotonic_ms()
         try:
             self._writer.sync()
         except OSError as error:
-            _log.error("Cannot sync the vault: %s", error)
+            if not self._is_sync_refused:
+                _log.error("Cannot sync the vault: %s", error)
+            self._is_sync_refused = True
+        else:
+            self._is_sync_refused = False
 
     def _close(self) -> None:
+        for inst_id, lost in self._lost.items():
+            _log.error("%d lines of %s were lost (%s)", lost.lines, inst_id, lost.error)
+            self._journal_lost(inst_id, lost)
         self._write_events()
+        if self._backlog:
+            _log.error("%d events are not in the journal, which cannot be written", len(self._backlog))
         try:
             self._writer.close()
         except OSError as error:

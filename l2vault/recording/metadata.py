@@ -10,7 +10,7 @@ import msgspec
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
-from l2vault.okx.rest import OkxRest
+from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater
 from l2vault.vault.instruments import keep_row
 from l2vault.vault.journal import Event, InstrumentNoted
 from l2vault.vault.layout import Layout
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class _State(msgspec.Struct):
-    state: str = "live"
+    state: object = None
 
 
 class Metadata:
@@ -69,22 +69,24 @@ class Metadata:
         try:
             row = await asyncio.to_thread(self._rest.instrument, inst_id)
             what = await asyncio.to_thread(keep_row, self._layout, inst_id, row, self._clock.wall_ms())
-        except (RestError, OSError) as error:
-            return self._miss(inst_id, str(error))
+        except (RestError, OSError, ValueError) as error:  # the last: a row, or a proxy's address, that is none
+            return self._miss(inst_id, error)
         self._failures.pop(inst_id, None)
         state = msgspec.json.decode(row, type=_State).state
-        self._on_state(inst_id, state == "live")
+        self._on_state(inst_id, state in ("live", None))
         if what != "same":
             _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, state)
             self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, what, f"state {state}"))
         return REFRESH_SEC
 
-    def _miss(self, inst_id: str, reason: str) -> float:
+    def _miss(self, inst_id: str, error: Exception) -> float:
         failures = self._failures.get(inst_id, 0)
         self._failures[inst_id] = failures + 1
         retry_sec = min(LONGEST_RETRY_SEC, FIRST_RETRY_SEC * float(1 << min(failures, 10)))
+        if isinstance(error, TryLater) and error.retry_after_sec is not None:
+            retry_sec = max(retry_sec, min(error.retry_after_sec, LONGEST_RETRY_AFTER_SEC))
         words = "No instrument row of %s yet: %s Recording goes on without it; asking again in %.0f s"
-        _log.warning(words, inst_id, reason, retry_sec)
+        _log.warning(words, inst_id, error, retry_sec)
         if failures == 0:
-            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", reason))
+            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", str(error)))
         return retry_sec

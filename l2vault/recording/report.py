@@ -23,8 +23,8 @@ _log = logging.getLogger("l2vault.recorder")
 def journal_event(output: LineOutput, line: int, at: str) -> journal.Event | None:
     """The event that keeps this output for readers of the vault; None where it says nothing about coverage."""
     match output:
-        case Synced(inst_id, ts_ms, seq_id):
-            return journal.Synced(at, line, inst_id, _time(ts_ms), seq_id)
+        case Synced(inst_id, ts_ms, seq_id, source):
+            return journal.Synced(at, line, inst_id, _time(ts_ms), seq_id, source)
         case Lost():
             bounds = _time(output.from_ms), _time(output.to_ms)
             return journal.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
@@ -42,8 +42,9 @@ def journal_event(output: LineOutput, line: int, at: str) -> journal.Event | Non
 def log_output(output: LineOutput, line: int) -> None:
     """One line per change of state; nothing per message."""
     match output:
-        case Synced(inst_id, ts_ms, seq_id):
-            _log.info("%s in sync on line %d: full book of %s, seqId %s", inst_id, line, _time(ts_ms), seq_id)
+        case Synced(inst_id, ts_ms, seq_id, source):
+            words = "full book" if source == "stream" else "full book by REST"
+            _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
         case Lost():
             _log_lost(output, line)
         case Refused():

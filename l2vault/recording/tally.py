@@ -6,6 +6,7 @@ from typing import Final
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Counts, Lost
+from l2vault.recording.arbiter import Conflict, Decision, Uncomparable, Witnessed
 from l2vault.vault.journal import Slots
 
 _NAMED: Final = 4
@@ -20,6 +21,7 @@ class Tally:
         self._minute: Counter[str] = Counter()
         self._doubled: Counter[str] = Counter()
         self._last: dict[str, Snapshot] = {}
+        self._compared: Counter[type[Decision]] = Counter()
         self._messages_before = 0
         self.lines = 0
         self.gaps = 0
@@ -35,6 +37,10 @@ class Tally:
         """A line was held back because the vault holds its time, or a later one, already."""
         self._doubled[inst_id] += 1
 
+    def compared(self, decision: Decision) -> None:
+        """A second line came to a slot that was written."""
+        self._compared[type(decision)] += 1
+
     def lost(self, lost: Lost) -> None:
         self.losses += 1
         self.gaps += lost.cause == "chain"
@@ -42,9 +48,11 @@ class Tally:
     def minute(self, at: str, book_times: dict[str, int]) -> Slots:
         """The journal's event of the minute now ending; the next one starts from zero."""
         written, doubled = dict(self._minute), dict(self._doubled)
+        compared = tuple(self._compared[kind] for kind in (Witnessed, Uncomparable, Conflict))
         self._minute.clear()
         self._doubled.clear()
-        return Slots(at, written, {inst_id: utc_text(ms) for inst_id, ms in book_times.items()}, doubled)
+        self._compared.clear()
+        return Slots(at, written, {inst_id: utc_text(ms) for inst_id, ms in book_times.items()}, doubled, *compared)
 
     def summary(self, slots: Slots, counts: Counts, lines_lost: int) -> str:
         """The minute in one line of log."""
@@ -55,6 +63,7 @@ class Tally:
             f"{total} since the last summary{by_name}",
             f"in sync {len(slots.book_times)} of {len(self._inst_ids)}",
             f"messages {messages}",
+            *_witness(slots, total),
             f"since the start: gaps {self.gaps}, losses {self.losses}, "
             f"checksums verified {counts.checksums_verified}, not provided {counts.checksums_absent}, "
             f"deletes of unknown prices {counts.unknown_deletes}",
@@ -80,3 +89,11 @@ class Tally:
         if not 0 < len(written) <= _NAMED:
             return ""
         return " (" + ", ".join(f"{inst_id} {count}" for inst_id, count in sorted(written.items())) + ")"
+
+
+def _witness(slots: Slots, total: int) -> list[str]:
+    """What a second line said, where there is one."""
+    if not slots.witnessed + slots.uncomparable + slots.conflicting:
+        return []
+    share = slots.witnessed / total if total else 0.0
+    return [f"witnessed {share:.0%}, uncomparable {slots.uncomparable}, in conflict {slots.conflicting}"]

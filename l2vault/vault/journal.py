@@ -20,6 +20,8 @@ Cause = Literal[
     "invariant",
     "schema",
     "silence",
+    "conflict",
+    "audit",
     "disconnect",
     "notice",
     "our_restart",
@@ -80,13 +82,17 @@ class Disconnected(msgspec.Struct, frozen=True, tag_field="event", tag="disconne
 
 
 class Synced(msgspec.Struct, frozen=True, tag_field="event", tag="synced"):
-    """From exchange time `ts` on, this line holds an exact book of the instrument."""
+    """From exchange time `ts` on, this line holds an exact book of the instrument.
+
+    `source` is where its full book came from: in band, or REST joined to the stream at one `seqId`.
+    """
 
     at: str
     line: int
     inst_id: str
     ts: str | None
     seq_id: int | None
+    source: Literal["stream", "rest"] = "stream"
 
 
 class Lost(msgspec.Struct, frozen=True, tag_field="event", tag="lost", rename={"from_": "from"}):
@@ -124,19 +130,67 @@ class Noticed(msgspec.Struct, frozen=True, tag_field="event", tag="notice"):
 class Slots(msgspec.Struct, frozen=True, tag_field="event", tag="slots"):
     """Once a minute: lines written since the last one, and the time of each book in sync, by instrument.
 
-    `doubled` counts lines held back because the vault already holds their time or a later one.
+    `doubled` counts lines held back because the vault already holds their time or a later one; `witnessed`,
+    `uncomparable` and `conflicting` count what a second line said of the slots written.
     """
 
     at: str
     written: dict[str, int]
     book_times: dict[str, str]
     doubled: dict[str, int]
+    witnessed: int = 0
+    uncomparable: int = 0
+    conflicting: int = 0
 
 
 class Alive(msgspec.Struct, frozen=True, tag_field="event", tag="alive"):
     """A beat, so that a killed recorder leaves a bounded end."""
 
     at: str
+
+
+class Conflicted(msgspec.Struct, frozen=True, tag_field="event", tag="conflict"):
+    """Two lines held different levels at one `seqId`; the slot at `grid` was written by the first of `lines`."""
+
+    at: str
+    inst_id: str
+    seq_id: int | None
+    grid: str
+    lines: tuple[int, int]
+
+
+class Skipped(msgspec.Struct, frozen=True, tag_field="event", tag="skipped"):
+    """The slot at `grid` came from this line only after a later one was written, so the file lacks it."""
+
+    at: str
+    line: int
+    inst_id: str
+    grid: str
+
+
+class Audited(msgspec.Struct, frozen=True, tag_field="event", tag="audited"):
+    """A line's book against OKX's own by REST; `mismatch` resyncs, `unavailable` means that REST gave none."""
+
+    at: str
+    line: int
+    inst_id: str
+    outcome: Literal["equal", "mismatch", "consistent", "inconclusive", "older", "ahead", "unavailable"]
+    seq_id: int | None
+    detail: str
+
+
+class ClockStepped(msgspec.Struct, frozen=True, tag_field="event", tag="clock_step"):
+    """The wall clock went `seconds` further than the time that passed: the host slept, or its clock was set."""
+
+    at: str
+    seconds: float
+
+
+class DiskStalled(msgspec.Struct, frozen=True, tag_field="event", tag="disk_stalled"):
+    """Written once the disk works again: for `seconds` it had taken nothing, and lines waited."""
+
+    at: str
+    seconds: float
 
 
 class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instrument"):
@@ -183,6 +237,11 @@ Event = (
     | Noticed
     | Slots
     | Alive
+    | Conflicted
+    | Skipped
+    | Audited
+    | ClockStepped
+    | DiskStalled
     | InstrumentNoted
     | WriteFailed
     | Retained

@@ -13,7 +13,7 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.sim.server import SimOptions, Simulator
-from l2vault.vault.journal import Disconnected, Event, read_journal
+from l2vault.vault.journal import Connected, Disconnected, Event, read_journal
 from l2vault.vault.layout import Layout
 from support.reference import NaiveMarket
 
@@ -31,6 +31,13 @@ class Outcome:
     @property
     def events(self) -> list[Event]:
         return list(read_journal(Layout(self.root)))
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether every connection that was made has ended, so that all its frames are through."""
+        events = self.events
+        made, ended = (sum(isinstance(event, kind) for event in events) for kind in (Connected, Disconnected))
+        return 0 < made == ended
 
     def lines(self, inst_id: str) -> list[dict]:
         return [json.loads(line) for line in self.raw_lines(inst_id)]
@@ -61,7 +68,7 @@ async def record_replay(
         recording = group.create_task(recorder.run(stop))
         await simulator.wait_ended()
         await simulator.stop()  # closes after the last frame, so a reader that saw the close has read them all
-        while not any(isinstance(event, Disconnected) for event in outcome.events):
+        while not outcome.is_disconnected:
             assert not recording.done()
             await asyncio.sleep(0.01)
         stop.set()

@@ -1,0 +1,75 @@
+"""A book without a full one in band: updates kept aside until one from REST meets them at the same `seqId`.
+
+OKX announced (2026-02-12) that it will stop sending the full book. Its own procedure joins REST and stream wherever
+`prevSeqId <= snapshot.seqId < seqId`; a level that changed and changed back in that interval would then stay wrong for
+good, so this joins only where the REST book stands exactly between two updates.
+"""
+
+from collections import deque
+from enum import Enum, auto
+from typing import Final
+
+from l2vault.book.change import BookChange
+
+LONGEST: Final = 1200
+"""Updates kept: two minutes of a busy instrument. Beyond it the oldest go, and with them only older joints."""
+
+
+class Misfit(Enum):
+    """Why a REST book joins nowhere, and so what to do next."""
+
+    OLDER = auto()  # than every update kept: ask again
+    BETWEEN = auto()  # inside an update: ask again
+    AHEAD = auto()  # of the stream: offer it again when more has come
+
+
+class Stitch:
+    """The unbroken updates of one instrument since its subscription, or since the chain last broke."""
+
+    def __init__(self) -> None:
+        self._updates: deque[BookChange] = deque(maxlen=LONGEST)
+        self._ahead: BookChange | None = None
+        self.since_ms = 0
+        """When the oldest update since the last `clear` came, for whoever decides to ask REST."""
+
+    def __bool__(self) -> bool:
+        return bool(self._updates)
+
+    def add(self, update: BookChange, now_ms: int) -> BookChange | None:
+        """Keep an update; one that does not chain makes the kept ones useless.
+
+        Returns the REST book that was ahead of the stream, if this update has just come up with it: `join` it now.
+        """
+        if not self._updates:
+            self.since_ms = now_ms
+        elif update.prev_seq_id != self._updates[-1].seq_id:
+            self._updates.clear()
+        self._updates.append(update)
+        ahead = self._ahead
+        return ahead if ahead is not None and ahead.seq_id == update.seq_id else None
+
+    def clear(self) -> None:
+        self._updates.clear()
+        self._ahead = None
+
+    def join(self, full: BookChange) -> list[BookChange] | Misfit:
+        """The updates to apply on top of a full book from REST, oldest first; possibly none."""
+        joined = self._join(full)
+        self._ahead = full if joined is Misfit.AHEAD else None
+        return joined
+
+    def _join(self, full: BookChange) -> list[BookChange] | Misfit:
+        updates, seq_id = list(self._updates), full.seq_id
+        if not updates or seq_id is None:
+            return Misfit.AHEAD
+        # From the newest: after a maintenance reset an old number may occur twice.
+        for at in range(len(updates), 0, -1):
+            if updates[at - 1].seq_id == seq_id:
+                return updates[at:]
+        if updates[0].prev_seq_id == seq_id:
+            return updates
+        last = updates[-1].seq_id
+        if last is not None and seq_id > last:
+            return Misfit.AHEAD
+        first = updates[0].prev_seq_id
+        return Misfit.OLDER if first is not None and seq_id < first else Misfit.BETWEEN
