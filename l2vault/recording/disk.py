@@ -164,6 +164,11 @@ class Disk:
             self._is_sync_refused = True
         else:
             self._is_sync_refused = False
+        for gone in self._writer.take_vanished():
+            reason = f"{gone.path} was moved or deleted while it was being written"
+            _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
+            self.lines_lost += gone.lines
+            self._journal_lost(gone.inst_id, _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
 
     def _close(self) -> None:
         for inst_id, lost in self._lost.items():

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.vault.durable import make_folders, sync_folder
@@ -20,6 +20,16 @@ _Key = tuple[str, int]
 """Instrument and hour since the epoch: one data file."""
 
 
+class Vanished(NamedTuple):
+    """Lines that went into a file which is no longer where it was: moved, deleted, or its disk taken away."""
+
+    inst_id: str
+    path: Path
+    lines: int
+    from_ms: int
+    to_ms: int
+
+
 class LineWriter:
     """Appends each line to the file of its hour; keeps one file open per instrument.
 
@@ -29,6 +39,7 @@ class LineWriter:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._vanished: list[Vanished] = []
         self._files: dict[_Key, _AppendFile] = {}
         self._current: dict[str, _Key] = {}
 
@@ -48,7 +59,12 @@ class LineWriter:
         file = self._files.get(key)
         if file is None:
             file = self._files[key] = _AppendFile(self._layout.hour_file(snapshot.inst_id, snapshot.ts_ms))
-        file.append(line)
+        file.append(line, snapshot.ts_ms)
+
+    def take_vanished(self) -> list[Vanished]:
+        """What `sync` found gone since the last call. Nobody can read those lines; later ones go into a new file."""
+        vanished, self._vanished = self._vanished, []
+        return vanished
 
     def sync(self) -> None:
         """Put on the disk, past its caches, every file and folder changed since the last time.
@@ -58,6 +74,9 @@ class LineWriter:
         errors: list[OSError] = []
         for key, file in list(self._files.items()):
             try:
+                gone = file.let_go_if_gone()
+                if gone is not None:
+                    self._vanished.append(Vanished(key[0], file.path, *gone))
                 if self._current.get(key[0]) == key:
                     file.sync()
                 else:
@@ -85,14 +104,16 @@ class _AppendFile:
     """One data file. Opened when first needed, and anew when its handle can no longer be trusted."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self._recent: tuple[int, int, int] | None = None
+        """How many lines, and the first and last time of those, since the file was last seen in its place."""
         self._file: FileIO | None = None
         self._torn_at: int | None = None
         """Where the file is to be cut before anything else is written: what follows is a part of a failed append."""
         self._is_dirty = False
         self._changed_folders: set[Path] = set()
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, ts_ms: int) -> None:
         file = self._file or self._open()
         try:
             self._torn_at = file.seek(0, os.SEEK_END)  # until the last byte is written
@@ -102,6 +123,20 @@ class _AppendFile:
             self._cut_or_drop(file)
             raise
         self._is_dirty = True
+        lines, from_ms, _ = self._recent or (0, ts_ms, ts_ms)
+        self._recent = (lines + 1, from_ms, ts_ms)
+
+    def let_go_if_gone(self) -> tuple[int, int, int] | None:
+        """A handle outlives its file: what is written to it then is lost without any error. So look by path."""
+        recent, self._recent = self._recent, None
+        if recent is None or self._file is None:
+            return None
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                return None
+        self._torn_at = None
+        self.abandon()
+        return recent
 
     def sync(self) -> None:
         if self._torn_at is not None:
@@ -126,8 +161,8 @@ class _AppendFile:
                 file.close()
 
     def _open(self) -> FileIO:
-        changed_folders = [self._path.parent, *make_folders(self._path.parent)]
-        file = self._path.open("ab+", buffering=0)
+        changed_folders = [self.path.parent, *make_folders(self.path.parent)]
+        file = self.path.open("ab+", buffering=0)
         try:
             self._cut(file)
             _end_last_line(file)

@@ -18,7 +18,7 @@ from l2vault.book.utc import utc_ms
 from l2vault.vault import writer as writer_module
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.recovery import recover
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.writer import LineWriter, Vanished
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 START_MS = utc_ms("2026-11-22T15:00:00.123Z")
@@ -430,3 +430,21 @@ def record_syncs(monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync)
     return synced
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+def test_a_file_deleted_under_the_writer_is_noticed_at_the_next_sync_and_written_anew(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    writer = LineWriter(layout)
+    lost = [Snapshot("BTC-USDT-SWAP", 1_000 * n, 400, [], [], 0, n, n - 1) for n in (1, 2, 3)]
+    for snapshot in lost:
+        writer.append(snapshot)
+    path = layout.hour_file("BTC-USDT-SWAP", 1_000)
+    path.unlink()
+    writer.sync()
+    assert writer.take_vanished() == [Vanished("BTC-USDT-SWAP", path, 3, 1_000, 3_000)]
+    kept = Snapshot("BTC-USDT-SWAP", 4_000, 400, [], [], 0, 4, 3)
+    writer.append(kept)
+    writer.close()
+    assert path.read_bytes() == to_line(kept) + b"\n"
+    assert writer.take_vanished() == []
