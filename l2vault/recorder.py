@@ -26,9 +26,11 @@ from l2vault.recording.intake import Intake
 from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
 from l2vault.recording.tally import Tally
+from l2vault.recording.upkeep import Upkeep
 from l2vault.vault import journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
+from l2vault.vault.plan import Policy
 from l2vault.vault.recovery import recover
 from l2vault.vault.writer import LineWriter
 
@@ -38,6 +40,7 @@ STATUS_SEC: Final = 2.0
 WATCH_SEC: Final = 1.0
 REST_WITHIN_SEC: Final = 10.0
 CLOCK_STEP_MS: Final = 5_000
+GB: Final = 1_000_000_000
 SLEPT_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
 
@@ -64,6 +67,7 @@ class Recorder:
         self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
         self._auditor = Auditor(rest, clock, self._disk.put, lambda number, said: self._intake.take(number, [*said]))
         self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, self._auditor.need_book)
+        self._upkeep = Upkeep(layout, _policy(settings), clock, self._disk.close_files)
         self._intake.pipelines = self._auditor.pipelines = self._lines.pipelines
         self._not_live: set[str] = set()
         self._watched = (clock.wall_ms(), clock.monotonic_ms())
@@ -108,6 +112,7 @@ class Recorder:
                 group.create_task(self._lines.run(self._settings.lines)),
                 group.create_task(self._metadata.run(inst_ids)),
                 group.create_task(self._auditor.run(inst_ids)),
+                *([group.create_task(self._upkeep.run())] if self._settings.retention else []),
                 group.create_task(self._every(ALIVE_SEC, self._beat)),
                 group.create_task(self._every(SUMMARY_SEC, self._summarise)),
                 group.create_task(self._every(STATUS_SEC, self._status)),
@@ -213,6 +218,19 @@ class Recorder:
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())
+
+
+def _policy(settings: Settings) -> Policy:
+    def in_bytes(gigabytes: float | None) -> int | None:
+        return None if gigabytes is None else round(gigabytes * GB)
+
+    return Policy(
+        settings.compress_after_hours,
+        settings.delete_after_days,
+        settings.archive_days,
+        in_bytes(settings.max_gb),
+        in_bytes(settings.min_free_gb),
+    )
 
 
 async def _crash_with(writing: asyncio.Task[None]) -> None:

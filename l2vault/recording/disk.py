@@ -47,6 +47,7 @@ class Disk:
         self._room = asyncio.Event()
         self._room.set()
         self._finishing = False
+        self._is_closing = False
         self._backlog: list[Event] = []
         self._lost: dict[str, _Lost] = {}
         self._events_dropped = 0
@@ -73,6 +74,11 @@ class Disk:
 
     async def room(self) -> None:
         await self._room.wait()
+
+    def close_files(self) -> None:
+        """Close every data file once what was put before is written; the next line opens its file again."""
+        self._is_closing = True
+        self._wake.set()
 
     def finish(self) -> None:
         """Ends `run` once everything put so far is written and every file is closed."""
@@ -103,8 +109,11 @@ class Disk:
             else:
                 self._backlog.append(item)
                 self._write_events()
-        if self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
+        if self._is_closing or self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
             self._sync()
+        if self._is_closing:
+            self._is_closing = False
+            self._close_writer()
 
     def _write_line(self, snapshot: Snapshot) -> None:
         inst_id = snapshot.inst_id
@@ -171,12 +180,16 @@ class Disk:
             self._journal_lost(gone.inst_id, _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
 
     def _close(self) -> None:
+        self._sync()
         for inst_id, lost in self._lost.items():
             _log.error("%d lines of %s were lost (%s)", lost.lines, inst_id, lost.error)
             self._journal_lost(inst_id, lost)
         self._write_events()
         if self._backlog:
             _log.error("%d events are not in the journal, which cannot be written", len(self._backlog))
+        self._close_writer()
+
+    def _close_writer(self) -> None:
         try:
             self._writer.close()
         except OSError as error:

@@ -85,8 +85,8 @@ class Metadata:
         retry_sec = min(LONGEST_RETRY_SEC, FIRST_RETRY_SEC * float(1 << min(failures, 10)))
         if isinstance(error, TryLater) and error.retry_after_sec is not None:
             retry_sec = max(retry_sec, min(error.retry_after_sec, LONGEST_RETRY_AFTER_SEC))
-        words = "No instrument row of %s yet: %s Recording goes on without it; asking again in %.0f s"
-        _log.warning(words, inst_id, error, retry_sec)
+        words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
+        _log.warning(words, inst_id, retry_sec, error)
         if failures == 0:
             self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", str(error)))
         return retry_sec

@@ -102,5 +102,6 @@ def _time(ms: int | None) -> str | None:
 
 
 def _quote(frame: bytes) -> str:
-    text = frame[:_QUOTED_BYTES].decode("utf-8", "replace")
-    return text + "..." if len(frame) > _QUOTED_BYTES else text
+    """As a literal: whatever it holds, it stays on its line of the log."""
+    quoted = repr(frame[:_QUOTED_BYTES].decode("utf-8", "replace"))
+    return quoted + "..." if len(frame) > _QUOTED_BYTES else quoted

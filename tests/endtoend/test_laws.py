@@ -7,7 +7,8 @@ import pytest
 
 from l2vault.config import Settings
 from l2vault.okx.pipeline import Output, Pipeline
-from l2vault.vault.journal import Lost, Synced
+from l2vault.recording import lines
+from l2vault.vault.journal import Lost, Slots, Synced
 from support.captured import PAIR, as_swap, book_frames, capture, pair, rewritten, write_frames
 from support.rig import record_replay
 
@@ -53,7 +54,7 @@ async def test_a_lost_update_gives_one_flagged_line_a_fresh_book_and_no_wrong_li
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     captures = pair(tmp_path, seconds=90)
-    settings = Settings(instruments=PAIR)
+    settings = Settings(instruments=PAIR, lines=1)
     undisturbed = await record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
     lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
     breaking = next(p for p in book_frames(captures[0]) if p["data"][0]["prevSeqId"] == lost_seq_id)
@@ -81,6 +82,26 @@ async def test_a_lost_update_gives_one_flagged_line_a_fresh_book_and_no_wrong_li
     assert caplog.text.count("Forced resubscribe") == 1
 
 
+async def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "STAGGER_SEC", 0.0)
+    captures = pair(tmp_path, seconds=90)
+    settings = Settings(instruments=PAIR, lines=2)
+    undisturbed = await record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
+    lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
+    _lose_on_the_way(monkeypatch, f'"seqId":{lost_seq_id},'.encode(), once=True)
+    outcome = await record_replay(tmp_path / "vault", captures, settings, speed=30)
+    assert [(e.inst_id, e.cause) for e in outcome.events if isinstance(e, Lost) and e.cause != "disconnect"] == [
+        (BTC, "chain")
+    ]
+    assert len([event for event in outcome.events if isinstance(event, Synced) and event.inst_id == BTC]) == 3
+    assert outcome.files() == undisturbed.files()
+    slots = [event for event in outcome.events if isinstance(event, Slots)]
+    assert sum(event.conflicting for event in slots) == 0
+    assert sum(event.witnessed for event in slots) >= 70, "of 90 slots"
+
+
 async def test_the_flagged_line_is_the_last_good_book_level_for_level(tmp_path: Path) -> None:
     """A real capture of July 2026 whose third message does not chain."""
     source = capture("okx-ws/l2-orderbook-pipeline_2026-07-12_BTC-USDT_books_3msgs.jsonl")
@@ -99,11 +120,15 @@ async def test_the_flagged_line_is_the_last_good_book_level_for_level(tmp_path: 
     assert (flagged["seqId"], flagged["prevSeqId"]) == (image["seqId"], pushes[2]["data"][0]["prevSeqId"])
 
 
-def _lose_on_the_way(monkeypatch: pytest.MonkeyPatch, marked: bytes) -> None:
-    """The recorder never sees the frame that holds `marked`; the exchange and the witness do."""
+def _lose_on_the_way(monkeypatch: pytest.MonkeyPatch, marked: bytes, once: bool = False) -> None:
+    """The recorder, or with `once` its faster line, never sees the frame that holds `marked`; the exchange sent it."""
     receive = Pipeline.receive
+    lost = []
 
     def lossy(self: Pipeline, frame: bytes, now_ms: int) -> list[Output]:
-        return [] if marked in frame else receive(self, frame, now_ms)
+        if marked in frame and not (once and lost):
+            lost.append(frame)
+            return []
+        return receive(self, frame, now_ms)
 
     monkeypatch.setattr(Pipeline, "receive", lossy)
