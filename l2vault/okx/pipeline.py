@@ -19,16 +19,13 @@ from l2vault.errors import LevelError
 from l2vault.okx.audit import Audit, Verdict
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
-from l2vault.okx.sequence import is_chained
+from l2vault.okx.sequence import is_chained, unfitness
 from l2vault.okx.session import Dead, Event, Refused, Session, Silent
 from l2vault.okx.stitch import Misfit, Stitch
 
 SEED_WITHIN_MS: Final = 3_000
 ASK_AGAIN_MS: Final = 1_000
 STITCH_WITHIN_MS: Final = 60_000
-LONGEST_STEP_MS: Final = 600_000
-"""Of `ts` from one message to the next. Heartbeats come each minute, so a longer step is a wrong time; a book that took
-it over would not be due again until the clock has caught up."""
 
 Trouble = Literal["chain", "checksum", "invariant", "schema", "silence", "conflict", "audit"]
 Ending = Literal["disconnect", "notice", "our_restart"]
@@ -106,6 +103,8 @@ class Pipeline:
     def open(self, now_ms: int) -> None:
         """A connection stands; the next `tick` subscribes."""
         self._session.open(now_ms)
+        for inst_id in self._stitches:
+            self._forget_updates(inst_id)
 
     def take_outgoing(self) -> list[str]:
         return self._session.take_outgoing()
@@ -126,9 +125,7 @@ class Pipeline:
         outputs: list[Output] = []
         for event in self._session.receive(frame, now_ms):
             outputs += self._take(event, now_ms)
-        if outputs:
-            return [_quote(output, frame) for output in outputs]
-        return outputs
+        return [_quote(output, frame) for output in outputs]
 
     def tick(self, now_ms: int) -> list[Output]:
         outputs: list[Output] = []
@@ -148,15 +145,16 @@ class Pipeline:
         return [self._lose(inst_id, cause, detail, None)]
 
     def join_rest_book(self, full: BookChange, now_ms: int) -> list[Output]:
-        """Seed from a REST book where it stands exactly at an update's `seqId`; otherwise `NeedBook` comes again."""
-        stitch = self._stitches[full.inst_id]
-        joined = stitch.join(full) if self._books[full.inst_id] is None else Misfit.OLDER
+        """Seed from a REST book where it stands exactly at an update's `seqId`; otherwise `NeedBook` comes again.
+
+        One that comes after the subscription was given up changes nothing: no update would ever follow it.
+        """
+        if self._books[full.inst_id] is not None or not self._session.seeks_book(full.inst_id):
+            return []
+        joined = self._stitches[full.inst_id].join(full)
         if isinstance(joined, Misfit):
             return []
-        outputs = [
-            replace(output, source="rest") if isinstance(output, Synced) else output
-            for output in self._seed(full, now_ms)
-        ]
+        outputs = [replace(one, source="rest") if isinstance(one, Synced) else one for one in self._seed(full, now_ms)]
         for update in joined:
             outputs += self._change(update, now_ms)
         return outputs
@@ -180,7 +178,9 @@ class Pipeline:
         """OKX sends the full book within 200 ms of the ack; 3 s of updates without one say that it will not come."""
         needs: list[Output] = []
         for inst_id, stitch in self._stitches.items():
-            if stitch and now_ms - stitch.since_ms >= SEED_WITHIN_MS and now_ms >= self._ask_rest_ms.get(inst_id, 0):
+            if not self._session.seeks_book(inst_id):
+                self._forget_updates(inst_id)
+            elif stitch and now_ms - stitch.since_ms >= SEED_WITHIN_MS and now_ms >= self._ask_rest_ms.get(inst_id, 0):
                 if inst_id not in self._ask_rest_ms:
                     self._session.wait_longer(inst_id, now_ms + STITCH_WITHIN_MS)
                 self._ask_rest_ms[inst_id] = now_ms + ASK_AGAIN_MS
@@ -191,6 +191,10 @@ class Pipeline:
         """Without a book an update changes nothing, but a full book by REST may yet meet it."""
         met = self._stitches[update.inst_id].add(update, now_ms)
         return [] if met is None else self.join_rest_book(met, now_ms)
+
+    def _forget_updates(self, inst_id: str) -> None:
+        self._stitches[inst_id].clear()
+        self._ask_rest_ms.pop(inst_id, None)
 
     def _take(self, event: Event, now_ms: int) -> list[Output]:
         if isinstance(event, BookChange):
@@ -209,10 +213,10 @@ class Pipeline:
             return self._seed(change, now_ms) if change.is_snapshot else self._keep(change, now_ms)
         if not is_chained(change, book.seq_id):
             return [self._break(change, book, now_ms)]
-        if _leaps(book.ts_ms, change.ts_ms):
+        objection = unfitness(change, book.seq_id, book.ts_ms)
+        if objection is not None:
             self._session.resync(change.inst_id, now_ms)
-            detail = f"ts {change.ts_ms} is over {LONGEST_STEP_MS // 1000} s from the book's {book.ts_ms}"
-            return [self._lose(change.inst_id, "invariant", detail, None)]
+            return [self._lose(change.inst_id, *objection, None)]
         # The rule of design section 4: the book as it stands before a later message is the book at the grid time.
         grid_ms = due_grid_time(book.ts_ms, change.ts_ms, self._cadence_ms)
         outputs: list[Output] = []
@@ -226,8 +230,7 @@ class Pipeline:
     def _seed(self, change: BookChange, now_ms: int) -> list[Output]:
         book = Book()
         self._books[change.inst_id] = book
-        self._stitches[change.inst_id].clear()
-        self._ask_rest_ms.pop(change.inst_id, None)
+        self._forget_updates(change.inst_id)
         lost = self._apply(change, book, now_ms)
         if lost is not None:
             return [lost]
@@ -282,10 +285,6 @@ class Pipeline:
         self._books[inst_id] = None
         self._audits.pop(inst_id, None)
         return Lost(inst_id, cause, detail, book.ts_ms if book is not None else None, to_ms, flagged)
-
-
-def _leaps(book_ms: int | None, message_ms: int | None) -> bool:
-    return book_ms is not None and message_ms is not None and abs(message_ms - book_ms) > LONGEST_STEP_MS
 
 
 def _quote(output: Output, frame: bytes) -> Output:

@@ -118,6 +118,11 @@ class Session:
         if subscription.takes_data:
             subscription.fail(now_ms, self._rng)
 
+    def seeks_book(self, inst_id: str) -> bool:
+        """Whether its data is taken but no full book has come yet; only then may one come from elsewhere."""
+        subscription = self._subscriptions[inst_id]
+        return subscription.takes_data and subscription.phase is not Phase.FLOWING
+
     def wait_longer(self, inst_id: str, until_ms: int) -> None:
         """The caller seeks the full book elsewhere: let the subscription stand without one until then."""
         subscription = self._subscriptions[inst_id]

@@ -10,10 +10,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.book import CHANNEL_DEPTH
+from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.okx.checksum import book_checksum
 from l2vault.okx.messages import PING, Notice, Refusal, SchemaFailure, Unknown
-from l2vault.okx.pipeline import Counts, Lost, Output, Pipeline, Sampled, Synced
+from l2vault.okx.pipeline import (
+    STITCH_WITHIN_MS,
+    Counts,
+    Lost,
+    NeedBook,
+    Output,
+    Pipeline,
+    Sampled,
+    Synced,
+)
+from l2vault.okx.sequence import LONGEST_STEP_MS
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.subscription import SILENCE_MS
 from support.received import (
@@ -456,6 +467,82 @@ class TestConnection:
         assert feed.pipeline.book_times() == {BTC: 3900}
         feed.receive(full(ETH, 3800, 10), update(BTC, 3950, 10, 11), update(ETH, 3700, 10, 11))
         assert feed.pipeline.book_times() == {BTC: 3950, ETH: 3800}
+
+
+class TestTime:
+    @pytest.mark.parametrize("step_ms", [LONGEST_STEP_MS + 1, -LONGEST_STEP_MS - 1, 10**12])
+    def test_a_wrong_time_is_not_taken_over_by_the_book(self, step_ms: int) -> None:
+        """A book of a time far ahead would not be due again until the clock has caught up."""
+        feed = Feed((BTC,))
+        feed.receive(full(BTC, 10**12, 10))
+        (lost,) = feed.receive(update(BTC, 10**12 + step_ms, 10, 11))
+        assert isinstance(lost, Lost)
+        assert (lost.cause, lost.from_ms, lost.flagged) == ("invariant", 10**12, None)
+        assert feed.resubscribed() == [BTC]
+
+
+class TestDoubt:
+    def test_a_book_that_a_witness_contradicts_is_lost_once_and_asked_for_again(self) -> None:
+        feed = in_sync(BTC, ETH)
+        assert feed.pipeline.doubt(BTC, "conflict", "why", feed.now_ms) == [Lost(BTC, "conflict", "why", 3900, None)]
+        assert feed.pipeline.doubt(BTC, "audit", "why", feed.now_ms) == []
+        assert feed.receive(update(BTC, 4100, 10, 11)) == []
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
+        assert feed.resubscribed() == [BTC]
+
+
+class TestBooksByRest:
+    """Where updates flow and no full book comes (announced by OKX for `books` in February 2026)."""
+
+    REST_BOOK = BookChange(BTC, True, levels(BIDS), levels(ASKS), 3900, 11, None, None)
+
+    def without_a_full_book(self) -> Feed:
+        feed = Feed((BTC,))
+        assert feed.receive(update(BTC, 3800, 10, 11), update(BTC, 3950, 11, 12, bids=[BETTER_BID])) == []
+        return feed
+
+    def test_one_is_asked_for_after_three_seconds_and_again_each_second(self) -> None:
+        feed = self.without_a_full_book()
+        asked = [(second, output) for second in range(1, 7) for output in feed.tick(1000)]
+        assert asked == [(second, NeedBook(BTC)) for second in (3, 4, 5, 6)]
+
+    def test_it_is_joined_where_it_stands_exactly_at_an_update(self) -> None:
+        feed = self.without_a_full_book()
+        assert feed.pipeline.join_rest_book(self.REST_BOOK, feed.now_ms) == [Synced(BTC, 3900, 11, "rest")]
+        (sampled,) = feed.receive(update(BTC, 4100, 12, 13))
+        assert isinstance(sampled, Sampled)
+        assert (sampled.snapshot.seq_id, sampled.snapshot.bids) == (12, levels([BETTER_BID, *BIDS]))
+        assert [feed.tick(1000) for _ in range(10)] == [[]] * 10
+
+    def test_one_that_comes_when_the_subscription_was_given_up_changes_nothing_t8(self) -> None:
+        """No update would follow it, so the book would stand still and pass for one in sync."""
+        feed = self.without_a_full_book()
+        feed.receive(b'{"arg":{"channel":"books","instId":"%s"}}' % BTC.encode())  # resubscribes
+        assert feed.pipeline.join_rest_book(self.REST_BOOK, feed.now_ms) == []
+        assert feed.pipeline.book_times() == {}
+        assert feed.resubscribed() == [BTC]
+        assert feed.receive(full(BTC, 5000, 20)) == [Synced(BTC, 5000, 20)]
+        assert feed.tick(6000) == []
+
+    def test_what_was_kept_for_it_is_forgotten_with_the_connection_t14(self) -> None:
+        feed = self.without_a_full_book()
+        feed.pipeline.close("disconnect", "1006")
+        feed.pipeline.open(feed.now_ms)
+        feed.tick()
+        assert feed.pipeline.join_rest_book(self.REST_BOOK, feed.now_ms) == []
+        assert [feed.tick(1000) for _ in range(4)] == [[]] * 4
+
+    def test_each_subscription_waits_its_minute_for_it_and_no_longer_t8(self) -> None:
+        feed = Feed((BTC, ETH))
+        feed.receive(full(ETH, 3900, 10))
+        tries = []
+        for second in range(400):
+            feed.receive(update(ETH, 3900, 10 + second, 11 + second), update(BTC, 3900, 10 + second, 11 + second))
+            before = len(feed.requested)
+            feed.tick(1000)
+            tries += [second for op, inst_ids in feed.requested[before:] if (op, inst_ids) == ("subscribe", [BTC])]
+        assert 4 <= len(tries) <= 6
+        assert all(later - one >= STITCH_WITHIN_MS // 1000 for one, later in zip(tries, tries[1:], strict=False))
 
 
 class TestCaptures:

@@ -4,7 +4,7 @@ import pytest
 
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
-from l2vault.okx.sequence import is_chained
+from l2vault.okx.sequence import is_chained, unfitness
 from support.received import NUMBERED_2022, REAL_2022, REAL_2026, REAL_2026_WITH_A_GAP, received_frames
 
 DOCS_EXAMPLE = [(10, -1), (15, 10), (15, 15), (3, 15), (5, 3)]
@@ -77,3 +77,17 @@ def test_the_real_captures_chain_where_they_should_and_the_real_gap_is_found() -
     assert broken_links(NUMBERED_2022) == (287, [])
     assert broken_links(REAL_2022) == (287, [])
     assert broken_links(REAL_2026_WITH_A_GAP) == (1, [(78677952687, 78677952829)])
+
+
+def test_a_message_that_loses_its_number_or_leaps_in_time_is_unfit_though_it_chains() -> None:
+    def change(seq_id: int | None, ts_ms: int | None) -> BookChange:
+        return BookChange("BTC-USDT-SWAP", False, [], [], ts_ms, seq_id, 5, 0)
+
+    assert unfitness(change(6, 1_600_000), 5, 1_000_000) is None
+    assert unfitness(change(6, None), 5, 1_000_000) is None
+    assert unfitness(change(None, 1_000_100), None, 1_000_000) is None, "a feed that never had numbers"
+    for far_ms in (1_600_001, 399_999):
+        found = unfitness(change(6, far_ms), 5, 1_000_000)
+        assert found is not None and found[0] == "invariant"
+    found = unfitness(change(None, 1_000_100), 5, 1_000_000)
+    assert found is not None and found[0] == "schema"

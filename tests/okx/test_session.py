@@ -169,9 +169,9 @@ class TestSubscribing:
 
     def test_the_ack_of_another_channel_is_not_ours_t21(self) -> None:
         connection = Connection([BTC])
-        connection.tick()
+        connection.tick(ANSWER_WITHIN_MS - TICK_MS)
         connection.receive(as_bytes({"event": "subscribe", "arg": {"channel": "books5", "instId": BTC}}))
-        events = connection.tick(ANSWER_WITHIN_MS)
+        events = connection.tick(TICK_MS)
         assert [type(event) for event in events] == [Dead]  # still without its ack
 
 
@@ -277,6 +277,10 @@ class TestResubscribing:
             connection.session.resync(BTC, connection.now_ms)
             connection.tick()
         assert connection.ops()[1:] == [("unsubscribe", [BTC])]
+        connection.acknowledge()
+        connection.session.resync(BTC, connection.now_ms)
+        connection.tick(TICK_MS)
+        assert connection.ops()[2:] == [("subscribe", [BTC])]
 
     def test_a_sync_told_of_while_it_is_leaving_counts_for_nothing(self) -> None:
         connection = Connection([BTC])
@@ -494,6 +498,30 @@ class TestRefusals:
         assert asked[BTC] == asked[SOL] == 1  # a second subscribe would bring no second full book
         assert asked[ETH] <= 2
 
+    def test_an_ack_after_such_a_refusal_still_counts_t13(self) -> None:
+        connection = Connection([BTC, ETH, SOL])
+        connection.tick()
+        request = connection.requests[0]
+        connection.receive(error("60013", "Invalid args", request.id))
+        for inst_id in (BTC, SOL):
+            connection.receive(ack("subscribe", inst_id, request.id))
+        connection.tick(3 * SETTLE_MS)  # their full books are slow
+        assert connection.ops()[1:] == [("subscribe", [ETH])]
+        assert len(connection.receive(full(BTC, 1000, 5))) == len(connection.receive(full(SOL, 1000, 5))) == 1
+
+    def test_one_under_suspicion_shares_no_request_with_the_others_t13(self) -> None:
+        connection = Connection([BTC, ETH, SOL])
+        connection.tick()
+        connection.receive(ack("subscribe", SOL, connection.requests[0].id))
+        connection.receive(full(SOL, 1000, 5))
+        connection.receive(error("60013", "Invalid args", connection.requests[0].id))
+        connection.session.resync(SOL, connection.now_ms)
+        connection.tick(SETTLE_MS - TICK_MS)
+        connection.acknowledge()  # SOL may be subscribed again, shortly before the two suspects are
+        connection.now_ms += TICK_MS
+        connection.tick()
+        assert sorted(connection.ops()[2:]) == [("subscribe", [BTC]), ("subscribe", [ETH]), ("subscribe", [SOL])]
+
     @pytest.mark.parametrize("with_id", [True, False])
     def test_a_batch_refused_as_a_whole_without_a_name_is_halved_until_the_bad_ones_are_found_t13(
         self, with_id: bool
@@ -709,6 +737,25 @@ class TestPace:
             answer()
         assert connection.now_ms - lost_ms <= 6 * REQUEST_EVERY_MS
 
+    def test_when_requests_must_wait_whoever_has_waited_longest_goes_first(self) -> None:
+        connection = _spent([ETH, BTC])
+        unsubscribe = connection.requests[-1]
+        assert unsubscribe.inst_ids == [ETH]
+        connection.session.resync(BTC, connection.now_ms)
+        connection.tick(TICK_MS)
+        connection.acknowledge(unsubscribe)  # only now may ETH be subscribed again
+        sent = len(connection.requests)
+        connection.tick(3 * REQUEST_EVERY_MS)
+        later = connection.ops()[sent:]
+        assert later[0] == ("unsubscribe", [BTC])
+        assert later[1][0] == "subscribe" and ETH in later[1][1]
+
+    def test_a_new_connection_has_an_allowance_of_its_own_t14(self) -> None:
+        connection = _spent([ETH, BTC])
+        connection.reopen()
+        connection.tick()
+        assert sorted(connection.requests[-1].inst_ids) == sorted(connection.inst_ids)
+
     @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         habits=st.lists(
@@ -822,6 +869,18 @@ def _anything(connection: Connection, data: st.DataObject) -> None:
             connection.reopen()
         case 9:
             connection.session.synced(inst_id, connection.now_ms)
+
+
+def _spent(inst_ids: list[str]) -> Connection:
+    """A connection that has just used up its requests, the last for the unsubscribe of the first of `inst_ids`."""
+    others = [f"I{n}-USDT-SWAP" for n in range(REQUEST_BURST - 2)]
+    connection = Connection([*inst_ids, *others])
+    connection.subscribe_all()
+    for inst_id in [*others, inst_ids[0]]:
+        connection.session.resync(inst_id, connection.now_ms)
+        connection.tick()
+    assert len(connection.requests) == REQUEST_BURST
+    return connection
 
 
 def _keep_flowing(connection: Connection, inst_id: str, for_ms: int) -> list[Event]:

@@ -12,19 +12,10 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.okx.pipeline import Lost, Pipeline, Sampled, Synced
 from l2vault.okx.websocket import Line, LineDown, LineOutput, LineUp
+from support.fast_clock import FastClock
 
 INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
-
-
-class FastClock(Clock):
-    """Every real millisecond is a second."""
-
-    def monotonic_ms(self) -> int:
-        return super().monotonic_ms() * 1000
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / 1000)
 
 
 class Heard:

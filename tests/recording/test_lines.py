@@ -15,22 +15,13 @@ from l2vault.okx.pipeline import Lost, Pipeline, Synced
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording import lines as lines_module
 from l2vault.recording.lines import Lines
+from support.fast_clock import FastClock
 
 INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
 NOTICE = '{"event":"notice","msg":"The connection will soon be closed","code":"64008","connId":"a4d3ae55"}'
 
 Said = list[tuple[int, LineOutput]]
-
-
-class FastClock(Clock):
-    """Every real millisecond is a second."""
-
-    def monotonic_ms(self) -> int:
-        return super().monotonic_ms() * 1000
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / 1000)
 
 
 class Exchange:

@@ -1,0 +1,157 @@
+"""Each way in which the exchange misbehaves, judged by what was written. T-numbers are real bugs of other clients.
+
+Every scenario also passes the judge of `support.torture`: no line that differs from the exchange's own book at its
+`seqId`, none doubled, every slot without a line explained, OKX's limits kept.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from l2vault.vault.journal import Event, Lost, Noticed, Refused, Synced, read_journal
+from l2vault.vault.layout import Layout
+from support.torture import Schedule, schedule_of, torture
+
+BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
+SECONDS = 24
+
+NO_LOSS: frozenset[str] = frozenset()
+ONE_LINE = {
+    # what goes wrong: (the plan, what BTC is lost to)
+    "a lost message (T3, T27)": ("drop:inst=BTC-USDT-SWAP,at=8s", {"chain"}),
+    "three lost messages": ("drop:inst=BTC-USDT-SWAP,at=8s,k=3", {"chain"}),
+    "a message twice": ("duplicate:inst=BTC-USDT-SWAP,at=8s", {"chain"}),
+    "two messages in the wrong order": ("reorder:inst=BTC-USDT-SWAP,at=8s", {"chain"}),
+    "bytes flipped (T24)": ("corrupt:inst=BTC-USDT-SWAP,at=8s,how=flip", {"chain", "schema"}),
+    "a frame cut short (T24)": ("corrupt:inst=BTC-USDT-SWAP,at=8s,how=cut", {"chain", "schema"}),
+    "a quote lost": ("corrupt:inst=BTC-USDT-SWAP,at=8s,how=unquoted", {"chain", "schema"}),
+    "no ts (T24)": ("missing:inst=BTC-USDT-SWAP,at=8s,field=ts", {"schema"}),
+    "no bids (T24)": ("missing:inst=BTC-USDT-SWAP,at=8s,field=bids", {"schema"}),
+    "no asks (T24)": ("missing:inst=BTC-USDT-SWAP,at=8s,field=asks", {"schema"}),
+    "no seqId": ("missing:inst=BTC-USDT-SWAP,at=8s,field=seqId", {"schema"}),
+    "no prevSeqId": ("missing:inst=BTC-USDT-SWAP,at=8s,field=prevSeqId", {"chain"}),
+    "no checksum": ("missing:inst=BTC-USDT-SWAP,at=8s,field=checksum", NO_LOSS),
+    "no arg": ("missing:inst=BTC-USDT-SWAP,at=8s,field=arg", {"chain"}),
+    "no action (T4)": ("missing:inst=BTC-USDT-SWAP,at=8s,field=action", {"schema", "chain"}),
+    "an unknown field": ("unknown-field:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
+    "an unknown event": ("unknown-event:at=8s", NO_LOSS),
+    "ts 0 (T18)": ("ts:inst=BTC-USDT-SWAP,at=8s,how=zero", NO_LOSS),
+    "ts going back": ("ts:inst=BTC-USDT-SWAP,at=8s,how=back", NO_LOSS),
+    "ts repeated (T18)": ("ts:inst=BTC-USDT-SWAP,at=8s,how=repeat", NO_LOSS),
+    "a heartbeat (T6)": ("heartbeat:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
+    "a maintenance reset (T5)": ("reset:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
+    "a maintenance reset whose message is lost (T5)": ("reset:inst=BTC-USDT-SWAP,at=8s,lost=all", {"chain"}),
+    "a full book unasked (T2)": ("snapshot:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
+    "an update before the full book": ("late-snapshot:inst=BTC-USDT-SWAP,at=0s;drop:inst=BTC-USDT-SWAP,at=8s", None),
+    "401 levels": ("levels:inst=BTC-USDT-SWAP,at=8s", {"invariant"}),
+    "a crossed book (T23)": ("crossed:inst=BTC-USDT-SWAP,at=8s", {"invariant"}),
+    "a locked book": ("crossed:inst=BTC-USDT-SWAP,at=8s,how=locked", {"invariant"}),
+    "deletes of unknown prices": ("unknown-delete:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
+    "levels sent again unchanged": ("resend:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
+    "a wrong checksum": ("checksum:inst=BTC-USDT-SWAP,at=8s,how=wrong", {"checksum"}),
+    "a right checksum (T17)": ("checksum:inst=BTC-USDT-SWAP,at=8s,how=real,k=20", NO_LOSS),
+    "a checksum of zero (T1)": ("checksum:inst=BTC-USDT-SWAP,at=8s,how=zero,k=20", NO_LOSS),
+    "60018 for one instrument (T13)": ("error:code=60018,inst=ETH-USDT-SWAP", NO_LOSS),
+    "a close without a frame (T14)": ("close:at=8s,code=1006", {"disconnect"}),
+    "a close 4004 (T10)": ("close:at=8s,code=4004", {"disconnect"}),
+    "a close 4005, buffer full (T22)": ("close:at=8s,code=4005", {"disconnect"}),
+    "a frame cut in the middle": ("cut:at=8s", {"disconnect"}),
+    "a frame of a megabyte": ("big-frame:at=8s", NO_LOSS),
+    "frames in tiny pieces": ("trickle:at=6s,for=1s,piece=64", NO_LOSS),
+    "connections refused for a while": ("close:at=8s;refuse:at=8s,for=4s,how=503", {"disconnect"}),
+    "connections refused by the system": ("close:at=8s;refuse:at=8s,for=4s,how=tcp", {"disconnect"}),
+    "a slow handshake": ("close:at=8s;slow-handshake:at=8s,for=6s,delay=3s", {"disconnect"}),
+    "compression on": ("deflate", NO_LOSS),
+    "a tick size changed with a full book": ("tick-size:inst=BTC-USDT-SWAP,at=8s,tick=0.5", NO_LOSS),
+    "post_only (T24)": ("state:inst=BTC-USDT-SWAP,at=8s,to=post_only", NO_LOSS),
+    "REST 429 with a page": ("rest:answer=429-html", NO_LOSS),
+    "REST 403": ("rest:answer=403", NO_LOSS),
+    "REST 50011": ("rest:answer=50011", NO_LOSS),
+    "REST 51001": ("rest:answer=51001", NO_LOSS),
+    "REST 503": ("rest:answer=503", NO_LOSS),
+    "REST empty": ("rest:answer=empty", NO_LOSS),
+}
+ONE_OF_TWO = {
+    "a lost message": "drop:inst=BTC-USDT-SWAP,at=12s,conn=first",
+    "garbage": "corrupt:inst=BTC-USDT-SWAP,at=12s,how=flip,conn=first",
+    "a crossed book": "crossed:inst=BTC-USDT-SWAP,at=12s,conn=first",
+    "a wrong checksum": "checksum:inst=BTC-USDT-SWAP,at=12s,how=wrong,conn=first",
+    "a reset lost": "reset:inst=BTC-USDT-SWAP,at=12s,lost=first",
+    "a close": "close:at=12s,code=1006,conn=first",
+    "a service upgrade": "notice:at=12s,after=3s,conn=first",
+    "a stall": "stall:at=12s,for=5s,conn=first",
+    "silence": "half-open:at=12s,for=10s,conn=first",
+    "the second line's close": "close:at=12s,code=4004,conn=second",
+}
+
+
+@pytest.mark.parametrize("name", ONE_LINE)
+async def test_on_one_line(name: str, tmp_path: Path) -> None:
+    plan, causes = ONE_LINE[name]
+    verdict = await torture(Schedule(7, (BTC, ETH), 1, SECONDS, plan), tmp_path)
+    assert verdict.complaints == []
+    events = list(read_journal(Layout(tmp_path)))
+    lost = _lost(events, BTC)
+    if causes is not None:
+        assert ({cause for cause in lost} <= set(causes)) and bool(lost) == bool(causes), lost
+    assert verdict.slots["recorded"] >= 8, "both instruments are recorded for most of the time"
+    if "at=8s" in plan and "inst=BTC-USDT-SWAP" in plan:
+        assert _lost(events, ETH) == [], "one instrument's trouble is its own"
+
+
+@pytest.mark.parametrize("name", ONE_OF_TWO)
+async def test_on_one_of_two_lines_it_costs_no_slot(name: str, tmp_path: Path) -> None:
+    verdict = await torture(Schedule(7, (BTC, ETH), 2, SECONDS + 12, ONE_OF_TWO[name]), tmp_path)
+    assert verdict.complaints == []
+    missing = {state: count for state, count in verdict.slots.items() if state.startswith("missing")}
+    assert set(missing) <= {"missing (our_restart)"}, missing
+
+
+async def test_a_notice_hands_over_without_a_slot_lost_even_on_one_line(tmp_path: Path) -> None:
+    """T12: 64008, then the close."""
+    verdict = await torture(Schedule(7, (BTC, ETH), 1, SECONDS, "notice:at=8s,after=6s"), tmp_path)
+    events = list(read_journal(Layout(tmp_path)))
+    assert verdict.complaints == []
+    assert [event.code for event in events if isinstance(event, Noticed)] == ["64008"]
+    assert {event.line for event in events if isinstance(event, Synced)} == {1, 2}
+    assert not any(state.startswith("missing") and "our_restart" not in state for state in verdict.slots)
+
+
+async def test_no_full_book_at_all_is_seeded_from_rest(tmp_path: Path) -> None:
+    """Protocol 2.8, announced in February 2026."""
+    verdict = await torture(Schedule(7, (BTC, ETH), 1, SECONDS, "no-snapshot"), tmp_path)
+    assert verdict.complaints == []
+    synced = [event for event in read_journal(Layout(tmp_path)) if isinstance(event, Synced)]
+    assert {(event.inst_id, event.source) for event in synced} == {(BTC, "rest"), (ETH, "rest")}
+
+
+async def test_a_crossed_book_before_the_opening_is_no_breach(tmp_path: Path) -> None:
+    plan = "state:inst=BTC-USDT-SWAP,at=0s,for=60s,to=preopen,crossed=yes,lead=0s"
+    verdict = await torture(Schedule(7, (BTC, ETH), 1, SECONDS, plan), tmp_path)
+    assert verdict.complaints == []
+    assert set(_lost(list(read_journal(Layout(tmp_path))), BTC)) <= {"invariant"}, "until the row says so"
+    assert verdict.slots["recorded"] >= 12
+
+
+async def test_60018_is_journaled_for_its_instrument_alone(tmp_path: Path) -> None:
+    """T13."""
+    await torture(Schedule(7, (BTC, ETH), 1, SECONDS, "error:code=60018,inst=ETH-USDT-SWAP"), tmp_path)
+    refused = [event for event in read_journal(Layout(tmp_path)) if isinstance(event, Refused)]
+    assert [(event.inst_id, event.code) for event in refused] == [(ETH, "60018")]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_random_schedule_of_faults(seed: int, tmp_path: Path) -> None:
+    """The first seeds of `make torture`."""
+    schedule = schedule_of(seed)
+    verdict = await torture(schedule, tmp_path)
+    assert verdict.complaints == [], schedule.faults
+
+
+def _lost(events: Iterable[Event], inst_id: str) -> list[str]:
+    return [
+        event.cause
+        for event in events
+        if isinstance(event, Lost) and event.inst_id == inst_id and event.cause != "our_restart"
+    ]

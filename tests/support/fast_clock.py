@@ -1,0 +1,21 @@
+"""A clock that runs faster than the world, so that minutes of deadlines pass in seconds over real sockets."""
+
+from l2vault.clock import Clock
+
+
+class FastClock(Clock):
+    """`scale` seconds of it pass in a real one. Its wall time starts with the real one's."""
+
+    def __init__(self, scale: int = 1000) -> None:
+        self._scale = scale
+        self._wall_start_ms = super().wall_ms()
+        self._start_ms = super().monotonic_ms()
+
+    def wall_ms(self) -> int:
+        return self._wall_start_ms + self.monotonic_ms() - self._start_ms * self._scale
+
+    def monotonic_ms(self) -> int:
+        return super().monotonic_ms() * self._scale
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / self._scale)

@@ -1,0 +1,239 @@
+"""One tortured recording: a seeded schedule of faults, a recorder, and a judge who looks only at what was written.
+
+The exchange runs its own market on a clock many times as fast as the world and tells an oracle every true book. The
+suite tortures a few seeds; `make torture` (benchmarks/torture.py) 500.
+"""
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+from l2vault.book.book import Book
+from l2vault.book.change import BookChange
+from l2vault.book.utc import utc_ms
+from l2vault.config import Settings
+from l2vault.recorder import Recorder
+from l2vault.sim.fault_spec import parse_faults
+from l2vault.sim.instruments import known_inst_ids
+from l2vault.sim.server import SimOptions, Simulator
+from l2vault.vault.coverage import cover
+from l2vault.vault.journal import Event, Lost, Synced, read_journal
+from l2vault.vault.layout import Layout
+from l2vault.vault.testimony import hear
+from support.fast_clock import FastClock
+
+SCALE = 25
+WITHIN_SEC = 120
+CADENCE_MS = 2000
+BATCH_LAG_MS = 2_000
+"""A connection that merges pushes knows the book that much later."""
+
+Levels = list[tuple[str, str, str, str]]
+
+
+@dataclass
+class Schedule:
+    """What one seed tortures."""
+
+    seed: int
+    inst_ids: tuple[str, ...]
+    lines: int
+    seconds: int
+    faults: str
+
+
+@dataclass
+class Verdict:
+    """What the judge found; only `complaints` count against the recorder."""
+
+    schedule: Schedule
+    complaints: list[str] = field(default_factory=list)
+    slots: Counter[str] = field(default_factory=Counter)
+    recoveries: list[tuple[str, float]] = field(default_factory=list)
+    """Cause and seconds of exchange time until the next full book on that line."""
+
+
+class Oracle:
+    """Every book the exchange had, by instrument, in order."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, list[tuple[int, int | None, Levels, Levels]]] = defaultdict(list)
+
+    def __call__(self, inst_id: str, change: BookChange, book: Book) -> None:
+        bids, asks = book.top(400)
+        self.images[inst_id].append((book.ts_ms or 0, book.seq_id, bids, asks))
+
+
+FAULTS = (
+    "drop:inst={inst},at={at},k={few},conn={conn}",
+    "drop:p=0.01,conn={conn},at={at},until={later}",
+    "duplicate:inst={inst},at={at},conn={conn}",
+    "reorder:inst={inst},at={at},conn={conn}",
+    "corrupt:inst={inst},at={at},how=flip,conn={conn}",
+    "corrupt:inst={inst},at={at},how=cut,conn={conn}",
+    "corrupt:inst={inst},at={at},how=unquoted,conn={conn}",
+    "missing:inst={inst},at={at},field=ts,conn={conn}",
+    "missing:inst={inst},at={at},field=bids,conn={conn}",
+    "missing:inst={inst},at={at},field=prevSeqId,conn={conn}",
+    "missing:inst={inst},at={at},field=arg,conn={conn}",
+    "unknown-field:inst={inst},at={at},where=data",
+    "unknown-event:at={at}",
+    "ts:inst={inst},at={at},how=zero,conn={conn}",
+    "ts:inst={inst},at={at},how=back,conn={conn}",
+    "ts:inst={inst},at={at},how=repeat,conn={conn}",
+    "heartbeat:inst={inst},at={at}",
+    "reset:inst={inst},at={at}",
+    "reset:inst={inst},at={at},lost={conn}",
+    "snapshot:inst={inst},at={at},conn={conn}",
+    "no-snapshot:inst={inst},at={at},for={span},conn={conn}",
+    "late-snapshot:inst={inst},at={at},conn={conn}",
+    "levels:inst={inst},at={at},conn={conn}",
+    "crossed:inst={inst},at={at},conn={conn}",
+    "unknown-delete:inst={inst},at={at}",
+    "resend:inst={inst},at={at}",
+    "checksum:inst={inst},at={at},how=wrong,conn={conn}",
+    "checksum:inst={inst},at={at},how=real",
+    "notice:at={at},after=5s,conn={conn}",
+    "close:at={at},code=1006,conn={conn}",
+    "close:at={at},code=4004,conn={conn}",
+    "close:at={at},code=4005,conn={conn}",
+    "cut:at={at},conn={conn}",
+    "big-frame:at={at}",
+    "half-open:at={at},for={span},conn={conn}",
+    "no-book:inst={inst},at={at},for={span},conn={conn}",
+    "stall:at={at},for={span},conn={conn}",
+    "refuse:at={at},for={span},how=503",
+    "error:at={at},code=60018,inst={inst},conn={conn}",
+    "error:at={at},code=60014,conn={conn}",
+    "batch:conn=second,merge=3,offset=1",
+    "rest:at={at},answer=429-html,for={span}",
+    "rest:at={at},answer=older,for={span}",
+    "state:inst={inst},at={at},for={span},to=preopen,crossed=yes",
+)
+
+
+def schedule_of(seed: int) -> Schedule:
+    """Two or five instruments, one or two lines, several faults at once: all of it from the seed."""
+    rng = Random(seed)
+    inst_ids = tuple(known_inst_ids(rng.choice((2, 2, 5))))
+    seconds = rng.randint(50, 80)
+    faults = []
+    for text in rng.sample(FAULTS, rng.randint(2, 6)):
+        at = rng.uniform(3, seconds * 0.6)
+        faults.append(
+            text.format(
+                inst=rng.choice(inst_ids),
+                at=f"{at:.2f}s",
+                later=f"{at + rng.uniform(1, 15):.2f}s",
+                few=rng.randint(1, 4),
+                span=f"{rng.uniform(2, 20):.1f}s",
+                conn=rng.choice(("first", "second", "all", "all")),
+            )
+        )
+    return Schedule(seed, inst_ids, rng.choice((1, 2)), seconds, f"seed={seed};" + ";".join(faults))
+
+
+async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict:
+    """Record under the schedule, then judge."""
+    clock, oracle = FastClock(scale), Oracle()
+    options = SimOptions(inst_ids=schedule.inst_ids, seed=schedule.seed, faults=parse_faults(schedule.faults))
+    simulator = Simulator(options, clock, oracle)
+    await simulator.start()
+    settings = Settings(
+        instruments=schedule.inst_ids,
+        cadence_sec=CADENCE_MS / 1000,
+        lines=schedule.lines,
+        ws_url=simulator.ws_url,
+        rest_url=simulator.rest_url,
+        retention=False,
+    )
+    stop = asyncio.Event()
+    recorder = Recorder(settings, Layout(root), clock, Random(schedule.seed), lambda status: None)
+    async with asyncio.timeout(WITHIN_SEC):
+        recording = asyncio.create_task(recorder.run(stop))
+        await clock.sleep(schedule.seconds)
+        stop.set()
+        await recording
+        await simulator.stop(grace_sec=0.1)
+    verdict = Verdict(schedule)
+    if simulator.limits.violations:
+        verdict.complaints.append(f"{simulator.limits.violations} violations of OKX's limits")
+    _judge(verdict, root, oracle)
+    return verdict
+
+
+def _judge(verdict: Verdict, root: Path, oracle: Oracle) -> None:
+    events = list(read_journal(Layout(root)))
+    for inst_id in verdict.schedule.inst_ids:
+        lines = _lines(root, inst_id)
+        images = oracle.images[inst_id]
+        _judge_lines(verdict, inst_id, lines, images)
+        _judge_slots(verdict, inst_id, lines, images, events)
+        verdict.recoveries += _recoveries(events, inst_id)
+
+
+def _judge_lines(verdict: Verdict, inst_id: str, lines: list[dict], images: list) -> None:
+    truth = defaultdict(list)
+    for _, seq_id, bids, asks in images:
+        truth[seq_id].append((bids, asks))
+    for line in lines:
+        levels = [tuple(level) for level in line["bids_top400"]], [tuple(level) for level in line["asks_top400"]]
+        if levels not in truth[line["seqId"]]:
+            flag = "flagged " if line["gap_detected"] else ""
+            verdict.complaints.append(f"wrong {flag}line {inst_id} {line['timestamp_utc']} seqId {line['seqId']}")
+    times = [line["timestamp_utc"] for line in lines if not line["gap_detected"]]
+    if times != sorted(set(times)):
+        verdict.complaints.append(f"doubled or unordered lines of {inst_id}")
+
+
+def _judge_slots(verdict: Verdict, inst_id: str, lines: list[dict], images: list, events: list[Event]) -> None:
+    synced = [
+        utc_ms(event.ts) for event in events if isinstance(event, Synced) and event.inst_id == inst_id and event.ts
+    ]
+    if not synced:
+        verdict.complaints.append(f"{inst_id} was never in sync")
+        return
+    times = sorted(utc_ms(line["timestamp_utc"]) for line in lines if not line["gap_detected"])
+    span = (min(synced), images[-1][0] - CADENCE_MS)
+    coverage = cover(hear(events, inst_id), inst_id, times, span)
+    for stretch in coverage.stretches:
+        verdict.slots[stretch.state if stretch.state != "missing" else f"missing ({stretch.cause})"] += stretch.slots
+        if stretch.state == "unknown":
+            verdict.complaints.append(f"{stretch.slots} slots of {inst_id} unexplained from {stretch.first_ms}")
+        if stretch.state == "quiet":
+            for slot_ms in range(stretch.first_ms, stretch.last_ms + 1, stretch.cadence_ms):
+                _judge_quiet(verdict, inst_id, slot_ms, times, images)
+
+
+def _judge_quiet(verdict: Verdict, inst_id: str, slot_ms: int, times: list[int], images: list) -> None:
+    """A slot said to be quiet: nothing may have changed since the last line."""
+    last_ms = max((ts_ms for ts_ms in times if ts_ms <= slot_ms), default=0)
+    lag_ms = BATCH_LAG_MS if "batch:" in verdict.schedule.faults else 0
+    changed = [
+        after[0]
+        for before, after in pairwise(images)
+        if last_ms < after[0] <= slot_ms - lag_ms and before[2:] != after[2:]
+    ]
+    if changed:
+        verdict.complaints.append(f"slot {slot_ms} of {inst_id} reads as quiet, but the book changed at {changed[0]}")
+
+
+def _recoveries(events: list[Event], inst_id: str) -> list[tuple[str, float]]:
+    found = []
+    open_losses: dict[int, Lost] = {}
+    for event in events:
+        if isinstance(event, Lost) and event.inst_id == inst_id and event.from_ and event.cause != "our_restart":
+            open_losses[event.line] = event
+        elif isinstance(event, Synced) and event.inst_id == inst_id and event.line in open_losses:
+            lost = open_losses.pop(event.line)
+            found.append((lost.cause, (utc_ms(event.at) - utc_ms(lost.at)) / 1000))
+    return found
+
+
+def _lines(root: Path, inst_id: str) -> list[dict]:
+    files = sorted(root.glob(f"raw/okx/l2_perps/{inst_id}/*/*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
