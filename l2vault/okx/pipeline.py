@@ -154,8 +154,11 @@ class Pipeline:
         joined = self._stitches[full.inst_id].join(full)
         if isinstance(joined, Misfit):
             return []
-        outputs = [replace(one, source="rest") if isinstance(one, Synced) else one for one in self._seed(full, now_ms)]
-        for update in joined:
+        seeded, *updates = joined
+        outputs = [
+            replace(one, source="rest") if isinstance(one, Synced) else one for one in self._seed(seeded, now_ms)
+        ]
+        for update in updates:
             outputs += self._change(update, now_ms)
         return outputs
 

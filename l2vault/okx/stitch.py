@@ -9,6 +9,8 @@ from collections import deque
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
+
 from l2vault.book.change import BookChange
 
 LONGEST: Final = 1200
@@ -53,7 +55,11 @@ class Stitch:
         self._ahead = None
 
     def join(self, full: BookChange) -> list[BookChange] | Misfit:
-        """The updates to apply on top of a full book from REST, oldest first; possibly none."""
+        """What to apply, in order: the full book from REST, then the updates after it.
+
+        Where the stream has stood at its number, the book carries that update's time, `prevSeqId` and checksum, so
+        that the line written of it is the one that any other observer writes.
+        """
         joined = self._join(full)
         self._ahead = full if joined is Misfit.AHEAD else None
         return joined
@@ -65,11 +71,16 @@ class Stitch:
         # From the newest: after a maintenance reset an old number may occur twice.
         for at in range(len(updates), 0, -1):
             if updates[at - 1].seq_id == seq_id:
-                return updates[at:]
+                return [_as_streamed(full, updates[at - 1]), *updates[at:]]
         if updates[0].prev_seq_id == seq_id:
-            return updates
+            return [full, *updates]
         last = updates[-1].seq_id
         if last is not None and seq_id > last:
             return Misfit.AHEAD
         first = updates[0].prev_seq_id
         return Misfit.OLDER if first is not None and seq_id < first else Misfit.BETWEEN
+
+
+def _as_streamed(full: BookChange, update: BookChange) -> BookChange:
+    ts_ms = full.ts_ms if update.ts_ms is None else update.ts_ms
+    return msgspec.structs.replace(full, ts_ms=ts_ms, prev_seq_id=update.prev_seq_id, checksum=update.checksum)

@@ -506,9 +506,9 @@ class TestBooksByRest:
         asked = [(second, output) for second in range(1, 7) for output in feed.tick(1000)]
         assert asked == [(second, NeedBook(BTC)) for second in (3, 4, 5, 6)]
 
-    def test_it_is_joined_where_it_stands_exactly_at_an_update(self) -> None:
+    def test_it_is_joined_where_it_stands_exactly_at_an_update_and_takes_that_ones_time(self) -> None:
         feed = self.without_a_full_book()
-        assert feed.pipeline.join_rest_book(self.REST_BOOK, feed.now_ms) == [Synced(BTC, 3900, 11, "rest")]
+        assert feed.pipeline.join_rest_book(self.REST_BOOK, feed.now_ms) == [Synced(BTC, 3800, 11, "rest")]
         (sampled,) = feed.receive(update(BTC, 4100, 12, 13))
         assert isinstance(sampled, Sampled)
         assert (sampled.snapshot.seq_id, sampled.snapshot.bids) == (12, levels([BETTER_BID, *BIDS]))

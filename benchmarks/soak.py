@@ -1,0 +1,123 @@
+"""Records a day of exchange time with faults and watches for what grows: memory, handles, tasks. `make soak`.
+
+    python benchmarks/soak.py [--hours 24] [--scale 40]
+
+The exchange and the recorder share one process and one clock, `scale` times as fast as the world. Prints one row an
+hour of exchange time; exits with 1 if memory grew by more than a tenth between the first and the last hour, if
+handles grew, if an audit disagreed, or if any line fails verification against its neighbours' chain.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from l2vault.book.snapshot import from_line, to_line  # noqa: E402
+from l2vault.config import Settings  # noqa: E402
+from l2vault.recorder import Recorder  # noqa: E402
+from l2vault.sim.fault_spec import parse_faults  # noqa: E402
+from l2vault.sim.server import SimOptions, Simulator  # noqa: E402
+from l2vault.vault.journal import Audited, Conflicted, Event, Lost, Slots, read_journal  # noqa: E402
+from l2vault.vault.layout import Layout  # noqa: E402
+from support.fast_clock import FastClock  # noqa: E402
+
+INST_IDS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
+FAULTS = (
+    "seed=1;drop:p=0.0003,conn=first;corrupt:inst=BTC-USDT-SWAP,at=300s,every=25m,how=flip,conn=second;"
+    "close:at=600s,every=30m,code=1006,conn=first;notice:at=900s,every=1h,after=30s,conn=second;"
+    "stall:at=1200s,every=40m,for=8s,conn=first;half-open:at=1500s,every=50m,for=60s,conn=second;"
+    "reset:inst=ETH-USDT-SWAP,at=1800s,every=1h;rest:at=2000s,every=35m,for=60s,answer=429-html;"
+    "close:at=2400s,every=2h,code=4004;heartbeat:inst=ETH-USDT-SWAP,at=100s,every=10m"
+)
+
+
+class Sample(NamedTuple):
+    rss_mb: float
+    handles: int
+    tasks: int
+
+
+async def soak(hours: int, scale: int, root: Path) -> list[Sample]:
+    """One sample at the end of each hour of exchange time."""
+    clock = FastClock(scale)
+    simulator = Simulator(SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS)), clock)
+    await simulator.start()
+    settings = Settings(
+        instruments=INST_IDS, ws_url=simulator.ws_url, rest_url=simulator.rest_url, compress_after_hours=2
+    )
+    stop = asyncio.Event()
+    recorder = Recorder(settings, Layout(root), clock, Random(1), lambda status: None)
+    recording = asyncio.create_task(recorder.run(stop))
+    process, samples = psutil.Process(), []
+    for hour in range(hours):
+        until_ms = clock.monotonic_ms() + 3_600_000
+        while clock.monotonic_ms() < until_ms and not recording.done():
+            await clock.sleep(60)
+        gc.collect()
+        sample = Sample(process.memory_info().rss / 1e6, _handles(process), len(asyncio.all_tasks()))
+        samples.append(sample)
+        print(f"hour {hour + 1:3}: {sample.rss_mb:6.1f} MB, {sample.handles} handles, {sample.tasks} tasks", flush=True)
+    stop.set()
+    await recording
+    await simulator.stop(grace_sec=0.1)
+    return samples
+
+
+def complaints(samples: list[Sample], root: Path) -> list[str]:
+    """What is wrong with the run, in words."""
+    found = []
+    first, last = samples[0], samples[-1]
+    if last.rss_mb > first.rss_mb * 1.1:
+        found.append(f"memory grew from {first.rss_mb:.1f} to {last.rss_mb:.1f} MB")
+    if last.handles > first.handles + 4:
+        found.append(f"handles grew from {first.handles} to {last.handles}")
+    events = list(read_journal(Layout(root)))
+    outcomes = Counter(event.outcome for event in events if isinstance(event, Audited))
+    print(f"audits: {dict(outcomes)}; losses: {dict(Counter(e.cause for e in events if isinstance(e, Lost)))}")
+    print(f"lines: {sum(sum(e.written.values()) for e in events if isinstance(e, Slots))}")
+    if outcomes["mismatch"] or not outcomes["equal"]:
+        found.append(f"audits did not agree: {dict(outcomes)}")
+    if any(isinstance(event, Conflicted) for event in events):
+        found.append("the two lines disagreed")
+    return found + _unreadable(root, events)
+
+
+def _unreadable(root: Path, events: list[Event]) -> list[str]:
+    found = []
+    for path in sorted(root.rglob("raw/**/*.jsonl")):
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if to_line(from_line(line)) != line:
+                found.append(f"{path}: line {number} is not what it says")
+    return found
+
+
+def _handles(process: psutil.Process) -> int:
+    return int(process.num_handles() if sys.platform == "win32" else process.num_fds())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hours", type=int, default=24)
+    parser.add_argument("--scale", type=int, default=40)
+    args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        samples = asyncio.run(soak(args.hours, args.scale, Path(folder)))
+        found = complaints(samples, Path(folder))
+    for complaint in found:
+        print(f"COMPLAINT: {complaint}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
