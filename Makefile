@@ -1,10 +1,11 @@
 # make demo: record from the built-in exchange.  make test: lint, types, tests.  Both set everything up first.
+# make torture: 500 schedules of faults (a quarter of an hour).  make soak: a day of exchange time (over half an hour).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
-.PHONY: demo test clean
+.PHONY: demo test torture soak clean
 
 demo: $(VENV)/.recording
 	$(BIN)/l2vault record --demo
@@ -15,17 +16,24 @@ test: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
+torture: $(VENV)/.development
+	$(BIN)/python benchmarks/torture.py
+
+soak: $(VENV)/.development
+	$(BIN)/python benchmarks/soak.py
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
-$(BIN)/python:
+# pip comes last into a new .venv, so one without it was cut short and is made again.
+$(BIN)/pip:
 	@$(PYTHON) -c "$(NEW_ENOUGH)"
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.recording: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/.recording: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e .
 	@touch $@
 
-$(VENV)/.development: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/.development: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e ".[dev]"
 	@touch $@ $(VENV)/.recording
