@@ -63,11 +63,20 @@ class _Offer:
 
 
 @dataclass(slots=True)
+class _Written:
+    """What a witness is compared with. Not the snapshot itself: remembered books of 300 instruments are gigabytes."""
+
+    line: int
+    seq_id: int | None
+    levels_hash: int
+
+
+@dataclass(slots=True)
 class _Meeting:
     """One instrument's state."""
 
     in_sync: set[int] = field(default_factory=set)
-    written: OrderedDict[int, _Offer] = field(default_factory=OrderedDict)
+    written: OrderedDict[int, _Written] = field(default_factory=OrderedDict)
     held: _Offer | None = None
 
 
@@ -104,7 +113,8 @@ class Arbiter:
         held = meeting.held
         if held is not None and grid_ms == held.grid_ms and line != held.line:
             meeting.held = None
-            return [self._write(meeting, offer), _compare(offer, held)]
+            write = self._write(meeting, offer)
+            return [write, _compare(meeting.written[grid_ms], held)]
         if held is not None and (grid_ms > held.grid_ms or line == held.line):
             decisions += self._release(meeting)
         return decisions + self._decide(meeting, offer)
@@ -125,7 +135,8 @@ class Arbiter:
         return [] if held is None else [self._write(meeting, held)]
 
     def _write(self, meeting: _Meeting, offer: _Offer) -> Write:
-        meeting.written[offer.grid_ms] = offer
+        snapshot = offer.snapshot
+        meeting.written[offer.grid_ms] = _Written(offer.line, snapshot.seq_id, _levels_hash(snapshot))
         if len(meeting.written) > REMEMBERED:
             meeting.written.popitem(last=False)
         return Write(offer.snapshot)
@@ -134,10 +145,15 @@ class Arbiter:
         return self._meetings.setdefault(inst_id, _Meeting())
 
 
-def _compare(first: _Offer, other: _Offer) -> Decision:
-    ours, theirs = first.snapshot, other.snapshot
-    if ours.seq_id is None or ours.seq_id != theirs.seq_id or first.line == other.line:
-        return Uncomparable(ours.inst_id)
-    if (ours.bids, ours.asks) == (theirs.bids, theirs.asks):
-        return Witnessed(ours.inst_id)
-    return Conflict(ours.inst_id, ours.seq_id, first.grid_ms, (first.line, other.line))
+def _compare(first: _Written, other: _Offer) -> Decision:
+    theirs = other.snapshot
+    if first.seq_id is None or first.seq_id != theirs.seq_id or first.line == other.line:
+        return Uncomparable(theirs.inst_id)
+    if first.levels_hash == _levels_hash(theirs):
+        return Witnessed(theirs.inst_id)
+    return Conflict(theirs.inst_id, first.seq_id, other.grid_ms, (first.line, other.line))
+
+
+def _levels_hash(snapshot: Snapshot) -> int:
+    """64 bits, equal for equal levels within this process: two books that differ are told apart but once in 2^64."""
+    return hash((tuple(snapshot.bids), tuple(snapshot.asks)))
