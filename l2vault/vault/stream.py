@@ -1,0 +1,112 @@
+"""The bytes and the lines of a data file of either form, in pieces of bounded size.
+
+Knows gzip and newlines, and nothing of what a line holds or whether the file stands in its place.
+"""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from l2vault.errors import VaultError
+
+CHUNK_BYTES: Final = 256 * 1024
+"""zlib and the digests release the GIL for pieces of this size, so a recorder in the same process keeps running."""
+
+LONGEST_LINE_BYTES: Final = 1 << 20
+"""A line of 400 levels a side has 20 to 50 KB. What is longer is none of ours and is not gathered in memory."""
+
+GZIP_SUFFIX: Final = ".gz"
+
+_GZIP_WBITS: Final = 31
+_CURE: Final = "fetch the file from a backup, or move it out of the vault"
+
+
+class GzipDamage(VaultError):
+    """A `.gz` that ends too early or whose contents contradict their checksum; `what` says which, without the path."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: {what}.", _CURE)
+        self.what = what
+
+
+class Line(NamedTuple):
+    """`text` is without its newline, None for a line too long to be one; only the last can lack its newline.
+
+    `offset` counts bytes of the contents, so it is the same in both forms of a file.
+    """
+
+    offset: int
+    text: bytes | None
+    is_ended: bool
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """The contents. Every byte that can be had of a damaged `.gz` comes first, then GzipDamage is raised."""
+    if path.suffix == GZIP_SUFFIX:
+        yield from read_gzip(path)
+        return
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def read_gzip(path: Path) -> Iterator[bytes]:
+    """`read_chunks` of a file that is gzip whatever its name."""
+    with path.open("rb") as file:
+        yield from _inflate(file, path)
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines. Every whole line that can be had of a damaged `.gz` comes first, then GzipDamage is raised."""
+    offset = 0
+    rest: bytes | None = b""
+    rest_bytes = 0
+    for chunk in read_chunks(path):
+        *ended, tail = chunk.split(b"\n")
+        for piece in ended:
+            yield Line(offset, _joined(rest, piece), True)
+            offset += rest_bytes + len(piece) + 1
+            rest, rest_bytes = b"", 0
+        rest, rest_bytes = _joined(rest, tail), rest_bytes + len(tail)
+    if rest_bytes:
+        yield Line(offset, rest, False)
+
+
+def _joined(head: bytes | None, tail: bytes) -> bytes | None:
+    return None if head is None or len(head) + len(tail) > LONGEST_LINE_BYTES else head + tail
+
+
+def _inflate(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    member = zlib.decompressobj(_GZIP_WBITS)
+    is_between = False  # after a whole member: there the file may end, and zeros are padding as for gzip(1)
+    pending = b""
+    while pending := pending or file.read(CHUNK_BYTES):
+        if is_between:
+            if not (pending := pending.lstrip(b"\0")):
+                continue
+            member, is_between = zlib.decompressobj(_GZIP_WBITS), False
+        before = member.copy()
+        try:
+            chunk = member.decompress(pending, CHUNK_BYTES)
+        except zlib.error as error:
+            yield from _salvage(before, pending)
+            raise GzipDamage(path, f"damaged gzip data ({error})") from error
+        if chunk:
+            yield chunk
+        is_between = member.eof
+        pending = member.unused_data if is_between else member.unconsumed_tail
+    if not is_between:
+        if chunk := member.flush():
+            yield chunk
+        if not member.eof:
+            raise GzipDamage(path, "the gzip data ends too early")
+
+
+def _salvage(member: "zlib._Decompress", pending: bytes) -> Iterator[bytes]:
+    """zlib gives nothing of a piece it objects to, so what came before the damage is had byte by byte."""
+    with suppress(zlib.error):
+        for at in range(len(pending)):
+            if chunk := member.decompress(pending[at : at + 1]):
+                yield chunk

@@ -1,0 +1,117 @@
+"""`l2vault ls`: what the vault holds."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
+from l2vault.vault.census import scan
+from l2vault.vault.layout import Layout
+from l2vault.vault.plan import Form, Held
+from l2vault.vault.stream import GzipDamage, read_chunks
+from l2vault.verbs.terminal import size_text
+
+HELP: Final = "list instruments, days and hours with their form and size"
+EXAMPLE: Final = "l2vault ls BTC-USDT-SWAP --hours --lines"
+
+_FORMS: Final[tuple[Form, ...]] = ("plain", "gzip", "archive")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One hour of one instrument in one form. `lines` is None where they were not asked for or cannot be counted."""
+
+    inst_id: str
+    date: str
+    hour: int
+    form: Form
+    size_bytes: int
+    lines: int | None
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inst_ids", nargs="*", metavar="INST", help="only these instruments")
+    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--hours", action="store_true", help="a row for every hour instead of every day")
+    parser.add_argument("--lines", dest="count_lines", action="store_true", help="count lines too: reads everything")
+    parser.add_argument("--json", action="store_true", help="print each hour as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    layout = Layout(args.vault)
+    if not layout.root.is_dir():
+        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
+    held = sorted(scan(layout), key=lambda each: (each.inst_id, each.hour_ms, each.form))
+    unknown = set(args.inst_ids) - {each.inst_id for each in held}
+    if unknown:
+        raise VaultError(f"the vault holds nothing of {', '.join(sorted(unknown))}.", "l2vault ls, for what it holds")
+    rows = (_row(layout, each, args.count_lines) for each in held if not args.inst_ids or each.inst_id in args.inst_ids)
+    if args.json:
+        for row in rows:
+            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+        return 0
+    table = _by_hour(rows) if args.hours else _by_day(rows)
+    _write_table(list(table), args.count_lines)
+    return 0
+
+
+def _row(layout: Layout, held: Held, count_lines: bool) -> Row:
+    text = utc_text(held.hour_ms)
+    lines = _count(layout, held) if count_lines else None
+    return Row(held.inst_id, text[:10], int(text[11:13]), held.form, held.size_bytes, lines)
+
+
+def _count(layout: Layout, held: Held) -> int | None:
+    try:
+        if held.form == "archive":
+            from l2vault.vault.archived import archived_times  # needs the analysis extra
+
+            return len(archived_times(layout.archived_hour(held.inst_id, held.hour_ms), with_flagged=True))
+        return sum(chunk.count(b"\n") for chunk in read_chunks(held.path))
+    except (GzipDamage, ImportError, OSError, ValueError):  # pyarrow's own errors are ValueErrors
+        return None
+
+
+def _by_hour(rows: Iterator[Row]) -> Iterator[list[str]]:
+    yield ["instrument", "date", "hour", "form", "size", "lines"]
+    for row in rows:
+        yield [row.inst_id, row.date, f"{row.hour:02d}", row.form, size_text(row.size_bytes), _lines([row])]
+
+
+def _by_day(rows: Iterator[Row]) -> Iterator[list[str]]:
+    yield ["instrument", "date", "hours", "forms", "size", "lines"]
+    for (inst_id, date), group in groupby(rows, key=lambda row: (row.inst_id, row.date)):
+        day = list(group)
+        forms = [row.form for row in day]
+        counted = ", ".join(f"{forms.count(form)} {form}" for form in _FORMS if form in forms)
+        size = size_text(sum(row.size_bytes for row in day))
+        yield [inst_id, date, _spans(sorted({row.hour for row in day})), counted, size, _lines(day)]
+
+
+def _spans(hours: list[int]) -> str:
+    """`00-05,07`: hours that follow each other, joined."""
+    starts = [hour for hour in hours if hour - 1 not in hours]
+    ends = [hour for hour in hours if hour + 1 not in hours]
+    return ",".join(
+        f"{start:02d}" if start == end else f"{start:02d}-{end:02d}" for start, end in zip(starts, ends, strict=True)
+    )
+
+
+def _lines(rows: list[Row]) -> str:
+    """The sum of what could be counted, marked where something could not."""
+    known = [row.lines for row in rows if row.lines is not None]
+    return str(sum(known)) if len(known) == len(rows) else f"{sum(known)}+?"
+
+
+def _write_table(table: list[list[str]], has_lines: bool) -> None:
+    columns = len(table[0]) if has_lines else len(table[0]) - 1
+    widths = [max(len(row[at]) for row in table) for at in range(columns)]
+    for row in table:
+        # Names to the left, numbers to the right.
+        cells = [row[at].ljust(widths[at]) if at < 4 else row[at].rjust(widths[at]) for at in range(columns)]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")

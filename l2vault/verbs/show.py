@@ -1,0 +1,134 @@
+"""`l2vault show`: one book as a ladder a person can read."""
+
+import argparse
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from l2vault.book.change import Level
+from l2vault.book.snapshot import Snapshot
+from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
+from l2vault.vault.layout import Layout
+from l2vault.vault.lookup import last_book
+from l2vault.verbs.terminal import moment, span_text
+
+HELP: Final = "show the book of an instrument at a time as a ladder"
+EXAMPLE: Final = "l2vault show BTC-USDT-SWAP --at 2026-01-31T12:00:00Z --levels 10"
+
+_BPS: Final = 10_000
+
+
+class Rung(msgspec.Struct, frozen=True):
+    """A level, and the quantity up to and including it; quantities are contracts, strings exact as recorded."""
+
+    price: str
+    qty: str
+    orders: str
+    cumulative_qty: str
+
+
+class Ladder(msgspec.Struct, frozen=True):
+    """`age_ms` is from the book's time to the time asked for; both sides are best first."""
+
+    inst_id: str
+    timestamp_utc: str
+    asked_utc: str
+    age_ms: int
+    gap_detected: bool
+    seq_id: int | None
+    spread: str | None
+    spread_bps: float | None
+    mid_price: str | None
+    asks: list[Rung]
+    bids: list[Rung]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inst_id", metavar="INST", help="an instrument the vault holds")
+    parser.add_argument("--at", type=moment, metavar="T", help="ISO time or epoch milliseconds (default: now)")
+    parser.add_argument("--levels", type=_levels, default=10, metavar="N", help="levels a side (default: 10)")
+    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    at_ms: int | None = args.at
+    if at_ms is None:
+        from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
+
+        at_ms = Clock().wall_ms()
+    layout = Layout(args.vault)
+    if not layout.root.is_dir():
+        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
+    found = last_book(layout, args.inst_id, at_ms)
+    if found is None:
+        raise VaultError(f"no book of {args.inst_id} at or before {utc_text(at_ms)}.", "l2vault ls")
+    for finding in found.passed_by:
+        sys.stderr.write(f"passed by: {finding.path} at byte {finding.offset}: {finding.reason}\n")
+    ladder = _ladder(found.snapshot, at_ms, args.levels)
+    sys.stdout.write(msgspec.json.encode(ladder).decode() + "\n" if args.json else _text(ladder))
+    return 0
+
+
+def _ladder(book: Snapshot, at_ms: int, levels: int) -> Ladder:
+    spread, spread_bps = _spread(book)
+    return Ladder(
+        inst_id=book.inst_id,
+        timestamp_utc=utc_text(book.ts_ms),
+        asked_utc=utc_text(at_ms),
+        age_ms=at_ms - book.ts_ms,
+        gap_detected=book.gap_detected,
+        seq_id=book.seq_id,
+        spread=spread,
+        spread_bps=spread_bps,
+        mid_price=book.mid_price,
+        asks=_rungs(book.asks[:levels]),
+        bids=_rungs(book.bids[:levels]),
+    )
+
+
+def _spread(book: Snapshot) -> tuple[str | None, float | None]:
+    """Exact as text, and in basis points of the mid price; None where a side is empty."""
+    if book.best_bid is None or book.best_ask is None or book.mid_price is None:
+        return None, None
+    spread, mid = Decimal(book.best_ask) - Decimal(book.best_bid), Decimal(book.mid_price)
+    return format(spread, "f"), round(float(spread / mid * _BPS), 4) if mid else None
+
+
+def _rungs(side: list[Level]) -> list[Rung]:
+    total = Decimal(0)
+    rungs = []
+    for price, qty, _, orders in side:
+        total += Decimal(qty)
+        rungs.append(Rung(price, qty, orders, format(total, "f")))
+    return rungs
+
+
+def _text(ladder: Ladder) -> str:
+    head = [f"{ladder.inst_id}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
+    head.append(f"{span_text(ladder.age_ms)} before {ladder.asked_utc}")
+    if ladder.gap_detected:
+        head.append("gap_detected: the last good book before a break; nothing is vouched for until the next line")
+    if ladder.mid_price is None:
+        middle = "(a side is empty)"
+    else:
+        middle = f"(spread {ladder.spread}, {ladder.spread_bps:g} bps; mid {ladder.mid_price})"
+    rows = [("", "price", "qty", "orders", "cumulative qty")]
+    rows += [("ask", each.price, each.qty, each.orders, each.cumulative_qty) for each in reversed(ladder.asks)]
+    at_middle = len(rows)
+    rows += [("bid", each.price, each.qty, each.orders, each.cumulative_qty) for each in ladder.bids]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    table.insert(at_middle, middle)
+    return "\n".join([*head, "", *table]) + "\n"
+
+
+def _levels(text: str) -> int:
+    levels = int(text)
+    if levels < 1:
+        raise argparse.ArgumentTypeError("at least 1 level")
+    return levels

@@ -1,0 +1,213 @@
+"""`l2vault retain`: the plan, the work, the summary and the exit code."""
+
+import argparse
+import gzip
+import io
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from l2vault import cli
+from l2vault.book.utc import utc_ms
+from l2vault.clock import Clock
+from l2vault.config import Settings
+from l2vault.errors import UsageError, VaultError
+from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.verbs import retain
+
+BTC = "BTC-USDT-SWAP"
+NOW_MS = utc_ms("2024-08-20T15:30:00.000Z")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was():
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.fixture
+def layout(tmp_path, monkeypatch):
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS)
+    monkeypatch.chdir(tmp_path)
+    layout = Layout(tmp_path / "Vault")
+    layout.raw.mkdir(parents=True)
+    return layout
+
+
+def put(layout, hours_ago, data=b"x" * 999 + b"\n", packed=False):
+    path = layout.hour_file(BTC, NOW_MS - 30 * 60_000 - (hours_ago + 1) * HOUR_MS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if packed:
+        path = path.with_name(path.name + ".gz")
+    path.write_bytes(gzip.compress(data) if packed else data)
+    return path
+
+
+def run(layout, *words):
+    parser = argparse.ArgumentParser()
+    retain.configure(parser)
+    return retain.run(parser.parse_args(["--vault", str(layout.root), *words]))
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(layout, capsys):
+    old, new = put(layout, 130), put(layout, 7)
+    assert run(layout, "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "delete    BTC-USDT-SWAP/2024-08-15/04.jsonl  1.0 kB  its hour ended 5 days ago or more",
+        "compress  BTC-USDT-SWAP/2024-08-20/07.jsonl  1.0 kB  its hour ended 6 hours ago or more",
+        "would have compressed 1, archived 0, deleted 1",
+    ]
+    assert old.exists()
+    assert new.exists()
+
+
+def test_a_real_run_sums_up_what_it_did(layout, capsys):
+    put(layout, 130)
+    new = put(layout, 7)
+    assert run(layout) == 0
+    packed = new.with_name("07.jsonl.gz")
+    freed = (2000 - packed.stat().st_size) / 1000
+    assert capsys.readouterr().out == f"compressed 1, archived 0, deleted 1, {freed:.1f} kB freed\n"
+    assert list(layout.raw.rglob("*.jsonl*")) == [packed]
+
+
+def test_flags_set_the_policy(layout):
+    files = [put(layout, hours_ago) for hours_ago in (1, 2, 30)]
+    assert run(layout, "--compress-after-hours", "2", "--delete-after-days", "1") == 0
+    assert [path.exists() for path in files] == [True, False, False]
+    assert files[1].with_name(files[1].name + ".gz").exists()
+
+
+def test_a_budget_in_gigabytes_deletes_the_oldest(layout):
+    data = os.urandom(3000)
+    old, new = put(layout, 3, data, packed=True), put(layout, 1, data, packed=True)
+    assert run(layout, "--max-gb", "0.000005") == 0
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_shortage_that_stays_is_said_and_is_exit_code_1(layout, capsys):
+    put(layout, -1)
+    assert run(layout, "--max-gb", "0.0000005") == 1
+    assert "room is still lacking: the raw tree holds 1000 bytes of at most 500" in capsys.readouterr().out
+
+
+def test_a_disk_that_cannot_be_freed_enough_is_exit_code_1_too(layout, capsys):
+    assert run(layout, "--min-free-gb", "1e9") == 1
+    assert "bytes free of at least 1000000000000000000" in capsys.readouterr().out
+
+
+def test_a_file_that_fails_is_named_at_the_end_and_is_exit_code_1(layout, capsys):
+    put(layout, 8)
+    put(layout, 7, packed=True).write_bytes(b"no gzip")
+    put(layout, 7)
+    assert run(layout) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1] == "1 failed:"
+    assert "raw/okx/l2_perps/BTC-USDT-SWAP/2024-08-20/07.jsonl: compress failed:" in out.splitlines()[2]
+    assert out.startswith("compressed 1,")
+    assert "the next pass tries again" in err
+
+
+def test_a_file_just_written_to_is_mentioned(layout, capsys):
+    os.utime(put(layout, 7), ns=(NOW_MS * 1_000_000,) * 2)
+    assert run(layout) == 0
+    assert "1 let alone for now: written to within the last 10 minutes" in capsys.readouterr().out
+
+
+def test_the_report_as_json(layout, capsys):
+    old = put(layout, 130)
+    assert run(layout, "--json") == 0
+    row = {"action": "delete", "file": str(old), "bytes": 1000, "reason": "its hour ended 5 days ago or more"}
+    assert json.loads(capsys.readouterr().out) == {
+        "planned": [row],
+        "done": [{**row, "bytes_before": 1000, "bytes_after": 0}],
+        "not_needed": [],
+        "failed": [],
+        "let_alone": [],
+        "freed_bytes": 1000,
+        "shortage": None,
+        "busy": False,
+    }
+
+
+def test_progress_shows_on_a_terminal_and_leaves_no_trace_elsewhere(layout, monkeypatch, capsys):
+    put(layout, 7)
+    assert run(layout) == 0
+    assert "#" not in capsys.readouterr().err
+    put(layout, 8)
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert run(layout) == 0
+    assert "[------------------------]   0%  BTC-USDT-SWAP/2024-08-20/06.jsonl" in terminal.getvalue()
+
+
+def test_a_vault_that_is_not_there_is_an_error_not_an_empty_success(layout, tmp_path):
+    with pytest.raises(VaultError, match="no vault at"):
+        run(Layout(tmp_path / "Valut"))
+
+
+def test_a_policy_nobody_can_mean_is_wrong_usage(layout):
+    with pytest.raises(UsageError, match="delete_after_days"):
+        run(layout, "--delete-after-days", "0")
+
+
+def test_the_settings_file_and_flags_reach_the_policy_through_the_command_line(layout, tmp_path, capsys):
+    (tmp_path / "l2vault.toml").write_text("compress_after_hours = 1\ndelete_after_days = 2\n")
+    put(layout, 49), put(layout, 2)
+    assert cli.main(["retain", "--dry-run", "--delete-after-days", "3"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "compress  BTC-USDT-SWAP/2024-08-18/13.jsonl  1.0 kB  its hour ended 1 hours ago or more",
+        "compress  BTC-USDT-SWAP/2024-08-20/12.jsonl  1.0 kB  its hour ended 1 hours ago or more",
+        "would have compressed 2, archived 0, deleted 0",
+    ]
+
+
+def test_every_number_of_the_policy_can_come_from_the_settings():
+    settings = Settings(archive_days=9.0, max_gb=2.5, min_free_gb=0.5)
+    policy = retain._policy(settings)
+    assert (policy.compress_after_hours, policy.delete_after_days, policy.archive_days) == (6, 5, 9)
+    assert (policy.max_bytes, policy.min_free_bytes) == (2_500_000_000, 500_000_000)
+
+
+def test_the_launcher_works_on_the_vault_beside_it_with_its_two_values(tmp_path):
+    script = tmp_path / "l2_retention.py"
+    text = (ROOT / "l2_retention.py").read_text(encoding="utf-8")
+    script.write_text(text.replace("DELETE_AFTER_DAYS = 5", "DELETE_AFTER_DAYS = 10000"), encoding="utf-8")
+    layout = Layout(tmp_path / "Vault")
+    path = put(layout, 0)
+    os.utime(path, (1_724_000_000,) * 2)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, str(script), "--dry-run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        f"compress  BTC-USDT-SWAP/2024-08-20/{path.name}  1.0 kB  its hour ended 6 hours ago or more",
+        "would have compressed 1, archived 0, deleted 0",
+    ], done.stderr
+    assert done.returncode == 0
+
+
+def test_the_documentation_names_every_setting_and_no_flag_that_does_not_exist():
+    text = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    retain.configure(parser)
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    named = {word for line in text.splitlines() if "l2vault retain" in line for word in re.findall(r"--[a-z-]+", line)}
+    assert named <= flags
+    policy_flags = {"--compress-after-hours", "--delete-after-days", "--archive-days", "--max-gb", "--min-free-gb"}
+    assert policy_flags <= flags
+    assert all(f"`{flag[2:].replace('-', '_')}`" in text for flag in policy_flags)

@@ -1,0 +1,131 @@
+"""`l2vault show`: a ladder of the right book, with its time, its age and what it is worth."""
+
+import argparse
+import json
+
+import pytest
+
+from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.utc import utc_ms
+from l2vault.clock import Clock
+from l2vault.errors import VaultError
+from l2vault.vault.layout import Layout
+from l2vault.verbs import show
+
+BTC = "BTC-USDT-SWAP"
+HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
+BIDS = [("61804", "242.9", "0", "12"), ("61803.8", "136", "0", "1"), ("61803.6", "0.00000001", "0", "1")]
+ASKS = [("61804.1", "482.9", "0", "13"), ("61806", "0.4", "0", "7")]
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(tmp_path / "Vault")
+    path = layout.hour_file(BTC, HOUR_AT_MS)
+    path.parent.mkdir(parents=True)
+    books = [
+        Snapshot(BTC, HOUR_AT_MS + 123, 400, BIDS, ASKS, 0, 40, 39),
+        Snapshot(BTC, HOUR_AT_MS + 2_000, 400, BIDS, [], 0, 41, 40),
+        Snapshot(BTC, HOUR_AT_MS + 4_000, 400, BIDS, ASKS, 0, 42, 99, gap_detected=True),
+    ]
+    path.write_bytes(b"".join(to_line(book) + b"\n" for book in books) + b'{"torn')
+    return layout
+
+
+def run(layout, *words):
+    parser = argparse.ArgumentParser()
+    show.configure(parser)
+    return show.run(parser.parse_args([BTC, "--vault", str(layout.root), *words]))
+
+
+def test_the_ladder_has_asks_above_bids_and_exact_sums(layout, capsys):
+    assert run(layout, "--at", "2024-08-20T03:00:02+00:00", "--levels", "2") == 0
+    assert run(layout, "--at", "2024-08-20T03:00:01.999Z") == 0
+    one_sided, ladder = capsys.readouterr().out.split(f"{BTC}  2024-08-20T03:00:00.123Z  ")
+    assert ladder.splitlines() == [
+        "seqId 40",
+        "1.876 s before 2024-08-20T03:00:01.999Z",
+        "",
+        "       price         qty  orders  cumulative qty",
+        "ask    61806         0.4       7           483.3",
+        "ask  61804.1       482.9      13           482.9",
+        "(spread 0.1, 0.0162 bps; mid 61804.05)",
+        "bid    61804       242.9      12           242.9",
+        "bid  61803.8         136       1           378.9",
+        "bid  61803.6  0.00000001       1    378.90000001",
+    ]
+    assert one_sided.splitlines() == [
+        f"{BTC}  2024-08-20T03:00:02.000Z  seqId 41",
+        "0.000 s before 2024-08-20T03:00:02.000Z",
+        "",
+        "       price    qty  orders  cumulative qty",
+        "(a side is empty)",
+        "bid    61804  242.9      12           242.9",
+        "bid  61803.8    136       1           378.9",
+    ]
+
+
+def test_the_default_is_the_last_book_with_its_age_and_its_flag(layout, monkeypatch, capsys):
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: HOUR_AT_MS + 4_000 + 2 * 3_600_000 + 180_500)
+    assert run(layout) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        f"{BTC}  2024-08-20T03:00:04.000Z  seqId 42",
+        "2 h 3 min before 2024-08-20T05:03:04.500Z",
+        "gap_detected: the last good book before a break; nothing is vouched for until the next line",
+    ]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        str(HOUR_AT_MS + 200),
+        "2024-08-20T03:00:00.200Z",
+        "2024-08-20T03:00:00.200",
+        "2024-08-20 03:00:00.200",
+        "2024-08-20T05:00:00.200+02:00",
+    ],
+)
+def test_a_moment_may_be_given_in_each_usual_form(layout, at, capsys):
+    assert run(layout, "--at", at, "--json") == 0
+    ladder = json.loads(capsys.readouterr().out)
+    assert (ladder["timestamp_utc"], ladder["asked_utc"], ladder["age_ms"]) == (
+        "2024-08-20T03:00:00.123Z",
+        "2024-08-20T03:00:00.200Z",
+        77,
+    )
+
+
+@pytest.mark.parametrize("at", ["yesterday", "1724122800", "2024-13-01", "٢٠٢٤", "²²²²²²²²²²²²²"])
+def test_what_is_no_moment_is_refused(layout, at, capsys):
+    with pytest.raises(SystemExit):
+        run(layout, "--at", at)
+    assert "Try: " in capsys.readouterr().err
+
+
+def test_the_ladder_as_json_keeps_every_string_exact(layout, capsys):
+    assert run(layout, "--at", str(HOUR_AT_MS + 123), "--json", "--levels", "1") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "inst_id": BTC,
+        "timestamp_utc": "2024-08-20T03:00:00.123Z",
+        "asked_utc": "2024-08-20T03:00:00.123Z",
+        "age_ms": 0,
+        "gap_detected": False,
+        "seq_id": 40,
+        "spread": "0.1",
+        "spread_bps": 0.0162,
+        "mid_price": "61804.05",
+        "asks": [{"price": "61804.1", "qty": "482.9", "orders": "13", "cumulative_qty": "482.9"}],
+        "bids": [{"price": "61804", "qty": "242.9", "orders": "12", "cumulative_qty": "242.9"}],
+    }
+
+
+def test_a_moment_before_the_first_book_is_an_error(layout):
+    with pytest.raises(VaultError, match="no book of BTC-USDT-SWAP at or before 2024-08-20T03:00:00.122Z"):
+        run(layout, "--at", str(HOUR_AT_MS + 122))
+
+
+@pytest.mark.parametrize("levels", ["0", "-1", "x"])
+def test_no_levels_is_wrong_usage(layout, levels):
+    with pytest.raises(SystemExit):
+        run(layout, "--levels", levels)
