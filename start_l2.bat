@@ -4,9 +4,13 @@ rem After a crash it starts again, backing off up to a minute; after Ctrl-C or a
 setlocal EnableExtensions
 set "HERE=%~dp0"
 set "PY=%HERE%.venv\Scripts\python.exe"
+rem A copy of the requirements that are installed: others mean installing again
 set "INSTALLED=%HERE%.venv\.recording"
 
-if exist "%INSTALLED%" goto record
+if exist "%PY%" fc /b "%HERE%requirements.txt" "%INSTALLED%" >nul 2>nul && goto record
+echo Installing into "%HERE%.venv" ... 1>&2
+rem pip comes last into a new .venv, so one without it was cut short and is made again
+if exist "%PY%" "%PY%" -m pip --version >nul 2>nul && goto install
 set "CANDIDATE="
 for %%C in ("py -3" "python" "python3") do (
     if not defined CANDIDATE (
@@ -17,10 +21,10 @@ if not defined CANDIDATE (
     echo No Python 3.11 or newer found. Try: install it from python.org, ticking "Add python.exe to PATH" 1>&2
     exit /b 1
 )
-echo First run: installing into "%HERE%.venv" ... 1>&2
-if not exist "%PY%" %CANDIDATE% -m venv "%HERE%.venv" || goto failed
+%CANDIDATE% -m venv "%HERE%.venv" || goto failed
+:install
 "%PY%" -m pip install --quiet -r "%HERE%requirements.txt" -e "%HERE%." || goto failed
-type nul > "%INSTALLED%"
+copy /y "%HERE%requirements.txt" "%INSTALLED%" >nul || goto failed
 
 :record
 set /a DELAY=1
@@ -38,5 +42,5 @@ if %DELAY% gtr 60 set /a DELAY=60
 goto again
 
 :failed
-echo Installing failed. Try: check the network, then start again 1>&2
+echo Installing failed. Try: see what it says above, then start again 1>&2
 exit /b 1

@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
@@ -25,12 +26,15 @@ _CTRL_CLOSE_EVENTS: Final = frozenset({2, 5, 6})  # CTRL_CLOSE_EVENT, CTRL_LOGOF
 
 
 class StatusConsole(logging.Handler):
-    """Log lines on a stream and, if it is a terminal, a status line that stays below them."""
+    """Log lines on a stream and, if it is a terminal, a status line that stays below them.
 
-    def __init__(self, stream: TextIO) -> None:
+    Nothing of either without a stream: `pythonw` on Windows has no stderr.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
         self._stream = stream
-        self._is_terminal = stream.isatty()
+        self._is_terminal = stream is not None and stream.isatty()
         self._status = ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -41,25 +45,62 @@ class StatusConsole(logging.Handler):
 
     def show(self, status: str) -> None:
         """Replace the status line; nothing where output goes to a file or a pipe."""
-        if self._is_terminal:
-            width = max(20, shutil.get_terminal_size().columns - 1)
-            erase = self._erase()
-            self._status = status[:width]
+        if not self._is_terminal:
+            return
+        width = max(20, shutil.get_terminal_size().columns - 1)
+        with self._alone():
+            erase, self._status = self._erase(), status[:width]
             self._write(erase + self._status)
 
     def close(self) -> None:
-        if self._status:
-            self._write("\n")
-            self._status = ""
+        with self._alone():
+            if self._status:
+                self._status = ""
+                self._write("\n")
         super().close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Other threads log too, and a terminal that has gone away must not end the recorder."""
+        self.acquire()
+        try:
+            with suppress(OSError, ValueError):
+                yield
+        finally:
+            self.release()
 
     def _erase(self) -> str:
         # Blanks, not an escape sequence: old Windows consoles print those.
         return "\r" + " " * len(self._status) + "\r" if self._status else ""
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        if self._stream is not None:
+            self._stream.write(text)
+            self._stream.flush()
+
+
+class LogFile(RotatingFileHandler):
+    """The rotating log. A full disk is told once on the console, not by a traceback for every line it refuses."""
+
+    def __init__(self, path: Path, console: StatusConsole) -> None:
+        super().__init__(path, maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        self._console = console
+        self._is_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        is_closed = getattr(self.stream, "closed", True)  # it may be None, too, after a rotation that was refused
+        if not isinstance(error, OSError) and not is_closed:
+            super().handleError(record)  # a fault of ours in the line itself
+            return
+        if is_closed:
+            with suppress(OSError):
+                self.stream = self._open()
+        if not self._is_told:
+            self._is_told = True
+            words = "Cannot write the log %s: %s. What it misses is on the console"
+            told = logging.LogRecord(__name__, logging.ERROR, "", 0, words, (self.baseFilename, error), None)
+            self._console.handle(told)
 
 
 def set_up_logging(log_file: Path | None, verbose: bool) -> StatusConsole:
@@ -71,9 +112,7 @@ def set_up_logging(log_file: Path | None, verbose: bool) -> StatusConsole:
     if log_file is not None:
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(
-                RotatingFileHandler(log_file, maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES, encoding="utf-8")
-            )
+            handlers.append(LogFile(log_file, console))
         except OSError as error:
             raise UsageError(f"cannot write the log {log_file}: {error}.", "another --log-file") from error
     for handler in handlers:
@@ -85,24 +124,29 @@ def set_up_logging(log_file: Path | None, verbose: bool) -> StatusConsole:
 
 
 def stop_on_signals(stop: asyncio.Event, finished: threading.Event) -> None:
-    """Set `stop` on Ctrl-C, SIGTERM, or the Windows console events; `finished` tells when the files are closed.
+    """Set `stop` on Ctrl-C, SIGTERM, or a console that closes; `finished` tells when the files are closed.
 
     A second Ctrl-C is the ordinary one again, so an end that hangs can still be interrupted.
     """
     loop = asyncio.get_running_loop()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
-        loop.call_soon_threadsafe(stop.set)
+    def ask() -> None:
+        with suppress(RuntimeError):  # the loop has ended already, and so has what was to be stopped
+            loop.call_soon_threadsafe(stop.set)
 
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")  # SIGBREAK is Ctrl-Break, on Windows alone
-    for name in names:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), ask)
+    def hear(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        ask()
+
+    # SIGHUP is a terminal that closes, ignored under nohup; SIGBREAK is Ctrl-Break, on Windows alone.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            signal.signal(number, hear)
     if sys.platform == "win32":
         import ctypes
 
-        _hear_console_events(ctypes.windll.kernel32, lambda: loop.call_soon_threadsafe(stop.set), finished)
+        _hear_console_events(ctypes.windll.kernel32, ask, finished)
 
 
 def _hear_console_events(kernel32: Any, ask: Callable[[], object], finished: threading.Event) -> None:
@@ -118,7 +162,7 @@ def _hear_console_events(kernel32: Any, ask: Callable[[], object], finished: thr
         finished.wait(CLOSE_WITHIN_SEC)
         return True
 
-    callback = prototype(ctypes.c_bool, ctypes.c_uint)(handle)
+    callback = prototype(ctypes.c_int, ctypes.c_uint)(handle)  # BOOL has four bytes, a C bool one
     _callbacks.append(callback)
     kernel32.SetConsoleCtrlHandler(callback, True)
 

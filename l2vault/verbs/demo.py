@@ -2,14 +2,12 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from l2vault.config import environment
 from l2vault.errors import L2VaultError
+from l2vault.recording.child import start_child
 
 STOP_WITHIN_SEC: Final = 5.0
 
@@ -22,16 +20,8 @@ class DemoExchange(NamedTuple):
 @contextmanager
 def demo_exchange(inst_ids: Sequence[str]) -> Iterator[DemoExchange]:
     """Start the exchange, yield its addresses, stop it. It also ends by itself when this process dies."""
-    package_parent = str(Path(__file__).resolve().parents[2])
-    paths = [package_parent, *filter(None, [environment().get("PYTHONPATH")])]
-    command = [sys.executable, "-m", "l2vault", "sim", "--quiet", "--exit-with-stdin", "--inst", *inst_ids]
-    separator = ";" if sys.platform == "win32" else ":"
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**environment(), "PYTHONPATH": separator.join(paths)},
-    )
+    words = ["sim", "--quiet", "--exit-with-stdin", "--inst", *inst_ids]
+    child = start_child(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert child.stdin is not None and child.stdout is not None  # both are pipes
         announced = child.stdout.readline()
@@ -40,4 +30,13 @@ def demo_exchange(inst_ids: Sequence[str]) -> Iterator[DemoExchange]:
         addresses = json.loads(announced)
         yield DemoExchange(addresses["ws_url"], addresses["rest_url"])
     finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """It follows its stdin; one that does not must not keep the recorder from ending."""
+    try:
         child.communicate(timeout=STOP_WITHIN_SEC)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()

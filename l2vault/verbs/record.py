@@ -27,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inst", dest="instruments", action="append", metavar="ID", help="a swap; repeat for more")
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
-    parser.add_argument("--lines", metavar="N", help="connections with the same books, witnesses of each other (default: 2)")
+    parser.add_argument(
+        "--lines", metavar="N", help="connections with the same books, witnesses of each other (default: 2)"
+    )
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")
     parser.add_argument("--log-file", metavar="FILE", help="where the log goes (default: l2_exporter.log)")

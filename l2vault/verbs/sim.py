@@ -3,15 +3,19 @@
 import argparse
 import asyncio
 import logging
+import math
+import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from l2vault.errors import UsageError
 from l2vault.sim.instruments import known_inst_ids
-from l2vault.sim.server import SimOptions, serve_simulator
+from l2vault.sim.options import SimOptions
+from l2vault.sim.server import serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
 
 HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
@@ -19,38 +23,43 @@ EXAMPLE: Final = "l2vault sim --port 8443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
 DEFAULT_INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 MOST_INSTRUMENTS: Final = 300
 
+_READ_BYTES: Final = 4096
+_OF_A_MARKET: Final = ("inst", "seed")
+_OF_A_REPLAY: Final = ("verbatim", "speed", "hold", "once")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_port, default=0, help="websocket port (default: a free one)")
     parser.add_argument("--rest-port", type=_port, default=0, help="REST port (default: a free one)")
     parser.add_argument("--replay", type=Path, nargs="+", default=[], metavar="FILE", help="captures, merged by time")
-    parser.add_argument("--verbatim", action="store_true", help="replay old frames without adding sequence numbers")
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="pace of a replay: 1, 10, ... or max")
-    parser.add_argument("--hold", type=float, default=1.0, metavar="SEC", help="from first subscription to the start")
-    parser.add_argument("--inst", nargs="+", default=[], metavar="N|ID", help="how many instruments, or which")
-    parser.add_argument("--seed", type=int, default=0, help="of the made-up market (default: 0)")
-    parser.add_argument("--once", action="store_true", help="end when the replay has ended")
+    parser.add_argument("--verbatim", action="store_true", default=None, help="add no sequence numbers to old frames")
+    parser.add_argument("--speed", type=_speed, metavar="X", help="pace of a replay: 1, 10, ... or max (default: 1)")
+    parser.add_argument("--hold", type=_hold, metavar="SEC", help="from first subscription to start (default: 1)")
+    parser.add_argument("--inst", nargs="+", metavar="N|ID", help="how many instruments, or which")
+    parser.add_argument("--seed", type=int, help="of the made-up market (default: 0)")
+    parser.add_argument("--once", action="store_true", default=None, help="end when the replay has ended")
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    console = set_up_logging(None, verbose=False)
-    if args.quiet:
-        logging.getLogger().setLevel(logging.WARNING)
+    _refuse_what_means_nothing(args)
     options = SimOptions(
         port=args.port,
         rest_port=args.rest_port,
         replay=tuple(args.replay),
-        verbatim=args.verbatim,
-        speed=args.speed,
-        hold_sec=args.hold,
-        inst_ids=_inst_ids(args.inst),
-        seed=args.seed,
-        once=args.once,
+        verbatim=bool(args.verbatim),
+        speed=None if args.speed == math.inf else args.speed or 1.0,
+        hold_sec=1.0 if args.hold is None else args.hold,
+        inst_ids=_inst_ids(args.inst or []),
+        seed=args.seed or 0,
+        once=bool(args.once),
         compression=args.compression,
     )
+    console = set_up_logging(None, verbose=False)
+    if args.quiet:
+        logging.getLogger().setLevel(logging.WARNING)
     try:
         asyncio.run(_serve(options, args.exit_with_stdin))
     finally:
@@ -72,15 +81,18 @@ async def _serve(options: SimOptions, exit_with_stdin: bool) -> None:
 
 
 def _follow_stdin(stop: asyncio.Event) -> None:
-    """Live exactly as long as the process that holds the other end of our stdin; Ctrl-C is its business."""
+    """Live exactly as long as the process that holds the other end of our stdin; the terminal is its business."""
     loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGBREAK"):
+    for name in ("SIGINT", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
     def wait() -> None:
-        sys.stdin.buffer.read()
-        loop.call_soon_threadsafe(stop.set)
+        # Not sys.stdin.read: it would hold a lock that the interpreter needs to end, should we end for another reason.
+        while os.read(sys.stdin.fileno(), _READ_BYTES):
+            pass
+        with suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=wait, daemon=True).start()
 
@@ -88,6 +100,15 @@ def _follow_stdin(stop: asyncio.Event) -> None:
 def _announce(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _refuse_what_means_nothing(args: argparse.Namespace) -> None:
+    where, cure = "without --replay", "--replay FILE too, or leave it out"
+    if args.replay:
+        where, cure = "with --replay", "leave it out: the captures say what there is"
+    for name in _OF_A_MARKET if args.replay else _OF_A_REPLAY:
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name} means nothing {where}.", cure)
 
 
 def _inst_ids(words: list[str]) -> tuple[str, ...]:
@@ -108,10 +129,16 @@ def _port(text: str) -> int:
     return port
 
 
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    speed = float(text)
+def _speed(text: str) -> float:
+    """Infinite for `max`."""
+    speed = math.inf if text == "max" else float(text)
     if not speed > 0:
         raise argparse.ArgumentTypeError(f"{text} is no pace; say 1, 10, ... or max")
     return speed
+
+
+def _hold(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0 up")
+    return seconds

@@ -1,0 +1,122 @@
+"""`l2vault coverage`: what the vault can vouch for, by hour or day, and each hole with its cause."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
+from l2vault.vault.files import analysis_extra
+from l2vault.vault.layout import HOUR_MS
+from l2vault.vault.reader import Vault, open_vault
+from l2vault.vault.spans import Coverage, Hole, State
+from l2vault.verbs.terminal import moment, span_text
+
+HELP: Final = "say what the vault can vouch for, and list each hole with its cause"
+EXAMPLE: Final = "l2vault coverage BTC-USDT-SWAP --from 2026-01-31 --by hour"
+
+_STATES: Final[tuple[State, ...]] = ("recorded", "quiet", "missing", "unknown")
+_PIECES: Final = {"hour": HOUR_MS, "day": 24 * HOUR_MS}
+
+
+class Row(msgspec.Struct, frozen=True):
+    """The slots of one instrument in one piece of time, by what can be said of them."""
+
+    inst_id: str
+    start_utc: str
+    slots: int
+    recorded: int
+    quiet: int
+    missing: int
+    unknown: int
+    holes: list[Hole]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inst_ids", nargs="*", metavar="INST", help="only these instruments")
+    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the first hour held")
+    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the end of the newest line")
+    parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
+    parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 whatever the coverage is: a hole that is known is no failure of this command."""
+    vault = open_vault(args.vault)
+    held = vault.instruments()
+    for inst_id in args.inst_ids:
+        if inst_id not in held:
+            raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
+    inst_ids = args.inst_ids or held
+    if not inst_ids:
+        raise VaultError(f"the vault at {args.vault} holds no instrument yet.", "l2vault record")
+    start_ms, end_ms = _span(vault, inst_ids, args.start, args.end)
+    coverages = [vault.coverage(inst_id, start_ms, end_ms) for inst_id in inst_ids]
+    rows = [_row(piece) for coverage in coverages for piece in coverage.every(_PIECES[args.by])]
+    if args.json:
+        sys.stdout.write("".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
+    else:
+        sys.stdout.write("".join(_table(rows)) + "".join(_holes(coverages)))
+    if args.plot is not None:
+        with analysis_extra():
+            from l2vault.analytics.plots import plot_coverage
+        plot_coverage(coverages, args.plot)
+    return 0
+
+
+def _span(vault: Vault, inst_ids: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
+    """What was asked for, or all there is: from the first line's slot to just after the newest line's."""
+    spans = [span for inst_id in inst_ids for span in vault.spans(inst_id)]
+    first_hour_ms, newest_hour_ms = min(span.hour_ms for span in spans), max(span.hour_ms for span in spans)
+    if start_ms is None:
+        starts = (vault.snapshots(inst_id, first_hour_ms, first_hour_ms + HOUR_MS) for inst_id in inst_ids)
+        start_ms = min((snapshot.ts_ms for some in starts for snapshot in [*some][:1]), default=first_hour_ms)
+    if end_ms is None:
+        books = (vault.book_at(inst_id, newest_hour_ms + HOUR_MS) for inst_id in inst_ids)
+        end_ms = max((book.snapshot.ts_ms + 1 for book in books if book is not None), default=newest_hour_ms)
+    if end_ms <= start_ms:
+        raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a later --to")
+    return start_ms, end_ms
+
+
+def _row(piece: Coverage) -> Row:
+    counts = [piece.count(state) for state in _STATES]
+    return Row(piece.inst_id, utc_text(piece.start_ms), piece.slots, *counts, piece.holes)
+
+
+def _table(rows: list[Row]) -> Iterator[str]:
+    width = max(len(row.inst_id) for row in rows)
+    yield (
+        f"{'instrument':{width}}  {'from (UTC)':16}  {'slots':>7}"
+        + "".join(f"  {state:>9}" for state in _STATES)
+        + "\n"
+    )
+    for row in rows:
+        counts = (row.recorded, row.quiet, row.missing, row.unknown)
+        shares = "".join(f"  {_share(count, row.slots):>9}" for count in counts)
+        yield f"{row.inst_id:{width}}  {row.start_utc[:16].replace('T', ' ')}  {row.slots:7d}{shares}\n"
+
+
+def _share(count: int, slots: int) -> str:
+    """Never `100.00 %` of what is not all, nor `0.00 %` of what is not none."""
+    if slots == 0:
+        return "-"
+    percent = 100 * count / slots
+    if 0 < count < slots:
+        percent = min(max(percent, 0.01), 99.99)
+    return f"{percent:.2f} %"
+
+
+def _holes(coverages: list[Coverage]) -> Iterator[str]:
+    for coverage in coverages:
+        for hole in coverage.holes:
+            cause = f" ({hole.cause})" if hole.cause else ""
+            bounds = f"{utc_text(hole.start_ms)} to {utc_text(hole.end_ms)}"
+            length = span_text(hole.end_ms - hole.start_ms)
+            yield f"{hole.kind}{cause}: {coverage.inst_id} {bounds}, {length}, {hole.slots} slots\n"

@@ -1,0 +1,423 @@
+"""The way to the disk: nothing out of order, nothing dropped, nothing lost in silence when the disk misbehaves."""
+
+import asyncio
+import errno
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.utc import utc_text
+from l2vault.recording import disk as disk_module
+from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk
+from l2vault.vault.journal import Alive, DiskStalled, Event, Journal, WriteFailed, read_journal
+from l2vault.vault.layout import Layout
+from l2vault.vault.writer import LineWriter, Vanished
+from support.manual_clock import ManualClock, some_turns, until
+
+BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
+FSYNC_MS = 5_000
+AT_MS = 1_767_225_600_000
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
+
+
+class FakeWriter:
+    """Keeps what is appended, unless `refuse` says otherwise or `gate` is closed."""
+
+    def __init__(self) -> None:
+        self.happened: list[Snapshot | Event | str] = []
+        self.refuse: Callable[[Snapshot], bool] = lambda _: False
+        self.sync_error: OSError | None = None
+        self.vanished: list[Vanished] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.is_inside = threading.Event()
+
+    def append(self, snapshot: Snapshot) -> None:
+        self.is_inside.set()
+        assert self.gate.wait(10)
+        if self.refuse(snapshot):
+            raise NO_SPACE
+        self.happened.append(snapshot)
+
+    def sync(self) -> None:
+        self.happened.append("sync")
+        if self.sync_error is not None:
+            raise self.sync_error
+
+    def take_vanished(self) -> list[Vanished]:
+        vanished, self.vanished = self.vanished, []
+        return vanished
+
+    def close(self) -> None:
+        self.happened.append("close")
+
+
+class FakeJournal:
+    """Appends to the writer's own list, so that the order of both is seen."""
+
+    def __init__(self, writer: FakeWriter) -> None:
+        self._writer = writer
+        self.is_refusing = False
+        self.tries = 0
+
+    def append(self, event: Event) -> None:
+        self.tries += 1
+        if self.is_refusing:
+            raise NO_SPACE
+        self._writer.happened.append(event)
+
+
+class Rig:
+    def __init__(self, fsync_ms: int = FSYNC_MS) -> None:
+        self.clock = ManualClock()
+        self.writer = FakeWriter()
+        self.journal = FakeJournal(self.writer)
+        self.disk = Disk(self.writer, self.journal, self.clock, fsync_ms)  # type: ignore[arg-type]
+
+    @property
+    def written(self) -> list[Snapshot | Event]:
+        return [item for item in self.writer.happened if not isinstance(item, str)]
+
+    @property
+    def syncs(self) -> int:
+        return self.writer.happened.count("sync")
+
+
+@asynccontextmanager
+async def running(disk: Disk) -> AsyncIterator[None]:
+    """The disk's task, told to finish at the end and waited for."""
+    task = asyncio.create_task(disk.run())
+    try:
+        yield
+    finally:
+        disk.finish()
+        async with asyncio.timeout(10):
+            await task
+
+
+def line(inst_id: str, ts_ms: int) -> Snapshot:
+    return Snapshot(inst_id, ts_ms, 400, [("1", "2", "0", "3")], [("2", "2", "0", "1")], 0, ts_ms, ts_ms - 1)
+
+
+def beat(second: int) -> Alive:
+    return Alive(utc_text(AT_MS + second * 1000))
+
+
+async def test_lines_and_events_keep_the_order_in_which_they_were_put() -> None:
+    rig = Rig()
+    items = [item for n in range(200) for item in (line(BTC, n), beat(n), line(ETH, n))]
+    async with running(rig.disk):
+        for item in items:
+            rig.disk.put(item)
+            if isinstance(item, Alive):
+                await some_turns(3)
+    assert rig.written == items
+
+
+async def test_room_is_closed_while_the_queue_is_full_and_opens_when_the_disk_takes_it() -> None:
+    rig = Rig()
+    rig.writer.gate.clear()
+    async with running(rig.disk):
+        rig.disk.put(line(BTC, 0))
+        await until(rig.writer.is_inside.is_set)
+        for ts_ms in range(1, QUEUE_LIMIT):
+            rig.disk.put(line(BTC, ts_ms))
+        async with asyncio.timeout(10):
+            await rig.disk.room()  # one fewer than the limit
+        rig.disk.put(line(BTC, QUEUE_LIMIT))
+        waiting = asyncio.create_task(rig.disk.room())
+        await some_turns()
+        assert not waiting.done()
+        assert rig.disk.waiting == QUEUE_LIMIT
+        rig.writer.gate.set()
+        async with asyncio.timeout(10):
+            await waiting
+    assert rig.written == [line(BTC, ts_ms) for ts_ms in range(QUEUE_LIMIT + 1)], "a slow disk drops nothing"
+
+
+async def test_put_never_waits_and_never_drops_even_beyond_the_limit() -> None:
+    rig = Rig()
+    items = [line(BTC, ts_ms) for ts_ms in range(QUEUE_LIMIT * 3)]
+    for item in items:
+        rig.disk.put(item)
+    async with running(rig.disk):
+        pass
+    assert rig.written == items
+
+
+async def test_a_full_disk_costs_the_lines_it_refuses_and_the_journal_says_which(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: snapshot.inst_id == BTC and 2000 <= snapshot.ts_ms <= 6000
+    async with running(rig.disk):
+        for ts_ms in range(0, 10_000, 2000):
+            rig.disk.put(line(BTC, ts_ms))
+            rig.disk.put(line(ETH, ts_ms))
+    noted = WriteFailed(utc_text(AT_MS), BTC, 3, utc_text(2000), utc_text(6000), str(NO_SPACE))
+    assert [item for item in rig.written if item == noted or getattr(item, "inst_id", "") == BTC] == [
+        line(BTC, 0),
+        line(BTC, 8000),
+        noted,
+    ]
+    assert [item for item in rig.written if getattr(item, "inst_id", "") == ETH] == [
+        line(ETH, ts_ms) for ts_ms in range(0, 10_000, 2000)
+    ]
+    assert rig.disk.lines_lost == 3
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert errors == [f"Cannot write {BTC}: {NO_SPACE}. Lines are lost until the disk takes them again"]
+    assert f"Writing {BTC} again; 3 lines were lost" in caplog.text
+
+
+async def test_a_second_trouble_is_told_and_journaled_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: snapshot.ts_ms in (1, 3)
+    async with running(rig.disk):
+        for ts_ms in range(5):
+            rig.disk.put(line(BTC, ts_ms))
+    failures = [item for item in rig.written if isinstance(item, WriteFailed)]
+    assert [(failed.lines, failed.from_, failed.to) for failed in failures] == [
+        (1, utc_text(1), utc_text(1)),
+        (1, utc_text(3), utc_text(3)),
+    ]
+    assert caplog.text.count(f"Cannot write {BTC}") == 2
+
+
+async def test_lines_that_never_came_through_are_journaled_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: snapshot.ts_ms >= 2000
+    async with running(rig.disk):
+        for ts_ms in (0, 2000, 4000):
+            rig.disk.put(line(BTC, ts_ms))
+    assert rig.written == [
+        line(BTC, 0),
+        WriteFailed(utc_text(AT_MS), BTC, 2, utc_text(2000), utc_text(4000), str(NO_SPACE)),
+    ]
+    assert f"2 lines of {BTC} were lost" in caplog.text
+
+
+async def test_with_the_real_writer_an_obstacle_costs_one_instrument_only_what_it_blocks(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    obstacle = layout.instrument_folder(BTC)
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("a file where a folder belongs")
+    disk = Disk(LineWriter(layout), Journal(layout), ManualClock(), FSYNC_MS)
+    async with running(disk):
+        disk.put(line(BTC, AT_MS))
+        disk.put(line(ETH, AT_MS))
+        await until(lambda: disk.lines_lost == 1)
+        obstacle.unlink()
+        disk.put(line(BTC, AT_MS + 2000))
+    assert layout.hour_file(BTC, AT_MS).read_bytes() == to_line(line(BTC, AT_MS + 2000)) + b"\n"
+    assert layout.hour_file(ETH, AT_MS).read_bytes() == to_line(line(ETH, AT_MS)) + b"\n"
+    (failed,) = read_journal(layout)
+    assert isinstance(failed, WriteFailed)
+    assert (failed.inst_id, failed.lines, failed.from_, failed.to) == (BTC, 1, utc_text(AT_MS), utc_text(AT_MS))
+    assert str(obstacle) in failed.error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody move a file that is open")
+@pytest.mark.parametrize("when", ["at the next sync", "at the end"])
+async def test_lines_in_a_file_that_was_taken_away_are_journaled(tmp_path: Path, when: str) -> None:
+    layout, clock = Layout(tmp_path), ManualClock()
+    disk = Disk(LineWriter(layout), Journal(layout), clock, FSYNC_MS)
+    file = layout.hour_file(BTC, AT_MS)
+    async with running(disk):
+        disk.put(line(BTC, AT_MS))
+        await until(file.exists)
+        clock.advance(FSYNC_MS)
+        disk.put(beat(0))
+        await until(lambda: list(read_journal(layout)))
+        disk.put(line(BTC, AT_MS + 2000))
+        await until(lambda: len(file.read_bytes().splitlines()) == 2)
+        file.rename(tmp_path / "moved")
+        if when == "at the next sync":
+            clock.advance(FSYNC_MS)
+            disk.put(line(BTC, AT_MS + 4000))
+            await until(lambda: disk.lines_lost)
+            disk.put(line(BTC, AT_MS + 6000))
+    noted = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
+    assert [failed.inst_id for failed in noted] == [BTC]
+    if when == "at the end":
+        assert (noted[0].lines, noted[0].from_, noted[0].to) == (1, *[utc_text(AT_MS + 2000)] * 2)
+        assert not file.exists()
+    else:
+        assert (noted[0].lines, noted[0].from_, noted[0].to) == (2, utc_text(AT_MS + 2000), utc_text(AT_MS + 4000))
+        assert file.read_bytes() == to_line(line(BTC, AT_MS + 6000)) + b"\n"
+    assert disk.lines_lost == noted[0].lines
+
+
+async def test_files_are_closed_on_demand_and_opened_by_the_next_line(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    disk = Disk(LineWriter(layout), Journal(layout), ManualClock(), FSYNC_MS)
+    async with running(disk):
+        disk.put(line(BTC, AT_MS))
+        await until(lambda: _open_files(tmp_path))
+        disk.close_files()
+        await until(lambda: not _open_files(tmp_path))
+        disk.put(line(BTC, AT_MS + 2000))
+    whole = b"".join(to_line(line(BTC, AT_MS + ms)) + b"\n" for ms in (0, 2000))
+    assert layout.hour_file(BTC, AT_MS).read_bytes() == whole
+
+
+async def test_events_wait_in_their_order_while_the_journal_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.journal.is_refusing = True
+    async with running(rig.disk):
+        for second in range(3):
+            rig.disk.put(beat(second))
+            rig.disk.put(line(BTC, second))
+        await until(lambda: rig.journal.tries == 3)
+        assert [item for item in rig.written if isinstance(item, Alive)] == []
+        rig.journal.is_refusing = False
+        rig.disk.put(beat(3))
+    assert rig.written == [*(line(BTC, second) for second in range(3)), *(beat(second) for second in range(4))]
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert errors == [f"Cannot write the journal: {NO_SPACE}. Events wait in memory"]
+    assert "The journal is written again; 0 events were dropped" in caplog.text
+
+
+async def test_of_too_many_waiting_events_the_oldest_go_and_the_log_says_how_many(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(disk_module, "JOURNAL_BACKLOG", 3)
+    rig = Rig()
+    rig.journal.is_refusing = True
+    async with running(rig.disk):
+        for second in range(8):
+            rig.disk.put(beat(second))
+        await until(lambda: rig.journal.tries == 8)
+        rig.journal.is_refusing = False
+        rig.disk.put(beat(8))
+    assert rig.written == [beat(6), beat(7), beat(8)]
+    assert "The journal is written again; 6 events were dropped" in caplog.text
+
+
+async def test_a_journal_that_refuses_to_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.journal.is_refusing = True
+    async with running(rig.disk):
+        rig.disk.put(beat(0))
+        rig.disk.put(beat(1))
+    assert "2 events are not in the journal, which cannot be written" in caplog.text
+    assert rig.writer.happened[-1] == "close"
+
+
+async def test_finish_writes_what_is_queued_and_closes_every_file(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    writer = LineWriter(layout)
+    disk = Disk(writer, Journal(layout), ManualClock(), FSYNC_MS)
+    lines = [line(inst_id, AT_MS + n * 2000) for n in range(300) for inst_id in (BTC, ETH)]
+    for one in lines:
+        disk.put(one)
+    disk.put(beat(0))
+    disk.finish()
+    async with asyncio.timeout(10):
+        await disk.run()
+    for inst_id in (BTC, ETH):
+        expected = b"".join(to_line(one) + b"\n" for one in lines if one.inst_id == inst_id)
+        assert layout.hour_file(inst_id, AT_MS).read_bytes() == expected
+    assert list(read_journal(layout)) == [beat(0)]
+    assert disk.waiting == 0
+    assert not _open_files(tmp_path)
+
+
+async def test_what_is_put_while_the_last_batch_is_written_is_written_too() -> None:
+    rig = Rig()
+    rig.writer.gate.clear()
+    async with running(rig.disk):
+        rig.disk.put(line(BTC, 0))
+        await until(rig.writer.is_inside.is_set)
+        rig.disk.put(line(BTC, 1))
+        rig.disk.finish()
+        rig.disk.put(beat(2))
+        rig.writer.gate.set()
+    assert rig.written == [line(BTC, 0), line(BTC, 1), beat(2)]
+    assert rig.writer.happened[-1] == "close"
+
+
+async def test_files_are_synced_at_the_interval_of_the_clock_and_no_oftener() -> None:
+    rig = Rig()
+    syncs_after: list[int] = []
+    async with running(rig.disk):
+        for nth, passed_ms in enumerate((0, 0, FSYNC_MS - 1, 1, 1, FSYNC_MS * 3)):
+            rig.clock.advance(passed_ms)
+            rig.disk.put(line(BTC, nth))
+            await until(lambda: line(BTC, nth) in rig.written)  # noqa: B023
+            rig.disk.put(beat(nth))  # in a batch after the line's own, so that one is through
+            await until(lambda: beat(nth) in rig.written)  # noqa: B023
+            syncs_after.append(rig.syncs)
+    assert syncs_after == [1, 1, 1, 2, 2, 3]
+
+
+async def test_an_idle_disk_is_synced_too() -> None:
+    """The last line before a quiet hour must not stay in the system's caches for that hour."""
+    rig = Rig(fsync_ms=1)
+    async with running(rig.disk):
+        rig.disk.put(line(BTC, 0))
+        await until(lambda: rig.syncs == 1)
+        rig.clock.advance(1)
+        await until(lambda: rig.syncs == 2)
+    assert rig.written == [line(BTC, 0)]
+
+
+async def test_a_disk_that_cannot_sync_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.writer.sync_error = OSError(errno.EIO, "Input/output error")
+    async with running(rig.disk):
+        for nth in range(4):
+            rig.clock.advance(FSYNC_MS)
+            rig.disk.put(line(BTC, nth))
+            await until(lambda: rig.syncs == nth + 1)  # noqa: B023
+        rig.writer.sync_error = None
+        rig.clock.advance(FSYNC_MS)
+        rig.disk.put(line(BTC, 4))
+        await until(lambda: rig.syncs == 5)
+        rig.writer.sync_error = OSError(errno.EIO, "Input/output error, again")
+        rig.clock.advance(FSYNC_MS)
+        rig.disk.put(line(BTC, 5))
+        await until(lambda: rig.syncs == 6)
+    assert caplog.text.count("Cannot sync the vault") == 2
+    assert len(rig.written) == 6
+
+
+async def test_a_stall_is_seen_while_it_lasts_and_journaled_after_it() -> None:
+    rig = Rig()
+    rig.writer.gate.clear()
+    async with running(rig.disk):
+        assert rig.disk.stalled_ms() == 0
+        rig.disk.put(line(BTC, 0))
+        await until(rig.writer.is_inside.is_set)
+        rig.clock.advance(STALL_MS + 2500)
+        assert rig.disk.stalled_ms() == STALL_MS + 2500
+        rig.writer.gate.set()
+        await until(lambda: len(rig.written) == 2)
+    stalled = rig.written[1]
+    assert isinstance(stalled, DiskStalled)
+    assert stalled.seconds == 12.5
+
+
+async def test_a_debug_line_is_logged_for_every_line_that_was_really_written(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "l2vault")
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: snapshot.inst_id == ETH
+    async with running(rig.disk):
+        rig.disk.put(line(BTC, AT_MS))
+        rig.disk.put(line(ETH, AT_MS))
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
+    assert [words for words in said if "Snapshot written" in words] == [
+        f"Snapshot written: {BTC} {utc_text(AT_MS)} seqId {AT_MS}"
+    ]
+
+
+def _open_files(folder: Path) -> list[Path]:
+    """The data files of this vault that this process has open."""
+    psutil = pytest.importorskip("psutil")
+    paths = [Path(file.path) for file in psutil.Process().open_files()]
+    return [path for path in paths if path.is_relative_to(folder) and "raw" in path.parts]

@@ -1,0 +1,426 @@
+"""The recorder as a whole: its lines say what a test wants and its clock stands still; the vault and disk are real."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from l2vault import recorder as recorder_module
+from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.utc import utc_text
+from l2vault.config import Settings
+from l2vault.errors import L2VaultError, VaultError
+from l2vault.okx.messages import SchemaFailure
+from l2vault.okx.pipeline import Lost, Pipeline, Sampled
+from l2vault.okx.rest import Unavailable
+from l2vault.okx.websocket import LineOutput
+from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
+from l2vault.recording.intake import QUOTE_EVERY_MS
+from l2vault.recording.metadata import REFRESH_SEC
+from l2vault.vault import journal
+from l2vault.vault.journal import read_journal
+from l2vault.vault.layout import Layout
+from l2vault.vault.lock import VaultLock
+from l2vault.vault.writer import LineWriter
+from support import wire
+from support.manual_clock import ManualClock, some_turns, until
+
+BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
+T0_MS = 1_767_225_600_000
+Script = Callable[["FakeLines"], Awaitable[None]]
+
+
+class FakeLines:
+    """In place of the sockets: one pipeline, fed by the test; `script` is what the line's task does first."""
+
+    script: Script | None = None
+
+    def __init__(self, url: str, new_pipeline: Callable[[], Pipeline], deliver: object, *_: object) -> None:
+        self._new_pipeline = new_pipeline
+        self._deliver: Callable[[int, list[LineOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
+        self.pipelines: dict[int, Pipeline] = {}
+        self.reconnected: list[str] = []
+        self.is_up = False
+
+    async def run(self, count: int) -> None:
+        self.pipelines[1] = self._new_pipeline()
+        self.pipelines[1].open(0)
+        self.pipelines[1].tick(0)  # subscribes, so that data is taken
+        self.is_up = True
+        if FakeLines.script is not None:
+            await FakeLines.script(self)
+        await asyncio.Event().wait()
+
+    async def say(self, *outputs: LineOutput) -> None:
+        await self._deliver(1, list(outputs))
+
+    async def hear(self, frame: bytes, now_ms: int = 0) -> None:
+        await self._deliver(1, list(self.pipelines[1].receive(frame, now_ms)))
+
+    def book_times(self) -> dict[str, int]:
+        return {inst_id: ms for line in self.pipelines.values() for inst_id, ms in line.book_times().items()}
+
+    def reconnect_all(self, reason: str) -> None:
+        self.reconnected.append(reason)
+
+
+class FakeRest:
+    """No network, unless `rows` has the instrument."""
+
+    rows: dict[str, bytes]
+
+    def __init__(self, *_: object) -> None:
+        self.rows = {}
+        self.asked: list[str] = []
+
+    def instrument(self, inst_id: str) -> bytes:
+        self.asked.append(inst_id)
+        if inst_id in self.rows:
+            return self.rows[inst_id]
+        raise Unavailable("no answer.", "check the network")
+
+
+class Rig:
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root)
+        self.clock = ManualClock()
+        self.statuses: list[str] = []
+        self.stop = asyncio.Event()
+        settings = Settings(instruments=(BTC, ETH), lines=1, retention=False)
+        self.recorder = Recorder(settings, self.layout, self.clock, Random(1), self.statuses.append)
+        self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
+        self.rest: FakeRest = self.recorder._metadata._rest  # type: ignore[assignment]
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator["Rig"]:
+        """Recording, until the end of the block asks it to stop."""
+        task = asyncio.create_task(self.recorder.run(self.stop))
+        await until(lambda: self.lines.is_up or task.done())
+        try:
+            yield self
+        finally:
+            self.stop.set()
+            async with asyncio.timeout(10):
+                await task
+
+    async def run(self) -> None:
+        async with asyncio.timeout(10):
+            await self.recorder.run(self.stop)
+
+    @property
+    def events(self) -> list[journal.Event]:
+        return list(read_journal(self.layout))
+
+    def of(self, *kinds: type) -> list[journal.Event]:
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    def written(self, inst_id: str) -> list[tuple[int, bool]]:
+        """Time, in ms since `T0_MS`, and flag of every line in the vault."""
+        files = sorted(self.layout.instrument_folder(inst_id).glob("*/*.jsonl"))
+        lines = [from_line(text) for file in files for text in file.read_bytes().splitlines()]
+        return [(line.ts_ms - T0_MS, line.gap_detected) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "Lines", FakeLines)
+    monkeypatch.setattr(recorder_module, "OkxRest", FakeRest)
+    monkeypatch.setattr(FakeLines, "script", None)
+
+
+def line(ms: int, is_flagged: bool = False, inst_id: str = BTC) -> Snapshot:
+    return Snapshot(inst_id, T0_MS + ms, 400, [("1", "1", "0", "1")], [("2", "1", "0", "1")], 0, ms, 0, is_flagged)
+
+
+def sampled(ms: int, inst_id: str = BTC, grid_ms: int | None = None) -> Sampled:
+    return Sampled(line(ms, inst_id=inst_id), T0_MS + (ms if grid_ms is None else grid_ms))
+
+
+def gap(ms: int) -> Lost:
+    return Lost(BTC, "chain", "expected prevSeqId 1, got 2", T0_MS + ms, T0_MS + ms + 100, line(ms, True))
+
+
+async def test_no_two_unflagged_lines_share_a_time_and_none_is_older_than_the_last(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.say(sampled(2000), sampled(4000), sampled(4000, grid_ms=6000), sampled(3000, grid_ms=8000))
+        await rig.lines.say(sampled(4001, grid_ms=10_000), sampled(1000, ETH))
+    assert rig.written(BTC) == [(2000, False), (4000, False), (4001, False)]
+    assert rig.written(ETH) == [(1000, False)], "each instrument has a time of its own"
+    assert [slots.doubled for slots in rig.of(journal.Slots) if isinstance(slots, journal.Slots)] == [{BTC: 2}]
+
+
+async def test_that_holds_across_a_restart(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as first:
+        await first.lines.say(sampled(2000), sampled(4000), sampled(6000, ETH))
+    async with Rig(tmp_path).recording() as second:
+        await second.lines.say(sampled(2000), sampled(4000), gap(3999), sampled(4000, ETH))
+        await second.lines.say(sampled(6000), sampled(8000, ETH))
+    assert second.written(BTC) == [(2000, False), (4000, False), (6000, False)]
+    assert second.written(ETH) == [(6000, False), (8000, False)]
+
+
+async def test_a_flagged_line_may_share_its_time_but_is_never_older(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.say(sampled(2000), gap(2000))
+        await rig.lines.say(sampled(2000, grid_ms=3000))
+        await rig.lines.say(gap(4000), sampled(4000), gap(3999))
+    assert rig.written(BTC) == [(2000, False), (2000, True), (4000, True), (4000, False)]
+    assert len(rig.of(journal.Lost)) == 3, "each loss is journaled, whether its line is written or not"
+
+
+async def test_unreadable_frames_are_all_counted_but_quoted_once_in_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broken = SchemaFailure(None, "truncated", b'{"arg"')
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.say(*[broken] * 50)
+        rig.clock.advance(QUOTE_EVERY_MS - 1)
+        await rig.lines.say(broken)
+        assert caplog.text.count("BUILD_FAIL: Missing required fields") == 1
+        rig.clock.advance(1)
+        await rig.lines.say(*[broken] * 50)
+    assert caplog.text.count("BUILD_FAIL: Missing required fields") == 2
+    assert "unreadable frames 101" in caplog.text
+
+
+async def test_a_clean_stop_journals_our_restart_and_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.lines.hear(wire.full(ETH, T0_MS + 600, 6))
+        await rig.lines.hear(wire.update(ETH, T0_MS + 2100, 6, 7))
+    at = utc_text(rig.clock.wall_ms())
+    ended = rig.events[-4:]
+    times = {BTC: utc_text(T0_MS + 500), ETH: utc_text(T0_MS + 2100)}
+    assert ended == [
+        journal.Slots(at, {ETH: 1}, times, {}),
+        journal.Lost(at, 1, BTC, "our_restart", times[BTC], None, "the recorder stopped"),
+        journal.Lost(at, 1, ETH, "our_restart", times[ETH], None, "the recorder stopped"),
+        journal.Stopped(at, "asked to stop"),
+    ]
+    assert rig.written(ETH) == [(600, False)]
+    assert "Stopped (asked to stop) after 1 lines, 0 gaps" in caplog.text
+    assert f"Snapshot written: 1 since the last summary ({ETH} 1); in sync 2 of 2; messages 3" in caplog.text
+    _assert_free(rig.layout)
+
+
+async def test_after_a_clean_stop_the_next_start_finds_nothing_to_note(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with Rig(tmp_path).recording() as rig:
+            pass
+    assert [type(event) for event in rig.of(journal.Started, journal.Stopped, journal.UncleanEnd)] == [
+        journal.Started,
+        journal.Stopped,
+    ] * 2
+
+
+async def test_an_unclean_end_is_noted_at_the_next_start_with_its_last_sign_of_life(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = journal.Journal(Layout(tmp_path))
+    killed.append(journal.Started("2025-12-31T23:00:00.000Z", "0.1", "host", 1, "Linux", [BTC], 2000, 400, 1, "x"))
+    killed.append(journal.Alive("2025-12-31T23:59:45.000Z"))
+    async with Rig(tmp_path).recording() as rig:
+        pass
+    at = utc_text(rig.clock.wall_ms())
+    kinds = (journal.Started, journal.UncleanEnd)
+    assert rig.of(*kinds)[1] == journal.UncleanEnd(at, "2025-12-31T23:59:45.000Z")
+    assert isinstance(rig.of(*kinds)[2], journal.Started)
+    assert "did not stop cleanly; its last sign of life: 2025-12-31T23:59:45.000Z" in caplog.text
+
+
+async def test_torn_bytes_are_cut_before_recording_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout(tmp_path)
+    file = layout.hour_file(BTC, T0_MS)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'{"timestamp_utc":"2026-')
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.say(sampled(2000))
+    (cut,) = rig.of(journal.Recovered)
+    assert isinstance(cut, journal.Recovered)
+    assert (tmp_path / cut.kept_in).read_bytes() == b'{"timestamp_utc":"2026-'
+    assert rig.written(BTC) == [(2000, False)]
+    assert "23 torn bytes cut" in caplog.text
+
+
+async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_it_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is in the middle of a line when it happens, and more is waiting behind that."""
+    gate, is_inside = threading.Event(), threading.Event()
+    append = LineWriter.append
+
+    def slow(self: LineWriter, snapshot: Snapshot) -> None:
+        is_inside.set()
+        assert gate.wait(10)
+        append(self, snapshot)
+
+    async def crash(lines: FakeLines) -> None:
+        await lines.hear(wire.full(BTC, T0_MS + 500, 5))
+        await lines.say(sampled(2000, ETH))
+        await until(is_inside.is_set)
+        await lines.say(sampled(4000, ETH))
+        asyncio.get_running_loop().call_later(0.01, gate.set)
+        raise ValueError("a bug of ours")
+
+    monkeypatch.setattr(LineWriter, "append", slow)
+    monkeypatch.setattr(FakeLines, "script", crash)
+    rig = Rig(tmp_path)
+    with pytest.raises(L2VaultError, match=r"^the recorder crashed; the log holds the details\. Try: start it again$"):
+        await rig.run()
+    assert rig.written(ETH) == [(2000, False), (4000, False)]
+    assert isinstance(rig.events[-2], journal.Lost)
+    assert (rig.events[-2].inst_id, rig.events[-2].cause) == (BTC, "our_restart")
+    assert rig.events[-1] == journal.Stopped(utc_text(rig.clock.wall_ms()), "crashed")
+    assert "The recorder crashed" in caplog.text
+    assert "ValueError: a bug of ours" in caplog.text
+    _assert_free(rig.layout)
+
+
+async def test_a_crash_of_the_disk_s_own_task_ends_the_recorder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: LineWriter, snapshot: Snapshot) -> None:
+        raise ValueError("a bug of ours")
+
+    async def talk(lines: FakeLines) -> None:
+        await lines.say(sampled(2000))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LineWriter, "append", broken)
+        patched.setattr(FakeLines, "script", talk)
+        rig = Rig(tmp_path)
+        with pytest.raises(L2VaultError, match="the recorder crashed"):
+            await rig.run()
+    assert "ValueError: a bug of ours" in caplog.text
+    _assert_free(rig.layout)
+    async with Rig(tmp_path).recording() as again:
+        await again.lines.say(sampled(2000))
+    assert again.of(journal.UncleanEnd), "the first one could journal no end"
+    assert again.written(BTC) == [(2000, False)]
+
+
+async def test_being_cancelled_writes_and_closes_everything_too(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    task = asyncio.create_task(rig.run())
+    await until(lambda: rig.lines.is_up)
+    await rig.lines.say(sampled(2000), sampled(4000))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rig.written(BTC) == [(2000, False), (4000, False)]
+    assert rig.events[-1] == journal.Stopped(utc_text(rig.clock.wall_ms()), "interrupted")
+    _assert_free(rig.layout)
+
+
+@pytest.mark.parametrize("obstacle", ["journal", "journal/2026-01-01.jsonl"])
+async def test_a_journal_that_cannot_be_written_is_refused_before_anything_starts(
+    tmp_path: Path, obstacle: str
+) -> None:
+    rig = Rig(tmp_path)
+    path = rig.layout.journal.parent / obstacle
+    if obstacle == "journal":
+        path.parent.mkdir(parents=True)
+        path.write_text("a file where a folder belongs")
+    else:
+        path.mkdir(parents=True)
+    with pytest.raises(VaultError, match=r"the journal of .* cannot be used: .*journal.* Try: make room"):
+        await rig.run()
+    assert not rig.lines.is_up
+    _assert_free(rig.layout)
+
+
+async def test_it_beats_sums_up_and_shows_its_state_by_the_clock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
+        await _pass(rig, round(SUMMARY_SEC * 1000))
+        await until(lambda: rig.of(journal.Slots) and len(rig.of(journal.Alive)) == SUMMARY_SEC // ALIVE_SEC)
+        assert len(rig.statuses) == SUMMARY_SEC // STATUS_SEC
+    assert rig.statuses[-1].startswith("00:01:00Z  in sync 1/2  lines 0  gaps 0  messages 1")
+    (minute, _last) = rig.of(journal.Slots)
+    assert minute == journal.Slots("2026-01-01T00:01:00.000Z", {}, {BTC: utc_text(T0_MS + 500)}, {})
+    summaries = [record for record in caplog.records if record.getMessage().startswith("Snapshot written: ")]
+    assert [record.levelname for record in summaries] == ["INFO"] * 2
+
+
+async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_so(tmp_path: Path) -> None:
+    crossed = {"bids": [["101", "1", "0", "1"]], "asks": [["100", "1", "0", "1"]]}
+    async with Rig(tmp_path).recording() as rig:
+        rig.rest.rows[BTC] = json.dumps({"instId": BTC, "state": "live"}).encode()
+        await _pass_until(rig, lambda: _rows_noted(rig) == ["first"])
+        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5, **crossed))
+        await until(lambda: rig.of(journal.Lost))
+        (lost,) = rig.of(journal.Lost)
+        assert isinstance(lost, journal.Lost)
+        assert (lost.inst_id, lost.cause) == (BTC, "invariant")
+        rig.rest.rows[BTC] = json.dumps({"instId": BTC, "state": "preopen"}).encode()
+        before_ms = rig.clock.now_ms
+        await _pass_until(rig, lambda: _rows_noted(rig) == ["first", "changed"])
+        assert rig.clock.now_ms - before_ms < REFRESH_SEC * 1000, "before it would have been refreshed anyway"
+        fresh = rig.lines._new_pipeline()
+        fresh.open(0)
+        fresh.tick(0)
+        assert [type(output).__name__ for output in fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0)] == ["Synced"]
+
+
+async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await _pass(rig, 3000)
+        assert rig.lines.reconnected == []
+        rig.clock.wall_offset_ms += 3_600_000
+        await _pass(rig, 1000)
+        await until(lambda: rig.of(journal.ClockStepped))
+    (step,) = rig.of(journal.ClockStepped)
+    assert isinstance(step, journal.ClockStepped)
+    assert step.seconds == pytest.approx(3600, abs=1)
+    assert rig.lines.reconnected == ["the host slept"]
+    assert "The clock stepped by +3600" in caplog.text
+
+
+async def test_a_clock_that_was_set_a_little_is_journaled_and_disturbs_no_connection(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        rig.clock.wall_offset_ms -= 7_000
+        await _pass(rig, 1000)
+        await until(lambda: rig.of(journal.ClockStepped))
+    (step,) = rig.of(journal.ClockStepped)
+    assert isinstance(step, journal.ClockStepped)
+    assert step.seconds == pytest.approx(-7, abs=1)
+    assert rig.lines.reconnected == []
+
+
+def _rows_noted(rig: Rig) -> list[str]:
+    events = rig.of(journal.InstrumentNoted)
+    return [event.what for event in events if isinstance(event, journal.InstrumentNoted) and event.inst_id == BTC]
+
+
+async def _pass(rig: Rig, milliseconds: int) -> None:
+    """Let time pass in steps that every period of the recorder is a multiple of."""
+    for _ in range(milliseconds // 200):
+        rig.clock.advance(200)
+        await some_turns(20)
+
+
+async def _pass_until(rig: Rig, condition: Callable[[], object]) -> None:
+    """Let time pass until something that needs a thread, and so an unknown number of turns, has happened."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await _pass(rig, 200)
+            await asyncio.to_thread(lambda: None)
+
+
+def _assert_free(layout: Layout) -> None:
+    lock = VaultLock(layout)
+    lock.acquire("2026-01-01T00:00:00.000Z")
+    lock.release()
