@@ -14,10 +14,10 @@ from typing import Final, NoReturn
 import msgspec
 
 import l2vault
-from l2vault.config import CONFIG_NAME, Settings, environment, load_settings
+from l2vault.config import Settings, environment, load_settings
 from l2vault.errors import L2VaultError
 
-VERBS: Final = ("record", "sim", "retain", "ls", "show", "verify")
+VERBS: Final = ("record", "sim", "retain", "ls", "show", "verify", "coverage", "archive", "restore")
 INTERRUPTED: Final = 130
 
 _USAGE: Final = 2
@@ -31,8 +31,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_USAGE, f"{self.prog}: {message}. Try: {self.prog} --help\n")
 
 
-def main(argv: Sequence[str] | None = None, defaults: Mapping[str, object] | None = None) -> int:
-    """Run one verb and return its exit code. `defaults` are a launcher's settings, weaker than file and flags."""
+def main(
+    argv: Sequence[str] | None = None, defaults: Mapping[str, object] | None = None, folder: Path | None = None
+) -> int:
+    """Run one verb and return its exit code. `defaults` are a launcher's settings, weaker than file and flags.
+
+    `folder` is where `l2vault.toml` is looked for: the working folder unless given.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     named = words[:1] if words and words[0] in VERBS else list(VERBS)
     verbs = {name: import_module(f"l2vault.verbs.{name}") for name in named}
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None, defaults: Mapping[str, object] | Non
         return leaving.code if isinstance(leaving.code, int) else _USAGE
     try:
         flags = _flags(args)
-        args.settings = load_settings(flags, environment(), args.config, defaults or {})
+        args.settings = load_settings(flags, environment(), args.config, defaults or {}, folder or Path())
         args.vault = Path(args.settings.vault).expanduser()
         args.is_vault_named = "vault" in flags
         code = verbs[args.verb].run(args)
@@ -61,11 +66,7 @@ def main(argv: Sequence[str] | None = None, defaults: Mapping[str, object] | Non
 def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
     """`main` for a launcher script: vault, log and `l2vault.toml` are those beside it, wherever it is started from."""
     beside = {"vault": str(folder / "Vault"), "log_file": str(folder / "l2_exporter.log")}
-    words = [verb, *sys.argv[1:]]
-    config = folder / CONFIG_NAME
-    if config.exists() and not any(word == "--config" or word.startswith("--config=") for word in words):
-        words += ["--config", str(config)]
-    return main(words, {**beside, **values})
+    return main([verb, *sys.argv[1:]], {**beside, **values}, folder)
 
 
 def _build_parser(verbs: Mapping[str, ModuleType]) -> argparse.ArgumentParser:

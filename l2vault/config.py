@@ -26,6 +26,7 @@ LONGEST_CADENCE_MS: Final = 3_600_000
 MOST_LINES: Final = 4
 """OKX allows 3 connects a second and address; more witnesses prove nothing more."""
 
+_PATHS: Final = ("vault", "log_file")
 _SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
 
 
@@ -62,14 +63,16 @@ def load_settings(
     environment: Mapping[str, str],
     config_file: Path | None,
     defaults: Mapping[str, object],
+    folder: Path = Path(),
 ) -> Settings:
     """One Settings of all four sources; raises UsageError naming the source, the key and the cure.
 
-    `flags` and `defaults` hold only what was given. `config_file` None looks for `l2vault.toml` in the working folder.
+    `flags` and `defaults` hold only what was given. `config_file` None looks for `l2vault.toml` in `folder`. Relative
+    paths in the file are relative to it, so that they mean the same wherever the recorder is started from.
     """
     values: dict[str, object] = dict(defaults)
     _check_keys(values, "the launcher")
-    values |= _from_file(config_file)
+    values |= _from_file(config_file, folder)
     values |= _from_environment(environment)
     values |= flags
     try:
@@ -82,8 +85,8 @@ def load_settings(
     return settings
 
 
-def _from_file(config_file: Path | None) -> dict[str, Any]:
-    path = config_file or Path(CONFIG_NAME)
+def _from_file(config_file: Path | None, folder: Path) -> dict[str, Any]:
+    path = config_file or folder / CONFIG_NAME
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -97,6 +100,9 @@ def _from_file(config_file: Path | None) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}.", 'lines like cadence_sec = 2 or vault = "Vault"') from error
     _check_keys(values, str(path))
+    for key in _PATHS:
+        if isinstance(values.get(key), str):
+            values[key] = str(path.parent / Path(values[key]).expanduser())
     return values
 
 

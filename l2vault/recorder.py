@@ -26,7 +26,7 @@ from l2vault.recording.intake import Intake
 from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
 from l2vault.recording.tally import Tally
-from l2vault.recording.upkeep import Upkeep
+from l2vault.recording.upkeep import GB, Upkeep
 from l2vault.vault import journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
@@ -40,7 +40,6 @@ STATUS_SEC: Final = 2.0
 WATCH_SEC: Final = 1.0
 REST_WITHIN_SEC: Final = 10.0
 CLOCK_STEP_MS: Final = 5_000
-GB: Final = 1_000_000_000
 SLEPT_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
 

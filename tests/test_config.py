@@ -91,7 +91,7 @@ def test_an_unknown_key_names_the_nearest_known_one(toml: Path) -> None:
         ("rest_url = 'https://'\n", "rest_url = 'https://' is not an address"),
         ("instruments = []\n", "no instrument to record"),
         ("fsync_sec = 0\n", "fsync_sec = 0.0 is impossible"),
-        ("lines = 3\n", "lines = 3"),
+        ("lines = 9\n", "lines = 9"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_key_and_the_cure(toml: Path, text: str, says: str) -> None:
@@ -107,3 +107,22 @@ def test_a_named_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_equal_settings_have_equal_digests_and_others_do_not() -> None:
     assert load({"depth": 100}).digest() == load({"depth": "100"}).digest() != load().digest()
+
+
+def test_a_relative_path_in_a_file_is_relative_to_the_file(toml: Path) -> None:
+    toml.write_text('vault = "data/Vault"\nlog_file = "l2.log"\n')
+    settings = load(toml=toml)
+    assert Path(settings.vault) == toml.parent / "data" / "Vault"
+    assert Path(settings.log_file) == toml.parent / "l2.log"
+
+
+def test_a_launcher_looks_for_the_file_beside_itself_and_nowhere_else(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml.write_text("depth = 7\n")
+    beside = tmp_path / "launcher"
+    beside.mkdir()
+    monkeypatch.chdir(toml.parent)
+    assert load_settings({}, {}, None, {}, beside).depth == Settings().depth
+    (beside / "l2vault.toml").write_text("depth = 9\n")
+    assert load_settings({}, {}, None, {}, beside).depth == 9

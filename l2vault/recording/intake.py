@@ -74,14 +74,16 @@ class Intake:
         event = journal_event(output, number, self._at())
         if event is not None:
             self._put(event)
-        log_output(output, number)
+        is_covered = isinstance(output, Lost) and bool(self._arbiter.in_sync(output.inst_id))
+        log_output(output, number, is_covered)
 
     def _lose(self, number: int, lost: Lost) -> None:
         self._decide(number, self._arbiter.lost(number, lost.inst_id))
+        is_covered = bool(self._arbiter.in_sync(lost.inst_id))
         if lost.cause != "our_restart":
-            self._tally.lost(lost)
+            self._tally.lost(lost, is_covered)
         # A break on one line while another is in sync is no gap: the flagged line is the last line's to write.
-        if lost.flagged is not None and not self._arbiter.in_sync(lost.inst_id):
+        if lost.flagged is not None and not is_covered:
             self._write(lost.flagged)
         if lost.cause == "invariant":
             self._on_invariant(lost.inst_id)  # crossed is legal once OKX's row says so

@@ -39,14 +39,14 @@ def journal_event(output: LineOutput, line: int, at: str) -> journal.Event | Non
     return None
 
 
-def log_output(output: LineOutput, line: int) -> None:
-    """One line per change of state; nothing per message."""
+def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
+    """One line per change of state; nothing per message. `is_covered`: what this line lost, another still has."""
     match output:
         case Synced(inst_id, ts_ms, seq_id, source):
             words = "full book" if source == "stream" else "full book by REST"
             _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
         case Lost():
-            _log_lost(output, line)
+            _log_lost(output, line, is_covered)
         case Refused():
             _log_refused(output)
         case SchemaFailure():
@@ -72,11 +72,13 @@ def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
             _log.warning("Line %d %s: %s. Next try in %.1f s", line, words, output.reason, output.retry_sec)
 
 
-def _log_lost(lost: Lost, line: int) -> None:
+def _log_lost(lost: Lost, line: int, is_covered: bool) -> None:
     if lost.cause == "our_restart":
         return  # the recorder says that it stops; the journal has the rest
     bounds = f"last good book {_time(lost.from_ms) or 'none'}"
-    if lost.cause == "chain":
+    if lost.cause == "chain" and is_covered:
+        _log.warning("%s broke on line %d, another line has it: %s; %s", lost.inst_id, line, lost.detail, bounds)
+    elif lost.cause == "chain":
         _log.error("GAP DETECTED: %s on line %d: %s; %s", lost.inst_id, line, lost.detail, bounds)
     elif lost.cause == "checksum":
         _log.error("Checksum mismatch: %s on line %d: %s; %s", lost.inst_id, line, lost.detail, bounds)

@@ -41,9 +41,10 @@ class Tally:
         """A second line came to a slot that was written."""
         self._compared[type(decision)] += 1
 
-    def lost(self, lost: Lost) -> None:
+    def lost(self, lost: Lost, is_covered: bool) -> None:
+        """`is_covered`: another line is in sync, so that nothing is missing and a broken chain is no gap."""
         self.losses += 1
-        self.gaps += lost.cause == "chain"
+        self.gaps += lost.cause == "chain" and not is_covered
 
     def minute(self, at: str, book_times: dict[str, int]) -> Slots:
         """The journal's event of the minute now ending; the next one starts from zero."""

@@ -10,7 +10,9 @@ HOUR_MS: Final = 3_600_000
 
 _RAW: Final = Path("raw", "okx", "l2_perps")
 _META: Final = Path("meta", "okx")
+_ARCHIVE: Final = Path("archive", "okx", "l2_perps")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ARCHIVE_FILE: Final = re.compile(r"([01]\d|2[0-3])\.parquet")
 _HOUR_FILE: Final = re.compile(r"([01]\d|2[0-3])\.jsonl(\.gz)?")
 _FORMER_INSTRUMENT_FILE: Final = re.compile(r"(.+)\.until-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z\.json")
 
@@ -22,6 +24,15 @@ class HourFile(NamedTuple):
     hour_ms: int
     is_compressed: bool
     path: Path
+
+
+class ArchivedHour(NamedTuple):
+    """The two files of an archived hour. An hour is archived if `snapshots` exists: it is made last, and goes first."""
+
+    inst_id: str
+    hour_ms: int
+    levels: Path
+    snapshots: Path
 
 
 class Layout:
@@ -37,6 +48,11 @@ class Layout:
     @property
     def lock_file(self) -> Path:
         return self.root / _META / "recorder.lock"
+
+    @property
+    def retention_lock(self) -> Path:
+        """Held by the one retention pass at work, whichever process it is in."""
+        return self.root / _META / "retention.lock"
 
     @property
     def owner_file(self) -> Path:
@@ -92,6 +108,30 @@ class Layout:
         """
         parts = hour_file.relative_to(self.raw).parts
         return self.torn / f"{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}_{crc32:08x}"
+
+    @property
+    def archive(self) -> Path:
+        return self.root / _ARCHIVE
+
+    def archived_hour(self, inst_id: str, ts_ms: int) -> ArchivedHour:
+        """The archive of the hour in which `ts_ms` lies; folders named as Hive does, which DuckDB and Polars read."""
+        text = utc_text(ts_ms)
+        place = Path(f"inst_id={inst_id}", f"date={text[:10]}", f"{text[11:13]}.parquet")
+        hour_ms = ts_ms // HOUR_MS * HOUR_MS
+        return ArchivedHour(inst_id, hour_ms, self.archive / "levels" / place, self.archive / "snapshots" / place)
+
+    def parse_archive_file(self, path: Path) -> ArchivedHour | None:
+        """The archived hour of which `path`, levels or snapshots, is a file; None for any other path."""
+        match = _ARCHIVE_FILE.fullmatch(path.name)
+        inst_id = path.parent.parent.name.removeprefix("inst_id=")
+        date = path.parent.name.removeprefix("date=")
+        if match is None or not _DATE.fullmatch(date):
+            return None
+        try:
+            hour = self.archived_hour(inst_id, utc_ms(f"{date}T{match[1]}:00:00.000Z"))
+        except ValueError:
+            return None
+        return hour if path in (hour.levels, hour.snapshots) else None
 
     def parse_hour_file(self, path: Path) -> HourFile | None:
         """The inverse of `hour_file`, for both forms; None for a path that is no data file of this vault."""

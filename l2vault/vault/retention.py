@@ -87,10 +87,9 @@ def run_retention(
     if dry_run:
         files = scan(layout)
         return RetentionReport(select(policy, files, now_ms, free_bytes()), waiting=_waiting(files, now_ms))
-    lock_file = layout.lock_file.with_name("retention.lock")
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    layout.retention_lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock_file, timeout=0):
+        with FileLock(layout.retention_lock, timeout=0):
             return _run_locked(layout, policy, now_ms, progress, free_bytes)
     except Timeout:
         _log.info("Retention: another pass is at work in %s, nothing done", layout.root)

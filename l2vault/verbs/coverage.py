@@ -86,8 +86,9 @@ def _span(vault: Vault, inst_ids: list[str], start_ms: int | None, end_ms: int |
 
 
 def _row(piece: Coverage) -> Row:
-    counts = [piece.count(state) for state in _STATES]
-    return Row(piece.inst_id, utc_text(piece.start_ms), piece.slots, *counts, piece.holes)
+    recorded, quiet, missing, unknown = (piece.count(state) for state in _STATES)
+    start_utc = utc_text(piece.start_ms)
+    return Row(piece.inst_id, start_utc, piece.slots, recorded, quiet, missing, unknown, piece.holes)
 
 
 def _table(rows: list[Row]) -> Iterator[str]:

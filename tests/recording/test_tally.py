@@ -47,7 +47,7 @@ def test_what_the_witness_said_is_counted_by_kind() -> None:
 def test_only_a_broken_chain_counts_as_a_gap_but_every_loss_as_a_loss() -> None:
     tally = Tally((BTC,))
     for cause in ("chain", "silence", "checksum", "chain", "disconnect"):
-        tally.lost(Lost(BTC, cause, "why", None, None))  # type: ignore[arg-type]
+        tally.lost(Lost(BTC, cause, "why", None, None), False)  # type: ignore[arg-type]
     assert (tally.gaps, tally.losses) == (2, 5)
 
 
@@ -64,7 +64,7 @@ def test_a_calm_minute_in_one_line() -> None:
 
 def test_messages_are_those_of_the_minute_and_the_rest_is_since_the_start() -> None:
     tally, counts = Tally((BTC,)), Counts(messages=100, unknown_deletes=1)
-    tally.lost(Lost(BTC, "chain", "why", None, None))
+    tally.lost(Lost(BTC, "chain", "why", None, None), False)
     assert "; messages 100; " in summary(tally, counts)
     counts.messages, counts.unknown_deletes = 130, 2
     again = summary(tally, counts)
@@ -105,7 +105,7 @@ def test_the_status_shows_time_state_and_best_prices() -> None:
     tally.wrote(line(BTC))
     tally.wrote(line(ETH, bid=None))
     tally.wrote(line(BTC, bid="43250.6"))
-    tally.lost(Lost(ETH, "chain", "why", None, None))
+    tally.lost(Lost(ETH, "chain", "why", None, None), False)
     assert tally.status(wall_ms, 1, Counts(messages=99)) == (
         f"01:02:03Z  in sync 1/2  lines 3  gaps 1  messages 99  {BTC} 43250.6 / 43251  {ETH} - / 43251"
     )
@@ -119,3 +119,9 @@ def test_the_status_of_many_instruments_shows_the_first_few_prices() -> None:
     status = tally.status(AT_MS, 6, Counts())
     assert [inst_id in status for inst_id in inst_ids] == [True] * 4 + [False] * 2
     assert "\n" not in status
+
+
+def test_a_chain_broken_on_one_line_is_no_gap_while_another_has_the_book() -> None:
+    tally = Tally((BTC,))
+    tally.lost(Lost(BTC, "chain", "why", None, None), True)
+    assert (tally.gaps, tally.losses) == (0, 1)

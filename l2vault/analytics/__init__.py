@@ -1,0 +1,1 @@
+"""The meaning of what was recorded. In reading order: `plots` (pictures of coverage; more to come)."""

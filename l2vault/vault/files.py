@@ -1,0 +1,225 @@
+"""What forms each hour of an instrument has, and its lines from all of them: each once, in order, bad ones reported.
+
+Lines of a `.jsonl.gz` and of the `.jsonl` that continues it are one hour; so are those of an archive beside them, which
+a kill between archiving and deleting leaves. Needs only what recording needs, unless an archive must be read.
+"""
+
+import heapq
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from l2vault.book.utc import utc_ms, utc_text
+from l2vault.errors import VaultError
+from l2vault.vault.layout import ArchivedHour, HourFile, Layout
+from l2vault.vault.stream import GzipDamage, Line, read_lines
+
+_START: Final = b'{"timestamp_utc":"'
+TIME: Final = slice(len(_START), len(_START) + 24)
+"""Where `timestamp_utc` stands in a line; as text of one form it sorts by time."""
+
+_HOUR: Final = slice(len(_START), len(_START) + 13)
+_TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")
+UNFLAGGED_END: Final = b'"gap_detected":false}'
+
+_EXTRA: Final = 'pip install "l2vault[analysis]"'
+
+_log = logging.getLogger(__name__)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something in a data file that is no line of it. `offset` counts bytes of the contents, as if never compressed."""
+
+    path: Path
+    offset: int
+    reason: str
+
+
+class PlacedLine(NamedTuple):
+    """A line without its newline, and where it stands; of an archive `offset` counts in the lines it gives back."""
+
+    text: bytes
+    path: Path
+    offset: int
+
+
+class HourForms(NamedTuple):
+    """Everything the vault has of one hour: the `.jsonl.gz` before the `.jsonl`, and the archive."""
+
+    inst_id: str
+    hour_ms: int
+    raw: tuple[HourFile, ...]
+    archive: ArchivedHour | None
+
+
+Report = Callable[[Finding], None]
+
+
+class Findings(list[Finding]):
+    """Collects findings, each also a warning in the log."""
+
+    def report(self, finding: Finding) -> None:
+        self.append(finding)
+        _log.warning("%s at byte %d: %s", finding.path, finding.offset, finding.reason)
+
+
+@contextmanager
+def analysis_extra() -> Iterator[None]:
+    """Around the import of what needs numpy and pyarrow: raises VaultError with the cure where they are absent."""
+    try:
+        yield
+    except ImportError as error:
+        raise VaultError(f"archives and levels need the analysis extra ({error}).", _EXTRA) from error
+
+
+def instruments(layout: Layout) -> list[str]:
+    """Every instrument of which the vault holds an hour in any form."""
+    raw = {path.name for path in layout.raw.glob("*") if any(path.glob("*/*.jsonl*"))}
+    folders = (layout.archive / "snapshots").glob("inst_id=*")
+    return sorted(raw | {path.name.removeprefix("inst_id=") for path in folders if any(path.glob("*/*.parquet"))})
+
+
+def hours(layout: Layout, inst_id: str) -> list[HourForms]:
+    """Every hour of the instrument, in order of time."""
+    raw: dict[int, list[HourFile]] = {}
+    for path in layout.instrument_folder(inst_id).glob("*/*.jsonl*"):
+        file = layout.parse_hour_file(path)
+        if file is not None:
+            raw.setdefault(file.hour_ms, []).append(file)
+    archives = {hour.hour_ms: hour for hour in _archived(layout, inst_id)}
+    every = sorted({*raw, *archives})
+    return [_forms(inst_id, hour_ms, raw.get(hour_ms, []), archives.get(hour_ms)) for hour_ms in every]
+
+
+def hour_forms(layout: Layout, inst_id: str, hour_ms: int) -> HourForms:
+    """What there is of one hour, right now."""
+    plain = layout.hour_file(inst_id, hour_ms)
+    paths = [path for path in (plain, plain.with_name(f"{plain.name}.gz")) if path.exists()]
+    archive = layout.archived_hour(inst_id, hour_ms)
+    raw = [file for path in paths if (file := layout.parse_hour_file(path)) is not None]
+    return _forms(inst_id, hour_ms, raw, archive if archive.snapshots.exists() else None)
+
+
+def hour_lines(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+    """The lines of an hour. `is_newest`: its `.jsonl` may be being written, so that a torn last line is no finding.
+
+    A file that retention compresses meanwhile is found again in its new form.
+    """
+    given = 0
+    while True:
+        try:
+            for line in islice(_merged(forms, is_newest, report), given, None):
+                given += 1
+                yield line
+        except FileNotFoundError as error:
+            found = hour_forms(layout, forms.inst_id, forms.hour_ms)
+            if found == forms:  # not moved but gone, as one of an archive's two files may be
+                report(Finding(Path(error.filename or forms.inst_id), 0, "a file of this hour is missing"))
+                return
+            forms = found
+        else:
+            return
+
+
+def first_ms(forms: HourForms) -> int | None:
+    """The time of the first line of an hour; None if it has none that can be read."""
+    firsts = [next(raw_lines(file, False, _ignore), None) for file in forms.raw]
+    times = [utc_ms(line.text[TIME].decode()) for line in firsts if line is not None]
+    if forms.archive is not None:
+        with analysis_extra():
+            from l2vault.vault.archived import archived_times
+        times += archived_times(forms.archive, with_flagged=True)[:1]
+    return min(times, default=None)
+
+
+def _ignore(finding: Finding) -> None:
+    """Whoever reads the whole hour reports it."""
+
+
+def raw_lines(file: HourFile, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+    """The lines of one raw file that are of its hour and do not go back in time; what else there is is reported."""
+    hour = utc_text(file.hour_ms)[:13].encode()
+    newest, end = b"", 0
+    try:
+        for line in read_lines(file.path):
+            end = line.offset + len(line.text or b"") + 1
+            reason = _objection(line, hour, newest, is_newest and not file.is_compressed)
+            if reason:
+                report(Finding(file.path, line.offset, reason))
+            elif line.text is not None and line.is_ended:
+                newest = line.text[TIME]
+                yield PlacedLine(line.text, file.path, line.offset)
+    except GzipDamage as damage:
+        report(Finding(file.path, end, damage.what))
+
+
+def has_time(text: bytes) -> bool:
+    """Whether a line begins as a snapshot line does, up to its time."""
+    return text.startswith(_START) and _TIME_TEXT.fullmatch(text[TIME]) is not None
+
+
+def _objection(line: Line, hour: bytes, newest: bytes, may_be_torn: bool) -> str:
+    """Why this is no line of its hour, empty if it may be one."""
+    if line.text is None:
+        return "not a snapshot line: far too long"
+    if not line.is_ended:
+        return "" if may_be_torn else "a torn line, without its end"
+    if not has_time(line.text):
+        return "not a snapshot line"
+    if line.text[_HOUR] != hour:
+        return f"a line of another hour, {line.text[TIME].decode()}"
+    if line.text[TIME] < newest:
+        return f"a line that goes back in time, {line.text[TIME].decode()} after {newest.decode()}"
+    return ""
+
+
+def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+    """In order of time; the same line in two files is given once."""
+    streams: list[Iterable[PlacedLine]] = [raw_lines(file, is_newest, report) for file in forms.raw]
+    if forms.archive is not None:
+        streams.insert(0, _archived_lines(forms.archive, report))
+    if len(streams) == 1:
+        yield from streams[0]
+        return
+    time = b""
+    seen: dict[bytes, Path] = {}
+    for line in heapq.merge(*streams, key=lambda line: line.text[TIME]):
+        if line.text[TIME] != time:
+            time = line.text[TIME]
+            seen.clear()
+        if seen.setdefault(line.text, line.path) == line.path:
+            yield line
+
+
+def _archived_lines(hour: ArchivedHour, report: Report) -> Iterator[PlacedLine]:
+    with analysis_extra():
+        from l2vault.vault.archived import CANNOT_READ, archived_lines
+    try:
+        texts = archived_lines(hour)
+    except FileNotFoundError:  # restored and removed meanwhile: looked for in its other form
+        raise
+    except CANNOT_READ as error:
+        report(Finding(hour.snapshots, 0, f"an archive that cannot be read: {error}"))
+        return
+    offset = 0
+    for text in texts:
+        yield PlacedLine(text, hour.snapshots, offset)
+        offset += len(text) + 1
+
+
+def _archived(layout: Layout, inst_id: str) -> Iterator[ArchivedHour]:
+    folder = layout.archived_hour(inst_id, 0).snapshots.parent.parent
+    for path in folder.glob("*/*.parquet"):
+        hour = layout.parse_archive_file(path)
+        if hour is not None:
+            yield hour
+
+
+def _forms(inst_id: str, hour_ms: int, raw: list[HourFile], archive: ArchivedHour | None) -> HourForms:
+    return HourForms(inst_id, hour_ms, tuple(sorted(raw, key=lambda file: not file.is_compressed)), archive)
