@@ -27,7 +27,8 @@ from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
 from l2vault.recording.tally import Tally
 from l2vault.recording.upkeep import GB, Upkeep
-from l2vault.vault import journal
+from l2vault.vault.events import Alive, ClockStepped, Started, Stopped, UncleanEnd
+from l2vault.vault.journal import Journal, last_event_at
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
 from l2vault.vault.plan import Policy
@@ -59,7 +60,7 @@ class Recorder:
         self._show_status = show_status
         self._tally = Tally(settings.instruments)
         self._counts = Counts()
-        self._journal = journal.Journal(layout)
+        self._journal = Journal(layout)
         self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
         rest = OkxRest(settings.rest_url, REST_WITHIN_SEC)
         self._lines = Lines(settings.ws_url, self._new_pipeline, self._deliver, clock, rng)
@@ -130,12 +131,12 @@ class Recorder:
             raise VaultError(f"the journal of {self._layout.root} cannot be used: {error}.", cure) from error
 
     def _recover(self) -> None:
-        previous = journal.last_event_at(self._layout)
+        previous = last_event_at(self._layout)
         events, last_ms = recover(self._layout, self._at())
         self._intake.resume(last_ms)
         if previous is not None and not previous[1]:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous[0])
-            self._journal.append(journal.UncleanEnd(self._at(), previous[0]))
+            self._journal.append(UncleanEnd(self._at(), previous[0]))
         for event in events:
             _log.warning("Recovered %s: %d torn bytes cut, kept in %s", event.file, event.cut_bytes, event.kept_in)
             self._journal.append(event)
@@ -143,7 +144,7 @@ class Recorder:
     def _note_start(self) -> None:
         settings = self._settings
         self._journal.append(
-            journal.Started(
+            Started(
                 self._at(),
                 l2vault.__version__,
                 socket.gethostname(),
@@ -163,7 +164,7 @@ class Recorder:
         self._summarise()  # first, while the books that the minute ended with are known
         for number, pipeline in self._lines.pipelines.items():
             self._intake.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
-        self._disk.put(journal.Stopped(self._at(), reason))
+        self._disk.put(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
 
     def _new_pipeline(self) -> Pipeline:
@@ -185,7 +186,7 @@ class Recorder:
         await self._disk.room()
 
     def _beat(self) -> None:
-        self._disk.put(journal.Alive(self._at()))
+        self._disk.put(Alive(self._at()))
 
     def _summarise(self) -> None:
         slots = self._tally.minute(self._at(), self._lines.book_times())
@@ -202,7 +203,7 @@ class Recorder:
         if abs(wall_ms - passed_ms) >= CLOCK_STEP_MS:
             seconds = (wall_ms - passed_ms) / 1000
             _log.warning("The clock stepped by %+.1f s: the host slept, or its clock was set", seconds)
-            self._disk.put(journal.ClockStepped(self._at(), seconds))
+            self._disk.put(ClockStepped(self._at(), seconds))
         if max(wall_ms, passed_ms) >= SLEPT_MS:  # some systems' monotonic clocks go on through a sleep
             self._lines.reconnect_all("the host slept")
         stalled_ms = self._disk.stalled_ms()

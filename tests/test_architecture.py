@@ -15,7 +15,7 @@ ALLOWED = {
     "vault": {"vault", "book"},
     "analytics": {"analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
-    "recording": {"recording", "okx", "vault", "book"},
+    "recording": {"recording", "okx", "vault", "book", "config"},
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
     "clock": set(),

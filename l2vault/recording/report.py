@@ -11,7 +11,7 @@ from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
-from l2vault.vault import journal
+from l2vault.vault import events
 
 _QUOTED_BYTES: Final = 400
 _UNKNOWN_INSTRUMENT: Final = "60018"
@@ -20,22 +20,22 @@ _BUILD_FAIL: Final = "BUILD_FAIL: Missing required fields for %s: %s; the messag
 _log = logging.getLogger("l2vault.recorder")
 
 
-def journal_event(output: LineOutput, line: int, at: str) -> journal.Event | None:
+def journal_event(output: LineOutput, line: int, at: str) -> events.Event | None:
     """The event that keeps this output for readers of the vault; None where it says nothing about coverage."""
     match output:
         case Synced(inst_id, ts_ms, seq_id, source):
-            return journal.Synced(at, line, inst_id, _time(ts_ms), seq_id, source)
+            return events.Synced(at, line, inst_id, _time(ts_ms), seq_id, source)
         case Lost():
             bounds = _time(output.from_ms), _time(output.to_ms)
-            return journal.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
+            return events.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
         case Refused():
-            return journal.Refused(at, line, output.inst_id, output.code, output.message)
+            return events.Refused(at, line, output.inst_id, output.code, output.message)
         case Notice():
-            return journal.Noticed(at, line, output.code, output.message)
+            return events.Noticed(at, line, output.code, output.message)
         case LineUp(url):
-            return journal.Connected(at, line, url)
+            return events.Connected(at, line, url)
         case LineDown() if output.was_up:
-            return journal.Disconnected(at, line, output.reason)
+            return events.Disconnected(at, line, output.reason)
     return None
 
 

@@ -23,6 +23,7 @@ from l2vault.okx.websocket import LineOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
 from l2vault.recording.intake import QUOTE_EVERY_MS
 from l2vault.recording.metadata import REFRESH_SEC
+from l2vault.vault import events as noted
 from l2vault.vault import journal
 from l2vault.vault.journal import read_journal
 from l2vault.vault.layout import Layout
@@ -114,10 +115,10 @@ class Rig:
             await self.recorder.run(self.stop)
 
     @property
-    def events(self) -> list[journal.Event]:
+    def events(self) -> list[noted.Event]:
         return list(read_journal(self.layout))
 
-    def of(self, *kinds: type) -> list[journal.Event]:
+    def of(self, *kinds: type) -> list[noted.Event]:
         return [event for event in self.events if isinstance(event, kinds)]
 
     def written(self, inst_id: str) -> list[tuple[int, bool]]:
@@ -152,7 +153,7 @@ async def test_no_two_unflagged_lines_share_a_time_and_none_is_older_than_the_la
         await rig.lines.say(sampled(4001, grid_ms=10_000), sampled(1000, ETH))
     assert rig.written(BTC) == [(2000, False), (4000, False), (4001, False)]
     assert rig.written(ETH) == [(1000, False)], "each instrument has a time of its own"
-    assert [slots.doubled for slots in rig.of(journal.Slots) if isinstance(slots, journal.Slots)] == [{BTC: 2}]
+    assert [slots.doubled for slots in rig.of(noted.Slots) if isinstance(slots, noted.Slots)] == [{BTC: 2}]
 
 
 async def test_that_holds_across_a_restart(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ async def test_a_flagged_line_may_share_its_time_but_is_never_older(tmp_path: Pa
         await rig.lines.say(sampled(2000, grid_ms=3000))
         await rig.lines.say(gap(4000), sampled(4000), gap(3999))
     assert rig.written(BTC) == [(2000, False), (2000, True), (4000, True), (4000, False)]
-    assert len(rig.of(journal.Lost)) == 3, "each loss is journaled, whether its line is written or not"
+    assert len(rig.of(noted.Lost)) == 3, "each loss is journaled, whether its line is written or not"
 
 
 async def test_unreadable_frames_are_all_counted_but_quoted_once_in_a_while(
@@ -200,10 +201,10 @@ async def test_a_clean_stop_journals_our_restart_and_the_end(tmp_path: Path, cap
     ended = rig.events[-4:]
     times = {BTC: utc_text(T0_MS + 500), ETH: utc_text(T0_MS + 2100)}
     assert ended == [
-        journal.Slots(at, {ETH: 1}, times, {}),
-        journal.Lost(at, 1, BTC, "our_restart", times[BTC], None, "the recorder stopped"),
-        journal.Lost(at, 1, ETH, "our_restart", times[ETH], None, "the recorder stopped"),
-        journal.Stopped(at, "asked to stop"),
+        noted.Slots(at, {ETH: 1}, times, {}),
+        noted.Lost(at, 1, BTC, "our_restart", times[BTC], None, "the recorder stopped"),
+        noted.Lost(at, 1, ETH, "our_restart", times[ETH], None, "the recorder stopped"),
+        noted.Stopped(at, "asked to stop"),
     ]
     assert rig.written(ETH) == [(600, False)]
     assert "Stopped (asked to stop) after 1 lines, 0 gaps" in caplog.text
@@ -215,9 +216,9 @@ async def test_after_a_clean_stop_the_next_start_finds_nothing_to_note(tmp_path:
     for _ in range(2):
         async with Rig(tmp_path).recording() as rig:
             pass
-    assert [type(event) for event in rig.of(journal.Started, journal.Stopped, journal.UncleanEnd)] == [
-        journal.Started,
-        journal.Stopped,
+    assert [type(event) for event in rig.of(noted.Started, noted.Stopped, noted.UncleanEnd)] == [
+        noted.Started,
+        noted.Stopped,
     ] * 2
 
 
@@ -225,14 +226,14 @@ async def test_an_unclean_end_is_noted_at_the_next_start_with_its_last_sign_of_l
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     killed = journal.Journal(Layout(tmp_path))
-    killed.append(journal.Started("2025-12-31T23:00:00.000Z", "0.1", "host", 1, "Linux", [BTC], 2000, 400, 1, "x"))
-    killed.append(journal.Alive("2025-12-31T23:59:45.000Z"))
+    killed.append(noted.Started("2025-12-31T23:00:00.000Z", "0.1", "host", 1, "Linux", [BTC], 2000, 400, 1, "x"))
+    killed.append(noted.Alive("2025-12-31T23:59:45.000Z"))
     async with Rig(tmp_path).recording() as rig:
         pass
     at = utc_text(rig.clock.wall_ms())
-    kinds = (journal.Started, journal.UncleanEnd)
-    assert rig.of(*kinds)[1] == journal.UncleanEnd(at, "2025-12-31T23:59:45.000Z")
-    assert isinstance(rig.of(*kinds)[2], journal.Started)
+    kinds = (noted.Started, noted.UncleanEnd)
+    assert rig.of(*kinds)[1] == noted.UncleanEnd(at, "2025-12-31T23:59:45.000Z")
+    assert isinstance(rig.of(*kinds)[2], noted.Started)
     assert "did not stop cleanly; its last sign of life: 2025-12-31T23:59:45.000Z" in caplog.text
 
 
@@ -243,8 +244,8 @@ async def test_torn_bytes_are_cut_before_recording_and_told(tmp_path: Path, capl
     file.write_bytes(b'{"timestamp_utc":"2026-')
     async with Rig(tmp_path).recording() as rig:
         await rig.lines.say(sampled(2000))
-    (cut,) = rig.of(journal.Recovered)
-    assert isinstance(cut, journal.Recovered)
+    (cut,) = rig.of(noted.Recovered)
+    assert isinstance(cut, noted.Recovered)
     assert (tmp_path / cut.kept_in).read_bytes() == b'{"timestamp_utc":"2026-'
     assert rig.written(BTC) == [(2000, False)]
     assert "23 torn bytes cut" in caplog.text
@@ -276,9 +277,9 @@ async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_
     with pytest.raises(L2VaultError, match=r"^the recorder crashed; the log holds the details\. Try: start it again$"):
         await rig.run()
     assert rig.written(ETH) == [(2000, False), (4000, False)]
-    assert isinstance(rig.events[-2], journal.Lost)
+    assert isinstance(rig.events[-2], noted.Lost)
     assert (rig.events[-2].inst_id, rig.events[-2].cause) == (BTC, "our_restart")
-    assert rig.events[-1] == journal.Stopped(utc_text(rig.clock.wall_ms()), "crashed")
+    assert rig.events[-1] == noted.Stopped(utc_text(rig.clock.wall_ms()), "crashed")
     assert "The recorder crashed" in caplog.text
     assert "ValueError: a bug of ours" in caplog.text
     _assert_free(rig.layout)
@@ -303,7 +304,7 @@ async def test_a_crash_of_the_disk_s_own_task_ends_the_recorder_too(
     _assert_free(rig.layout)
     async with Rig(tmp_path).recording() as again:
         await again.lines.say(sampled(2000))
-    assert again.of(journal.UncleanEnd), "the first one could journal no end"
+    assert again.of(noted.UncleanEnd), "the first one could journal no end"
     assert again.written(BTC) == [(2000, False)]
 
 
@@ -316,7 +317,7 @@ async def test_being_cancelled_writes_and_closes_everything_too(tmp_path: Path) 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert rig.written(BTC) == [(2000, False), (4000, False)]
-    assert rig.events[-1] == journal.Stopped(utc_text(rig.clock.wall_ms()), "interrupted")
+    assert rig.events[-1] == noted.Stopped(utc_text(rig.clock.wall_ms()), "interrupted")
     _assert_free(rig.layout)
 
 
@@ -344,11 +345,11 @@ async def test_it_beats_sums_up_and_shows_its_state_by_the_clock(
     async with Rig(tmp_path).recording() as rig:
         await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
         await _pass(rig, round(SUMMARY_SEC * 1000))
-        await until(lambda: rig.of(journal.Slots) and len(rig.of(journal.Alive)) == SUMMARY_SEC // ALIVE_SEC)
+        await until(lambda: rig.of(noted.Slots) and len(rig.of(noted.Alive)) == SUMMARY_SEC // ALIVE_SEC)
         assert len(rig.statuses) == SUMMARY_SEC // STATUS_SEC
     assert rig.statuses[-1].startswith("00:01:00Z  in sync 1/2  lines 0  gaps 0  messages 1")
-    (minute, _last) = rig.of(journal.Slots)
-    assert minute == journal.Slots("2026-01-01T00:01:00.000Z", {}, {BTC: utc_text(T0_MS + 500)}, {})
+    (minute, _last) = rig.of(noted.Slots)
+    assert minute == noted.Slots("2026-01-01T00:01:00.000Z", {}, {BTC: utc_text(T0_MS + 500)}, {})
     summaries = [record for record in caplog.records if record.getMessage().startswith("Snapshot written: ")]
     assert [record.levelname for record in summaries] == ["INFO"] * 2
 
@@ -359,9 +360,9 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
         rig.rest.rows[BTC] = json.dumps({"instId": BTC, "state": "live"}).encode()
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first"])
         await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5, **crossed))
-        await until(lambda: rig.of(journal.Lost))
-        (lost,) = rig.of(journal.Lost)
-        assert isinstance(lost, journal.Lost)
+        await until(lambda: rig.of(noted.Lost))
+        (lost,) = rig.of(noted.Lost)
+        assert isinstance(lost, noted.Lost)
         assert (lost.inst_id, lost.cause) == (BTC, "invariant")
         rig.rest.rows[BTC] = json.dumps({"instId": BTC, "state": "preopen"}).encode()
         before_ms = rig.clock.now_ms
@@ -381,9 +382,9 @@ async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
         assert rig.lines.reconnected == []
         rig.clock.wall_offset_ms += 3_600_000
         await _pass(rig, 1000)
-        await until(lambda: rig.of(journal.ClockStepped))
-    (step,) = rig.of(journal.ClockStepped)
-    assert isinstance(step, journal.ClockStepped)
+        await until(lambda: rig.of(noted.ClockStepped))
+    (step,) = rig.of(noted.ClockStepped)
+    assert isinstance(step, noted.ClockStepped)
     assert step.seconds == pytest.approx(3600, abs=1)
     assert rig.lines.reconnected == ["the host slept"]
     assert "The clock stepped by +3600" in caplog.text
@@ -393,16 +394,16 @@ async def test_a_clock_that_was_set_a_little_is_journaled_and_disturbs_no_connec
     async with Rig(tmp_path).recording() as rig:
         rig.clock.wall_offset_ms -= 7_000
         await _pass(rig, 1000)
-        await until(lambda: rig.of(journal.ClockStepped))
-    (step,) = rig.of(journal.ClockStepped)
-    assert isinstance(step, journal.ClockStepped)
+        await until(lambda: rig.of(noted.ClockStepped))
+    (step,) = rig.of(noted.ClockStepped)
+    assert isinstance(step, noted.ClockStepped)
     assert step.seconds == pytest.approx(-7, abs=1)
     assert rig.lines.reconnected == []
 
 
 def _rows_noted(rig: Rig) -> list[str]:
-    events = rig.of(journal.InstrumentNoted)
-    return [event.what for event in events if isinstance(event, journal.InstrumentNoted) and event.inst_id == BTC]
+    events = rig.of(noted.InstrumentNoted)
+    return [event.what for event in events if isinstance(event, noted.InstrumentNoted) and event.inst_id == BTC]
 
 
 async def _pass(rig: Rig, milliseconds: int) -> None:

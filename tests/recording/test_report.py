@@ -10,7 +10,7 @@ from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording.report import journal_event, log_output
-from l2vault.vault import journal
+from l2vault.vault import events as noted
 from support import wire
 
 BTC = "BTC-USDT-SWAP"
@@ -19,21 +19,21 @@ T1_MS, T2_MS = 1_767_225_600_000, 1_767_225_602_100
 T1, T2 = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:02.100Z"
 URL = "wss://ws.okx.com:8443/ws/v5/public"
 
-EVENTS: dict[str, tuple[LineOutput, journal.Event | None]] = {
-    "a full book": (Synced(BTC, T1_MS, 7), journal.Synced(AT, 2, BTC, T1, 7, "stream")),
-    "a full book by REST": (Synced(BTC, T1_MS, 7, "rest"), journal.Synced(AT, 2, BTC, T1, 7, "rest")),
-    "a full book without a time": (Synced(BTC, None, None), journal.Synced(AT, 2, BTC, None, None)),
-    "a gap": (Lost(BTC, "chain", "why", T1_MS, T2_MS), journal.Lost(AT, 2, BTC, "chain", T1, T2, "why")),
-    "silence": (Lost(BTC, "silence", "why", T1_MS, None), journal.Lost(AT, 2, BTC, "silence", T1, None, "why")),
-    "our restart": (Lost(BTC, "our_restart", "x", T1_MS, None), journal.Lost(AT, 2, BTC, "our_restart", T1, None, "x")),
+EVENTS: dict[str, tuple[LineOutput, noted.Event | None]] = {
+    "a full book": (Synced(BTC, T1_MS, 7), noted.Synced(AT, 2, BTC, T1, 7, "stream")),
+    "a full book by REST": (Synced(BTC, T1_MS, 7, "rest"), noted.Synced(AT, 2, BTC, T1, 7, "rest")),
+    "a full book without a time": (Synced(BTC, None, None), noted.Synced(AT, 2, BTC, None, None)),
+    "a gap": (Lost(BTC, "chain", "why", T1_MS, T2_MS), noted.Lost(AT, 2, BTC, "chain", T1, T2, "why")),
+    "silence": (Lost(BTC, "silence", "why", T1_MS, None), noted.Lost(AT, 2, BTC, "silence", T1, None, "why")),
+    "our restart": (Lost(BTC, "our_restart", "x", T1_MS, None), noted.Lost(AT, 2, BTC, "our_restart", T1, None, "x")),
     "a loss before any book": (
         Lost(BTC, "schema", "why", None, None, frame=b"{"),
-        journal.Lost(AT, 2, BTC, "schema", None, None, "why"),
+        noted.Lost(AT, 2, BTC, "schema", None, None, "why"),
     ),
-    "a refused instrument": (Refused(BTC, "60018", "no", 30_000), journal.Refused(AT, 2, BTC, "60018", "no")),
-    "a notice": (Notice("64008", "soon"), journal.Noticed(AT, 2, "64008", "soon")),
-    "a connection": (LineUp(URL), journal.Connected(AT, 2, URL)),
-    "the end of a connection": (LineDown("1006", True, 1.0), journal.Disconnected(AT, 2, "1006")),
+    "a refused instrument": (Refused(BTC, "60018", "no", 30_000), noted.Refused(AT, 2, BTC, "60018", "no")),
+    "a notice": (Notice("64008", "soon"), noted.Noticed(AT, 2, "64008", "soon")),
+    "a connection": (LineUp(URL), noted.Connected(AT, 2, URL)),
+    "the end of a connection": (LineDown("1006", True, 1.0), noted.Disconnected(AT, 2, "1006")),
     "no connection": (LineDown("refused", False, 1.0), None),
     "an error that names nobody": (Refusal("60012", "what?", None), None),
     "an unreadable frame": (SchemaFailure(None, "why", b"{"), None),
@@ -54,7 +54,7 @@ CAUSES = ("chain", "checksum", "invariant", "schema", "silence", "conflict", "au
 @pytest.mark.parametrize("cause", [*CAUSES, "our_restart"])
 def test_every_cause_of_a_loss_is_one_the_journal_can_hold(cause: str) -> None:
     event = journal_event(Lost(BTC, cause, "why", T1_MS, T2_MS), 1, AT)  # type: ignore[arg-type]
-    assert isinstance(event, journal.Lost)
+    assert isinstance(event, noted.Lost)
     assert event.cause == cause
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
+from l2vault.vault import events as noted
 from l2vault.vault import journal
 from l2vault.vault.layout import Layout
 
@@ -51,7 +52,7 @@ def put_bytes(layout: Layout, ts_ms: int, data: bytes, packed: bool = False, ins
     return path
 
 
-def journal_of(layout: Layout, *events: journal.Event) -> None:
+def journal_of(layout: Layout, *events: noted.Event) -> None:
     for event in events:
         journal.Journal(layout).append(event)
 
@@ -60,16 +61,16 @@ def at(offset_ms: int) -> str:
     return utc_text(HOUR_AT_MS + offset_ms)
 
 
-def started(offset_ms: int, cadence_ms: int = CADENCE_MS, instruments: tuple[str, ...] = (INST,)) -> journal.Started:
-    return journal.Started(at(offset_ms), "0", "host", 1, "os", list(instruments), cadence_ms, 400, 1, "digest")
+def started(offset_ms: int, cadence_ms: int = CADENCE_MS, instruments: tuple[str, ...] = (INST,)) -> noted.Started:
+    return noted.Started(at(offset_ms), "0", "host", 1, "os", list(instruments), cadence_ms, 400, 1, "digest")
 
 
-def synced(offset_ms: int, connection: int = 1, inst_id: str = INST) -> journal.Synced:
-    return journal.Synced(at(offset_ms), connection, inst_id, at(offset_ms), 1)
+def synced(offset_ms: int, connection: int = 1, inst_id: str = INST) -> noted.Synced:
+    return noted.Synced(at(offset_ms), connection, inst_id, at(offset_ms), 1)
 
 
-def lost(from_ms: int, cause: journal.Cause = "chain", connection: int = 1, inst_id: str = INST) -> journal.Lost:
-    return journal.Lost(at(from_ms), connection, inst_id, cause, at(from_ms), None, "")
+def lost(from_ms: int, cause: noted.Cause = "chain", connection: int = 1, inst_id: str = INST) -> noted.Lost:
+    return noted.Lost(at(from_ms), connection, inst_id, cause, at(from_ms), None, "")
 
 
 _QTY = st.sampled_from(["1", "2.5", "10", "0.01"])

@@ -21,7 +21,8 @@ from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.instruments import known_inst_ids
 from l2vault.sim.server import SimOptions, Simulator
 from l2vault.vault.coverage import cover
-from l2vault.vault.journal import Event, Lost, Synced, read_journal
+from l2vault.vault.events import Event, Lost, Synced
+from l2vault.vault.journal import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.testimony import hear
 from support.fast_clock import FastClock

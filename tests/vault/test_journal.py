@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from l2vault.vault import events as noted
 from l2vault.vault import journal
 from l2vault.vault.journal import Journal, last_event_at, read_events, read_journal
 from l2vault.vault.layout import Layout
@@ -15,22 +16,27 @@ NEXT_DAY = "2026-11-23T00:00:00.000Z"
 TS = "2026-11-22T09:59:58.123Z"
 
 ONE_OF_EACH = [
-    journal.Started(AT, "0.1.0", "host", 4711, "Linux", ["BTC-USDT-SWAP"], 2000, 400, 2, "ab12"),
-    journal.Recovered(AT, "raw/okx/l2_perps/BTC-USDT-SWAP/2026-11-22/09.jsonl", 100, 7, "meta/okx/torn/x"),
-    journal.UncleanEnd(AT, TS),
-    journal.Connected(AT, 1, "wss://ws.okx.com:8443/ws/v5/public"),
-    journal.Synced(AT, 1, "BTC-USDT-SWAP", TS, 78677952608),
-    journal.Synced(AT, 1, "ETH-USDT-SWAP", None, None),
-    journal.Slots(AT, {"BTC-USDT-SWAP": 30}, {"BTC-USDT-SWAP": TS}, {"BTC-USDT-SWAP": 1}),
-    journal.Lost(AT, 1, "BTC-USDT-SWAP", "chain", TS, None, "prevSeqId 5, last seqId 4"),
-    journal.Refused(AT, 1, "NO-SUCH-SWAP", "60018", "doesn't exist"),
-    journal.Noticed(AT, 1, "64008", "service upgrade \u2028 \r\n"),
-    journal.InstrumentNoted(AT, "BTC-USDT-SWAP", "changed", "state live"),
-    journal.WriteFailed(AT, "BTC-USDT-SWAP", 3, TS, TS, "No space left on device"),
-    journal.Retained(AT, "compress", "raw/okx/l2_perps/BTC-USDT-SWAP/2026-11-22/03.jsonl", "older than 6 h", 100, 10),
-    journal.Disconnected(AT, 1, "1006"),
-    journal.Alive(AT),
-    journal.Stopped(AT, "asked to stop"),
+    noted.Started(AT, "0.1.0", "host", 4711, "Linux", ["BTC-USDT-SWAP"], 2000, 400, 2, "ab12"),
+    noted.Recovered(AT, "raw/okx/l2_perps/BTC-USDT-SWAP/2026-11-22/09.jsonl", 100, 7, "meta/okx/torn/x"),
+    noted.UncleanEnd(AT, TS),
+    noted.Connected(AT, 1, "wss://ws.okx.com:8443/ws/v5/public"),
+    noted.Synced(AT, 1, "BTC-USDT-SWAP", TS, 78677952608),
+    noted.Synced(AT, 1, "ETH-USDT-SWAP", None, None),
+    noted.Slots(AT, {"BTC-USDT-SWAP": 30}, {"BTC-USDT-SWAP": TS}, {"BTC-USDT-SWAP": 1}),
+    noted.Lost(AT, 1, "BTC-USDT-SWAP", "chain", TS, None, "prevSeqId 5, last seqId 4"),
+    noted.Refused(AT, 1, "NO-SUCH-SWAP", "60018", "doesn't exist"),
+    noted.Noticed(AT, 1, "64008", "service upgrade \u2028 \r\n"),
+    noted.InstrumentNoted(AT, "BTC-USDT-SWAP", "changed", "state live"),
+    noted.WriteFailed(AT, "BTC-USDT-SWAP", 3, TS, TS, "No space left on device"),
+    noted.Retained(AT, "compress", "raw/okx/l2_perps/BTC-USDT-SWAP/2026-11-22/03.jsonl", "older than 6 h", 100, 10),
+    noted.Disconnected(AT, 1, "1006"),
+    noted.Alive(AT),
+    noted.Conflicted(AT, "BTC-USDT-SWAP", 78677952608, TS, (1, 2)),
+    noted.Skipped(AT, 2, "BTC-USDT-SWAP", TS),
+    noted.Audited(AT, 1, "BTC-USDT-SWAP", "mismatch", 78677952608, "1 levels differ, first 64223"),
+    noted.ClockStepped(AT, -3.5),
+    noted.DiskStalled(AT, 12.25),
+    noted.Stopped(AT, "asked to stop"),
 ]
 
 
@@ -45,7 +51,7 @@ def write(layout, *events):
 
 
 def test_every_kind_of_event_is_read_back_as_it_was_written(layout):
-    assert {type(event) for event in ONE_OF_EACH} == set(get_args(journal.Event))
+    assert {type(event) for event in ONE_OF_EACH} == set(get_args(noted.Event))
     write(layout, *ONE_OF_EACH)
     assert list(read_journal(layout)) == ONE_OF_EACH
 
@@ -60,7 +66,7 @@ def test_an_event_is_one_json_line_that_names_its_kind(layout):
 
 
 def test_the_bounds_of_a_loss_are_named_from_and_to(layout):
-    write(layout, journal.Lost(AT, 1, "BTC-USDT-SWAP", "chain", TS, None, "why"))
+    write(layout, noted.Lost(AT, 1, "BTC-USDT-SWAP", "chain", TS, None, "why"))
     assert json.loads(layout.journal_file(journal.utc_ms(AT)).read_bytes()) == {
         "event": "lost",
         "at": AT,
@@ -74,30 +80,30 @@ def test_the_bounds_of_a_loss_are_named_from_and_to(layout):
 
 
 def test_days_are_read_in_their_order_whatever_was_written_first(layout):
-    write(layout, journal.Alive(NEXT_DAY), journal.Alive(AT))
+    write(layout, noted.Alive(NEXT_DAY), noted.Alive(AT))
     assert [event.at for event in read_journal(layout)] == [AT, NEXT_DAY]
 
 
 @pytest.mark.parametrize("torn", [b'{"event":"ali', b"\x00" * 300, b'{"event":"alive","at":"\xff\xfe"}', b"\xff", b"7"])
 def test_a_torn_line_costs_no_other_event(layout, torn):
-    write(layout, journal.Alive(AT))
+    write(layout, noted.Alive(AT))
     day = layout.journal_file(journal.utc_ms(AT))
     with day.open("ab") as file:
         file.write(torn)
-    write(layout, journal.Stopped(AT, "later"))
-    assert list(read_events(day)) == [journal.Alive(AT), journal.Stopped(AT, "later")]
+    write(layout, noted.Stopped(AT, "later"))
+    assert list(read_events(day)) == [noted.Alive(AT), noted.Stopped(AT, "later")]
 
 
 def test_what_a_later_version_adds_is_passed_over(layout):
-    write(layout, journal.Alive(AT))
+    write(layout, noted.Alive(AT))
     day = layout.journal_file(journal.utc_ms(AT))
     with day.open("ab") as file:
         file.write(b'{"event":"witnessed","at":"x"}\n{"event":"stopped","at":"y","reason":"z","mood":"good"}\n')
-    assert list(read_events(day)) == [journal.Alive(AT), journal.Stopped("y", "z")]
+    assert list(read_events(day)) == [noted.Alive(AT), noted.Stopped("y", "z")]
 
 
 def test_foreign_files_beside_the_days_are_left_alone(layout):
-    write(layout, journal.Alive(AT))
+    write(layout, noted.Alive(AT))
     (layout.journal / "notes.jsonl").write_text('{"event":"alive","at":"never"}\n')
     assert [event.at for event in read_journal(layout)] == [AT]
 
@@ -110,11 +116,11 @@ def test_a_vault_without_a_journal_has_no_events(layout):
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        ([journal.Alive(AT), journal.Stopped(NEXT_DAY, "asked")], (NEXT_DAY, True)),
-        ([journal.Stopped(AT, "asked"), journal.Alive(NEXT_DAY)], (NEXT_DAY, False)),
-        ([journal.Stopped(AT, "asked"), journal.Retained(NEXT_DAY, "delete", "f", "old", 1, 0)], (AT, True)),
-        ([journal.Alive(AT), journal.Retained(AT, "delete", "f", "old", 1, 0)], (AT, False)),
-        ([journal.Retained(AT, "delete", "f", "old", 1, 0)], None),
+        ([noted.Alive(AT), noted.Stopped(NEXT_DAY, "asked")], (NEXT_DAY, True)),
+        ([noted.Stopped(AT, "asked"), noted.Alive(NEXT_DAY)], (NEXT_DAY, False)),
+        ([noted.Stopped(AT, "asked"), noted.Retained(NEXT_DAY, "delete", "f", "old", 1, 0)], (AT, True)),
+        ([noted.Alive(AT), noted.Retained(AT, "delete", "f", "old", 1, 0)], (AT, False)),
+        ([noted.Retained(AT, "delete", "f", "old", 1, 0)], None),
     ],
 )
 def test_the_last_sign_of_life_is_the_recorders_own(layout, events, expected):
@@ -131,7 +137,7 @@ def test_an_event_is_on_the_disk_before_append_returns(layout, monkeypatch):
         real_fsync(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write(layout, journal.Alive(AT))
+    write(layout, noted.Alive(AT))
     assert sizes[0] == layout.journal_file(journal.utc_ms(AT)).stat().st_size
 
 
@@ -139,11 +145,11 @@ def test_an_event_is_on_the_disk_before_append_returns(layout, monkeypatch):
 def test_a_new_days_name_is_made_durable_too(layout, monkeypatch):
     synced = []
     monkeypatch.setattr(journal, "sync_folder", synced.append)
-    write(layout, journal.Alive(AT))
+    write(layout, noted.Alive(AT))
     assert layout.journal in synced
     assert layout.root.parent in synced  # it got the new entry "Vault"
     synced.clear()
-    write(layout, journal.Alive(AT))
+    write(layout, noted.Alive(AT))
     assert synced == []
 
 
@@ -153,4 +159,4 @@ def test_a_refusing_disk_is_told_to_the_caller(layout, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write(layout, journal.Alive(AT))
+        write(layout, noted.Alive(AT))

@@ -1,0 +1,69 @@
+"""The journal as the reading half hears it: each day once, and no more of it than coverage needs."""
+
+from l2vault.vault import events as noted
+from l2vault.vault import journal, witness
+from l2vault.vault.journal import read_journal
+from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.testimony import hear
+from l2vault.vault.witness import Witness
+from support.hours import HOUR_AT_MS, INST, at, journal_of, lost, started, synced
+
+DAY_MS = 24 * HOUR_MS
+
+
+def slots(noted_ms):
+    return noted.Slots(at(noted_ms), {INST: 30}, {INST: at(noted_ms)}, {})
+
+
+def deleted(noted_ms, file):
+    return noted.Retained(at(noted_ms), "delete", file, "", 1, 0)
+
+
+def busy_journal(layout):
+    """Three days: a killed run and one that goes on."""
+    journal_of(layout, started(0), synced(100))
+    for minute in range(1, 5):
+        journal_of(layout, noted.Alive(at(minute * 60_000 - 5)), slots(minute * 60_000))
+    journal_of(layout, noted.UncleanEnd(at(DAY_MS), at(240_000)), started(DAY_MS), synced(DAY_MS + 50))
+    journal_of(layout, slots(DAY_MS + 60_000), lost(DAY_MS + 70_000), synced(DAY_MS + 80_000))
+    journal_of(layout, slots(2 * DAY_MS), noted.Alive(at(2 * DAY_MS + 15_000)))
+
+
+def test_what_is_left_out_changes_nothing(tmp_path):
+    layout = Layout(tmp_path)
+    busy_journal(layout)
+    assert Witness(layout).testimony(INST) == hear(read_journal(layout), INST)
+
+
+def test_only_days_that_changed_are_read_again(tmp_path, monkeypatch):
+    layout = Layout(tmp_path)
+    busy_journal(layout)
+    read = []
+    monkeypatch.setattr(witness, "read_events", lambda path: read.append(path.name) or journal.read_events(path))
+    hearing = Witness(layout)
+    hearing.testimony(INST)
+    assert sorted(read) == ["2024-08-20.jsonl", "2024-08-21.jsonl", "2024-08-22.jsonl"]
+    read.clear()
+    hearing.testimony(INST)
+    hearing.testimony("ETH-USDT-SWAP")
+    assert read == []
+    journal_of(layout, lost(2 * DAY_MS + 20_000))
+    assert hearing.testimony(INST) == hear(read_journal(layout), INST)
+    assert read == ["2024-08-22.jsonl"]
+
+
+def test_deleted_hours_are_those_of_the_instrument(tmp_path):
+    layout = Layout(tmp_path)
+    folder = "raw/okx/l2_perps"
+    journal_of(
+        layout,
+        deleted(0, f"{folder}/{INST}/2024-08-20/03.jsonl.gz"),
+        deleted(0, f"{folder}/ETH-USDT-SWAP/2024-08-20/04.jsonl.gz"),
+        deleted(0, "archive/okx/l2_perps/snapshots/inst_id=BTC-USDT-SWAP/date=2024-08-20/05.parquet"),
+        noted.Retained(at(0), "compress", f"{folder}/{INST}/2024-08-20/06.jsonl", "", 1, 0),
+    )
+    assert Witness(layout).deleted_hours(INST) == {HOUR_AT_MS}
+
+
+def test_a_vault_without_a_journal_has_nothing_to_say(tmp_path):
+    assert Witness(Layout(tmp_path)).testimony(INST) == hear([], INST)
