@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from l2vault.errors import UsageError
+from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.instruments import known_inst_ids
 from l2vault.sim.options import SimOptions
 from l2vault.sim.server import serve_simulator
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inst", nargs="+", metavar="N|ID", help="how many instruments, or which")
     parser.add_argument("--seed", type=int, help="of the made-up market (default: 0)")
     parser.add_argument("--once", action="store_true", default=None, help="end when the replay has ended")
+    parser.add_argument("--faults", metavar="FILE|SPEC", help="what is to go wrong: docs/simulator.md")
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed or 0,
         once=bool(args.once),
         compression=args.compression,
+        faults=None if args.faults is None else parse_faults(args.faults),
     )
     console = set_up_logging(None, verbose=False)
     if args.quiet:
