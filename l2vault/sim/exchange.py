@@ -3,7 +3,7 @@
 What is applied here is the truth by definition, chained or not: whether a client can follow is the client's business.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -67,13 +67,25 @@ def encode_push(change: BookChange) -> str:
     return _ENCODER.encode(push).decode()
 
 
+OnTick = Callable[[str, BookChange, Book], None]
+"""Told of every change of a book once it is applied: instrument, change, and the book itself, to be looked at only."""
+
+
 class Exchange:
-    """The books of all instruments it lists, and OKX's row of each as far as one is known."""
+    """The books of all instruments it lists, and OKX's row of each as far as one is known.
+
+    Whoever must know what was true may `watch`: all of it passes there, whatever becomes of it on the wire.
+    """
 
     def __init__(self, inst_ids: list[str], rows: Mapping[str, dict[str, object]]) -> None:
         self.inst_ids = frozenset(inst_ids)
-        self._rows = rows
+        self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
         self._books: dict[str, Book] = {}
+        self._watchers: list[OnTick] = []
+
+    def watch(self, on_tick: OnTick) -> None:
+        """Have every change told from now on, in order."""
+        self._watchers.append(on_tick)
 
     def apply(self, change: BookChange) -> None:
         """Carry out what happened. A change of a book that there is not yet is nobody's: it leaves nothing.
@@ -90,8 +102,14 @@ class Exchange:
         except LevelError:
             del self._books[change.inst_id]
             raise
+        for on_tick in self._watchers:
+            on_tick(change.inst_id, change, book)
 
-    def full_book(self, inst_id: str) -> str | None:
+    def book(self, inst_id: str) -> Book | None:
+        """The book of this moment itself, to be looked at only; None where there is none yet."""
+        return self._books.get(inst_id)
+
+    def full_book(self, inst_id: str) -> BookChange | None:
         """The push a new subscriber gets: the book of this moment, or None where there is none yet."""
         book = self._books.get(inst_id)
         if book is None:
@@ -100,7 +118,7 @@ class Exchange:
         prev_seq_id = None if book.seq_id is None else _NO_SEQ_ID
         # The checksum keeps to the feed's own habit: absent before it existed, 0 since 2026-06-23, real between.
         checksum = book_checksum(bids, asks) if is_provided(book.checksum) else book.checksum
-        return encode_push(BookChange(inst_id, True, bids, asks, book.ts_ms, book.seq_id, prev_seq_id, checksum))
+        return BookChange(inst_id, True, bids, asks, book.ts_ms, book.seq_id, prev_seq_id, checksum)
 
     def books_row(self, inst_id: str, depth: int) -> BooksRow | None:
         """The book of this moment for REST, at most `depth` levels a side; None where there is none yet."""
@@ -109,6 +127,15 @@ class Exchange:
             return None
         bids, asks = book.top(depth)
         return BooksRow(asks, bids, _ts(book.ts_ms), _or_unset(book.seq_id))
+
+    def amend_row(self, inst_id: str, **fields: object) -> None:
+        """Change the row of an instrument that has one."""
+        if inst_id in self._rows:
+            self._rows[inst_id].update(fields)
+
+    def row_value(self, inst_id: str, name: str) -> object:
+        """One field of an instrument's row, None without a row."""
+        return self._rows.get(inst_id, {}).get(name)
 
     def instrument_rows(self) -> list[dict[str, object]]:
         return list(self._rows.values())

@@ -1,31 +1,28 @@
 """One client's connection in motion: frames out in order, requests in, and OKX's reasons for hanging up.
 
-Every frame to the client passes through `Link.emit`. What the frames say is the peer's business (`peer`).
+Every frame to the client passes through `Link.emit`, and there through the chain of faults planned for it (`chain`).
+What the frames say is the peer's business (`peer`).
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
-from l2vault.clock import Clock
+from l2vault.sim.chain import Chain
+from l2vault.sim.frame import ABNORMAL, Deafen, Frame, HangUp, Item
+from l2vault.sim.patience import Patience
 from l2vault.sim.peer import Peer
+from l2vault.sim.wire import WiredConnection
 
 _log = logging.getLogger(__name__)
 
 GRACE_SEC: Final = 5.0
 """How long a client may take to read what it was sent and to answer the close frame, before the line is cut."""
-
-
-class HangUp(NamedTuple):
-    """Why the exchange ends a connection: a websocket close code and its text."""
-
-    code: int
-    reason: str
 
 
 GOING_AWAY: Final = HangUp(1001, "")
@@ -34,11 +31,11 @@ _TOO_SLOW: Final = HangUp(4005, "buffer is full, cannot write data")
 
 
 class Outbox:
-    """Frames on their way to one socket, in order, the one being sent included."""
+    """What is on its way to one socket, in order, the item being sent included."""
 
-    def __init__(self, limit_frames: int) -> None:
-        self._limit_frames = limit_frames
-        self._frames: deque[str] = deque()
+    def __init__(self, limit_items: int) -> None:
+        self._limit_items = limit_items
+        self._items: deque[Item] = deque()
         self._filled = asyncio.Event()
         self._roomy = asyncio.Event()
         self._empty = asyncio.Event()
@@ -46,30 +43,30 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        return len(self._frames) >= self._limit_frames
+        return len(self._items) >= self._limit_items
 
     @property
     def is_empty(self) -> bool:
-        return not self._frames
+        return not self._items
 
-    def put(self, frame: str) -> None:
+    def put(self, item: Item) -> None:
         """Never refuses: whoever must not overfill it asks `is_full` before or waits for `room` after."""
-        self._frames.append(frame)
+        self._items.append(item)
         self._settle()
 
-    async def first(self) -> str:
-        """The oldest frame, once there is one; it stays until `drop_first`."""
+    async def first(self) -> Item:
+        """The oldest item, once there is one; it stays until `drop_first`."""
         await self._filled.wait()
-        return self._frames[0]
+        return self._items[0]
 
     def drop_first(self) -> None:
         """It has been sent. Where `clear` was quicker there is nothing to drop."""
-        if self._frames:
-            self._frames.popleft()
+        if self._items:
+            self._items.popleft()
             self._settle()
 
     def clear(self) -> None:
-        self._frames.clear()
+        self._items.clear()
         self._settle()
 
     async def room(self) -> None:
@@ -98,25 +95,29 @@ class Link:
     """
 
     def __init__(
-        self, peer: Peer, socket: ServerConnection, clock: Clock, outbox_limit_frames: int, is_patient: bool
+        self, peer: Peer, socket: WiredConnection, chain: Chain, patience: Patience, outbox: Outbox, is_patient: bool
     ) -> None:
         self.peer = peer
         self._socket = socket
-        self._clock = clock
-        self._outbox = Outbox(outbox_limit_frames)
+        self._chain = chain
+        self._patience = patience
+        self._outbox = outbox
         self._is_patient = is_patient
         self._ending = asyncio.Event()
         self._verdict: HangUp | None = None
         self._grace_sec = GRACE_SEC
 
-    def emit(self, frame: str) -> None:
+    def emit(self, frame: Frame) -> None:
         """Put one frame on its way: the only door through which anything leaves for this client."""
-        if self._ending.is_set():
-            return
-        if self._outbox.is_full and not self._is_patient:
-            self.hang_up(_TOO_SLOW)
-            return
-        self._outbox.put(frame)
+        self._put(self._chain.feed(frame))
+
+    def pass_time(self, ts_ms: int, begun: frozenset[int]) -> None:
+        """Exchange time has come to `ts_ms`; the faults `begun` begin."""
+        self._put(self._chain.pass_time(ts_ms, begun))
+
+    def settle(self) -> None:
+        """The timeline has ended: what faults keep back goes out."""
+        self._put(self._chain.settle())
 
     async def room(self) -> None:
         """Returns once the client has read enough to be sent more, or is gone."""
@@ -156,30 +157,52 @@ class Link:
             while True:
                 text = await self._socket.recv(decode=True)
                 before = self.peer.subscriptions
-                for frame in self.peer.receive(text, self._clock.monotonic_ms()):
+                for frame in self.peer.receive(text, self._patience.now_ms()):
                     self.emit(frame)
                 if self.peer.subscriptions != before:
                     _log.info("peer %s has %d subscriptions", self.peer.conn_id, self.peer.subscriptions)
                 on_request()
                 await self.room()
-        except ConnectionClosed:
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
+                self.peer.note_oversized()
             self.hang_up(None)
 
     async def _send(self) -> None:
         try:
             while True:
-                await self._socket.send(await self._outbox.first())
+                await self._deliver(await self._outbox.first())
                 self._outbox.drop_first()
-                self.peer.note_sent(self._clock.monotonic_ms())
+                self.peer.note_sent(self._patience.now_ms())
         except ConnectionClosed:
             self.hang_up(None)
 
+    async def _deliver(self, item: Item) -> None:
+        if isinstance(item, HangUp):
+            self.hang_up(item)
+        elif isinstance(item, Deafen):
+            self._socket.wire.is_deaf = item.is_on
+        elif item.manner is not None:
+            await item.manner(self._socket, item.text)
+        else:
+            await self._socket.send(item.text)
+
+    def _put(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if self._ending.is_set():
+                return
+            if self._outbox.is_full and not self._is_patient:
+                self.hang_up(_TOO_SLOW)
+                return
+            self._outbox.put(item)
+
     async def _watch(self) -> None:
-        """OKX gives up a connection on which nothing passes; a patient link does not while frames wait for it."""
-        while (remaining_ms := self.peer.silence_deadline_ms - self._clock.monotonic_ms()) > 0:
-            await self._clock.sleep(remaining_ms / 1000)
-            if self._is_patient and not self._outbox.is_empty:
-                self.peer.note_sent(self._clock.monotonic_ms())
+        """OKX gives up a connection on which nothing passes; a patient link does not while frames wait for it, and of
+        one that is half open nobody knows."""
+        while (remaining_ms := self.peer.silence_deadline_ms - self._patience.now_ms()) > 0:
+            await self._patience.sleep(remaining_ms)
+            if self._socket.wire.is_deaf or (self._is_patient and not self._outbox.is_empty):
+                self.peer.note_sent(self._patience.now_ms())
         self.hang_up(_SILENT)
 
     async def _close(self) -> None:
@@ -187,8 +210,15 @@ class Link:
             _log.info("peer %s is gone", self.peer.conn_id)
             return
         _log.info("peer %s closed: %d %s", self.peer.conn_id, *self._verdict)
+        wire = self._socket.wire
         try:
             async with asyncio.timeout(self._grace_sec):
-                await self._socket.close(*self._verdict)
+                if self._verdict.code == ABNORMAL:
+                    wire.vanish()
+                    await self._socket.wait_closed()
+                elif wire.is_deaf:
+                    wire.abort()
+                else:
+                    await self._socket.close(*self._verdict)
         except TimeoutError:  # it does not read, so it would never see the close frame either
-            self._socket.transport.abort()
+            wire.abort()

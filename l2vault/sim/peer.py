@@ -3,25 +3,19 @@
 Knows requests, acknowledgements, errors, subscriptions and OKX's limits; what happens on the market is told to it.
 """
 
-from collections import deque
 from typing import Annotated, Final
 
 import msgspec
 
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import BOOKS, PING
-from l2vault.sim.exchange import Exchange
-
-REQUEST_LIMIT_BYTES: Final = 64 * 1024
-"""Docs, "Subscribe": the total length of the channels in one request is at most 64 KB; more is close code 1009."""
+from l2vault.sim.exchange import Exchange, encode_push
+from l2vault.sim.frame import Frame
+from l2vault.sim.limits import Limits
+from l2vault.sim.objections import NO_OBJECTIONS, Objections, illegal_request, no_such_channel
 
 SILENCE_LIMIT_MS: Final = 30_000
 """Docs, "Connect": the connection breaks if nothing is subscribed or pushed for more than 30 seconds."""
-
-_REQUESTS_AN_HOUR: Final = 480
-"""Docs, "Connect": subscribe, unsubscribe and login together, for each connection. Counted by request, not by arg."""
-
-_HOUR_MS: Final = 3_600_000
 
 _PONG: Final = "pong"
 _COUNTED_OPS: Final = ("subscribe", "unsubscribe")
@@ -51,11 +45,15 @@ _ENCODER: Final = msgspec.json.Encoder()
 class Peer:
     """The exchange's side of one connection. `now_ms` is monotonic time throughout."""
 
-    def __init__(self, exchange: Exchange, conn_id: str, now_ms: int) -> None:
+    def __init__(
+        self, exchange: Exchange, conn_id: str, now_ms: int, limits: Limits, objections: Objections = NO_OBJECTIONS
+    ) -> None:
         self.conn_id = conn_id
         self._exchange = exchange
+        self._limits = limits
+        self._allowance = limits.request_allowance()
+        self._objections = objections
         self._has_book: dict[str, bool] = {}
-        self._request_times_ms: deque[int] = deque()
         self._last_sign_ms = now_ms
 
     @property
@@ -68,11 +66,11 @@ class Peer:
         """When OKX gives the connection up, should nothing pass in either direction until then."""
         return self._last_sign_ms + SILENCE_LIMIT_MS
 
-    def receive(self, text: str, now_ms: int) -> list[str]:
+    def receive(self, text: str, now_ms: int) -> list[Frame]:
         """The answers to one received frame, to be sent in order before anything that happens later."""
         self._last_sign_ms = now_ms
         if text == PING:
-            return [_PONG]
+            return [Frame(_PONG)]
         try:
             request = _DECODER.decode(text)
         except msgspec.DecodeError:
@@ -82,11 +80,11 @@ class Peer:
             return [self._illegal(text, request.id)]
         if request.op not in _COUNTED_OPS:
             return [self._error("60019", f"Invalid op: {request.op}", request.id)]
-        if self._is_too_frequent(now_ms):
+        if not self._limits.allows_request(self._allowance, self.conn_id, now_ms):
             return [self._error("60014", _TOO_FREQUENT, request.id)]
         if request.args is None:
             return [self._illegal(text, request.id)]
-        return self._answer(request.op, request.args, request.id)
+        return self._answer(request, request.args, text)
 
     def takes(self, change: BookChange) -> bool:
         """Whether this push goes to this client. Nothing does before a full book, which ends the wait for one."""
@@ -100,61 +98,58 @@ class Peer:
         """A frame has been handed to the socket."""
         self._last_sign_ms = now_ms
 
-    def _answer(self, op: str, args: list[_Arg], request_id: str | None) -> list[str]:
+    def note_oversized(self) -> None:
+        """The connection ends because of a request of more than 64 KB."""
+        self._limits.note_oversized(self.conn_id)
+
+    def _answer(self, request: _Request, args: list[_Arg], text: str) -> list[Frame]:
         """One ack or error for each arg, in order, and then the full books of the fresh subscriptions."""
         if not args:
-            return [self._error("60013", "Invalid args", request_id)]
-        replies: list[str] = []
-        full_books: list[str] = []
+            return [self._error("60013", "Invalid args", request.id)]
+        refused: dict[str, str] = {}
+        for objection in self._objections.to_request(request.op, [arg.instId for arg in args]):
+            error = self._error(objection.code, objection.message(request.op, text, BOOKS), request.id)
+            if objection.inst_id is None:
+                return [error]
+            refused[objection.inst_id] = error.text
+        replies: list[Frame] = []
+        full_books: list[Frame] = []
         for arg in args:
-            error = self._refusal(arg, request_id)
-            replies.append(error or self._ack(op, arg, request_id))
-            if error is None and op == "subscribe":
-                full_books += self._subscribe(arg.instId)
-            elif error is None:
-                self._has_book.pop(arg.instId, None)
+            if arg.instId in refused:
+                replies.append(Frame(refused[arg.instId]))
+            elif (refusal := self._refusal(arg, request.id)) is not None:
+                replies.append(refusal)
+            else:
+                replies.append(self._event(request.id, {"event": request.op, "arg": arg}))
+                full_books += self._carry_out(request.op, arg.instId)
         return replies + full_books
 
-    def _subscribe(self, inst_id: str) -> list[str]:
+    def _carry_out(self, op: str, inst_id: str) -> list[Frame]:
         """The full book that a fresh subscription starts with; a repeated one is only acknowledged."""
+        if op == "unsubscribe":
+            self._has_book.pop(inst_id, None)
+            return []
         if inst_id in self._has_book:
             return []
         full_book = self._exchange.full_book(inst_id)
         self._has_book[inst_id] = full_book is not None
-        return [] if full_book is None else [full_book]
+        return [] if full_book is None else [Frame(encode_push(full_book), full_book)]
 
-    def _refusal(self, arg: _Arg, request_id: str | None) -> str | None:
+    def _refusal(self, arg: _Arg, request_id: str | None) -> Frame | None:
         """The error for an arg that cannot be subscribed; the others of its request are not concerned."""
         if arg.channel in _LOGIN_CHANNELS:
             return self._error("60011", _LOG_IN, request_id)
         if arg.channel == BOOKS and arg.instId in self._exchange.inst_ids:
             return None
-        message = (
-            f"Wrong URL or channel:{arg.channel}, instId:{arg.instId} doesn't exist. "
-            "Please use the correct URL, channel and parameters referring to API document."
-        )
-        return self._error("60018", message, request_id)
+        return self._error("60018", no_such_channel(arg.channel, arg.instId), request_id)
 
-    def _is_too_frequent(self, now_ms: int) -> bool:
-        """Counts a request into the last hour, unless the hour is full."""
-        times = self._request_times_ms
-        while times and times[0] <= now_ms - _HOUR_MS:
-            times.popleft()
-        if len(times) >= _REQUESTS_AN_HOUR:
-            return True
-        times.append(now_ms)
-        return False
+    def _illegal(self, text: str, request_id: str | None) -> Frame:
+        return self._error("60012", illegal_request(text), request_id)
 
-    def _ack(self, op: str, arg: _Arg, request_id: str | None) -> str:
-        return self._event(request_id, {"event": op, "arg": arg})
-
-    def _illegal(self, text: str, request_id: str | None) -> str:
-        return self._error("60012", f"Illegal request: {text}", request_id)
-
-    def _error(self, code: str, message: str, request_id: str | None) -> str:
+    def _error(self, code: str, message: str, request_id: str | None) -> Frame:
         """The wire's key order, `event, msg, code`; the documentation prints `code` first."""
         return self._event(request_id, {"event": "error", "msg": message, "code": code})
 
-    def _event(self, request_id: str | None, body: dict[str, object]) -> str:
+    def _event(self, request_id: str | None, body: dict[str, object]) -> Frame:
         head = {} if request_id is None else {"id": request_id}
-        return _ENCODER.encode(head | body | {"connId": self.conn_id}).decode()
+        return Frame(_ENCODER.encode(head | body | {"connId": self.conn_id}).decode())

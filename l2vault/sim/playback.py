@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from l2vault.clock import Clock
 from l2vault.errors import LevelError
 from l2vault.sim.exchange import Exchange, encode_push
+from l2vault.sim.faults import Faults
+from l2vault.sim.frame import Frame
 from l2vault.sim.link import Link
 from l2vault.sim.timeline import Tick
 
@@ -69,16 +71,21 @@ def split_head(ticks: Iterator[Tick], inst_ids: Collection[str]) -> Head:
 class Playback:
     """One timeline, the exchange it happens on, and the clients who watch."""
 
-    def __init__(self, exchange: Exchange, head: Head, pace: Pace, clock: Clock) -> None:
+    def __init__(self, exchange: Exchange, head: Head, pace: Pace, clock: Clock, faults: Faults) -> None:
         self.links: set[Link] = set()
         self._exchange = exchange
         self._ticks = head.rest
         self._start_ms = head.start_ms
         self._pace = pace
         self._clock = clock
+        self._faults = faults
+        self._begun_ms = pace.begun_ms
+        self._event_ms = head.start_ms
+        self._event_at_ms = clock.monotonic_ms()
+        self._latest_ms = head.start_ms
         self._audience = asyncio.Event()
         for tick in head.books:
-            self._apply(tick)
+            self._apply(faults.first(tick))
 
     @property
     def is_patient(self) -> bool:
@@ -92,20 +99,32 @@ class Playback:
         else:
             self._audience.clear()
 
+    def exchange_ms(self) -> int:
+        """Where the timeline is, for what happens between its pushes. It goes on while the timeline stands still, so
+        that a client which is refused until some time is not refused for ever."""
+        now_ms = self._clock.monotonic_ms()
+        if self._pace.speed is None or self._begun_ms is None:
+            here_ms = self._event_ms + now_ms - self._event_at_ms
+        else:
+            here_ms = self._start_ms + round((now_ms - self._begun_ms) * self._pace.speed)
+        self._latest_ms = max(self._latest_ms, here_ms)
+        return self._latest_ms
+
     async def run(self) -> None:
         """Play to the end. What the source of the ticks raises comes out here; the clients stay connected."""
-        begun_ms = self._pace.begun_ms
-        if begun_ms is None:
+        if self._begun_ms is None:
             await self._audience.wait()
             await self._clock.sleep(self._pace.hold_sec)
-            begun_ms = self._clock.monotonic_ms()
+            self._begun_ms = self._clock.monotonic_ms()
         _log.info("timeline started")
         for tick in self._ticks:
-            if self._pace.speed is None:
-                await self._until_read()
-            else:
-                await self._until(begun_ms + (tick.ts_ms - self._start_ms) / self._pace.speed)
+            while (alarm_ms := self._faults.schedule.next_ms) is not None and alarm_ms <= tick.ts_ms:
+                await self._come_to(alarm_ms)
+                self._pass_time(alarm_ms)
+            await self._come_to(tick.ts_ms)
             self._play(tick)
+        for link in self.links:
+            link.settle()
         _log.info("timeline ended")
 
     async def drained(self) -> None:
@@ -113,11 +132,32 @@ class Playback:
         for link in list(self.links):
             await link.drained()
 
+    async def _come_to(self, ts_ms: int) -> None:
+        """Wait until it is that late on the exchange."""
+        if self._pace.speed is None:
+            await self._until_read()
+        else:
+            begun_ms = self._begun_ms or 0
+            await self._until(begun_ms + (ts_ms - self._start_ms) / self._pace.speed)
+        self._event_ms = ts_ms
+        self._event_at_ms = self._clock.monotonic_ms()
+
+    def _pass_time(self, ts_ms: int) -> None:
+        begun = self._faults.pass_time(ts_ms)
+        for link in self.links:
+            link.pass_time(ts_ms, begun)
+
     def _play(self, tick: Tick) -> None:
+        played = self._faults.play(tick)
+        if played.begun:
+            for link in self.links:
+                link.pass_time(tick.ts_ms, played.begun)
+        tick = played.tick
         self._apply(tick)
         watching = [link for link in self.links if link.peer.takes(tick.change)]
         if watching:
-            frame = encode_push(tick.change) if tick.frame is None else tick.frame
+            text = encode_push(tick.change) if tick.frame is None else tick.frame
+            frame = Frame(text, tick.change, played.number, played.struck)
             for link in watching:
                 link.emit(frame)
 

@@ -22,7 +22,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Answer(NamedTuple):
-    """An HTTP status and a JSON body."""
+    """An HTTP status and a body: JSON, but where something in front of OKX answers in its place."""
 
     status: int
     body: str
@@ -33,12 +33,12 @@ def answer(exchange: Exchange, target: str, now_ms: int) -> Answer:
     url = urlsplit(target)
     params = dict(parse_qsl(url.query))
     if url.path == "/api/v5/public/time":
-        return _data([{"ts": str(now_ms)}])
+        return data([{"ts": str(now_ms)}])
     if url.path == "/api/v5/public/instruments":
         return _instruments(exchange, params)
     if url.path == "/api/v5/market/books":
         return _books(exchange, params)
-    return _refusal(404, "404", "Not Found")
+    return refusal(404, "404", "Not Found")
 
 
 def _instruments(exchange: Exchange, params: dict[str, str]) -> Answer:
@@ -46,7 +46,7 @@ def _instruments(exchange: Exchange, params: dict[str, str]) -> Answer:
         return _bad_parameter("instType")
     wanted = {name: params[name] for name in _FILTERS if name in params}
     rows = [row for row in exchange.instrument_rows() if all(row.get(name) == value for name, value in wanted.items())]
-    return _unknown_instrument() if "instId" in wanted and not rows else _data(rows)
+    return unknown_instrument() if "instId" in wanted and not rows else data(rows)
 
 
 def _books(exchange: Exchange, params: dict[str, str]) -> Answer:
@@ -56,25 +56,27 @@ def _books(exchange: Exchange, params: dict[str, str]) -> Answer:
     if not _DEPTH.fullmatch(depth) or int(depth) > CHANNEL_DEPTH:
         return _bad_parameter("sz")
     if params["instId"] not in exchange.inst_ids:
-        return _unknown_instrument()
+        return unknown_instrument()
     row = exchange.books_row(params["instId"], int(depth))
-    return _data([] if row is None else [row])
+    return data([] if row is None else [row])
 
 
-def _data(rows: Sequence[object]) -> Answer:
+def data(rows: Sequence[object]) -> Answer:
+    """What was asked for."""
     return Answer(200, _envelope("0", rows, ""))
 
 
 def _bad_parameter(name: str) -> Answer:
-    return _refusal(400, "51000", f"Parameter {name} error.")
+    return refusal(400, "51000", f"Parameter {name} error.")
 
 
-def _unknown_instrument() -> Answer:
+def unknown_instrument() -> Answer:
     """Seen live: the status is 200."""
-    return _refusal(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+    return refusal(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
 
 
-def _refusal(status: int, code: str, message: str) -> Answer:
+def refusal(status: int, code: str, message: str) -> Answer:
+    """An error in OKX's envelope."""
     return Answer(status, _envelope(code, [], message))
 
 

@@ -6,12 +6,11 @@ Wires captures or the market, the exchange, its clients and the timeline togethe
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from random import Random
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -20,13 +19,20 @@ from websockets.http11 import Request, Response
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, UsageError
 from l2vault.sim.captures import capture_inst_ids, read_captures
-from l2vault.sim.exchange import Exchange
+from l2vault.sim.exchange import Exchange, OnTick
+from l2vault.sim.fault_plan import FaultPlan, Seat
+from l2vault.sim.faults import Faults
+from l2vault.sim.gate import WS_PATH, Gate
 from l2vault.sim.instruments import instrument_row, known_inst_ids
-from l2vault.sim.link import GOING_AWAY, GRACE_SEC, Link
+from l2vault.sim.limits import REQUEST_LIMIT_BYTES, Limits
+from l2vault.sim.link import GOING_AWAY, GRACE_SEC, Link, Outbox
 from l2vault.sim.market import Market
-from l2vault.sim.peer import REQUEST_LIMIT_BYTES, Peer
-from l2vault.sim.playback import Pace, Playback, split_head
-from l2vault.sim.rest_api import answer
+from l2vault.sim.options import SimOptions
+from l2vault.sim.patience import Patience
+from l2vault.sim.peer import Peer
+from l2vault.sim.playback import Head, Pace, Playback, split_head
+from l2vault.sim.rest_faults import RestFaults
+from l2vault.sim.wire import WiredConnection
 
 _log = logging.getLogger(__name__)
 
@@ -35,70 +41,58 @@ _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.setLevel(logging.WARNING)
 
 _HOST: Final = "127.0.0.1"
-_WS_PATH: Final = "/ws/v5/public"
 
 _WRITE_LIMIT_BYTES: Final = 16 * 1024
 _PATIENT_SEND_BUFFER_BYTES: Final = 64 * 1024
 """Small, both of them: left to itself the system buffers megabytes, thousands of pushes by which the timeline, and
 with it what REST answers, would run ahead of a slow reader."""
 
-_OUTBOX_LIMIT_FRAMES: Final = 8192
+_OUTBOX_LIMIT: Final = 8192
 """Three seconds of all of OKX's swaps (300 at 9 pushes a second) before a slow client is cut off."""
 
-_PATIENT_OUTBOX_LIMIT_FRAMES: Final = 64
+_PATIENT_OUTBOX_LIMIT: Final = 64
 
 _LAST_GRACE_SEC: Final = 60.0
 """For the end of a replay: the client may have megabytes of it still to read, and none of them may be lost."""
 
+_OPEN_WITHIN_SEC: Final = 10.0
+"""How long a client may take to say what it wants, beside what a plan makes it wait."""
+
+_NO_ANSWER_MS: Final = 60_000
+"""How long a request that is to get no answer is kept waiting: longer than any client should."""
+
 _DEFAULT_INSTRUMENTS: Final = 2
 
 _Handler = Callable[[ServerConnection], Awaitable[None]]
-_Hook = Callable[[ServerConnection, Request], Response | None]
+_Hook = Callable[[ServerConnection, Request], Awaitable[Response | None]]
 """Looks at an opening request before it becomes a websocket; its response, if any, is the answer instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class SimOptions:
-    """What the exchange shows and where. Port 0 lets the system choose.
+class Simulator:
+    """The whole exchange. `start` it, use its URLs, `stop` it; then it is used up.
 
-    With `replay` the instruments are those of the captures; without, `inst_ids` and `seed` make a market of our own,
-    which has no speed but 1 and no end. `speed` None replays as fast as the clients read; `once` ends with the replay.
+    `on_tick` is told every change of its own books, first ones included: the truth, whatever goes wrong on the wire.
+    `limits` counts what clients did and where they went beyond what OKX allows.
     """
 
-    port: int = 0
-    rest_port: int = 0
-    replay: tuple[Path, ...] = ()
-    verbatim: bool = False
-    speed: float | None = 1.0
-    hold_sec: float = 1.0
-    inst_ids: tuple[str, ...] = ()
-    seed: int = 0
-    once: bool = False
-    compression: bool = False
-
-    def __post_init__(self) -> None:
-        if self.speed is not None and self.speed <= 0:
-            raise UsageError(f"A speed of {self.speed} gets nowhere.", "a number above 0, or max")
-        if self.hold_sec < 0:
-            raise UsageError(f"A hold of {self.hold_sec} seconds is not possible.", "0 or more")
-
-
-class Simulator:
-    """The whole exchange. `start` it, use its URLs, `stop` it; then it is used up."""
-
-    def __init__(self, options: SimOptions, clock: Clock | None = None) -> None:
+    def __init__(self, options: SimOptions, clock: Clock | None = None, on_tick: OnTick | None = None) -> None:
+        self.limits = Limits(is_kept=options.time_scale is not None)
         self._options = options
         self._clock = clock or Clock()
+        self._on_tick = on_tick
+        self._patience = Patience(self._clock, options.time_scale or 1.0)
         self._conn_ids = Random(options.seed)
         self._exchange: Exchange
+        self._faults: Faults
         self._playback: Playback
+        self._gate: Gate
+        self._rest: RestFaults
         self._timeline: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
-        self._is_stopping = False
 
     @property
     def ws_url(self) -> str:
-        return f"ws://{_HOST}:{_port(self._servers[0])}{_WS_PATH}"
+        return f"ws://{_HOST}:{_port(self._servers[0])}{WS_PATH}"
 
     @property
     def rest_url(self) -> str:
@@ -111,14 +105,13 @@ class Simulator:
         """
         await self._load()
         try:
-            port, rest_port = self._options.port, self._options.rest_port
-            ws_server = await self._listen(port, self._serve_client, _refuse_other_paths, _LAST_GRACE_SEC)
-            self._servers.append(ws_server)
-            self._servers.append(await self._listen(rest_port, _unreachable, self._answer_rest, GRACE_SEC))
+            await self._listen(self._options.port, self._serve_client, self._gate.admit, _LAST_GRACE_SEC)
+            await self._listen(self._options.rest_port, _unreachable, self._answer_rest, GRACE_SEC)
         except L2VaultError:
             await self.stop()
             raise
         self._timeline = asyncio.create_task(self._playback.run())
+        self._timeline.add_done_callback(_report_failure)
 
     async def wait_ended(self) -> None:
         """Returns once the replay is over and every frame of it has been handed to every client's socket.
@@ -137,7 +130,7 @@ class Simulator:
 
         A client that has not read what it was sent within `grace_sec` is cut off.
         """
-        self._is_stopping = True
+        self._patience.stop()
         if self._timeline is not None:
             self._timeline.cancel()
             await asyncio.wait([self._timeline])
@@ -160,44 +153,62 @@ class Simulator:
             inst_ids = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS)
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
             ticks = iter(Market(inst_ids, options.seed, self._clock.wall_ms()).ticks())
-        self._exchange = Exchange(inst_ids, _rows(inst_ids))
-        self._playback = Playback(self._exchange, split_head(ticks, inst_ids), pace, self._clock)
+        self._open(inst_ids, split_head(ticks, inst_ids), pace)
 
-    async def _listen(self, port: int, handler: _Handler, hook: _Hook, close_sec: float) -> Server:
+    def _open(self, inst_ids: list[str], head: Head, pace: Pace) -> None:
+        """Put the rooms together. Whoever watches the exchange must do so before the first books are in it."""
+        options = self._options
+        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids))
+        if self._on_tick is not None:
+            exchange.watch(self._on_tick)
+        faults = self._faults = Faults(options.faults or FaultPlan(), options.seed, head.start_ms, exchange)
+        self._rest = RestFaults(faults.schedule, exchange, lambda: self._playback.exchange_ms())
+        self._playback = Playback(exchange, head, pace, self._clock, faults)
+        self._gate = Gate(faults.schedule, self.limits, self._playback.exchange_ms, self._patience, options.compression)
+
+    async def _listen(self, port: int, handler: _Handler, hook: _Hook, close_sec: float) -> None:
         """One listening port; `close_sec` is how long a client may take to follow when a connection is closed.
 
         OKX neither pings its clients nor is known to compress today.
         """
+        is_websocket = handler == self._serve_client
+        connection = partial(WiredConnection, self._gate.knock) if is_websocket else ServerConnection
         try:
-            return await serve(
+            server = await serve(
                 handler,
                 _HOST,
                 port,
-                compression="deflate" if self._options.compression else None,
+                compression="deflate" if is_websocket and self._gate.may_compress else None,
                 process_request=hook,
+                open_timeout=_OPEN_WITHIN_SEC + self._longest_wait_sec(),
                 ping_interval=None,
                 close_timeout=close_sec,
                 max_size=REQUEST_LIMIT_BYTES,
                 write_limit=_WRITE_LIMIT_BYTES,
                 logger=_library_log,
+                create_connection=cast(Any, connection),
             )
         except (OSError, OverflowError) as error:
             raise L2VaultError(
                 f"Port {port} on {_HOST} cannot be opened: {error}.", "another port, or 0 to let the system choose"
             ) from error
+        self._servers.append(server)
+
+    def _longest_wait_sec(self) -> float:
+        """What a plan may make a client wait before it is answered at all."""
+        faults = self._faults.schedule.faults
+        waits_ms = [fault.number("delay") for fault in faults if fault.kind == "slow-handshake"]
+        waits_ms += [_NO_ANSWER_MS for fault in faults if fault.kind == "rest" and fault.word("answer") == "timeout"]
+        return max(waits_ms, default=0) / 1000 / (self._options.time_scale or 1.0)
 
     async def _serve_client(self, socket: ServerConnection) -> None:
-        if self._is_stopping:
+        assert isinstance(socket, WiredConnection) and socket.visit.seat is not None  # the gate has admitted it
+        if self._patience.is_over:
             await socket.close(*GOING_AWAY)
             return
-        peer = Peer(self._exchange, f"{self._conn_ids.getrandbits(32):08x}", self._clock.monotonic_ms())
-        is_patient = self._playback.is_patient
-        limit = _OUTBOX_LIMIT_FRAMES
-        if is_patient:
-            limit = _PATIENT_OUTBOX_LIMIT_FRAMES
-            raw = socket.transport.get_extra_info("socket")
-            raw.setsockopt(SOL_SOCKET, SO_SNDBUF, _PATIENT_SEND_BUFFER_BYTES)
-        link = Link(peer, socket, self._clock, limit, is_patient)
+        link = self._link(socket, socket.visit.seat)
+        if socket.visit.fault("accept-silent"):
+            socket.wire.is_deaf = True
         self._playback.links.add(link)
         try:
             await link.run(self._playback.note_audience)
@@ -205,11 +216,28 @@ class Simulator:
             self._playback.links.discard(link)
             self._playback.note_audience()
 
-    def _answer_rest(self, connection: ServerConnection, request: Request) -> Response:
-        status, body = answer(self._exchange, request.path, self._clock.wall_ms())
-        response = connection.respond(HTTPStatus(status), body)
+    def _link(self, socket: WiredConnection, seat: Seat) -> Link:
+        conn_id = f"{self._conn_ids.getrandbits(32):08x}"
+        objections = self._faults.objections(seat, self._playback.exchange_ms)
+        peer = Peer(self._exchange, conn_id, self._patience.now_ms(), self.limits, objections)
+        chain = self._faults.chain(seat, conn_id, self._patience)
+        limit = _OUTBOX_LIMIT
+        if self._playback.is_patient:
+            limit = _PATIENT_OUTBOX_LIMIT
+            raw = socket.transport.get_extra_info("socket")
+            raw.setsockopt(SOL_SOCKET, SO_SNDBUF, _PATIENT_SEND_BUFFER_BYTES)
+        return Link(peer, socket, chain, self._patience, Outbox(limit), self._playback.is_patient)
+
+    async def _answer_rest(self, connection: ServerConnection, request: Request) -> Response | None:
+        answer = self._rest.answer(request.path, self._clock.wall_ms())
+        if answer is None:
+            await self._patience.wait(_NO_ANSWER_MS)
+            connection.transport.abort()
+            await connection.wait_closed()
+            return None
+        response = connection.respond(HTTPStatus(answer.status), answer.body)
         del response.headers["Content-Type"]
-        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Type"] = "application/json" if answer.body.startswith("{") else "text/html"
         return response
 
 
@@ -253,15 +281,16 @@ def _rows(inst_ids: list[str]) -> dict[str, dict[str, object]]:
     return rows
 
 
+def _report_failure(timeline: asyncio.Task[None]) -> None:
+    """Clients would only see silence, and a caller may never ask `wait_ended`."""
+    error = None if timeline.cancelled() else timeline.exception()
+    if error is not None:
+        _log.error("the timeline broke off: %s", error)
+
+
 def _port(server: Server) -> int:
     port: int = server.sockets[0].getsockname()[1]
     return port
-
-
-def _refuse_other_paths(connection: ServerConnection, request: Request) -> Response | None:
-    if request.path.partition("?")[0] == _WS_PATH:
-        return None
-    return connection.respond(HTTPStatus.NOT_FOUND, f"The channels of this exchange are on {_WS_PATH}.\n")
 
 
 async def _unreachable(connection: ServerConnection) -> None:

@@ -8,7 +8,6 @@ from l2vault.book.book import Book
 from l2vault.book.change import BookChange
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum
-from l2vault.okx.messages import decode
 from l2vault.sim.captures import read_captures
 from l2vault.sim.exchange import Exchange, encode_push
 
@@ -62,7 +61,7 @@ def test_the_full_book_of_this_moment_is_the_applied_book(captures, name):
         books.setdefault(inst_id, Book()).apply(tick.change)
         one.apply(tick.change)
 
-        full = decode(one.full_book(inst_id).encode())
+        full = one.full_book(inst_id)
 
         assert (full.bids, full.asks) == books[inst_id].top(400)
         assert (full.is_snapshot, full.prev_seq_id, full.seq_id) == (True, -1, tick.change.seq_id)
@@ -82,7 +81,7 @@ def test_whoever_joins_later_holds_the_same_book_as_whoever_was_there(steps):
         witness.apply(push)
 
     late = Book()
-    late.apply(decode(one.full_book(INST).encode()))
+    late.apply(one.full_book(INST))
 
     assert late.top(400) == witness.top(400)
 
@@ -98,13 +97,13 @@ def test_the_checksum_of_a_full_book_keeps_to_the_habit_of_the_feed(last_checksu
         change(asks=[level("101", "4")], checksum=last_checksum),
     )
 
-    assert decode(one.full_book(INST).encode()).checksum == expected
+    assert one.full_book(INST).checksum == expected
 
 
 def test_a_feed_without_numbers_has_full_books_without_numbers():
     one = exchange(change(is_snapshot=True, numbers=(None, None)))
 
-    full = json.loads(one.full_book(INST))["data"][0]
+    full = json.loads(encode_push(one.full_book(INST)))["data"][0]
 
     assert list(full) == ["asks", "bids", "ts", "checksum"]
 
@@ -114,7 +113,7 @@ def test_a_change_that_does_not_chain_is_the_truth_all_the_same():
         change(is_snapshot=True, bids=[level("99")], numbers=(10, -1)), change(bids=[level("98")], numbers=(90, 80))
     )
 
-    full = decode(one.full_book(INST).encode())
+    full = one.full_book(INST)
 
     assert (full.bids, full.seq_id) == ([level("99"), level("98")], 90)
 
@@ -122,7 +121,7 @@ def test_a_change_that_does_not_chain_is_the_truth_all_the_same():
 def test_the_time_of_a_full_book_is_the_latest_known():
     one = exchange(change(is_snapshot=True, ts_ms=2000), change(ts_ms=1900), change(ts_ms=None))
 
-    assert decode(one.full_book(INST).encode()).ts_ms == 2000
+    assert one.full_book(INST).ts_ms == 2000
 
 
 def test_there_is_no_book_before_the_first_full_one():
@@ -142,7 +141,7 @@ def test_a_change_nobody_can_read_costs_the_book_until_the_next_full_one():
     one.apply(change(bids=[level("97")]))
     assert one.full_book(INST) is None
     one.apply(change(is_snapshot=True, bids=[level("98")]))
-    assert decode(one.full_book(INST).encode()).bids == [level("98")]
+    assert one.full_book(INST).bids == [level("98")]
 
 
 def test_a_books_row_is_cut_to_its_depth():

@@ -4,18 +4,27 @@ import pytest
 from websockets.exceptions import ConnectionClosedOK
 
 from l2vault.book.change import BookChange
+from l2vault.sim.chain import Chain
 from l2vault.sim.exchange import Exchange
+from l2vault.sim.frame import Frame
+from l2vault.sim.limits import Limits
 from l2vault.sim.link import GOING_AWAY, Link, Outbox
+from l2vault.sim.patience import Patience
 from l2vault.sim.peer import Peer
 
 BTC = "BTC-USDT-SWAP"
 SUBSCRIBE = f'{{"op":"subscribe","args":[{{"channel":"books","instId":"{BTC}"}}]}}'
 
 
+class FakeWire:
+    is_deaf = False
+
+
 class Socket:
     """What a link needs of a websocket. `reads` stands for a client that takes frames off the line."""
 
     def __init__(self):
+        self.wire = FakeWire()
         self.sent = []
         self.closed_with = None
         self.requests = asyncio.Queue()
@@ -52,7 +61,8 @@ async def serve(socket, clock):
     def start(limit_frames=4, is_patient=False):
         exchange = Exchange([BTC], {})
         exchange.apply(BookChange(BTC, True, [], [], 1, 1, -1, 0))
-        link = Link(Peer(exchange, "a4d3ae55", clock.monotonic_ms()), socket, clock, limit_frames, is_patient)
+        peer = Peer(exchange, "a4d3ae55", clock.monotonic_ms(), Limits())
+        link = Link(peer, socket, Chain(()), Patience(clock, 1.0), Outbox(limit_frames), is_patient)
         task = asyncio.create_task(link.run(lambda: None))
         tasks.append(task)
         return link, task
@@ -96,7 +106,7 @@ async def test_answers_and_pushes_leave_in_the_order_in_which_they_arose(serve, 
     while len(socket.sent) < 2:
         socket.got_frame.clear()
         await socket.got_frame.wait()
-    link.emit("next")
+    link.emit(Frame("next"))
     await link.drained()
 
     assert ['"subscribe"' in socket.sent[0], '"snapshot"' in socket.sent[1], socket.sent[2]] == [True, True, "next"]
@@ -106,9 +116,9 @@ async def test_a_slow_reader_is_cut_off_with_4005_where_the_timeline_does_not_wa
     link, task = serve(limit_frames=3)
     socket.reads.clear()
     for frame in "abc":
-        link.emit(frame)
+        link.emit(Frame(frame))
     assert socket.closed_with is None
-    link.emit("d")
+    link.emit(Frame("d"))
     await task
 
     assert socket.closed_with == (4005, "buffer is full, cannot write data")
@@ -120,7 +130,7 @@ async def test_a_patient_link_takes_more_than_its_limit_and_drops_nothing(serve,
     link, _ = serve(limit_frames=2, is_patient=True)
     socket.reads.clear()
     for frame in "abcd":
-        link.emit(frame)
+        link.emit(Frame(frame))
     waiting = asyncio.create_task(link.room())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -169,7 +179,7 @@ async def test_a_push_is_a_sign_of_life_too(serve, socket, clock):
     link, _ = serve()
     await clock.somebody_sleeps(30_000)
     clock.advance(20_000)
-    link.emit("push")
+    link.emit(Frame("push"))
     await link.drained()
     clock.advance(10_000)
 
@@ -179,7 +189,7 @@ async def test_a_push_is_a_sign_of_life_too(serve, socket, clock):
 async def test_a_patient_link_does_not_call_a_slow_reader_silent(serve, socket, clock):
     link, _ = serve(is_patient=True)
     socket.reads.clear()
-    link.emit("push")
+    link.emit(Frame("push"))
     await clock.somebody_sleeps(30_000)
     clock.advance(30_000)
     await clock.somebody_sleeps(30_000)
@@ -189,7 +199,7 @@ async def test_a_patient_link_does_not_call_a_slow_reader_silent(serve, socket, 
 async def test_an_impatient_link_gives_up_a_reader_that_takes_nothing_for_30_seconds(serve, socket, clock):
     link, task = serve()
     socket.reads.clear()
-    link.emit("push")
+    link.emit(Frame("push"))
     await clock.somebody_sleeps(30_000)
     clock.advance(30_000)
     await task
@@ -201,7 +211,7 @@ async def test_a_client_that_leaves_needs_no_close_frame(serve, socket):
     link, task = serve()
     await socket.requests.put(None)
     await task
-    link.emit("too late")
+    link.emit(Frame("too late"))
 
     assert (socket.sent, socket.closed_with) == ([], None)
 
@@ -209,7 +219,7 @@ async def test_a_client_that_leaves_needs_no_close_frame(serve, socket):
 async def test_hanging_up_ends_the_link_whatever_it_waits_for(serve, socket):
     link, task = serve()
     socket.reads.clear()
-    link.emit("never read")
+    link.emit(Frame("never read"))
     await asyncio.sleep(0)
     link.hang_up(GOING_AWAY)
     await task

@@ -5,6 +5,7 @@ import pytest
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
 from l2vault.sim.exchange import Exchange
+from l2vault.sim.limits import Limits
 from l2vault.sim.peer import Peer
 
 BTC, ETH, NEW = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "NEW-USDT-SWAP"
@@ -28,7 +29,7 @@ def exchange():
 
 @pytest.fixture
 def peer(exchange):
-    return Peer(exchange, CONN_ID, now_ms=0)
+    return Peer(exchange, CONN_ID, 0, Limits())
 
 
 def ask(op, *inst_ids, channel="books", **more):
@@ -53,13 +54,18 @@ def no_such(channel, inst_id):
     )
 
 
+def said(peer, text, now_ms):
+    """The texts of the answers."""
+    return [frame.text for frame in peer.receive(text, now_ms)]
+
+
 def numbers(frame):
     push = decode(frame.encode())
     return push.inst_id, push.is_snapshot, push.prev_seq_id, push.seq_id
 
 
 def test_a_bare_ping_is_answered_by_a_bare_pong(peer):
-    assert peer.receive("ping", 0) == ["pong"]
+    assert said(peer, "ping", 0) == ["pong"]
 
 
 ILLEGAL = [
@@ -79,7 +85,7 @@ ILLEGAL = [
 
 @pytest.mark.parametrize("text", ILLEGAL)
 def test_what_is_no_request_is_answered_60012_and_quoted(peer, text):
-    assert peer.receive(text, 0) == [error("60012", f"Illegal request: {text}")]
+    assert said(peer, text, 0) == [error("60012", f"Illegal request: {text}")]
     assert peer.subscriptions == 0
 
 
@@ -96,32 +102,32 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("text", "code", "message"), REFUSALS)
 def test_a_request_that_cannot_be_met_is_refused_with_its_code(peer, text, code, message):
-    assert peer.receive(text, 0) == [error(code, message)]
+    assert said(peer, text, 0) == [error(code, message)]
 
 
 @pytest.mark.parametrize(("text", "code", "message"), REFUSALS)
 def test_a_refusal_echoes_the_id_first(peer, text, code, message):
     with_id = json.dumps({"id": "1512"} | json.loads(text))
 
-    assert peer.receive(with_id, 0) == [error(code, message, "1512")]
+    assert said(peer, with_id, 0) == [error(code, message, "1512")]
 
 
 def test_a_subscription_is_acknowledged_and_starts_with_the_full_book(peer):
-    acknowledged, full_book = peer.receive(ask("subscribe", BTC), 0)
+    acknowledged, full_book = said(peer, ask("subscribe", BTC), 0)
 
     assert acknowledged == ack("subscribe", BTC)
     assert numbers(full_book) == (BTC, True, -1, 10)
 
 
 def test_a_request_of_many_is_acknowledged_arg_by_arg_in_order_with_its_id(peer):
-    frames = peer.receive(ask("subscribe", ETH, BTC, id="aB1"), 0)
+    frames = said(peer, ask("subscribe", ETH, BTC, id="aB1"), 0)
 
     assert frames[:2] == [ack("subscribe", ETH, "aB1"), ack("subscribe", BTC, "aB1")]
     assert [numbers(frame)[0] for frame in frames[2:]] == [ETH, BTC]
 
 
 def test_one_bad_arg_leaves_the_others_alone(peer):
-    frames = peer.receive(ask("subscribe", BTC, "XX", ETH, id="9"), 0)
+    frames = said(peer, ask("subscribe", BTC, "XX", ETH, id="9"), 0)
 
     assert frames[:3] == [
         ack("subscribe", BTC, "9"),
@@ -132,14 +138,14 @@ def test_one_bad_arg_leaves_the_others_alone(peer):
 
 
 def test_a_duplicate_subscription_is_only_acknowledged(peer):
-    peer.receive(ask("subscribe", BTC), 0)
+    said(peer, ask("subscribe", BTC), 0)
 
-    assert peer.receive(ask("subscribe", BTC), 0) == [ack("subscribe", BTC)]
-    assert len(peer.receive(ask("subscribe", ETH, ETH), 0)) == 3
+    assert said(peer, ask("subscribe", BTC), 0) == [ack("subscribe", BTC)]
+    assert len(said(peer, ask("subscribe", ETH, ETH), 0)) == 3
 
 
 def test_updates_go_to_whoever_is_subscribed_and_to_nobody_else(peer):
-    peer.receive(ask("subscribe", BTC), 0)
+    said(peer, ask("subscribe", BTC), 0)
 
     assert peer.takes(change(BTC, 11))
     assert peer.takes(change(BTC, 12, is_snapshot=True))
@@ -148,23 +154,23 @@ def test_updates_go_to_whoever_is_subscribed_and_to_nobody_else(peer):
 
 
 def test_after_the_ack_of_an_unsubscribe_nothing_comes_any_more(peer):
-    peer.receive(ask("subscribe", BTC, ETH), 0)
+    said(peer, ask("subscribe", BTC, ETH), 0)
 
-    assert peer.receive(ask("unsubscribe", BTC, id="u"), 0) == [ack("unsubscribe", BTC, "u")]
+    assert said(peer, ask("unsubscribe", BTC, id="u"), 0) == [ack("unsubscribe", BTC, "u")]
     assert not peer.takes(change(BTC, 11))
     assert peer.takes(change(ETH, 21))
 
 
 def test_an_unsubscribe_of_what_was_not_subscribed_is_acknowledged(peer):
-    assert peer.receive(ask("unsubscribe", BTC), 0) == [ack("unsubscribe", BTC)]
+    assert said(peer, ask("unsubscribe", BTC), 0) == [ack("unsubscribe", BTC)]
 
 
 def test_a_fresh_subscription_gets_the_book_of_its_own_moment(peer, exchange):
-    peer.receive(ask("subscribe", BTC), 0)
-    peer.receive(ask("unsubscribe", BTC), 0)
+    said(peer, ask("subscribe", BTC), 0)
+    said(peer, ask("unsubscribe", BTC), 0)
     exchange.apply(change(BTC, 11, bids=[("99", "1", "0", "1")]))
 
-    acknowledged, full_book = peer.receive(ask("subscribe", BTC), 0)
+    acknowledged, full_book = said(peer, ask("subscribe", BTC), 0)
 
     assert acknowledged == ack("subscribe", BTC)
     assert decode(full_book.encode()).bids == [("99", "1", "0", "1")]
@@ -172,9 +178,9 @@ def test_a_fresh_subscription_gets_the_book_of_its_own_moment(peer, exchange):
 
 
 def test_the_full_book_follows_when_there_is_one(peer):
-    assert peer.receive(ask("subscribe", NEW), 0) == [ack("subscribe", NEW)]
+    assert said(peer, ask("subscribe", NEW), 0) == [ack("subscribe", NEW)]
     assert not peer.takes(change(NEW, 1))
-    assert peer.receive(ask("subscribe", NEW), 0) == [ack("subscribe", NEW)]
+    assert said(peer, ask("subscribe", NEW), 0) == [ack("subscribe", NEW)]
     assert peer.takes(change(NEW, 5, is_snapshot=True))
     assert peer.takes(change(NEW, 6))
 
@@ -182,26 +188,26 @@ def test_the_full_book_follows_when_there_is_one(peer):
 def test_the_481st_request_of_an_hour_is_too_many(peer):
     for number in range(480):
         op = "subscribe" if number % 2 else "unsubscribe"
-        assert peer.receive(ask(op, BTC), number)[0] == ack(op, BTC)
+        assert said(peer, ask(op, BTC), number)[0] == ack(op, BTC)
 
-    assert peer.receive(ask("unsubscribe", BTC, id="x"), 480) == [error("60014", "Requests too frequent", "x")]
+    assert said(peer, ask("unsubscribe", BTC, id="x"), 480) == [error("60014", "Requests too frequent", "x")]
     assert peer.subscriptions == 1
-    assert peer.receive(ask("subscribe", BTC), HOUR_MS - 1) == [error("60014", "Requests too frequent")]
-    assert peer.receive(ask("subscribe", BTC), HOUR_MS) == [ack("subscribe", BTC)]
-    assert peer.receive(ask("subscribe", BTC), HOUR_MS) == [error("60014", "Requests too frequent")]
+    assert said(peer, ask("subscribe", BTC), HOUR_MS - 1) == [error("60014", "Requests too frequent")]
+    assert said(peer, ask("subscribe", BTC), HOUR_MS) == [ack("subscribe", BTC)]
+    assert said(peer, ask("subscribe", BTC), HOUR_MS) == [error("60014", "Requests too frequent")]
 
 
 def test_pings_and_unknown_ops_are_no_requests_of_the_hour(peer):
     for _ in range(500):
-        peer.receive("ping", 0)
-        peer.receive('{"op":"login"}', 0)
+        said(peer, "ping", 0)
+        said(peer, '{"op":"login"}', 0)
 
-    assert peer.receive(ask("unsubscribe", BTC), 0) == [ack("unsubscribe", BTC)]
+    assert said(peer, ask("unsubscribe", BTC), 0) == [ack("unsubscribe", BTC)]
 
 
 def test_silence_counts_from_the_last_frame_in_either_direction(peer):
     assert peer.silence_deadline_ms == 30_000
-    peer.receive("ping", 4_000)
+    said(peer, "ping", 4_000)
     assert peer.silence_deadline_ms == 34_000
     peer.note_sent(9_000)
     assert peer.silence_deadline_ms == 39_000

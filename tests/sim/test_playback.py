@@ -6,6 +6,9 @@ import pytest
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
 from l2vault.sim.exchange import Exchange
+from l2vault.sim.fault_plan import FaultPlan
+from l2vault.sim.faults import Faults
+from l2vault.sim.limits import Limits
 from l2vault.sim.peer import Peer
 from l2vault.sim.playback import Pace, Playback, split_head
 from l2vault.sim.timeline import Tick
@@ -53,7 +56,7 @@ class Viewer:
     """A link without a socket: it notes what is emitted, and has room while it is told to read."""
 
     def __init__(self, exchange, playback):
-        self.peer = Peer(exchange, "a4d3ae55", 0)
+        self.peer = Peer(exchange, "a4d3ae55", 0, Limits())
         self.frames = []
         self.reads = asyncio.Event()
         self.reads.set()
@@ -62,11 +65,14 @@ class Viewer:
 
     def ask(self, op, inst_id):
         request = f'{{"op":"{op}","args":[{{"channel":"books","instId":"{inst_id}"}}]}}'
-        self.frames += self.peer.receive(request, 0)
+        self.frames += [frame.text for frame in self.peer.receive(request, 0)]
         self._playback.note_audience()
 
     def emit(self, frame):
-        self.frames.append(frame)
+        self.frames.append(frame.text)
+
+    def settle(self):
+        self.is_settled = True
 
     async def room(self):
         await self.reads.wait()
@@ -86,7 +92,9 @@ async def stage(clock):
 
     def set_up(ticks, pace):
         exchange = Exchange([BTC, ETH, SOL], {})
-        playback = Playback(exchange, split_head(iter(ticks), [BTC, ETH]), pace, clock)
+        head = split_head(iter(ticks), [BTC, ETH])
+        faults = Faults(FaultPlan(), 0, head.start_ms, exchange)
+        playback = Playback(exchange, head, pace, clock, faults)
         task = asyncio.create_task(playback.run())
         running.append(task)
         return exchange, playback, task
@@ -224,3 +232,32 @@ async def test_nothing_has_drained_while_one_client_has_frames_to_read(stage, cl
     assert not waiting.done()
     viewer.reads.set()
     await waiting
+
+
+async def test_at_the_end_every_connection_is_told_that_nothing_more_will_come(stage, clock):
+    exchange, playback, task = stage(TICKS, Pace(None, 0.0, begun_ms=clock.monotonic_ms()))
+    viewer = Viewer(exchange, playback)
+    viewer.ask("subscribe", BTC)
+    await task
+
+    assert viewer.is_settled
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0])
+async def test_between_its_pushes_the_exchange_is_where_the_clock_says(stage, clock, speed):
+    _, playback, _ = stage(TICKS, Pace(speed, 0.0, begun_ms=clock.monotonic_ms()))
+    clock.advance(50)
+
+    assert playback.exchange_ms() == 1000 + 50 * speed
+
+
+async def test_while_the_timeline_stands_still_the_clock_goes_on_but_never_back(stage, clock):
+    exchange, playback, task = stage(TICKS, Pace(None, 0.0, begun_ms=clock.monotonic_ms()))
+    clock.advance(250)
+    assert playback.exchange_ms() == 1250
+
+    Viewer(exchange, playback).ask("subscribe", BTC)
+    await task
+    assert playback.exchange_ms() == 1300
+    clock.advance(10_000)
+    assert playback.exchange_ms() == 11_300

@@ -221,7 +221,7 @@ async def test_without_once_it_serves_on_after_the_end_until_it_is_stopped(captu
     assert closed.value.rcvd.code == 1001
 
 
-async def test_a_capture_damaged_half_way_ends_the_serving_with_its_error(tmp_path):
+async def test_a_capture_damaged_half_way_ends_the_serving_with_its_error(tmp_path, caplog):
     text = "".join(push(number, is_snapshot=not number) + "\n" for number in range(4000))
     whole = tmp_path / "whole.jsonl.gz"
     whole.write_bytes(gzip.compress(text.encode(), compresslevel=0))  # longer than any read-ahead
@@ -239,6 +239,7 @@ async def test_a_capture_damaged_half_way_ends_the_serving_with_its_error(tmp_pa
 
     with pytest.raises(CaptureError, match=r"whole\.jsonl\.gz"):
         await serving
+    assert "the timeline broke off" in caplog.text
 
 
 async def test_the_market_runs_from_now_whether_or_not_anybody_watches(clock):
