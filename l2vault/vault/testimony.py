@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from l2vault.book.utc import utc_ms
-from l2vault.vault.journal import Event, Lost, Skipped, Slots, Started, Stopped, Synced, UncleanEnd, WriteFailed
+from l2vault.vault.events import Event, Lost, Skipped, Slots, Started, Stopped, Synced, UncleanEnd, WriteFailed
 from l2vault.vault.spans import HoleKind
 
 DEFAULT_CADENCE_MS: Final = 2_000

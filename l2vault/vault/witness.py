@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from l2vault.vault.journal import (
+from l2vault.vault.events import (
     Event,
     Lost,
     Retained,
@@ -14,8 +14,8 @@ from l2vault.vault.journal import (
     Synced,
     UncleanEnd,
     WriteFailed,
-    read_events,
 )
+from l2vault.vault.journal import read_events
 from l2vault.vault.layout import Layout
 from l2vault.vault.testimony import Testimony, hear
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from l2vault.vault.journal import Event, Lost, Noticed, Refused, Synced, read_journal
+from l2vault.vault.events import Event, Lost, Noticed, Refused, Synced
+from l2vault.vault.journal import read_journal
 from l2vault.vault.layout import Layout
 from support.torture import Schedule, schedule_of, torture
 

@@ -1,0 +1,131 @@
+"""The level-interval table of any span: the hours' tables cut to it, and joined where a row goes on over an hour's end.
+
+Needs numpy and pyarrow; polars and pandas only where asked for.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from l2vault.vault.files import Findings
+from l2vault.vault.levels import LEVELS, Hour
+from l2vault.vault.spans import Coverage
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+TABLE: Final = pa.schema(
+    [
+        LEVELS.field("side"),
+        pa.field("price", pa.float64(), nullable=False),
+        pa.field("qty", pa.float64(), nullable=False),
+        pa.field("orders", pa.int32()),
+        pa.field("t_from", pa.int64(), nullable=False),
+        pa.field("t_to", pa.int64(), nullable=False),
+    ]
+)
+"""Prices and quantities are the doubles nearest to the exact decimals, whose shortest text is the one OKX sent; times
+are milliseconds since the epoch, half-open."""
+
+_KEY: Final = ["side", "price", "qty", "orders"]
+
+Hours = Callable[[Findings], Iterator[Hour]]
+
+
+class Levels:
+    """A row per (side, price) for as long as its quantity and order count stay the same, cut to the span; in no order.
+
+    `tables` goes hour by hour in bounded memory; `arrow` and its copies hold all of it, 37 bytes a row. `findings`
+    fills while they are read.
+    """
+
+    def __init__(self, inst_id: str, span: tuple[int, int], hours: Hours, cover: Callable[[], Coverage]) -> None:
+        self.inst_id = inst_id
+        self.start_ms, self.end_ms = span
+        self.findings = Findings()
+        self._hours = hours
+        self._cover = cover
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows in pieces of about an hour. Reads the files again each time it is called."""
+        self.findings.clear()
+        carried = TABLE.empty_table()
+        for hour in self._hours(self.findings):
+            if not len(hour.snapshots):
+                continue
+            part, carried = self._part(hour, carried)
+            del hour  # while the next one is made, this one need not be kept
+            yield part
+            del part
+        yield self._cut(carried)
+
+    @cached_property
+    def arrow(self) -> pa.Table:
+        return pa.concat_tables(self.tables()).unify_dictionaries()
+
+    def to_polars(self) -> "pl.DataFrame":
+        import polars
+
+        frame = polars.from_arrow(self.arrow)
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def to_pandas(self) -> "pd.DataFrame":
+        frame: pd.DataFrame = self.arrow.to_pandas()
+        return frame
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What the vault can vouch for of the span."""
+        return self._cover()
+
+    def _part(self, hour: Hour, carried: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """The rows of an hour that have ended, those carried into it among them, and those that go on behind it."""
+        begin_ms, end_ms = hour.snapshots["timestamp"][0].as_py(), hour.snapshots["timestamp"][-1].as_py()
+        rows, ended = _join(_published(hour.levels), carried, begin_ms)
+        goes_on = rows["t_to"].to_numpy() > end_ms
+        return self._cut(pa.concat_tables([ended, rows.filter(pa.array(~goes_on))])), rows.filter(pa.array(goes_on))
+
+    def _cut(self, rows: pa.Table) -> pa.Table:
+        t_from = np.maximum(rows["t_from"].to_numpy(), self.start_ms)
+        t_to = np.minimum(rows["t_to"].to_numpy(), self.end_ms)
+        columns = [*(rows[name] for name in _KEY), pa.array(t_from), pa.array(t_to)]
+        return pa.table(columns, schema=TABLE).filter(pa.array(t_from < t_to))
+
+
+def _published(levels: pa.Table) -> pa.Table:
+    """The columns for readers, with prices and quantities as doubles."""
+    price = levels["price_num"].to_numpy() / levels["price_den"].to_numpy()
+    qty = levels["qty_num"].to_numpy() / levels["qty_den"].to_numpy()
+    columns = [levels["side"], pa.array(price), pa.array(qty), levels["orders"], levels["t_from"], levels["t_to"]]
+    return pa.table(columns, schema=TABLE)
+
+
+def _join(rows: pa.Table, carried: pa.Table, begin_ms: int) -> tuple[pa.Table, pa.Table]:
+    """Rows that begin where the same level was carried over go back to its beginning; returns the other carried rows.
+
+    What was carried ends at `begin_ms`, the first line of the hour, unless a hole ended it before.
+    """
+    if not len(carried):
+        return rows, carried
+    met = _keyed(carried, carried["t_to"].to_numpy() == begin_ms)
+    starts = rows["t_from"].to_numpy().copy()
+    before = carried["t_from"].to_numpy()
+    is_ended = np.ones(len(carried), np.bool_)
+    for key, index in _keyed(rows, starts == begin_ms).items():
+        if key in met:
+            starts[index] = before[met[key]]
+            is_ended[met[key]] = False
+    joined = rows.set_column(rows.schema.get_field_index("t_from"), TABLE.field("t_from"), pa.array(starts))
+    return joined, carried.filter(pa.array(is_ended))
+
+
+def _keyed(rows: pa.Table, mask: npt.NDArray[np.bool_]) -> dict[tuple[object, ...], int]:
+    """The numbers of the rows in the mask, by level."""
+    columns = rows.select(_KEY).filter(pa.array(mask)).to_pydict()
+    return dict(zip(zip(*columns.values(), strict=True), np.flatnonzero(mask).tolist(), strict=True))

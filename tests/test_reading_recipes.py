@@ -1,0 +1,145 @@
+"""Every block of docs/reading.md runs as it stands and gives the right answer on a small vault."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from l2vault.vault.archive import archive_hour
+from l2vault.vault.layout import Layout
+from support.hours import HOUR_AT_MS, INST, journal_of, levels, line, lost, put, started, synced
+
+DOC = Path(__file__).resolve().parents[1] / "docs" / "reading.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+SQL = [code for language, code in BLOCKS if language == "sql"]
+
+SLOTS = 300
+"""Ten minutes."""
+LOSS_MS, RESYNC_MS = 120_300, 126_100
+
+
+def books():
+    """A bid that stands all the time, one that changes with every line, and an ask 20 bps away from the mid price."""
+    for slot in range(SLOTS):
+        offset_ms = slot * 2_000
+        if not LOSS_MS <= offset_ms < RESYNC_MS:
+            bids = levels("59999 10 3", f"59990 {slot + 1} 1")
+            yield line(offset_ms, bids, levels("60001 2.5 1", "60120 900 40"))
+
+
+@pytest.fixture(autouse=True)
+def vault(tmp_path, monkeypatch):
+    layout = Layout(tmp_path / "Vault")
+    journal_of(layout, started(-9_000), synced(-8_000), lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
+    path = put(layout, list(books()))
+    archive_hour(layout, layout.parse_hour_file(path))
+    monkeypatch.chdir(tmp_path)
+    return layout
+
+
+def run(block):
+    names = {}
+    exec(compile(block, "docs/reading.md", "exec"), names)  # noqa: S102 - the documentation is what is tested
+    return names
+
+
+def python_with(*words):
+    return run(next(code for code in PYTHON if all(word in code for word in words)))
+
+
+@pytest.fixture
+def ask():
+    """Runs the one query that has all of these words, behind the views; gives its rows."""
+    with duckdb.connect() as connection:
+        connection.execute(SQL[0])
+        yield lambda *words: connection.execute(
+            next(code for code in SQL[1:] if all(word in code for word in words))
+        ).fetchall()
+
+
+BOOK_AT_5_01 = [
+    ("ask", 60120.0, 900.0, 40),
+    ("ask", 60001.0, 2.5, 1),
+    ("bid", 59999.0, 10.0, 3),
+    ("bid", 59990.0, 151.0, 1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_every_python_block_runs(number):
+    run(PYTHON[number])
+
+
+def test_every_sql_block_runs():
+    with duckdb.connect() as connection:
+        for code in SQL:
+            connection.execute(code)
+
+
+def test_plain_python_reads_every_book(vault):
+    best_bids = python_with("json.loads")["best_bids"]
+    assert len(best_bids) == 297
+    assert set(best_bids.values()) == {"59999"}
+
+
+def test_our_reader_gives_books_and_a_book_at_a_moment(capsys):
+    names = python_with("book_at")
+    assert names["depths"] == [2] * 297
+    assert names["found"].snapshot.bids[1][:2] == ("59990", "151")
+    assert capsys.readouterr().out == "59999 1000 recorded\n"
+
+
+def test_coverage_names_the_hole(capsys):
+    shares = python_with("coverage.holes")["shares"]
+    assert shares == {"recorded": 0.99, "quiet": 0, "missing": 0.01, "unknown": 0}
+    assert capsys.readouterr().out == "2024-08-20T03:02:00.300Z 2024-08-20T03:02:06.100Z missing chain 3\n"
+
+
+def test_the_tail_gives_each_line(capsys):
+    python_with("follow")
+    assert [text.split()[0] for text in capsys.readouterr().out.splitlines()] == [
+        str(HOUR_AT_MS + offset_ms) for offset_ms in (0, 2_000, 4_000)
+    ]
+
+
+def test_the_level_table_ends_rows_at_the_hole():
+    names = python_with("alive_sec")
+    assert (names["longest"].price, names["longest"].alive_sec) == (59999.0, 600 - 128)
+    assert names["rows"] == len(names["frame"]) == 297 + 3 * 2
+
+
+def test_duckdb_alone_gives_the_book_at_a_moment(ask):
+    assert ask("SELECT side, price, qty, orders") == BOOK_AT_5_01
+
+
+def test_duckdb_alone_finds_the_largest_resting_bid_by_time_alive(ask):
+    rows = ask("contract_sec")
+    alive_sec = 600 - 128 + 120.3
+    assert rows[0] == pytest.approx((59999.0, 10.0, alive_sec, 10 * alive_sec))
+    assert rows[1] == pytest.approx((59990.0, 300.0, 2.0, 600.0))
+
+
+def test_duckdb_alone_gives_the_depth_near_the_mid_price_each_minute(ask):
+    rows = ask("minutes AS")
+    times = [(row[0].hour, row[0].minute, row[0].second) for row in rows]
+    assert times == [(3, minute, 0) for minute in range(10)]
+    assert [row[1:] for row in rows[:3]] == [
+        (60000.0, 10 + 1, 2.5),
+        (60000.0, 10 + 31, 2.5),
+        (60000.0, 10 + 61, 2.5),
+    ]
+
+
+def test_duckdb_reads_the_raw_lines_too(ask):
+    rows = ask("read_json")
+    assert (len(rows), rows[0]) == (297, (HOUR_AT_MS, "59999", "10"))
+
+
+def test_polars_and_pandas_alone_give_the_book_at_a_moment(vault):
+    vault.hour_file(INST, HOUR_AT_MS).unlink()
+    book = python_with("pl.scan_parquet")["book"]
+    assert sorted(book.rows()) == sorted(BOOK_AT_5_01)
+    rows = python_with("read_parquet(", "pandas")["rows"]
+    assert sorted(rows[["side", "price", "qty", "orders"]].itertuples(index=False, name=None)) == sorted(BOOK_AT_5_01)
