@@ -18,8 +18,8 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import psutil
 import zstandard
 from looped_hour import START_MS, capture_file, looped_snapshots
@@ -30,21 +30,24 @@ from l2vault.vault.archive import archive_hour
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.reader import open_vault
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 INSTRUMENTS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 19
 MOMENTS = 12
 SAMPLE_SEC = 0.02
 
 DEPTH_SQL = """
-WITH minutes AS (SELECT range AS t FROM range({start}, {end}, 60000)),
-mids AS (
-  SELECT t, (best_bid + best_ask) / 2 AS mid
-  FROM minutes JOIN read_parquet('{archive}/snapshots/**/*.parquet') ON timestamp <= t AND t < t_to
+WITH mids AS (
+  SELECT unnest(range((timestamp + 59999) // 60000 * 60000, t_to, 60000)) AS t, (best_bid + best_ask) / 2 AS mid
+  FROM '{archive}/snapshots/**/*.parquet'
+), standing AS (
+  SELECT unnest(range((t_from + 59999) // 60000 * 60000, t_to, 60000)) AS t, price_num / price_den AS price,
+         qty_num / qty_den AS qty
+  FROM '{archive}/levels/**/*.parquet'
 )
-SELECT t, sum(qty_num / qty_den) AS depth
-FROM mids JOIN read_parquet('{archive}/levels/**/*.parquet')
-  ON t_from <= t AND t < t_to AND abs(price_num / price_den - mid) <= mid * 10 / 10000
-GROUP BY t
+SELECT t, sum(qty) AS depth FROM mids JOIN standing USING (t) WHERE abs(price - mid) <= mid * 10 / 10000 GROUP BY t
 """
 
 
@@ -119,8 +122,10 @@ def _compare_tables(inst_id: str, raw: Path, rounds: int) -> None:
     _print_ratios("a .jsonl.gz hour becomes a level-interval table", took)
 
 
-def _by_pandas(path: Path) -> pd.DataFrame:
+def _by_pandas(path: Path) -> "pd.DataFrame":
     """What a careful user of pandas writes: one frame of all levels, runs by comparing each row with the one before."""
+    import pandas as pd
+
     rows, times = [], []
     with gzip.open(path) as lines:
         for number, line in enumerate(lines):
@@ -211,8 +216,7 @@ def _measure_days(folder: Path, hours: int) -> None:
 
 
 def _ask(question: str, root: Path, hours: int) -> str:
-    span = START_MS, START_MS + hours * HOUR_MS
-    return _ask_levels(root, *span) if question == "levels" else _ask_duckdb(root, *span)
+    return _ask_levels(root, START_MS, START_MS + hours * HOUR_MS) if question == "levels" else _ask_duckdb(root)
 
 
 def _ask_levels(root: Path, start_ms: int, end_ms: int) -> str:
@@ -224,10 +228,11 @@ def _ask_levels(root: Path, start_ms: int, end_ms: int) -> str:
     return f"{rows} rows, {total:.6g} contract-seconds"
 
 
-def _ask_duckdb(root: Path, start_ms: int, end_ms: int) -> str:
+def _ask_duckdb(root: Path) -> str:
+    """The mean over the minutes of what rests within 10 basis points of the mid price."""
     import duckdb
 
-    query = DEPTH_SQL.format(start=start_ms, end=end_ms, archive=Layout(root).archive.as_posix())
+    query = DEPTH_SQL.format(archive=Layout(root).archive.as_posix())
     rows = duckdb.sql(query).fetchall()
     return f"{len(rows)} minutes, mean depth {sum(depth for _, depth in rows) / len(rows):.1f} contracts"
 

@@ -122,7 +122,7 @@ def test_duckdb_alone_finds_the_largest_resting_bid_by_time_alive(ask):
 
 
 def test_duckdb_alone_gives_the_depth_near_the_mid_price_each_minute(ask):
-    rows = ask("minutes AS")
+    rows = ask("mids AS")
     times = [(row[0].hour, row[0].minute, row[0].second) for row in rows]
     assert times == [(3, minute, 0) for minute in range(10)]
     assert [row[1:] for row in rows[:3]] == [

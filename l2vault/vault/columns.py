@@ -201,7 +201,7 @@ def _distinct_levels(pieces: pa.Array) -> DistinctLevels:
     """Read the distinct levels, each `],["price","qty","0","orders"`, as the comma-separated values that they are."""
     if not len(pieces):
         return DistinctLevels(fixed_point([]), fixed_point([]), np.empty(0, np.int32), {})
-    table = _read_csv(b"".join(pieces.to_pylist()).replace(b"],[", b"\n")[1:])
+    table = _read_csv(_text_of(pieces).replace(b"],[", b"\n")[1:])
     members = [table[name].combine_chunks() for name in _MEMBERS]
     lengths = sum(pc.binary_length(member).to_numpy() for member in members)
     if len(table) != len(pieces) or (lengths + _QUOTES_AND_COMMAS + 3 != _lengths(pieces)).any():
@@ -213,6 +213,14 @@ def _distinct_levels(pieces: pa.Array) -> DistinctLevels:
     odd = np.flatnonzero(~(is_price_plain & is_qty_plain & is_orders_plain & is_third_zero))
     texts = {int(code): pieces[int(code)].as_py()[3:].decode() for code in odd}
     return DistinctLevels(price, qty, orders, texts)
+
+
+def _text_of(pieces: pa.Array) -> bytes:
+    """All of them, one after the other."""
+    offsets = np.frombuffer(pieces.buffers()[1], np.int32 if pieces.type == pa.binary() else np.int64)
+    begin, end = offsets[pieces.offset], offsets[pieces.offset + len(pieces)]
+    text: bytes = pieces.buffers()[2].slice(int(begin), int(end - begin)).to_pybytes()
+    return text
 
 
 def _lengths(pieces: pa.Array) -> Ints:
