@@ -82,9 +82,7 @@ def _sides(archived: ArchivedHour, ts_ms: Ints, line: int) -> tuple[pa.Table, pa
     """The rows that stand in a line, best first. Times find them; among lines of one time their numbers decide."""
     at_ms = int(ts_ms[line])
     with pq.ParquetFile(archived.levels) as file:
-        table = read_levels(file, groups_at(file, at_ms - 1, at_ms + 1))
-    stands = (table["t_from"].to_numpy() <= at_ms) & (table["t_to"].to_numpy() >= at_ms)
-    near = table.take(np.flatnonzero(stands))
+        near = read_levels(file, groups_at(file, at_ms - 1, at_ms + 1), at_ms)
     line_from, line_to = line_bounds(near, ts_ms)
     here = near.take(np.flatnonzero((line_from <= line) & (line < line_to)))
     is_ask = is_ask_side(here)

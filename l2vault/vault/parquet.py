@@ -94,13 +94,21 @@ def facts_of(file: pq.ParquetFile) -> Facts:
     return facts
 
 
-def read_levels(file: pq.ParquetFile, groups: Iterable[int] | None = None) -> pa.Table:
-    """Its rows, or those of some row groups. A column that holds one value throughout is made, not read."""
+def read_levels(file: pq.ParquetFile, groups: Iterable[int] | None = None, moment: int | None = None) -> pa.Table:
+    """Its rows, or those of some row groups, or of these only the ones that stand at a moment or end at it.
+
+    A column that holds one value throughout is made, not read.
+    """
     wanted = list(range(file.num_row_groups) if groups is None else groups)
     facts = [file.metadata.row_group(group) for group in wanted]
     constant = {name: value for at, name in enumerate(LEVELS.names) if (value := _constant(facts, at)) is not None}
+    if moment is not None:
+        constant = {name: value for name, value in constant.items() if name not in ("t_from", "t_to")}
     varying = [name for name in LEVELS.names if name not in constant]
     table = file.read_row_groups(wanted, columns=varying, use_threads=False)
+    if moment is not None:
+        stands = (table["t_from"].to_numpy() <= moment) & (table["t_to"].to_numpy() >= moment)
+        table = table.take(pa.array(np.flatnonzero(stands)))
     columns = {
         name: pa.repeat(constant[name], len(table)) if name in constant else table[name] for name in LEVELS.names
     }
