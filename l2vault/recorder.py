@@ -26,12 +26,12 @@ from l2vault.recording.intake import Intake
 from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
 from l2vault.recording.tally import Tally
-from l2vault.recording.upkeep import GB, Upkeep
+from l2vault.recording.upkeep import Upkeep
 from l2vault.vault.events import Alive, ClockStepped, Started, Stopped, UncleanEnd
 from l2vault.vault.journal import Journal, last_event_at
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
-from l2vault.vault.plan import Policy
+from l2vault.vault.plan import policy_of
 from l2vault.vault.recovery import recover
 from l2vault.vault.writer import LineWriter
 
@@ -67,7 +67,7 @@ class Recorder:
         self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
         self._auditor = Auditor(rest, clock, self._disk.put, lambda number, said: self._intake.take(number, [*said]))
         self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, self._auditor.need_book)
-        self._upkeep = Upkeep(layout, _policy(settings), clock, self._disk.close_files)
+        self._upkeep = Upkeep(layout, policy_of(settings), clock, self._disk.close_files)
         self._intake.pipelines = self._auditor.pipelines = self._lines.pipelines
         self._not_live: set[str] = set()
         self._watched = (clock.wall_ms(), clock.monotonic_ms())
@@ -218,19 +218,6 @@ class Recorder:
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())
-
-
-def _policy(settings: Settings) -> Policy:
-    def in_bytes(gigabytes: float | None) -> int | None:
-        return None if gigabytes is None else round(gigabytes * GB)
-
-    return Policy(
-        settings.compress_after_hours,
-        settings.delete_after_days,
-        settings.archive_days,
-        in_bytes(settings.max_gb),
-        in_bytes(settings.min_free_gb),
-    )
 
 
 async def _crash_with(writing: asyncio.Task[None]) -> None:

@@ -12,7 +12,8 @@ from l2vault.book.price import SCALE_DIGITS, price_key
 from l2vault.errors import LevelError
 
 _PLAIN: Final = re.compile(r"(?:0|[1-9]\d{0,29})(?:\.\d{0,17}[1-9])?", re.ASCII)
-_LARGEST: Final = 2**63 - 1
+_LARGEST: Final = 2**60
+"""Leaves room for the factor by which an archive multiplies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,14 @@ class Fixed:
 
 
 def fixed_point(texts: Sequence[str]) -> Fixed:
-    """Raises LevelError for what is not a plain decimal, or needs more than 63 bits beside the finest of the others."""
+    """Raises LevelError for what is not a plain decimal, or needs more than 60 bits beside the finest of the others."""
     is_plain = [_PLAIN.fullmatch(text) is not None for text in texts]
     parts = [_split(text) if plain else _reduce(text) for text, plain in zip(texts, is_plain, strict=True)]
     decimals = max((places for _, places in parts), default=0)
     powers = [10 ** (decimals - places) for places in range(decimals + 1)]
     numbers = [digits * powers[places] for digits, places in parts]
     if decimals > SCALE_DIGITS or (numbers and max(numbers) > _LARGEST):
-        raise LevelError(f"{max(numbers)} units of 1e-{decimals} do not fit 64 bits")
+        raise LevelError(f"{max(numbers)} units of 1e-{decimals} do not fit 60 bits")
     return Fixed(np.array(numbers, np.int64), 10**decimals, np.array(is_plain, np.bool_))
 
 

@@ -5,7 +5,7 @@ nearly free; within one time the prices ascend. Whole numbers split into byte st
 take, because zstd finds nothing in numbers packed to 11 or 13 bits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
+from l2vault.vault.columns import Ints
 from l2vault.vault.levels import LEVELS, SNAPSHOTS, is_ask_side
 
 SCHEMA_VERSION: Final = 1
@@ -26,6 +27,10 @@ LONG_LIVED_MS: Final = 60_000
 one moment must read."""
 
 ROWS_PER_GROUP: Final = 32_768
+
+_PRICE_FACTOR: Final = 4
+"""Numerator and denominator of prices are multiplied by it in the file: shifted by two bits, the numbers split into
+bytes of which fewer change, a tenth less. (Measured for 1 to 64; quantities and order counts gain nothing.)"""
 
 _ZSTD_LEVEL: Final = 19
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
@@ -75,7 +80,7 @@ def encode_levels(levels: pa.Table, facts: Facts) -> bytes:
     order, longs_at = _order(levels)
     rows = len(order)
     cuts = sorted({*range(0, longs_at, ROWS_PER_GROUP), *range(longs_at, rows, ROWS_PER_GROUP), rows})
-    ordered = levels.take(pa.array(order))
+    ordered = _times(levels.take(pa.array(order)), lambda numbers: numbers * _PRICE_FACTOR)
     return _encode([ordered.slice(at, to - at) for at, to in pairwise(cuts)], LEVELS, _LEVEL_ENCODINGS, facts)
 
 
@@ -112,7 +117,15 @@ def read_levels(file: pq.ParquetFile, groups: Iterable[int] | None = None, momen
     columns = {
         name: pa.repeat(constant[name], len(table)) if name in constant else table[name] for name in LEVELS.names
     }
-    return pa.table(columns).cast(LEVELS)
+    return _times(pa.table(columns).cast(LEVELS), lambda numbers: numbers // _PRICE_FACTOR)
+
+
+def _times(levels: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
+    """The same prices as other fractions."""
+    for name in ("price_num", "price_den"):
+        changed = pa.array(change(levels[name].to_numpy()))
+        levels = levels.set_column(levels.schema.get_field_index(name), LEVELS.field(name), changed)
+    return levels
 
 
 def _constant(groups: list[pq.RowGroupMetaData], at: int) -> pa.Scalar | None:

@@ -7,13 +7,14 @@ What age asks for is done in any case. What lack of room asks for degrades in on
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from l2vault.errors import UsageError
 from l2vault.vault.layout import HOUR_MS
 
 Form = Literal["plain", "gzip", "archive"]
 
+GB: Final = 1_000_000_000
 SETTLE_MS: Final = 10 * 60_000
 """An hour is let alone while a plain file of it was written to within this time, whatever the clock says of it."""
 
@@ -56,6 +57,16 @@ class Policy:
                 f"{self.delete_after_days:g} days.",
                 "more days than delete_after_days",
             )
+
+
+def policy_of(values: Any) -> Policy:
+    """Of flags or settings: each has the numbers by the same names, None where nothing was said."""
+    names = ("compress_after_hours", "delete_after_days", "archive_days")
+    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
+    for name, flag in (("max_bytes", "max_gb"), ("min_free_bytes", "min_free_gb")):
+        if (gigabytes := getattr(values, flag)) is not None:
+            given[name] = round(gigabytes * GB)
+    return Policy(**given)
 
 
 class Held(NamedTuple):

@@ -3,20 +3,19 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from l2vault.clock import Clock
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import SETTLE_MS, Action, Policy
+from l2vault.vault.plan import SETTLE_MS, Action, policy_of
 from l2vault.vault.retention import RetentionReport, run_retention
 from l2vault.verbs.console import set_up_logging
 from l2vault.verbs.terminal import bar, size_text
 
 HELP: Final = "compress old hours, delete older ones, and make room where it is short"
 EXAMPLE: Final = "l2vault retain --vault Vault --compress-after-hours 6 --delete-after-days 5 --dry-run"
-GB: Final = 1_000_000_000
 
 _VERBS: Final = {"compress": "compressed", "archive": "archived", "delete": "deleted"}
 
@@ -38,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 if the policy now holds, 1 if a file failed or room is still lacking."""
-    policy = _policy(getattr(args, "settings", args))
+    policy = policy_of(getattr(args, "settings", args))
     console = set_up_logging(None, verbose=False)
     try:
         report = run_retention(
@@ -53,16 +52,6 @@ def run(args: argparse.Namespace) -> int:
         console.close()
     sys.stdout.write(_json(report) if args.json else _text(report, args.dry_run))
     return 1 if report.failures or report.shortage else 0
-
-
-def _policy(values: Any) -> Policy:
-    """Of flags or settings: each has the numbers by the same names, None where nothing was said."""
-    names = ("compress_after_hours", "delete_after_days", "archive_days")
-    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
-    for name, flag in (("max_bytes", "max_gb"), ("min_free_bytes", "min_free_gb")):
-        if (gigabytes := getattr(values, flag)) is not None:
-            given[name] = round(gigabytes * GB)
-    return Policy(**given)
 
 
 def _text(report: RetentionReport, is_dry: bool) -> str:

@@ -50,6 +50,6 @@ def test_what_is_no_plain_decimal_is_refused(text):
 
 
 def test_what_does_not_fit_beside_the_others_is_refused():
-    assert fixed_point(["9223372036854775807"]).num.tolist() == [2**63 - 1]
+    assert fixed_point(["1152921504606846976"]).num.tolist() == [2**60]
     with pytest.raises(LevelError):
-        fixed_point(["9223372036854775807", "0.5"])
+        fixed_point(["1152921504606846976", "0.5"])

@@ -19,6 +19,7 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.plan import policy_of
 from l2vault.verbs import retain
 
 BTC = "BTC-USDT-SWAP"
@@ -177,7 +178,7 @@ def test_the_settings_file_and_flags_reach_the_policy_through_the_command_line(l
 
 def test_every_number_of_the_policy_can_come_from_the_settings():
     settings = Settings(archive_days=9.0, max_gb=2.5, min_free_gb=0.5)
-    policy = retain._policy(settings)
+    policy = policy_of(settings)
     assert (policy.compress_after_hours, policy.delete_after_days, policy.archive_days) == (6, 5, 9)
     assert (policy.max_bytes, policy.min_free_bytes) == (2_500_000_000, 500_000_000)
 
