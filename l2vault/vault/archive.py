@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from l2vault.errors import VaultError
 from l2vault.vault.archived import CANNOT_READ, archived_lines
 from l2vault.vault.durable import sync_folder, write_atomically
-from l2vault.vault.files import Finding, HourForms, PlacedLine, first_ms, hour_forms, hour_lines, hours
+from l2vault.vault.files import Finding, PlacedLine, hour_forms, hour_lines, hours
 from l2vault.vault.layout import ArchivedHour, HourFile, Layout
 from l2vault.vault.levels import SNAPSHOTS, Hour
 from l2vault.vault.parquet import Facts, encode_levels, encode_snapshots, facts_of, hour_text, read_levels
 from l2vault.vault.rebuild import lines_of_hour
-from l2vault.vault.tables import Setting, build_hour, readable
+from l2vault.vault.tables import Setting, build_hour, next_ms, readable
 from l2vault.vault.witness import Witness
 
 _GZIP_LEVEL: Final = 6
@@ -44,7 +44,7 @@ def archive_hour(layout: Layout, hour_file: HourFile) -> int:
             return _size(archived)
         _write_raw(hour_file, lines)
         remove_archive(archived)
-    setting = Setting(Witness(layout).testimony(inst_id), _next_ms(layout, forms))
+    setting = Setting(Witness(layout).testimony(inst_id), next_ms(hours(layout, inst_id), hour_ms))
     hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
     facts = _facts(inst_id, hour_ms, [line.text for line in lines])
     contents = (encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts))
@@ -104,14 +104,6 @@ def orphans(layout: Layout) -> list[Path]:
 
 def _refuse(finding: Finding) -> None:
     raise VaultError(f"{finding.path} at byte {finding.offset}: {finding.reason}.", _CURE)
-
-
-def _next_ms(layout: Layout, forms: HourForms) -> int | None:
-    """The time of the first line after the hour."""
-    for later in hours(layout, forms.inst_id):
-        if later.hour_ms > forms.hour_ms:
-            return first_ms(later)
-    return None
 
 
 def _compare(hour: Hour, lines: list[PlacedLine], inst_id: str) -> None:

@@ -28,7 +28,7 @@ def archived_lines(archived: ArchivedHour) -> list[bytes]:
 
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
-    """The times of the lines of an archived hour."""
+    """The times of the lines of an archived hour. Raises one of `CANNOT_READ` where it cannot be read."""
     with pq.ParquetFile(archived.snapshots) as file:
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:

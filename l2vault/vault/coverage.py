@@ -6,14 +6,18 @@ first grid time at or after `s`.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.spans import Coverage, Hole, HoleKind, State, Stretch, count_slots
 from l2vault.vault.testimony import ALWAYS_MS, DEFAULT_CADENCE_MS, NEVER_MS, Testimony
 
-RETENTION: Final = "retention"
-"""The cause of an hour that the owner's own policy deleted: unknown by now, and never a loss."""
+
+class Absent(NamedTuple):
+    """A half-open span whose lines cannot be had any more, and why: unknown, however well it was recorded."""
+
+    from_ms: int
+    to_ms: int
+    cause: str
 
 
 class _Doubt(NamedTuple):
@@ -54,18 +58,17 @@ def cover(
     inst_id: str,
     times: Sequence[int],
     span: tuple[int, int],
-    deleted_hours: Collection[int] = (),
+    absent: Iterable[Absent] = (),
 ) -> Coverage:
     """The coverage of `span`, a start and an end.
 
     `times` are those of the unflagged lines, sorted, from at least one cadence before the span to its end.
-    `deleted_hours` are hours without any file, by their start, whose file retention deleted.
     """
     start_ms, end_ms = span
     grid = _Grid(testimony)
     doubts = [
         _Doubt(max(doubt.from_ms, start_ms), min(doubt.to_ms, end_ms), doubt.kind, doubt.cause)
-        for doubt in _doubts(testimony, grid, times, deleted_hours)
+        for doubt in _doubts(testimony, grid, times, absent)
         if doubt.from_ms < end_ms and doubt.to_ms > start_ms
     ]
     recorded = {grid.slot_of(ts_ms) for ts_ms in times}
@@ -77,7 +80,12 @@ def cover(
     return Coverage(inst_id, start_ms, end_ms, stretches, holes)
 
 
-def stands_until(testimony: Testimony, ts_ms: int, t_ms: int, deleted_hours: Collection[int] = ()) -> tuple[State, str]:
+def slot_of(testimony: Testimony, ts_ms: int) -> int:
+    """The grid time whose line one of time `ts_ms` is."""
+    return _Grid(testimony).slot_of(ts_ms)
+
+
+def stands_until(testimony: Testimony, ts_ms: int, t_ms: int, absent: Iterable[Absent] = ()) -> tuple[State, str]:
     """Whether the newest line before `t_ms`, of time `ts_ms`, still tells the book there: the first doubt between.
 
     Within its own slot it is `recorded`. Beyond, that there is no newer line means that nothing changed: `quiet`.
@@ -85,20 +93,18 @@ def stands_until(testimony: Testimony, ts_ms: int, t_ms: int, deleted_hours: Col
     grid = _Grid(testimony)
     slot_ms = grid.slot_of(ts_ms)
     next_ms = slot_ms + grid.cadence_ms(slot_ms)
-    for doubt in _doubts(testimony, grid, [ts_ms], deleted_hours):
+    for doubt in _doubts(testimony, grid, [ts_ms], absent):
         from_ms = max(doubt.from_ms, next_ms) if doubt.kind == "unknown" else doubt.from_ms
         if doubt.to_ms > slot_ms and from_ms <= t_ms:
             return doubt.kind, doubt.cause
     return ("recorded" if t_ms < next_ms else "quiet"), ""
 
 
-def _doubts(
-    testimony: Testimony, grid: _Grid, times: Sequence[int], deleted_hours: Collection[int]
-) -> Iterable[_Doubt]:
+def _doubts(testimony: Testimony, grid: _Grid, times: Sequence[int], absent: Iterable[Absent]) -> Iterable[_Doubt]:
     """Everything that is not vouched for, in order of time, disjoint."""
     vouched = _vouched(testimony, grid, times)
     doubts = []
-    for doubt in _unwritten(testimony, grid, times, deleted_hours):
+    for doubt in _gone(testimony, grid, times, absent):
         for from_ms, to_ms in vouched:
             if doubt.from_ms < to_ms and doubt.to_ms > from_ms:
                 bounds = max(from_ms, doubt.from_ms), min(to_ms, doubt.to_ms)
@@ -109,11 +115,9 @@ def _doubts(
     return sorted(doubts)
 
 
-def _unwritten(
-    testimony: Testimony, grid: _Grid, times: Sequence[int], deleted_hours: Collection[int]
-) -> Iterator[_Doubt]:
+def _gone(testimony: Testimony, grid: _Grid, times: Sequence[int], absent: Iterable[Absent]) -> Iterator[_Doubt]:
     """Lines that there were and that are not there: each doubt lasts until the next line. In order, disjoint."""
-    doubts = [_Doubt(hour_ms, hour_ms + HOUR_MS, "unknown", RETENTION) for hour_ms in deleted_hours]
+    doubts = [_Doubt(gone.from_ms, gone.to_ms, "unknown", gone.cause) for gone in absent]
     for lost in testimony.unwritten:
         after = bisect_right(times, lost.to_ms)
         to_ms = times[after] if after < len(times) else grid.slot_of(lost.to_ms) + grid.cadence_ms(lost.to_ms)

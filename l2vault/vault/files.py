@@ -8,7 +8,7 @@ import heapq
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -133,8 +133,9 @@ def first_ms(forms: HourForms) -> int | None:
     times = [utc_ms(line.text[TIME].decode()) for line in firsts if line is not None]
     if forms.archive is not None:
         with analysis_extra():
-            from l2vault.vault.archived import archived_times
-        times += archived_times(forms.archive, with_flagged=True)[:1]
+            from l2vault.vault.archived import CANNOT_READ, archived_times
+        with suppress(*CANNOT_READ):
+            times += archived_times(forms.archive, with_flagged=True)[:1]
     return min(times, default=None)
 
 

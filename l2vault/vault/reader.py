@@ -7,7 +7,7 @@ come from an archive, need the extra `analysis`, loaded where asked for.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,7 +16,8 @@ import msgspec
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import LineError, VaultError
-from l2vault.vault.coverage import cover, stands_until
+from l2vault.vault.absence import Stand, absent_hours, unreadable
+from l2vault.vault.coverage import Absent, cover, slot_of, stands_until
 from l2vault.vault.files import (
     TIME,
     UNFLAGGED_END,
@@ -165,15 +166,19 @@ class Vault:
 
     def coverage(self, inst_id: str, start: Moment, end: Moment) -> Coverage:
         """Every grid slot of the span as recorded, quiet, missing or unknown, and the holes with their causes."""
-        start_ms, end_ms = span_ms(start, end)
+        span = span_ms(start, end)
+        testimony = self._witness.testimony(inst_id)
+        stands: list[Stand] = []
+        absent = list(self._absent_hours(inst_id, span))
         every = hours(self.layout, inst_id)
-        times: list[int] = []
         for forms in every:
-            if start_ms - _SLACK_MS - HOUR_MS < forms.hour_ms < end_ms:
-                times += self._times(forms, forms is every[-1])
-        bearing = [ts_ms for ts_ms in times if start_ms - _SLACK_MS <= ts_ms < end_ms]
-        deleted = self._witness.deleted_hours(inst_id) - {forms.hour_ms for forms in every}
-        return cover(self._witness.testimony(inst_id), inst_id, bearing, (start_ms, end_ms), deleted)
+            if span[0] - _SLACK_MS - HOUR_MS < forms.hour_ms < span[1]:
+                found: list[Finding] = []
+                here = list(self._stands(forms, forms is every[-1], found.append))
+                absent += unreadable(here, found, forms.hour_ms, partial(slot_of, testimony))
+                stands += here
+        times = [stand.ts_ms for stand in stands if span[0] - _SLACK_MS <= stand.ts_ms < span[1]]
+        return cover(testimony, inst_id, times, span, absent)
 
     def follow(
         self,
@@ -214,14 +219,25 @@ class Vault:
             at -= 1
         return max(at, 0)
 
-    def _times(self, forms: HourForms, is_newest: bool) -> list[int]:
-        """Times of the unflagged lines; what cannot be read is for whoever reads the lines to report."""
+    def _stands(self, forms: HourForms, is_newest: bool, report: Report) -> Iterator[Stand]:
+        """The unflagged lines, told by their beginnings and ends: whether they read is `verify`'s to say."""
         if forms.archive is not None and not forms.raw:
             with analysis_extra():
-                from l2vault.vault.archived import archived_times
-            return archived_times(forms.archive)
-        lines = hour_lines(self.layout, forms, is_newest, lambda finding: None)
-        return [utc_ms(line.text[TIME].decode()) for line in lines if line.text.endswith(UNFLAGGED_END)]
+                from l2vault.vault.archived import CANNOT_READ, archived_times
+            try:
+                times = archived_times(forms.archive)
+            except CANNOT_READ as error:
+                report(Finding(forms.archive.snapshots, 0, f"an archive that cannot be read: {error}"))
+                return
+            yield from (Stand(ts_ms, forms.archive.snapshots, 0) for ts_ms in times)
+            return
+        for line in hour_lines(self.layout, forms, is_newest, report):
+            if line.text.endswith(UNFLAGGED_END):
+                yield Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset)
+
+    def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:
+        held = {forms.hour_ms for forms in hours(self.layout, inst_id)}
+        return absent_hours(held, self._witness.deleted_hours(inst_id), span)
 
     def _last_book(self, forms: HourForms, t_ms: int, report: Report) -> Snapshot | None:
         if forms.archive is not None and not forms.raw:
@@ -239,10 +255,8 @@ class Vault:
         return next((snapshot for snapshot in found if snapshot is not None), None)
 
     def _state(self, inst_id: str, ts_ms: int, t_ms: int) -> tuple[State, str]:
-        deleted = self._witness.deleted_hours(inst_id)
-        if deleted:
-            deleted -= {forms.hour_ms for forms in hours(self.layout, inst_id)}
-        return stands_until(self._witness.testimony(inst_id), ts_ms, t_ms, deleted)
+        absent = self._absent_hours(inst_id, (ts_ms, t_ms + 1)) if t_ms // HOUR_MS > ts_ms // HOUR_MS else ()
+        return stands_until(self._witness.testimony(inst_id), ts_ms, t_ms, absent)
 
 
 def _snapshot(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:

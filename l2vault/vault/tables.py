@@ -1,34 +1,35 @@
 """The two tables of an hour from its lines, with what is known of the time between and behind them."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
+from l2vault.book.utc import utc_ms
 from l2vault.errors import LineError
+from l2vault.vault.absence import Stand, unreadable
 from l2vault.vault.archived import CANNOT_READ, read_archived
 from l2vault.vault.columns import Columns, read_columns, sift
-from l2vault.vault.coverage import cover
-from l2vault.vault.files import Finding, HourForms, PlacedLine, Report, first_ms, hour_lines
+from l2vault.vault.coverage import Absent, cover, slot_of
+from l2vault.vault.files import TIME, Finding, HourForms, PlacedLine, Report, first_ms, hour_lines
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.levels import LEVELS, SNAPSHOTS, Hour, hour_of_lines
 from l2vault.vault.testimony import Testimony
 
-_FARTHEST_MS: Final = HOUR_MS
-"""A next line later than this after the hour is not asked for: OKX's heartbeat brings one a minute."""
-
 
 class Setting(NamedTuple):
-    """What surrounds the lines of an hour: the journal's word, and the time of the next hour's first line, if any."""
+    """What surrounds the lines of an hour: the journal's word, the time of the next hour's first line if that hour is
+    held, and what of this one could not be read."""
 
     testimony: Testimony
     next_ms: int | None
+    absent: Sequence[Absent] = ()
 
 
 def build_hour(columns: Columns, inst_id: str, hour_ms: int, setting: Setting) -> Hour:
     """The tables of the lines of an hour."""
-    end_ms = hour_ms + HOUR_MS
-    after_ms = end_ms if setting.next_ms is None else min(setting.next_ms, end_ms + _FARTHEST_MS)
+    after_ms = hour_ms + HOUR_MS if setting.next_ms is None else setting.next_ms
     times = columns.ts_ms[~columns.gap_detected].tolist()
-    coverage = cover(setting.testimony, inst_id, times, (hour_ms, after_ms))
+    coverage = cover(setting.testimony, inst_id, times, (hour_ms, after_ms), setting.absent)
     return hour_of_lines(columns, [(hole.start_ms, hole.end_ms) for hole in coverage.holes], after_ms)
 
 
@@ -43,10 +44,24 @@ def read_hour(
         except CANNOT_READ as error:
             report(Finding(forms.archive.snapshots, 0, f"an archive that cannot be read: {error}"))
             return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
-    next_ms = first_ms(every[at + 1]) if at + 1 < len(every) else None
-    # Not a name for the lines: they would be kept, all 40 MB of them, until the tables are made.
-    columns = readable(list(hour_lines(layout, forms, at == len(every) - 1, report)), forms.inst_id, report)
-    return build_hour(columns, forms.inst_id, forms.hour_ms, Setting(testimony, next_ms))
+    found: list[Finding] = []
+    columns, stands = _read(layout, forms, at == len(every) - 1, found.append)
+    for finding in found:
+        report(finding)
+    absent = list(unreadable(stands, found, forms.hour_ms, partial(slot_of, testimony)))
+    return build_hour(columns, forms.inst_id, forms.hour_ms, Setting(testimony, next_ms(every, forms.hour_ms), absent))
+
+
+def next_ms(every: Sequence[HourForms], hour_ms: int) -> int | None:
+    """The time of the first line of the hour that follows, if the vault has that hour."""
+    return next((first_ms(forms) for forms in every if forms.hour_ms == hour_ms + HOUR_MS), None)
+
+
+def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> tuple[Columns, list[Stand]]:
+    """The columns, and where their lines stand. The lines themselves, 40 MB of them, are let go here."""
+    lines = list(hour_lines(layout, forms, is_newest, report))
+    columns = readable(lines, forms.inst_id, report)
+    return columns, [Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset) for line in lines]
 
 
 def readable(lines: Sequence[PlacedLine], inst_id: str, report: Report) -> Columns:

@@ -6,7 +6,7 @@ from l2vault.clock import Clock
 class FastClock(Clock):
     """`scale` seconds of it pass in a real one. Its wall time starts with the real one's."""
 
-    def __init__(self, scale: int = 1000) -> None:
+    def __init__(self, scale: int = 100) -> None:
         self._scale = scale
         self._wall_start_ms = super().wall_ms()
         self._start_ms = super().monotonic_ms()

@@ -72,7 +72,7 @@ FOREIGN = {
     "with a number for a price": GOOD.replace(b'"99.5","1"', b'99.5,"1"'),
     "with a price that is none": GOOD.replace(b'"99.5"', b'"abc"'),
     "with a negative price": GOOD.replace(b'"99.5"', b'"-9.5"'),
-    "with a price beyond 63 bits": GOOD.replace(b'"99.5"', b'"123456789012345678901"'),
+    "with a price beyond 60 bits": GOOD.replace(b'"99.5"', b'"123456789012345678901"'),
     "with an exponent": GOOD.replace(b'"99.5"', b'"9e15"'),
     "with a nested level": GOOD.replace(b'["99.5"', b'[["99.5"]'),
     "with a null level": GOOD.replace(b'["99.5","1","0","1"]', b"null"),

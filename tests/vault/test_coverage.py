@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2vault.vault import events as noted
-from l2vault.vault.coverage import cover, stands_until
+from l2vault.vault.coverage import Absent, cover, stands_until
 from l2vault.vault.testimony import hear
 from support.hours import HOUR_AT_MS, INST, at, lost, started, synced
 
@@ -28,10 +28,10 @@ def write_failed(from_ms, to_ms, inst_id=INST):
     return noted.WriteFailed(at(to_ms), inst_id, 1, at(from_ms), at(to_ms), "disk full")
 
 
-def coverage(events, times, end_ms=20_000, start_ms=0, deleted=()):
+def coverage(events, times, end_ms=20_000, start_ms=0, absent=()):
     lines = [HOUR_AT_MS + time for time in times]
     span = HOUR_AT_MS + start_ms, HOUR_AT_MS + end_ms
-    return cover(hear(events, INST), INST, lines, span, deleted)
+    return cover(hear(events, INST), INST, lines, span, absent)
 
 
 def told(covered):
@@ -194,14 +194,17 @@ def test_slots_that_were_overtaken_are_missing_until_the_next_line():
     assert told(coverage(events, lines)) == ("rrrmmrrrrr", [(6_000, 9_700, "missing", "overtaken", 2)])
 
 
-def test_an_hour_that_retention_deleted_is_unknown_but_its_losses_stay():
+def test_lines_that_cannot_be_had_are_unknown_but_losses_stay():
     events = [started(-9_000), synced(-8_000), lost(5_300), synced(9_100), lost(30_000)]
     holes = [
         (0, 5_300, "unknown", "retention", 3),
         (5_300, 9_100, "missing", "chain", 2),
         (9_100, 20_000, "unknown", "retention", 5),
     ]
-    assert told(coverage(events, [], deleted={HOUR_AT_MS})) == ("uuummuuuuu", holes)
+    assert told(coverage(events, [], absent=[Absent(HOUR_AT_MS, HOUR_AT_MS + 3_600_000, "retention")])) == (
+        "uuummuuuuu",
+        holes,
+    )
 
 
 def test_a_new_cadence_counts_from_the_first_full_book_of_its_run():
