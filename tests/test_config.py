@@ -70,6 +70,7 @@ def test_only_swaps_are_recorded(name: str) -> None:
 
 
 def test_an_instrument_listed_twice_is_refused() -> None:
+    """T15: no instrument is subscribed twice."""
     with pytest.raises(UsageError, match="BTC-USDT-SWAP is listed twice"):
         load({"instruments": ["BTC-USDT-SWAP", "BTC-USDT-SWAP"]})
 

@@ -17,13 +17,14 @@ MIDNIGHT_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
 
 
-async def test_the_same_replay_writes_the_same_bytes_at_any_speed(tmp_path: Path) -> None:
+async def test_the_same_replay_writes_the_same_bytes_at_any_speed_and_on_any_number_of_lines(tmp_path: Path) -> None:
     captures = pair(tmp_path, seconds=40)
     settings = Settings(instruments=PAIR)
     at_10 = await record_replay(tmp_path / "at_10", captures, settings, speed=10)
     at_max = await record_replay(tmp_path / "at_max", captures, settings)
+    alone = await record_replay(tmp_path / "alone", captures, Settings(instruments=PAIR, lines=1))
     assert len(at_max.raw_lines(BTC)) == 20
-    assert at_10.files() == at_max.files()
+    assert at_10.files() == at_max.files() == alone.files()
 
 
 async def test_a_replay_across_midnight_lands_in_the_files_of_its_hours(tmp_path: Path) -> None:

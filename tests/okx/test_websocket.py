@@ -89,7 +89,7 @@ async def test_a_line_samples_what_the_socket_brings() -> None:
 
 
 async def test_a_socket_that_answers_nothing_is_replaced() -> None:
-    """T9: connected, no data, no pong, no close."""
+    """T9: connected, no data, no pong, no close. T20: the forced close raises nothing at the caller."""
     opened = []
 
     async def dead(websocket: ServerConnection) -> None:

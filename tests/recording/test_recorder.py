@@ -251,7 +251,7 @@ async def test_torn_bytes_are_cut_before_recording_and_told(tmp_path: Path, capl
     assert "23 torn bytes cut" in caplog.text
 
 
-async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_it_written(
+async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_it_written_t19(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk is in the middle of a line when it happens, and more is waiting behind that."""
