@@ -1,4 +1,4 @@
-"""The one way from the recorder's event loop to the disk: a bounded queue and one worker thread at a time.
+"""The one way from the recorder's event loop to the disk: a bounded queue and one thread.
 
 Order is kept across lines and journal events. When the disk is slow the queue fills and `room` makes the readers of
 the sockets wait, so nothing is dropped here; when it refuses, lines are counted as lost and the journal says so.
@@ -6,6 +6,8 @@ the sockets wait, so nothing is dropped here; when it refuses, lines are counted
 
 import asyncio
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +45,7 @@ class Disk:
         self._journal = journal
         self._clock = clock
         self._fsync_ms = fsync_ms
+        self._thread = ThreadPoolExecutor(1, "disk")
         self._queue: list[Snapshot | Event] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -96,11 +99,16 @@ class Disk:
             batch, self._queue = self._queue, []
             self._room.set()
             self._busy_since_ms = self._clock.monotonic_ms()
-            await asyncio.to_thread(self._write, batch)
+            await self._in_thread(self._write, batch)
             if self.stalled_ms() >= STALL_MS:
                 self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
             self._busy_since_ms = None
-        await asyncio.to_thread(self._close)
+        await self._in_thread(self._close)
+        self._thread.shutdown()
+
+    async def _in_thread(self, act: Callable[..., None], *args: object) -> None:
+        """In the disk's own thread: lines must never queue behind a REST call or a retention pass."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, act, *args)
 
     def _write(self, batch: list[Snapshot | Event]) -> None:
         """In the worker thread."""
