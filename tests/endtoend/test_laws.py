@@ -103,6 +103,36 @@ async def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
     assert sum(event.witnessed for event in slots) >= 70, "of 90 slots"
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "drop:inst=BTC-USDT-SWAP,at=12s,k=3",
+        "duplicate:inst=ETH-USDT-SWAP,at=12s",
+        "reorder:inst=BTC-USDT-SWAP,at=12s",
+        "corrupt:inst=BTC-USDT-SWAP,at=12s,how=flip",
+        "missing:inst=ETH-USDT-SWAP,at=12s,field=bids",
+        "ts:inst=BTC-USDT-SWAP,at=12s,how=zero",
+        "ts:inst=BTC-USDT-SWAP,at=12s,how=back",
+        "snapshot:inst=BTC-USDT-SWAP,at=12s",
+        "levels:inst=BTC-USDT-SWAP,at=12s",
+        "crossed:inst=BTC-USDT-SWAP,at=12s",
+        "checksum:inst=BTC-USDT-SWAP,at=12s,how=wrong,k=3",
+        "close:at=12s,code=1006",
+        "notice:at=8s,after=12s",
+        "cut:at=12s",
+    ],
+)
+async def test_a_fault_on_one_of_two_lines_leaves_no_trace_in_the_files(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "STAGGER_SEC", 0.0)
+    captures = pair(tmp_path, seconds=30)
+    undisturbed = await record_replay(tmp_path / "undisturbed", captures, Settings(instruments=PAIR, lines=1))
+    settings = Settings(instruments=PAIR, lines=2)
+    outcome = await record_replay(tmp_path / "vault", captures, settings, speed=30, faults=f"{fault},conn=first")
+    assert outcome.files() == undisturbed.files()
+
+
 async def test_the_flagged_line_is_the_last_good_book_level_for_level(tmp_path: Path) -> None:
     """A real capture of July 2026 whose third message does not chain."""
     source = capture("okx-ws/l2-orderbook-pipeline_2026-07-12_BTC-USDT_books_3msgs.jsonl")

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
+from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.server import SimOptions, Simulator
 from l2vault.vault.events import Connected, Disconnected, Event
 from l2vault.vault.journal import read_journal
@@ -54,10 +55,20 @@ class Outcome:
 
 
 async def record_replay(
-    root: Path, captures: list[Path], settings: Settings, speed: float | None = None, verbatim: bool = False
+    root: Path,
+    captures: list[Path],
+    settings: Settings,
+    speed: float | None = None,
+    verbatim: bool = False,
+    faults: str | None = None,
 ) -> Outcome:
-    """Replay `captures` to the end into the vault `root`, beside a witness that rebuilds the books naively."""
-    simulator = Simulator(SimOptions(replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3))
+    """Replay `captures` to the end into the vault `root`, beside a witness that rebuilds the books naively.
+
+    With `faults` there is no witness: `first` and `second` are then the recorder's own connections.
+    """
+    plan = None if faults is None else parse_faults(faults)
+    options = SimOptions(replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3, faults=plan)
+    simulator = Simulator(options)
     await simulator.start()
     outcome = Outcome(root, NaiveMarket(settings.cadence_ms))
     stop = asyncio.Event()
@@ -65,8 +76,9 @@ async def record_replay(
     settings = settings_with(settings, **urls)
     recorder = Recorder(settings, Layout(root), Clock(), Random(7), outcome.statuses.append)
     async with asyncio.timeout(WITHIN_SEC), asyncio.TaskGroup() as group:
-        group.create_task(_witness(simulator.ws_url, settings.instruments, outcome.market))
         recording = group.create_task(recorder.run(stop))
+        if faults is None:
+            group.create_task(_witness(simulator.ws_url, settings.instruments, outcome.market))
         await simulator.wait_ended()
         await simulator.stop()  # closes after the last frame, so a reader that saw the close has read them all
         while not outcome.is_disconnected:
