@@ -15,7 +15,7 @@ from l2vault.vault.events import Event, Recovered, Started, Stopped, Synced, Unc
 from l2vault.vault.journal import read_journal
 from l2vault.vault.layout import Layout
 from support.captured import PAIR, book_frames, looped, pair
-from support.reference import NaiveMarket
+from support.reference import NaiveMarket, seen_by_chain
 
 KILLS = 20
 SPEED = 10
@@ -94,9 +94,8 @@ def _assert_only_the_time_down_is_missing(
     assert times == sorted(set(times)), "in order, none doubled"
     by_time = {line["timestamp_utc"]: line for line in wanted}
     for line in written:
-        # -1 says that the book is still the full one after the restart; the undisturbed run came to it by an update.
-        chained = {"prevSeqId": -1} if line["prevSeqId"] == -1 else {}
-        assert line == by_time[line["timestamp_utc"]] | chained, "each is a line of the undisturbed run"
+        wanted_line = seen_by_chain(line, by_time[line["timestamp_utc"]])
+        assert line == wanted_line, "each is a line of the undisturbed run"
     starts = [at for at, event in enumerate(events) if isinstance(event, Started)]
     for run, (begin, end) in enumerate(zip(starts, [*starts[1:], len(events)], strict=True)):
         synced = [e.ts for e in events[begin:end] if isinstance(e, Synced) and e.inst_id == inst_id]

@@ -82,6 +82,14 @@ class NaiveMarket:
         }
 
 
+def seen_by_chain(line: dict, wanted: dict) -> dict:
+    """`wanted` as a line just after a resync shows it: -1 says that the book is still the full one.
+
+    Whoever was in sync all along came to the same book by an update; when the full one comes is a matter of timing.
+    """
+    return wanted | {"prevSeqId": -1} if line["prevSeqId"] == -1 else wanted
+
+
 def utc(ms: int) -> str:
     from datetime import UTC, datetime, timedelta
 
