@@ -35,9 +35,9 @@ _SEQ_STEP: Final = 100
 
 
 def captures_folder() -> Path:
-    """The folder of real data: `../shared/data` from the project's root unless L2VAULT_CAPTURES names another."""
+    """The folder of real data: `../shared/data` from the project's root unless L2_CAPTURES names another."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("L2VAULT_CAPTURES", default))
+    return Path(os.environ.get("L2_CAPTURES", default))
 
 
 def capture_file(inst_id: str) -> Path:

@@ -38,7 +38,7 @@ from l2vault.okx.rest import (
 )
 
 BTC = "BTC-USDT-SWAP"
-CAPTURES = Path(os.environ.get("L2VAULT_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+CAPTURES = Path(os.environ.get("L2_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 UNKNOWN = b'{"code":"51001","data":[],"msg":"Instrument ID, Instrument ID code, or Spread ID doesn\'t exist."}'
 BUSY = b'{"code":"50011","msg":"Too Many Requests","data":[]}'
 BOOK = (

@@ -8,7 +8,7 @@ import pytest
 
 from l2vault.clock import Clock
 
-_CAPTURES = Path(os.environ.get("L2VAULT_CAPTURES") or Path(__file__).resolve().parents[2].parent / "shared" / "data")
+_CAPTURES = Path(os.environ.get("L2_CAPTURES") or Path(__file__).resolve().parents[2].parent / "shared" / "data")
 
 
 class ManualClock(Clock):

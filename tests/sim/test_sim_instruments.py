@@ -8,13 +8,13 @@ import pytest
 from l2vault.errors import UsageError
 from l2vault.sim.instruments import instrument_row, known_inst_ids, popularity, reference_price
 
-DATA = Path(os.environ.get("L2VAULT_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+DATA = Path(os.environ.get("L2_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 REAL_ROW = DATA / "okx-rest" / "instrument_BTC-USDT-SWAP_2026-09_single-row.json"
 
 ALL = known_inst_ids(300)
 
 
-@pytest.mark.skipif(not REAL_ROW.exists(), reason="no captures: set L2VAULT_CAPTURES to the folder of real OKX data")
+@pytest.mark.skipif(not REAL_ROW.exists(), reason="no captures: set L2_CAPTURES to the folder of real OKX data")
 def test_the_row_of_btc_usdt_swap_is_okx_s_own_key_for_key() -> None:
     [real] = json.loads(REAL_ROW.read_text(encoding="utf-8"))["data"]
     assert json.dumps(instrument_row("BTC-USDT-SWAP")) == json.dumps(real)

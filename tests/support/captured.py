@@ -10,7 +10,7 @@ import pytest
 
 _BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 PAIR = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
-CAPTURES = Path(os.environ.get("L2VAULT_CAPTURES") or _BESIDE_THE_PROJECT)
+CAPTURES = Path(os.environ.get("L2_CAPTURES") or _BESIDE_THE_PROJECT)
 
 
 def capture(name: str) -> Path:

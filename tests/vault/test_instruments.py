@@ -139,7 +139,7 @@ def test_killed_at_any_moment_the_latest_row_reads_and_the_former_is_not_lost(la
 
 
 def test_the_real_row_of_okx_is_kept_whole(layout):
-    captures = Path(os.environ.get("L2VAULT_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+    captures = Path(os.environ.get("L2_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
     body = captures / "okx-rest" / "instrument_BTC-USDT-SWAP_2026-09_single-row.json"
     if not body.exists():
         pytest.skip(f"no real instrument row: {body} is absent")
