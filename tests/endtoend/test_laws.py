@@ -1,5 +1,6 @@
 """The promises of a recording as a whole: deterministic, rotated right, and exact around a gap."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -16,6 +17,15 @@ from support.rig import record_replay
 BTC, ETH = PAIR
 MIDNIGHT_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[str, bytes]]:
+    """Half a minute of captures, and the files that one line writes of them when nothing goes wrong."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    captures = pair(folder, seconds=30)
+    outcome = asyncio.run(record_replay(folder / "vault", captures, Settings(instruments=PAIR, lines=1)))
+    return captures, outcome.files()
 
 
 async def test_the_same_replay_writes_the_same_bytes_at_any_speed_and_on_any_number_of_lines(tmp_path: Path) -> None:
@@ -123,14 +133,13 @@ async def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
     ],
 )
 async def test_a_fault_on_one_of_two_lines_leaves_no_trace_in_the_files(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, undisturbed: tuple[list[Path], dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "STAGGER_SEC", 0.0)
-    captures = pair(tmp_path, seconds=30)
-    undisturbed = await record_replay(tmp_path / "undisturbed", captures, Settings(instruments=PAIR, lines=1))
+    captures, files = undisturbed
     settings = Settings(instruments=PAIR, lines=2)
     outcome = await record_replay(tmp_path / "vault", captures, settings, speed=30, faults=f"{fault},conn=first")
-    assert outcome.files() == undisturbed.files()
+    assert outcome.files() == files
 
 
 async def test_the_flagged_line_is_the_last_good_book_level_for_level(tmp_path: Path) -> None:
