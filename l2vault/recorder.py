@@ -22,6 +22,7 @@ from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
 from l2vault.recording.auditor import Auditor
 from l2vault.recording.disk import STALL_MS, Disk
+from l2vault.recording.footprint import give_back_memory
 from l2vault.recording.intake import Intake
 from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
@@ -39,6 +40,7 @@ ALIVE_SEC: Final = 15.0
 SUMMARY_SEC: Final = 60.0
 STATUS_SEC: Final = 2.0
 WATCH_SEC: Final = 1.0
+TRIM_SEC: Final = 3600.0
 REST_WITHIN_SEC: Final = 10.0
 CLOCK_STEP_MS: Final = 5_000
 SLEPT_MS: Final = 30_000
@@ -117,6 +119,7 @@ class Recorder:
                 group.create_task(self._every(SUMMARY_SEC, self._summarise)),
                 group.create_task(self._every(STATUS_SEC, self._status)),
                 group.create_task(self._every(WATCH_SEC, self._watch)),
+                group.create_task(self._every(TRIM_SEC, give_back_memory)),
             ]
             await stop.wait()
             for task in tasks:
@@ -211,7 +214,7 @@ class Recorder:
             _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)
         self._is_stall_told = stalled_ms >= STALL_MS
 
-    async def _every(self, seconds: float, act: Callable[[], None]) -> None:
+    async def _every(self, seconds: float, act: Callable[[], object]) -> None:
         while True:
             await self._clock.sleep(seconds)
             act()
