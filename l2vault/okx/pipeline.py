@@ -220,7 +220,7 @@ class Pipeline:
         if objection is not None:
             self._session.resync(change.inst_id, now_ms)
             return [self._lose(change.inst_id, *objection, None)]
-        # The rule of design section 4: the book as it stands before a later message is the book at the grid time.
+        # The sampling rule (docs/format.md): the book as it stands before a later message is the book at the grid time.
         grid_ms = due_grid_time(book.ts_ms, change.ts_ms, self._cadence_ms)
         outputs: list[Output] = []
         if grid_ms is not None:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
@@ -25,7 +26,6 @@ ATTEMPTS: Final = 5
 CATCH_UP_SEC: Final = 0.2
 CATCH_UPS: Final = 15
 """A REST book ahead of the stream is judged again that often."""
-DEPTH: Final = 400
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Auditor:
         return True
 
     async def _fetch(self, inst_id: str) -> BookChange:
-        return await asyncio.to_thread(self._rest.book, inst_id, DEPTH)
+        return await asyncio.to_thread(self._rest.book, inst_id, CHANNEL_DEPTH)
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())

@@ -1,4 +1,4 @@
-"""The sampling law of design section 4: some grid time g with s <= g < t makes the book before the message due."""
+"""The sampling law (docs/format.md): some grid time g with s <= g < t makes the book before the message due."""
 
 import pytest
 from hypothesis import given

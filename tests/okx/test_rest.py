@@ -1,7 +1,6 @@
 """Each answer of OKX's REST interface becomes a value or the error that tells the caller what to do next."""
 
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -11,7 +10,6 @@ import urllib.request
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from pathlib import Path
 from random import Random
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -36,9 +34,9 @@ from l2vault.okx.rest import (
     UnknownInstrument,
     backoff_sec,
 )
+from support.captured import CAPTURES
 
 BTC = "BTC-USDT-SWAP"
-CAPTURES = Path(os.environ.get("L2_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 UNKNOWN = b'{"code":"51001","data":[],"msg":"Instrument ID, Instrument ID code, or Spread ID doesn\'t exist."}'
 BUSY = b'{"code":"50011","msg":"Too Many Requests","data":[]}'
 BOOK = (

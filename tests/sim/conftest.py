@@ -1,14 +1,12 @@
 """What tests of the built-in exchange share: a clock that stands still until told, and the folder of real captures."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 
 from l2vault.clock import Clock
-
-_CAPTURES = Path(os.environ.get("L2_CAPTURES") or Path(__file__).resolve().parents[2].parent / "shared" / "data")
+from support.captured import CAPTURES
 
 
 class ManualClock(Clock):
@@ -54,6 +52,6 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="session")
 def captures() -> Path:
-    if not _CAPTURES.is_dir():
-        pytest.skip(f"no real captures: {_CAPTURES} is not there")
-    return _CAPTURES
+    if not CAPTURES.is_dir():
+        pytest.skip(f"no real captures: {CAPTURES} is not there")
+    return CAPTURES

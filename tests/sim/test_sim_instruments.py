@@ -1,15 +1,13 @@
 import json
-import os
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from l2vault.errors import UsageError
 from l2vault.sim.instruments import instrument_row, known_inst_ids, popularity, reference_price
+from support.captured import CAPTURES
 
-DATA = Path(os.environ.get("L2_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
-REAL_ROW = DATA / "okx-rest" / "instrument_BTC-USDT-SWAP_2026-09_single-row.json"
+REAL_ROW = CAPTURES / "okx-rest" / "instrument_BTC-USDT-SWAP_2026-09_single-row.json"
 
 ALL = known_inst_ids(300)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from l2vault.book.utc import utc_ms
 from l2vault.vault.instruments import keep_row, read_row, read_rows
 from l2vault.vault.layout import Layout
+from support.captured import CAPTURES
 
 BTC = "BTC-USDT-SWAP"
 NOON_MS = utc_ms("2026-11-22T12:00:00.500Z")
@@ -139,8 +139,7 @@ def test_killed_at_any_moment_the_latest_row_reads_and_the_former_is_not_lost(la
 
 
 def test_the_real_row_of_okx_is_kept_whole(layout):
-    captures = Path(os.environ.get("L2_CAPTURES", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
-    body = captures / "okx-rest" / "instrument_BTC-USDT-SWAP_2026-09_single-row.json"
+    body = CAPTURES / "okx-rest" / "instrument_BTC-USDT-SWAP_2026-09_single-row.json"
     if not body.exists():
         pytest.skip(f"no real instrument row: {body} is absent")
     row = body.read_bytes().strip().partition(b'"data":[')[2].removesuffix(b"]}")
