@@ -4,6 +4,7 @@ Needs numpy and pyarrow; polars and pandas only where asked for.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,26 @@ TABLE: Final = pa.schema(
 """Prices and quantities are the doubles nearest to the exact decimals, whose shortest text is the one OKX sent; times
 are milliseconds since the epoch, half-open."""
 
+BOOKS: Final = pa.schema(
+    [
+        pa.field("t_from", pa.int64(), nullable=False),
+        pa.field("t_to", pa.int64(), nullable=False),
+        pa.field("depth", pa.int32(), nullable=False),
+    ]
+)
+"""A row per recorded book, in order of time: over `[t_from, t_to)` it stood unchanged, sampled to `depth` a side. No
+two overlap, and between one and the next nothing is vouched for unless they touch."""
+
 _KEY: Final = ["side", "price", "qty", "orders"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a span: rows of `levels` (as TABLE says) and of `books` (as BOOKS says), none going on beyond it."""
+
+    levels: pa.Table
+    books: pa.Table
+
 
 Hours = Callable[[Findings], Iterator[Hour]]
 
@@ -40,8 +60,8 @@ Hours = Callable[[Findings], Iterator[Hour]]
 class Levels:
     """A row per (side, price) for as long as its quantity and order count stay the same, cut to the span; in no order.
 
-    `tables` goes hour by hour in bounded memory; `arrow` and its copies hold all of it, 37 bytes a row. `findings`
-    fills while they are read.
+    `tables` and `parts` go hour by hour in bounded memory; `arrow` and its copies hold all of it, 37 bytes a row.
+    `findings` fills while they are read.
     """
 
     def __init__(self, inst_id: str, span: tuple[int, int], hours: Hours, cover: Callable[[], Coverage]) -> None:
@@ -63,6 +83,15 @@ class Levels:
             yield part
             del part
         yield self._cut(carried)
+
+    def parts(self) -> Iterator[Part]:
+        """The levels with the books they stand in, hour by hour. Rows that go on behind an hour's last book are cut
+        there and begin anew in the next part. Reads the files again each time it is called."""
+        self.findings.clear()
+        for hour in self._hours(self.findings):
+            books = self._clip(_books(hour.snapshots), BOOKS)
+            if len(books):
+                yield Part(self._cut(_published(hour.levels)), books)
 
     @cached_property
     def arrow(self) -> pa.Table:
@@ -92,10 +121,15 @@ class Levels:
         return self._cut(pa.concat_tables([ended, rows.filter(pa.array(~goes_on))])), rows.filter(pa.array(goes_on))
 
     def _cut(self, rows: pa.Table) -> pa.Table:
+        return self._clip(rows, TABLE)
+
+    def _clip(self, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+        """The rows with their times cut to the span, without those that lie outside it or last for no time."""
         t_from = np.maximum(rows["t_from"].to_numpy(), self.start_ms)
         t_to = np.minimum(rows["t_to"].to_numpy(), self.end_ms)
-        columns = [*(rows[name] for name in _KEY), pa.array(t_from), pa.array(t_to)]
-        return pa.table(columns, schema=TABLE).filter(pa.array(t_from < t_to))
+        cut = {"t_from": pa.array(t_from), "t_to": pa.array(t_to)}
+        columns = [cut.get(name, rows[name]) for name in schema.names]
+        return pa.table(columns, schema=schema).filter(pa.array(t_from < t_to))
 
 
 def _published(levels: pa.Table) -> pa.Table:
@@ -104,6 +138,10 @@ def _published(levels: pa.Table) -> pa.Table:
     qty = levels["qty_num"].to_numpy() / levels["qty_den"].to_numpy()
     columns = [levels["side"], pa.array(price), pa.array(qty), levels["orders"], levels["t_from"], levels["t_to"]]
     return pa.table(columns, schema=TABLE)
+
+
+def _books(snapshots: pa.Table) -> pa.Table:
+    return pa.table([snapshots["timestamp"], snapshots["t_to"], snapshots["depth"]], schema=BOOKS)
 
 
 def _join(rows: pa.Table, carried: pa.Table, begin_ms: int) -> tuple[pa.Table, pa.Table]:

@@ -1,0 +1,200 @@
+"""The books of a span, ready for analysis: ladders piece by piece, in bounded memory, and what is known of the span.
+
+`read_books` takes them from a vault, `books_of` from frames of your own. Every result carries an `About`: its span,
+what the vault can vouch for, how far the books reached. Nothing beyond the reach is ever claimed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from l2vault.analytics.contract import Contract, Terms, Unit, terms_of
+from l2vault.analytics.ladders import SIDES, Ladders, SideName, ladders_of, stacked
+from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
+from l2vault.vault.instruments import read_rows
+from l2vault.vault.moments import Moment, span_ms
+from l2vault.vault.reader import Vault, open_vault
+from l2vault.vault.spans import Coverage
+
+Frames = tuple[pl.DataFrame, pl.DataFrame]
+"""Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""
+
+_BOOKS_AT_ONCE: Final = 4096
+"""Two sides of 400 levels in so many books take 65 MB."""
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """How far from mid a side was seen, in basis points, over all books; None where it never filled its window."""
+
+    least_bps: float | None
+    most_bps: float | None
+
+
+class About(msgspec.Struct, frozen=True):
+    """What must be known to use a result.
+
+    `vouched_share` is the share of the span's time in which a book stood; `slots` has the share of grid slots in each
+    state, empty where no journal was asked. `settings` has whatever the method was told or found, such as a threshold.
+    """
+
+    method: str
+    inst_id: str
+    from_utc: str
+    to_utc: str
+    unit: str
+    books: int
+    cadence_ms: int | None
+    vouched_share: float
+    slots: dict[str, float]
+    holes: int
+    reach_bps: dict[SideName, Reach]
+    settings: dict[str, Any]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Rows, as the function that made them says, and what must be known to use them."""
+
+    frame: pl.DataFrame
+    about: About
+
+
+class Books:
+    """The books of one instrument over `[start_ms, end_ms)`. `ladders` reads them anew each time it is called."""
+
+    def __init__(
+        self,
+        inst_id: str,
+        span: tuple[int, int],
+        frames: Callable[[], Iterator[Frames]],
+        terms: Sequence[Terms],
+        cover: Callable[[], Coverage] | None = None,
+    ) -> None:
+        self.inst_id = inst_id
+        self.start_ms, self.end_ms = span
+        self.terms = terms
+        self._frames = frames
+        self._cover = cover
+
+    @cached_property
+    def coverage(self) -> Coverage | None:
+        """Every grid slot and hole of the span; None where the books came from frames."""
+        return None if self._cover is None else self._cover()
+
+    @property
+    def contract(self) -> Contract:
+        """As it was at the end of the span."""
+        return self.terms[-1].contract
+
+    def ladders(self) -> Iterator[Ladders]:
+        """All books in order of time. Raises VaultError if there is none."""
+        follows_ms: int | None = None
+        follows_contract: Contract | None = None
+        for levels, books, contract in self._pieces():
+            if contract != follows_contract:
+                follows_ms = None
+            ladders = ladders_of(levels, books, contract, follows_ms)
+            follows_ms, follows_contract = int(ladders.t_to[-1]), contract
+            yield ladders
+        if follows_contract is None:
+            raise VaultError(
+                f"no book of {self.inst_id} stands between {utc_text(self.start_ms)} and {utc_text(self.end_ms)}.",
+                f"l2vault coverage {self.inst_id}, for what the vault holds",
+            )
+
+    def neighbours(self) -> Iterator[tuple[int, Ladders]]:
+        """The ladders, each with the last book of the one before repeated at its head, so that every two neighbours
+        stand in one of them; the number says how many of its books are such repetitions (0 or 1)."""
+        last: Ladders | None = None
+        for ladders in self.ladders():
+            yield (0, ladders) if last is None else (1, stacked(last, ladders))
+            last = ladders.rows(slice(-1, None))
+
+    def _pieces(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Contract]]:
+        for levels, books in self._frames():
+            for terms in self.terms:
+                held = _cut(books, terms.from_ms, terms.to_ms)
+                for at in range(0, len(held), _BOOKS_AT_ONCE):
+                    some = held.slice(at, _BOOKS_AT_ONCE)
+                    yield _cut(levels, some["t_from"][0], some["t_to"][-1]), some, terms.contract
+
+
+class Seen:
+    """Gathers, while the ladders of `books` pass by, what `About` says of them."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._count = 0
+        self._vouched_ms = 0
+        self._reach: dict[SideName, list[float]] = {name: [] for name in SIDES}
+
+    def add(self, ladders: Ladders) -> None:
+        self._count += len(ladders)
+        self._vouched_ms += int((ladders.t_to - ladders.t_from).sum())
+        for name in SIDES:
+            reach = ladders.reach_bps(name)
+            reach = reach[np.isfinite(reach)]
+            if len(reach):
+                self._reach[name] += [float(reach.min()), float(reach.max())]
+
+    def about(self, method: str, unit: Unit, **settings: Any) -> About:
+        books, coverage = self._books, self._books.coverage
+        slots: dict[str, float] = {}
+        cadence_ms = None
+        if coverage is not None and coverage.slots:
+            slots = {
+                state: coverage.count(state) / coverage.slots for state in ("recorded", "quiet", "missing", "unknown")
+            }
+            cadence_ms = coverage.stretches[-1].cadence_ms
+        reach = {name: Reach(min(seen), max(seen)) if seen else Reach(None, None) for name, seen in self._reach.items()}
+        return About(
+            method=method,
+            inst_id=books.inst_id,
+            from_utc=utc_text(books.start_ms),
+            to_utc=utc_text(books.end_ms),
+            unit=books.contract.currency(unit),
+            books=self._count,
+            cadence_ms=cadence_ms,
+            vouched_share=self._vouched_ms / (books.end_ms - books.start_ms),
+            slots=slots,
+            holes=0 if coverage is None else len(coverage.holes),
+            reach_bps=reach,
+            settings=settings,
+        )
+
+
+def read_books(vault: Vault | str | Path, inst_id: str, start: Moment, end: Moment) -> Books:
+    """The books of a span of a vault. Raises VaultError for an instrument it does not hold or has no row of."""
+    vault = vault if isinstance(vault, Vault) else open_vault(vault)
+    if inst_id not in vault.instruments():
+        raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
+    span = span_ms(start, end)
+    terms = terms_of(inst_id, read_rows(vault.layout, inst_id), span)
+
+    def frames() -> Iterator[Frames]:
+        for part in vault.levels(inst_id, *span).parts():
+            yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
+
+    return Books(inst_id, span, frames, terms, lambda: vault.coverage(inst_id, *span))
+
+
+def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> Books:
+    """The books of two frames: rows as `vault.levels(...).to_polars()` gives them, and `t_from`, `t_to` and `depth` of
+    each book in order of time, none overlapping another."""
+    if not len(books):
+        raise VaultError(f"no book of {contract.inst_id}: the frame of books is empty.", "at least one row")
+    span = books["t_from"][0], books["t_to"][-1]
+    return Books(contract.inst_id, span, lambda: iter([(levels, books)]), [Terms(*span, contract)])
+
+
+def _cut(rows: pl.DataFrame, from_ms: int, to_ms: int) -> pl.DataFrame:
+    """The rows over `[from_ms, to_ms)`, cut to it."""
+    if not len(rows) or (rows["t_from"].min() >= from_ms and rows["t_to"].max() <= to_ms):  # type: ignore[operator]
+        return rows
+    inside = rows.filter(pl.col("t_from") < to_ms, pl.col("t_to") > from_ms)
+    return inside.with_columns(pl.col("t_from").clip(lower_bound=from_ms), pl.col("t_to").clip(upper_bound=to_ms))
