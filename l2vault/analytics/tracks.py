@@ -1,0 +1,100 @@
+"""Which lives of the wall ledger are one wall: it moved, or it was lost from sight and is back. Pure.
+
+Told by price and size alone: a book names no owners, so each link is what its likeness makes it, never certain.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from l2vault.analytics.ladders import BPS
+
+ALIKE_SHARE: Final = 0.8
+"""Two walls may be one and the same if the smaller is at least this share of the other."""
+
+MOVE_BPS: Final = 5.0
+"""A wall that is pulled and one alike that comes are one that moved, if they stand at most so far apart"""
+MOVE_BOOKS: Final = 2
+"""and it comes at most so many books later than the last one with the old."""
+
+
+def linked(lives: pl.DataFrame) -> pl.DataFrame:
+    """The lives, in order of birth; those that are one wall name each other, and the first of them is their track."""
+    moved, returned = _moves(lives), _returns(lives)
+    links = pl.DataFrame(list((moved | returned).items()), {"wall": pl.Int64, "continued_by": pl.Int64}, orient="row")
+    back = links.rename({"wall": "continues", "continued_by": "wall"})
+    named = (
+        lives.join(links, on="wall", how="left", maintain_order="left")
+        .join(back, on="wall", how="left", maintain_order="left")
+        .with_columns(
+            end=pl.when(pl.col("wall").is_in(list(moved))).then(pl.lit("moved")).otherwise("end"),
+            began=pl.when(pl.col("wall").is_in(list(moved.values())))
+            .then(pl.lit("moved"))
+            .when(pl.col("wall").is_in(list(returned.values())))
+            .then(pl.lit("returned"))
+            .otherwise("began"),
+        )
+    )
+    tracks: dict[int, int] = {}
+    for wall, continues in named.select("wall", "continues").rows():
+        tracks[wall] = wall if continues is None else tracks[continues]
+    return named.with_columns(track=pl.Series(list(tracks.values()), dtype=pl.Int64))
+
+
+def _moves(lives: pl.DataFrame) -> dict[int, int]:
+    """Pulled walls and new ones that are one at another price, the likest pairs first, each wall in one pair."""
+    gone = lives.filter(pl.col("end") == "pulled").select(
+        "side", "last", old="wall", old_price="price", fell=pl.col("size_end") - pl.col("size_left")
+    )
+    come = lives.filter(pl.col("began").is_in(["placed", "grown"])).select(
+        "side", "first", new="wall", new_price="price", rose=pl.col("size_born") - pl.col("size_before")
+    )
+    pairs = pl.concat(
+        gone.with_columns(first=pl.col("last") + later).join(come, on=["side", "first"])
+        for later in range(1, MOVE_BOOKS + 1)
+    ).with_columns(alike=_alike("fell", "rose"), apart=(pl.col("new_price") / pl.col("old_price") - 1).abs())
+    pairs = pairs.filter(pl.col("alike") >= ALIKE_SHARE, pl.col("apart") <= MOVE_BPS / BPS)
+    moves: dict[int, int] = {}
+    taken: set[int] = set()
+    for old, new in pairs.sort("alike", "apart", descending=[True, False]).select("old", "new").rows():
+        if old not in moves and new not in taken:
+            moves[old] = new
+            taken.add(new)
+    return moves
+
+
+def _returns(lives: pl.DataFrame) -> dict[int, int]:
+    """Walls that were lost from sight and are the next one at their price when that comes into sight, and alike."""
+    before = lives.sort("side", "price", "first").with_columns(
+        pl.col("wall", "end", "size_end").shift().over("side", "price").name.suffix("_before")
+    )
+    was_lost = (pl.col("began") == "rolled in") & (pl.col("end_before") == "rolled out")
+    was_lost |= (pl.col("began") == "found") & pl.col("end_before").is_in(["gap", "rolled out"])
+    found = before.filter(was_lost, _alike("size_end_before", "size_born") >= ALIKE_SHARE)
+    return dict(found.select("wall_before", "wall").rows())
+
+
+def _alike(one: str, other: str) -> pl.Expr:
+    return pl.min_horizontal(one, other) / pl.max_horizontal(one, other)
+
+
+def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
+    """A row per wall however often it moved or was lost from sight: `track, side, price` (the last one), `began` of its
+    first life and `end` of its last, `t_from, t_to`, `seen_ms` (the sum of its lives), `lives, moves, peak, mean,
+    orders, nearest_bps`."""
+    ms = pl.col("t_to") - pl.col("t_from")
+    return ledger.group_by("track", maintain_order=True).agg(
+        pl.col("side").last(),
+        pl.col("price").last(),
+        pl.col("began").first(),
+        pl.col("end").last(),
+        pl.col("t_from").first(),
+        pl.col("t_to").last(),
+        seen_ms=ms.sum(),
+        lives=pl.len(),
+        moves=(pl.col("began") == "moved").sum(),
+        peak=pl.col("peak").max(),
+        mean=(pl.col("mean") * ms).sum() / ms.sum(),
+        orders=(pl.col("orders") * ms).sum() / ms.sum(),
+        nearest_bps=pl.col("nearest_bps").min(),
+    )
