@@ -17,7 +17,21 @@ import l2vault
 from l2vault.config import Settings, environment, load_settings
 from l2vault.errors import L2VaultError
 
-VERBS: Final = ("record", "sim", "retain", "ls", "show", "verify", "coverage", "archive", "restore")
+VERBS: Final = (
+    "record",
+    "sim",
+    "retain",
+    "ls",
+    "show",
+    "verify",
+    "coverage",
+    "archive",
+    "restore",
+    "spread",
+    "imbalance",
+    "depth",
+    "walls",
+)
 INTERRUPTED: Final = 130
 
 _USAGE: Final = 2

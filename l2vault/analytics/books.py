@@ -78,6 +78,8 @@ class Books:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
         self.terms = terms
+        self.on_progress: Callable[[float], None] = lambda share: None
+        """Is told, after each piece, which share of the span has been read."""
         self._frames = frames
         self._cover = cover
 
@@ -101,6 +103,7 @@ class Books:
             ladders = ladders_of(levels, books, contract, follows_ms)
             follows_ms, follows_contract = int(ladders.t_to[-1]), contract
             yield ladders
+            self.on_progress((follows_ms - self.start_ms) / (self.end_ms - self.start_ms))
         if follows_contract is None:
             raise VaultError(
                 f"no book of {self.inst_id} stands between {utc_text(self.start_ms)} and {utc_text(self.end_ms)}.",
@@ -130,11 +133,13 @@ class Seen:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._count = 0
+        self._two_sided = 0
         self._vouched_ms = 0
         self._reach: dict[SideName, list[float]] = {name: [] for name in SIDES}
 
     def add(self, ladders: Ladders) -> None:
         self._count += len(ladders)
+        self._two_sided += int(np.isfinite(ladders.mid).sum())
         self._vouched_ms += int((ladders.t_to - ladders.t_from).sum())
         for name in SIDES:
             reach = ladders.reach_bps(name)
@@ -143,7 +148,11 @@ class Seen:
                 self._reach[name] += [float(reach.min()), float(reach.max())]
 
     def about(self, method: str, unit: Unit, **settings: Any) -> About:
+        """Raises VaultError where no book had both sides: without a mid nothing has a distance."""
         books, coverage = self._books, self._books.coverage
+        if not self._two_sided:
+            between = f"between {utc_text(books.start_ms)} and {utc_text(books.end_ms)}"
+            raise VaultError(f"no book of {books.inst_id} {between} has both bids and asks.", "another span")
         slots: dict[str, float] = {}
         cadence_ms = None
         if coverage is not None and coverage.slots:

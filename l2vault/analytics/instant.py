@@ -58,6 +58,16 @@ def slippage(books: Books, sizes: Sequence[float] = SIZES) -> Result:
     )
 
 
+def depth_and_slippage(
+    books: Books, unit: Unit = "usd", bands_bps: Sequence[float] = BANDS_BPS, sizes: Sequence[float] = SIZES
+) -> Result:
+    """Both in one pass over the books."""
+    settings = {"bands_bps": list(bands_bps), "sizes": [float(size) for size in sizes]}
+    return _measured(
+        books, "depth/1", unit, lambda each: _depth(each, unit, bands_bps) | _slippage(each, sizes), settings
+    )
+
+
 def size_name(size: float) -> str:
     """`10k`, `2.5M`: how a size is spelled in the name of a column."""
     for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -54,7 +54,9 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
     found = _gather(books, unit, criteria, least)
     threshold = found.threshold(criteria)
     if least is None and threshold * KEPT_SHARE < found.floor:
+        # Some piece was cut above what the whole needs; what it left out can only have made the threshold too low.
         found = _gather(books, unit, criteria, threshold * KEPT_SHARE)
+        threshold = found.threshold(criteria)
     marks, after, passed = (pl.concat(frames) for frames in (found.marks, found.after, found.books))
     frame = ledger_of(marks, after, passed, Birth(threshold, criteria.relative, criteria.per_order))
     settings = {"threshold": threshold, "kept_share": KEPT_SHARE}

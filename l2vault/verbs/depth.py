@@ -1,0 +1,48 @@
+"""`l2vault depth`: what rests near mid, how it is spread over levels and orders, and what an order would cost."""
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from l2vault.verbs import analysis
+from l2vault.verbs.series import answer_of, configure_steps
+
+if TYPE_CHECKING:
+    from l2vault.analytics.books import Books
+
+HELP: Final = "tell what rests within bands of mid, and what orders of several sizes would cost"
+EXAMPLE: Final = "l2vault depth BTC-USDT-SWAP --at 2026-01-31T12:00Z --sizes 100k,1M"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    analysis.configure(parser)
+    analysis.configure_unit(parser)
+    configure_steps(parser)
+    parser.add_argument(
+        "--bands", type=analysis.numbers, metavar="BPS,BPS", help="within so far of mid (default: 2,5,10,25)"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=analysis.numbers,
+        metavar="SIZE,SIZE",
+        help="of orders, in quote currency (default: 10k,50k,100k,500k,1M,5M,10M)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return analysis.run(args, _answer, is_instant=True)
+
+
+def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
+    from l2vault.analytics.instant import BANDS_BPS, SIZES, depth_and_slippage
+
+    result = depth_and_slippage(books, args.unit, args.bands or BANDS_BPS, args.sizes or SIZES)
+    chosen = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst"))]
+    if args.step is not None:  # a row has room for the bands alone
+        chosen = [name for name in chosen if name.startswith(("bid_", "ask_")) and name.endswith("bps")]
+    return answer_of(result, args, chosen, _decimals)
+
+
+def _decimals(measure: str) -> int | None:
+    if measure.endswith("_hhi"):
+        return 3
+    return 2 if measure.startswith(("buy_", "sell_")) or measure.endswith("_reach_bps") else None

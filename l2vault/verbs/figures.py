@@ -1,0 +1,63 @@
+"""How figures, times and tables look on a terminal."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from l2vault.book.utc import utc_text
+
+_DAY_MS: Final = 86_400_000
+_SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
+_NONE: Final = "-"
+
+
+def amount(value: float | None) -> str:
+    """`30.9 M`: three figures, for sizes that are compared by eye."""
+    if value is None:
+        return _NONE
+    for scale, name in _SCALES:
+        if abs(value) >= 0.9995 * scale:
+            return f"{_three_figures(value / scale)}{name}"
+    return _three_figures(value)
+
+
+def figure(value: float | None, decimals: int | None = None) -> str:
+    """A price, exactly, or any number to so many decimals."""
+    if value is None:
+        return _NONE
+    return f"{value:.{decimals}f}" if decimals is not None else f"{value:.10g}"
+
+
+def share(value: float | None) -> str:
+    """`62 %`"""
+    return _NONE if value is None else f"{100 * value:.0f} %"
+
+
+def clock(ms: int | None, span_ms: int) -> str:
+    """The time of day, UTC; with the date where the span is longer than a day."""
+    if ms is None:
+        return _NONE
+    text = utc_text(ms)
+    return text[5:19].replace("T", " ") if span_ms > _DAY_MS else text[11:19]
+
+
+def heading(inst_id: str, from_utc: str, to_utc: str, unit: str) -> str:
+    return f"{inst_id}  {from_utc[:19].replace('T', ' ')} to {to_utc[:19].replace('T', ' ')} UTC, sizes in {unit}\n"
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 0) -> str:
+    """Columns as wide as they need to be, the first `left` of them flush left, the others right."""
+    every = [list(names), *(list(row) for row in rows)]
+    widths = [max(len(row[at]) for row in every) for at in range(len(names))]
+    lines = []
+    for row in every:
+        cells = [
+            cell.ljust(width) if at < left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _three_figures(value: float) -> str:
+    whole = len(str(int(abs(value))))
+    return f"{value:.{max(0, 3 - whole)}f}"

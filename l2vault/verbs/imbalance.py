@@ -1,0 +1,45 @@
+"""`l2vault imbalance`: which side has more resting, near the touch and within bands of mid."""
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from l2vault.verbs import analysis
+from l2vault.verbs.series import answer_of, configure_steps
+
+if TYPE_CHECKING:
+    from l2vault.analytics.books import Books
+
+HELP: Final = "tell which side has more resting: (bids - asks) / (bids + asks)"
+EXAMPLE: Final = "l2vault imbalance BTC-USDT-SWAP --levels 10 --bands 5 --step 1m"
+
+_DECIMALS: Final = 3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    analysis.configure(parser)
+    analysis.configure_unit(parser)
+    configure_steps(parser)
+    parser.add_argument(
+        "--levels", type=_counts, metavar="N,N", help="over so many best levels a side (default: 1,5,10,50)"
+    )
+    parser.add_argument(
+        "--bands", type=analysis.numbers, metavar="BPS,BPS", help="within so far of mid (default: 2,5,10,25)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return analysis.run(args, _answer, is_instant=True)
+
+
+def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
+    from l2vault.analytics.instant import BANDS_BPS, LEVELS, imbalance
+
+    result = imbalance(books, args.unit, args.levels or LEVELS, args.bands or BANDS_BPS)
+    return answer_of(result, args, result.frame.columns[2:], lambda measure: _DECIMALS)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = analysis.numbers(text)
+    if any(count != int(count) for count in counts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers of levels")
+    return tuple(int(count) for count in counts)

@@ -1,0 +1,81 @@
+"""How measures of every book are told: summed up over the span, step by step, or of one book."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from l2vault.verbs.analysis import Answer, duration_ms
+from l2vault.verbs.figures import amount, clock, figure, heading, share, table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2vault.analytics.books import Result
+
+STATISTICS: Final = ("mean", "min", "max", "last")
+_SUMMARY: Final = ("mean", "min", "p5", "p50", "p95", "max", "last")
+
+Shown = Callable[[str], "int | None"]
+"""How many decimals a measure is shown with on a terminal; None for a size, shown as `30.9 M`."""
+
+
+def configure_steps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--step", type=duration_ms, metavar="SPAN", help="a row for every step, as 10s or 1m, instead of a summary"
+    )
+    parser.add_argument("--show", choices=STATISTICS, default="mean", help="which figure of each step (default: mean)")
+
+
+def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str], shown: Shown) -> Answer:
+    """`chosen` are the measures that a terminal and a picture have room for; programs get all of them."""
+    from l2vault.analytics.series import by_step, summary
+
+    about = result.about
+    draw = _drawing(result, chosen)
+    head = heading(about.inst_id, about.from_utc, about.to_utc, about.unit)
+    if args.step is not None:
+        steps = by_step(result.frame, args.step, args.show)
+        return Answer(steps, about, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown)}", draw)
+    sums = summary(result.frame)
+    if len(result.frame) == 1:
+        rows = [
+            (row["measure"], _text(row["last"], shown(row["measure"])))
+            for row in sums.to_dicts()
+            if row["measure"] in chosen
+        ]
+        return Answer(result.frame, about, f"{head}\n{table(('measure', 'value'), rows, left=1)}", draw)
+    rows = [
+        (row["measure"], *(_text(row[name], shown(row["measure"])) for name in _SUMMARY), share(row["told_share"]))
+        for row in sums.to_dicts()
+        if row["measure"] in chosen
+    ]
+    return Answer(sums, about, f"{head}\n{table(('measure', *_SUMMARY, 'told'), rows, left=1)}", draw)
+
+
+def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown) -> str:
+    span_ms = steps["t_to"][-1] - steps["t_from"][0]
+    rows = [
+        (
+            clock(row["t_from"], span_ms),
+            *(_text(row[name], shown(name)) for name in chosen),
+            share(row["vouched_share"]),
+        )
+        for row in steps.to_dicts()
+    ]
+    return table(("from (UTC)", *chosen, "vouched"), rows, left=1)
+
+
+def _text(value: float | None, decimals: int | None) -> str:
+    if value is not None and value == float("inf"):
+        return "all"
+    return amount(value) if decimals is None else figure(value, decimals)
+
+
+def _drawing(result: "Result", chosen: Sequence[str]) -> Callable[[Path], None]:
+    def draw(path: Path) -> None:
+        from l2vault.analytics.pictures import draw_series
+
+        draw_series(result.frame, chosen, result.about, path)
+
+    return draw

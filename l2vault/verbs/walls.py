@@ -1,0 +1,97 @@
+"""`l2vault walls`: whale walls and what became of them."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from l2vault.verbs import analysis
+from l2vault.verbs.figures import amount, clock, figure, heading, share, table
+from l2vault.verbs.terminal import span_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2vault.analytics.books import Books, Result
+
+HELP: Final = "list whale walls: since when, how large, and whether they were pulled, consumed or lost from sight"
+EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --top 10 --plot walls.png"
+
+_ENDS: Final = ("pulled", "moved", "consumed", "rolled out", "gap", "standing")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    analysis.configure(parser)
+    analysis.configure_unit(parser)
+    add = parser.add_argument
+    add("--min-size", type=analysis.number, metavar="SIZE", help="of a wall, instead of a percentile")
+    add("--percentile", type=analysis.number, metavar="P", help="of the span's own level sizes (default: 99.8)")
+    add("--relative", type=analysis.number, metavar="K", help="and K times the mean of the 10 levels to either side")
+    add("--per-order", type=analysis.number, metavar="SIZE", help="and so much an order on average: a whale, no crowd")
+    add("--lives", action="store_true", help="a row for each life: a wall has several if it moved or was out of sight")
+    add("--top", type=int, default=20, metavar="N", help="rows on a terminal, largest first (default: 20)")
+
+
+def run(args: argparse.Namespace) -> int:
+    return analysis.run(args, _answer)
+
+
+def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
+    import polars as pl
+
+    from l2vault.analytics.tracks import tracks_of
+    from l2vault.analytics.walls import PERCENTILE, Criteria, walls
+
+    criteria = Criteria(args.min_size, args.percentile or PERCENTILE, args.relative, args.per_order)
+    result = walls(books, args.unit, criteria)
+    ledger = result.frame
+    rows = ledger if args.lives else tracks_of(ledger)
+    if args.at is not None:
+        rows = rows.filter(pl.col("end") == "standing")
+    about = result.about
+    text = heading(about.inst_id, about.from_utc, about.to_utc, about.unit)
+    text += f"walls of {amount(about.settings['threshold'])} and more\n\n"
+    text += _table(rows.sort("peak", descending=True).head(args.top), books.end_ms - books.start_ms)
+    if len(rows) > args.top:
+        text += f"... and {len(rows) - args.top} smaller ones: --top, --json or --csv\n"
+    return analysis.Answer(rows, about, text + _ends(ledger), _drawing(result))
+
+
+def _table(rows: "pl.DataFrame", span_ms: int) -> str:
+    names = ("side", "price", "from (UTC)", "to", "in sight", "peak", "mean", "orders", "nearest bps", "began", "end")
+    lines = [
+        (
+            row["side"],
+            figure(row["price"]),
+            clock(row["t_from"], span_ms),
+            clock(row["t_to"], span_ms),
+            span_text(row.get("seen_ms", row["t_to"] - row["t_from"])),
+            amount(row["peak"]),
+            amount(row["mean"]),
+            figure(row["orders"], 1),
+            figure(row["nearest_bps"], 1),
+            row["began"],
+            row["end"],
+        )
+        for row in rows.to_dicts()
+    ]
+    return table(names, lines, left=1)
+
+
+def _ends(ledger: "pl.DataFrame") -> str:
+    """How all lives ended, and of what fell in sight how much was pulled."""
+    import polars as pl
+
+    ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
+    counts = ", ".join(f"{ended[end][0][0]} {end} ({amount(ended[end][0][1])})" for end in _ENDS if end in ended)
+    pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
+    told = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
+    return f"\n{len(ledger)} lives ended: {counts or '-'}\nof what fell in sight, pulled rather than consumed: {told}\n"
+
+
+def _drawing(result: "Result"):  # type: ignore[no-untyped-def]
+    def draw(path: Path) -> None:
+        from l2vault.analytics.pictures import draw_walls
+
+        draw_walls(result.frame, result.about, path)
+
+    return draw

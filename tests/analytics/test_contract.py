@@ -1,0 +1,65 @@
+"""What a contract is worth, by the row that was valid at the time."""
+
+import numpy as np
+import pytest
+
+from l2vault.analytics.contract import Contract, Terms, contract_of, terms_of
+from l2vault.errors import VaultError
+
+BTC = {"ctType": "linear", "ctVal": "0.01", "ctMult": "1", "ctValCcy": "BTC", "settleCcy": "USDT", "tickSz": "0.1"}
+BTC_USD = {"ctType": "inverse", "ctVal": "100", "ctMult": "1", "ctValCcy": "USD", "settleCcy": "BTC", "tickSz": "0.1"}
+
+
+def test_a_linear_contract_is_coin_and_its_notional_goes_with_the_price():
+    contract = contract_of("BTC-USDT-SWAP", BTC | {"ctMult": "10"})
+    assert contract == Contract("BTC-USDT-SWAP", False, 0.1, "BTC", "USDT", 0.1, 1)
+    qty, price = np.array([3.0, 2.0]), np.array([60_000.0, 50_000.0])
+    assert contract.sizes(qty, price, "contracts").tolist() == [3, 2]
+    assert contract.sizes(qty, price, "coin") == pytest.approx([0.3, 0.2])
+    assert contract.sizes(qty, price, "usd") == pytest.approx([18_000, 10_000])
+    assert [contract.currency(unit) for unit in ("contracts", "coin", "usd")] == ["contracts", "BTC", "USDT"]
+
+
+def test_an_inverse_contract_is_quote_currency_and_its_coin_goes_against_the_price():
+    contract = contract_of("BTC-USD-SWAP", BTC_USD)
+    assert contract == Contract("BTC-USD-SWAP", True, 100, "BTC", "USD", 0.1, 1)
+    qty, price = np.array([3.0]), np.array([60_000.0])
+    assert contract.sizes(qty, price, "usd").tolist() == [300]
+    assert contract.sizes(qty, price, "coin") == pytest.approx([0.005])
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"ctVal": ""}, "ctVal '', which is no number above 0"),
+        ({"ctMult": None}, "ctMult None"),
+        ({"tickSz": "0"}, "tickSz '0'"),
+        ({"ctVal": "NaN"}, "ctVal 'NaN'"),
+        ({"ctType": ""}, "ctType ''"),
+    ],
+)
+def test_what_a_row_lacks_is_named(changed, says):
+    with pytest.raises(VaultError, match=f"instrument row of BTC-USDT-SWAP has {says}"):
+        contract_of("BTC-USDT-SWAP", BTC | changed)
+
+
+def test_without_a_row_the_error_says_how_to_get_one():
+    with pytest.raises(
+        VaultError, match="no instrument row of BTC-USDT-SWAP.*Try: l2vault record --inst BTC-USDT-SWAP"
+    ):
+        terms_of("BTC-USDT-SWAP", [], (0, 10))
+
+
+def test_each_part_of_a_span_has_the_row_that_was_valid_then():
+    old, new = BTC | {"ctVal": "0.1"}, BTC
+    rows = [(100, old), (200, old | {"lever": "50"}), (None, new)]
+    terms = terms_of("BTC-USDT-SWAP", rows, (50, 300))
+    assert [(each.from_ms, each.to_ms, each.contract.value) for each in terms] == [(50, 200, 0.1), (200, 300, 0.01)]
+    assert terms_of("BTC-USDT-SWAP", rows, (0, 40)) == [Terms(0, 40, contract_of("BTC-USDT-SWAP", old))]
+    assert terms_of("BTC-USDT-SWAP", rows, (250, 300))[0].contract.value == 0.01
+
+
+def test_where_the_latest_row_does_not_read_the_last_one_known_counts():
+    terms = terms_of("BTC-USDT-SWAP", [(100, BTC)], (50, 300))
+    assert [(each.from_ms, each.to_ms) for each in terms] == [(50, 300)]
+    assert [(each.from_ms, each.to_ms) for each in terms_of("BTC-USDT-SWAP", [(100, BTC)], (150, 300))] == [(150, 300)]
