@@ -18,6 +18,7 @@ from l2vault.analytics.ladders import SIDES, Ladders, SideName, ladders_of, stac
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.instruments import read_rows
+from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.moments import Moment, span_ms
 from l2vault.vault.reader import Vault, open_vault
 from l2vault.vault.spans import Coverage
@@ -190,6 +191,21 @@ def read_books(vault: Vault | str | Path, inst_id: str, start: Moment, end: Mome
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
     return Books(inst_id, span, frames, terms, lambda: vault.coverage(inst_id, *span))
+
+
+def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tuple[int, int]:
+    """From at most so long (ms) before the newest line, and not before the first one, to just behind the newest.
+
+    Raises VaultError if there is no line.
+    """
+    vault = vault if isinstance(vault, Vault) else open_vault(vault)
+    hours = [held.hour_ms for held in vault.spans(inst_id)]
+    newest = vault.book_at(inst_id, hours[-1] + HOUR_MS) if hours else None
+    if newest is None:
+        raise VaultError(f"the vault holds no book of {inst_id}.", "l2vault ls, for what it holds")
+    end_ms = newest.snapshot.ts_ms + 1
+    first = next(iter(vault.snapshots(inst_id, hours[0], hours[0] + HOUR_MS)), newest.snapshot)
+    return max(end_ms - length_ms, min(first.ts_ms, end_ms - 1)), end_ms
 
 
 def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> Books:

@@ -142,10 +142,12 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
     if args.start is not None and args.last is not None:
         raise UsageError("--from and --last both say where the span begins.", "one of them")
     end_ms: int | None = args.end if args.at is None else args.at + 1
+    from l2vault.analytics.books import newest_span
+
+    if args.start is None and args.last is None and end_ms is None:
+        return newest_span(vault, inst_id, DEFAULT_LAST_MS)
     if end_ms is None:
-        newest_ms = vault.spans(inst_id)[-1].hour_ms + HOUR_MS
-        book = vault.book_at(inst_id, newest_ms)
-        end_ms = newest_ms if book is None else book.snapshot.ts_ms + 1
+        _, end_ms = newest_span(vault, inst_id, DEFAULT_LAST_MS)
     start_ms = args.start if args.start is not None else end_ms - (args.last or DEFAULT_LAST_MS)
     if start_ms >= end_ms:
         raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a start before the end")
@@ -178,7 +180,9 @@ def footnote(about: "About") -> str:
         for side, seen in about.reach_bps.items()
     )
     cadence = "" if about.cadence_ms is None else f"; cadence {about.cadence_ms / 1000:g} s"
-    return f"\n{held}\nreach: {reach}{cadence}; {about.books} books; {about.method}\n"
+    return (
+        f"\n{held}\nreach: {reach}{cadence}; {about.books} {'book' if about.books == 1 else 'books'}; {about.method}\n"
+    )
 
 
 def _percent(share: float) -> str:

@@ -1,9 +1,12 @@
 """How figures, times and tables look on a terminal."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from l2vault.book.utc import utc_text
+
+if TYPE_CHECKING:
+    from l2vault.analytics.books import About
 
 _DAY_MS: Final = 86_400_000
 _SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
@@ -40,8 +43,9 @@ def clock(ms: int | None, span_ms: int) -> str:
     return text[5:19].replace("T", " ") if span_ms > _DAY_MS else text[11:19]
 
 
-def heading(inst_id: str, from_utc: str, to_utc: str, unit: str) -> str:
-    return f"{inst_id}  {from_utc[:19].replace('T', ' ')} to {to_utc[:19].replace('T', ' ')} UTC, sizes in {unit}\n"
+def heading(about: "About", what: str = "sizes") -> str:
+    start, end = (text[:19].replace("T", " ") for text in (about.from_utc, about.to_utc))
+    return f"{about.inst_id}  {start} to {end} UTC, {what} in {about.unit}\n"
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 0) -> str:

@@ -48,7 +48,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     if args.at is not None:
         rows = rows.filter(pl.col("end") == "standing")
     about = result.about
-    text = heading(about.inst_id, about.from_utc, about.to_utc, about.unit)
+    text = heading(about)
     text += f"walls of {amount(about.settings['threshold'])} and more\n\n"
     text += _table(rows.sort("peak", descending=True).head(args.top), books.end_ms - books.start_ms)
     if len(rows) > args.top:
@@ -85,7 +85,8 @@ def _ends(ledger: "pl.DataFrame") -> str:
     counts = ", ".join(f"{ended[end][0][0]} {end} ({amount(ended[end][0][1])})" for end in _ENDS if end in ended)
     pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
     told = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
-    return f"\n{len(ledger)} lives ended: {counts or '-'}\nof what fell in sight, pulled rather than consumed: {told}\n"
+    lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
+    return f"\nends of {lives}: {counts or '-'}\nof what fell in sight, pulled rather than consumed: {told}\n"
 
 
 def _drawing(result: "Result"):  # type: ignore[no-untyped-def]

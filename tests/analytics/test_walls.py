@@ -172,7 +172,11 @@ def test_a_span_with_quiet_and_busy_parts_is_judged_by_one_threshold(monkeypatch
     drawings = market(busy, *["100 5 1, 99 12 1, 98 11 1, 97 3 1"] * 5)
     result = walls(hand_made(*drawings), "contracts", Criteria(percentile=80))  # 7.2 of 36 levels
     assert result.about.settings["threshold"] == 12  # 9000, 8000, 13 and five times 12
-    assert result.frame.select("price", "size_born", "size_end").rows() == [(97, 13, 13), (98, 8000, 11), (99, 9000, 12)]
+    assert result.frame.select("price", "size_born", "size_end").rows() == [
+        (97, 13, 13),
+        (98, 8000, 11),
+        (99, 9000, 12),
+    ]
 
 
 def test_a_wall_may_be_asked_to_stand_out_and_to_be_a_whale():

@@ -1,0 +1,188 @@
+"""`spread`, `imbalance`, `depth`, `walls` and their kin on a small vault with a hole: tables, JSON, CSV, errors."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from l2vault import cli
+from l2vault.sim.instruments import instrument_row
+from l2vault.vault.layout import Layout
+from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, put, started, synced
+
+SLOTS = 60
+HOLE = range(30, 35)
+FROM_TO = ["--from", at(0), "--to", at(120_000)]
+
+
+def books():
+    """Two minutes: a bid of 500 contracts that is pulled at 0:40, a hole from 1:00 to 1:10, then a wider spread."""
+    for slot in range(SLOTS):
+        if slot not in HOLE:
+            wall = 500 if slot < 20 else 1
+            bids = levels("60000 10 5", f"59990 {wall} 2")
+            asks = levels("60001 20 4" if slot < 35 else "60061 20 4", "60120 5 1")
+            yield line(slot * 2_000, bids, asks)
+
+
+@pytest.fixture(autouse=True)
+def vault(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layout = Layout(tmp_path / "Vault")
+    put(layout, list(books()))
+    journal_of(layout, started(-9_000), synced(-8_000), lost(59_000), synced(70_000), lost(120_000, "our_restart"))
+    row = layout.instrument_file(INST)
+    row.parent.mkdir(parents=True, exist_ok=True)
+    row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")
+    return layout
+
+
+def run(*words, code=0):
+    assert cli.main(list(words)) == code
+
+
+@pytest.fixture
+def told(capsys):
+    """Runs a verb and gives what it printed."""
+
+    def ask(*words, code=0):
+        run(*words, code=code)
+        printed = capsys.readouterr()
+        return printed.err if code else printed.out
+
+    return ask
+
+
+def test_a_summary_weighs_by_time_and_says_what_it_rests_on(told):
+    text = told("spread", INST, *FROM_TO)
+    assert f"{INST}  2024-08-20 03:00:00 to 2024-08-20 03:02:00 UTC, prices in USDT" in text
+    row = next(line.split() for line in text.splitlines() if line.startswith("spread "))
+    # 59 s of 1 and 50 s of 61, of which nothing stood for 11 s
+    assert row[1:4] == [f"{(59 * 1 + 50 * 61) / 109:.2f}", "1.00", "1.00"]
+    assert "vouched for 90.83 % of the time (slots: recorded 91.67 %, missing 8.333 %); 1 holes" in text
+    assert f"see: l2vault coverage {INST}" in text
+    assert "reach: bids all, asks all; cadence 2 s; 55 books; spread/1" in text
+
+
+def test_steps_are_rows_and_a_hole_shows(told):
+    rows = json.loads(told("spread", *FROM_TO, "--step", "30s", "--show", "max", "--json"))["rows"]
+    assert [(row["from_utc"], row["spread"], round(row["vouched_share"], 3)) for row in rows] == [
+        (at(0), 1, 1),
+        (at(30_000), 1, 0.967),
+        (at(60_000), 61, 0.667),
+        (at(90_000), 61, 1),
+    ]
+    assert "03:01:00" in told("spread", *FROM_TO, "--step", "30s")
+
+
+def test_one_moment_is_one_book(told):
+    text = told("imbalance", INST, "--at", at(41_000), "--unit", "contracts", "--levels", "1,2", "--bands", "5")
+    assert [line.split() for line in text.splitlines()[2:6]] == [
+        ["measure", "value"],
+        ["top1", f"{(10 - 20) / 30:.3f}"],
+        ["top2", f"{(11 - 25) / 36:.3f}"],
+        ["5bps", f"{(11 - 20) / 31:.3f}"],
+    ]
+
+
+def test_a_moment_in_a_hole_is_refused_with_its_cause(told):
+    text = told("spread", "--at", at(65_000), code=1)
+    assert f"no book of {INST} at {at(65_000)} is vouched for: missing (chain). Try: --at {at(58_000)}" in text
+
+
+def test_depth_tells_bands_and_what_orders_would_cost(told):
+    answer = json.loads(told("depth", "--at", at(10_000), "--bands", "1,5", "--sizes", "10k,500k", "--json"))
+    (row,) = answer["rows"]
+    assert row["bid_1bps"] == pytest.approx(10 * 0.01 * 60_000)
+    assert row["bid_5bps"] == pytest.approx(10 * 0.01 * 60_000 + 500 * 0.01 * 59_990)
+    assert row["buy_10k_avg"] == pytest.approx(60_001)
+    assert (row["buy_500k_avg"], row["sell_10k_worst"]) == (None, 59_990)
+    assert (row["bid_reach_bps"], answer["about"]["unit"], answer["about"]["method"]) == (None, "USDT", "depth/1")
+    assert "buy_500k_bps" in told("depth", "--at", at(10_000))
+
+
+def test_walls_have_a_life_and_an_end(told):
+    text = told("walls", *FROM_TO, "--min-size", "100k")
+    row = next(line for line in text.splitlines() if line.startswith("bid"))
+    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40.000 s 300 k 300 k 2.0 1.7 found pulled"
+    assert "ends of 1 life: 1 pulled (300 k)" in text
+    assert "pulled rather than consumed: 100 %" in text
+
+
+def test_walls_at_a_moment_are_those_that_stood_then(told):
+    standing = json.loads(told("walls", "--at", at(30_000), "--min-size", "100k", "--json"))["rows"]
+    assert [(row["price"], row["end"], row["to_utc"]) for row in standing] == [(59_990, "standing", at(30_001))]
+    assert json.loads(told("walls", "--at", at(50_000), "--min-size", "100k", "--json"))["rows"] == []
+
+
+def test_no_row_of_csv_travels_without_what_it_rests_on(told):
+    (row,) = csv.DictReader(io.StringIO(told("walls", *FROM_TO, "--min-size", "100k", "--lives", "--csv")))
+    assert (row["price"], row["end"], row["from_utc"], row["unit"]) == ("59990.0", "pulled", at(0), "USDT")
+    assert (row["method"], row["cadence_ms"], row["inst_id"]) == ("walls/1", "2000", INST)
+    assert float(row["vouched_of_span"]) == pytest.approx(109 / 120)
+    assert {"reach_bid_least_bps", "reach_ask_most_bps"} <= set(row)
+
+
+def test_the_last_hour_is_what_is_told_unless_asked_otherwise(told):
+    about = json.loads(told("spread", "--json"))["about"]
+    assert (about["from_utc"], about["to_utc"]) == (at(0), at(118_001))  # not before there was a line
+    about = json.loads(told("spread", "--last", "30s", "--json"))["about"]
+    assert (about["from_utc"], about["to_utc"]) == (at(88_001), at(118_001))
+
+
+@pytest.mark.parametrize("verb", ["spread", "imbalance", "depth", "walls"])
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["ETH-USDT-SWAP"], 1, f"holds nothing of ETH-USDT-SWAP. Try: one of {INST}"),
+        (["--inst", "ETH-USDT-SWAP"], 1, "holds nothing of ETH-USDT-SWAP"),
+        ([INST, "--inst", "ETH-USDT-SWAP"], 2, "one instrument"),
+        (["--from", at(50_000), "--to", at(40_000)], 1, "nothing lies between"),
+        (["--from", at(500_000), "--to", at(600_000)], 1, f"no book of {INST} stands between"),
+        (["--from", at(0), "--last", "1m"], 2, "--from and --last"),
+        (["--at", at(0), "--to", at(1)], 2, "--at names a moment"),
+        (["--last", "soon"], 2, "'soon' is no span of time such as 90s, 15m, 2h or 1d"),
+        (["--json", "--csv"], 2, "exclude each other"),
+        (["--vault", "nowhere"], 1, "no vault at nowhere"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_clear_sentence(told, verb, words, code, says):
+    text = told(verb, *words, code=code)
+    assert says in text
+    assert text.count("\n") == 1 and "Traceback" not in text
+
+
+@pytest.mark.parametrize("verb", ["spread", "imbalance", "depth", "walls"])
+def test_an_empty_vault_and_one_sided_books_are_told_apart(told, verb, tmp_path):
+    (tmp_path / "Empty").mkdir()
+    assert "holds no books yet. Try: l2vault record" in told(verb, "--vault", "Empty", code=1)
+    put(Layout(tmp_path / "Vault"), [line(slot * 2_000, levels("60000 1 1"), []) for slot in range(5)])
+    text = told(verb, *FROM_TO, code=1)
+    assert f"no book of {INST} between {at(0)} and {at(120_000)} has both bids and asks" in text
+
+
+def test_without_the_row_of_the_instrument_the_cure_is_named(told, vault):
+    vault.instrument_file(INST).unlink()
+    assert f"no instrument row of {INST}" in told("walls", code=1)
+    assert HOUR_AT_MS
+
+
+def test_several_instruments_need_a_name(told, vault):
+    other = vault.hour_file("ETH-USDT-SWAP", HOUR_AT_MS)
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"")
+    assert "no instrument is named. Try: one of BTC-USDT-SWAP, ETH-USDT-SWAP" in told("spread", code=2)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "says"),
+    [
+        ("imbalance", ["--levels", "1.5"], "whole numbers of levels"),
+        ("depth", ["--sizes", "1k,much"], "'much' is no number above 0"),
+        ("walls", ["--percentile", "120"], "a percentile of 120 is impossible"),
+        ("walls", ["--min-size", "1,2"], "'1,2' is not one number"),
+    ],
+)
+def test_options_of_their_own_are_checked_too(told, verb, words, says):
+    assert says in told(verb, *words, code=2)
