@@ -31,6 +31,9 @@ VERBS: Final = (
     "imbalance",
     "depth",
     "walls",
+    "zones",
+    "shifts",
+    "heatmap",
 )
 INTERRUPTED: Final = 130
 

@@ -30,6 +30,10 @@ PURE = [
     PACKAGE / "okx" / "pipeline.py",
     PACKAGE / "vault" / "layout.py",
     PACKAGE / "sim" / "peer.py",
+    *(
+        PACKAGE / "analytics" / f"{name}.py"
+        for name in ("contract", "ladders", "instant", "series", "walls", "ledger", "tracks", "zones", "shifts", "heat")
+    ),
 ]
 IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 CLOCK_CALLS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "now", "utcnow", "today"}
@@ -95,6 +99,7 @@ def test_only_clock_reads_a_clock(path: Path) -> None:
 
 def test_the_reading_half_loads_neither_asyncio_nor_the_wire() -> None:
     assert _loaded_by("import l2vault.vault.reader", READING_NEVER_LOADS) == []
+    assert _loaded_by("import l2vault.analytics.books, l2vault.verbs.walls", READING_NEVER_LOADS) == []
 
 
 def test_the_recorder_loads_no_analysis_library() -> None:

@@ -1,17 +1,23 @@
-"""Every block of docs/reading.md runs as it stands and gives the right answer on a small vault."""
+"""Every block of docs/reading.md and docs/intelligence.md runs as it stands and is right on a small vault."""
 
+import json
 import re
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from l2vault.sim.instruments import instrument_row
 from l2vault.vault.archive import archive_hour
 from l2vault.vault.layout import Layout
 from support.hours import HOUR_AT_MS, INST, journal_of, levels, line, lost, put, started, synced
 
-DOC = Path(__file__).resolve().parents[1] / "docs" / "reading.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", DOC.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BLOCKS = [
+    block
+    for name in ("reading.md", "intelligence.md")
+    for block in re.findall(r"^```(\w+)\n(.*?)^```$", (DOCS / name).read_text(encoding="utf-8"), re.M | re.S)
+]
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 SQL = [code for language, code in BLOCKS if language == "sql"]
 
@@ -35,13 +41,16 @@ def vault(tmp_path, monkeypatch):
     journal_of(layout, started(-9_000), synced(-8_000), lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
     path = put(layout, list(books()))
     archive_hour(layout, layout.parse_hour_file(path))
+    row = layout.instrument_file(INST)
+    row.parent.mkdir(parents=True, exist_ok=True)
+    row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return layout
 
 
 def run(block):
     names = {}
-    exec(compile(block, "docs/reading.md", "exec"), names)  # noqa: S102 - the documentation is what is tested
+    exec(compile(block, "docs", "exec"), names)  # noqa: S102 - the documentation is what is tested
     return names
 
 
@@ -143,3 +152,13 @@ def test_polars_and_pandas_alone_give_the_book_at_a_moment(vault):
     assert sorted(book.rows()) == sorted(BOOK_AT_5_01)
     rows = python_with("read_parquet(", "pandas")["rows"]
     assert sorted(rows[["side", "price", "qty", "orders"]].itertuples(index=False, name=None)) == sorted(BOOK_AT_5_01)
+
+
+def test_walls_tell_their_threshold_and_what_they_rest_on(capsys):
+    result = python_with("analytics.walls")["result"]
+    assert result.about.settings["threshold"] == pytest.approx(900 * 0.01 * 60_120)
+    assert result.frame.select("price", "began", "end").rows() == [
+        (60_120.0, "found", "gap"),
+        (60_120.0, "returned", "standing"),
+    ]
+    assert str((600_000 - 7_700) / 600_000) in capsys.readouterr().out  # from the loss to the first line after it

@@ -1,1 +1,8 @@
-"""The meaning of what was recorded. In reading order: `plots` (pictures of coverage; more to come)."""
+"""The meaning of what was recorded. In reading order:
+
+- `contract` (what a contract is worth), `ladders` (books as matrices), `books` (the books of a span, and what every
+  result must say of itself).
+- `instant` (what one book says) and `series` (that, over time); `walls`, `ledger`, `tracks` (large levels, their lives,
+  which lives are one wall); `zones`; `shifts`; `heat` (the grid of a heatmap).
+- `plots` and `pictures` draw. Only they know matplotlib; only `books` reads a vault.
+"""

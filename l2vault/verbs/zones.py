@@ -1,0 +1,81 @@
+"""`l2vault zones`: support and resistance from what rested where, for how long, and whether it held."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from l2vault.verbs import analysis
+from l2vault.verbs.figures import amount, figure, heading, share, table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2vault.analytics.books import Books
+
+HELP: Final = "rank price zones by the liquidity that rested there, and tell whether they held when price came"
+EXAMPLE: Final = "l2vault zones BTC-USDT-SWAP --last 6h --width 100"
+
+_NAMES: Final = (
+    "side",
+    "from",
+    "to",
+    "mean",
+    "peak",
+    "persistence",
+    "seen",
+    "tests",
+    "holds",
+    "breaks",
+    "bps",
+    "score",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    analysis.configure(parser)
+    analysis.configure_unit(parser)
+    parser.add_argument(
+        "--width", type=analysis.number, metavar="PRICE", help="of a zone (default: chosen by the reach)"
+    )
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="rows a side on a terminal (default: 10)")
+
+
+def run(args: argparse.Namespace) -> int:
+    return analysis.run(args, _answer)
+
+
+def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
+    from l2vault.analytics.zones import zones
+
+    result = zones(books, args.unit, args.width)
+    rows, about = result.frame, result.about
+
+    def draw(path: Path) -> None:
+        from l2vault.analytics.pictures import draw_zones
+
+        draw_zones(rows, about, about.settings["last_mid"], path)
+
+    text = heading(about) + f"zones {about.settings['width']:g} wide, best score first\n"
+    for side, name in (("ask", "resistance"), ("bid", "support")):
+        own = rows.filter(rows["side"] == side)
+        text += f"\n{name}\n{_table(own.head(args.top))}"
+    return analysis.Answer(rows, about, text, draw)
+
+
+def _table(rows: "pl.DataFrame") -> str:
+    lines = [
+        (
+            row["side"],
+            figure(row["price_from"]),
+            figure(row["price_to"]),
+            amount(row["size"]),
+            amount(row["peak"]),
+            share(row["persistence"]),
+            share(row["seen_share"]),
+            *(str(row[name]) for name in ("tests", "holds", "breaks")),
+            figure(row["distance_bps"], 1),
+            figure(row["score"], 2),
+        )
+        for row in rows.to_dicts()
+    ]
+    return table(_NAMES, lines, left=1)
