@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from l2vault.analytics.shifts import SHIFTS, shifts, totals
 from l2vault.analytics.steps import CAUSES
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
-from support.markets import DEPTH, markets
+from support.markets import DEPTH, changing, markets
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -198,6 +199,13 @@ def test_nothing_is_told_across_a_hole():
         (0, 1, 0.75),
         (8_000, 1, 1),  # the span ends at 10 s: all of what it has of the window stood
     ]
+
+
+def test_nothing_is_told_across_a_change_of_contract():
+    drawings = [drawn(at, f"9999.5 {5 + at / 1_000} 1", ASKS) for at in (0, 2_000, 4_000, 6_000)]
+    books = changing(drawings, 4_000, (LINEAR, msgspec.structs.replace(LINEAR, value=0.1)))
+    told = totals(shifts(books, "coin").frame)
+    assert told.select("side", "added").rows() == [("bid", pytest.approx(2 * 0.01 + 2 * 0.1)), ("ask", 0)]
 
 
 def test_a_band_no_book_reached_is_null_and_a_whole_side_reaches_all():

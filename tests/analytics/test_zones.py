@@ -1,5 +1,6 @@
 """Zones: what rested where, how steadily, and what price did there; each told by a small market made for it."""
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from l2vault.analytics import zones as zones_module
 from l2vault.analytics.zones import DOUBT_MS, ZONES, zones
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
-from support.markets import DEPTH, TICK, markets
+from support.markets import DEPTH, TICK, changing, markets
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -188,6 +189,13 @@ def test_where_nothing_was_seen_there_is_no_zone():
     frame = zones(hand_made(drawn(0, "99 1 1", "101 1 1"), depth=1), width=10).frame
     assert frame.rows() == []
     assert frame.schema == ZONES
+
+
+def test_a_change_of_contract_changes_sizes_and_keeps_the_buckets():
+    finer = msgspec.structs.replace(LINEAR, value=0.001, tick=0.1)
+    books = changing([drawn(0, "99 4 1", ASKS), drawn(2_000, "99.1 40 1, 90 1 1", ASKS)], 2_000, (LINEAR, finer))
+    row = zones(books, "coin", 10).frame.filter(pl.col("side") == "bid").row(0, named=True)
+    assert (row["price_from"], row["size"]) == (90, pytest.approx((4 * 0.01 + 41 * 0.001) / 2))
 
 
 @given(markets(center=100))

@@ -2,7 +2,9 @@
 
 from hypothesis import strategies as st
 
-from support.books import CADENCE_MS, Drawn, drawn
+from l2vault.analytics.books import Books
+from l2vault.analytics.contract import Contract, Terms
+from support.books import CADENCE_MS, T0_MS, Drawn, drawn, frames
 
 TICK = 0.5
 DEPTH = 4
@@ -25,3 +27,11 @@ def markets(draw, center: float, has_holes: bool = True) -> list[Drawn]:
         if number and has_holes and draw(st.integers(0, 5)) == 0:
             drawings[-2] = drawings[-2]._replace(until_ms=number * CADENCE_MS - 500)
     return drawings
+
+
+def changing(drawings: list[Drawn], at_ms: int, contracts: tuple[Contract, Contract]) -> Books:
+    """Books whose contract was another one before `at_ms` (after T0_MS)."""
+    levels, held = frames(drawings)
+    span = held["t_from"][0], held["t_to"][-1]
+    terms = [Terms(span[0], T0_MS + at_ms, contracts[0]), Terms(T0_MS + at_ms, span[1], contracts[1])]
+    return Books(contracts[0].inst_id, span, lambda: iter([(levels, held)]), terms)
