@@ -32,7 +32,11 @@ PURE = [
     PACKAGE / "sim" / "peer.py",
     *(
         PACKAGE / "analytics" / f"{name}.py"
-        for name in ("contract", "ladders", "instant", "series", "walls", "ledger", "tracks", "zones", "shifts", "heat")
+        for name in ("contract", "ladders", "instant", "series", "walls", "ledger", "tracks")
+    ),
+    *(
+        PACKAGE / "analytics" / f"{name}.py"
+        for name in ("points", "zones", "visits", "shifts", "steps", "heat", "cells")
     ),
 ]
 IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}

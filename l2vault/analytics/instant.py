@@ -12,15 +12,11 @@ import polars as pl
 
 from l2vault.analytics.books import Books, Result, Seen
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.ladders import BPS, SIDES, Bools, Ladders, SideName
+from l2vault.analytics.ladders import BANDS_BPS, BPS, ROUNDING_BPS, SIDES, Bools, Ladders, SideName
 
-BANDS_BPS: Final = (2.0, 5.0, 10.0, 25.0)
 LEVELS: Final = (1, 5, 10, 50)
 SIZES: Final = (10_000.0, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0, 5_000_000.0, 10_000_000.0)
 """Of orders, in the quote currency."""
-
-_ROUNDING_BPS: Final = 1e-9
-"""A level at 5 bps is within a band of 5 bps, whatever the last bit of its distance says."""
 
 Columns = dict[str, Floats]
 
@@ -125,8 +121,8 @@ def _balance(bids: Floats, asks: Floats) -> Floats:
 
 def _within(ladders: Ladders, name: SideName, sizes: Floats, band_bps: float) -> Floats:
     """What rests on a side within a band of mid; NaN where the band goes beyond the reach."""
-    is_near = ladders.distance_bps(name) <= band_bps + _ROUNDING_BPS
-    is_seen = ladders.reach_bps(name) >= band_bps - _ROUNDING_BPS
+    is_near = ladders.distance_bps(name) <= band_bps + ROUNDING_BPS
+    is_seen = ladders.reach_bps(name) >= band_bps - ROUNDING_BPS
     return np.where(is_seen & np.isfinite(ladders.mid), np.where(is_near, sizes, 0).sum(axis=1), np.nan)
 
 

@@ -12,11 +12,9 @@ import polars as pl
 
 from l2vault.analytics.books import Books, Result, Seen
 from l2vault.analytics.contract import Unit
-from l2vault.analytics.ladders import SIDES, Ladders, SideName
-from l2vault.analytics.steps import CAUSES, MOVE_BPS, ROUNDING_BPS, changes
+from l2vault.analytics.ladders import BANDS_BPS, ROUNDING_BPS, SIDES, Ladders, SideName
+from l2vault.analytics.steps import CAUSES, MOVE_BPS, changes
 from l2vault.errors import UsageError
-
-BANDS_BPS: Final = (2.0, 5.0, 10.0, 25.0)
 
 SHIFTS: Final = pl.Schema(
     {
@@ -48,8 +46,6 @@ _NORMAL: Final = math.sqrt(math.pi / 2)
 """The standard deviation of a normal distribution over its mean absolute deviation."""
 
 _FLOWS: Final = (*CAUSES, "net", "net_flow")
-
-_ROUNDING_BPS: Final = 1e-9
 
 
 def shifts(

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.ladders import BPS, Bools, Ints, Ladders, SideName
+from l2vault.analytics.ladders import BPS, ROUNDING_BPS, Bools, Ints, Ladders, SideName
 from l2vault.analytics.points import Levels, decimals_of, levels_of
 
 CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "rolled_in", "rolled_out")
@@ -22,9 +22,6 @@ CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "rolled
 ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ROLLED_IN, ROLLED_OUT = range(len(CAUSES))
 
 MOVE_BPS: Final = 5.0
-
-ROUNDING_BPS: Final = 1e-9
-"""What lies at 5 bps lies within 5 bps, whatever the last bit of its distance says."""
 
 _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""

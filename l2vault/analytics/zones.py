@@ -92,7 +92,7 @@ def zones(books: Books, unit: Unit = "usd", width: float | None = None, presence
         mid = float(mids[-1]) if len(mids) else mid
     frame = pl.concat([each.zones(presence, mid) for each in gathered.values()])
     frame = frame.sort(["score", "size", "price_from"], descending=[True, True, False])
-    settings = {"width": grid.width, "is_width_told": width is not None, "presence": presence}
+    settings = {"width": grid.width, "is_width_told": width is not None, "presence": presence, "last_mid": mid}
     return Result(frame, seen.about("zones/1", unit, **settings))
 
 

@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.instant import BANDS_BPS, SIZES, depth_and_slippage
+    from l2vault.analytics.instant import SIZES, depth_and_slippage
+    from l2vault.analytics.ladders import BANDS_BPS
 
     result = depth_and_slippage(books, args.unit, args.bands or BANDS_BPS, args.sizes or SIZES)
     chosen = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst"))]

@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.instant import BANDS_BPS, LEVELS, imbalance
+    from l2vault.analytics.instant import LEVELS, imbalance
+    from l2vault.analytics.ladders import BANDS_BPS
 
     result = imbalance(books, args.unit, args.levels or LEVELS, args.bands or BANDS_BPS)
     return answer_of(result, args, result.frame.columns[2:], lambda measure: _DECIMALS)

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.instant import BANDS_BPS
+    from l2vault.analytics.ladders import BANDS_BPS
     from l2vault.analytics.shifts import shifts, totals
 
     result = shifts(books, args.unit, args.horizon, args.bands or BANDS_BPS, args.alert)

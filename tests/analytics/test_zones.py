@@ -169,12 +169,12 @@ def test_price_tests_a_zone(drawings, tests, holds, breaks):
 def test_width_is_a_round_number_near_a_twentieth_of_the_reach(worst_bid, worst_ask, width):
     books = [drawn(0, "", "101 1 1"), drawn(2_000, f"99 1 1, {worst_bid} 1 1", f"100.5 1 1, {worst_ask} 1 1")]
     settings = zones(hand_made(*books)).about.settings
-    assert settings == {"width": width, "is_width_told": False, "presence": 2}
+    assert settings == {"width": width, "is_width_told": False, "presence": 2, "last_mid": 99.75}
 
 
 def test_a_width_is_rounded_to_whole_ticks():
     about = zones(hand_made(*STEADY), width=9.8).about
-    assert about.settings == {"width": 10, "is_width_told": True, "presence": 2}
+    assert about.settings == {"width": 10, "is_width_told": True, "presence": 2, "last_mid": 100}
     assert about.method == "zones/1"
     assert zones(hand_made(*STEADY), width=0.01).about.settings["width"] == TICK
 
