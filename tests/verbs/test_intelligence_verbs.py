@@ -13,6 +13,7 @@ from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, 
 
 SLOTS = 60
 HOLE = range(30, 35)
+VERBS = ("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap")
 FROM_TO = ["--from", at(0), "--to", at(120_000)]
 
 
@@ -116,6 +117,47 @@ def test_walls_at_a_moment_are_those_that_stood_then(told):
     assert json.loads(told("walls", "--at", at(50_000), "--min-size", "100k", "--json"))["rows"] == []
 
 
+def test_zones_are_told_as_support_and_resistance(told):
+    text = told("zones", *FROM_TO, "--width", "100")
+    resistance, support = text.split("support")
+    assert "zones 100 wide" in resistance
+    # 59,900 to 60,000 held the wall for 40 s of the 109 s that are vouched for, and 1 contract in the rest
+    mean = (500 * 40 + 1 * 69) / 109 * 0.01 * 59_990
+    (row,) = [line.split() for line in support.splitlines() if "59900" in line]
+    assert row[:5] == ["bid", "59900", "60000", f"{mean / 1e3:.0f}", "k"]
+    rows = json.loads(told("zones", *FROM_TO, "--width", "100", "--json"))["rows"]
+    assert [row["size"] for row in rows if row["price_from"] == 59_900] == pytest.approx([mean])
+
+
+def test_shifts_tell_what_was_pulled_and_when(told):
+    rows = json.loads(told("shifts", *FROM_TO, "--horizon", "30s", "--bands", "5", "--json"))["rows"]
+    pulled = [(row["from_utc"], row["side"], row["band"], row["pulled"]) for row in rows if row["pulled"]]
+    assert pulled == [(at(30_000), "bid", "0-5", pytest.approx(499 * 0.01 * 59_990))]
+    text = told("shifts", *FROM_TO, "--horizon", "30s")
+    assert next(line.split() for line in text.splitlines() if line.startswith("bid"))[1:4] == ["0.00", "299", "k"]
+    assert "0 alerts: windows of 30 s whose net flow is 3 deviations off" in text
+    assert json.loads(told("shifts", *FROM_TO, "--alerts", "--json"))["rows"] == []
+
+
+def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
+    text = told("heatmap", *FROM_TO, "--plot", "heat.png")
+    assert "cells of 2 s by" in text and "lives of walls marked" in text
+    assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
+    rows = json.loads(told("heatmap", *FROM_TO, "--no-walls", "--json", "--plot", "heat.png"))["rows"]
+    wall = [
+        row["size"] for row in rows if row["from_utc"] == at(10_000) and row["price_from"] <= 59_990 < row["price_to"]
+    ]
+    assert wall == pytest.approx([500 * 0.01 * 59_990])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_answer_can_be_drawn(told, verb, tmp_path):
+    told(verb, *FROM_TO, "--plot", f"{verb}.png")
+    assert (tmp_path / f"{verb}.png").read_bytes().startswith(b"\x89PNG")
+    text = told(verb, *FROM_TO, "--plot", "nowhere/picture.png", code=1)
+    assert "cannot write nowhere" in text and "Try: a name like picture.png" in text
+
+
 def test_no_row_of_csv_travels_without_what_it_rests_on(told):
     (row,) = csv.DictReader(io.StringIO(told("walls", *FROM_TO, "--min-size", "100k", "--lives", "--csv")))
     assert (row["price"], row["end"], row["from_utc"], row["unit"]) == ("59990.0", "pulled", at(0), "USDT")
@@ -131,7 +173,7 @@ def test_the_last_hour_is_what_is_told_unless_asked_otherwise(told):
     assert (about["from_utc"], about["to_utc"]) == (at(88_001), at(118_001))
 
 
-@pytest.mark.parametrize("verb", ["spread", "imbalance", "depth", "walls"])
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -153,7 +195,7 @@ def test_what_cannot_be_answered_is_one_clear_sentence(told, verb, words, code, 
     assert text.count("\n") == 1 and "Traceback" not in text
 
 
-@pytest.mark.parametrize("verb", ["spread", "imbalance", "depth", "walls"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_an_empty_vault_and_one_sided_books_are_told_apart(told, verb, tmp_path):
     (tmp_path / "Empty").mkdir()
     assert "holds no books yet. Try: l2vault record" in told(verb, "--vault", "Empty", code=1)
