@@ -10,7 +10,12 @@ import polars as pl
 from l2vault.analytics.ladders import BPS
 
 ALIKE_SHARE: Final = 0.8
-"""Two walls may be one and the same if the smaller is at least this share of the other."""
+"""A wall that was lost from sight and one at its price may be one and the same if the smaller is at least this share
+of the other"""
+MOVE_ALIKE_SHARE: Final = 0.9
+"""and one that is pulled and one that comes elsewhere, if it is this share. Near the threshold many are alike by
+chance: 12 hours of the markets of `benchmarks/bench_walls.py` have 28 wrong links with 0.8 and 16 with this, and 313
+right ones with both."""
 
 MOVE_BPS: Final = 5.0
 """A wall that is pulled and one alike that comes are one that moved, if they stand at most so far apart"""
@@ -42,7 +47,8 @@ def linked(lives: pl.DataFrame) -> pl.DataFrame:
 
 
 def _moves(lives: pl.DataFrame) -> dict[int, int]:
-    """Pulled walls and new ones that are one at another price, the likest pairs first, each wall in one pair."""
+    """Pulled walls and new ones that are one at another price, each wall in one pair: those without a book between
+    them first, since a wall that moves in every book is like all its places; among these the likest."""
     gone = lives.filter(pl.col("end") == "pulled").select(
         "side", "last", old="wall", old_price="price", fell=pl.col("size_end") - pl.col("size_left")
     )
@@ -50,13 +56,14 @@ def _moves(lives: pl.DataFrame) -> dict[int, int]:
         "side", "first", new="wall", new_price="price", rose=pl.col("size_born") - pl.col("size_before")
     )
     pairs = pl.concat(
-        gone.with_columns(first=pl.col("last") + later).join(come, on=["side", "first"])
+        gone.with_columns(first=pl.col("last") + later, later=pl.lit(later)).join(come, on=["side", "first"])
         for later in range(1, MOVE_BOOKS + 1)
     ).with_columns(alike=_alike("fell", "rose"), apart=(pl.col("new_price") / pl.col("old_price") - 1).abs())
-    pairs = pairs.filter(pl.col("alike") >= ALIKE_SHARE, pl.col("apart") <= MOVE_BPS / BPS)
+    pairs = pairs.filter(pl.col("alike") >= MOVE_ALIKE_SHARE, pl.col("apart") <= MOVE_BPS / BPS)
     moves: dict[int, int] = {}
     taken: set[int] = set()
-    for old, new in pairs.sort("alike", "apart", descending=[True, False]).select("old", "new").rows():
+    best_first = pairs.sort("later", -pl.col("alike"), "apart", "old", "new")
+    for old, new in best_first.select("old", "new").rows():
         if old not in moves and new not in taken:
             moves[old] = new
             taken.add(new)

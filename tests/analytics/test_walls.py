@@ -100,7 +100,7 @@ def test_a_wall_that_keeps_half_its_size_lives_on():
 
 def test_a_wall_moves_if_one_alike_comes_nearby_within_two_books():
     other = "100 5 1, 99.96 {} 1"
-    assert [row[1:] for row in lives(market("100 5 1, 99.97 120 1", other.format(100)))] == [
+    assert [row[1:] for row in lives(market("100 5 1, 99.97 120 1", other.format(110)))] == [
         ("found", "moved"),
         ("moved", "standing"),
     ]
@@ -114,6 +114,14 @@ def test_a_wall_moves_if_one_alike_comes_nearby_within_two_books():
     assert [row[1:] for row in lives(too_far)] == [("found", "pulled"), ("placed", "standing")]
 
 
+def test_a_wall_out_of_sight_may_change_more_than_one_that_moves():
+    """At its old price it is known by the price; elsewhere its size is all there is to know it by."""
+    elsewhere = market("100 5 1, 99.97 120 1", "100 5 1, 99.96 105 1")
+    assert [row[1:] for row in lives(elsewhere)] == [("found", "pulled"), ("placed", "standing")]
+    out_and_back = market("100 5 1, 99 120 1", "100.5 5 1, 100 5 1", "100 5 1, 99 105 1")
+    assert [row[1:] for row in lives(out_and_back, depth=2)] == [("found", "rolled out"), ("returned", "standing")]
+
+
 def test_of_two_that_come_the_likest_is_the_one_that_moved():
     frame = ledger(market("100 5 1, 99.97 120 1", "100 5 1, 99.98 110 1, 99.96 121 1"))
     assert frame.select("price", "began", "continues", "track").rows() == [
@@ -122,6 +130,16 @@ def test_of_two_that_come_the_likest_is_the_one_that_moved():
         (99.98, "placed", None, 2),
     ]
     assert frame["continued_by"].to_list() == [1, None, None]
+
+
+def test_a_wall_that_moves_in_every_book_is_one_track_however_alike_its_places_are():
+    """The first and the last place are the likest, but the second is the one that came when the first went."""
+    frame = ledger(market("100 5 1, 99.97 120 1", "100 5 1, 99.96 119 1", "100 5 1, 99.95 120 1"))
+    assert frame.select("price", "end", "track").rows() == [
+        (99.97, "moved", 0),
+        (99.96, "moved", 0),
+        (99.95, "standing", 0),
+    ]
 
 
 def test_a_wall_lost_from_sight_and_back_is_one_wall_of_several_lives():
