@@ -1,0 +1,257 @@
+"""How far the wall ledger can be trusted, on simulated markets in which every wall and its end are known.
+
+    python benchmarks/bench_walls.py [--seeds 8] [--hours 3]
+
+Each market is recorded into a vault of its own as the recorder would, with holes, and read back with the default
+criteria. What is told of the planted walls is compared with what became of them; nothing here is asserted.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+from planted import INST
+from planted_judge import Judged, Verdict, judge
+from planted_vault import START_MS, record
+
+from l2vault.analytics.books import read_books
+from l2vault.analytics.walls import walls
+
+CAUSES: Final = ("consumed", "pulled", "moved", "rolled out", "gap", "standing")
+_DETAILS: Final = (
+    "consumed slowly",
+    "consumed within 2 s",
+    "pulled at the touch",
+    "pulled within 0.5 bps of it",
+    "pulled far from it",
+    "moved",
+    "rolled out",
+    "gap",
+    "standing",
+)
+_LIVES_ON: Final = "(lives on)"
+_EATEN: Final = (0.0, 0.25, 0.5, inf)
+_SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args()
+    began = time.perf_counter()
+    with ProcessPoolExecutor(asked.workers) as pool:
+        verdicts = list(pool.map(verdict_of, range(asked.seeds), [asked.hours] * asked.seeds))
+    print("\n".join(report(verdicts)))
+    print(f"\n{time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return 0
+
+
+def verdict_of(seed: int, hours: float) -> Verdict:
+    """Simulate, record, read back, judge."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = record(Path(folder), seed, hours)
+        result = walls(read_books(folder, INST, START_MS, recording.end_ms))
+    return judge(recording, result.frame, result.about.settings["threshold"])
+
+
+def due(verdicts: Iterable[Verdict]) -> list[Judged]:
+    """The stretches that the ledger ought to have: at some moment they had the threshold."""
+    return [judged for verdict in verdicts for judged in verdict.judged if judged.times_threshold >= 1]
+
+
+def confusion(verdicts: Sequence[Verdict]) -> Counter[tuple[str, str]]:
+    """How often each truth (a detail, or that the wall lives on) was told as each end; of all lives that are planted
+    walls."""
+    told: Counter[tuple[str, str]] = Counter()
+    for judged in (judged for verdict in verdicts for judged in verdict.judged):
+        for row in judged.rows[:-1]:
+            told[_LIVES_ON, row["end"]] += 1
+        if judged.rows:
+            told[judged.stretch.detail, judged.rows[-1]["end"]] += 1
+    return told
+
+
+def scores(verdicts: Sequence[Verdict]) -> dict[str, tuple[float, int, float, int]]:
+    """Of each cause: its precision, of how many told so; its recall, of how many that were so and ought to be found."""
+    told = confusion(verdicts)
+    found: dict[str, tuple[float, int, float, int]] = {}
+    for cause in CAUSES:
+        said = sum(count for (_, end), count in told.items() if end == cause)
+        right = sum(count for (truth, end), count in told.items() if end == cause and truth.startswith(cause))
+        truly = [judged for judged in due(verdicts) if judged.stretch.end == cause]
+        hit = sum(bool(judged.rows) and judged.rows[-1]["end"] == cause for judged in truly)
+        found[cause] = (right / max(1, said), said, hit / max(1, len(truly)), len(truly))
+    return found
+
+
+def links(verdicts: Sequence[Verdict], began: str) -> Counter[str]:
+    """Who was joined by `moved` or `returned`: the same wall, two that are not one, or a wall and the background."""
+    joined: Counter[str] = Counter()
+    for verdict in verdicts:
+        rows = verdict.strangers + [row for judged in verdict.judged for row in judged.rows]
+        for row in {row["wall"]: row for row in rows if row["began"] == began}.values():
+            old, new = verdict.wall_of.get(row["continues"]), verdict.wall_of.get(row["wall"])
+            joined["background" if old is new is None else "right" if old == new else "wrong"] += 1
+    return joined
+
+
+def missed_links(verdicts: Sequence[Verdict], ends: tuple[str, ...]) -> tuple[int, int]:
+    """Of walls found before and after they moved or were out of sight: how many are not one track, and of how many."""
+    missed = total = 0
+    for verdict in verdicts:
+        found = [judged for judged in verdict.judged if judged.rows]
+        found.sort(key=lambda judged: (judged.stretch.life.wall, judged.stretch.first))
+        for old, new in pairwise(found):
+            if old.stretch.life.wall == new.stretch.life.wall and old.stretch.end in ends:
+                total += 1
+                missed += old.rows[-1]["track"] != new.rows[0]["track"]
+    return missed, total
+
+
+def eaten_in_sight(verdicts: Sequence[Verdict], low: float, high: float) -> tuple[int, int]:
+    """How many `consumed` are right, and of how many, where the books themselves showed a share of the wall from `low`
+    to less than `high` being eaten before it was gone."""
+    last = [(judged.stretch.end, judged.rows[-1]) for each in verdicts for judged in each.judged if judged.rows]
+    told = [(truth, row["shrunk_at_touch"] / row["peak"]) for truth, row in last if row["end"] == "consumed"]
+    truths = [truth for truth, share in told if low <= share < high]
+    return truths.count("consumed"), len(truths)
+
+
+def lateness(verdicts: Sequence[Verdict]) -> dict[str, list[int]]:
+    """By how many ms times are told too late, of what came or went at once: what grew or shrank has no one moment."""
+    found = [judged for judged in due(verdicts) if judged.rows and not judged.stretch.life.is_resized]
+    late = {
+        "birth": [
+            judged.rows[0]["t_from"] - judged.stretch.life.from_ms
+            for judged in found
+            if judged.stretch.first == min(judged.stretch.life.seen)
+            and judged.rows[0]["began"] in ("placed", "grown", "moved")
+        ]
+    }
+    for detail in ("consumed within 2 s", "pulled", "moved"):
+        late[f"end, {detail}"] = [
+            judged.rows[-1]["t_to"] - (judged.stretch.life.until_ms or 0)
+            for judged in found
+            if judged.stretch.detail.startswith(detail)
+        ]
+    return late
+
+
+def report(verdicts: Sequence[Verdict]) -> list[str]:
+    return [
+        *_what(verdicts),
+        *_found(verdicts),
+        *_matrix(verdicts),
+        *_precision(verdicts),
+        *_eaten_in_sight(verdicts),
+        *_linked(verdicts),
+        *_crowds(verdicts),
+        *_times(verdicts),
+    ]
+
+
+def _what(verdicts: Sequence[Verdict]) -> list[str]:
+    books = sum(len(verdict.recording.times) for verdict in verdicts)
+    lives = [life for verdict in verdicts for life in verdict.recording.market.planted]
+    thresholds = [verdict.threshold / 1e6 for verdict in verdicts]
+    holes = sum(len(verdict.recording.before_holes) for verdict in verdicts)
+    strangers = sum(len(verdict.strangers) for verdict in verdicts)
+    return [
+        f"{len(verdicts)} markets, {books} recorded books, {holes} holes; "
+        f"threshold {min(thresholds):.2f} to {max(thresholds):.2f} M USD",
+        f"planted walls: {sum(len({life.wall for life in each.recording.market.planted}) for each in verdicts)}, at "
+        f"{len(lives)} prices, at {sum(not life.seen for life in lives)} of these in no recorded book",
+        f"lives in the ledger: {sum(len(verdict.wall_of) for verdict in verdicts)} of planted walls, "
+        f"{strangers} of background levels that had the threshold",
+    ]
+
+
+def _found(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = ["", "| size / threshold | stretches in sight | found |", "|---|---|---|"]
+    for low, high in pairwise(_SIZES):
+        own = [judged for verdict in verdicts for judged in verdict.judged if low <= judged.times_threshold < high]
+        found = sum(bool(judged.rows) for judged in own)
+        lines.append(f"| {_between(low, high)} | {len(own)} | {_share(found, len(own))} |")
+    return lines
+
+
+def _matrix(verdicts: Sequence[Verdict]) -> list[str]:
+    told = confusion(verdicts)
+    lines = ["", f"| truth | {' | '.join(CAUSES)} |", "|---" * (len(CAUSES) + 1) + "|"]
+    for truth in (*_DETAILS, _LIVES_ON):
+        counts = (str(told[truth, cause] or "") for cause in CAUSES)
+        lines.append(f"| {truth} | {' | '.join(counts)} |")
+    return lines
+
+
+def _precision(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = ["", "| end | precision | of told | recall | of true |", "|---|---|---|---|---|"]
+    for cause, (precision, said, recall, truly) in scores(verdicts).items():
+        cells = [f"{share:.1%} | {of}" if of else " | 0" for share, of in ((precision, said), (recall, truly))]
+        lines.append(f"| {cause} | {' | '.join(cells)} |")
+    return lines
+
+
+def _eaten_in_sight(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = ["", "| told consumed, `shrunk_at_touch` / `peak` | precision | of |", "|---|---|---|"]
+    for low, high in pairwise(_EATEN):
+        right, told = eaten_in_sight(verdicts, low, high)
+        lines.append(f"| {_between(low, high)} | {_share(right, told)} | {told} |")
+    return lines
+
+
+def _crowds(verdicts: Sequence[Verdict]) -> list[str]:
+    """A whale is of at most six orders, a crowd of at least sixty; others at their price are counted with them."""
+    lines = ["", "| orders planted | orders told: median | 5 % | 95 % | of |", "|---|---|---|---|---|"]
+    found = [judged for judged in due(verdicts) if judged.rows]
+    for name, is_crowd in (("1 to 6", False), ("60 to 300, leaving one by one", True)):
+        orders = [judged.rows[0]["orders"] for judged in found if judged.stretch.life.is_crowd == is_crowd]
+        cuts = quantiles(orders, n=20, method="inclusive") if len(orders) > 1 else [0.0]
+        lines.append(f"| {name} | {median(orders or [0]):.0f} | {cuts[0]:.0f} | {cuts[-1]:.0f} | {len(orders)} |")
+    return lines
+
+
+def _linked(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = ["", "| link | right | wrong | between background levels | missed |", "|---|---|---|---|---|"]
+    for began, ends in (("moved", ("moved",)), ("returned", ("rolled out", "gap"))):
+        joined = links(verdicts, began)
+        missed, total = missed_links(verdicts, ends)
+        lines.append(
+            f"| {began} | {joined['right']} | {joined['wrong']} | {joined['background']} | {missed} of {total} |"
+        )
+    return lines
+
+
+def _times(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = ["", "| time told later than it was, ms | median | 95 % | most | of |", "|---|---|---|---|---|"]
+    for name, late in lateness(verdicts).items():
+        cells = (
+            f"{median(late):.0f} | {quantiles(late, n=20, method='inclusive')[-1]:.0f} | {max(late)}"
+            if len(late) > 1
+            else " |  | "
+        )
+        lines.append(f"| {name} | {cells} | {len(late)} |")
+    return lines
+
+
+def _between(low: float, high: float) -> str:
+    return f"{low:g} to {high:g}" if high < inf else f"{low:g} or more"
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count / total:.1%}" if total else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
