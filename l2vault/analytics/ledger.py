@@ -23,6 +23,10 @@ of these, and a wall of like size had been lost from sight at this price."""
 End = Literal["standing", "gap", "consumed", "rolled out", "moved", "pulled"]
 """`consumed`: the market reached its price, and it fell. `pulled`: it fell while better prices stood before it."""
 
+EATEN_SHARE: Final = 0.5
+"""A consumed wall that lost so much of its peak while it was the best price was seen being eaten: of such walls 98.6 %
+were traded away, of those with less than half of it 34 % (benchmarks/bench_walls.py). Without it, who can tell."""
+
 KEPT_SHARE: Final = 0.5
 """A wall lives on until it falls below this share of the threshold, lest every flicker at the threshold be another."""
 
@@ -39,6 +43,7 @@ LEDGER: Final = pl.Schema(
         "grown": pl.Float64,
         "shrunk": pl.Float64,
         "shrunk_at_touch": pl.Float64,
+        "eaten_share": pl.Float64,
         "size_end": pl.Float64,
         "size_left": pl.Float64,
         "peak": pl.Float64,
@@ -55,7 +60,7 @@ LEDGER: Final = pl.Schema(
     }
 )
 """A row is a life. `size_born + grown - shrunk = size_end`, the last size it had as a wall; `size_left` is what its
-price held in the book after that, null where there is none. Means are weighted by time; `times_around` is its size at
+price held in the book after that, null where there is none; `eaten_share` is `shrunk_at_touch / peak`. Means are weighted by time; `times_around` is its size at
 birth over the mean of its neighbours, `at_touch_share` the share of its life in which it was the best price of its
 side. Lives that are one wall (moved, or back in sight) name each other and share a `track`."""
 
@@ -162,6 +167,7 @@ def _lives(kept: pl.DataFrame, known: _Books) -> pl.DataFrame:
     return lives.with_columns(
         t_from=pl.Series(known.t_from[lives["first"].to_numpy()]),
         t_to=pl.Series(known.t_to[lives["last"].to_numpy()]),
+        eaten_share=pl.col("shrunk_at_touch") / pl.col("peak"),
         per_order=pl.when(pl.col("orders") > 0).then(pl.col("mean") / pl.col("orders")),
     )
 

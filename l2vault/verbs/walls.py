@@ -1,6 +1,7 @@
 """`l2vault walls`: whale walls and what became of them."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,7 +58,20 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 
 
 def _table(rows: "pl.DataFrame", span_ms: int) -> str:
-    names = ("side", "price", "from (UTC)", "to", "in sight", "peak", "mean", "orders", "nearest bps", "began", "end")
+    names = (
+        "side",
+        "price",
+        "from (UTC)",
+        "to",
+        "in sight",
+        "peak",
+        "mean",
+        "orders",
+        "nearest bps",
+        "began",
+        "end",
+        "eaten",
+    )
     lines = [
         (
             row["side"],
@@ -71,6 +85,7 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             figure(row["nearest_bps"], 1),
             row["began"],
             row["end"],
+            share(row["eaten_share"]) if row["end"] == "consumed" else "-",
         )
         for row in rows.to_dicts()
     ]
@@ -78,7 +93,7 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
 
 
 def _ends(ledger: "pl.DataFrame") -> str:
-    """How all lives ended, and of what fell in sight how much was pulled."""
+    """How all lives ended, of what fell in sight how much was pulled, and how sure that is."""
     import polars as pl
 
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
@@ -86,10 +101,24 @@ def _ends(ledger: "pl.DataFrame") -> str:
     pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
     told = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
     lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
-    return f"\nends of {lives}: {counts or '-'}\nof what fell in sight, pulled rather than consumed: {told}\n"
+    return f"\nends of {lives}: {counts or '-'}\n{_consumed(ledger, told)}"
 
 
-def _drawing(result: "Result"):  # type: ignore[no-untyped-def]
+def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:
+    """Books alone do not always tell consumed from pulled in the last moment: how many of them show it."""
+    import polars as pl
+
+    from l2vault.analytics.ledger import EATEN_SHARE
+
+    consumed = ledger.filter(pl.col("end") == "consumed")
+    eaten = len(consumed.filter(pl.col("eaten_share") >= EATEN_SHARE))
+    return (
+        f"of what fell in sight, pulled rather than consumed: {pulled}\n"
+        f"seen being eaten: {eaten} of {len(consumed)} consumed; the others may have been pulled in the last moment\n"
+    )
+
+
+def _drawing(result: "Result") -> Callable[[Path], None]:
     def draw(path: Path) -> None:
         from l2vault.analytics.pictures import draw_walls
 

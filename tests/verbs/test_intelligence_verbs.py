@@ -106,7 +106,7 @@ def test_depth_tells_bands_and_what_orders_would_cost(told):
 def test_walls_have_a_life_and_an_end(told):
     text = told("walls", *FROM_TO, "--min-size", "100k")
     row = next(line for line in text.splitlines() if line.startswith("bid"))
-    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40.000 s 300 k 300 k 2.0 1.7 found pulled"
+    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40.000 s 300 k 300 k 2.0 1.7 found pulled -"
     assert "ends of 1 life: 1 pulled (300 k)" in text
     assert "pulled rather than consumed: 100 %" in text
 
