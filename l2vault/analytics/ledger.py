@@ -60,9 +60,10 @@ LEDGER: Final = pl.Schema(
     }
 )
 """A row is a life. `size_born + grown - shrunk = size_end`, the last size it had as a wall; `size_left` is what its
-price held in the book after that, null where there is none; `eaten_share` is `shrunk_at_touch / peak`. Means are weighted by time; `times_around` is its size at
-birth over the mean of its neighbours, `at_touch_share` the share of its life in which it was the best price of its
-side. Lives that are one wall (moved, or back in sight) name each other and share a `track`."""
+price held in the book after that, null where there is none; `eaten_share` is `shrunk_at_touch / peak`. Means are
+weighted by time; `times_around` is its size at birth over the mean of its neighbours, `at_touch_share` the share of its
+life in which it was the best price of its side. Lives that are one wall (moved, or back in sight) name each other and
+share a `track`."""
 
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -144,7 +145,7 @@ def _lives(kept: pl.DataFrame, known: _Books) -> pl.DataFrame:
         .filter(pl.col("is_born").cum_max().over("run"))
         .with_columns(step=pl.col("size").diff().over("run").fill_null(0.0))
     )
-    ms, shrunk = pl.col("ms"), -pl.col("step").clip(upper_bound=0)
+    ms, shrunk = pl.col("ms"), pl.when(pl.col("step") < 0).then(-pl.col("step")).otherwise(0.0)
     lives = runs.group_by("run", maintain_order=True).agg(
         pl.col("side", "price").first(),
         first=pl.col("book").first(),
