@@ -1,0 +1,196 @@
+"""What all pictures share: colours, size, time axis, title, footnote, and how figures are written. Reads no vault."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from l2vault.analytics.books import About
+from l2vault.analytics.contract import Floats
+from l2vault.book.utc import utc_ms
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FuncFormatter
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+BLACK: Final = "#000000"
+ORANGE: Final = "#E69F00"
+SKY: Final = "#56B4E9"
+GREEN: Final = "#009E73"
+YELLOW: Final = "#F0E442"
+BLUE: Final = "#0072B2"
+VERMILION: Final = "#D55E00"
+PURPLE: Final = "#CC79A7"
+GREY: Final = "#999999"
+CYCLE: Final = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+
+UNSEEN: Final = "#EBEBEB"
+NO_BOOK: Final = "#C4C4C4"
+_NOTE: Final = "#555555"
+
+DPI: Final = 120
+WIDTH_IN: Final = 14.0
+DAY_MS: Final = 86_400_000
+_SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
+
+
+def new_figure(height_in: float) -> "Figure":
+    """Its parts find their places by themselves."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
+
+
+def save(figure: "Figure", path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    try:
+        figure.savefig(path, dpi=DPI)
+    finally:
+        plt.close(figure)
+
+
+def day_number(ms: float) -> float:
+    """Matplotlib's time: days since 1970, a fraction."""
+    return ms / DAY_MS
+
+
+def time_axis(axes: "Axes", start_ms: int, end_ms: int, label: str = "exchange time, UTC") -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(tz=UTC, minticks=6, maxticks=14)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))
+    axes.set_xlim(day_number(start_ms), day_number(end_ms))
+    axes.set_xlabel(label)
+
+
+def span_of(about: About) -> tuple[int, int]:
+    return utc_ms(about.from_utc), utc_ms(about.to_utc)
+
+
+def head(figure: "Figure", what: str, about: About, *more: str) -> None:
+    """What is drawn, of which instrument and when; below the picture what it rests on."""
+    figure.suptitle(f"{about.inst_id}  {what}  {span_text(*span_of(about))}", x=0.008, ha="left", weight="bold")
+    figure.supxlabel("; ".join([footnote(about), *more]), x=0.008, ha="left", fontsize=8.5, color=_NOTE)
+
+
+def quote(about: About) -> str:
+    """The currency in which the instrument's price is told: OKX names it second."""
+    return about.inst_id.split("-")[1]
+
+
+def span_text(start_ms: int, end_ms: int) -> str:
+    start, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (start_ms, end_ms))
+    is_one_day = start.date() == end.date()
+    return f"{start:%Y-%m-%d %H:%M:%S} to {end:{'%H:%M:%S' if is_one_day else '%Y-%m-%d %H:%M:%S'}} UTC"
+
+
+def footnote(about: About) -> str:
+    parts = [f"vouched {percent(about.vouched_share)} of the span", reach_text(about)]
+    if about.holes:
+        parts.insert(1, f"{about.holes} {'hole' if about.holes == 1 else 'holes'}")
+    if about.cadence_ms is not None:
+        parts.append(f"cadence {about.cadence_ms / 1000:g} s")
+    parts += [f"{about.books:,} {'book' if about.books == 1 else 'books'}", about.method]
+    return "; ".join(parts)
+
+
+def reach_text(about: About) -> str:
+    seen = [reach for reach in about.reach_bps.values() if reach.least_bps is not None and reach.most_bps is not None]
+    if not seen:
+        return "reach: all of both sides"
+    least = min(reach.least_bps for reach in seen if reach.least_bps is not None)
+    most = max(reach.most_bps for reach in seen if reach.most_bps is not None)
+    whole = "" if len(seen) == len(about.reach_bps) else ", one side whole"
+    return f"reach {least:.1f} to {most:.1f} bps{whole}"
+
+
+def percent(share: float) -> str:
+    """Never `100 %` of what is not all."""
+    value = 100 * share
+    return f"{min(value, 99.99) if share < 1 else value:.4g} %"
+
+
+def amount(value: float) -> str:
+    """`2.1 M`"""
+    for scale, name in _SCALES:
+        if abs(value) >= 0.9995 * scale:
+            return f"{_short(value / scale)}{name}"
+    return _short(value)
+
+
+def _short(value: float) -> str:
+    text = f"{value:.3g}"
+    return f"{float(text):g}" if "e" in text else text
+
+
+def amounts(is_mirrored: bool = False) -> "FuncFormatter":
+    """For an axis of sizes; mirrored, what is below zero is told as its size too."""
+    from matplotlib.ticker import FuncFormatter
+
+    return FuncFormatter(lambda value, _: amount(abs(value) if is_mirrored else value))
+
+
+def prices() -> "FuncFormatter":
+    """`61,812.5`: no exponent, no offset."""
+    from matplotlib.ticker import FuncFormatter
+
+    return FuncFormatter(lambda value, _: plain(value))
+
+
+def plain(value: float) -> str:
+    text = f"{value:,.10f}".rstrip("0").rstrip(".")
+    return text if len(text.replace(",", "")) <= 12 else f"{value:.10g}"
+
+
+def shade_holes(axes: "Axes", holes: list[tuple[int, int]]) -> None:
+    """No book stood in these times (ms)."""
+    for start_ms, end_ms in holes:
+        axes.axvspan(
+            day_number(start_ms),
+            day_number(end_ms),
+            facecolor=NO_BOOK,
+            edgecolor="white",
+            hatch="///",
+            lw=0,
+            zorder=0.5,
+        )
+
+
+def unseen_patches() -> "list[Patch]":
+    from matplotlib.patches import Patch
+
+    return [Patch(facecolor=UNSEEN, edgecolor="#BBBBBB", label="beyond reach")]
+
+
+def hole_patches(holes: list[tuple[int, int]]) -> "list[Patch]":
+    """For a legend, if there are any."""
+    from matplotlib.patches import Patch
+
+    return [Patch(facecolor=NO_BOOK, edgecolor="white", hatch="///", label="no book vouched for")] if holes else []
+
+
+def holes_of(frame: pl.DataFrame, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """The times of a span in which no row of the frame (`t_from`, `t_to`, in order of time) stands."""
+    begins = [start_ms, *frame["t_to"].cum_max().to_list()]
+    ends = [*frame["t_from"].to_list(), end_ms]
+    return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
+
+
+def stepped(steps: pl.DataFrame, name: str) -> tuple[Floats, Floats]:
+    """Times in days and values for a line of steps, broken where a row does not begin at the end of the one before."""
+    t_from, t_to = steps["t_from"].to_numpy(), steps["t_to"].to_numpy()
+    values = steps[name].fill_null(np.nan).to_numpy()
+    ends = np.append(t_from[1:] != t_to[:-1], np.ones(min(1, len(steps)), bool))
+    breaks = np.flatnonzero(ends) + 1
+    t_days = day_number(1) * np.insert(t_from, breaks, t_to[ends])
+    return t_days, np.insert(values, breaks, np.nan)

@@ -1,0 +1,123 @@
+"""Walls as bars at their price over their life, a mark for how each ended, the biggest told by size. For pictures."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from l2vault.analytics.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, amount, day_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
+
+END_COLOURS: Final = {
+    "standing": BLUE,
+    "pulled": VERMILION,
+    "consumed": GREEN,
+    "moved": PURPLE,
+    "rolled out": SKY,
+    "gap": GREY,
+}
+END_MARKERS: Final = {"standing": ">", "pulled": "v", "consumed": "X", "moved": "D", "rolled out": "s", "gap": "o"}
+
+_OTHER: Final = ORANGE, "*"
+"""How an end is drawn that a later method may tell."""
+
+_LIFE: Final = pl.col("t_to") - pl.col("t_from")
+_WEIGHT: Final = pl.col("peak") * _LIFE
+_BIGGEST: Final = 3
+_LABEL_FONT: Final = 8.5
+_LABEL_SPACE_PX: Final = 3.0
+_SAME_WALL_PX: Final = 300
+
+
+def heaviest(walls: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The lives that were the most for the longest, peak times time, in order of birth."""
+    return walls.sort(_WEIGHT, descending=True).head(most).sort("t_from")
+
+
+def end_colour(end: str) -> str:
+    return END_COLOURS.get(end, _OTHER[0])
+
+
+def draw_ends(axes: "Axes", walls: pl.DataFrame, size: float) -> None:
+    for (end,), own in walls.group_by("end", maintain_order=True):
+        axes.scatter(
+            own["t_to"].to_numpy() / 86_400_000,
+            own["price"].to_numpy(),
+            s=size,
+            marker=END_MARKERS.get(str(end), _OTHER[1]),
+            facecolor=end_colour(str(end)),
+            edgecolor="black",
+            linewidth=0.6,
+            zorder=6,
+            clip_on=False,
+        )
+
+
+def end_handles(walls: pl.DataFrame) -> "list[Line2D]":
+    """For a legend: the ends that occur."""
+    from matplotlib.lines import Line2D
+
+    ends = [end for end in END_MARKERS if end in set(walls["end"])]
+    return [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=END_MARKERS[end],
+            markerfacecolor=END_COLOURS[end],
+            markeredgecolor="black",
+            markeredgewidth=0.6,
+            label=end,
+        )
+        for end in ends
+    ]
+
+
+def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int) -> None:
+    """Writes the peak of the biggest walls beside them, where no label hides another or leaves the axes.
+
+    Fixes the layout: whatever takes room must be there by now.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    frame = axes.get_window_extent()
+    taken: list[tuple[float, Bbox]] = []
+    for wall in _worth_telling(walls).to_dicts():
+        if len(taken) == most:
+            break
+        for lift, vertical in ((4, "bottom"), (-4, "top")):
+            label = _label(axes, wall, lift, vertical)
+            box = label.get_window_extent().padded(_LABEL_SPACE_PX)
+            is_inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1
+            is_told = any(price == wall["price"] and abs(other.x0 - box.x0) < _SAME_WALL_PX for price, other in taken)
+            if is_inside and not is_told and not any(box.overlaps(other) for _, other in taken):
+                taken.append((wall["price"], box))
+                break
+            label.remove()
+
+
+def _worth_telling(walls: pl.DataFrame) -> pl.DataFrame:
+    """The biggest few, then the heaviest."""
+    biggest = walls.sort("peak", _LIFE, descending=True).head(_BIGGEST)
+    rest = walls.sort(_WEIGHT, descending=True)
+    return pl.concat([biggest, rest]).unique(["side", "price", "t_from"], keep="first", maintain_order=True)
+
+
+def _label(axes: "Axes", wall: dict[str, Any], lift: int, vertical: str) -> "Annotation":
+    return axes.annotate(
+        amount(wall["peak"]),
+        (day_number((wall["t_from"] + wall["t_to"]) / 2), wall["price"]),
+        xytext=(0, lift),
+        textcoords="offset points",
+        ha="center",
+        va=vertical,
+        fontsize=_LABEL_FONT,
+        weight="bold",
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+        zorder=7,
+    )

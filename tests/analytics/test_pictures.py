@@ -1,0 +1,279 @@
+"""Pictures: each is written whole, draws what it is told, and stands empty and one-sided input."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from l2vault.analytics import canvas
+from l2vault.analytics.books import About, Reach
+from l2vault.analytics.heat import heat
+from l2vault.analytics.pictures import draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
+from l2vault.analytics.plots import STATE_COLOURS, plot_coverage
+from l2vault.book.utc import utc_text
+from l2vault.vault.spans import Coverage, Hole, Stretch
+from support.books import T0_MS, drawn, hand_made
+
+END_MS = T0_MS + 20_000
+BOOKS = hand_made(
+    drawn(0, "99 5 2, 98.5 1 1", "100 7 3, 101 3 1"),
+    drawn(2_000, "99 4 2, 98.5 900 1", "100 7 3, 101 3 1", until_ms=8_000),
+    drawn(16_000, "98 4 2, 97 1 1", "98.5 2 1, 103 8 1", until_ms=20_000),
+    depth=2,
+)
+COVERAGE = Coverage(
+    "BTC-USDT-SWAP",
+    T0_MS,
+    END_MS,
+    [
+        Stretch(T0_MS, T0_MS + 6_000, 2_000, "recorded", ""),
+        Stretch(T0_MS + 8_000, T0_MS + 14_000, 2_000, "missing", "chain"),
+        Stretch(T0_MS + 16_000, T0_MS + 18_000, 2_000, "recorded", ""),
+    ],
+    [Hole(T0_MS + 8_000, T0_MS + 16_000, "missing", "chain", 4)],
+)
+ABOUT = About(
+    "walls/1",
+    "BTC-USDT-SWAP",
+    utc_text(T0_MS),
+    utc_text(END_MS),
+    "USDT",
+    3,
+    2_000,
+    0.6,
+    {"recorded": 0.6, "missing": 0.4},
+    1,
+    {"bid": Reach(8.6, 12.0), "ask": Reach(9.0, 18.4)},
+    {"threshold": 1e6},
+)
+WALLS = pl.DataFrame(
+    {
+        "side": ["bid", "ask", "ask", "bid"],
+        "price": [98.5, 101.0, 100.0, 98.0],
+        "t_from": [T0_MS + 2_000, T0_MS, T0_MS + 1_000, T0_MS + 16_000],
+        "t_to": [T0_MS + 8_000, T0_MS + 8_000, T0_MS + 3_000, END_MS],
+        "peak": [2.1e6, 1e6, 3e6, 1.2e6],
+        "end": ["gap", "gap", "pulled", "standing"],
+    }
+)
+SERIES = pl.DataFrame(
+    {
+        "t_from": [T0_MS, T0_MS + 2_000, T0_MS + 16_000],
+        "t_to": [T0_MS + 2_000, T0_MS + 8_000, END_MS],
+        "bid": [99.0, 99.0, 98.0],
+        "ask": [100.0, None, 98.5],
+        "spread": [1.0, 1.0, 0.5],
+        "top5": [0.2, -0.6, None],
+        "bid_reach_bps": [8.6, 9.0, float("inf")],
+        "bid_2bps": [1e6, 2e6, 0.0],
+        "ask_2bps": [None, None, None],
+    },
+    schema_overrides={"ask_2bps": pl.Float64},
+)
+ZONES = pl.DataFrame(
+    {
+        "side": ["bid", "bid", "ask"],
+        "price_from": [95.0, 98.0, 100.0],
+        "price_to": [95.5, 98.5, 100.5],
+        "size": [1e6, 2e6, 5e5],
+        "persistence": [0.2, 0.9, None],
+        "tests": [0, 3, 1],
+        "holds": [0, 2, 1],
+        "score": [1.0, 3.0, None],
+    }
+)
+SHIFTS = pl.DataFrame(
+    {
+        "t_from": [T0_MS, T0_MS, T0_MS + 10_000],
+        "t_to": [T0_MS + 10_000, T0_MS + 10_000, END_MS],
+        "side": ["bid", "ask", "bid"],
+        "band": ["0-2"] * 3,
+        "added": [1e6, 2e6, 3e6],
+        "pulled": [5e5, 0.0, None],
+        "consumed": [0.0, 1e5, 0.0],
+        **{name: [0.0] * 3 for name in ("moved_in", "moved_out", "rolled_in", "rolled_out", "net")},
+        "z": [None, 4.0, -3.5],
+        "is_alert": [False, True, True],
+    }
+)
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
+    """What was drawn, still open."""
+    kept: list[Figure] = []
+    monkeypatch.setattr(plt, "close", kept.append)
+    yield kept
+    monkeypatch.undo()
+    plt.close("all")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert data[-8:-4] == b"IEND"
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
+
+
+def _words(figure: Figure) -> str:
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    legends = [text.get_text() for axes in figure.axes if (legend := axes.get_legend()) for text in legend.get_texts()]
+    return "\n".join([figure.get_suptitle(), figure.get_supxlabel(), *texts, *legends])
+
+
+def _bars(axes: Axes) -> int:
+    return sum(len(found.get_segments()) for found in axes.collections if type(found) is LineCollection)
+
+
+def _everything_is_inside(figure: Figure) -> bool:
+    """Titles, footnote, labels and legends: nothing is cut off at the edge."""
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    box = figure.get_tightbbox(renderer)
+    width, height = figure.get_size_inches()
+    return bool(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height)
+
+
+def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures: list[Figure]) -> None:
+    path = tmp_path / "heat.png"
+    draw_heatmap(heat(BOOKS), COVERAGE, WALLS, path)
+    assert _size(path) == (1680, 1032)
+    (figure,) = figures
+    axes, strip, _ = figure.axes
+    assert _bars(axes) == len(WALLS)
+    colours = {to_hex(bars.get_facecolor()[0]).upper() for bars in strip.collections if bars.get_paths()}
+    assert colours == {STATE_COLOURS["recorded"], STATE_COLOURS["missing"]}
+    assert axes.get_xlim() == strip.get_xlim() == (T0_MS / canvas.DAY_MS, END_MS / canvas.DAY_MS)
+    words = _words(figure)
+    for word in ("BTC-USDT-SWAP", "heat/1", "best bid", "beyond reach", "no book vouched for", "2.1 M", "pulled"):
+        assert word in words
+    assert "consumed" not in words
+    assert _everything_is_inside(figure)
+
+
+def test_labels_of_walls_lie_apart(tmp_path: Path, figures: list[Figure]) -> None:
+    crowd = pl.concat([WALLS.with_columns(price=pl.col("price") + shift / 100) for shift in range(12)])
+    draw_heatmap(heat(BOOKS), None, crowd, tmp_path / "heat.png")
+    boxes = [text.get_window_extent() for text in figures[0].axes[0].texts]
+    assert 1 < len(boxes) <= 8
+    assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
+
+
+def test_a_heatmap_of_an_empty_side_is_drawn(tmp_path: Path, figures: list[Figure]) -> None:
+    books = hand_made(drawn(0, "99 5 1", "100 1 1"), drawn(2_000, "99 5 1", ""))
+    draw_heatmap(heat(books), None, WALLS.clear(), tmp_path / "heat.png")
+    assert _size(tmp_path / "heat.png") == (1680, 1032)
+    assert "all 0 walls" not in _words(figures[0])
+
+
+def test_series_share_a_panel_by_kind_and_break_at_holes(tmp_path: Path, figures: list[Figure]) -> None:
+    path = tmp_path / "series.png"
+    draw_series(SERIES, SERIES.columns[2:], ABOUT, path)
+    assert _size(path)[0] == 1680
+    (figure,) = figures
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert labels == ["price, USDT", "spread, USDT", "top5", "bids, USDT", "asks, USDT", "reach, bps"]
+    bids = figure.axes[0].lines[0].get_ydata()
+    assert np.array_equal(np.asarray(bids), [99, 99, np.nan, 98, np.nan], equal_nan=True)
+    assert "not told by any book" in figure.axes[4].texts[0].get_text()
+    assert "no book vouched for" in _words(figure)
+    assert "vouched 60 % of the span; 1 hole; reach 8.6 to 18.4 bps; cadence 2 s; 3 books; walls/1" in _words(figure)
+    assert _everything_is_inside(figure)
+
+
+def test_long_series_are_drawn_as_means_and_extremes(tmp_path: Path, figures: list[Figure]) -> None:
+    t_from = T0_MS + np.arange(4000) * 5
+    frame = pl.DataFrame({"t_from": t_from, "t_to": t_from + 5, "spread": np.arange(4000) % 2 + 1.0})
+    draw_series(frame, ["spread"], ABOUT, tmp_path / "series.png", ylabel="told so")
+    (axes,) = figures[0].axes
+    assert axes.get_ylabel() == "told so"
+    assert len(axes.lines[0].get_ydata()) < 1502
+    assert set(np.asarray(axes.lines[0].get_ydata())[:-2].round(3)) == {1.333, 1.667}  # three books of 5 ms to a step
+    assert "mean of every" in _words(figures[0])
+
+
+def test_walls_are_as_wide_as_they_are_large_and_coloured_by_their_end(tmp_path: Path, figures: list[Figure]) -> None:
+    path = tmp_path / "walls.png"
+    draw_walls(WALLS, ABOUT, path, SERIES)
+    assert _size(path) == (1680, 984)
+    bars = next(found for found in figures[0].axes[0].collections if type(found) is LineCollection)
+    widths = bars.get_linewidth()
+    by_birth = WALLS.sort("t_from")
+    assert np.argsort(widths).tolist() == np.argsort(by_birth["peak"].to_numpy()).tolist()
+    assert len(np.unique(bars.get_color(), axis=0)) == WALLS["end"].n_unique()
+    assert "3 M" in _words(figures[0])
+    assert _everything_is_inside(figures[0])
+
+
+def test_zones_lie_to_the_side_of_their_orders(tmp_path: Path, figures: list[Figure]) -> None:
+    path = tmp_path / "zones.png"
+    draw_zones(ZONES, ABOUT, 99.25, path)
+    assert _size(path) == (1680, 1080)
+    widths = [bar.get_width() for bar in figures[0].axes[0].patches]  # type: ignore[attr-defined]
+    assert widths == [-1e6, -2e6, 5e5]
+    words = _words(figures[0])
+    assert "2/3 held" in words and "last mid 99.25" in words
+    assert _everything_is_inside(figures[0])
+
+
+def test_a_zone_far_larger_than_all_others_is_cut_and_says_so(tmp_path: Path, figures: list[Figure]) -> None:
+    many = pl.concat([ZONES] * 20)
+    giant = ZONES.head(1).with_columns(size=pl.lit(9e7), price_from=pl.lit(90.0), price_to=pl.lit(90.5))
+    draw_zones(pl.concat([many, giant]), ABOUT, None, tmp_path / "zones.png")
+    assert "90 M (cut)" in _words(figures[0])
+
+
+def test_shifts_stack_what_came_above_what_went_and_mark_alerts(tmp_path: Path, figures: list[Figure]) -> None:
+    path = tmp_path / "shifts.png"
+    draw_shifts(SHIFTS, ABOUT, path)
+    assert _size(path) == (1680, 960)
+    asks, bids = figures[0].axes
+    assert max(bar.get_y() + bar.get_height() for bar in bids.patches) == 3e6  # type: ignore[attr-defined]
+    assert min(bar.get_y() + bar.get_height() for bar in asks.patches) == -1e5  # type: ignore[attr-defined]
+    marks = [[len(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None"] for axes in (asks, bids)]
+    assert marks == [[1, 0], [0, 1]]
+    assert _everything_is_inside(figures[0])
+
+
+def test_empty_frames_are_drawn_as_such(tmp_path: Path, figures: list[Figure]) -> None:
+    draw_series(SERIES.clear(), ["spread", "top5"], ABOUT, tmp_path / "series.png")
+    draw_walls(WALLS.clear(), ABOUT, tmp_path / "walls.png")
+    draw_zones(ZONES.clear(), ABOUT, None, tmp_path / "zones.png")
+    draw_shifts(SHIFTS.clear(), ABOUT, tmp_path / "shifts.png")
+    assert len(figures) == 4
+    assert all(_everything_is_inside(figure) for figure in figures)
+
+
+def test_coverage_is_drawn_a_strip_an_instrument(tmp_path: Path, figures: list[Figure]) -> None:
+    plot_coverage([COVERAGE, COVERAGE], tmp_path / "coverage.png")
+    assert _size(tmp_path / "coverage.png") == (1440, 336)
+    assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()] == ["BTC-USDT-SWAP"] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (999.6, "1 k"),
+        (2.1e6, "2.1 M"),
+        (30_912_345, "30.9 M"),
+        (1.5e9, "1.5 B"),
+        (-2e3, "-2 k"),
+    ],
+)
+def test_amounts_are_short(value: float, text: str) -> None:
+    assert canvas.amount(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(61_812.5, "61,812.5"), (0.000013052, "0.000013052"), (64_000, "64,000")])
+def test_prices_are_plain(value: float, text: str) -> None:
+    assert canvas.plain(value) == text
