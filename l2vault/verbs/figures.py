@@ -27,7 +27,9 @@ def figure(value: float | None, decimals: int | None = None) -> str:
     """A price, exactly, or any number to so many decimals."""
     if value is None:
         return _NONE
-    return f"{value:.{decimals}f}" if decimals is not None else f"{value:.10g}"
+    if decimals is None:
+        return f"{value:.10g}"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # the sum spells what is rounded to nothing without a sign
 
 
 def share(value: float | None) -> str:
