@@ -11,7 +11,7 @@ from l2vault.analytics.contract import Floats
 from l2vault.analytics.heat import Heat
 from l2vault.analytics.ladders import SideName
 from l2vault.analytics.plots import draw_strips, state_patches
-from l2vault.analytics.wall_marks import draw_ends, end_handles, heaviest, label_biggest
+from l2vault.analytics.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
 from l2vault.vault.spans import Coverage
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ _LEGEND: Final[dict[str, Any]] = {
 _WALLS: Final = 40
 _LABELS: Final = 8
 _TOUCH_PT: Final = 1.3
-_NARROW_SHARE: Final = 0.08
+_NARROW_TOUCH_PT: Final = 0.9
+_NARROW_SHARE: Final = 0.25
+_AROUND: Final = 18
+"""Time bins to either side that a label may cover."""
 _LIFTS: Final[dict[SideName, int]] = {"ask": 1, "bid": -1}
 
 
@@ -63,7 +66,7 @@ def draw_heatmap(heat: Heat, coverage: Coverage | None, walls: pl.DataFrame | No
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), **_LEGEND)
     canvas.head(figure, "resting liquidity", about, _cell_note(heat), _wall_note(walls, len(shown)))
     if len(shown):
-        label_biggest(figure, axes, shown, _LABELS)
+        label_biggest(figure, axes, shown, _LABELS, _edges(heat) if _is_narrow(heat) else None)
     canvas.save(figure, path)
 
 
@@ -128,7 +131,7 @@ def _draw_touch(axes: "Axes", heat: Heat) -> list[Any]:
     from matplotlib.transforms import ScaledTranslation
 
     t_days = canvas.day_number(1) * heat.t_ms
-    width = _TOUCH_PT if _band_share(heat) >= _NARROW_SHARE else _TOUCH_PT / 2
+    width = _NARROW_TOUCH_PT if _is_narrow(heat) else _TOUCH_PT
     drawn = []
     for is_outline in (True, False):  # under both, then the colours
         for name, lift in _LIFTS.items():
@@ -136,17 +139,32 @@ def _draw_touch(axes: "Axes", heat: Heat) -> list[Any]:
                 0
             ]
             line.set_color("black" if is_outline else TOUCH_COLOURS[name])
-            line.set_linewidth(width * 2 if is_outline else width)
+            line.set_linewidth(width * 1.8 if is_outline else width)
             aside_in = lift * width / 2 / 72
             line.set_transform(axes.transData + ScaledTranslation(-aside_in, aside_in, axes.figure.dpi_scale_trans))
             drawn.append(line)
     return drawn[len(_LIFTS) :]
 
 
-def _band_share(heat: Heat) -> float:
-    """How much of the height of the picture is within reach, at most times."""
+def _is_narrow(heat: Heat) -> bool:
+    """Whether what is within reach is, at most times, but a small part of the height of the picture."""
     seen = np.isfinite(heat.total[heat.vouched_ms > 0]).mean(axis=1)
-    return float(np.median(seen)) if len(seen) else 1.0
+    return bool(np.median(seen) < _NARROW_SHARE)
+
+
+def _edges(heat: Heat) -> Edges:
+    """Between which prices the cells lie that were seen around a time."""
+    seen = np.isfinite(heat.total)
+    margin = (heat.price[-1] - heat.price[0]) * 0.01
+
+    def between(t_ms: float) -> tuple[float, float]:
+        at = int(np.searchsorted(heat.t_ms, t_ms, side="right")) - 1
+        rows = np.flatnonzero(seen[max(0, at - _AROUND) : at + _AROUND + 1].any(axis=0))
+        if not len(rows):
+            return float(heat.price[0]), float(heat.price[-1])
+        return float(heat.price[rows[0]] - margin), float(heat.price[rows[-1] + 1] + margin)
+
+    return between
 
 
 def _draw_walls(axes: "Axes", walls: pl.DataFrame) -> list[Any]:

@@ -1,5 +1,6 @@
 """Walls as bars at their price over their life, a mark for how each ended, the biggest told by size. For pictures."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -25,6 +26,8 @@ END_MARKERS: Final = {"standing": ">", "pulled": "v", "consumed": "X", "moved": 
 
 _OTHER: Final = ORANGE, "*"
 """How an end is drawn that a later method may tell."""
+
+Edges = Callable[[float], tuple[float, float]]
 
 _LIFE: Final = pl.col("t_to") - pl.col("t_from")
 _WEIGHT: Final = pl.col("peak") * _LIFE
@@ -78,11 +81,14 @@ def end_handles(walls: pl.DataFrame) -> "list[Line2D]":
     ]
 
 
-def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int) -> None:
+def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int, edges: Edges | None = None) -> None:
     """Writes the peak of the biggest walls beside them, where no label hides another or leaves the axes.
 
-    Fixes the layout: whatever takes room must be there by now.
+    `edges` says between which prices labels would hide something at a time (ms): they are led out of there. Fixes the
+    layout: whatever takes room must be there by now.
     """
+    from matplotlib.text import Text
+
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     frame = axes.get_window_extent()
@@ -90,9 +96,10 @@ def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int
     for wall in _worth_telling(walls).to_dicts():
         if len(taken) == most:
             break
-        for lift, vertical in ((4, "bottom"), (-4, "top")):
-            label = _label(axes, wall, lift, vertical)
-            box = label.get_window_extent().padded(_LABEL_SPACE_PX)
+        for is_above in (True, False):
+            label = _label(axes, wall, is_above, edges)
+            label.get_window_extent()  # finds its place; with the line to it, so it is not what must be free
+            box = Text.get_window_extent(label).padded(_LABEL_SPACE_PX)
             is_inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1
             is_told = any(price == wall["price"] and abs(other.x0 - box.x0) < _SAME_WALL_PX for price, other in taken)
             if is_inside and not is_told and not any(box.overlaps(other) for _, other in taken):
@@ -108,16 +115,20 @@ def _worth_telling(walls: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([biggest, rest]).unique(["side", "price", "t_from"], keep="first", maintain_order=True)
 
 
-def _label(axes: "Axes", wall: dict[str, Any], lift: int, vertical: str) -> "Annotation":
+def _label(axes: "Axes", wall: dict[str, Any], is_above: bool, edges: Edges | None) -> "Annotation":
+    t_ms = (wall["t_from"] + wall["t_to"]) / 2
+    how: dict[str, Any] = {"xytext": (0, 4 if is_above else -4), "textcoords": "offset points"}
+    if edges is not None:
+        low, high = edges(t_ms)
+        how = {"xytext": (day_number(t_ms), high if is_above else low), "arrowprops": {"arrowstyle": "-", "lw": 0.8}}
     return axes.annotate(
         amount(wall["peak"]),
-        (day_number((wall["t_from"] + wall["t_to"]) / 2), wall["price"]),
-        xytext=(0, lift),
-        textcoords="offset points",
+        (day_number(t_ms), wall["price"]),
         ha="center",
-        va=vertical,
+        va="bottom" if is_above else "top",
         fontsize=_LABEL_FONT,
         weight="bold",
         bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
         zorder=7,
+        **how,
     )

@@ -167,6 +167,15 @@ def test_labels_of_walls_lie_apart(tmp_path: Path, figures: list[Figure]) -> Non
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
 
 
+def test_where_the_books_are_a_narrow_band_labels_are_led_out_of_it(tmp_path: Path, figures: list[Figure]) -> None:
+    far = [drawn(at * 2_000, f"{90 + at / 2} 5 1", f"{90.5 + at / 2} 5 1") for at in range(80)]
+    draw_heatmap(heat(hand_made(*far, depth=1)), None, WALLS.head(1), tmp_path / "heat.png")
+    (label,) = figures[0].axes[0].texts
+    assert label.get_text() == "2.1 M"
+    assert label.arrow_patch is not None  # type: ignore[attr-defined]
+    assert label.get_position()[1] > 98.5 + 1  # books around it reach that far
+
+
 def test_a_heatmap_of_an_empty_side_is_drawn(tmp_path: Path, figures: list[Figure]) -> None:
     books = hand_made(drawn(0, "99 5 1", "100 1 1"), drawn(2_000, "99 5 1", ""))
     draw_heatmap(heat(books), None, WALLS.clear(), tmp_path / "heat.png")
