@@ -29,6 +29,8 @@ def build_hour(columns: Columns, inst_id: str, hour_ms: int, setting: Setting) -
     """The tables of the lines of an hour."""
     after_ms = hour_ms + HOUR_MS if setting.next_ms is None else setting.next_ms
     times = columns.ts_ms[~columns.gap_detected].tolist()
+    if setting.next_ms is not None:
+        times.append(setting.next_ms)  # of a recorder that was killed, only its lines tell how long it held the book
     coverage = cover(setting.testimony, inst_id, times, (hour_ms, after_ms), setting.absent)
     return hour_of_lines(columns, [(hole.start_ms, hole.end_ms) for hole in coverage.holes], after_ms)
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write("".join(_table(rows)) + "".join(_holes(coverages)))
     if args.plot is not None:
         with analysis_extra():
-            from l2vault.analytics.plots import plot_coverage
+            from l2vault.analytics.pictures import plot_coverage
         plot_coverage(coverages, args.plot)
     return 0
 

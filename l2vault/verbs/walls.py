@@ -54,7 +54,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     text += _table(rows.sort("peak", descending=True).head(args.top), books.end_ms - books.start_ms)
     if len(rows) > args.top:
         text += f"... and {len(rows) - args.top} smaller ones: --top, --json or --csv\n"
-    return analysis.Answer(rows, about, text + _ends(ledger), _drawing(result))
+    return analysis.Answer(rows, about, text + _ends(ledger), _drawing(books, result))
 
 
 def _table(rows: "pl.DataFrame", span_ms: int) -> str:
@@ -118,10 +118,11 @@ def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:
     )
 
 
-def _drawing(result: "Result") -> Callable[[Path], None]:
+def _drawing(books: "Books", result: "Result") -> Callable[[Path], None]:
     def draw(path: Path) -> None:
+        from l2vault.analytics.instant import spread
         from l2vault.analytics.pictures import draw_walls
 
-        draw_walls(result.frame, result.about, path)
+        draw_walls(result.frame, result.about, path, spread(books).frame)
 
     return draw

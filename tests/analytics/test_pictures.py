@@ -13,11 +13,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from l2vault.analytics import canvas
 from l2vault.analytics.books import About, Reach
 from l2vault.analytics.heat import heat
-from l2vault.analytics.pictures import draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
-from l2vault.analytics.plots import STATE_COLOURS, plot_coverage
+from l2vault.analytics.pictures import canvas, draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
+from l2vault.analytics.pictures.coverage import STATE_COLOURS, plot_coverage
 from l2vault.book.utc import utc_text
 from l2vault.vault.spans import Coverage, Hole, Stretch
 from support.books import T0_MS, drawn, hand_made

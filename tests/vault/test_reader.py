@@ -363,3 +363,18 @@ def test_without_the_analysis_extra_plain_files_can_be_read(layout):
     store(layout, "gzip", BOOKS)
     run = subprocess.run([sys.executable, "-c", ALONE, str(layout.root)], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["3 10 100", 'pip install "l2vault[analysis]"']
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_a_book_stands_over_the_end_of_an_hour_though_the_recorder_was_killed_soon_after(layout, is_archived):
+    """Its last sign of life in the journal is older than its last lines."""
+    killed = noted.UncleanEnd(at(HOUR_MS + 60_000), at(HOUR_MS - 50_000))
+    journal_of(layout, started(0), synced(0), killed, started(HOUR_MS + 60_000))
+    path = put(layout, [line(HOUR_MS - 2_114), line(HOUR_MS - 114)])
+    put(layout, [line(HOUR_MS + 1_943), line(HOUR_MS + 3_900)])
+    if is_archived:
+        archive_hour(layout, layout.parse_hour_file(path))
+        path.unlink()
+    levels_of_span = open_vault(layout.root).levels(INST, at(HOUR_MS - 2_114), at(HOUR_MS + 2_000))
+    assert levels_of_span.coverage.holes == []
+    assert {tuple(row[4:]) for row in table(levels_of_span)} == {(HOUR_MS - 2_114, HOUR_MS + 2_000)}

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from l2vault.analytics import canvas
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.heat import Heat
 from l2vault.analytics.ladders import SideName
-from l2vault.analytics.plots import draw_strips, state_patches
-from l2vault.analytics.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
+from l2vault.analytics.pictures import canvas
+from l2vault.analytics.pictures.coverage import draw_strips, state_patches
+from l2vault.analytics.pictures.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
 from l2vault.vault.spans import Coverage
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from l2vault.analytics.canvas import DAY_MS, GREEN, GREY, SKY, VERMILION, day_number, time_axis
+from l2vault.analytics.pictures.canvas import DAY_MS, GREEN, GREY, SKY, VERMILION, day_number, time_axis
 from l2vault.vault.spans import Coverage, State
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from l2vault.analytics import canvas
 from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.ladders import SIDES
-from l2vault.analytics.wall_marks import draw_ends, end_colour, end_handles, heaviest, label_biggest
+from l2vault.analytics.pictures import canvas
+from l2vault.analytics.pictures.wall_marks import draw_ends, end_colour, end_handles, heaviest, label_biggest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

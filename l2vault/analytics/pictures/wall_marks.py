@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from l2vault.analytics.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, amount, day_number
+from l2vault.analytics.pictures.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, amount, day_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
