@@ -3,9 +3,12 @@
 A price becomes an integer of 1e-18 so that it sorts and compares exactly: `"64223"` and `"64223.0"` are one price.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from l2vault.errors import LevelError
+
+_T = TypeVar("_T")
 
 SCALE_DIGITS: Final = 18
 """Decimals a price may carry; the finest tick OKX lists has 12."""
@@ -32,6 +35,24 @@ def is_zero(quantity: str) -> bool:
     if quantity[:1] in _ONE_TO_NINE and quantity.isdigit() and quantity.isascii():
         return False
     return price_key(quantity) == 0
+
+
+class Memo(dict[str, _T], Generic[_T]):
+    """What `compute` made of the strings looked up of late. A book names the same prices and quantities again and again.
+
+    Holds at most `limit` and then forgets all of them, which costs less than keeping account of their age.
+    """
+
+    def __init__(self, compute: Callable[[str], _T], limit: int) -> None:
+        super().__init__()
+        self._compute = compute
+        self._limit = limit
+
+    def __missing__(self, text: str) -> _T:
+        if len(self) >= self._limit:
+            self.clear()
+        value = self[text] = self._compute(text)
+        return value
 
 
 def mid_price(best_bid: str, best_ask: str) -> str:
