@@ -64,7 +64,7 @@ class Side:
         for level in levels:
             price, quantity, _, _ = level
             key = key_of[price]
-            if deletes[quantity]:
+            if quantity == "0" or deletes[quantity]:
                 if held.pop(key, None) is None:
                     unknown += 1
                 else:

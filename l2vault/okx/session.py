@@ -90,13 +90,8 @@ class Session:
         self._heard_ms = now_ms
         self._pong_due_ms = None
         message = decode(frame)
-        if isinstance(message, BookChange | SchemaFailure) and message.inst_id is not None:
-            subscription = self._subscriptions.get(message.inst_id)
-            if subscription is None or not subscription.takes_data:
-                return []
-            if subscription.phase is Phase.FLOWING:
-                subscription.deadline_ms = now_ms + SILENCE_MS
-            return [message]
+        if isinstance(message, BookChange) or (isinstance(message, SchemaFailure) and message.inst_id is not None):
+            return [message] if self._takes(message.inst_id, now_ms) else []
         if isinstance(message, Pong):
             return []
         if isinstance(message, Ack):
@@ -105,6 +100,16 @@ class Session:
         if isinstance(message, Refusal):
             return self._refuse(message, now_ms)
         return [message]
+
+    def _takes(self, inst_id: str | None, now_ms: int) -> bool:
+        """Whether data of this instrument is wanted now; where it flows, it has just shown to be alive."""
+        subscription = self._subscriptions.get(inst_id or "")
+        if subscription is None:
+            return False
+        if subscription.phase is Phase.FLOWING:
+            subscription.deadline_ms = now_ms + SILENCE_MS
+            return True
+        return subscription.takes_data
 
     def synced(self, inst_id: str, now_ms: int) -> None:
         """The caller holds a full book of this instrument. Until told so, the session treats it as failing."""
