@@ -1,0 +1,79 @@
+"""What the benchmarks are fed: real change frames looped in time, or the built-in market where there is no capture.
+
+OKX has sent `checksum` 0 since June 2026, so frames carry 0 unless the real ones of the capture are asked for.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from looped_hour import CADENCE_MS, DEPTH, START_MS, capture_file, looped_changes, looped_snapshots
+
+from l2vault.book.book import Book
+from l2vault.book.change import BookChange
+from l2vault.book.sampler import due_grid_time
+from l2vault.book.snapshot import Snapshot, take_snapshot, to_line
+from l2vault.okx.checksum import book_checksum
+from l2vault.sim.exchange import encode_push
+from l2vault.sim.market import Market
+from l2vault.vault.layout import HOUR_MS
+
+INST_ID: Final = "BTC-USDT-SWAP"
+_SEED: Final = 1
+
+
+class Feed(NamedTuple):
+    """What was written to a file of frames, and where a client that has applied all of it must stand."""
+
+    frames: int
+    levels: int
+    size_bytes: int
+    best_bid: str
+    best_ask: str
+
+
+def source() -> str:
+    if capture_file(INST_ID).exists():
+        return f"the capture {capture_file(INST_ID).name}, looped at drifting prices"
+    return "the built-in market (the capture is absent)"
+
+
+def write_frames(path: Path, count: int, is_checksummed: bool) -> Feed:
+    """One push a line, the full book first, every one applied to our own book to know where it ends."""
+    book, levels = Book(), 0
+    with path.open("wb") as file:
+        for change in islice(_changes(), count):
+            book.apply(change)
+            checksum = book_checksum(*book.top(25)) if is_checksummed else 0
+            levels += len(change.bids) + len(change.asks)
+            pushed = msgspec.structs.replace(change, checksum=checksum)
+            file.write(encode_push(pushed).encode() + b"\n")
+    bids, asks = book.top(1)
+    return Feed(count, levels, path.stat().st_size, bids[0][0], asks[0][0])
+
+
+def hour_snapshots() -> Iterator[Snapshot]:
+    """An hour of snapshots from `START_MS`, a cadence of 2 s."""
+    if capture_file(INST_ID).exists():
+        yield from looped_snapshots(INST_ID, is_drifting=True)
+        return
+    book = Book()
+    for change in _changes():
+        if due_grid_time(book.ts_ms, change.ts_ms, CADENCE_MS) is not None:
+            snapshot = take_snapshot(INST_ID, book, DEPTH)
+            if snapshot.ts_ms >= START_MS + HOUR_MS:
+                return
+            yield snapshot
+        book.apply(change)
+
+
+def hour_lines() -> bytes:
+    return b"".join(to_line(snapshot) + b"\n" for snapshot in hour_snapshots())
+
+
+def _changes() -> Iterator[BookChange]:
+    if capture_file(INST_ID).exists():
+        return looped_changes(INST_ID, START_MS, is_drifting=True)
+    return (tick.change for tick in Market([INST_ID], _SEED, START_MS).ticks())
