@@ -1,11 +1,12 @@
 # make demo: record from the built-in exchange.  make test: lint, types, tests.  Both set everything up first.
 # make torture: 500 schedules of faults (a quarter of an hour).  make soak: a day of exchange time (over half an hour).
+# make bench: what it costs beside other clients (half an hour); make bench BENCH=--quick to see that it works.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
-.PHONY: demo test torture soak clean
+.PHONY: demo test torture soak bench clean
 
 demo: $(VENV)/.recording
 	$(BIN)/l2vault record --demo
@@ -21,6 +22,9 @@ torture: $(VENV)/.development
 
 soak: $(VENV)/.development
 	$(BIN)/python benchmarks/soak.py
+
+bench: $(VENV)/.development
+	$(BIN)/python benchmarks/bench_all.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -8,35 +8,40 @@ its own that asks one question of a whole day; `--hours` shortens that day, whos
 
 import argparse
 import gzip
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import psutil
 import zstandard
 from looped_hour import START_MS, capture_file, looped_snapshots
+from reading_peers import (
+    book_by_duckdb,
+    book_by_polars,
+    book_by_scan,
+    table_by_duckdb,
+    table_by_pandas,
+    table_by_polars,
+)
 
 from l2vault.book.snapshot import Snapshot, to_line
-from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.archive import archive_hour
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.reader import open_vault
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 INSTRUMENTS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 19
 MOMENTS = 12
 SAMPLE_SEC = 0.02
+OURS = "l2vault's reader"
+TABLE = "a .jsonl.gz hour becomes a level-interval table"
+BOOK = f"the book at a moment, mean of {MOMENTS} moments of the hour"
 
 DEPTH_SQL = """
 WITH mids AS (
@@ -75,7 +80,18 @@ def main() -> int:
     return 0
 
 
-def _compare_sizes(inst_id: str, what: str, snapshots: Iterator[Snapshot], raw: Path, archived: Path) -> None:
+def measure_reading(rounds: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, int]]:
+    """Seconds of each contender by question, one value a round, and the sizes of one hour by form."""
+    inst_id = INSTRUMENTS[0]
+    with tempfile.TemporaryDirectory() as folder:
+        raw, archived = Path(folder, "raw"), Path(folder, "archived")
+        snapshots = looped_snapshots(inst_id, is_drifting=True)
+        sizes = _compare_sizes(inst_id, "each loop at other prices", snapshots, raw, archived)
+        tables = _compare_tables(inst_id, raw, rounds)
+        return {TABLE: tables, BOOK: _compare_books(inst_id, raw, archived, rounds)}, sizes
+
+
+def _compare_sizes(inst_id: str, what: str, snapshots: Iterator[Snapshot], raw: Path, archived: Path) -> dict[str, int]:
     """Leaves the hour gzipped in the vault `raw` and archived in the vault `archived`."""
     lines = b"".join(to_line(snapshot) + b"\n" for snapshot in snapshots)
     packed = gzip.compress(lines, GZIP_LEVEL)
@@ -91,6 +107,7 @@ def _compare_sizes(inst_id: str, what: str, snapshots: Iterator[Snapshot], raw: 
     print(f"\n{inst_id}, an hour of {lines.count(b'{')} lines, {what}; archived and checked in {archive_sec:.1f} s")
     for name, size_bytes in sizes.items():
         print(f"  {name:28}{size_bytes:>12,} bytes   archive / this = {archive_bytes / size_bytes:.3f}")
+    return sizes
 
 
 def _store(inst_id: str, hour_ms: int, packed: bytes, raw: Path, archived: Path) -> int:
@@ -107,89 +124,66 @@ def _store(inst_id: str, hour_ms: int, packed: bytes, raw: Path, archived: Path)
     return archive_bytes
 
 
-def _compare_tables(inst_id: str, raw: Path, rounds: int) -> None:
+def _compare_tables(inst_id: str, raw: Path, rounds: int) -> dict[str, list[float]]:
     """A `.jsonl.gz` hour as a level-interval table."""
     path = next(raw.rglob("*.jsonl.gz"))
 
     def ours() -> int:
         return len(open_vault(raw).levels(inst_id, START_MS, START_MS + HOUR_MS).arrow)
 
-    def theirs() -> int:
-        return len(_by_pandas(path))
-
-    assert ours() == theirs(), "the two tables differ"
-    took = _interleaved({"json.loads and pandas": theirs, "our reader": ours}, rounds)
-    _print_ratios("a .jsonl.gz hour becomes a level-interval table", took)
-
-
-def _by_pandas(path: Path) -> "pd.DataFrame":
-    """What a careful user of pandas writes: one frame of all levels, runs by comparing each row with the one before."""
-    import pandas as pd
-
-    rows, times = [], []
-    with gzip.open(path) as lines:
-        for number, line in enumerate(lines):
-            book = json.loads(line)
-            times.append(utc_ms(book["timestamp_utc"]))
-            for side, key in (("bid", "bids_top400"), ("ask", "asks_top400")):
-                rows += [(side, price, qty, orders, number) for price, qty, _, orders in book[key]]
-    frame = pd.DataFrame(rows, columns=["side", "price", "qty", "orders", "line"])
-    frame = frame.astype({"side": "category", "price": float, "qty": float, "orders": int})
-    frame = frame.sort_values(["side", "price", "line"], kind="stable")
-    level = frame[["side", "price", "qty", "orders"]]
-    is_new = (level != level.shift()).any(axis=1) | (frame.line != frame.line.shift() + 1)
-    runs = frame.assign(last=frame.line).groupby(is_new.cumsum())
-    table = runs.agg(dict.fromkeys(["side", "price", "qty", "orders", "line"], "first") | {"last": "last"})
-    ends = pd.Series([*times[1:], times[-1] + 2_000])
-    return table.assign(t_from=table.line.map(pd.Series(times)), t_to=table["last"].map(ends))
+    contenders: dict[str, Callable[[], int]] = {
+        "json.loads and pandas": lambda: len(table_by_pandas(path)),
+        "Polars read_ndjson": lambda: len(table_by_polars(path)),
+        "DuckDB read_json": lambda: table_by_duckdb(path),
+        OURS: ours,
+    }
+    rows = {name: contender() for name, contender in contenders.items()}
+    assert len(set(rows.values())) == 1, f"the tables differ: {rows}"
+    took = _interleaved(contenders, rounds)
+    _print_ratios(TABLE, took)
+    return took
 
 
-def _compare_books(inst_id: str, raw: Path, archived: Path, rounds: int) -> None:
+def _compare_books(inst_id: str, raw: Path, archived: Path, rounds: int) -> dict[str, list[float]]:
     """The book at moments all over the hour; nothing of the data is kept from one to the next."""
     path = next(raw.rglob("*.jsonl.gz"))
     moments = [START_MS + (2 * at + 1) * HOUR_MS // (2 * MOMENTS) for at in range(MOMENTS)]
 
-    def scan(t_ms: int) -> str | None:
-        until, found = utc_text(t_ms), None
-        with gzip.open(path) as lines:
-            for line in lines:
-                book = json.loads(line)
-                if book["timestamp_utc"] > until:
-                    break
-                found = book["best_bid"]
-        return found
-
     vaults = {name: open_vault(root) for name, root in (("raw", raw), ("archived", archived))}
 
-    def ask(name: str) -> Callable[[], object]:
+    def ask(name: str) -> Callable[[], list[str | None]]:
         return lambda: [vaults[name].book_at(inst_id, t_ms).snapshot.best_bid for t_ms in moments]  # type: ignore[union-attr]
 
-    contenders = {
-        "scanning with json.loads": lambda: [scan(t_ms) for t_ms in moments],
-        "our reader on .jsonl.gz": ask("raw"),
-        "our reader on the archive": ask("archived"),
+    contenders: dict[str, Callable[[], list[str | None]]] = {
+        "scanning with json.loads": lambda: [book_by_scan(path, t_ms) for t_ms in moments],
+        "Polars read_ndjson": lambda: [book_by_polars(path, t_ms) for t_ms in moments],
+        "DuckDB read_json": lambda: [book_by_duckdb(path, t_ms) for t_ms in moments],
+        f"{OURS} on .jsonl.gz": ask("raw"),
+        f"{OURS} on the archive": ask("archived"),
     }
     answers = [contender() for contender in contenders.values()]
-    assert answers[0] == answers[1] == answers[2], "the books differ"
-    took = {name: seconds / MOMENTS for name, seconds in _interleaved(contenders, rounds).items()}
-    _print_ratios(f"the book at a moment, mean of {MOMENTS} moments of the hour", took)
+    assert all(answer == answers[0] for answer in answers), "the books differ"
+    timed = _interleaved(contenders, rounds)
+    took = {name: [seconds / MOMENTS for seconds in each] for name, each in timed.items()}
+    _print_ratios(BOOK, took)
+    return took
 
 
-def _interleaved(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each."""
+def _interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each, one value a round."""
     took: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
             began = time.perf_counter()
             contender()
             took[name].append(time.perf_counter() - began)
-    return {name: median(seconds) for name, seconds in took.items()}
+    return took
 
 
-def _print_ratios(what: str, took: dict[str, float]) -> None:
+def _print_ratios(what: str, took: dict[str, list[float]]) -> None:
     print(f"  {what}:")
-    slowest = next(iter(took.values()))
-    for name, seconds in took.items():
+    slowest = median(next(iter(took.values())))
+    for name, seconds in ((name, median(each)) for name, each in took.items()):
         print(f"    {name:28}{seconds * 1000:>10.1f} ms   {slowest / seconds:6.1f} times as fast as the first")
 
 

@@ -4,10 +4,12 @@ What cannot be installed is told with its reason and left out; nothing else fail
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -66,6 +68,12 @@ def versions_in(place: Place, packages: tuple[str, ...]) -> str:
     code = "import sys, importlib.metadata as m; print(sys.version.split()[0], *(m.version(p) for p in sys.argv[1:]))"
     python, *found = _run([str(place.python), "-c", code, *packages]).split()
     return ", ".join([*(" ".join(pair) for pair in zip(packages, found, strict=True)), f"Python {python}"])
+
+
+def versions_here() -> str:
+    """Of the process that measures."""
+    packages = ("websockets", "msgspec", "pandas", "polars", "duckdb", "pyarrow")
+    return ", ".join([*(f"{name} {version(name)}" for name in packages), f"Python {platform.python_version()}"])
 
 
 def _runs(python: str) -> bool:

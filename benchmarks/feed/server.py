@@ -56,13 +56,11 @@ class Feed:
     async def _send(self, connection: ServerConnection) -> None:
         transport = connection.transport
         for block in self._blocks:
-            while transport.get_write_buffer_size() > BACKLOG_BYTES:
+            while transport.get_write_buffer_size() > BACKLOG_BYTES:  # noqa: ASYNC110 - it has no event to wait for
                 await asyncio.sleep(PAUSE_SEC)
             if transport.is_closing():
                 return
             transport.write(block)
-        while True:  # the file is over; the connection is the client's to end
-            await asyncio.sleep(1)
 
     async def rest(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path.startswith("/ws/"):
