@@ -100,8 +100,8 @@ def table_by_duckdb(path: Path) -> int:
 
     with duckdb.connect() as database:
         database.execute("CREATE TABLE intervals AS " + _TABLE_SQL.replace("$path", path.as_posix()))
-        found = database.sql("SELECT count(*) FROM intervals").fetchone()
-    return int(found[0]) if found else 0
+        rows = database.sql("SELECT count(*) FROM intervals").fetchall()
+    return int(rows[0][0])
 
 
 def book_by_scan(path: Path, t_ms: int) -> str | None:
@@ -130,5 +130,5 @@ def book_by_duckdb(path: Path, t_ms: int) -> str | None:
     query = f"SELECT best_bid, bids_top400, asks_top400 FROM {_LINES.replace('$path', path.as_posix())}"
     query += " WHERE timestamp_utc <= ? ORDER BY timestamp_utc DESC LIMIT 1"
     with duckdb.connect() as database:
-        found = database.execute(query, [utc_text(t_ms)]).fetchone()
-    return str(found[0]) if found else None
+        rows = database.execute(query, [utc_text(t_ms)]).fetchall()
+    return str(rows[0][0]) if rows else None

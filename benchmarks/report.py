@@ -19,18 +19,26 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A measure with the most it may be. `what` is in the words of the table, `unit` empty for ratios."""
+    """A measure with the most it may be. `what` is in the words of the table, `unit` empty for ratios.
+
+    `kind` joins targets that would be missed for one reason.
+    """
 
     what: str
     measured: float | None
     limit: float
     unit: str = ""
+    kind: str = ""
+
+    @property
+    def is_missed(self) -> bool:
+        return self.measured is not None and self.measured > self.limit
 
     @property
     def verdict(self) -> str:
         if self.measured is None:
             return "not measured"
-        return "met" if self.measured <= self.limit else "MISSED"
+        return "MISSED" if self.is_missed else "met"
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:

@@ -3,7 +3,7 @@
 Whether a change may be applied (the chain) and when the book is sampled are decided elsewhere.
 """
 
-from bisect import bisect_left, insort
+from bisect import insort
 from typing import Final
 
 from l2vault.book.change import BookChange, Level
@@ -14,35 +14,46 @@ CHANNEL_DEPTH: Final = 400
 """OKX deletes what falls out of its window of 400, so more than 400 on a side means that a delete was missed."""
 
 
+_MOST_PLACES: Final = 2 * CHANNEL_DEPTH
+"""Of a side's prices in order; beyond it those without a level are given up."""
 _REMEMBERED: Final = 8192
-"""Of prices and of quantities, for all books together: a megabyte and a half each. BTC-USDT names 3,700 prices in 6 min."""
+"""Prices and quantities, of all books together: 1.5 MB each. BTC-USDT names 3,700 and 8,000 in six minutes."""
 _KEYS: Final = Memo(price_key, _REMEMBERED)
 _ZEROS: Final = Memo(is_zero, _REMEMBERED)
 
 
 class Side:
-    """Levels by the key of their price, and those keys in ascending order; the best bid is last, the best ask first."""
+    """Levels by the key of their price, and the keys in ascending order: the best ask first, the best bid last.
 
-    __slots__ = ("_is_bid", "_keys", "_levels")
+    A price keeps its place in the order when its level is deleted, because most come back within moments. Empty places
+    before the best price are given up at once, the others when there are many.
+    """
+
+    __slots__ = ("_best", "_levels", "_order", "_placed")
 
     def __init__(self, is_bid: bool) -> None:
-        self._is_bid = is_bid
-        self._keys: list[int] = []
+        self._best = -1 if is_bid else 0
+        """Where in the order the best place is."""
         self._levels: dict[int, Level] = {}
+        self._order: list[int] = []
+        self._placed: set[int] = set()
+        """What stands in `_order`."""
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._levels)
 
     def best_key(self) -> int | None:
-        if not self._keys:
-            return None
-        return self._keys[-1] if self._is_bid else self._keys[0]
+        """`price_key` of the best price, None for an empty side."""
+        order, levels, best = self._order, self._levels, self._best
+        while order and order[best] not in levels:
+            self._placed.remove(order.pop(best))
+        return order[best] if order else None
 
     def top(self, depth: int) -> list[Level]:
         """Best first; the list is the caller's own."""
-        keys = self._keys[: -depth - 1 : -1] if self._is_bid else self._keys[:depth]
         levels = self._levels
-        return [levels[key] for key in keys]
+        best_first = reversed(self._order) if self._best else self._order
+        return [levels[key] for key in best_first if key in levels][:depth]
 
     def load(self, levels: list[Level]) -> None:
         """Replace everything. Order on the wire does not matter; a price sent twice raises LevelError."""
@@ -55,30 +66,37 @@ class Side:
                 raise LevelError(f"price {level[0]} stands twice on one side of a full book")
             held[key] = level
         self._levels = held
-        self._keys = sorted(held)
+        self._tidy()
 
     def update(self, levels: list[Level]) -> int:
         """Set or delete each level; returns how many deletes named a price that was not there (legal)."""
-        held, keys, key_of, deletes = self._levels, self._keys, _KEYS, _ZEROS
+        held, order, placed, keys, zeros = self._levels, self._order, self._placed, _KEYS, _ZEROS
         unknown = 0
         for level in levels:
             price, quantity, _, _ = level
-            key = key_of[price]
-            if quantity == "0" or deletes[quantity]:
+            key = keys[price]
+            if quantity == "0" or zeros[quantity]:
                 if held.pop(key, None) is None:
                     unknown += 1
-                else:
-                    del keys[bisect_left(keys, key)]
             else:
-                if key not in held:
-                    insort(keys, key)
+                if key not in placed:
+                    placed.add(key)
+                    insort(order, key)
                 held[key] = level
+        if len(order) > _MOST_PLACES:
+            self._tidy()
         return unknown
 
     def copy(self) -> "Side":
-        twin = Side(self._is_bid)
-        twin._keys, twin._levels = self._keys.copy(), self._levels.copy()
+        twin = Side(is_bid=self._best < 0)
+        twin._levels = self._levels.copy()
+        twin._tidy()
         return twin
+
+    def _tidy(self) -> None:
+        """Keep only the places that hold a level."""
+        self._order = sorted(self._levels)
+        self._placed = set(self._order)
 
 
 class Book:

@@ -38,7 +38,7 @@ def is_zero(quantity: str) -> bool:
 
 
 class Memo(dict[str, _T], Generic[_T]):
-    """What `compute` made of the strings looked up of late. A book names the same prices and quantities again and again.
+    """What `compute` made of the strings looked up of late: a book names the same ones again and again.
 
     Holds at most `limit` and then forgets all of them, which costs less than keeping account of their age.
     """

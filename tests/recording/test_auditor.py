@@ -110,7 +110,7 @@ async def test_a_flipped_level_is_found_journaled_and_healed() -> None:
     pipeline.receive(frame("snapshot", 5, -1), 0)
     book = pipeline._books[INST_ID]
     assert book is not None
-    book._bids.levels[0] = level("100", "999")  # the corruption that no chain can show
+    book._bids.update([level("100", "999")])  # the corruption that no chain can show
     notes, said = await run(pipeline, FakeRest(full(5, level("100"))), sleeps=12)
     assert outcomes(notes) == ["mismatch"]
     assert [(one.inst_id, one.cause) for one in said if isinstance(one, Lost)] == [(INST_ID, "audit")]
