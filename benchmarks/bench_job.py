@@ -42,7 +42,7 @@ class Job:
     cpu_share: float
     messages_per_sec: float
     snapshots: int
-    packing_sec: float
+    packing_cpu_sec: float
     applied_ms: list[float]
     applied_packing_ms: list[float] | None
     grid_ms: list[float]

@@ -88,9 +88,10 @@ Written by `make bench` on {began:%Y-%m-%d} from {began:%H:%M} to {ended:%H:%M} 
 Compare ratios, not absolute times: another machine has others, and this one is shared.{quick}
 
 Machine: {platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {memory_gb:.0f} GB.
-l2vault and the exchange it records from: {versions_here()}.
-Fed with {source()}: {findings.feed.frames} messages of {INST_ID}, on average
-{findings.feed.size_bytes // findings.feed.frames} bytes and {findings.feed.levels / findings.feed.frames:.0f} levels.
+All but the feed's contenders: {versions_here()}.
+Fed with {source()}:
+{findings.feed.frames} messages of {INST_ID}, on average {findings.feed.size_bytes // findings.feed.frames} bytes and
+{findings.feed.levels / findings.feed.frames:.0f} levels.
 
 ![feed cost and the whole job](results.png)"""
 
@@ -135,6 +136,7 @@ def _job(findings: Findings) -> str:
             job.lines,
             f"{job.messages_per_sec:.0f}",
             f"{job.cpu_share * 100:.2f} %",
+            f"{job.packing_cpu_sec:.2f}",
             f"{job.peak_mb:.1f}",
             job.snapshots,
             f"{job.written_mb:.1f}",
@@ -142,12 +144,13 @@ def _job(findings: Findings) -> str:
         ]
         for job in findings.jobs
     ]
-    head = ["instruments", "lines", "messages a second", "processor, of a core", "peak memory, MB", "lines written"]
-    head += ["MB written (with warm-up)", "processor of the exchange"]
+    head = ["instruments", "lines", "messages a second", "processor, of a core", "s to compress an hour"]
+    head += ["peak memory, MB", "lines written", "MB written (with warm-up)", "processor of the exchange"]
     return f"""## The whole job at OKX's pace
 
 The recorder against `l2vault sim` in another process: {findings.jobs[0].seconds:.0f} s each after a warm-up, a line
-every 2 s, 400 levels a side; the recorder's own retention compresses an hour meanwhile, its cost is in the figures.
+every 2 s, 400 levels a side. Once in each run the recorder's own retention compresses an hour of one instrument; what
+that takes of the processor is in a column of its own, since it is once an hour and not once in two minutes.
 
 {table(head, rows)}"""
 
@@ -205,31 +208,31 @@ def _reading(findings: Findings) -> str:
     return "\n\n".join(parts)
 
 
-TICKVAULT = """tickvault-ob 0.1.1 is not in the table: it reads archives that tickvault's recorder has written, which is in
+TICKVAULT = """tickvault-ob is not in the table: it reads archives that tickvault's recorder has written, which is in
 Rust, not in the package, and for spot markets only; so there is no archive of its own to read here."""
 
 REASONS = {
-    "feed": """*Feed.* What the floor does is in every contender's time, and more than a third of l2vault's: what is left
-for its book is a fraction of a microsecond a level. Tried, in turns on this feed: lists kept sorted by bisection (the
-former form, the slowest), sorting only when a book is sampled, whole columns of a message at once, prices as small
-integers of the tick, tables by the text of the price, and no check of quantities. The form that is used (keys and
-quantities remembered, a deleted price keeps its place) was the quickest of those that are exact; no check of quantities
-would save a tenth. The next step would be compiled code, which the recorder does without.""",
-    "line": """*Line.* The line is little more than the lists, and the system's `write` of its bytes costs about half as
-much again (both are in the table below). Tried: encoding into a buffer that is kept, and encoding the row of another
-shape; neither was measurably quicker. Joining levels encoded before was not: about half of them change from one line to
-the next, and looking one up costs what encoding it does.""",
+    "feed": """*Feed.* What the floor does is in every contender's time, and a message of this feed changes many levels,
+so that little is left for each. Tried, in turns on this feed: lists kept sorted by bisection (the former form), sorting
+only when a book is sampled, whole columns of a message at once, prices as small integers of the tick, and tables by the
+text of the price. The form that is used (keys and quantities remembered, a deleted price keeps its place) was the
+quickest of those that are exact. Not checking quantities would be quicker still, and would let numbers that nobody can
+read into a book. The next step would be compiled code, which the recorder does without.""",
+    "line": """*Line.* The line is little more than the lists; what it costs beyond them is mostly the system's `write`
+of its bytes (the table below has both). Tried: encoding into a buffer that is kept, and a row of another shape; neither
+was measurably quicker. Joining levels encoded before is not promising: most levels of a busy book change from one line
+to the next, and looking one up costs what encoding it does.""",
 }
 """Why a target was missed and what was tried, shown only for one that was."""
 
 LIMITS = """## What this does not show
 
 - Real OKX traffic: nobody has published a capture of these books. The feed is a real Binance session in OKX's form,
-  whose messages carry about three times the levels of OKX's BTC-USDT; the whole job runs on a made-up market.
-- The capture is six minutes long and looped. Each repetition is at other prices, but its quantities come again, which
-  is kind to whatever remembers them (l2vault does, as many as 8192).
+  whose messages carry more levels than those of OKX's BTC-USDT; the whole job runs on a made-up market.
+- The capture is minutes long and looped. Each repetition is at other prices, but its quantities come again, which is
+  kind to whatever remembers them, as l2vault does.
 - A network: everything is loopback without TLS, which would cost every client the same.
 - cryptofeed runs on uvloop with a compiled book, nautilus_trader on threads in Rust, all of whose time is counted. What
   they do for their users beyond a book is not measured, nor is what they were made for.
 - Feed memory is of a process with one instrument; libraries that are loaded and not used count, as users pay for them.
-- The recorder's figures include the hooks that take the times, one or two microseconds a message."""
+- The recorder's figures include the hooks that take the times."""

@@ -18,9 +18,9 @@ def draw(findings: Findings, path: Path) -> None:
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
     _draw_feed(findings, left)
-    for axes, unit, title in ((middle, "%", "processor, % of a core"), (right, "MB", "resident memory, MB")):
+    for axes, unit, title in ((middle, "%", "% of a core"), (right, "MB", "resident MB")):
         _draw_jobs(findings, axes, unit)
-        axes.set_title(f"the whole job: {title}", fontsize=10)
+        axes.set_title(f"whole job: {title}", fontsize=10)
     figure.savefig(path, dpi=DPI)
 
 

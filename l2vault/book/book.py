@@ -4,6 +4,7 @@ Whether a change may be applied (the chain) and when the book is sampled are dec
 """
 
 from bisect import insort
+from itertools import islice
 from typing import Final
 
 from l2vault.book.change import BookChange, Level
@@ -53,7 +54,7 @@ class Side:
         """Best first; the list is the caller's own."""
         levels = self._levels
         best_first = reversed(self._order) if self._best else self._order
-        return [levels[key] for key in best_first if key in levels][:depth]
+        return list(islice((levels[key] for key in best_first if key in levels), depth))
 
     def load(self, levels: list[Level]) -> None:
         """Replace everything. Order on the wire does not matter; a price sent twice raises LevelError."""

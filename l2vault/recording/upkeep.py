@@ -1,16 +1,14 @@
-"""Retention while recording: an hourly pass in a thread of its own, of low priority, apart from the one that writes."""
+"""Retention while recording: an hourly pass in a worker thread, apart from the one that writes lines."""
 
 import asyncio
 import logging
 import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError
 from l2vault.recording.child import start_child
-from l2vault.recording.footprint import give_way
 from l2vault.vault.layout import Layout
 from l2vault.vault.plan import GB, Policy
 from l2vault.vault.retention import run_retention
@@ -34,7 +32,6 @@ class Upkeep:
         self._policy = policy
         self._clock = clock
         self._close_files = close_files
-        self._thread = ThreadPoolExecutor(1, "retention", give_way)
         self._is_stopping = False
 
     async def run(self) -> None:
@@ -43,11 +40,10 @@ class Upkeep:
             while True:
                 # A silent instrument keeps an hour long past open, which Windows could not delete.
                 self._close_files()
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._pass)
+                await asyncio.to_thread(self._pass)
                 await self._clock.sleep(EVERY_SEC)
         finally:
             self._is_stopping = True
-            self._thread.shutdown(wait=False)
 
     def _pass(self) -> None:
         try:
