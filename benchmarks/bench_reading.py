@@ -21,6 +21,7 @@ from statistics import median
 import psutil
 import zstandard
 from looped_hour import START_MS, capture_file, looped_snapshots
+from material import hour_snapshots, source
 from reading_peers import (
     book_by_duckdb,
     book_by_polars,
@@ -85,8 +86,7 @@ def measure_reading(rounds: int) -> tuple[dict[str, dict[str, list[float]]], dic
     inst_id = INSTRUMENTS[0]
     with tempfile.TemporaryDirectory() as folder:
         raw, archived = Path(folder, "raw"), Path(folder, "archived")
-        snapshots = looped_snapshots(inst_id, is_drifting=True)
-        sizes = _compare_sizes(inst_id, "each loop at other prices", snapshots, raw, archived)
+        sizes = _compare_sizes(inst_id, source(), hour_snapshots(), raw, archived)
         tables = _compare_tables(inst_id, raw, rounds)
         return {TABLE: tables, BOOK: _compare_books(inst_id, raw, archived, rounds)}, sizes
 

@@ -1,7 +1,9 @@
 """The state of one book: exact strings, exact order, and what it may never look like."""
 
+import math
 from decimal import Decimal
 from fractions import Fraction
+from random import Random
 
 import msgspec
 import pytest
@@ -252,6 +254,24 @@ def test_any_sequence_of_changes_equals_a_book_loaded_from_its_last_image(sequen
     again = book_of(*shuffled)
     assert again.top(CHANNEL_DEPTH) == (bids, asks)
     assert again.breach(is_live=True) == book.breach(is_live=True)
+
+
+def test_a_market_that_wanders_far_and_comes_back_is_followed_exactly() -> None:
+    """Thousands of prices come, go and come again: whatever the book keeps of those that are gone must not show."""
+    rng, book, naive = Random(1), Book(), Naive()
+    for step in range(400):
+        mid = 5000 + round(900 * math.sin(step / 40))
+        bids = [level(str(mid - rng.randint(1, 300)), rng.choice(["0", "0", "1.5"])) for _ in range(20)]
+        asks = [level(str(mid + rng.randint(1, 300)), rng.choice(["0", "0", "1.5"])) for _ in range(20)]
+        passed = [level(price, "0") for price, *_ in naive.best_first("bids") if not 0 < mid - int(price) < 350]
+        reached = [level(price, "0") for price, *_ in naive.best_first("asks") if not 0 < int(price) - mid < 350]
+        one = change(bids + passed, asks + reached)
+        book.apply(one)
+        naive.apply(one)
+        assert book.breach(is_live=True) is None
+        assert book.top(25) == (naive.best_first("bids")[:25], naive.best_first("asks")[:25])
+    assert book.top(CHANNEL_DEPTH) == (naive.best_first("bids"), naive.best_first("asks"))
+    assert book.copy().top(CHANNEL_DEPTH) == book.top(CHANNEL_DEPTH)
 
 
 class Naive:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2vault.book.price import SCALE_DIGITS, WHOLE_DIGITS, is_zero, mid_price, price_key
+from l2vault.book.price import SCALE_DIGITS, WHOLE_DIGITS, Memo, is_zero, mid_price, price_key
 from l2vault.errors import LevelError
 
 NOT_PLAIN = {
@@ -141,3 +141,25 @@ def test_the_mid_price_is_the_half_of_the_sum_without_exponent_or_idle_zeros(bid
     assert set(mid) <= set("0123456789.")
     assert "." not in mid or not mid.endswith(("0", "."))
     assert mid == "0" or not mid.startswith("0") or mid.startswith("0.")
+
+
+def test_what_is_remembered_is_computed_once() -> None:
+    asked: list[str] = []
+    memo = Memo(lambda text: asked.append(text) or len(text), 8)
+    assert [memo["a"], memo["bb"], memo["a"]] == [1, 2, 1]
+    assert asked == ["a", "bb"]
+
+
+def test_a_memo_never_holds_more_than_its_limit() -> None:
+    memo = Memo(len, 3)
+    for length in range(1, 12):
+        assert memo["x" * length] == length
+        assert len(memo) <= 3
+
+
+def test_what_cannot_be_computed_is_not_remembered() -> None:
+    memo = Memo(price_key, 8)
+    for _ in range(2):
+        with pytest.raises(LevelError):
+            memo["1e5"]
+    assert not memo
