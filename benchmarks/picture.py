@@ -48,9 +48,10 @@ def _draw_jobs(findings: Findings, axes, unit: str) -> None:  # type: ignore[no-
         counts = [job.instruments for job in jobs]
         axes.plot(counts, values, marker=marker, color=colour, label=f"{lines} line{'s' if lines > 1 else ''}")
         for count, value in zip(counts, values, strict=True):
-            axes.annotate(f"{value:.3g}", (count, value), textcoords="offset points", xytext=(0, 6), fontsize=8)
+            offset = (0, 6) if lines > 1 else (0, -13)
+            label = f"{value:.2g}" if value < 10 else f"{value:.0f}"
+            axes.annotate(label, (count, value), textcoords="offset points", xytext=offset, fontsize=8, ha="center")
     axes.set_xlabel("instruments")
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.15)
+    axes.margins(x=0.12, y=0.15)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)

@@ -69,7 +69,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def targets_table(targets: Sequence[Target]) -> str:
     def shown(value: float | None, unit: str) -> str:
-        return "-" if value is None else f"{value:.3g}{' ' + unit if unit else ''}"
+        if value is None:
+            return "-"
+        figure = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        return f"{figure} {unit}" if unit else figure
 
     rows = [(one.what, shown(one.measured, one.unit), shown(one.limit, one.unit), one.verdict) for one in targets]
     return table(["measure", "measured", "at most", "verdict"], rows)
