@@ -13,9 +13,9 @@ from itertools import islice, pairwise
 
 import pytest
 
-from l2vault.book.book import Book, Side
+from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange, Level
-from l2vault.book.price import is_zero, price_key
+from l2vault.book.price import Memo, is_zero, price_key
 from l2vault.sim.captures import read_captures
 from l2vault.sim.exchange import encode_push
 from l2vault.sim.instruments import known_inst_ids
@@ -30,6 +30,7 @@ OKX_2026 = (
 START_MS = 1_790_000_000_000
 BANDS = (0, 1, 5, 25, 100, 399)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+KEYS = Memo(price_key, 10_000)
 
 
 @dataclass
@@ -70,16 +71,18 @@ class Measures:
             self.steps_ms.append(change.ts_ms - last.ts_ms)
         if last is not None and last.seq_id and change.seq_id:
             self.seq_steps.append(change.seq_id - last.seq_id)
-        for side, sign, levels in ((book._bids, -1, change.bids), (book._asks, 1, change.asks)):
+        for held, sign, levels in zip(book.top(CHANNEL_DEPTH), (-1, 1), (change.bids, change.asks), strict=True):
+            keys = keys_of(held, sign)
             for level in levels:
-                kind, rank = kind_of(side, sign, level)
+                kind, rank = kind_of(held, keys, sign * price_key(level[0]), level)
                 self.kinds[kind] += 1
                 self.ranks.setdefault(kind, Counter())[max(band for band in BANDS if band <= rank)] += 1
 
     def _note_image(self, book: Book) -> None:
-        for place, side in enumerate((book._bids, book._asks)):
-            self.orders[place].update(int(level[3]) for level in side.levels)
-            self.gaps[place].update((worse - better) // 10**17 for better, worse in pairwise(side.keys))
+        for place, held in enumerate(book.top(CHANNEL_DEPTH)):
+            self.orders[place].update(int(level[3]) for level in held)
+            keys = keys_of(held, 1 if place else -1)
+            self.gaps[place].update((worse - better) // 10**17 for better, worse in pairwise(keys))
 
     def rank_shares(self, kind: str) -> list[float]:
         return [self.ranks[kind][band] / self.ranks[kind].total() for band in BANDS]
@@ -88,15 +91,19 @@ class Measures:
         return sum(self.kinds[kind] for kind in kinds) / self.kinds.total()
 
 
-def kind_of(side: Side, sign: int, level: Level) -> tuple[str, int]:
-    key = sign * price_key(level[0])
-    rank = bisect_left(side.keys, key)
-    is_held = rank < len(side.keys) and side.keys[rank] == key
+def keys_of(levels: list[Level], sign: int) -> list[int]:
+    """Ascending for a side that is best first."""
+    return [sign * KEYS[level[0]] for level in levels]
+
+
+def kind_of(held: list[Level], keys: list[int], key: int, level: Level) -> tuple[str, int]:
+    rank = bisect_left(keys, key)
+    is_held = rank < len(keys) and keys[rank] == key
     if is_zero(level[1]):
         return ("delete" if is_held else "unknown delete"), rank
     if not is_held:
         return "add", rank
-    return ("same" if side.levels[rank] == level else "change"), rank
+    return ("same" if held[rank] == level else "change"), rank
 
 
 def quantile(values: list[int], share: float) -> int:
