@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+import msgspec
 import psutil
 import zstandard
 from looped_hour import START_MS, capture_file, looped_snapshots
@@ -32,6 +33,8 @@ from reading_peers import (
 )
 
 from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.utc import utc_text
+from l2vault.sim.instruments import instrument_row
 from l2vault.vault.archive import archive_hour
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.reader import open_vault
@@ -40,6 +43,7 @@ INSTRUMENTS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 19
 MOMENTS = 12
 SAMPLE_SEC = 0.02
+INTELLIGENCE = ("spread", "depth", "walls", "zones", "shifts", "heatmap")
 OURS = "l2vault's reader"
 TABLE = "a .jsonl.gz hour becomes a level-interval table"
 BOOK = f"the book at a moment, mean of {MOMENTS} moments of the hour"
@@ -195,18 +199,32 @@ def _measure_days(folder: Path, hours: int) -> None:
     for hour, snapshots in by_hour:
         lines = b"".join(to_line(snapshot) + b"\n" for snapshot in snapshots)
         _store(inst_id, hour * HOUR_MS, gzip.compress(lines, GZIP_LEVEL), raw, archived)
+    for root in (raw, archived):
+        row = Layout(root).instrument_file(inst_id)
+        row.parent.mkdir(parents=True)
+        row.write_bytes(msgspec.json.encode(instrument_row(inst_id)))
     print(f"\nOne question about {hours} hours of {inst_id}, each in a process of its own")
     for what, question, root in (
         ("levels from the archive", "levels", archived),
         ("levels from .jsonl.gz", "levels", raw),
         ("depth a minute, DuckDB alone", "duckdb", archived),
     ):
-        words = [sys.executable, __file__, "--ask", question, str(root), str(hours)]
-        began = time.perf_counter()
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-            peak_bytes = _peak_bytes(psutil.Process(process.pid))
-            answer = process.communicate()[0].strip()
-        print(f"  {what:30}{peak_bytes / 1e6:>7.0f} MB   {time.perf_counter() - began:6.1f} s   {answer}")
+        _measure(what, [__file__, "--ask", question, str(root), str(hours)])
+    span = ["--from", utc_text(START_MS), "--to", utc_text(START_MS + hours * HOUR_MS)]
+    for verb in INTELLIGENCE:
+        for form, root in (("the archive", archived), (".jsonl.gz", raw)):
+            drawn = ["--plot", str(folder / "heatmap.png")] if verb == "heatmap" else []
+            _measure(f"l2vault {verb}, {form}", ["-m", "l2vault", verb, "--vault", str(root), *span, *drawn])
+
+
+def _measure(what: str, words: list[str]) -> None:
+    """Print the peak memory and the time of a command of Python."""
+    began = time.perf_counter()
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        peak_bytes = _peak_bytes(psutil.Process(process.pid))
+        code = process.wait()
+    assert code == 0, f"{words} ended with {code}"
+    print(f"  {what:30}{peak_bytes / 1e6:>7.0f} MB   {time.perf_counter() - began:6.1f} s")
 
 
 def _ask(question: str, root: Path, hours: int) -> str:
