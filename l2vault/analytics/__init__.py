@@ -6,5 +6,5 @@
   which lives are one wall).
 - `points` (prices as whole numbers); `zones` and `visits` (what price did there); `shifts` and `steps` (what changed
   between two books); `heat` and `cells` (the grid of a heatmap).
-- `pictures` draws: the only room that knows matplotlib. Only `books` reads a vault.
+- `figures` writes sizes and shares. `pictures` draws: the only room that knows matplotlib. Only `books` reads a vault.
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from l2vault.analytics.figures import percent
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.files import analysis_extra
@@ -169,8 +170,8 @@ def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
 
 def footnote(about: "About") -> str:
     """What the answer rests on, in two lines."""
-    slots = ", ".join(f"{state} {_percent(share)}" for state, share in about.slots.items() if share)
-    held = f"vouched for {_percent(about.vouched_share)} of the time" + (f" (slots: {slots})" if slots else "")
+    slots = ", ".join(f"{state} {percent(share)}" for state, share in about.slots.items() if share)
+    held = f"vouched for {percent(about.vouched_share)} of the time" + (f" (slots: {slots})" if slots else "")
     if about.holes:
         held += f"; {about.holes} holes, see: l2vault coverage {about.inst_id}"
     reach = ", ".join(
@@ -183,12 +184,6 @@ def footnote(about: "About") -> str:
     return (
         f"\n{held}\nreach: {reach}{cadence}; {about.books} {'book' if about.books == 1 else 'books'}; {about.method}\n"
     )
-
-
-def _percent(share: float) -> str:
-    """Never `100 %` of what is not all."""
-    percent = 100 * share
-    return f"{min(percent, 99.99) if share < 1 else percent:.4g} %"
 
 
 def _as_json(told: Answer) -> str:

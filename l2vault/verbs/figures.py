@@ -3,24 +3,19 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from l2vault.analytics.figures import amount
 from l2vault.book.utc import utc_text
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import About
 
 _DAY_MS: Final = 86_400_000
-_SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
 _NONE: Final = "-"
 
 
-def amount(value: float | None) -> str:
-    """`30.9 M`: three figures, for sizes that are compared by eye."""
-    if value is None:
-        return _NONE
-    for scale, name in _SCALES:
-        if abs(value) >= 0.9995 * scale:
-            return f"{_three_figures(value / scale)}{name}"
-    return _three_figures(value)
+def size(value: float | None) -> str:
+    """`30.9 M`, padded to line up in a column."""
+    return _NONE if value is None else amount(value, is_padded=True)
 
 
 def figure(value: float | None, decimals: int | None = None) -> str:
@@ -62,8 +57,3 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 0) ->
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines) + "\n"
-
-
-def _three_figures(value: float) -> str:
-    whole = len(str(int(abs(value))))
-    return f"{value:.{max(0, 3 - whole)}f}"

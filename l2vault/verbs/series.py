@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs.analysis import Answer, duration_ms
-from l2vault.verbs.figures import amount, clock, figure, heading, share, table
+from l2vault.verbs.figures import clock, figure, heading, share, size, table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,7 +69,7 @@ def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown) -> s
 def _text(value: float | None, decimals: int | None) -> str:
     if value is not None and value == float("inf"):
         return "all"
-    return amount(value) if decimals is None else figure(value, decimals)
+    return size(value) if decimals is None else figure(value, decimals)
 
 
 def _drawing(result: "Result", chosen: Sequence[str]) -> Callable[[Path], None]:

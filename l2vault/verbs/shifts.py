@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import amount, clock, figure, heading, table
+from l2vault.verbs.figures import clock, figure, heading, size, table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +67,7 @@ def _strongest(alerts: "pl.DataFrame") -> "pl.DataFrame":
 
 
 def _totals(rows: "pl.DataFrame") -> str:
-    lines = [(row["side"], *(amount(row[name]) for name in _FLOWS)) for row in rows.to_dicts()]
+    lines = [(row["side"], *(size(row[name]) for name in _FLOWS)) for row in rows.to_dicts()]
     return table(("side", *_FLOWS), lines, left=1)
 
 
@@ -77,7 +77,7 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             clock(row["t_from"], span_ms),
             row["side"],
             row["band"],
-            *(amount(row[name]) for name in _FLOWS),
+            *(size(row[name]) for name in _FLOWS),
             figure(row["z"], 1),
         )
         for row in rows.to_dicts()

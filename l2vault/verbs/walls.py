@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import amount, clock, figure, heading, share, table
+from l2vault.verbs.figures import clock, figure, heading, share, size, table
 from l2vault.verbs.terminal import span_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
         rows = rows.filter(pl.col("end") == "standing")
     about = result.about
     text = heading(about)
-    text += f"walls of {amount(about.settings['threshold'])} and more\n\n"
+    text += f"walls of {size(about.settings['threshold'])} and more\n\n"
     text += _table(rows.sort("peak", descending=True).head(args.top), books.end_ms - books.start_ms)
     if len(rows) > args.top:
         text += f"... and {len(rows) - args.top} smaller ones: --top, --json or --csv\n"
@@ -79,8 +79,8 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             clock(row["t_from"], span_ms),
             clock(row["t_to"], span_ms),
             span_text(row.get("seen_ms", row["t_to"] - row["t_from"])),
-            amount(row["peak"]),
-            amount(row["mean"]),
+            size(row["peak"]),
+            size(row["mean"]),
             figure(row["orders"], 1),
             figure(row["nearest_bps"], 1),
             row["began"],
@@ -97,7 +97,7 @@ def _ends(ledger: "pl.DataFrame") -> str:
     import polars as pl
 
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
-    counts = ", ".join(f"{ended[end][0][0]} {end} ({amount(ended[end][0][1])})" for end in _ENDS if end in ended)
+    counts = ", ".join(f"{ended[end][0][0]} {end} ({size(ended[end][0][1])})" for end in _ENDS if end in ended)
     pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
     told = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
     lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"

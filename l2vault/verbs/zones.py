@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import amount, figure, heading, share, table
+from l2vault.verbs.figures import figure, heading, share, size, table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,8 +68,8 @@ def _table(rows: "pl.DataFrame") -> str:
             row["side"],
             figure(row["price_from"]),
             figure(row["price_to"]),
-            amount(row["size"]),
-            amount(row["peak"]),
+            size(row["size"]),
+            size(row["peak"]),
             share(row["persistence"]),
             share(row["seen_share"]),
             *(str(row[name]) for name in ("tests", "holds", "breaks")),

@@ -266,22 +266,6 @@ def test_coverage_is_drawn_a_strip_an_instrument(tmp_path: Path, figures: list[F
     assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()] == ["BTC-USDT-SWAP"] * 2
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (999.6, "1 k"),
-        (2.1e6, "2.1 M"),
-        (30_912_345, "30.9 M"),
-        (1.5e9, "1.5 B"),
-        (-2e3, "-2 k"),
-    ],
-)
-def test_amounts_are_short(value: float, text: str) -> None:
-    assert canvas.amount(value) == text
-
-
 @pytest.mark.parametrize(("value", "text"), [(61_812.5, "61,812.5"), (0.000013052, "0.000013052"), (64_000, "64,000")])
 def test_prices_are_plain(value: float, text: str) -> None:
     assert canvas.plain(value) == text

@@ -9,6 +9,7 @@ import polars as pl
 
 from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.figures import amount, percent
 from l2vault.book.utc import utc_ms
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _NOTE: Final = "#555555"
 DPI: Final = 120
 WIDTH_IN: Final = 14.0
 DAY_MS: Final = 86_400_000
-_SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
 
 
 def new_figure(height_in: float) -> "Figure":
@@ -112,25 +112,6 @@ def reach_text(about: About) -> str:
     most = max(reach.most_bps for reach in seen if reach.most_bps is not None)
     whole = "" if len(seen) == len(about.reach_bps) else ", one side whole"
     return f"reach {least:.1f} to {most:.1f} bps{whole}"
-
-
-def percent(share: float) -> str:
-    """Never `100 %` of what is not all."""
-    value = 100 * share
-    return f"{min(value, 99.99) if share < 1 else value:.4g} %"
-
-
-def amount(value: float) -> str:
-    """`2.1 M`"""
-    for scale, name in _SCALES:
-        if abs(value) >= 0.9995 * scale:
-            return f"{_short(value / scale)}{name}"
-    return _short(value)
-
-
-def _short(value: float) -> str:
-    text = f"{value:.3g}"
-    return f"{float(text):g}" if "e" in text else text
 
 
 def amounts(is_mirrored: bool = False) -> "FuncFormatter":

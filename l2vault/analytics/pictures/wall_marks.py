@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from l2vault.analytics.pictures.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, amount, day_number
+from l2vault.analytics.figures import amount
+from l2vault.analytics.pictures.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, day_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

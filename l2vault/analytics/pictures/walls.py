@@ -8,6 +8,7 @@ import polars as pl
 
 from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.figures import amount
 from l2vault.analytics.ladders import SIDES
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.wall_marks import draw_ends, end_colour, end_handles, heaviest, label_biggest
@@ -52,7 +53,7 @@ def draw_walls(frame: pl.DataFrame, about: About, path: Path, touch: pl.DataFram
         axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=12, frameon=False, fontsize=8.5)
     threshold = about.settings.get("threshold")
     notes = [f"{len(shown)} of {len(frame)} lives drawn"]
-    notes += [] if threshold is None else [f"walls from {canvas.amount(threshold)} {about.unit} on"]
+    notes += [] if threshold is None else [f"walls from {amount(threshold)} {about.unit} on"]
     canvas.head(figure, f"walls, {about.unit}", about, *notes)
     if len(shown):
         label_biggest(figure, axes, shown, _LABELS)
@@ -87,6 +88,6 @@ def _width_handles(walls: pl.DataFrame) -> list[Any]:
     sizes = np.unique([walls["peak"].min(), walls["peak"].max()])
     widths = _widths(sizes, walls)
     return [
-        Line2D([], [], color=canvas.BLACK, linewidth=width, solid_capstyle="butt", label=canvas.amount(size))
+        Line2D([], [], color=canvas.BLACK, linewidth=width, solid_capstyle="butt", label=amount(size))
         for size, width in zip(sizes, widths, strict=True)
     ]

@@ -8,6 +8,7 @@ import polars as pl
 
 from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.figures import amount, percent
 from l2vault.analytics.ladders import SIDES, SideName
 from l2vault.analytics.pictures import canvas
 
@@ -94,7 +95,7 @@ def _annotate(axes: "Axes", frame: pl.DataFrame, longest: float) -> None:
 
 
 def _words(zone: dict[str, Any], longest: float) -> str:
-    size = f"{canvas.amount(zone['size'])} (cut)" if zone["size"] > longest else ""
+    size = f"{amount(zone['size'])} (cut)" if zone["size"] > longest else ""
     held = f"{zone['holds']}/{zone['tests']} held" if zone["tests"] else ""
     return ", ".join(filter(None, (size, held)))
 
@@ -115,7 +116,7 @@ def _patches() -> list[Any]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(color=_colour(name, np.array(share)), label=f"{name}s there {canvas.percent(share)} of the time")
+        Patch(color=_colour(name, np.array(share)), label=f"{name}s there {percent(share)} of the time")
         for name in SIDES
         for share in (0.1, 0.5, 1.0)
     ]

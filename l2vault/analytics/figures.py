@@ -1,0 +1,21 @@
+"""How sizes and shares are written, on terminals and in pictures. Needs no library."""
+
+from typing import Final
+
+_SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
+_FIGURES: Final = 3
+
+
+def amount(value: float, is_padded: bool = False) -> str:
+    """`30.9 M`: three figures, as sizes are compared by eye; `6 M`, or padded `6.00 M`, which lines up in a column."""
+    scale, name = next(((scale, name) for scale, name in _SCALES if abs(value) >= 0.9995 * scale), (1, ""))
+    value = value / scale + 0.0  # the sum takes the sign off nothing
+    text = f"{value:.{max(0, _FIGURES - len(str(int(abs(value)))))}f}"
+    if not is_padded and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text + name
+
+
+def percent(share: float) -> str:
+    """`98.9 %`; never `100 %` of what is not all."""
+    return f"{min(100 * share, 99.99) if share < 1 else 100 * share:.4g} %"
