@@ -21,9 +21,10 @@ SIZES: Final = (10_000.0, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0, 5_000_000
 Columns = dict[str, Floats]
 
 
-def spread(books: Books) -> Result:
-    """`bid, ask, mid, microprice, spread` (prices), `spread_bps` (of mid) and `spread_ticks`."""
-    return _measured(books, "spread/1", "usd", _spread)
+def spread(books: Books, unit: Unit = "usd") -> Result:
+    """`bid, ask, mid, microprice, spread` (prices), `spread_bps` (of mid), `spread_ticks`, and what rests at the touch,
+    `bid_size` and `ask_size`."""
+    return _measured(books, "spread/1", unit, lambda ladders: _spread(ladders, unit))
 
 
 def imbalance(
@@ -87,7 +88,7 @@ def _measured(
     return Result(pl.concat(frames), seen.about(method, unit, **(settings or {})))
 
 
-def _spread(ladders: Ladders) -> Columns:
+def _spread(ladders: Ladders, unit: Unit) -> Columns:
     bid, ask, contract = ladders.bids.best, ladders.asks.best, ladders.contract
     bid_qty, ask_qty = ladders.bids.qty[:, 0], ladders.asks.qty[:, 0]
     gap = np.round(ask - bid, contract.tick_decimals)
@@ -100,6 +101,8 @@ def _spread(ladders: Ladders) -> Columns:
         "spread": gap,
         "spread_bps": gap / ladders.mid * BPS,
         "spread_ticks": np.round(gap / contract.tick, 6),
+        "bid_size": contract.sizes(bid_qty, bid, unit),
+        "ask_size": contract.sizes(ask_qty, ask, unit),
     }
 
 

@@ -40,9 +40,9 @@ def clock(ms: int | None, span_ms: int) -> str:
     return text[5:19].replace("T", " ") if span_ms > _DAY_MS else text[11:19]
 
 
-def heading(about: "About", what: str = "sizes") -> str:
+def heading(about: "About") -> str:
     start, end = (text[:19].replace("T", " ") for text in (about.from_utc, about.to_utc))
-    return f"{about.inst_id}  {start} to {end} UTC, {what} in {about.unit}\n"
+    return f"{about.inst_id}  {start} to {end} UTC, sizes in {about.unit}\n"
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 0) -> str:

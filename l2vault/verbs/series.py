@@ -33,7 +33,7 @@ def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str],
 
     about = result.about
     draw = _drawing(result, chosen)
-    head = heading(about, "prices" if about.method.startswith("spread") else "sizes")
+    head = heading(about)
     if args.step is not None:
         steps = by_step(result.frame, args.step, args.show)
         return Answer(steps, about, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown)}", draw)

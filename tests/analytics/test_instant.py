@@ -20,6 +20,9 @@ def test_spread_mid_and_microprice():
     assert (found["bid"], found["ask"], found["mid"]) == (99, 101, 100)
     assert (found["spread"], found["spread_bps"], found["spread_ticks"]) == (2, 200, 4)
     assert found["microprice"] == pytest.approx((99 * 7 + 101 * 5) / 12)
+    assert (found["bid_size"], found["ask_size"]) == pytest.approx((4.95, 7.07))
+    coin = row(spread(hand_made(BOOK, contract=INVERSE), "coin"))
+    assert (coin["bid_size"], coin["ask_size"]) == pytest.approx((500 / 99, 700 / 101))
 
 
 def test_a_spread_of_one_tick_is_exactly_that():

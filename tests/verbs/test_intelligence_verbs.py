@@ -57,13 +57,22 @@ def told(capsys):
 
 def test_a_summary_weighs_by_time_and_says_what_it_rests_on(told):
     text = told("spread", INST, *FROM_TO)
-    assert f"{INST}  2024-08-20 03:00:00 to 2024-08-20 03:02:00 UTC, prices in USDT" in text
+    assert f"{INST}  2024-08-20 03:00:00 to 2024-08-20 03:02:00 UTC, sizes in USDT" in text
     row = next(line.split() for line in text.splitlines() if line.startswith("spread "))
     # 59 s of 1 and 50 s of 61, of which nothing stood for 11 s
     assert row[1:4] == [f"{(59 * 1 + 50 * 61) / 109:.2f}", "1.00", "1.00"]
     assert "vouched for 90.83 % of the time (slots: recorded 91.67 %, missing 8.333 %); 1 holes" in text
     assert f"see: l2vault coverage {INST}" in text
     assert "reach: bids all, asks all; cadence 2 s; 55 books; spread/1" in text
+
+
+def test_a_long_reading_shows_how_far_it_is_on_a_terminal(told, monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", shown)
+    told("spread", *FROM_TO)
+    assert "100%  reading" in shown.getvalue()
+    assert shown.getvalue().endswith("\r" + " " * 60 + "\r")  # and leaves nothing behind
 
 
 def test_steps_are_rows_and_a_hole_shows(told):

@@ -26,6 +26,7 @@ _KINDS: Final[tuple[tuple[str, str, _Style], ...]] = (
     (r"top\d+|[\d.]+bps", "{name}", "balance"),
     (r"bid_([\d.]+bps|total)", "bids, {unit}", "size"),
     (r"ask_([\d.]+bps|total)", "asks, {unit}", "size"),
+    (r"(bid|ask)_size", "at the touch, {unit}", "size"),
     (r"(bid|ask)_largest", "largest, {unit}", "size"),
     (r"\w+_reach_bps", "reach, bps", "plain"),
     (r"\w+_hhi", "concentration", "plain"),
