@@ -7,9 +7,9 @@ from itertools import islice, pairwise
 
 import pytest
 
-from l2vault.book.book import Book, Side
+from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange, Level
-from l2vault.book.price import is_zero, price_key
+from l2vault.book.price import Memo, is_zero, price_key
 from l2vault.errors import UsageError
 from l2vault.okx.sequence import is_chained
 from l2vault.sim.instruments import instrument_row, known_inst_ids
@@ -19,6 +19,7 @@ from l2vault.sim.timeline import Tick
 START_MS = 1_790_000_000_000
 BTC, ETH, QUIET = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "UNI-USD-SWAP"
 BANDS = (0, 1, 5, 25, 100, 399)
+KEYS = Memo(price_key, 10_000)
 
 
 def ticks_of(inst_ids: Sequence[str], count: int, seed: int = 1) -> list[Tick]:
@@ -52,15 +53,19 @@ class Tally:
         self.ranks.setdefault(kind, Counter())[max(band for band in BANDS if band <= rank)] += 1
 
 
-def kind_of(side: Side, sign: int, level: Level) -> tuple[str, int]:
-    key = sign * price_key(level[0])
-    rank = bisect_left(side.keys, key)
-    is_held = rank < len(side.keys) and side.keys[rank] == key
+def keys_of(levels: list[Level], sign: int) -> list[int]:
+    """Ascending for a side that is best first."""
+    return [sign * KEYS[level[0]] for level in levels]
+
+
+def kind_of(held: list[Level], keys: list[int], key: int, level: Level) -> tuple[str, int]:
+    rank = bisect_left(keys, key)
+    is_held = rank < len(keys) and keys[rank] == key
     if is_zero(level[1]):
         return ("delete" if is_held else "delete unknown"), rank
     if not is_held:
         return "add", rank
-    return ("same" if side.levels[rank] == level else "change"), rank
+    return ("same" if held[rank] == level else "change"), rank
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +76,11 @@ def btc() -> Tally:
         change = tick.change
         if not change.is_snapshot:
             tally.levels.append(len(change.bids) + len(change.asks))
-            for side, sign, levels in ((book._bids, -1, change.bids), (book._asks, 1, change.asks)):
+            sides = zip(book.top(CHANNEL_DEPTH), (-1, 1), (change.bids, change.asks), strict=True)
+            for held, sign, levels in sides:
+                keys = keys_of(held, sign)
                 for level in levels:
-                    tally.note(*kind_of(side, sign, level))
+                    tally.note(*kind_of(held, keys, sign * price_key(level[0]), level))
         before = book.top(1)
         book.apply(change)
         tally.moved += [side[0][0] for side in before if side] != [side[0][0] for side in book.top(1)]
@@ -83,9 +90,9 @@ def btc() -> Tally:
         if number % 80 == 0:
             bids, asks = book.top(400)
             tally.images.append((tick.ts_ms, bids, asks))
-            for side in (book._bids, book._asks):
-                tally.orders.update(int(level[3]) for level in side.levels)
-                tally.gaps.update((worse - better) // 10**17 for better, worse in pairwise(side.keys))
+            for held, sign in zip(book.top(CHANNEL_DEPTH), (-1, 1), strict=True):
+                tally.orders.update(int(level[3]) for level in held)
+                tally.gaps.update((worse - better) // 10**17 for better, worse in pairwise(keys_of(held, sign)))
     return tally
 
 
