@@ -240,4 +240,6 @@ LIMITS = """## What this does not show
 - cryptofeed runs on uvloop with a compiled book, nautilus_trader on threads in Rust, all of whose time is counted. What
   they do for their users beyond a book is not measured, nor is what they were made for.
 - Feed memory is of a process with one instrument; libraries that are loaded and not used count, as users pay for them.
+- Low priority: retention was asked to have it and has not. It is a thread of the recorder, and one of low
+  priority could hold the interpreter's lock while the others wait. What it does to the lines is in the latency table.
 - The recorder's figures include the hooks that take the times."""
