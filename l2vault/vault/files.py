@@ -71,11 +71,11 @@ class Findings(list[Finding]):
 
 @contextmanager
 def analysis_extra() -> Iterator[None]:
-    """Around the import of what needs numpy and pyarrow: raises VaultError with the cure where they are absent."""
+    """Around the import of what the reading half needs: raises VaultError with the cure where that is absent."""
     try:
         yield
     except ImportError as error:
-        raise VaultError(f"archives and levels need the analysis extra ({error}).", _EXTRA) from error
+        raise VaultError(f"this needs the analysis extra ({error}).", _EXTRA) from error
 
 
 def instruments(layout: Layout) -> list[str]:

@@ -173,7 +173,7 @@ def footnote(about: "About") -> str:
     slots = ", ".join(f"{state} {percent(share)}" for state, share in about.slots.items() if share)
     held = f"vouched for {percent(about.vouched_share)} of the time" + (f" (slots: {slots})" if slots else "")
     if about.holes:
-        held += f"; {about.holes} holes, see: l2vault coverage {about.inst_id}"
+        held += f"; {about.holes} {'hole' if about.holes == 1 else 'holes'}, see: l2vault coverage {about.inst_id}"
     reach = ", ".join(
         f"{side}s {seen.least_bps:.1f} to {seen.most_bps:.1f} bps"
         if seen.least_bps is not None and seen.most_bps is not None

@@ -61,7 +61,7 @@ def test_a_summary_weighs_by_time_and_says_what_it_rests_on(told):
     row = next(line.split() for line in text.splitlines() if line.startswith("spread "))
     # 59 s of 1 and 50 s of 61, of which nothing stood for 11 s
     assert row[1:4] == [f"{(59 * 1 + 50 * 61) / 109:.2f}", "1.00", "1.00"]
-    assert "vouched for 90.83 % of the time (slots: recorded 91.67 %, missing 8.333 %); 1 holes" in text
+    assert "vouched for 90.83 % of the time (slots: recorded 91.67 %, missing 8.333 %); 1 hole, see" in text
     assert f"see: l2vault coverage {INST}" in text
     assert "reach: bids all, asks all; cadence 2 s; 55 books; spread/1" in text
 
