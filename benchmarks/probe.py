@@ -68,8 +68,12 @@ class Watch:
 
 def hook(watch: Watch) -> None:
     """Only what has a beginning and an end in the recorder's own terms is wrapped; nothing of it is replaced."""
+    _hook_wire(watch)
+    _hook_disk(watch)
+
+
+def _hook_wire(watch: Watch) -> None:
     process_event, read, receive = ClientConnection.process_event, Line._read, Pipeline.receive
-    append, compress = LineWriter.append, retention.compress
     stamps: dict[Pipeline, deque[int]] = {}
 
     def seen_event(self: ClientConnection, event: Any) -> None:
@@ -91,6 +95,14 @@ def hook(watch: Watch) -> None:
                     watch.due_at[id(output.snapshot)] = book.ts_ms
         return outputs
 
+    ClientConnection.process_event = seen_event  # type: ignore[method-assign]
+    Line._read = seen_read  # type: ignore[method-assign]
+    Pipeline.receive = seen_receive  # type: ignore[method-assign]
+
+
+def _hook_disk(watch: Watch) -> None:
+    append, compress = LineWriter.append, retention.compress
+
     def seen_append(self: LineWriter, snapshot: Snapshot) -> None:
         append(self, snapshot)
         watch.written(snapshot)
@@ -103,9 +115,6 @@ def hook(watch: Watch) -> None:
             watch.packing_cpu_sec += time.thread_time() - cpu_before
             watch.is_packing = False
 
-    ClientConnection.process_event = seen_event  # type: ignore[method-assign]
-    Line._read = seen_read  # type: ignore[method-assign]
-    Pipeline.receive = seen_receive  # type: ignore[method-assign]
     LineWriter.append = seen_append  # type: ignore[method-assign]
     retention.compress = seen_compress
 
