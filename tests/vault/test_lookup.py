@@ -105,7 +105,7 @@ def test_without_the_libraries_for_archives_it_says_what_is_missing(layout, monk
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
     monkeypatch.setitem(sys.modules, "l2vault.vault.archived", None)
-    with pytest.raises(VaultError, match="need the analysis extra"):
+    with pytest.raises(VaultError, match="needs the analysis extra"):
         last_book(layout, BTC, HOUR_AT_MS + HOUR_MS)
 
 
