@@ -264,6 +264,8 @@ def test_coverage_is_drawn_a_strip_an_instrument(tmp_path: Path, figures: list[F
     plot_coverage([COVERAGE, COVERAGE], tmp_path / "coverage.png")
     assert _size(tmp_path / "coverage.png") == (1440, 336)
     assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()] == ["BTC-USDT-SWAP"] * 2
+    day = utc_text(COVERAGE.start_ms)[:10]
+    assert figures[0].axes[0].get_xlabel().startswith(f"exchange time, {day} "), "the picture names its day"
 
 
 @pytest.mark.parametrize(("value", "text"), [(61_812.5, "61,812.5"), (0.000013052, "0.000013052"), (64_000, "64,000")])

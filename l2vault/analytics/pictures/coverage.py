@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from l2vault.analytics.pictures.canvas import DAY_MS, GREEN, GREY, SKY, VERMILION, day_number, time_axis
+from l2vault.analytics.pictures.canvas import DAY_MS, GREEN, GREY, SKY, VERMILION, day_number, span_text, time_axis
 from l2vault.vault.spans import Coverage, State
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def plot_coverage(coverages: Sequence[Coverage], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(12, 1.6 + 0.6 * len(coverages)), layout="constrained")
     draw_strips(axes, coverages)
-    time_axis(axes, coverages[0].start_ms, coverages[0].end_ms)
+    span = coverages[0].start_ms, coverages[0].end_ms
+    time_axis(axes, *span, label=f"exchange time, {span_text(*span)}")  # the picture has no title that names the day
     patches = state_patches()
     figure.legend(handles=patches, loc="outside upper right", ncols=len(patches), frameon=False)
     figure.savefig(path, dpi=120)
