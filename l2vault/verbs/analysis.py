@@ -6,7 +6,8 @@ Every answer says what it rests on: the share of time the vault can vouch for, t
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
+
+_BAR_WIDTH: Final = 60
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)")
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": HOUR_MS, "d": 24 * HOUR_MS}
@@ -77,15 +80,16 @@ def run(
     vault = open_vault(args.vault)
     inst_id = _instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant))
-    if sys.stderr.isatty():
-        books.on_progress = _progress
-    told = answer(books, args)
+    with _progress(books):
+        told = answer(books, args)
     if args.json or args.csv:
         sys.stdout.write(_as_json(told) if args.json else _as_csv(told))
     else:
         sys.stdout.write(told.text + footnote(told.about))
     if args.plot is not None and told.draw is not None:
-        _draw(told.draw, args.plot)
+        with _progress(books):
+            _draw(told.draw, args.plot)
+        sys.stderr.write(f"drawn: {args.plot}\n")
     return 0
 
 
@@ -143,12 +147,12 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
     if args.start is not None and args.last is not None:
         raise UsageError("--from and --last both say where the span begins.", "one of them")
     end_ms: int | None = args.end if args.at is None else args.at + 1
-    from l2vault.analytics.books import newest_span
-
-    if args.start is None and args.last is None and end_ms is None:
-        return newest_span(vault, inst_id, DEFAULT_LAST_MS)
     if end_ms is None:
-        _, end_ms = newest_span(vault, inst_id, DEFAULT_LAST_MS)
+        from l2vault.analytics.books import newest_span
+
+        begin_ms, end_ms = newest_span(vault, inst_id, DEFAULT_LAST_MS)
+        if args.start is None and args.last is None:
+            return begin_ms, end_ms
     start_ms = args.start if args.start is not None else end_ms - (args.last or DEFAULT_LAST_MS)
     if start_ms >= end_ms:
         raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a start before the end")
@@ -229,11 +233,22 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
         draw(path)
     except (OSError, ValueError) as error:  # matplotlib says ValueError for an ending it cannot write
         raise VaultError(f"cannot write {path}: {error}.", "a name like picture.png in a folder that exists") from error
-    sys.stderr.write(f"drawn: {path}\n")
 
 
-def _progress(share: float) -> None:
-    sys.stderr.write("\r" + bar(round(share * 1000), 1000, "reading").ljust(60))
-    if share >= 1:
-        sys.stderr.write("\r" + " " * 60 + "\r")
+@contextmanager
+def _progress(books: "Books") -> Iterator[None]:
+    """A bar on a terminal while the books are read, however far they go and however it ends; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    books.on_progress = _show
+    try:
+        yield
+    finally:
+        sys.stderr.write("\r" + " " * _BAR_WIDTH + "\r")
+        sys.stderr.flush()
+
+
+def _show(share: float) -> None:
+    sys.stderr.write("\r" + bar(round(share * 1000), 1000, "reading").ljust(_BAR_WIDTH))
     sys.stderr.flush()

@@ -3,12 +3,16 @@
 import csv
 import io
 import json
+from typing import get_args
 
 import pytest
 
 from l2vault import cli
+from l2vault.analytics import contract, series
 from l2vault.sim.instruments import instrument_row
 from l2vault.vault.layout import Layout
+from l2vault.verbs import analysis
+from l2vault.verbs import series as verb_series
 from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, put, started, synced
 
 SLOTS = 60
@@ -73,6 +77,16 @@ def test_a_long_reading_shows_how_far_it_is_on_a_terminal(told, monkeypatch):
     told("spread", *FROM_TO)
     assert "100%  reading" in shown.getvalue()
     assert shown.getvalue().endswith("\r" + " " * 60 + "\r")  # and leaves nothing behind
+    shown.truncate(0)
+    told("spread", "--from", at(0), "--to", at(1_200_000))  # of which the books fill a tenth
+    assert "10%  reading" in shown.getvalue()
+    assert shown.getvalue().endswith("\r" + " " * 60 + "\r")
+
+
+def test_the_choices_offered_are_those_there_are():
+    """The command line lists them itself, so that asking for help loads no library."""
+    assert set(analysis.UNITS) == set(contract.UNITS)
+    assert set(verb_series.STATISTICS) == set(get_args(series.Statistic))
 
 
 def test_steps_are_rows_and_a_hole_shows(told):
