@@ -29,8 +29,8 @@ from l2vault.config import Settings  # noqa: E402
 from l2vault.recorder import Recorder  # noqa: E402
 from l2vault.sim.fault_spec import parse_faults  # noqa: E402
 from l2vault.sim.server import SimOptions, Simulator  # noqa: E402
-from l2vault.vault.events import Audited, Conflicted, Event, Lost, Slots  # noqa: E402
-from l2vault.vault.journal import read_journal  # noqa: E402
+from l2vault.vault.journal.events import Audited, Conflicted, Event, Lost, Slots  # noqa: E402
+from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.layout import Layout  # noqa: E402
 from support.fast_clock import FastClock  # noqa: E402
 

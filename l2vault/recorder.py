@@ -5,14 +5,12 @@ wire -> `recording.lines` (session, chain, book, sampler each) -> `recording.int
 
 import asyncio
 import logging
-import platform
-import socket
 from collections.abc import Callable
-from os import getpid
 from random import Random
 from typing import Final
 
-import l2vault
+import msgspec
+
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
@@ -28,8 +26,8 @@ from l2vault.recording.lines import Lines
 from l2vault.recording.metadata import Metadata
 from l2vault.recording.tally import Tally
 from l2vault.recording.upkeep import Upkeep
-from l2vault.vault.events import Alive, ClockStepped, Started, Stopped, UncleanEnd
-from l2vault.vault.journal import Journal, last_event_at
+from l2vault.vault.journal.events import Alive, ClockStepped, Stopped, UncleanEnd
+from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run, start_of_run
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
 from l2vault.vault.plan import policy_of
@@ -62,7 +60,8 @@ class Recorder:
         self._show_status = show_status
         self._tally = Tally(settings.instruments)
         self._counts = Counts()
-        self._journal = Journal(layout)
+        self._journal = Journal(layout, clock.monotonic_ms)
+        self._previous: PreviousRun | None = None
         self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
         rest = OkxRest(settings.rest_url, REST_WITHIN_SEC)
         self._lines = Lines(settings.ws_url, self._new_pipeline, self._deliver, clock, rng)
@@ -128,36 +127,33 @@ class Recorder:
     def _begin(self) -> None:
         try:
             self._recover()
-            self._note_start()
         except OSError as error:
             cure = "make room on its disk, and let this user read and write everything in it"
             raise VaultError(f"the journal of {self._layout.root} cannot be used: {error}.", cure) from error
 
     def _recover(self) -> None:
-        previous = last_event_at(self._layout)
+        previous = self._previous = previous_run(self._layout)
         events, last_ms = recover(self._layout, self._at())
         self._intake.resume(last_ms)
-        if previous is not None and not previous[1]:
-            _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous[0])
-            self._journal.append(UncleanEnd(self._at(), previous[0]))
+        self._note_start()
+        if previous is not None and not previous.is_stopped:
+            _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
+            self._journal.append(UncleanEnd(self._at(), previous.at))
         for event in events:
             _log.warning("Recovered %s: %d torn bytes cut, kept in %s", event.file, event.cut_bytes, event.kept_in)
             self._journal.append(event)
 
     def _note_start(self) -> None:
-        settings = self._settings
+        settings, previous = self._settings, self._previous
+        place = None if previous is None or previous.run is None else Place(previous.run, previous.n)
         self._journal.append(
-            Started(
-                self._at(),
-                l2vault.__version__,
-                socket.gethostname(),
-                getpid(),
-                platform.platform(),
-                list(settings.instruments),
-                settings.cadence_ms,
-                settings.depth,
-                settings.lines,
-                settings.digest(),
+            msgspec.structs.replace(
+                start_of_run(self._at(), "recorder", place),
+                instruments=list(settings.instruments),
+                cadence_ms=settings.cadence_ms,
+                depth=settings.depth,
+                feeds=settings.lines,
+                config_digest=settings.digest(),
             )
         )
         names, root = ", ".join(settings.instruments), self._layout.root

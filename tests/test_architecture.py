@@ -113,7 +113,7 @@ def test_the_recorder_loads_no_analysis_library() -> None:
 def test_no_module_is_a_junk_drawer_or_too_long() -> None:
     for path in _modules():
         assert path.stem not in ("utils", "common", "helpers", "manager")
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
 
 
 def _loaded_by(statement: str, names: tuple[str, ...]) -> list[str]:

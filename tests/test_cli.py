@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
-from l2vault.vault.events import Alive, Disconnected, Started, Stopped
-from l2vault.vault.journal import read_journal
+from l2vault.vault.journal.events import Alive, Disconnected, Started, Stopped
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
 from l2vault.verbs.demo import demo_exchange

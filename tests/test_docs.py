@@ -12,7 +12,7 @@ import pytest
 from l2vault import cli
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.config import ENV_PREFIX, Settings
-from l2vault.vault.events import Cause, Event
+from l2vault.vault.journal.events import Cause, Event
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

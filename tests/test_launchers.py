@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from l2vault.config import Settings
-from l2vault.vault.events import Started, Stopped
-from l2vault.vault.journal import read_journal
+from l2vault.vault.journal.events import Started, Stopped
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.verbs import record as record_module
 

@@ -17,11 +17,11 @@ from l2vault.analytics.contract import Contract, Terms, Unit, terms_of
 from l2vault.analytics.ladders import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
+from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.instruments import read_rows
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.moments import Moment, span_ms
 from l2vault.vault.reader import Vault, open_vault
-from l2vault.vault.spans import Coverage
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""

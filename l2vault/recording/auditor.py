@@ -15,7 +15,7 @@ from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.pipeline import Output, Pipeline
 from l2vault.okx.rest import OkxRest
-from l2vault.vault.events import Audited, Event
+from l2vault.vault.journal.events import Audited, Event
 
 AUDIT_EVERY_SEC: Final = 300.0
 """Each instrument, one line at a time."""

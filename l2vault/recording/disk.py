@@ -15,8 +15,8 @@ from typing import Final
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.vault.events import DiskStalled, Event, WriteFailed
-from l2vault.vault.journal import Journal
+from l2vault.vault.journal.events import DiskStalled, Event, WriteFailed
+from l2vault.vault.journal.log import Journal
 from l2vault.vault.writer import LineWriter
 
 QUEUE_LIMIT: Final = 256

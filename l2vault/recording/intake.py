@@ -16,7 +16,7 @@ from l2vault.okx.websocket import LineOutput
 from l2vault.recording.arbiter import Arbiter, Conflict, Decision, Overtaken, Write
 from l2vault.recording.report import journal_event, log_output
 from l2vault.recording.tally import Tally
-from l2vault.vault.events import Conflicted, Event, Skipped
+from l2vault.vault.journal.events import Conflicted, Event, Skipped
 
 QUOTE_EVERY_MS: Final = 10_000
 

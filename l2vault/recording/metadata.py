@@ -11,8 +11,8 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater
-from l2vault.vault.events import Event, InstrumentNoted
 from l2vault.vault.instruments import keep_row
+from l2vault.vault.journal.events import Event, InstrumentNoted
 from l2vault.vault.layout import Layout
 
 REFRESH_SEC: Final = 3600.0

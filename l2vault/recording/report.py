@@ -11,7 +11,7 @@ from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
-from l2vault.vault import events
+from l2vault.vault.journal import events
 
 _QUOTED_BYTES: Final = 400
 _UNKNOWN_INSTRUMENT: Final = "60018"

@@ -7,7 +7,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Counts, Lost
 from l2vault.recording.arbiter import Conflict, Decision, Uncomparable, Witnessed
-from l2vault.vault.events import Slots
+from l2vault.vault.journal.events import Slots
 
 _NAMED: Final = 4
 """Instruments named one by one in a line; more are only summed up."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from l2vault.vault.coverage import Absent
+from l2vault.vault.coverage.compute import Absent
 from l2vault.vault.files import Finding
 from l2vault.vault.layout import HOUR_MS
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.files import Findings
 from l2vault.vault.levels import LEVELS, Hour
-from l2vault.vault.spans import Coverage
 
 if TYPE_CHECKING:
     import pandas as pd

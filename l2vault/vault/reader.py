@@ -17,7 +17,8 @@ from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import LineError, VaultError
 from l2vault.vault.absence import Stand, absent_hours, unreadable
-from l2vault.vault.coverage import Absent, cover, slot_of, stands_until
+from l2vault.vault.coverage.compute import Absent, cover, slot_of, stands_until
+from l2vault.vault.coverage.model import Coverage, State
 from l2vault.vault.files import (
     TIME,
     UNFLAGGED_END,
@@ -36,7 +37,6 @@ from l2vault.vault.files import (
 from l2vault.vault.follow import POLL_SEC, Follow
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.moments import Moment, as_ms, span_ms
-from l2vault.vault.spans import Coverage, State
 from l2vault.vault.witness import Witness
 
 if TYPE_CHECKING:

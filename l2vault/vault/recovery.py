@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, NamedTuple
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.errors import LineError, VaultError
 from l2vault.vault.durable import write_atomically
-from l2vault.vault.events import Recovered
+from l2vault.vault.journal.events import Recovered
 from l2vault.vault.layout import HourFile, Layout
 
 _BLOCK_BYTES: Final = 1 << 18

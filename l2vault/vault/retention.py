@@ -18,9 +18,9 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.census import scan
 from l2vault.vault.compress import compress
-from l2vault.vault.events import Retained
 from l2vault.vault.files import analysis_extra
-from l2vault.vault.journal import Journal
+from l2vault.vault.journal.events import Retained
+from l2vault.vault.journal.log import Journal
 from l2vault.vault.layout import HOUR_MS, HourFile, Layout
 from l2vault.vault.plan import Action, Held, Policy, Room, is_fresh, select
 from l2vault.vault.removal import remove

@@ -9,11 +9,11 @@ from l2vault.errors import LineError
 from l2vault.vault.absence import Stand, unreadable
 from l2vault.vault.archived import CANNOT_READ, read_archived
 from l2vault.vault.columns import Columns, read_columns, sift
-from l2vault.vault.coverage import Absent, cover, slot_of
+from l2vault.vault.coverage.compute import Absent, cover, slot_of
+from l2vault.vault.coverage.sync_history import Testimony
 from l2vault.vault.files import TIME, Finding, HourForms, PlacedLine, Report, first_ms, hour_lines
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.levels import LEVELS, SNAPSHOTS, Hour, hour_of_lines
-from l2vault.vault.testimony import Testimony
 
 
 class Setting(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Final
 
 from l2vault.book.utc import utc_text
 from l2vault.vault.compress import PACKING_SUFFIX
-from l2vault.vault.events import Retained
-from l2vault.vault.journal import Journal
+from l2vault.vault.journal.events import Retained
+from l2vault.vault.journal.log import Journal
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.plan import SETTLE_MS
 from l2vault.vault.removal import DELETING_SUFFIX, finish_removal

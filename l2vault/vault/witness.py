@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from l2vault.vault.events import (
+from l2vault.vault.coverage.sync_history import Testimony, hear
+from l2vault.vault.journal.events import (
     Event,
     Lost,
     Retained,
@@ -15,9 +16,8 @@ from l2vault.vault.events import (
     UncleanEnd,
     WriteFailed,
 )
-from l2vault.vault.journal import read_events
+from l2vault.vault.journal.log import read_events
 from l2vault.vault.layout import Layout
-from l2vault.vault.testimony import Testimony, hear
 
 _BEARING = (Started, Stopped, UncleanEnd, Synced, Lost, Skipped, WriteFailed, Retained)
 

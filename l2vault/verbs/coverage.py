@@ -10,10 +10,10 @@ import msgspec
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
+from l2vault.vault.coverage.model import Coverage, Hole, State
 from l2vault.vault.files import analysis_extra
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.reader import Vault, open_vault
-from l2vault.vault.spans import Coverage, Hole, State
 from l2vault.verbs.terminal import moment, span_text
 
 HELP: Final = "say what the vault can vouch for, and list each hole with its cause"

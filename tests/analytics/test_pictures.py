@@ -18,7 +18,7 @@ from l2vault.analytics.heat import heat
 from l2vault.analytics.pictures import canvas, draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
 from l2vault.analytics.pictures.coverage import STATE_COLOURS, plot_coverage
 from l2vault.book.utc import utc_text
-from l2vault.vault.spans import Coverage, Hole, Stretch
+from l2vault.vault.coverage.model import Coverage, Hole, Stretch
 from support.books import T0_MS, drawn, hand_made
 
 END_MS = T0_MS + 20_000

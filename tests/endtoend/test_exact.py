@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from l2vault.config import Settings
-from l2vault.vault.events import Lost
+from l2vault.vault.journal.events import Lost
 from support.captured import as_swap, capture, rewritten
 from support.rig import Outcome, record_replay
 

@@ -9,7 +9,7 @@ import pytest
 from l2vault.config import Settings
 from l2vault.okx.pipeline import Output, Pipeline
 from l2vault.recording import lines
-from l2vault.vault.events import Lost, Slots, Synced
+from l2vault.vault.journal.events import Lost, Slots, Synced
 from support.captured import PAIR, as_swap, book_frames, capture, pair, rewritten, write_frames
 from support.reference import seen_by_chain
 from support.rig import record_replay

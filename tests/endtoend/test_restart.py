@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 
 from l2vault.book.snapshot import from_line, to_line
-from l2vault.vault.events import Event, Recovered, Started, Stopped, Synced, UncleanEnd
-from l2vault.vault.journal import read_journal
+from l2vault.vault.journal.events import Event, Recovered, Started, Stopped, Synced, UncleanEnd
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from support.captured import PAIR, book_frames, looped, pair
 from support.reference import NaiveMarket, seen_by_chain

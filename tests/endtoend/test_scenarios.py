@@ -12,8 +12,8 @@ import pytest
 
 from l2vault.book.utc import utc_ms
 from l2vault.sim.fault_kinds import KINDS
-from l2vault.vault.events import Event, Lost, Noticed, Refused, Slots, Synced
-from l2vault.vault.journal import read_journal
+from l2vault.vault.journal.events import Event, Lost, Noticed, Refused, Slots, Synced
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.reader import open_vault
 from support.torture import Schedule, schedule_of, torture
@@ -170,7 +170,7 @@ async def test_a_notice_hands_over_without_a_slot_lost_even_on_one_line(tmp_path
     events = list(read_journal(Layout(tmp_path)))
     assert verdict.complaints == []
     assert [event.code for event in events if isinstance(event, Noticed)] == ["64008"]
-    assert {event.line for event in events if isinstance(event, Synced)} == {1, 2}
+    assert {event.feed for event in events if isinstance(event, Synced)} == {1, 2}
     assert not any(state.startswith("missing") and "our_restart" not in state for state in verdict.slots)
 
 

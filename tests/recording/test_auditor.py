@@ -10,7 +10,7 @@ from l2vault.errors import RestError
 from l2vault.okx.pipeline import Lost, Output, Pipeline, Synced
 from l2vault.recording import auditor as auditor_module
 from l2vault.recording.auditor import Auditor
-from l2vault.vault.events import Audited, Event
+from l2vault.vault.journal.events import Audited, Event
 
 INST_ID = "BTC-USDT-SWAP"
 

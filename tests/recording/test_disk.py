@@ -15,8 +15,8 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
 from l2vault.recording import disk as disk_module
 from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk
-from l2vault.vault.events import Alive, DiskStalled, Event, WriteFailed
-from l2vault.vault.journal import Journal, read_journal
+from l2vault.vault.journal.events import Alive, DiskStalled, Event, WriteFailed
+from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.writer import LineWriter, Vanished
 from support.manual_clock import ManualClock, some_turns, until

@@ -20,8 +20,8 @@ from l2vault.recording.metadata import (
     SPACING_SEC,
     Metadata,
 )
-from l2vault.vault.events import Event, InstrumentNoted
 from l2vault.vault.instruments import read_row, read_rows
+from l2vault.vault.journal.events import Event, InstrumentNoted
 from l2vault.vault.layout import Layout
 from support.manual_clock import ManualClock, some_turns, until
 

@@ -23,9 +23,9 @@ from l2vault.okx.websocket import LineOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
 from l2vault.recording.intake import QUOTE_EVERY_MS
 from l2vault.recording.metadata import REFRESH_SEC
-from l2vault.vault import events as noted
-from l2vault.vault import journal
-from l2vault.vault.journal import read_journal
+from l2vault.vault.journal import events as noted
+from l2vault.vault.journal import log as journal
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
 from l2vault.vault.writer import LineWriter

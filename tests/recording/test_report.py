@@ -10,7 +10,7 @@ from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording.report import journal_event, log_output
-from l2vault.vault import events as noted
+from l2vault.vault.journal import events as noted
 from support import wire
 
 BTC = "BTC-USDT-SWAP"

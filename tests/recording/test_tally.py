@@ -5,7 +5,7 @@ from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Counts, Lost
 from l2vault.recording.arbiter import Conflict, Decision, Uncomparable, Witnessed
 from l2vault.recording.tally import Tally
-from l2vault.vault.events import Slots
+from l2vault.vault.journal.events import Slots
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 AT = "2026-01-01T00:01:00.000Z"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault import events as noted
-from l2vault.vault import journal
+from l2vault.vault.journal import events as noted
+from l2vault.vault.journal import log as journal
 from l2vault.vault.layout import Layout
 
 INST = "BTC-USDT-SWAP"
@@ -53,8 +53,9 @@ def put_bytes(layout: Layout, ts_ms: int, data: bytes, packed: bool = False, ins
 
 
 def journal_of(layout: Layout, *events: noted.Event) -> None:
+    log = journal.Journal(layout)
     for event in events:
-        journal.Journal(layout).append(event)
+        log.append(event)
 
 
 def at(offset_ms: int) -> str:

@@ -14,8 +14,8 @@ from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.server import SimOptions, Simulator
-from l2vault.vault.events import Connected, Disconnected, Event
-from l2vault.vault.journal import read_journal
+from l2vault.vault.journal.events import Connected, Disconnected, Event
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from support.reference import NaiveMarket
 

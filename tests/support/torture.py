@@ -20,11 +20,11 @@ from l2vault.recorder import Recorder
 from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.instruments import known_inst_ids
 from l2vault.sim.server import SimOptions, Simulator
-from l2vault.vault.coverage import cover
-from l2vault.vault.events import Event, Lost, Synced
-from l2vault.vault.journal import read_journal
+from l2vault.vault.coverage.compute import cover
+from l2vault.vault.coverage.sync_history import hear
+from l2vault.vault.journal.events import Event, Lost, Synced
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
-from l2vault.vault.testimony import hear
 from support.fast_clock import FastClock
 
 SCALE = 25
@@ -228,9 +228,9 @@ def _recoveries(events: list[Event], inst_id: str) -> list[tuple[str, float]]:
     open_losses: dict[int, Lost] = {}
     for event in events:
         if isinstance(event, Lost) and event.inst_id == inst_id and event.from_ and event.cause != "our_restart":
-            open_losses[event.line] = event
-        elif isinstance(event, Synced) and event.inst_id == inst_id and event.line in open_losses:
-            lost = open_losses.pop(event.line)
+            open_losses[event.feed] = event
+        elif isinstance(event, Synced) and event.inst_id == inst_id and event.feed in open_losses:
+            lost = open_losses.pop(event.feed)
             found.append((lost.cause, (utc_ms(event.at) - utc_ms(lost.at)) / 1000))
     return found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from l2vault.vault.absence import Stand, absent_hours, unreadable
-from l2vault.vault.coverage import Absent
+from l2vault.vault.coverage.compute import Absent
 from l2vault.vault.files import Finding
 from l2vault.vault.layout import HOUR_MS
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2vault.vault import events as noted
-from l2vault.vault.coverage import Absent, cover, stands_until
-from l2vault.vault.testimony import hear
+from l2vault.vault.coverage.compute import Absent, cover, stands_until
+from l2vault.vault.coverage.sync_history import hear
+from l2vault.vault.journal import events as noted
 from support.hours import HOUR_AT_MS, INST, at, lost, started, synced
 
 ETH = "ETH-USDT-SWAP"

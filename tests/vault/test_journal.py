@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from l2vault.vault import events as noted
-from l2vault.vault import journal
-from l2vault.vault.journal import Journal, last_event_at, read_events, read_journal
+from l2vault.vault.journal import events as noted
+from l2vault.vault.journal import log as journal
+from l2vault.vault.journal.log import Journal, last_event_at, read_events, read_journal
 from l2vault.vault.layout import Layout
 
 AT = "2026-11-22T10:00:00.000Z"

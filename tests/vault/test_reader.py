@@ -8,8 +8,8 @@ import pytest
 
 from l2vault.book.snapshot import to_line
 from l2vault.errors import UsageError, VaultError
-from l2vault.vault import events as noted
 from l2vault.vault.archive import archive_hour
+from l2vault.vault.journal import events as noted
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.reader import HourSpan, open_vault
 from support.hours import (

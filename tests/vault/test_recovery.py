@@ -14,7 +14,7 @@ from l2vault.book.snapshot import Snapshot, from_line, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.errors import LineError, VaultError
 from l2vault.vault import recovery
-from l2vault.vault.events import Recovered
+from l2vault.vault.journal.events import Recovered
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.recovery import recover
 

@@ -14,8 +14,8 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.census import scan
-from l2vault.vault.events import Retained
-from l2vault.vault.journal import Journal, read_journal
+from l2vault.vault.journal.events import Retained
+from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.plan import Policy, Room, select
 from l2vault.vault.retention import enforce, run_retention

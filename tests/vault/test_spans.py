@@ -2,7 +2,7 @@
 
 import pytest
 
-from l2vault.vault.spans import Coverage, Hole, Stretch
+from l2vault.vault.coverage.model import Coverage, Hole, Stretch
 
 COVERAGE = Coverage(
     "BTC-USDT-SWAP",

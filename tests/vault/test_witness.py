@@ -1,10 +1,11 @@
 """The journal as the reading half hears it: each day once, and no more of it than coverage needs."""
 
-from l2vault.vault import events as noted
-from l2vault.vault import journal, witness
-from l2vault.vault.journal import read_journal
+from l2vault.vault.coverage.sync_history import hear
+from l2vault.vault.journal import events as noted
+from l2vault.vault.journal import log as journal
+from l2vault.vault.journal import witness
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.testimony import hear
 from l2vault.vault.witness import Witness
 from support.hours import HOUR_AT_MS, INST, at, journal_of, lost, started, synced
 

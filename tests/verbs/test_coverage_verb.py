@@ -9,8 +9,8 @@ import pytest
 from l2vault import cli
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.events import Lost, Retained, Started, Stopped, Synced
-from l2vault.vault.journal import Journal, read_journal
+from l2vault.vault.journal.events import Lost, Retained, Started, Stopped, Synced
+from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.writer import LineWriter
 

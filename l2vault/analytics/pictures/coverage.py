@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.analytics.pictures.canvas import DAY_MS, GREEN, GREY, SKY, VERMILION, day_number, span_text, time_axis
-from l2vault.vault.spans import Coverage, State
+from l2vault.vault.coverage.model import Coverage, State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

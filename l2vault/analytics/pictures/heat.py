@@ -12,7 +12,7 @@ from l2vault.analytics.ladders import SideName
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.coverage import draw_strips, state_patches
 from l2vault.analytics.pictures.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
-from l2vault.vault.spans import Coverage
+from l2vault.vault.coverage.model import Coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

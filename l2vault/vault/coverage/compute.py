@@ -8,8 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from l2vault.vault.spans import Coverage, Hole, HoleKind, State, Stretch, count_slots
-from l2vault.vault.testimony import ALWAYS_MS, DEFAULT_CADENCE_MS, NEVER_MS, Testimony
+from l2vault.vault.coverage.model import Coverage, Hole, HoleKind, State, Stretch, count_slots
+from l2vault.vault.coverage.sync_history import ALWAYS_MS, DEFAULT_CADENCE_MS, NEVER_MS, Testimony
 
 
 class Absent(NamedTuple):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from l2vault.book.utc import utc_ms
-from l2vault.vault.events import Event, Lost, Skipped, Slots, Started, Stopped, Synced, UncleanEnd, WriteFailed
-from l2vault.vault.spans import HoleKind
+from l2vault.vault.coverage.model import HoleKind
+from l2vault.vault.journal.events import Event, Lost, Skipped, Slots, Started, Stopped, Synced, UncleanEnd, WriteFailed
 
 DEFAULT_CADENCE_MS: Final = 2_000
 """The owner's default, for vaults without a journal."""
@@ -92,7 +92,7 @@ class _Hearing:
             case UncleanEnd():
                 self._end_run(utc_ms(event.last_sign_of_life))
             case Synced() if event.inst_id == self._inst_id and event.ts is not None:
-                self._sync(event.line, utc_ms(event.ts))
+                self._sync(event.feed, utc_ms(event.ts))
             case Lost() if event.inst_id == self._inst_id:
                 self._lose(event)
             case Slots() if self._inst_id in event.book_times:
@@ -147,7 +147,7 @@ class _Hearing:
             self._is_synced_once = True
 
     def _lose(self, event: Lost) -> None:
-        since_ms = self._open.pop(event.line, None)
+        since_ms = self._open.pop(event.feed, None)
         if since_ms is None:
             return
         from_ms = since_ms if event.from_ is None else max(since_ms, utc_ms(event.from_))
