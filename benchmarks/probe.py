@@ -123,7 +123,7 @@ async def main() -> None:
     ws_url, rest_url, vault, lines, seconds, warm_up = sys.argv[1:7]
     watch, stop = Watch(), asyncio.Event()
     hook(watch)
-    settings = Settings(instruments=tuple(sys.argv[7:]), lines=int(lines), ws_url=ws_url, rest_url=rest_url)
+    settings = Settings(instruments=tuple(sys.argv[7:]), feeds=int(lines), ws_url=(ws_url,), rest_url=rest_url)
     recorder = Recorder(settings, Layout(Path(vault)), Clock(), Random(1), lambda status: None)
     recording = asyncio.create_task(recorder.run(stop))
     await asyncio.sleep(float(warm_up))

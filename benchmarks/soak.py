@@ -57,7 +57,7 @@ async def soak(hours: int, scale: int, root: Path) -> list[Sample]:
     simulator = Simulator(SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS)), clock)
     await simulator.start()
     settings = Settings(
-        instruments=INST_IDS, ws_url=simulator.ws_url, rest_url=simulator.rest_url, compress_after_hours=2
+        instruments=INST_IDS, ws_url=(simulator.ws_url,), rest_url=simulator.rest_url, compress_after_hours=2
     )
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), clock, Random(1), lambda status: None)

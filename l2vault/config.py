@@ -23,8 +23,11 @@ ENV_PREFIX: Final = "L2VAULT_"
 SHORTEST_CADENCE_MS: Final = 100
 """OKX pushes `books` every 100 ms; a finer grid would only repeat lines that cannot exist."""
 LONGEST_CADENCE_MS: Final = 3_600_000
-MOST_LINES: Final = 4
-"""OKX allows 3 connects a second and address; more witnesses prove nothing more."""
+MOST_FEEDS: Final = 4
+"""OKX allows 3 connects a second and address; more feeds prove nothing more."""
+REGIONS: Final = ("global", "eea", "us", "demo-trading")
+FORMER_NAMES: Final = {"lines": "feeds"}
+"""Settings of earlier versions, accepted under their new name."""
 
 _PATHS: Final = ("vault", "log_file")
 _SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
@@ -37,9 +40,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instruments: tuple[str, ...] = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
     cadence_sec: float = 2.0
     depth: int = 400
-    lines: int = 2
-    ws_url: str = "wss://ws.okx.com:8443/ws/v5/public"
-    rest_url: str = "https://www.okx.com"
+    feeds: int = 2
+    region: str = "global"
+    ws_url: tuple[str, ...] = ()
+    rest_url: str = ""
+    record_unverifiable: bool = False
     log_file: str = "l2_exporter.log"
     fsync_sec: float = 5.0
     retention: bool = True
@@ -48,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     archive_days: float | None = None
     max_gb: float | None = None
     min_free_gb: float | None = None
+    trust_clock: bool = False
 
     @property
     def cadence_ms(self) -> int:
@@ -75,6 +81,9 @@ def load_settings(
     values |= _from_file(config_file, folder)
     values |= _from_environment(environment)
     values |= flags
+    values = {FORMER_NAMES.get(key, key): value for key, value in values.items()}
+    if isinstance(values.get("ws_url"), str):
+        values["ws_url"] = [part.strip() for part in str(values["ws_url"]).split(",") if part.strip()]
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -120,7 +129,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _check_keys(values: Mapping[str, object], source: str, prefix: str = "") -> None:
     known = [field.name for field in msgspec.structs.fields(Settings)]
     for key in values:
-        if key not in known:
+        if key not in known and key not in FORMER_NAMES:
             near = difflib.get_close_matches(key, known, 1, 0.4)
             name = prefix + (key.upper() if prefix else key)
             nearest = prefix + (near[0].upper() if prefix else near[0]) if near else ""
@@ -137,12 +146,16 @@ def _check(settings: Settings) -> None:
         )
     if not 1 <= settings.depth <= CHANNEL_DEPTH:
         raise UsageError(f"depth = {settings.depth} is impossible.", f"1 to {CHANNEL_DEPTH} levels a side")
-    if not 1 <= settings.lines <= MOST_LINES:
-        raise UsageError(f"lines = {settings.lines} is impossible.", "2 (one the witness of the other), or 1")
+    if not 1 <= settings.feeds <= MOST_FEEDS:
+        raise UsageError(f"feeds = {settings.feeds} is impossible.", "2 (each compared with the other), or 1")
+    if settings.region not in REGIONS:
+        raise UsageError(f"region = {settings.region!r} is none of OKX's.", f"one of {', '.join(REGIONS)}")
     if not settings.fsync_sec > 0:
         raise UsageError(f"fsync_sec = {settings.fsync_sec} is impossible.", "a number of seconds above 0, such as 5")
-    _check_url("ws_url", settings.ws_url, ("ws", "wss"), "wss://ws.okx.com:8443/ws/v5/public")
-    _check_url("rest_url", settings.rest_url, ("http", "https"), "https://www.okx.com")
+    for url in settings.ws_url:
+        _check_url("ws_url", url, ("ws", "wss"), "wss://ws.okx.com/ws/v5/public")
+    if settings.rest_url:
+        _check_url("rest_url", settings.rest_url, ("http", "https"), "https://www.okx.com")
     _check_instruments(settings.instruments)
 
 

@@ -15,6 +15,7 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
+from l2vault.okx.hosts import addresses
 from l2vault.okx.pipeline import Counts, Pipeline
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
@@ -63,8 +64,9 @@ class Recorder:
         self._journal = Journal(layout, clock.monotonic_ms)
         self._previous: PreviousRun | None = None
         self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
-        rest = OkxRest(settings.rest_url, REST_WITHIN_SEC)
-        self._lines = Lines(settings.ws_url, self._new_pipeline, self._deliver, clock, rng)
+        hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
+        rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC)
+        self._lines = Lines(hosts.ws_urls[0], self._new_pipeline, self._deliver, clock, rng)
         self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
         self._auditor = Auditor(rest, clock, self._disk.put, lambda number, said: self._intake.take(number, [*said]))
         self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, self._auditor.need_book)
@@ -110,7 +112,7 @@ class Recorder:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_crash_with(writing)),
-                group.create_task(self._lines.run(self._settings.lines)),
+                group.create_task(self._lines.run(self._settings.feeds)),
                 group.create_task(self._metadata.run(inst_ids)),
                 group.create_task(self._auditor.run(inst_ids)),
                 *([group.create_task(self._upkeep.run())] if self._settings.retention else []),
@@ -152,7 +154,7 @@ class Recorder:
                 instruments=list(settings.instruments),
                 cadence_ms=settings.cadence_ms,
                 depth=settings.depth,
-                feeds=settings.lines,
+                feeds=settings.feeds,
                 config_digest=settings.digest(),
             )
         )

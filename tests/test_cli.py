@@ -44,7 +44,7 @@ def test_the_help_of_every_verb_ends_with_an_example(verb: str, capsys: pytest.C
         (["record", "--cadence", "0"], "cadence_sec = 0.0 is impossible. Try: 0.5, 1, 2 or 5"),
         (["record", "--cadence", "soon"], "$.cadence_sec"),
         (["record", "--depth", "500"], "depth = 500 is impossible. Try: 1 to 400"),
-        (["record", "--lines", "9"], "lines = 9"),
+        (["record", "--lines", "9"], "feeds = 9"),
         (["record", "--ws-url", "okx.com"], "ws_url = 'okx.com' is not an address"),
         (["record", "--duration", "-1"], "--duration"),
         (["record", "--config", "absent.toml"], "no config file absent.toml"),

@@ -92,7 +92,8 @@ def test_an_unknown_key_names_the_nearest_known_one(toml: Path) -> None:
         ("rest_url = 'https://'\n", "rest_url = 'https://' is not an address"),
         ("instruments = []\n", "no instrument to record"),
         ("fsync_sec = 0\n", "fsync_sec = 0.0 is impossible"),
-        ("lines = 9\n", "lines = 9"),
+        ("feeds = 9\n", "feeds = 9"),
+        ("lines = 9\n", "feeds = 9"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_key_and_the_cure(toml: Path, text: str, says: str) -> None:

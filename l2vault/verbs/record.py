@@ -27,9 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inst", dest="instruments", action="append", metavar="ID", help="a swap; repeat for more")
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
-    parser.add_argument(
-        "--lines", metavar="N", help="connections with the same books, witnesses of each other (default: 2)"
-    )
+    parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")
+    parser.add_argument("--lines", dest="feeds", help=argparse.SUPPRESS)
+    parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")
     parser.add_argument("--log-file", metavar="FILE", help="where the log goes (default: l2_exporter.log)")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             from l2vault.verbs.demo import demo_exchange
 
             exchange = stack.enter_context(demo_exchange(settings.instruments))
-            settings = msgspec.structs.replace(settings, ws_url=exchange.ws_url, rest_url=exchange.rest_url)
+            settings = msgspec.structs.replace(settings, ws_url=(exchange.ws_url,), rest_url=exchange.rest_url)
         vault = DEMO_VAULT if args.demo and not args.is_vault_named else args.vault
         console = set_up_logging(Path(settings.log_file), args.verbose)
         stack.callback(console.close)

@@ -24,7 +24,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], d
     """Half a minute of captures, and the files that one line writes of them when nothing goes wrong."""
     folder = tmp_path_factory.mktemp("undisturbed")
     captures = pair(folder, seconds=30)
-    outcome = asyncio.run(record_replay(folder / "vault", captures, Settings(instruments=PAIR, lines=1)))
+    outcome = asyncio.run(record_replay(folder / "vault", captures, Settings(instruments=PAIR, feeds=1)))
     return captures, outcome.files()
 
 
@@ -33,7 +33,7 @@ async def test_the_same_replay_writes_the_same_bytes_at_any_speed_and_on_any_num
     settings = Settings(instruments=PAIR)
     at_10 = await record_replay(tmp_path / "at_10", captures, settings, speed=10)
     at_max = await record_replay(tmp_path / "at_max", captures, settings)
-    alone = await record_replay(tmp_path / "alone", captures, Settings(instruments=PAIR, lines=1))
+    alone = await record_replay(tmp_path / "alone", captures, Settings(instruments=PAIR, feeds=1))
     assert len(at_max.raw_lines(BTC)) == 20
     assert at_10.files() == at_max.files() == alone.files()
 
@@ -66,7 +66,7 @@ async def test_a_lost_update_gives_one_flagged_line_a_fresh_book_and_no_wrong_li
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     captures = pair(tmp_path, seconds=90)
-    settings = Settings(instruments=PAIR, lines=1)
+    settings = Settings(instruments=PAIR, feeds=1)
     undisturbed = await record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
     lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
     breaking = next(p for p in book_frames(captures[0]) if p["data"][0]["prevSeqId"] == lost_seq_id)
@@ -98,7 +98,7 @@ async def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
 ) -> None:
     monkeypatch.setattr(lines, "STAGGER_SEC", 0.0)
     captures = pair(tmp_path, seconds=90)
-    settings = Settings(instruments=PAIR, lines=2)
+    settings = Settings(instruments=PAIR, feeds=2)
     undisturbed = await record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
     lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
     _lose_on_the_way(monkeypatch, f'"seqId":{lost_seq_id},'.encode(), once=True)
@@ -137,7 +137,7 @@ async def test_a_fault_on_one_of_two_lines_leaves_no_trace_in_the_files(
 ) -> None:
     monkeypatch.setattr(lines, "STAGGER_SEC", 0.0)
     captures, files = undisturbed
-    settings = Settings(instruments=PAIR, lines=2)
+    settings = Settings(instruments=PAIR, feeds=2)
     outcome = await record_replay(tmp_path / "vault", captures, settings, speed=30, faults=f"{fault},conn=first")
     assert outcome.files() == files
 

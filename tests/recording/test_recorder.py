@@ -93,7 +93,7 @@ class Rig:
         self.clock = ManualClock()
         self.statuses: list[str] = []
         self.stop = asyncio.Event()
-        settings = Settings(instruments=(BTC, ETH), lines=1, retention=False)
+        settings = Settings(instruments=(BTC, ETH), feeds=1, retention=False)
         self.recorder = Recorder(settings, self.layout, self.clock, Random(1), self.statuses.append)
         self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
         self.rest: FakeRest = self.recorder._metadata._rest  # type: ignore[assignment]

@@ -72,7 +72,7 @@ async def record_replay(
     await simulator.start()
     outcome = Outcome(root, NaiveMarket(settings.cadence_ms))
     stop = asyncio.Event()
-    urls = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+    urls = {"ws_url": (simulator.ws_url,), "rest_url": simulator.rest_url}
     settings = settings_with(settings, **urls)
     recorder = Recorder(settings, Layout(root), Clock(), Random(7), outcome.statuses.append)
     async with asyncio.timeout(WITHIN_SEC), asyncio.TaskGroup() as group:

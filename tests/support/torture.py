@@ -147,8 +147,8 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     settings = Settings(
         instruments=schedule.inst_ids,
         cadence_sec=CADENCE_MS / 1000,
-        lines=schedule.lines,
-        ws_url=simulator.ws_url,
+        feeds=schedule.lines,
+        ws_url=(simulator.ws_url,),
         rest_url=simulator.rest_url,
         retention=False,
     )

@@ -1,5 +1,5 @@
-"""What can be said of each grid time of a span. In reading order: `model` (states, holes), `sync_history` (the journal as
-intervals in exchange time), `compute` (these and the lines of the files, to coverage).
+"""What can be said of each grid time of a span. In reading order: `model` (states, holes), `sync_history` (the journal
+as intervals in exchange time), `compute` (these and the lines of the files, to coverage).
 
 Pure: knows no file. A grid time is called quiet only where an event written at the time says so.
 """
