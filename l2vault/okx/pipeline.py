@@ -33,10 +33,11 @@ Ending = Literal["disconnect", "notice", "our_restart"]
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The book that is due at `grid_ms`."""
+    """The book that is due at `grid_ms`; the message of time `until_ms` shows that it stood unchanged until then."""
 
     snapshot: Snapshot
     grid_ms: int
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +224,8 @@ class Pipeline:
         # The sampling rule (docs/format.md): the book as it stands before a later message is the book at the grid time.
         grid_ms = due_grid_time(book.ts_ms, change.ts_ms, self._cadence_ms)
         outputs: list[Output] = []
-        if grid_ms is not None:
-            outputs.append(Sampled(take_snapshot(change.inst_id, book, self._depth), grid_ms))
+        if grid_ms is not None and change.ts_ms is not None:
+            outputs.append(Sampled(take_snapshot(change.inst_id, book, self._depth), grid_ms, change.ts_ms))
         lost = self._apply(change, book, now_ms)
         if lost is not None:
             outputs.append(lost)

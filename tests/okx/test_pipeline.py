@@ -108,7 +108,7 @@ def flagged_of(lost: Output) -> Snapshot:
 class TestSampling:
     def test_the_book_as_it_stood_before_the_message_past_the_grid_time_is_the_sample(self) -> None:
         feed = in_sync(BTC)
-        assert feed.receive(update(BTC, 4100, 10, 11, bids=[BETTER_BID])) == [Sampled(standard(), 4000)]
+        assert feed.receive(update(BTC, 4100, 10, 11, bids=[BETTER_BID])) == [Sampled(standard(), 4000, 4100)]
         (after,) = feed.receive(update(BTC, 6001, 11, 12))
         assert isinstance(after, Sampled)
         assert (after.grid_ms, after.snapshot.ts_ms, after.snapshot.seq_id) == (6000, 4100, 11)
@@ -134,8 +134,8 @@ class TestSampling:
 
     def test_each_instrument_is_sampled_by_its_own_messages(self) -> None:
         feed = in_sync(BTC, ETH)
-        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
-        assert feed.receive(update(BTC, 4200, 10, 11)) == [Sampled(standard(), 4000)]
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
+        assert feed.receive(update(BTC, 4200, 10, 11)) == [Sampled(standard(), 4000, 4200)]
 
     def test_only_the_depth_asked_for_is_sampled(self) -> None:
         feed = Feed((BTC,), depth=1)
@@ -190,9 +190,9 @@ class TestChain:
     def test_the_other_instrument_is_not_disturbed(self) -> None:
         feed = in_sync(BTC, ETH)
         feed.receive(update(BTC, 4100, 12, 13))
-        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
         assert feed.resubscribed() == [BTC]
-        assert feed.receive(update(ETH, 6100, 11, 12)) == [Sampled(standard(4100, 11, 10, ETH), 6000)]
+        assert feed.receive(update(ETH, 6100, 11, 12)) == [Sampled(standard(4100, 11, 10, ETH), 6000, 6100)]
 
     def test_the_example_of_the_docs_with_heartbeat_and_reset_is_no_gap_t5_t6(self) -> None:
         """seqId 10, then 15, then 15 "no update", then 3 after maintenance, then 5."""
@@ -240,7 +240,7 @@ class TestChain:
     def test_an_unasked_full_book_replaces_the_book_after_the_sample_that_was_due_t2(self) -> None:
         feed = in_sync(BTC)
         bids, asks = [["50", "1", "0", "1"]], [["51", "1", "0", "1"]]
-        assert feed.receive(full(BTC, 4100, 99, bids, asks)) == [Sampled(standard(), 4000)]
+        assert feed.receive(full(BTC, 4100, 99, bids, asks)) == [Sampled(standard(), 4000, 4100)]
         (sampled,) = feed.receive(update(BTC, 6100, 99, 100))
         assert isinstance(sampled, Sampled)
         assert (sampled.snapshot.bids, sampled.snapshot.asks) == (levels(bids), levels(asks))
@@ -274,7 +274,7 @@ class TestChecksum:
     def test_a_wrong_one_loses_the_book_before_anything_is_sampled_from_it(self) -> None:
         feed = in_sync(BTC)
         due, lost = feed.receive(update(BTC, 4100, 10, 11, bids=[BETTER_BID], checksum=12345))
-        assert due == Sampled(standard(), 4000)  # it was verified by its own message
+        assert due == Sampled(standard(), 4000, 4100)  # it was verified by its own message
         computed = book_checksum(levels([BETTER_BID, *BIDS]), levels(ASKS))
         assert lost == Lost(BTC, "checksum", f"computed {computed}, OKX says 12345", 3900, 4100)
         assert feed.receive(update(BTC, 6100, 11, 12), update(BTC, 8100, 12, 13)) == []
@@ -297,12 +297,12 @@ class TestInvariants:
     def test_a_crossed_or_locked_book_is_lost_while_live_t23(self, bid: list[str]) -> None:
         feed = in_sync(BTC, ETH)
         due, lost = feed.receive(update(BTC, 4100, 10, 11, bids=[bid]))
-        assert due == Sampled(standard(), 4000)
+        assert due == Sampled(standard(), 4000, 4100)
         assert isinstance(lost, Lost)
         assert (lost.inst_id, lost.cause, lost.from_ms, lost.to_ms) == (BTC, "invariant", 3900, 4100)
         assert bid[0] in lost.detail
         assert feed.receive(update(BTC, 6100, 11, 12)) == []
-        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
         assert feed.resubscribed() == [BTC]
 
     def test_outside_live_it_is_legal_and_back_in_live_it_is_not(self) -> None:
@@ -352,7 +352,7 @@ class TestSchema:
         assert (lost.inst_id, lost.cause, lost.from_ms, lost.to_ms) == (BTC, "schema", 3900, 3950)
         assert (lost.frame, lost.flagged) == (frame, None)
         assert feed.receive(update(BTC, 4100, 11, 12)) == []  # the half changed book is never sampled
-        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
         assert feed.resubscribed() == [BTC]
 
     @pytest.mark.parametrize("missing", ["ts", "bids", "asks"])
@@ -365,7 +365,7 @@ class TestSchema:
         assert isinstance(lost, Lost)
         assert (lost.inst_id, lost.cause, lost.from_ms, lost.frame) == (BTC, "schema", 3900, frame)
         assert missing in lost.detail
-        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
         assert feed.resubscribed() == [BTC]
 
     def test_a_full_book_that_cannot_be_read_is_asked_for_again_with_back_off(self) -> None:
@@ -385,7 +385,7 @@ class TestSchema:
     def test_a_frame_that_names_nobody_is_told_of_and_loses_nothing(self) -> None:
         feed = in_sync(BTC)
         assert [type(output) for output in feed.receive(b"<html>502</html>")] == [SchemaFailure]
-        assert feed.receive(update(BTC, 4100, 10, 11)) == [Sampled(standard(), 4000)]
+        assert feed.receive(update(BTC, 4100, 10, 11)) == [Sampled(standard(), 4000, 4100)]
 
 
 class TestEvents:
@@ -413,7 +413,7 @@ class TestEvents:
         assert (refused.inst_id, refused.code) == (ETH, "60018")
         pipeline.receive(ack("subscribe", BTC, request["id"]), 2)
         assert pipeline.receive(full(BTC, 3900, 10), 3) == [Synced(BTC, 3900, 10)]
-        assert pipeline.receive(update(BTC, 4100, 10, 11), 4) == [Sampled(standard(), 4000)]
+        assert pipeline.receive(update(BTC, 4100, 10, 11), 4) == [Sampled(standard(), 4000, 4100)]
 
     @pytest.mark.parametrize("channel", ["books5", "books-rpi", "books-l2-tbt", "bbo-tbt"])
     def test_a_push_of_another_channel_never_touches_the_book_t21(self, channel: str) -> None:
@@ -421,7 +421,7 @@ class TestEvents:
         for frame in (full(BTC, 3950, 99, [], []), update(BTC, 3950, 10, 11, bids=[BETTER_BID])):
             (output,) = feed.receive(frame.replace(b'"books"', f'"{channel}"'.encode()))
             assert output == Unknown(f"channel {channel}")
-        assert feed.receive(update(BTC, 4100, 10, 11)) == [Sampled(standard(), 4000)]
+        assert feed.receive(update(BTC, 4100, 10, 11)) == [Sampled(standard(), 4000, 4100)]
 
 
 class TestConnection:
@@ -458,7 +458,7 @@ class TestConnection:
         assert feed.requested == [("subscribe", [BTC, ETH])] * 2
         assert feed.receive(update(BTC, 4100, 10, 11)) == []  # it would have chained to the old book
         assert feed.receive(full(BTC, 5000, 50)) == [Synced(BTC, 5000, 50)]
-        assert feed.receive(update(BTC, 6100, 50, 51)) == [Sampled(standard(5000, 50), 6000)]
+        assert feed.receive(update(BTC, 6100, 50, 51)) == [Sampled(standard(5000, 50), 6000, 6100)]
 
     def test_the_times_of_the_books_in_sync_are_known(self) -> None:
         feed = Feed((BTC, ETH))
@@ -487,7 +487,7 @@ class TestDoubt:
         assert feed.pipeline.doubt(BTC, "conflict", "why", feed.now_ms) == [Lost(BTC, "conflict", "why", 3900, None)]
         assert feed.pipeline.doubt(BTC, "audit", "why", feed.now_ms) == []
         assert feed.receive(update(BTC, 4100, 10, 11)) == []
-        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000)]
+        assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
         assert feed.resubscribed() == [BTC]
 
 

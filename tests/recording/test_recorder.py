@@ -140,7 +140,8 @@ def line(ms: int, is_flagged: bool = False, inst_id: str = BTC) -> Snapshot:
 
 
 def sampled(ms: int, inst_id: str = BTC, grid_ms: int | None = None) -> Sampled:
-    return Sampled(line(ms, inst_id=inst_id), T0_MS + (ms if grid_ms is None else grid_ms))
+    grid_ms = ms if grid_ms is None else grid_ms
+    return Sampled(line(ms, inst_id=inst_id), T0_MS + grid_ms, T0_MS + grid_ms + 100)
 
 
 def gap(ms: int) -> Lost:
