@@ -129,11 +129,11 @@ class Book:
             self._bids.load(change.bids)
             self._asks.load(change.asks)
         else:
-            for side, levels in ((self._bids, change.bids), (self._asks, change.asks)):
-                unknown = side.update(levels) if levels else 0
-                if unknown:
-                    self.unknown_deletes += unknown
-                    self.unknown_in_whole += unknown if len(side) < CHANNEL_DEPTH else 0
+            bids, asks = self._bids.update(change.bids), self._asks.update(change.asks)
+            if bids or asks:
+                self.unknown_deletes += bids + asks
+                self.unknown_in_whole += bids * (len(self._bids) < CHANNEL_DEPTH)
+                self.unknown_in_whole += asks * (len(self._asks) < CHANNEL_DEPTH)
         if change.ts_ms is not None and (self.ts_ms is None or change.ts_ms > self.ts_ms):
             self.ts_ms = change.ts_ms
         self.seq_id = change.seq_id

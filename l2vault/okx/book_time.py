@@ -29,11 +29,15 @@ class BookTime:
         self._still_ms: int | None = None
         """Arrival of the first change that did not bring the time on."""
 
+    def goes_on(self) -> None:
+        """A message has brought the book's time on by no more than `SLACK_MS`: nothing is odd any more."""
+        self._back = self._still_ms = None
+
     def fault(self, change: BookChange, book_ms: int | None, now_ms: int) -> str | None:
         """Why a message shows that the clock is wrong, in words; None if the message may be applied."""
         ts_ms = change.ts_ms
         if ts_ms is not None and (book_ms is None or ts_ms > book_ms):
-            self._back = self._still_ms = None
+            self.goes_on()
             if book_ms is None or ts_ms - book_ms > SLACK_MS:
                 return ahead(self._time, ts_ms, book_ms, now_ms)
             return None

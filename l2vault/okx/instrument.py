@@ -133,13 +133,11 @@ class InstrumentBook:
             return released + self._replace(change, book, now_ms)
         if change.prev_seq_id != book.seq_id:
             return [*released, self._break(change, book, now_ms)]
-        fault: _Fault | None = unfitness(change, book.seq_id) if change.seq_id is None else None
-        if fault is None:
-            clock = self._time.fault(change, book.ts_ms, now_ms)
-            fault = None if clock is None else ("clock", clock)
+        fault = self._update_fault(change, book, now_ms)
         if fault is not None:
             return [*released, self._fail(fault, None, now_ms)]
-        return released + self._update(change, book, now_ms)
+        outputs = self._update(change, book, now_ms)
+        return released + outputs if released else outputs
 
     def tick(self, now_ms: int) -> list[Output]:
         """What time alone brings about."""
@@ -317,6 +315,18 @@ class InstrumentBook:
         return []
 
     # An update
+
+    def _update_fault(self, change: BookChange, book: Book, now_ms: int) -> _Fault | None:
+        ts_ms, book_ms = change.ts_ms, book.ts_ms
+        if change.seq_id is None:
+            fault = unfitness(change, book.seq_id)
+            if fault is not None:
+                return fault
+        elif ts_ms is not None and book_ms is not None and book_ms < ts_ms <= book_ms + SLACK_MS:
+            self._time.goes_on()
+            return None
+        clock = self._time.fault(change, book_ms, now_ms)
+        return None if clock is None else ("clock", clock)
 
     def _update(self, change: BookChange, book: Book, now_ms: int) -> list[Output]:
         # The sampling rule (docs/format.md): the book as it stands before a later message is the book at the grid time.
