@@ -32,7 +32,7 @@ def is_zero(quantity: str) -> bool:
     """Whether a quantity deletes its level; raises LevelError for anything but a plain decimal number."""
     if quantity == "0":
         return True
-    if quantity[:1] in _ONE_TO_NINE and quantity.isdigit() and quantity.isascii():
+    if quantity[:1] in _ONE_TO_NINE and quantity.isdigit() and quantity.isascii() and len(quantity) <= WHOLE_DIGITS:
         return False
     return price_key(quantity) == 0
 
