@@ -11,6 +11,7 @@ from l2vault.okx.pipeline import Lost, Output, Pipeline, Synced
 from l2vault.recording import auditor as auditor_module
 from l2vault.recording.auditor import Auditor
 from l2vault.vault.journal.events import Audited, Event
+from support.second_book import with_second_books
 
 INST_ID = "BTC-USDT-SWAP"
 
@@ -79,7 +80,11 @@ async def run(
 ) -> tuple[list[Event], list[Output]]:
     notes: list[Event] = []
     said: list[Output] = []
-    auditor = Auditor(rest, ManualClock(sleeps), notes.append, lambda number, outputs: said.extend(outputs))
+
+    def deliver(number: int, outputs: list[Output]) -> None:
+        said.extend(with_second_books(pipeline, outputs, 0))
+
+    auditor = Auditor(rest, ManualClock(sleeps), notes.append, deliver)
     auditor.pipelines = {1: pipeline}
     if needed:
         auditor.need_book(1, INST_ID)

@@ -11,11 +11,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from l2vault.clock import Clock
-from l2vault.okx.pipeline import Lost, Pipeline, Synced
+from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording import lines as lines_module
 from l2vault.recording.lines import Lines
 from support.fast_clock import FastClock
+from support.second_book import ShortBookPipeline
 
 INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
@@ -70,7 +71,7 @@ async def _run(url: str, count: int, enough: Callable[[Said, Lines], bool], cloc
         if enough(said, lines):
             done.set()
 
-    lines = Lines(url, lambda: Pipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+    lines = Lines(url, lambda: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
     task = asyncio.create_task(lines.run(count))
     try:
         async with asyncio.timeout(WITHIN_SEC):
