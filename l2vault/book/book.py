@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from l2vault.book.change import BookChange, Level
-from l2vault.book.price import Memo, is_zero, price_key
+from l2vault.book.price import Memo, is_zero, level_key
 from l2vault.errors import LevelError
 
 CHANNEL_DEPTH: Final = 400
@@ -19,7 +19,7 @@ _MOST_PLACES: Final = 2 * CHANNEL_DEPTH
 """Of a side's prices in order; beyond it those without a level are given up."""
 _REMEMBERED: Final = 8192
 """Prices and quantities, of all books together: 1.5 MB each. BTC-USDT names 3,700 and 8,000 in six minutes."""
-_KEYS: Final = Memo(price_key, _REMEMBERED)
+_KEYS: Final = Memo(level_key, _REMEMBERED)
 _ZEROS: Final = Memo(is_zero, _REMEMBERED)
 
 

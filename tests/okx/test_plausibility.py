@@ -37,6 +37,7 @@ def test_a_side_as_okx_sends_it_is_fine() -> None:
         ([*SIDE, level("97", "1E+3")], "1E+3"),
         ([*SIDE, level("97", "NaN")], "NaN"),
         ([*SIDE, level("-97")], "-97"),
+        ([*SIDE, level("0.0")], "0.0"),
         ([*SIDE, level("97", "9" * 5000)], "999"),
         ([level(str(price)) for price in range(1, 402)], "401"),
     ],
