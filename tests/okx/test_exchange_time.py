@@ -66,6 +66,15 @@ class TestServer:
             time.note_server(ts_ms + off_ms, 0, mono_ms)
             assert time.now_ms(mono_ms) == ts_ms
 
+    def test_an_answer_a_little_behind_takes_the_proof_back_by_its_uncertainty_only(self) -> None:
+        time = ExchangeTime()
+        time.note_server(T0_MS, 20, MONO_MS)
+        ts_ms, mono_ms = after(60)
+        before, doubt_ms = time.now_ms(mono_ms), time.uncertainty_ms(mono_ms)
+        time.note_server(ts_ms - 4000, 20, mono_ms)
+        assert before is not None
+        assert time.now_ms(mono_ms) == before - doubt_ms
+
     def test_two_that_keep_pace_with_monotonic_time_do(self) -> None:
         """Monotonic clocks of some systems stand still while the host sleeps."""
         time = ExchangeTime()
@@ -116,6 +125,12 @@ class TestBooks:
         for feed in (1, 2):
             time.note_message(feed, BTC, T0_MS + HOUR_MS, MONO_MS)
         assert time.now_ms(MONO_MS) is None
+
+    def test_one_message_of_another_source_is_no_second_source(self) -> None:
+        time = ExchangeTime()
+        flow(time, range(5))
+        flow(time, range(5, 6), TWO_FEEDS)
+        assert time.now_ms(after(6)[1]) is None
 
     def test_two_sources_that_disagree_prove_nothing(self) -> None:
         time = ExchangeTime()

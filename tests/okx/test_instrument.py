@@ -255,6 +255,21 @@ class TestShortBook:
         assert (lost.cause, lost.from_ms, lost.flagged) == ("chain", None, None)
         assert wire.tick(SECOND_BOOK_WITHIN_MS) == []
 
+    def test_a_message_that_fails_during_the_wait_samples_nothing(self) -> None:
+        wire = Wire()
+        wire.receive(book_of(57, 127))
+        outputs = wire.receive(update(BTC, 4100, 10, 11, checksum=12345))
+        assert causes(outputs) == ["checksum"]
+        assert lines(outputs) == []
+
+    def test_an_unasked_full_book_that_fails_is_lost_once_and_leaves_none(self) -> None:
+        wire = Wire()
+        wire.receive(book_of(400, 400))
+        outputs = wire.receive(full(BTC, 3950, 50, checksum=12345))
+        assert [type(output) for output in outputs] == [Lost]
+        assert wire.tick(SECOND_BOOK_WITHIN_MS) == []
+        assert wire.pipeline.level_counts(BTC) is None
+
     def test_an_audit_may_begin_during_the_wait(self) -> None:
         wire = Wire()
         wire.receive(book_of(57, 127))
@@ -468,7 +483,7 @@ class TestDuplicates:
     def test_one_among_the_updates_kept_for_a_rest_book_does_not_break_them(self) -> None:
         wire = Wire()
         wire.receive(update(BTC, 3800, 9, 10), self.CHANGE, self.CHANGE)
-        rest = BookChange(BTC, True, [("1000", "1", "0", "1")], [("1001", "1", "0", "1")], 3900, 10, None, None)
+        rest = BookChange(BTC, True, [("1000", "1", "0", "1")], [("1001", "1", "0", "1")], 3900, 9, None, None)
         assert wire.pipeline.join_rest_book(rest, wire.now_ms) == [NeedSecondBook(BTC)]
 
 
@@ -492,6 +507,13 @@ class TestAudits:
         wire.now_ms += AUDIT_AGAIN_MS
         assert wire.receive(update(BTC, 3950, 10, 11, asks=[["9999", "0", "0", "0"]])) == []
         assert wire.pipeline.counts == Counts(messages=2, checksums_absent=2, unknown_deletes=1)
+
+    def test_nor_on_a_side_of_400_bids(self) -> None:
+        wire = Wire()
+        wire.receive(book_of(400, 57))
+        wire.judge(400, 57)
+        wire.now_ms += AUDIT_AGAIN_MS
+        assert wire.receive(update(BTC, 3950, 10, 11, bids=[["1", "0", "0", "0"]])) == []
 
     def test_a_full_book_that_nobody_asked_for_asks_for_one(self) -> None:
         wire = Wire()
