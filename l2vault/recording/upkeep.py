@@ -10,8 +10,8 @@ from l2vault.clock import Clock
 from l2vault.errors import L2VaultError
 from l2vault.recording.child import start_child
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import GB, Policy
-from l2vault.vault.retention import run_retention
+from l2vault.vault.retention.plan import GB, Policy
+from l2vault.vault.retention.run import run_retention
 
 FIRST_AFTER_SEC: Final = 60.0
 EVERY_SEC: Final = 3600.0

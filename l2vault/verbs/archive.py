@@ -13,9 +13,9 @@ from l2vault.errors import VaultError
 from l2vault.vault.census import scan
 from l2vault.vault.files import HourForms, analysis_extra, hours
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import SETTLE_MS, Action, Policy, Room
 from l2vault.vault.reader import open_vault
-from l2vault.vault.retention import RetentionReport, enforce
+from l2vault.vault.retention.plan import SETTLE_MS, Action, Policy, Room
+from l2vault.vault.retention.run import RetentionReport, enforce
 from l2vault.verbs.terminal import bar, moment, size_text
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"

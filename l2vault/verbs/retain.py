@@ -9,8 +9,8 @@ import msgspec
 
 from l2vault.clock import Clock
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import SETTLE_MS, Action, policy_of
-from l2vault.vault.retention import RetentionReport, run_retention
+from l2vault.vault.retention.plan import SETTLE_MS, Action, policy_of
+from l2vault.vault.retention.run import RetentionReport, run_retention
 from l2vault.verbs.console import set_up_logging
 from l2vault.verbs.terminal import bar, size_text
 

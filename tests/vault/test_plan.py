@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import UsageError
+from l2vault.vault.census import Held
 from l2vault.vault.layout import HOUR_MS
-from l2vault.vault.plan import SETTLE_MS, Held, Policy, select
+from l2vault.vault.retention.plan import SETTLE_MS, Policy, select
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 NOW_MS = utc_ms("2026-11-22T15:30:00.000Z")

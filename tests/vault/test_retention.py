@@ -17,8 +17,8 @@ from l2vault.vault.census import scan
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import Policy, Room, select
-from l2vault.vault.retention import enforce, run_retention
+from l2vault.vault.retention.plan import Policy, Room, select
+from l2vault.vault.retention.run import enforce, run_retention
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 NOW_MS = utc_ms("2024-08-20T15:30:00.000Z")

@@ -19,7 +19,7 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import policy_of
+from l2vault.vault.retention.plan import policy_of
 from l2vault.verbs import retain
 
 BTC = "BTC-USDT-SWAP"

@@ -6,13 +6,11 @@ What age asks for is done in any case. What lack of room asks for degrades in on
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from l2vault.errors import UsageError
+from l2vault.vault.census import Form, Held
 from l2vault.vault.layout import HOUR_MS
-
-Form = Literal["plain", "gzip", "archive"]
 
 GB: Final = 1_000_000_000
 SETTLE_MS: Final = 10 * 60_000
@@ -67,17 +65,6 @@ def policy_of(values: Any) -> Policy:
         if (gigabytes := getattr(values, flag)) is not None:
             given[name] = round(gigabytes * GB)
     return Policy(**given)
-
-
-class Held(NamedTuple):
-    """One hour of one instrument in one form, as it was found. `written_ms` is the wall time of its last change."""
-
-    inst_id: str
-    hour_ms: int
-    form: Form
-    path: Path
-    size_bytes: int
-    written_ms: int
 
 
 class Action(NamedTuple):

@@ -14,8 +14,8 @@ from l2vault.vault.compress import PACKING_SUFFIX
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import SETTLE_MS
 from l2vault.vault.removal import DELETING_SUFFIX, finish_removal
+from l2vault.vault.retention.plan import SETTLE_MS
 
 _DAY_MS: Final = 24 * HOUR_MS
 

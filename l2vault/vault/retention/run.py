@@ -16,16 +16,16 @@ from filelock import FileLock, Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.vault.census import scan
+from l2vault.vault.census import Held, scan
 from l2vault.vault.compress import compress
 from l2vault.vault.files import analysis_extra
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.layout import HOUR_MS, HourFile, Layout
-from l2vault.vault.plan import Action, Held, Policy, Room, is_fresh, select
 from l2vault.vault.removal import remove
+from l2vault.vault.retention.plan import Action, Policy, Room, is_fresh, select
+from l2vault.vault.retention.tidy import clean, prune
 from l2vault.vault.stream import read_chunks
-from l2vault.vault.tidy import clean, prune
 
 __all__ = ["Done", "Failure", "Policy", "RetentionReport", "enforce", "run_retention", "select"]
 
