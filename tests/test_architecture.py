@@ -20,7 +20,7 @@ ALLOWED = {
     "config": {"book"},
     "clock": set(),
     "errors": set(),
-    "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "sim", "config"},
+    "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
     "cli": {"config"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
