@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.durable import write_atomically
+from l2vault.vault.durable import unlink, write_atomically
 from l2vault.vault.layout import Layout
 
 _PROBE_BYTES: Final = 65_536
@@ -61,7 +61,7 @@ class VaultLock:
         """Give the vault back; without effect where it is not held."""
         if self._lock.is_locked:
             with suppress(OSError):  # someone may be reading it, on Windows; a stale one misleads nobody
-                self._layout.owner_file.unlink()
+                unlink(self._layout.owner_file)
             self._lock.release()
 
     def _probe(self) -> None:
