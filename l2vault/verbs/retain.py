@@ -127,7 +127,7 @@ def _text(report: RetentionReport, is_dry: bool) -> str:
         text += f"{len(report.open)} let alone for now: the recorder is writing them\n"
     for held_back in report.held_back:
         text += f"{held_back.hours} hours, {size_text(held_back.size_bytes)}, wait: {held_back.reason}\n"
-        text += f"  to delete them at once: {held_back.command}\n"
+        text += f"  {held_back.when}: {held_back.command}\n"
     if report.shortage:
         text += f"room is still lacking: {report.shortage}\n"
     if report.failures:

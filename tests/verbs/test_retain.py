@@ -17,6 +17,9 @@ from l2vault import cli
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
+from l2vault.okx.rest import OkxRest
+from l2vault.vault.journal.events import Retained, Started
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.verbs import retain
 
@@ -189,6 +192,116 @@ def test_the_settings_file_and_flags_reach_the_policy_through_the_command_line(l
         "compress  BTC-USDT-SWAP/2024-08-20/12.jsonl  1.0 kB  its hour ended 1 hours ago or more",
         "would have compressed 2, archived 0, deleted 0",
     ]
+
+
+def test_nothing_due_is_silent(layout, capfd):
+    put(layout, 1)
+    assert run(layout) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_clock_set_ahead_deletes_nothing_and_says_what_the_time_rests_on(layout, monkeypatch, capsys):
+    paths = [put(layout, hours_ago, packed=True) for hours_ago in (1, 2)]
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS + 30 * 24 * HOUR_MS)
+    assert run(layout) == 0
+    assert all(path.exists() for path in paths)
+    assert capsys.readouterr().out.splitlines() == [
+        "3 hours, 3.7 kB, wait: due by this machine's clock alone (2024-09-19T15:30:00.000Z), not by proved time: "
+        "2024-08-20T15:30:00.000Z (the earlier of this machine's clock and the newest line)",
+        f"  only if this machine's clock is right: l2vault retain --vault {layout.root} --trust-clock",
+    ]
+
+
+@pytest.mark.parametrize("how", ["flag", "file", "environment"])
+def test_a_clock_that_is_trusted_makes_hours_old_enough(layout, tmp_path, monkeypatch, how):
+    put(layout, 1, packed=True)
+    later = NOW_MS + 30 * 24 * HOUR_MS
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: later)
+    if how == "file":
+        (tmp_path / "l2vault.toml").write_text("trust_clock = true\n")
+    if how == "environment":
+        monkeypatch.setenv("L2VAULT_TRUST_CLOCK", "1")
+    assert run(layout, *(["--trust-clock"] if how == "flag" else [])) == 0
+    assert list(layout.raw.rglob("*.jsonl*")) == []
+
+
+def test_more_than_a_pass_may_delete_waits_unless_asked_for_at_once(layout, capsys):
+    for hours_ago in range(200, 210):
+        put(layout, hours_ago, packed=True)
+    assert run(layout) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("compressed 0, archived 0, deleted 2, ")
+    assert out[1].startswith("8 hours, ")
+    assert "a pass deletes at most 2 hours of an instrument; ages count from 2024-08-20T15:30:00.000Z" in out[1]
+    assert out[2] == f"  to delete them at once: l2vault retain --vault {layout.root} --yes"
+    assert run(layout, "--yes") == 0
+    assert capsys.readouterr().out.startswith("compressed 0, archived 0, deleted 8, ")
+
+
+def test_okx_is_asked_for_the_time_only_where_an_address_is_named_and_ages_depend_on_it(layout, monkeypatch, capsys):
+    old = put(layout, 1, packed=True)
+    asked = []
+
+    def server_time_ms(rest):
+        asked.append(rest)
+        return NOW_MS + 6 * 24 * HOUR_MS
+
+    monkeypatch.setattr(OkxRest, "server_time_ms", server_time_ms)
+    run(layout, "--rest-url", "http://127.0.0.1:1")
+    assert asked == []
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS + 30 * 24 * HOUR_MS)
+    assert run(layout) == 0
+    assert asked == []
+    assert old.exists()
+    capsys.readouterr()
+    assert run(layout, "--json", "--rest-url", "http://127.0.0.1:1") == 0
+    assert len(asked) == 1
+    assert not old.exists()
+    report = json.loads(capsys.readouterr().out)
+    assert (report["proved_time"], report["proved_by"]) == ("2024-08-26T15:30:00.000Z", "OKX's clock, asked over REST")
+
+
+def test_a_server_that_cannot_be_reached_proves_nothing_and_is_no_failure(layout, monkeypatch):
+    old = put(layout, 1, packed=True)
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS + 30 * 24 * HOUR_MS)
+    assert run(layout, "--rest-url", "http://127.0.0.1:1") == 0
+    assert old.exists()
+
+
+def test_every_step_is_of_one_run_of_the_journal_that_begins_with_the_first(layout):
+    assert run(layout) == 0
+    assert list(read_journal(layout)) == []
+    put(layout, 130)
+    put(layout, 7)
+    assert run(layout) == 0
+    started, *steps = read_journal(layout)
+    assert isinstance(started, Started)
+    assert (started.program, [type(step) for step in steps]) == ("retain", [Retained, Retained])
+
+
+def test_a_lock_that_this_user_cannot_have_is_one_sentence(layout, capsys):
+    layout.retention_lock.mkdir(parents=True)
+    assert run(layout) == 1
+    assert re.fullmatch(r"l2vault: the lock of retention cannot be used: .* Try: .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("vault", ["", "elsewhere"])
+def test_a_folder_that_is_no_vault_is_refused_and_left_as_it_is(tmp_path, monkeypatch, capsys, vault):
+    folder = tmp_path / "empty"
+    (folder / "elsewhere").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert cli.main(["retain", "--vault", vault]) == 1
+    assert "no vault at" in capsys.readouterr().err
+    assert [path.name for path in folder.rglob("*")] == ["elsewhere"]
+
+
+@pytest.mark.parametrize("flag", ["--max-gb", "--min-free-gb", "--delete-after-days", "--compress-after-hours"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_number_nobody_can_mean_is_refused_by_the_name_of_its_setting(layout, capsys, flag, value):
+    old = put(layout, 200)
+    assert run(layout, f"{flag}={value}") == 2
+    assert flag[2:].replace("-", "_") in capsys.readouterr().err
+    assert old.exists()
 
 
 def test_the_launcher_works_on_the_vault_beside_it_with_its_two_values(tmp_path):

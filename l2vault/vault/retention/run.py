@@ -55,11 +55,12 @@ class Failure(NamedTuple):
 
 
 class HeldBack(NamedTuple):
-    """Deletions that the policy asks for and that this pass left undone, why, and the command for them."""
+    """Deletions that the policy asks for and that this pass left undone, why, and when to use which command."""
 
     actions: list[Action]
     reason: str
     command: str
+    when: str = "to delete them at once"
 
     @property
     def hours(self) -> int:
@@ -277,7 +278,7 @@ class _Decision:
         if actions:
             wall = utc_text(self.time.wall_ms)
             reason = f"due by this machine's clock alone ({wall}), not by proved time: {self._time_text()}"
-            yield HeldBack(actions, reason, self._command("--trust-clock"))
+            yield HeldBack(actions, reason, self._command("--trust-clock"), "only if this machine's clock is right")
 
     def _time_text(self) -> str:
         proved = self.proved
@@ -338,10 +339,11 @@ def _report_held_back(
     at = utc_text(wall_ms)
     for each in report.held_back:
         _log.warning(
-            "Retention: %d hours, %d bytes, wait: %s. To delete them at once: %s",
+            "Retention: %d hours, %d bytes, wait: %s; %s: %s",
             each.hours,
             each.size_bytes,
             each.reason,
+            each.when,
             each.command,
         )
     try:
