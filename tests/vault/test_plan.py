@@ -1,6 +1,7 @@
 """What retention plans, as a table: files, time and room in; actions in their order out."""
 
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 
 import pytest
@@ -12,6 +13,7 @@ from l2vault.errors import UsageError
 from l2vault.vault.census import Held
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy, policy_from_json, policy_of, policy_to_json, select
+from l2vault.verbs import retain
 
 
 @dataclass
@@ -270,6 +272,15 @@ def test_the_policy_in_words_says_what_is_compressed_and_deleted_and_when():
         "Retention: an hour is compressed 6 hours after its end, archived 5 days after its end, its archive deleted "
         "30 days after its end, the raw files are kept under 2 GB, 1 GB of the disk are kept free"
     )
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(6, 2.5), Policy(0.5, 1.5, 30, 123_456_789_012, 1)])
+def test_a_command_with_the_flags_of_a_policy_acts_by_that_policy(policy):
+    parser = argparse.ArgumentParser()
+    retain.configure(parser)
+    given = vars(parser.parse_args(policy.flags))
+    numbers = {field.name: given[field.name] for field in fields(Settings) if given[field.name] is not None}
+    assert policy_of(Settings(**numbers)) == policy
 
 
 def test_an_hour_that_a_recorder_is_writing_is_let_alone_whatever_asks_for_it():

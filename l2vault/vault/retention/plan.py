@@ -18,6 +18,9 @@ from l2vault.vault.census import Form, Held
 from l2vault.vault.layout import HOUR_MS
 
 GB: Final = 1_000_000_000
+DEFAULT_COMPRESS_HOURS: Final = 6
+DEFAULT_DELETE_DAYS: Final = 5
+
 SETTLE_MS: Final = 10 * 60_000
 """An hour is let alone while a plain file of it was written to within this time, whatever the clock says of it."""
 
@@ -40,8 +43,8 @@ class Policy:
     neither makes nor deletes an archive.
     """
 
-    compress_after_hours: float = 6
-    delete_after_days: float = 5
+    compress_after_hours: float = DEFAULT_COMPRESS_HOURS
+    delete_after_days: float = DEFAULT_DELETE_DAYS
     archive_days: float | None = None
     max_bytes: int | None = None
     min_free_bytes: int | None = None
@@ -59,6 +62,19 @@ class Policy:
                 f"{self.delete_after_days:g} days.",
                 "more days than delete_after_days",
             )
+
+    @property
+    def flags(self) -> list[str]:
+        """What `l2vault retain` needs to act by this policy: a flag for each number that is not the default."""
+        given: dict[str, float | None] = {}
+        if self.compress_after_hours != DEFAULT_COMPRESS_HOURS:
+            given["--compress-after-hours"] = self.compress_after_hours
+        if self.delete_after_days != DEFAULT_DELETE_DAYS:
+            given["--delete-after-days"] = self.delete_after_days
+        given["--archive-days"] = self.archive_days
+        given["--max-gb"] = None if self.max_bytes is None else self.max_bytes / GB
+        given["--min-free-gb"] = None if self.min_free_bytes is None else self.min_free_bytes / GB
+        return [word for flag, value in given.items() if value is not None for word in (flag, f"{value:.12g}")]
 
     @property
     def text(self) -> str:

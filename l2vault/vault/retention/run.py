@@ -76,9 +76,9 @@ class RetentionReport:
     """What a pass planned and did.
 
     `not_needed` was planned for want of room that was there when its turn came. `too_fresh` is due, but its file was
-    just written to; `open` is due, but a recorder is writing it. `held_back` waits. `shortage` is what room is still
-    lacking, in words. `is_busy`: another pass was at work, so this one did nothing. `proved` is the time that ages
-    were counted from.
+    just written to; `open` is due, but a recorder is writing it. `waiting` is more than a pass may delete; `held_back`
+    says that, and what no proved time makes due, in words. `shortage` is what room is still lacking, in words.
+    `is_busy`: another pass was at work, so this one did nothing. `proved` is the time that ages were counted from.
     """
 
     planned: list[Action] = field(default_factory=list)
@@ -86,6 +86,7 @@ class RetentionReport:
     not_needed: list[Action] = field(default_factory=list)
     too_fresh: list[Held] = field(default_factory=list)
     open: list[Held] = field(default_factory=list)
+    waiting: list[Action] = field(default_factory=list)
     held_back: list[HeldBack] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     shortage: str = ""
@@ -101,8 +102,7 @@ class RetentionReport:
     @property
     def again_sec(self) -> int | None:
         """After how many seconds a further pass can make more room; None where that is not what is missing."""
-        waits = any(action.only_if_short for each in self.held_back for action in each.actions)
-        return AGAIN_SEC if waits else None
+        return AGAIN_SEC if any(action.only_if_short for action in self.waiting) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +184,6 @@ def enforce(
         if progress is not None:
             progress(number, len(plan), work.name(action.held.path))
         work.step(action)
-    if work.waiting:
-        work.report.held_back.append(HeldBack(work.waiting, "", ""))
     return work.report
 
 
@@ -219,20 +217,19 @@ class _Decision:
 
     def dry(self) -> RetentionReport:
         report, allowance = RetentionReport(proved=self.proved), self.allowance(self.most)
-        waiting: list[Action] = []
         for action in self.plan:
             if allowance.allows(action):
                 allowance.count(action)
                 report.planned.append(action)
             else:
-                waiting.append(action)
-        self.complete(report, waiting)
+                report.waiting.append(action)
+        self.complete(report)
         return report
 
-    def complete(self, report: RetentionReport, waiting: list[Action]) -> None:
+    def complete(self, report: RetentionReport) -> None:
         """Add what was left undone, and why."""
         report.proved = self.proved
-        report.held_back = [*self._paced(waiting), *self._unproved()]
+        report.held_back = [*self._paced(report.waiting), *self._unproved()]
         due = {action.hour for action in self._due(Clocks(self.clocks.proved_ms, 0), ())}
         for held in self.files:
             hour = held.inst_id, held.hour_ms
@@ -285,7 +282,7 @@ class _Decision:
         return f"{utc_text(proved.now_ms)} ({proved.basis})" if proved.source else proved.basis
 
     def _command(self, *flags: str) -> str:
-        return " ".join(["l2vault retain --vault", _quoted(str(self.layout.root)), *flags])
+        return " ".join(["l2vault retain --vault", _quoted(str(self.layout.root)), *self.policy.flags, *flags])
 
 
 def _quoted(text: str) -> str:
@@ -302,7 +299,7 @@ def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal
     limits = Limits(decision.room, decision.free_bytes, decision.allowance(most))
     report = enforce(layout, decision.plan, journal, time.wall_ms, limits, options.progress)
     report.failures = failures + report.failures
-    decision.complete(report, [action for each in report.held_back for action in each.actions])
+    decision.complete(report)
     prune(layout, decision.clocks)
     limits.room.free_bytes = limits.free_bytes()
     report.shortage = limits.room.shortage if limits.room.is_short else ""
@@ -365,7 +362,6 @@ class _Pass:
         self._free_bytes = limits.free_bytes
         self._allowance = limits.allowance
         self.report = report
-        self.waiting: list[Action] = []
         self._archived: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
 
@@ -385,7 +381,7 @@ class _Pass:
                 return
             reason = f"{reason}: {self._room.shortage}"
         if not self._allowance.allows(action):
-            self.waiting.append(action)
+            self.report.waiting.append(action)
             return
         if hour in open_hours(self._layout):  # opened since the plan was made, as for a late line
             self.report.open.append(action.held)
