@@ -45,7 +45,7 @@ async def test_every_line_equals_a_naive_rebuild_key_by_key(case: str, tmp_path:
 
 SHIPPED = {
     "market_busy_seed7_30s.jsonl.zst": (("BTC-USDT-SWAP", "ETH-USDT-SWAP"), 14),
-    "market_quiet_seed4_150s.jsonl.zst": (("SSV-USDT-SWAP", "LQTY-USDT-SWAP"), 30),
+    "market_quiet_seed4_150s.jsonl.zst": (("SSV-USDT-SWAP", "LQTY-USDT-SWAP"), 10),
 }
 
 
