@@ -17,6 +17,8 @@ STEADY_WITHIN_MS: Final = 2_000
 PAIR_AFTER_MS: Final = 1_000
 PAIR_WITHIN_MS: Final = 500
 """Two sources that agree prove time once each has kept pace this long: one absurd message sent to both does not."""
+LATE_MS: Final = 30_000
+"""A loaded host reads its messages late. Books that prove time may lag by this much, and are raised within seconds."""
 RECENT_MS: Final = 10_000
 FORGET_MS: Final = 90_000
 """A quiet instrument sends a heartbeat each 60 s; a source silent for longer starts anew."""
@@ -148,6 +150,11 @@ class ExchangeTime:
         now_ms = self.now_ms(mono_ms)
         return now_ms is None or ts_ms <= now_ms + AGREE_MS + self.uncertainty_ms(mono_ms)
 
+    def allows_full(self, ts_ms: int, mono_ms: int) -> bool:
+        """The same for a full book: on a new connection it may be ahead of books that were read late, by up to 30 s."""
+        late_ms = LATE_MS if self.source == "books" else 0
+        return self.allows(ts_ms - late_ms, mono_ms)
+
     def note_server(self, ts_ms: int, rtt_ms: int, mono_ms: int) -> None:
         """OKX's answer to `/public/time`, received at `mono_ms` after a round trip of `rtt_ms`."""
         if not 0 < ts_ms < LATEST_MS or not 0 <= rtt_ms <= LONGEST_ROUND_TRIP_MS:
@@ -181,8 +188,8 @@ class ExchangeTime:
             self._seek(source, track, mono_ms)
         elif abs(offset - self._proof.offset) <= AGREE_MS + self.uncertainty_ms(mono_ms):
             self._support(source, offset, mono_ms)
-        elif offset > self._proof.offset and track.is_steady and self._is_deserted(mono_ms):
-            self._prove(_Proof(track.low, mono_ms, track.spread, "books"))
+        elif offset > self._proof.offset and not self._is_server_new(mono_ms):
+            self._raise(source, track, mono_ms)
 
     def _forget_silent(self, mono_ms: int) -> None:
         tracks = self._tracks.items()
@@ -193,21 +200,33 @@ class ExchangeTime:
         self._supported_ms = proof.at_ms
         self._window = _Window(proof.at_ms)
 
+    def _raise(self, source: _Source, track: _Track, mono_ms: int) -> None:
+        """A source is far ahead of a proof by books: they were read late, or monotonic time stood still."""
+        proof = self._proof
+        if track.is_steady and mono_ms - self._supported_ms >= _STEADY_MS:
+            self._prove(_Proof(track.low, mono_ms, track.spread, "books"))
+        elif proof is not None and track.newest - proof.offset <= LATE_MS:
+            agreed = self._agreed(source, track, mono_ms)
+            if agreed is not None and agreed > proof.offset:
+                self._prove(_Proof(agreed, mono_ms, PAIR_WITHIN_MS, "books"))
+
+    def _agreed(self, source: _Source, track: _Track, mono_ms: int) -> int | None:
+        """The offset on which this source and another agree, each keeping pace."""
+        if not track.keeps_pace:
+            return None
+        agreeing = [
+            other.newest
+            for name, other in self._tracks.items()
+            if name != source
+            and other.keeps_pace
+            and mono_ms - other.seen_ms <= RECENT_MS
+            and abs(other.newest - track.newest) <= AGREE_MS
+        ]
+        return min(track.newest, max(agreeing)) if agreeing else None
+
     def _seek(self, source: _Source, track: _Track, mono_ms: int) -> None:
         """A first proof by books."""
-        offset: int | None = None
-        if track.is_steady:
-            offset = track.low
-        elif track.keeps_pace:
-            agreeing = [
-                other.newest
-                for name, other in self._tracks.items()
-                if name != source
-                and other.keeps_pace
-                and mono_ms - other.seen_ms <= RECENT_MS
-                and abs(other.newest - track.newest) <= AGREE_MS
-            ]
-            offset = min(track.newest, max(agreeing)) if agreeing else None
+        offset = track.low if track.is_steady else self._agreed(source, track, mono_ms)
         if offset is not None:
             self._prove(_Proof(offset, mono_ms, track.spread, "books"))
             self.proofs += 1
@@ -232,10 +251,6 @@ class ExchangeTime:
         if proof is None or proof.source != "server" or self._is_server_doubtful:
             return False
         return mono_ms - proof.at_ms <= SERVER_RULES_MS
-
-    def _is_deserted(self, mono_ms: int) -> bool:
-        """Whether nothing has supported the proof of late: monotonic time stood still, as in a sleep of the host."""
-        return mono_ms - self._supported_ms >= _STEADY_MS and not self._is_server_new(mono_ms)
 
     def _repeats(self, before: tuple[int, int] | None, offset: int, mono_ms: int) -> bool:
         """Whether the answer before kept pace with this one: a cached one would not have moved."""

@@ -400,7 +400,7 @@ class InstrumentBook:
     def _check_against_proof(self, now_ms: int) -> list[Output]:
         """Time was proved after the book took its time over."""
         book, time = self.book, self._terms.time
-        if book is None or book.ts_ms is None or time.allows(book.ts_ms, now_ms):
+        if book is None or book.ts_ms is None or time.allows_full(book.ts_ms, now_ms):
             return []
         detail = f"the book's time {book.ts_ms} is ahead of the proved time {time.now_ms(now_ms)}"
         return [self._fail(("clock", detail), None, now_ms)]

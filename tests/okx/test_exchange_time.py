@@ -211,6 +211,31 @@ class TestBooks:
         assert len(time._tracks) < 2_100
 
 
+class TestLateReading:
+    """A loaded host reads its messages seconds late, and then catches up."""
+
+    def test_two_sources_ahead_of_a_proof_by_books_raise_it_within_seconds(self) -> None:
+        time = ExchangeTime()
+        flow(time, range(5), TWO_INSTRUMENTS, off_ms=-20_000)
+        flow(time, range(5, 8), TWO_INSTRUMENTS)
+        assert time.allows(*after(8))
+
+    def test_one_source_does_not_nor_do_two_by_more_than_half_a_minute(self) -> None:
+        for sources, off_ms in ((((1, BTC),), 20_000), (TWO_INSTRUMENTS, 60_000)):
+            time = ExchangeTime()
+            flow(time, range(5), TWO_INSTRUMENTS)
+            flow(time, range(5, 15), sources, off_ms=off_ms)
+            assert not time.allows(after(15)[0] + off_ms, after(15)[1])
+
+    def test_a_full_book_of_a_new_connection_is_allowed_meanwhile(self) -> None:
+        time = ExchangeTime()
+        flow(time, range(5), TWO_INSTRUMENTS, off_ms=-20_000)
+        assert time.allows_full(*after(5))
+        assert not time.allows_full(after(5)[0] + 20_000, after(5)[1])
+        time.note_server(T0_MS + 5000 - 20_000, 20, after(5)[1])
+        assert not time.allows_full(*after(5)), "no such grace against OKX's own answer"
+
+
 class TestAllows:
     def test_only_proved_time_refuses_anything(self) -> None:
         time = ExchangeTime()
