@@ -48,6 +48,8 @@ def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float) 
         return f"{printable(url, _SHOWN)} is no address of a websocket; check ws_url ({_said(error)})"
     if isinstance(error, ConnectionRefusedError):
         return f"{_place(url)} refuses connections: nothing listens there, or a firewall says so ({_PAGE})"
+    if isinstance(error, ConnectionError | EOFError):
+        return f"{_place(url)} broke the handshake off ({_said(error)}); a firewall may block it by name: {_PAGE}"
     if isinstance(error, OSError):
         return f"no connection to {_place(url)} ({_said(error)}); is this computer online? {_PAGE} lists what it needs"
     return f"{_place(url)} does not speak the websocket protocol ({_said(error)})"
