@@ -40,6 +40,10 @@ def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float) 
         return _answered(error, _place(url))
     if proxy is not None:
         return _on_the_way(error, url, proxy, within_sec)
+    return _direct(error, url, within_sec)
+
+
+def _direct(error: Exception, url: str, within_sec: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer from {_place(url)} within {within_sec:g} s; a firewall may block it: {_PAGE}"
     if isinstance(error, socket.gaierror):
