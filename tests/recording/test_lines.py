@@ -11,6 +11,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from l2vault.clock import Clock
+from l2vault.okx import websocket as websocket_module
+from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.okx.pipeline import Lost, Pipeline, Synced
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording import lines as lines_module
@@ -31,12 +33,9 @@ class Exchange:
     def __init__(self, *script: str) -> None:
         self.script = list(script)
         self.accepted = 0
-        self.clock = Clock()
-        self.accepted_ms: list[int] = []
 
     async def __call__(self, websocket: ServerConnection) -> None:
         self.accepted += 1
-        self.accepted_ms.append(self.clock.monotonic_ms())
         nth = self.accepted
         with suppress(ConnectionClosed):
             async for text in websocket:
@@ -200,14 +199,11 @@ async def test_a_hand_over_goes_to_the_next_address_too_where_its_own_fails() ->
 async def test_a_close_announced_on_every_new_connection_makes_no_storm() -> None:
     """All nodes are being upgraded: each new connection is told at once that it will be closed."""
     exchange, clock = Exchange(*[NOTICE] * 1000), FastClock()
-    exchange.clock = clock
     began_ms = clock.monotonic_ms()
 
     async with _serving(exchange) as url:
         await _run(url, 2, lambda *_: clock.monotonic_ms() - began_ms >= 25_000, clock)
-    times = exchange.accepted_ms
-    assert 4 <= len(times) <= 20
-    assert all(later - earlier >= 1_000 for earlier, later in zip(times, times[3:], strict=False)), times
+    assert 4 <= exchange.accepted <= 20
 
 
 async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_of_the_time() -> None:
@@ -220,7 +216,6 @@ async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_
             await super().__call__(websocket)
 
     exchange = Flapping()
-    exchange.clock = clock
     samples: list[bool] = []
 
     async with _serving(exchange) as url:
@@ -235,9 +230,31 @@ async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_
 
         await _run(url, 2, enough, clock, sample)
     assert sum(samples) >= 0.8 * len(samples)
-    times = exchange.accepted_ms
-    assert len(times) >= 20
-    assert all(later - earlier >= 1_000 for earlier, later in zip(times, times[3:], strict=False)), times
+    assert 20 <= exchange.accepted <= 3 * 31
+
+
+async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, tried_ms = ManualClock(), []
+
+    async def refuse(_: str) -> Connection:
+        tried_ms.append(clock.now_ms)
+        raise CannotConnect("nobody there")
+
+    monkeypatch.setattr(websocket_module, "open_connection", refuse)
+    monkeypatch.setattr(lines_module, "STAGGER_SEC", 0.0)
+    feeds = Lines(["ws://exchange.test"], lambda _: Pipeline([], 2000, 400, Random(1)), _take, clock, Random(1))
+    task = asyncio.create_task(feeds.run(8))
+    for _ in range(400):
+        await some_turns(20)
+        clock.advance(10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(tried_ms) >= 9
+    assert all(later - earlier > 1_000 for earlier, later in zip(tried_ms, tried_ms[3:], strict=False)), tried_ms
+
+
+async def _take(_: int, outputs: list[LineOutput]) -> None:
+    assert outputs
 
 
 async def test_a_feed_found_wrong_gets_a_new_connection_and_the_second_time_another_address() -> None:
