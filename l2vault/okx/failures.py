@@ -30,12 +30,13 @@ _STATUSES: Final = {
 _Kind = TypeVar("_Kind", bound=Exception)
 
 
-def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float) -> str:
-    """What to tell of `error`, met on the way to `url` through `proxy`."""
+def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float, missing: str | None = None) -> str:
+    """What to tell of `error`, met on the way to `url` through `proxy`. `missing` is the file that SSL_CERT_FILE names,
+    where there is none."""
     if isinstance(error, UnusableProxy):
         return f"{error.message}. Try: {error.cure}"
     if isinstance(error, ssl.SSLError):
-        return _tls(error, _place(url))
+        return _tls(error, _place(url), missing)
     if isinstance(error, InvalidStatus):
         return _answered(error, _place(url))
     if proxy is not None:
@@ -59,9 +60,14 @@ def _direct(error: Exception, url: str, within_sec: float) -> str:
     return f"{_place(url)} does not speak the websocket protocol ({_said(error)})"
 
 
-def _tls(error: ssl.SSLError, place: str) -> str:
+def _tls(error: ssl.SSLError, place: str, missing: str | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = printable(error.verify_message or str(error), _SHOWN)
+        if missing is not None:
+            named = printable(missing, _SHOWN)
+            return (
+                f"the certificate of {place} is not trusted ({why}): SSL_CERT_FILE names {named}, which does not exist"
+            )
         words = f"the certificate of {place} is not trusted ({why}): this network may inspect TLS"
         return f"{words}. Set SSL_CERT_FILE to its certificate, or check this computer's clock; {_PAGE}"
     return f"no TLS with {place} ({printable(error.reason or str(error), _SHOWN)}); something on the way may block it"
