@@ -18,7 +18,7 @@ _PAGE: Final = "docs/network.md"
 _SHOWN: Final = 80
 _FORBIDDEN: Final = f"OKX does not serve this region or address; try --region eea or us, or another network; {_PAGE}"
 _STATUSES: Final = {
-    200: "answered with a web page instead of a websocket; does this network want a login first? Open a browser there",
+    200: "a web page instead of a websocket; does this network want a login first? Open a browser there",
     401: "wants a password: something between here and OKX answers in its place",
     403: _FORBIDDEN,
     404: "has no websocket at this path; check ws_url",
