@@ -42,7 +42,7 @@ class FakeLines:
 
     script: Script | None = None
 
-    def __init__(self, url: str, new_pipeline: Callable[[], Pipeline], deliver: object, *_: object) -> None:
+    def __init__(self, urls: object, new_pipeline: Callable[[int], Pipeline], deliver: object, *_: object) -> None:
         self._new_pipeline = new_pipeline
         self._deliver: Callable[[int, list[LineOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
         self.pipelines: dict[int, Pipeline] = {}
@@ -50,7 +50,7 @@ class FakeLines:
         self.is_up = False
 
     async def run(self, count: int) -> None:
-        self.pipelines[1] = self._new_pipeline()
+        self.pipelines[1] = self._new_pipeline(1)
         self.pipelines[1].open(0)
         self.pipelines[1].tick(0)  # subscribes, so that data is taken
         self.is_up = True
