@@ -369,7 +369,7 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
         before_ms = rig.clock.now_ms
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first", "changed"])
         assert rig.clock.now_ms - before_ms < REFRESH_SEC * 1000, "before it would have been refreshed anyway"
-        fresh = rig.lines._new_pipeline()
+        fresh = rig.lines._new_pipeline(2)
         fresh.open(0)
         fresh.tick(0)
         assert [type(output).__name__ for output in fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0)] == ["Synced"]
