@@ -15,7 +15,7 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.okx.hosts import addresses
+from l2vault.okx.hosts import addresses, closed_port_warnings
 from l2vault.okx.pipeline import Counts, Pipeline
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
@@ -66,7 +66,7 @@ class Recorder:
         self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
         rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC)
-        self._lines = Lines(hosts.ws_urls[0], self._new_pipeline, self._deliver, clock, rng)
+        self._lines = Lines(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
         self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
         self._auditor = Auditor(rest, clock, self._disk.put, lambda number, said: self._intake.take(number, [*said]))
         self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, self._auditor.need_book)
@@ -158,6 +158,8 @@ class Recorder:
                 config_digest=settings.digest(),
             )
         )
+        for words in closed_port_warnings(settings.ws_url):
+            _log.warning(words)
         names, root = ", ".join(settings.instruments), self._layout.root
         _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
 
@@ -168,7 +170,7 @@ class Recorder:
         self._disk.put(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
 
-    def _new_pipeline(self) -> Pipeline:
+    def _new_pipeline(self, _feed: int) -> Pipeline:
         settings = self._settings
         pipeline = Pipeline(settings.instruments, settings.cadence_ms, settings.depth, self._rng)
         pipeline.counts = self._counts
