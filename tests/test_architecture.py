@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
-COMMON = {"errors", "clock", "__version__", ""}
+COMMON = {"errors", "clock", "foreign", "__version__", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -20,6 +20,7 @@ ALLOWED = {
     "config": {"book"},
     "clock": set(),
     "errors": set(),
+    "foreign": set(),
     "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "sim", "config"},
     "cli": {"config"},
 }
