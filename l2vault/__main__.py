@@ -2,7 +2,10 @@
 
 import sys
 
-from l2vault.cli import main
+try:
+    from l2vault.entry import main
 
-if __name__ == "__main__":
-    sys.exit(main())
+    if __name__ == "__main__":
+        sys.exit(main())
+except KeyboardInterrupt:  # before anything could be set up
+    sys.exit(130)

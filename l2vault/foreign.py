@@ -37,6 +37,11 @@ def printable(text: object, limit: int = FOREIGN_CHARS) -> str:
     return shown if len(shown) <= limit else _shortened(shown, shown, limit)
 
 
+def quoted(text: object, limit: int = FOREIGN_CHARS) -> str:
+    """The same between quotes, for a sentence about it."""
+    return f"'{printable(text, limit)}'"
+
+
 def _shortened(head: str, tail: str, limit: int) -> str:
     kept = max(0, limit - len(_ELLIPSIS))
     at_end = kept // 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
-COMMON = {"errors", "clock", "foreign", "__version__", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "__version__", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -21,6 +21,8 @@ ALLOWED = {
     "clock": set(),
     "errors": set(),
     "foreign": set(),
+    "grammar": set(),
+    "entry": {"cli"},
     "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "sim", "config"},
     "cli": {"config"},
 }

@@ -13,13 +13,11 @@ def test_whatever_comes_is_one_harmless_line_of_bounded_length(text: str, limit:
     shown = printable(text, limit)
     assert len(shown) <= limit
     assert not any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for char in shown)
-    assert shown.encode("utf-8")
+    assert shown.encode("utf-8").decode("utf-8") == shown
 
 
 def test_newlines_escape_codes_and_direction_marks_are_spelled() -> None:
-    assert printable("a\nb\r\x1b[2J\x07\x9b\u202e\u2028\ud800\x00") == (
-        r"a\nb\r\x1b[2J\x07\x9b\u202e\u2028\ud800\x00"
-    )
+    assert printable("a\nb\r\x1b[2J\x07\x9b\u202e\u2028\ud800\x00") == (r"a\nb\r\x1b[2J\x07\x9b\u202e\u2028\ud800\x00")
 
 
 def test_what_is_readable_stays_as_it_is() -> None:
