@@ -91,6 +91,9 @@ def test_an_instrument_the_vault_does_not_hold_is_an_error(layout):
 
 def test_a_vault_without_data_lists_nothing_and_one_that_is_not_there_is_an_error(tmp_path, capsys):
     layout = Layout(tmp_path)
+    with pytest.raises(VaultError, match="the folder has neither raw/okx nor meta/okx"):
+        run(layout)
+    layout.journal.mkdir(parents=True)
     assert run(layout) == 0
     assert capsys.readouterr().out.split() == ["instrument", "date", "hours", "forms", "size"]
     with pytest.raises(VaultError, match="no vault at"):
