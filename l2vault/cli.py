@@ -5,16 +5,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Only the chosen ve
 
 import argparse
 import difflib
-import errno
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 import msgspec
 
@@ -66,12 +65,51 @@ class _Parser(argparse.ArgumentParser):
         cure = "" if "Try: " in text else f"{'' if text.endswith('.') else '.'} Try: {self.prog} --help"
         self.exit(_USAGE, f"{self.prog}: {text}{cure}\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse would lose an error of the stream."""
+        (file or sys.stderr).write(message)
 
-class _NoStdout(io.TextIOBase):
-    """In place of a stdout that was closed: whoever writes learns it."""
+
+class _Nowhere(io.TextIOBase):
+    """For streams that a process without a console, as under `pythonw`, has not."""
 
     def write(self, text: str) -> int:
-        raise OSError(errno.EBADF, "it is closed")
+        return len(text)
+
+
+class _StdoutError(Exception):
+    """What stdout answered, told apart from what files did."""
+
+
+class _Stdout:
+    """stdout while a verb runs. One that was closed before we began is None: whoever writes learns it."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        if self.stream is None:
+            raise _StdoutError("it is closed")
+        with _own_errors():
+            return self.stream.write(text)
+
+    def flush(self) -> None:
+        if self.stream is not None:
+            with _own_errors():
+                self.stream.flush()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader of our output has left, as in `l2vault ls | head -1`
+        raise
+    except (OSError, ValueError) as error:  # a stream that is closed is a ValueError
+        raise _StdoutError(getattr(error, "strerror", None) or str(error)) from error
 
 
 def main(
@@ -83,24 +121,16 @@ def main(
     """
     words = list(sys.argv[1:] if argv is None else argv)
     verb = words[0] if words else "--help"
-    if sys.stdout is None:
-        sys.stdout = io.StringIO() if verb in _WORK_WITHOUT_STDOUT else _NoStdout()
+    stdout: Any = sys.stdout
+    if stdout is None and verb in _WORK_WITHOUT_STDOUT:
+        stdout = _Nowhere()
+    stderr: Any = sys.stderr
+    sys.stderr = _Nowhere() if stderr is None else stderr
+    sys.stdout = _Stdout(stdout)
     try:
-        code = _run(words or ["--help"], defaults or {}, folder or Path())
-        sys.stdout.flush()
-    except L2VaultError as error:
-        _say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has left, as in `l2vault ls | head -1`
-        _leave_stdout()
-        return 0
-    except OSError as error:
-        _say(_of_the_host(error))
-        return 1
-    return code
+        return _told(words or ["--help"], defaults or {}, folder or Path())
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
 
 
 def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
@@ -114,6 +144,31 @@ def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
         if isinstance(given, str) and given.strip() and not given.startswith("~"):
             beside[name] = str(folder / given)
     return main([verb, *sys.argv[1:]], beside, folder)
+
+
+def _told(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
+    """The exit code; whatever went wrong is one line on stderr."""
+    try:
+        code = _run(words, defaults, folder)
+        sys.stdout.flush()
+    except L2VaultError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _leave_stdout()
+        return 0
+    except _StdoutError as error:
+        _say(f"stdout takes no more: {printable(error)}. The output is not complete.")
+        _leave_stdout()
+        return 1
+    except OSError as error:
+        place = "the operating system refused something" if error.filename is None else printable(error.filename)
+        _say(f"{place}: {printable(error.strerror or error)}.")
+        return 1
+    return code
 
 
 def _run(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
@@ -163,30 +218,14 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _of_the_host(error: OSError) -> str:
-    """One sentence for what the file system or the terminal refused and no verb has put into its own words."""
-    reason = printable(error.strerror or error)
-    if error.filename is not None:
-        return f"{printable(error.filename)}: {reason}."
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _leave_stdout()
-        return f"stdout takes nothing more: {reason}. The output is not complete."
-    if isinstance(sys.stdout, _NoStdout):
-        return f"stdout takes nothing: {reason}."
-    return f"the operating system refused something: {reason}."
-
-
 def _leave_stdout() -> None:
     """Let what is still buffered go nowhere: Python writes it at its end, and would complain again."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
 
 def _say(text: str) -> None:
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(f"l2vault: {text}\n")
+    with suppress(OSError, ValueError):  # a terminal that has gone away
+        sys.stderr.write(f"l2vault: {text}\n")

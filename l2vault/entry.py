@@ -42,13 +42,13 @@ def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
 
 def _interruptible(run: Callable[[], int]) -> int:
     """The exit code of `run`, or 130 if it was interrupted, whoever lost the exception."""
-    interrupts: list[int] = []
+    interrupts: list[threading.Timer | None] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if _is_importing(frame):
-            _interrupt_soon()
+            interrupts.append(_interrupt_soon())
             return
-        interrupts.append(number)
+        interrupts.append(None)
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
@@ -62,6 +62,9 @@ def _interruptible(run: Callable[[], int]) -> int:
         _say_interrupted()
         code = INTERRUPTED
     finally:
+        for timer in interrupts:
+            if timer is not None:
+                timer.cancel()
         signal.signal(signal.SIGINT, before)
     if interrupts and code == 0:
         _say_interrupted()
@@ -77,10 +80,11 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
-def _interrupt_soon() -> None:
+def _interrupt_soon() -> threading.Timer:
     timer = threading.Timer(_AGAIN_SEC, _interrupt_main)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _interrupt_main() -> None:

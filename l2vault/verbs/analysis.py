@@ -145,7 +145,7 @@ def _newest(vault: Vault, inst_id: str, last_ms: int | None) -> tuple[int, int]:
     from l2vault.analytics.books import newest_span
 
     start_ms, end_ms = newest_span(vault, inst_id, last_ms or DEFAULT_LAST_MS)
-    if last_ms is not None and end_ms - last_ms < start_ms:
+    if last_ms is not None and start_ms - (end_ms - last_ms) > last_ms / 100:
         held = _held_text(inst_id, (start_ms, end_ms))
         sys.stderr.write(f"--last {span_text(last_ms)} is more than there is: {held}\n")
     return start_ms, end_ms

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.figures import clock, figure, heading, share, size, table
@@ -86,11 +86,15 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             figure(row["nearest_bps"], 1),
             row["began"],
             row["end"],
-            share(row["eaten_share"]) if row["end"] == "consumed" else "-",
+            _eaten(row) if row["end"] == "consumed" else "-",
         )
         for row in rows.to_dicts()
     ]
     return table(names, lines, left=1)
+
+
+def _eaten(row: dict[str, Any]) -> str:
+    return share(row["eaten_share"]) + (" refilled" if row["refilled"] else "")
 
 
 def _ends(ledger: "pl.DataFrame") -> str:
