@@ -1,4 +1,4 @@
-"""Where a process begins: `l2vault`, `python -m l2vault` and the launcher scripts.
+"""How a process runs one verb: for `l2vault`, `python -m l2vault` and the launcher scripts.
 
 Loads nothing heavy itself, so that a Ctrl-C while the rest is being loaded ends in one line and code 130. A Ctrl-C that
 comes inside an import waits until that is over: libraries written in C lose or misreport an exception raised in them.
