@@ -137,6 +137,7 @@ def test_the_demo_records_beside_the_real_vault_and_never_into_it(capsys: pytest
         line = json.loads(files[0].read_text().splitlines()[0])
         assert (line["instId"], len(line["bids_top400"]), line["gap_detected"]) == (inst_id, 400, False)
     log = Path("l2_exporter.log").read_text()
+    assert "Stopped (as long as asked) after " in log
     assert "in sync on line 1" in log and "Snapshot written" in log
     assert "in sync on line 1" in capsys.readouterr().err
 

@@ -14,6 +14,7 @@ import pytest
 from l2vault import entry
 from l2vault.vault.layout import Layout
 from support.hours import INST, line, put
+from support.signals import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and devices as POSIX has them")
@@ -52,11 +53,6 @@ def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def with_signals_as_from_a_terminal() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
 @pytest.fixture
 def vault(tmp_path: Path) -> Path:
     put(Layout(tmp_path / "Vault"), [line(slot * 2_000) for slot in range(5)])
@@ -73,7 +69,7 @@ def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: P
         timeout=20,
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        preexec_fn=with_signals_as_from_a_terminal,
+        preexec_fn=as_from_a_terminal(),
     )
     assert (done.returncode, done.stderr) == (130, "l2vault: interrupted\n")
 

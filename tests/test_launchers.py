@@ -21,6 +21,7 @@ from l2vault.vault.journal.events import Started, Stopped
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.verbs import record as record_module
+from support.signals import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN_SEC = 20
@@ -109,11 +110,19 @@ class App:
             env=environment,
             cwd=self.elsewhere,
             check=False,
+            preexec_fn=as_from_a_terminal(),
         )
 
     def popen(self, codes: str, **env: str) -> "subprocess.Popen[str]":
         command, environment = self._prepared(codes, (), env)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=self.elsewhere)
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=self.elsewhere,
+            preexec_fn=as_from_a_terminal(),
+        )
 
     @property
     def happened(self) -> list[str]:
@@ -381,7 +390,7 @@ class Overheard:
     def __init__(self, settings: Settings, layout: Layout, *_: object) -> None:
         Overheard.settings, Overheard.root = settings, layout.root
 
-    async def run(self, stop: object) -> None:
+    async def run(self, stop: object, reason: object) -> None:
         return
 
 

@@ -59,10 +59,18 @@ def run(args: argparse.Namespace) -> int:
 async def _record(settings: Settings, vault: Path, console: StatusConsole, duration_sec: float | None) -> None:
     stop = asyncio.Event()
     finished = threading.Event()
+    reasons = ["asked to stop"]
     stop_on_signals(stop, finished)
+
+    def end() -> None:
+        if not stop.is_set():
+            reasons.append("as long as asked")
+            stop.set()
+
     if duration_sec is not None:
-        asyncio.get_running_loop().call_later(duration_sec, stop.set)
+        asyncio.get_running_loop().call_later(duration_sec, end)
     try:
-        await Recorder(settings, Layout(vault), Clock(), Random(), console.show).run(stop)  # jitter only
+        recorder = Recorder(settings, Layout(vault), Clock(), Random(), console.show)  # jitter only
+        await recorder.run(stop, lambda: reasons[-1])
     finally:
         finished.set()

@@ -38,7 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", type=Path, nargs="+", default=[], metavar="FILE", help="captures, merged by time")
     parser.add_argument("--verbatim", action="store_true", default=None, help="add no sequence numbers to old frames")
     parser.add_argument("--speed", type=_speed, metavar="X", help="pace of a replay: 1, 10, ... or max (default: 1)")
-    parser.add_argument("--hold", type=_hold, metavar="SEC", help="from first subscription to start: seconds, or 500ms (default: 1)")
+    parser.add_argument(
+        "--hold", type=_hold, metavar="SEC", help="from first subscription to start: seconds, or 500ms (default: 1)"
+    )
     parser.add_argument("--inst", nargs="+", action="append", metavar="N|ID", help="how many instruments, or which")
     parser.add_argument("--seed", type=int, help="of the made-up market (default: 0)")
     parser.add_argument("--once", action="store_true", default=None, help="end when the replay has ended")

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from l2vault.errors import UsageError
 from l2vault.verbs import console as console_module
 from l2vault.verbs.console import LOG_FILE_BYTES, LOG_FILES, StatusConsole, _hear_console_events, set_up_logging
+from support.signals import as_from_a_terminal
 
 CTRL_C, CTRL_BREAK, CLOSE, LOGOFF, SHUTDOWN = 0, 1, 2, 5, 6
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -337,11 +338,8 @@ if sys.argv[1] == "late":
 def run_program(how: str, *signals: str, ignoring: str = "") -> subprocess.CompletedProcess[str]:
     """Started as from a terminal, whatever this process ignores (as under nohup), but for `ignoring`."""
 
-    def inherit() -> None:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            signal.signal(getattr(signal, name), signal.SIG_IGN if name == ignoring else signal.SIG_DFL)
-
     command = [sys.executable, "-c", PROGRAM, how, *signals]
+    inherit = as_from_a_terminal(ignoring)
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, preexec_fn=inherit)
 
 
