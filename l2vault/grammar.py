@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from l2vault.errors import UsageError
-from l2vault.foreign import quoted
+from l2vault.foreign import printable, quoted
 
 LONGEST_DURATION_MS: Final = 100 * 366 * 86_400_000
 """OKX has no book from before 2019; what is longer than a century is a slip of the keyboard."""
@@ -25,10 +25,10 @@ _UNIT_MS: Final = {
 _SCALES: Final = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 
 # Bounded repeats: a setting of a megabyte must not keep the matcher busy.
-_PIECE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([a-z]{1,12})\s*")
-_BARE: Final = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
-_NUMBER: Final = re.compile(r"(\d{1,30}(?:_\d{3}){0,10}(?:\.\d{1,30})?(?:e[+-]?\d{1,3})?)\s*([kmb]?)")
-_THOUSANDS: Final = re.compile(r"(\d{1,3})((?:,\d{3})+)")
+_PIECE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([a-z]{1,12})\s*", re.ASCII)
+_BARE: Final = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_NUMBER: Final = re.compile(r"(\d{1,30}(?:_\d{3}){0,10}(?:\.\d{1,30})?(?:e[+-]?\d{1,3})?)\s*([kmb]?)", re.ASCII)
+_THOUSANDS: Final = re.compile(r"(\d{1,3})((?:,\d{3})+)", re.ASCII)
 
 
 def split_names(words: object) -> list[str]:
@@ -98,7 +98,7 @@ def _refuse_thousands(text: str, are_amounts: bool) -> None:
     groups = text.strip().split(",")
     rises = all(int(one) < int(next_one) for one, next_one in zip(groups, groups[1:], strict=False))
     if not rises or any(group.startswith("0") for group in groups[1:]) or (are_amounts and len(match[1]) < 3):
-        joined = "_".join(groups)
+        joined = printable("_".join(groups), 64)
         raise UsageError(
             f"{quoted(text, 64)} could be one number or several.",
             f"{joined} or 1.5M for one number (a comma separates the numbers of a list)",

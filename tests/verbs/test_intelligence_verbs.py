@@ -261,3 +261,16 @@ def test_several_instruments_need_a_name(told, vault):
 )
 def test_options_of_their_own_are_checked_too(told, verb, words, says):
     assert says in told(verb, *words, code=2)
+
+
+def test_more_than_there_is_is_answered_with_all_there_is_and_said(capsys):
+    run("spread", "--last", "1w")
+    assert f"more than there is: what the vault holds of {INST}: {at(0)} to " in capsys.readouterr().err
+    run("spread", "--last", "1m")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_broken_settings_file_is_none_of_a_reader_s_business(told, tmp_path):
+    (tmp_path / "l2vault.toml").write_text("depth = [")
+    told("spread", "--vault", "Vault")
+    assert "is not TOML" in told("spread", code=2)
