@@ -31,8 +31,8 @@ from l2vault.vault.journal.events import Alive, ClockStepped, Stopped, UncleanEn
 from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run, start_of_run
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
-from l2vault.vault.plan import policy_of
 from l2vault.vault.recovery import recover
+from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
