@@ -42,9 +42,14 @@ VERBS: Final = (
 )
 INTERRUPTED: Final = 130
 
-_NEED_SETTINGS: Final = frozenset({"record", "retain"})
-_NEED_NOTHING: Final = frozenset({"sim"})
-"""The other verbs read a vault: of the settings they take its place, and nothing else."""
+_NEED_NO_SETTING: Final = frozenset({"sim"})
+_NEED_A_VAULT: Final = frozenset(
+    {
+        *("ls", "show", "verify", "coverage", "archive"),
+        *("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap"),
+    }
+)
+"""They take of the settings its place and nothing else. The other verbs take all."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 """`pythonw` on Windows, under which a scheduler runs them, has none."""
 
@@ -183,11 +188,11 @@ def _run(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
     except SystemExit as leaving:  # argparse has printed its help or error
         return leaving.code if isinstance(leaving.code, int) else _USAGE
     flags = _flags(args)
-    if args.verb in _NEED_SETTINGS:
+    if args.verb in _NEED_A_VAULT:
+        args.vault = load_vault(args.vault, environment(), args.config, folder)
+    elif args.verb not in _NEED_NO_SETTING:
         args.settings = load_settings(flags, environment(), args.config, defaults, folder, _say)
         args.vault = Path(args.settings.vault)
-    elif args.verb not in _NEED_NOTHING:
-        args.vault = load_vault(args.vault, environment(), args.config, folder)
     args.is_vault_named = "vault" in flags
     return int(verbs[args.verb].run(args))
 
