@@ -76,30 +76,31 @@ class Recorder:
         self._watched = (clock.wall_ms(), clock.monotonic_ms())
         self._is_stall_told = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Record until `stop` is set. Raises VaultError before anything starts if the vault cannot be had."""
+    async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
+        """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
+        cannot be had."""
         lock = VaultLock(self._layout)
         lock.acquire(self._at())
         try:
             self._begin()
-            await self._supervise(stop)
+            await self._supervise(stop, reason)
         finally:
             lock.release()
 
-    async def _supervise(self, stop: asyncio.Event) -> None:
+    async def _supervise(self, stop: asyncio.Event, reason: Callable[[], str]) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""
         try:
             # Outside the group below: whatever cancels that, what has been put must still be written.
             writing = asyncio.create_task(self._disk.run())
-            reason = "interrupted"
+            why = "interrupted"
             try:
                 await self._record(stop, writing)
-                reason = "asked to stop"
+                why = reason()
             except Exception:
-                reason = "crashed"
+                why = "crashed"
                 raise
             finally:
-                self._note_end(reason)
+                self._note_end(why)
                 self._disk.finish()
                 await asyncio.wait([writing])
             writing.result()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
-COMMON = {"errors", "clock", "__version__", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "__version__", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -20,6 +20,9 @@ ALLOWED = {
     "config": {"book"},
     "clock": set(),
     "errors": set(),
+    "foreign": set(),
+    "grammar": set(),
+    "entry": {"cli"},
     "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
     "cli": {"config"},
 }
