@@ -15,6 +15,7 @@ from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
 from l2vault.book.price import price_key
 from l2vault.errors import LevelError, RestError, UsageError
+from l2vault.okx.foreign import printable
 from l2vault.okx.web import LARGEST_BODY_BYTES, Closed, ProxyError, Reply, Web
 
 USER_AGENT: Final = f"l2vault/{__version__}"
@@ -245,28 +246,21 @@ def _silent(url: str, error: Exception, timeout_sec: float) -> Unavailable:
     if isinstance(error, TimeoutError):
         return Unavailable(f"GET {url}: no answer within {timeout_sec:g} s.", "check the network, then again later")
     if isinstance(error, ProxyError):
-        return Unavailable(f"GET {url}: the proxy cannot be used: {_printable(str(error))}.", _PROXY_CURE)
+        return Unavailable(f"GET {url}: the proxy cannot be used: {printable(str(error))}.", _PROXY_CURE)
     cure = "check the network and --rest-url; a proxy is taken from the variable HTTPS_PROXY"
     if isinstance(error, ssl.SSLCertVerificationError):
         cure = (
             "check this computer's clock and certificates; something between here and OKX may be reading along. Where "
             "that is your organisation's, name the file of its certificate in SSL_CERT_FILE (docs/network.md)"
         )
-    return Unavailable(f"GET {url}: {type(error).__name__}: {_printable(str(error))}.", cure)
+    return Unavailable(f"GET {url}: {type(error).__name__}: {printable(str(error))}.", cure)
 
 
 def _said(answer: _Answer) -> str:
     text = answer.reply.body[: 4 * _QUOTED_CHARS].decode("utf-8", "replace")
     quoted = repr(text[:_QUOTED_CHARS]) + ("..." if len(text) > _QUOTED_CHARS else "")
-    to = f" to {_printable(answer.reply.location)}" if answer.reply.location else ""
+    to = f" to {printable(answer.reply.location)}" if answer.reply.location else ""
     return f"GET {answer.url} was answered with HTTP {answer.reply.status}{to}: {quoted}."
-
-
-def _printable(text: str) -> str:
-    """Foreign text for a log or a terminal: on one line, without control characters, of bounded length."""
-    cut = text[:_QUOTED_CHARS]
-    plain = "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
-    return plain + ("..." if len(text) > _QUOTED_CHARS else "")
 
 
 def _seconds(answer: _Answer) -> int | None:
@@ -279,7 +273,7 @@ def _read(row: msgspec.Raw, kind: type[_Part], answer: _Answer) -> _Part:
     try:
         return msgspec.json.decode(row, type=kind)
     except _UNREADABLE as error:
-        raise _unreadable(answer, _printable(str(error))) from error
+        raise _unreadable(answer, printable(str(error))) from error
 
 
 def _check_levels(levels: list[Level], answer: _Answer) -> None:
@@ -292,9 +286,9 @@ def _check_levels(levels: list[Level], answer: _Answer) -> None:
             prices.add(price_key(price))
             is_none = price_key(quantity) == 0
         except LevelError as error:
-            raise _unreadable(answer, _printable(str(error))) from error
+            raise _unreadable(answer, printable(str(error))) from error
         if is_none or not _ORDERS.fullmatch(orders):
-            raise _unreadable(answer, f"a level of {_printable(f'{quantity} in {orders} orders')}")
+            raise _unreadable(answer, f"a level of {printable(f'{quantity} in {orders} orders')}")
     if len(prices) < len(levels):
         raise _unreadable(answer, "a price stands twice on a side")
 
