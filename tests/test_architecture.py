@@ -27,7 +27,11 @@ SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
 PURE = [
     *(PACKAGE / "book").glob("*.py"),
     *(PACKAGE / "okx" / f"{name}.py" for name in ("messages", "sequence", "checksum", "subscription", "session")),
-    PACKAGE / "okx" / "pipeline.py",
+    *(
+        PACKAGE / "okx" / f"{name}.py"
+        for name in ("pipeline", "instrument", "outputs", "plausibility", "stitch", "audit")
+    ),
+    *(PACKAGE / "okx" / f"{name}.py" for name in ("exchange_time", "book_time")),
     PACKAGE / "vault" / "layout.py",
     PACKAGE / "sim" / "peer.py",
     *(

@@ -103,7 +103,7 @@ class Side:
 class Book:
     """One instrument's book after the last applied change; `ts_ms` is its time and never moves backwards."""
 
-    __slots__ = ("_asks", "_bids", "checksum", "prev_seq_id", "seq_id", "ts_ms", "unknown_deletes")
+    __slots__ = ("_asks", "_bids", "checksum", "prev_seq_id", "seq_id", "ts_ms", "unknown_deletes", "unknown_in_whole")
 
     def __init__(self) -> None:
         self._bids = Side(is_bid=True)
@@ -113,6 +113,12 @@ class Book:
         self.prev_seq_id: int | None = None
         self.checksum: int | None = None
         self.unknown_deletes = 0
+        self.unknown_in_whole = 0
+        """The deletes among them on a side under 400 levels, which holds all of OKX's."""
+
+    def counts(self) -> tuple[int, int]:
+        """Bids and asks."""
+        return len(self._bids), len(self._asks)
 
     def apply(self, change: BookChange) -> None:
         """Replace the book by a full one, or change levels of it.
@@ -123,7 +129,11 @@ class Book:
             self._bids.load(change.bids)
             self._asks.load(change.asks)
         else:
-            self.unknown_deletes += self._bids.update(change.bids) + self._asks.update(change.asks)
+            for side, levels in ((self._bids, change.bids), (self._asks, change.asks)):
+                unknown = side.update(levels) if levels else 0
+                if unknown:
+                    self.unknown_deletes += unknown
+                    self.unknown_in_whole += unknown if len(side) < CHANNEL_DEPTH else 0
         if change.ts_ms is not None and (self.ts_ms is None or change.ts_ms > self.ts_ms):
             self.ts_ms = change.ts_ms
         self.seq_id = change.seq_id

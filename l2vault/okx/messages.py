@@ -5,7 +5,7 @@ push without `ts`, `bids` or `asks` is a `SchemaFailure`, never a guess.
 """
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -69,6 +69,10 @@ class SchemaFailure(msgspec.Struct, frozen=True):
 Message = BookChange | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
 
 
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""`seqId`, `prevSeqId` and `checksum`: what does not fit 64 bits is refused here, since no file could hold it."""
+
+
 class _Arg(msgspec.Struct, gc=False):
     channel: str = ""
     instId: str = ""
@@ -78,9 +82,9 @@ class _Books(msgspec.Struct, gc=False):
     asks: list[Level]
     bids: list[Level]
     ts: str | int
-    checksum: int | None = None
-    seqId: int | None = None
-    prevSeqId: int | None = None
+    checksum: Int64 | None = None
+    seqId: Int64 | None = None
+    prevSeqId: Int64 | None = None
 
 
 class _Push(msgspec.Struct, gc=False):

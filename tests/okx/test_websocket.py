@@ -10,9 +10,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from l2vault.clock import Clock
-from l2vault.okx.pipeline import Lost, Pipeline, Sampled, Synced
+from l2vault.okx.pipeline import Lost, Sampled, Synced
 from l2vault.okx.websocket import Line, LineDown, LineOutput, LineUp
 from support.fast_clock import FastClock
+from support.second_book import ShortBookPipeline
 
 INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
@@ -37,7 +38,7 @@ class Heard:
 
 async def _listen(url: str, enough: Callable[[list[LineOutput]], bool], clock: Clock) -> Heard:
     heard = Heard(enough)
-    line = Line(url, Pipeline([INST_ID], 2000, 400, Random(1)), heard.deliver, clock, Random(1))
+    line = Line(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), heard.deliver, clock, Random(1))
     task = asyncio.create_task(line.run())
     try:
         async with asyncio.timeout(WITHIN_SEC):
