@@ -16,7 +16,8 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.okx.hosts import addresses
+from l2vault.okx.exchange_time import ExchangeTime
+from l2vault.okx.hosts import addresses, closed_port_warnings
 from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
@@ -67,13 +68,14 @@ class Recorder:
         self._previous: PreviousRun | None = None
         self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
+        self._time = ExchangeTime()
         rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
         self._supervisor = Supervisor(self._disk.put, clock, rng)
-        self._lines = Lines(hosts.ws_urls[0], self._new_pipeline, self._deliver, clock, rng)
+        self._lines = Lines(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
         self._metadata = Metadata(layout, rest, clock, rng, self._disk.put, self._set_live)
         self._auditor = Auditor(rest, clock, rng, self._disk.put, self._take, self._lines.pipelines)
         self._auditor.resolve = self._resolve
-        self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, None)
+        self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
         self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, lambda *_: None)
         self._retention = Retention(layout, policy_of(settings), clock, self._disk.close_files)
         self._intake.pipelines = self._lines.pipelines
@@ -180,6 +182,8 @@ class Recorder:
                 config_digest=settings.digest(),
             )
         )
+        for words in closed_port_warnings(settings.ws_url):
+            _log.warning(words)
         names, root = ", ".join(settings.instruments), self._layout.root
         _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
 
@@ -190,9 +194,17 @@ class Recorder:
         self._disk.put(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
 
-    def _new_pipeline(self) -> Pipeline:
+    def _new_pipeline(self, feed: int) -> Pipeline:
         settings = self._settings
-        pipeline = Pipeline(settings.instruments, settings.cadence_ms, settings.depth, self._rng)
+        pipeline = Pipeline(
+            settings.instruments,
+            settings.cadence_ms,
+            settings.depth,
+            self._rng,
+            feed,
+            self._time,
+            settings.record_unverifiable,
+        )
         pipeline.counts = self._counts
         for inst_id in self._not_live:
             pipeline.set_live(inst_id, False)
@@ -217,9 +229,12 @@ class Recorder:
         self._auditor.take(number, outputs)
 
     def _resolve(self, inst_id: str, seq_id: int | None, feeds: tuple[int, int], wrong: int | None) -> None:
-        """Two feeds differed: the one found wrong connects anew, undecided both resync."""
-        detail = f"feeds {feeds[0]} and {feeds[1]} differ at seqId {seq_id}"
-        for number in feeds if wrong is None else (wrong,):
+        """Two feeds differed: the one found wrong connects anew; where nothing decides, both resync."""
+        detail = f"feeds {feeds[0]} and {feeds[1]} differ on {inst_id} at seqId {seq_id}"
+        if wrong is not None:
+            self._lines.reconnect(wrong, f"{detail}; this one was found wrong")
+            return
+        for number in feeds:
             if number in self._lines.pipelines:
                 lost = self._lines.pipelines[number].doubt(inst_id, "conflict", detail, self._clock.monotonic_ms())
                 self._take(number, lost)

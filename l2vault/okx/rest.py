@@ -6,7 +6,7 @@ Every exception is a RestError, whatever the server sends and the environment sa
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final, NamedTuple, TypeVar
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -16,12 +16,12 @@ from l2vault.book.change import BookChange, Level
 from l2vault.book.price import price_key
 from l2vault.errors import LevelError, RestError, UsageError
 from l2vault.okx.foreign import printable
-from l2vault.okx.web import LARGEST_BODY_BYTES, Closed, ProxyError, Reply, Web
+from l2vault.okx.proxies import UnusableProxy
+from l2vault.okx.web import LARGEST_BODY_BYTES, Closed, Reply, Web
 
 USER_AGENT: Final = f"l2vault/{__version__}"
 """OKX answers Python-urllib's own with 403."""
 LONGEST_RETRY_AFTER_SEC: Final = 600
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _QUOTED_CHARS: Final = 200
 _TIME: Final = re.compile("[0-9]{1,14}")
@@ -29,7 +29,6 @@ _TIME: Final = re.compile("[0-9]{1,14}")
 _UNREADABLE: Final = (ValueError, RecursionError)
 """msgspec's errors and that of invalid UTF-8 are ValueErrors; the other is for nesting so deep that it gives up."""
 _ORDERS: Final = re.compile("[0-9]{1,18}")
-_PROXY_CURE: Final = "correct the variable HTTPS_PROXY, such as http://proxy.example:3128 (docs/network.md)"
 _UNKNOWN_CODES: Final = frozenset({"51001"})
 _THROTTLE_CODES: Final = frozenset({"50011"})
 _UNAVAILABLE_CODES: Final = frozenset({"50001", "50004", "50005", "50013", "50026"})
@@ -105,11 +104,11 @@ class OkxRest:
 
     def __init__(self, base_url: str, timeout_sec: float, headers: Mapping[str, str] | None = None) -> None:
         """Raises UsageError for anything but an http or https URL."""
-        parts = _checked(base_url)
+        _check(base_url)
         self._base_url = base_url.rstrip("/")
         self._timeout_sec = timeout_sec
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"} | dict(headers or {})
-        self._web = Web(timeout_sec, is_direct=parts.hostname in LOOPBACK)
+        self._web = Web(timeout_sec)
 
     def close(self) -> None:
         """End every request under way at once, from any thread: it raises Unavailable, and so does each later one."""
@@ -189,7 +188,7 @@ class OkxRest:
             raise _unreadable(answer, f"{type(error).__name__}: {error}") from error
 
 
-def _checked(base_url: str) -> SplitResult:
+def _check(base_url: str) -> None:
     cure = "an address like https://www.okx.com"
     try:
         parts = urlsplit(base_url)
@@ -200,7 +199,6 @@ def _checked(base_url: str) -> SplitResult:
         raise UsageError(f"the REST address {base_url!r} is not one of a web server.", cure)
     if parts.username is not None:
         raise UsageError("the REST address holds a user name, and OKX's public interface needs none.", cure)
-    return parts
 
 
 def _data(answer: _Answer) -> list[msgspec.Raw]:
@@ -245,8 +243,8 @@ def _silent(url: str, error: Exception, timeout_sec: float) -> Unavailable:
         return Unavailable(f"GET {url}: ended by us.", "nothing to do")
     if isinstance(error, TimeoutError):
         return Unavailable(f"GET {url}: no answer within {timeout_sec:g} s.", "check the network, then again later")
-    if isinstance(error, ProxyError):
-        return Unavailable(f"GET {url}: the proxy cannot be used: {printable(str(error))}.", _PROXY_CURE)
+    if isinstance(error, UnusableProxy):
+        return Unavailable(f"GET {url}: {error.message}.", error.cure)
     cure = "check the network and --rest-url; a proxy is taken from the variable HTTPS_PROXY"
     if isinstance(error, ssl.SSLCertVerificationError):
         cure = (

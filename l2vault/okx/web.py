@@ -8,7 +8,9 @@ time-out bounds the look-up of a name. Here each exchange runs in a daemon threa
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from l2vault.okx.proxies import Proxy, require_socks, system_proxy
 
 if TYPE_CHECKING:  # http.client brings ssl and socket: 40 ms that a process without a request need not pay
     import socket
@@ -18,18 +20,17 @@ if TYPE_CHECKING:  # http.client brings ssl and socket: 40 ms that a process wit
 LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
 """A book of 400 levels is 30 KB, the rows of all swaps are 400 KB."""
 
-_SOCKS: Final = {"socks5": ("SOCKS5", False), "socks5h": ("SOCKS5", True), "socks4": ("SOCKS4", False)} | {
-    "socks4a": ("SOCKS4", True)
+_SOCKS: Final = {
+    "socks5": ("SOCKS5", False),
+    "socks5h": ("SOCKS5", True),
+    "socks4": ("SOCKS4", False),
+    "socks4a": ("SOCKS4", True),
 }
 """Kind of a SOCKS proxy in python-socks, and whether the proxy looks up the names."""
 
 
 class Closed(Exception):
     """The client was closed while the exchange was under way, or before."""
-
-
-class ProxyError(Exception):
-    """The proxy that the environment names cannot be used."""
 
 
 class Reply(NamedTuple):
@@ -46,20 +47,11 @@ class Reply(NamedTuple):
     received_ms: int
 
 
-class _Proxy(NamedTuple):
-    scheme: str
-    host: str
-    port: int
-    username: str | None
-    password: str | None
-
-
 class Web:
-    """GETs to one server, from any thread. `is_direct`: never by a proxy."""
+    """GETs to one server, from any thread, by the proxy that the environment names."""
 
-    def __init__(self, timeout_sec: float, is_direct: bool) -> None:
+    def __init__(self, timeout_sec: float) -> None:
         self._timeout_sec = timeout_sec
-        self._is_direct = is_direct
         self._lock = threading.Lock()
         self._running: set[_Exchange] = set()
         self._is_closed = False
@@ -68,7 +60,7 @@ class Web:
     def get(self, url: str, headers: Mapping[str, str], now_ms: Callable[[], int]) -> Reply:
         """The answer of whatever status; follows no redirect.
 
-        Raises TimeoutError when the time is up, Closed, ProxyError, and whatever the network and http.client raise.
+        Raises TimeoutError when the time is up, Closed, UnusableProxy, and whatever the network and http.client raise.
         """
         exchange = _Exchange(lambda hold: self._fetch(url, headers, now_ms, hold))
         with self._lock:
@@ -91,10 +83,10 @@ class Web:
 
     def _fetch(self, url: str, headers: Mapping[str, str], now_ms: Callable[[], int], hold: "_Hold") -> Reply:
         parts = urlsplit(url)
-        proxy = None if self._is_direct else _proxy_for(parts)
+        proxy = system_proxy(url)
         connection = self._connection(parts, proxy, hold)
         target, extra = urlunsplit(("", "", parts.path or "/", parts.query, "")), {}
-        if proxy is not None and parts.scheme == "http" and proxy.scheme not in _SOCKS:
+        if proxy is not None and parts.scheme == "http" and not proxy.is_socks:
             target, extra = url, _authorization(proxy)
         try:
             connection.connect()
@@ -108,7 +100,7 @@ class Web:
         finally:
             connection.close()
 
-    def _connection(self, parts: SplitResult, proxy: _Proxy | None, hold: "_Hold") -> "HTTPConnection":
+    def _connection(self, parts: SplitResult, proxy: Proxy | None, hold: "_Hold") -> "HTTPConnection":
         """Not yet connected; every socket it makes is given to `hold` before anything is read from it."""
         from http.client import HTTPConnection
 
@@ -127,7 +119,7 @@ class Web:
                     self.sock.do_handshake()
 
         dial = _dialler(proxy, hold)
-        is_tunnel = proxy is not None and proxy.scheme not in _SOCKS
+        is_tunnel = proxy is not None and not proxy.is_socks
         at = (proxy.host, proxy.port) if proxy is not None and is_tunnel else (host, port)
         connection = Connection(*at, timeout=self._timeout_sec)
         if proxy is not None and is_tunnel and context is not None:
@@ -203,11 +195,11 @@ def _shut_down(held: "socket.socket") -> None:
         return  # closed already, or never connected
 
 
-def _dialler(proxy: _Proxy | None, hold: _Hold) -> "Callable[..., socket.socket]":
+def _dialler(proxy: Proxy | None, hold: _Hold) -> "Callable[..., socket.socket]":
     def dial(address: tuple[str, int], timeout: float, *_: object) -> "socket.socket":
         import socket
 
-        if proxy is not None and proxy.scheme in _SOCKS:
+        if proxy is not None and proxy.is_socks:
             made = _through_socks(proxy, address, timeout)
         else:
             made = socket.create_connection(address, timeout)
@@ -217,14 +209,11 @@ def _dialler(proxy: _Proxy | None, hold: _Hold) -> "Callable[..., socket.socket]
     return dial
 
 
-def _through_socks(proxy: _Proxy, address: tuple[str, int], timeout: float) -> "socket.socket":
+def _through_socks(proxy: Proxy, address: tuple[str, int], timeout: float) -> "socket.socket":
     from importlib import import_module
 
-    try:
-        library = import_module("python_socks.sync")
-        kinds = import_module("python_socks")
-    except ImportError as error:
-        raise ProxyError(f"{proxy.scheme} needs python-socks: pip install 'l2vault[socks]'") from error
+    require_socks(proxy)
+    library, kinds = import_module("python_socks.sync"), import_module("python_socks")
     kind, is_name_sent = _SOCKS[proxy.scheme]
     client = library.Proxy(
         kinds.ProxyType[kind], proxy.host, proxy.port, proxy.username, proxy.password, rdns=is_name_sent
@@ -234,40 +223,7 @@ def _through_socks(proxy: _Proxy, address: tuple[str, int], timeout: float) -> "
     return made
 
 
-def _proxy_for(parts: SplitResult) -> _Proxy | None:
-    """What the environment, or the system's settings, name for this address; the same as the websockets library."""
-    from urllib.request import getproxies, proxy_bypass
-
-    host = str(parts.hostname)
-    if proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
-        return None
-    known = getproxies()
-    socks = known.get("socks")
-    named = socks or known.get(parts.scheme)
-    if not named:
-        return None
-    named = named if "://" in named else f"http://{named}"
-    if socks and named.startswith("http://"):
-        named = f"socks5h{named.removeprefix('http')}"
-    return _parsed(named)
-
-
-def _parsed(named: str) -> _Proxy:
-    try:
-        parts = urlsplit(named)
-        port, host = parts.port, parts.hostname
-    except ValueError as error:
-        raise ProxyError(f"its address is impossible: {error}") from error
-    if parts.scheme not in ("http", "https", *_SOCKS):
-        raise ProxyError(f"its scheme {parts.scheme!r} is none of http, {', '.join(_SOCKS)}")
-    if not host:
-        raise ProxyError("its address names no host")
-    words = [None if word is None else unquote(word) for word in (parts.username, parts.password)]
-    usual = 1080 if parts.scheme in _SOCKS else 80
-    return _Proxy(parts.scheme, host, port or usual, *words)
-
-
-def _authorization(proxy: _Proxy) -> dict[str, str]:
+def _authorization(proxy: Proxy) -> dict[str, str]:
     if proxy.username is None:
         return {}
     from base64 import b64encode

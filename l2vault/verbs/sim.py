@@ -20,7 +20,7 @@ from l2vault.sim.server import serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
 
 HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
-EXAMPLE: Final = "l2vault sim --port 8443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
+EXAMPLE: Final = "l2vault sim --port 9443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
 DEFAULT_INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 MOST_INSTRUMENTS: Final = 300
 

@@ -70,7 +70,7 @@ async def _run(url: str, count: int, enough: Callable[[Said, Lines], bool], cloc
         if enough(said, lines):
             done.set()
 
-    lines = Lines(url, lambda: Pipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+    lines = Lines([url], lambda _: Pipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
     task = asyncio.create_task(lines.run(count))
     try:
         async with asyncio.timeout(WITHIN_SEC):

@@ -15,7 +15,7 @@ from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import RestError
-from l2vault.okx.pipeline import Lost, NeedBook, Pipeline, Synced
+from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Pipeline, Synced
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
 from l2vault.recording.tasks.rest_books import RestBooks, fault_of
@@ -69,6 +69,7 @@ class Auditor:
         """Feeds that wait for a book: to be joined (None), or for a second one until that time."""
         self._served: set[tuple[int, str]] = set()
         self._conflicts: dict[str, _Conflict] = {}
+        self._to_rule: list[str] = []
         self._is_running = False
         self.resolve: Resolve = lambda inst_id, seq_id, feeds, wrong: None
 
@@ -81,6 +82,10 @@ class Auditor:
                 self._rounds.lost(number, output.inst_id)
             elif isinstance(output, NeedBook):
                 self.need_book(number, output.inst_id)
+            elif isinstance(output, NeedSecondBook):
+                self.need_second_book(number, output.inst_id)
+            elif isinstance(output, AuditSoon):
+                self.audit_soon(output.inst_id)
 
     def audit_soon(self, inst_id: str) -> None:
         """Something speaks against a book of this instrument."""
@@ -110,6 +115,8 @@ class Auditor:
             self.resolve(inst_id, seq_id, feeds, None)
             return
         self._conflicts[inst_id] = _Conflict(seq_id, feeds, snapshots or {})
+        self._to_rule.append(inst_id)
+        self._rounds.leave_alone(inst_id)
         self._wake.set()
 
     def is_ruling(self, inst_id: str) -> bool:
@@ -124,6 +131,7 @@ class Auditor:
                 group.create_task(self._serve(group))
         finally:
             self._is_running = False
+            self._to_rule.clear()
             for inst_id in list(self._conflicts):
                 self._close(inst_id, None)
 
@@ -170,16 +178,14 @@ class Auditor:
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         """Everything that waits for an answer, each in a task of its own; `books` spaces their requests."""
-        ruled: set[str] = set()
         while True:
             await self._wake.wait()
             self._wake.clear()
             for key in self._needed.keys() - self._served:
                 self._served.add(key)
                 group.create_task(self._answer(*key, self._needed.pop(key)))
-            ruled &= self._conflicts.keys()
-            for inst_id in self._conflicts.keys() - ruled:
-                ruled.add(inst_id)
+            while self._to_rule:
+                inst_id = self._to_rule.pop()
                 group.create_task(self._decide(inst_id, self._conflicts[inst_id]))
 
     async def _answer(self, number: int, inst_id: str, until_ms: int | None) -> None:
@@ -193,15 +199,11 @@ class Auditor:
             self._wake.set()  # the same may have been asked for meanwhile
 
     async def _decide(self, inst_id: str, conflict: _Conflict) -> None:
-        self._rounds.leave_alone(inst_id)
-        try:
-            wrong = await self.rule(inst_id, conflict.seq_id, conflict.feeds, conflict.snapshots)
-        finally:
-            self._rounds.take_back(inst_id)
-        self._close(inst_id, wrong)
+        self._close(inst_id, await self.rule(inst_id, conflict.seq_id, conflict.feeds, conflict.snapshots))
 
     def _close(self, inst_id: str, wrong: int | None) -> None:
         conflict = self._conflicts.pop(inst_id)
+        self._rounds.take_back(inst_id)
         self.resolve(inst_id, conflict.seq_id, conflict.feeds, wrong)
 
     async def _seed(self, number: int, inst_id: str) -> None:
@@ -220,7 +222,7 @@ class Auditor:
         known = [counts for pipeline in others if (counts := pipeline.level_counts(inst_id)) is not None]
         counts = known[0] if known else await self._counts_by_rest(inst_id, until_ms)
         pipeline = self._pipelines.get(number)
-        if pipeline is not None:
+        if pipeline is not None and counts is not None:  # without any second book the pipeline believes ours in time
             self._deliver(number, pipeline.judge_short(inst_id, counts, self._clock.monotonic_ms()))
 
     async def _counts_by_rest(self, inst_id: str, until_ms: int) -> tuple[int, int] | None:

@@ -58,7 +58,7 @@ class _Round:
     """One audit of an instrument. `feeds`: those not judged yet, each with the time of its book at the beginning."""
 
     inst_id: str
-    feeds: dict[int, int | None]
+    feeds: dict[int, int]
     next_ms: int
     attempts: int = 0
     ahead: BookChange | None = None
@@ -147,12 +147,12 @@ class Rounds:
         return inst_id not in self._open and inst_id not in self._left_alone
 
     def _begin(self, inst_id: str, now_ms: int) -> _Round | None:
-        """An audit of every feed that has a book; None where none has."""
+        """An audit of every feed that has a book which is believed; None where none has."""
         self._due_ms[inst_id] = now_ms + round(AUDIT_EVERY_SEC * 1000)
         feeds = {
-            number: pipeline.book_times().get(inst_id)
+            number: began_ms
             for number, pipeline in self._pipelines.items()
-            if pipeline.begin_audit(inst_id)
+            if (began_ms := pipeline.book_times().get(inst_id)) is not None and pipeline.begin_audit(inst_id)
         }
         if not feeds:
             return None
