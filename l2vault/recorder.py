@@ -35,8 +35,9 @@ from l2vault.vault.journal.events import Alive, ClockStepped, Stopped, UncleanEn
 from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run, start_of_run
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
-from l2vault.vault.plan import policy_of
 from l2vault.vault.recovery import recover
+from l2vault.vault.retention.plan import policy_of
+from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
@@ -77,7 +78,7 @@ class Recorder:
         self._auditor.resolve = self._resolve
         self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
         self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, lambda *_: None)
-        self._retention = Retention(layout, policy_of(settings), clock, self._disk.close_files)
+        self._retention = Retention(layout, policy_of(settings), clock, self._pass_time, self._disk.close_files)
         self._intake.pipelines = self._lines.pipelines
         self._not_live: set[str] = set()
         self._watched = (clock.wall_ms(), clock.monotonic_ms())
@@ -228,11 +229,15 @@ class Recorder:
         self._intake.take(number, [*outputs])
         self._auditor.take(number, outputs)
 
-    def _resolve(self, inst_id: str, seq_id: int | None, feeds: tuple[int, int], wrong: int | None) -> None:
+    def _pass_time(self) -> PassTime:
+        """From what time ages count in a retention pass: this machine's clock alone never makes an hour older."""
+        proved_ms = self._time.now_ms(self._clock.monotonic_ms())
+        return PassTime(self._clock.wall_ms(), proved_ms, self._settings.trust_clock)
+
+    def _resolve(self, inst_id: str, feeds: tuple[int, int], wrong: int | None, detail: str) -> None:
         """Two feeds differed: the one found wrong connects anew; where nothing decides, both resync."""
-        detail = f"feeds {feeds[0]} and {feeds[1]} differ on {inst_id} at seqId {seq_id}"
         if wrong is not None:
-            self._lines.reconnect(wrong, f"{detail}; this one was found wrong")
+            self._lines.reconnect(wrong, f"its book of {inst_id} was found wrong: {detail}")
             return
         for number in feeds:
             if number in self._lines.pipelines:

@@ -33,15 +33,14 @@ RULE_EVERY_SEC: Final = 0.3
 _log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
 
-Resolve = Callable[[str, int | None, tuple[int, int], int | None], None]
-"""Gets the instrument, the `seqId`, the two feeds that differed there, and the one found wrong (None: undecided)."""
+Resolve = Callable[[str, tuple[int, int], int | None, str], None]
+"""Gets the instrument, the two feeds that differed, the one found wrong (None: undecided), and why, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Conflict:
     seq_id: int | None
     feeds: tuple[int, int]
-    snapshots: Mapping[int, Snapshot]
 
 
 class Auditor:
@@ -71,13 +70,13 @@ class Auditor:
         self._conflicts: dict[str, _Conflict] = {}
         self._to_rule: list[str] = []
         self._is_running = False
-        self.resolve: Resolve = lambda inst_id, seq_id, feeds, wrong: None
+        self.resolve: Resolve = lambda inst_id, feeds, wrong, detail: None
 
     def take(self, number: int, outputs: Sequence[LineOutput]) -> None:
         """Whatever concerns audits among what a feed's pipeline puts out."""
         for output in outputs:
             if isinstance(output, Synced):
-                self._rounds.synced(number, output.inst_id, output.ts_ms)
+                self._rounds.synced(number, output.inst_id)
             elif isinstance(output, Lost):
                 self._rounds.lost(number, output.inst_id)
             elif isinstance(output, NeedBook):
@@ -102,22 +101,21 @@ class Auditor:
         self._wake.set()
 
     def on_conflict(
-        self, inst_id: str, seq_id: int | None, feeds: tuple[int, int], snapshots: Mapping[int, Snapshot] | None = None
-    ) -> None:
-        """Two feeds differ at this `seqId`: `resolve` is called when REST has decided, after RULE_SEC at most.
+        self, inst_id: str, seq_id: int | None, feeds: tuple[int, int], slots: tuple[int, int] = (0, 0)
+    ) -> bool:
+        """Two feeds differ at this `seqId`, in these slots. True: `resolve` is called when REST has decided, after
+        about RULE_SEC at most. False, where the auditor does not run: nothing will decide.
 
-        While an instrument is being ruled on, further conflicts of it belong to the same one. Where the auditor does
-        not run, nothing is decided and `resolve` is called at once.
+        While an instrument is being ruled on, further conflicts of it belong to the same one.
         """
-        if inst_id in self._conflicts:
-            return
         if not self._is_running:
-            self.resolve(inst_id, seq_id, feeds, None)
-            return
-        self._conflicts[inst_id] = _Conflict(seq_id, feeds, snapshots or {})
-        self._to_rule.append(inst_id)
-        self._rounds.leave_alone(inst_id)
-        self._wake.set()
+            return False
+        if inst_id not in self._conflicts:
+            self._conflicts[inst_id] = _Conflict(seq_id, feeds)
+            self._to_rule.append(inst_id)
+            self._rounds.leave_alone(inst_id)
+            self._wake.set()
+        return True
 
     def is_ruling(self, inst_id: str) -> bool:
         """Whether a conflict of this instrument waits for its decision."""
@@ -133,12 +131,12 @@ class Auditor:
             self._is_running = False
             self._to_rule.clear()
             for inst_id in list(self._conflicts):
-                self._close(inst_id, None)
+                self._close(inst_id, None, "the ruling was broken off")
 
     async def rule(
         self, inst_id: str, seq_id: int | None, feeds: tuple[int, int], snapshots: Mapping[int, Snapshot] | None = None
-    ) -> int | None:
-        """Which of two feeds is wrong, by REST's books; None where these do not decide within RULE_SEC.
+    ) -> tuple[int | None, str]:
+        """Which of two feeds is wrong, by REST's books, and why; None where these do not decide within RULE_SEC.
 
         `snapshots`, by feed, are what differed at `seq_id`: a REST book of that very `seqId` decides at once. Any other
         is compared with how each feed's book goes on from here.
@@ -162,7 +160,7 @@ class Auditor:
         _log.warning(
             "Feeds %s differ on %s at seqId %s; found wrong: %s (%s)", feeds, inst_id, seq_id, words, ruling.detail
         )
-        return wrong
+        return wrong, ruling.detail
 
     async def _compare(self, ruling: Ruling, rest: BookChange, feeds: list[int], until_ms: int) -> None:
         """Add one REST book to the ruling, once the stream of each feed has come that far."""
@@ -199,12 +197,13 @@ class Auditor:
             self._wake.set()  # the same may have been asked for meanwhile
 
     async def _decide(self, inst_id: str, conflict: _Conflict) -> None:
-        self._close(inst_id, await self.rule(inst_id, conflict.seq_id, conflict.feeds, conflict.snapshots))
+        self._close(inst_id, *await self.rule(inst_id, conflict.seq_id, conflict.feeds))
 
-    def _close(self, inst_id: str, wrong: int | None) -> None:
+    def _close(self, inst_id: str, wrong: int | None, detail: str) -> None:
         conflict = self._conflicts.pop(inst_id)
         self._rounds.take_back(inst_id)
-        self.resolve(inst_id, conflict.seq_id, conflict.feeds, wrong)
+        words = f"feeds {conflict.feeds[0]} and {conflict.feeds[1]} differ at seqId {conflict.seq_id}: {detail}"
+        self.resolve(inst_id, conflict.feeds, wrong, words)
 
     async def _seed(self, number: int, inst_id: str) -> None:
         try:

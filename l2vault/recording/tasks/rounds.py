@@ -1,7 +1,8 @@
-"""Audits in their order: who comes first, one REST book for all feeds of an instrument, and what each verdict means.
+"""Audits in their order: who comes first, one REST book for all feeds of an instrument, and when to look again.
 
-A feed that has just joined is audited before anything periodic. Nothing is claimed where REST gives no book. One
-request at a time, whatever waits.
+What a verdict means for the slots is said by whoever gets the `Audited`; a feed with a mismatch resyncs. A feed that
+has just joined is audited before anything periodic. Nothing is claimed where REST gives no book. One request at a time,
+whatever waits.
 """
 
 import logging
@@ -19,7 +20,7 @@ from l2vault.okx.backoff import Backoff
 from l2vault.okx.pipeline import Output, Pipeline
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, TryLater
 from l2vault.recording.tasks.rest_books import RestBooks, fault_of
-from l2vault.vault.journal.events import Audited, Confirmed, Disputed, Event
+from l2vault.vault.journal.events import Audited, Event
 
 AUDIT_EVERY_SEC: Final = 300.0
 """Each instrument, all its feeds against one REST book."""
@@ -45,20 +46,18 @@ Deliver = Callable[[int, Sequence[Output]], None]
 
 @dataclass(slots=True)
 class _Stretch:
-    """What a feed holds since its join. `since_ms`: exchange time of the newest book known to be right, else of the
-    join."""
+    """What a feed holds since its join, and how many audits of it settled nothing."""
 
-    since_ms: int | None
     is_confirmed: bool = False
     tries: int = 0
 
 
 @dataclass(slots=True)
 class _Round:
-    """One audit of an instrument. `feeds`: those not judged yet, each with the time of its book at the beginning."""
+    """One audit of an instrument; `feeds` are those not judged yet."""
 
     inst_id: str
-    feeds: dict[int, int]
+    feeds: set[int]
     next_ms: int
     attempts: int = 0
     ahead: BookChange | None = None
@@ -92,9 +91,9 @@ class Rounds:
         self._open: dict[str, _Round] = {}
         self._left_alone: set[str] = set()
 
-    def synced(self, number: int, inst_id: str, ts_ms: int | None) -> None:
+    def synced(self, number: int, inst_id: str) -> None:
         """A feed has joined: what it holds is not confirmed until its first audit."""
-        self._stretches[number, inst_id] = _Stretch(ts_ms)
+        self._stretches[number, inst_id] = _Stretch()
         self.audit_soon(inst_id)
 
     def lost(self, number: int, inst_id: str) -> None:
@@ -150,9 +149,9 @@ class Rounds:
         """An audit of every feed that has a book which is believed; None where none has."""
         self._due_ms[inst_id] = now_ms + round(AUDIT_EVERY_SEC * 1000)
         feeds = {
-            number: began_ms
+            number
             for number, pipeline in self._pipelines.items()
-            if (began_ms := pipeline.book_times().get(inst_id)) is not None and pipeline.begin_audit(inst_id)
+            if inst_id in pipeline.book_times() and pipeline.begin_audit(inst_id)
         }
         if not feeds:
             return None
@@ -177,7 +176,7 @@ class Rounds:
         if isinstance(error, TryLater):
             retry_sec = max(retry_sec, min(error.retry_after_sec or 0, LONGEST_RETRY_AFTER_SEC))
             self._resume_ms = self._clock.monotonic_ms() + round(retry_sec * 1000)
-        for number in one.feeds:
+        for number in sorted(one.feeds):
             self._note(Audited(self._at(), number, one.inst_id, "unavailable", None, str(error)))
             self._end(number, one.inst_id)
             if not self._stretch(number, one).is_confirmed:
@@ -186,11 +185,11 @@ class Rounds:
     def _judge(self, one: _Round, rest: BookChange) -> None:
         """One REST book against every feed that is not judged yet; then the round waits or ends."""
         waiting: dict[int, Verdict] = {}
-        for number in list(one.feeds):
+        for number in sorted(one.feeds):
             pipeline = self._pipelines.get(number)
             verdict = None if pipeline is None else pipeline.judge(rest)
             if verdict is None:
-                del one.feeds[number]  # the book was lost meanwhile; the journal has that
+                one.feeds.discard(number)  # the book was lost meanwhile; the journal has that
             elif verdict.outcome in ("older", "ahead"):
                 waiting[number] = verdict
             else:
@@ -208,40 +207,25 @@ class Rounds:
 
     def _settle(self, one: _Round, number: int, verdict: Verdict, rest: BookChange) -> None:
         stretch = self._stretch(number, one)
-        began_ms = one.feeds.pop(number)
+        one.feeds.discard(number)
         fault = fault_of(rest) if verdict.outcome == "mismatch" else ""
         if fault:
             verdict = Verdict("inconclusive", f"REST's own book is {fault}; {verdict.detail}")
         self._note(Audited(self._at(), number, one.inst_id, verdict.outcome, rest.seq_id, verdict.detail))
         if verdict.outcome == "mismatch":
-            self._dispute(
-                number, one.inst_id, verdict.detail, began_ms if stretch.since_ms is None else stretch.since_ms
-            )
+            _log.error("Audit of %s on feed %d against REST: %s", one.inst_id, number, verdict.detail)
+            now_ms = self._clock.monotonic_ms()
+            self._deliver(number, self._pipelines[number].doubt(one.inst_id, "audit", verdict.detail, now_ms))
             return
         self._end(number, one.inst_id)
         if verdict.outcome in ("equal", "consistent"):
-            # The book of the beginning led to one that is right; of later ones this audit says nothing yet.
-            stretch.since_ms = began_ms
-            if not stretch.is_confirmed:
-                stretch.is_confirmed = True
-                self._note(Confirmed(self._at(), number, one.inst_id, "audit", rest.seq_id))
+            stretch.is_confirmed = True
         elif not stretch.is_confirmed and stretch.tries < AGAIN_TIMES:
             stretch.tries += 1
             self._soon[one.inst_id] = self._clock.monotonic_ms() + round(AGAIN_SEC * 1000)
 
-    def _dispute(self, number: int, inst_id: str, detail: str, from_ms: int | None) -> None:
-        """A wrong book is dropped; every slot since it was last known to be right may hold a wrong one."""
-        _log.error("Audit of %s on feed %d against REST: %s", inst_id, number, detail)
-        pipeline = self._pipelines[number]
-        last_ms = pipeline.book_times().get(inst_id, from_ms)
-        if last_ms is not None:
-            first_ms = last_ms if from_ms is None else min(from_ms, last_ms)
-            bounds = utc_text(first_ms), utc_text(last_ms)
-            self._note(Disputed(self._at(), inst_id, *bounds, "audit", f"feed {number}: {detail}"))
-        self._deliver(number, pipeline.doubt(inst_id, "audit", detail, self._clock.monotonic_ms()))
-
     def _stretch(self, number: int, one: _Round) -> _Stretch:
-        return self._stretches.setdefault((number, one.inst_id), _Stretch(one.feeds.get(number)))
+        return self._stretches.setdefault((number, one.inst_id), _Stretch())
 
     def _end(self, number: int, inst_id: str) -> None:
         pipeline = self._pipelines.get(number)

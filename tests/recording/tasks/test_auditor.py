@@ -10,13 +10,12 @@ from random import Random
 import pytest
 
 from l2vault.book.change import BookChange, Level
-from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Lost, Pipeline, Synced
 from l2vault.okx.rest import Unavailable, UnknownInstrument
 from l2vault.okx.websocket import LineOutput
 from l2vault.recording.tasks.auditor import RULE_SEC, SECOND_BOOK_SEC, Auditor
 from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC
-from l2vault.vault.journal.events import Audited, Confirmed, Disputed, Event
+from l2vault.vault.journal.events import Audited, Event
 from support import wire
 from support.manual_clock import ManualClock, some_turns
 from support.second_book import ShortBookPipeline
@@ -65,7 +64,7 @@ class Rig:
         self.inst_ids = tuple(inst_ids)
         self.events: list[Event] = []
         self.outputs: list[tuple[int, LineOutput]] = []
-        self.resolved: list[tuple[str, int | None, tuple[int, int], int | None]] = []
+        self.resolved: list[tuple[str, tuple[int, int], int | None, str]] = []
         self.pipelines = {number: kind(self.inst_ids, 2000, 400, Random(1)) for number in range(1, feeds + 1)}
         self.auditor = Auditor(
             self.rest,  # type: ignore[arg-type]
@@ -114,9 +113,6 @@ class Rig:
         turns = count(1)
         await self.clock.pass_time(round(seconds * 1000), lambda: next(turns) % 12 == 0)
 
-    def of(self, kind: type[Event]) -> list[Event]:
-        return [event for event in self.events if isinstance(event, kind)]
-
     @property
     def outcomes(self) -> list[tuple[int, str]]:
         return [(event.feed, event.outcome) for event in self.events if isinstance(event, Audited)]
@@ -141,13 +137,12 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 # Audits
 
 
-async def test_a_join_is_audited_within_ten_seconds_and_confirmed_once_then_every_five_minutes() -> None:
+async def test_a_join_is_audited_within_ten_seconds_and_then_every_five_minutes() -> None:
     rig = Rig(feeds=2)
     async with rig.running():
         rig.join(1)
         await rig.pass_sec(10)
         assert rig.outcomes == [(1, "equal")]
-        assert rig.of(Confirmed) == [Confirmed(rig.of(Audited)[0].at, 1, BTC, "audit", 5)]
         rig.join(2)
         await rig.pass_sec(10)
         assert rig.outcomes[1:] == [(1, "equal"), (2, "equal")], "one REST book serves both"
@@ -157,7 +152,7 @@ async def test_a_join_is_audited_within_ten_seconds_and_confirmed_once_then_ever
     steps = [after - before for before, after in zip(times[1:], times[2:], strict=False)]
     assert all(step == pytest.approx(AUDIT_EVERY_SEC, abs=1) for step in steps)
     assert AUDIT_EVERY_SEC == 300
-    assert len(rig.of(Confirmed)) == 2, "once a stretch"
+    assert {outcome for _, outcome in rig.outcomes} == {"equal"}
     assert rig.lost == []
 
 
@@ -175,10 +170,11 @@ async def test_three_hundred_instruments_are_audited_in_turn_under_the_limit_of_
     times = [ms for _, ms in rig.rest.asked]
     for first, eleventh in zip(times, times[10:], strict=False):
         assert eleventh - first >= 1000, "ten a second at most"
-    assert len(rig.of(Confirmed)) == 600
+    assert {outcome for _, outcome in rig.outcomes} == {"equal"}
+    assert {feed for feed, _ in rig.outcomes} == {1, 2}
 
 
-async def test_a_wrong_book_is_journaled_disputed_since_its_join_and_resynced_alone() -> None:
+async def test_a_wrong_book_is_journaled_and_resynced_alone() -> None:
     rig = Rig(feeds=2)
     async with rig.running():
         rig.join()
@@ -187,36 +183,26 @@ async def test_a_wrong_book_is_journaled_disputed_since_its_join_and_resynced_al
         rig.rest.answer = lambda inst_id: rest_book(inst_id, 7)
         await rig.pass_sec(10)
         assert rig.outcomes == [(1, "equal"), (2, "mismatch")]
-        (disputed,) = rig.of(Disputed)
-        assert isinstance(disputed, Disputed)
-        assert (disputed.from_, disputed.to) == (utc_text(T0_MS + 500), utc_text(T0_MS + 700))
-        assert disputed.cause == "audit"
-        assert disputed.detail == "feed 2: 1 levels differ, first 99.5"
+        assert [event.detail for event in rig.events if isinstance(event, Audited)][1] == "1 levels differ, first 99.5"
         assert rig.lost == [(2, "audit")]
-        assert [event.feed for event in rig.events if isinstance(event, Confirmed)] == [1]
         assert list(rig.pipelines[1].book_times()) == [BTC]
         rig.pipelines[2].tick(rig.clock.now_ms + 2000)
         assert any('"op":"unsubscribe"' in text for text in rig.pipelines[2].take_outgoing())
 
 
-async def test_what_was_confirmed_before_is_not_disputed_later() -> None:
+async def test_an_audit_is_journaled_before_the_loss_that_follows_from_it() -> None:
     rig = Rig()
+    happened: list[str] = []
+    rig.auditor._rounds._note = lambda event: happened.append(type(event).__name__)  # type: ignore[method-assign]
+    rig.auditor._rounds._deliver = lambda number, outputs: happened.append(type(outputs[0]).__name__)
     async with rig.running():
         rig.join()
-        rig.hear(wire.update(BTC, T0_MS + 600, 5, 6))
-        rig.rest.answer = lambda inst_id: rest_book(inst_id, 6)
-        await rig.pass_sec(10)
-        assert rig.outcomes == [(1, "equal")]
         rig.corrupt(1)
-        rig.hear(wire.update(BTC, T0_MS + 900, 6, 9))
-        rig.rest.answer = lambda inst_id: rest_book(inst_id, 9)
-        await rig.pass_sec(AUDIT_EVERY_SEC)
-    (disputed,) = rig.of(Disputed)
-    assert isinstance(disputed, Disputed)
-    assert (disputed.from_, disputed.to) == (utc_text(T0_MS + 600), utc_text(T0_MS + 900))
+        await rig.pass_sec(10)
+    assert happened == ["Audited", "Lost"]
 
 
-async def test_a_feed_that_joins_anew_is_confirmed_anew() -> None:
+async def test_a_feed_that_joins_anew_is_audited_anew() -> None:
     rig = Rig()
     async with rig.running():
         rig.join()
@@ -227,7 +213,6 @@ async def test_a_feed_that_joins_anew_is_confirmed_anew() -> None:
         rig.join()
         await rig.pass_sec(10)
     assert rig.outcomes == [(1, "equal"), (1, "equal")]
-    assert len(rig.of(Confirmed)) == 2
 
 
 async def test_where_rest_gives_no_book_nothing_is_claimed_and_it_is_asked_less_and_less_often() -> None:
@@ -237,12 +222,11 @@ async def test_where_rest_gives_no_book_nothing_is_claimed_and_it_is_asked_less_
         rig.join()
         await rig.pass_sec(3600)
         assert {outcome for _, outcome in rig.outcomes} == {"unavailable"}
-        assert rig.of(Confirmed) == rig.of(Disputed) == []
         assert rig.lost == []
         assert 12 <= len(rig.rest.asked) <= 40
         rig.rest.answer = lambda inst_id: rest_book(inst_id, 5)
         await rig.pass_sec(300)
-    assert len(rig.of(Confirmed)) == 1
+    assert rig.outcomes[-1] == (1, "equal")
 
 
 async def test_an_instrument_that_rest_does_not_know_leaves_the_others_their_audits() -> None:
@@ -252,8 +236,8 @@ async def test_an_instrument_that_rest_does_not_know_leaves_the_others_their_aud
     async with rig.running():
         rig.join()
         await rig.pass_sec(10)
-    confirmed = [event.inst_id for event in rig.events if isinstance(event, Confirmed)]
-    assert confirmed == ["ETH-USDT-SWAP"]
+    audited = {event.inst_id: event.outcome for event in rig.events if isinstance(event, Audited)}
+    assert audited == {BTC: "unavailable", "ETH-USDT-SWAP": "equal"}
 
 
 async def test_okx_is_left_alone_for_as_long_as_it_asks() -> None:
@@ -301,7 +285,7 @@ async def test_a_rest_book_that_stays_ahead_is_given_up_without_a_word_against_o
         rig.join()
         await rig.pass_sec(10)
     assert rig.outcomes == [(1, "ahead")]
-    assert rig.of(Confirmed) == rig.of(Disputed) == []
+    assert rig.lost == []
 
 
 @pytest.mark.parametrize("bids", [[level("100.5")], [level("101")]])
@@ -324,10 +308,10 @@ async def test_a_join_that_no_audit_settles_is_audited_again_soon_but_not_for_ev
         assert rig.outcomes == [(1, "older")] * (1 + AGAIN_TIMES)
         await rig.pass_sec(AUDIT_EVERY_SEC)
         assert len(rig.outcomes) == 2 + AGAIN_TIMES
-    assert rig.of(Confirmed) == []
+    assert rig.lost == []
 
 
-async def test_a_level_in_neither_of_two_states_neither_confirms_nor_disputes() -> None:
+async def test_a_level_in_neither_of_two_states_speaks_neither_for_nor_against_ours() -> None:
     rig = Rig()
     rig.rest.answer = lambda inst_id: rest_book(inst_id, 7, [level("100"), level("99.4")])
     async with rig.running():
@@ -336,11 +320,10 @@ async def test_a_level_in_neither_of_two_states_neither_confirms_nor_disputes() 
         rig.hear(wire.update(BTC, T0_MS + 900, 5, 9))
         await rig.pass_sec(1)
     assert rig.outcomes == [(1, "inconclusive")]
-    assert rig.of(Confirmed) == rig.of(Disputed) == []
     assert rig.lost == []
 
 
-async def test_a_book_between_two_states_that_explain_it_confirms() -> None:
+async def test_a_rest_book_between_two_states_that_explain_it_speaks_for_ours() -> None:
     rig = Rig()
     rig.rest.answer = lambda inst_id: rest_book(inst_id, 7)
     async with rig.running():
@@ -349,7 +332,7 @@ async def test_a_book_between_two_states_that_explain_it_confirms() -> None:
         rig.hear(wire.update(BTC, T0_MS + 900, 5, 9, bids=[["99.5", "8", "0", "1"]]))
         await rig.pass_sec(1)
     assert rig.outcomes == [(1, "consistent")]
-    assert [event.seq_id for event in rig.events if isinstance(event, Confirmed)] == [7]
+    assert [event.seq_id for event in rig.events if isinstance(event, Audited)] == [7]
 
 
 async def test_a_book_lost_during_its_audit_is_no_outcome() -> None:
@@ -447,10 +430,10 @@ async def test_a_joined_short_book_is_believed_by_rest_and_then_audited() -> Non
 
 
 async def ruled(rig: Rig, seconds: float = RULE_SEC + 1) -> list[int | None]:
-    rig.auditor.on_conflict(BTC, 5, (1, 2))
+    assert rig.auditor.on_conflict(BTC, 5, (1, 2))
     await some_turns()
     await rig.pass_sec(seconds)
-    return [wrong for _, _, _, wrong in rig.resolved]
+    return [wrong for _, _, wrong, _ in rig.resolved]
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -460,7 +443,9 @@ async def test_the_feed_that_differs_from_rest_is_found_wrong(number: int) -> No
     rig.corrupt(number)
     async with rig.running():
         assert await ruled(rig) == [number]
-        assert rig.resolved == [(BTC, 5, (1, 2), number)]
+        [(inst_id, feeds, _, detail)] = rig.resolved
+        assert (inst_id, feeds) == (BTC, (1, 2))
+        assert detail == "feeds 1 and 2 differ at seqId 5: REST at seqId 5: 1 levels differ, first 99.5"
 
 
 async def test_rest_ahead_of_both_is_waited_for() -> None:
@@ -473,7 +458,7 @@ async def test_rest_ahead_of_both_is_waited_for() -> None:
         assert rig.auditor.is_ruling(BTC)
         rig.hear(wire.update(BTC, T0_MS + 800, 5, 8))
         await rig.pass_sec(2)
-        assert [wrong for *_, wrong in rig.resolved] == [2]
+        assert [wrong for _, _, wrong, _ in rig.resolved] == [2]
         assert not rig.auditor.is_ruling(BTC)
 
 
@@ -510,7 +495,7 @@ async def test_further_conflicts_of_an_instrument_under_ruling_are_the_same_one(
         rig.auditor.on_conflict(BTC, 9, (1, 2))
         await some_turns()
         await rig.pass_sec(RULE_SEC + 1)
-        assert [seq_id for _, seq_id, _, _ in rig.resolved] == [5, 9]
+        assert ["seqId 5" in rig.resolved[0][3], "seqId 9" in rig.resolved[1][3]] == [True, True]
 
 
 async def test_audits_of_the_instrument_wait_for_the_ruling_and_go_on_after_it() -> None:
@@ -527,10 +512,10 @@ async def test_audits_of_the_instrument_wait_for_the_ruling_and_go_on_after_it()
     assert rig.outcomes == [(1, "equal"), (2, "equal")]
 
 
-async def test_a_conflict_while_the_auditor_does_not_run_is_undecided_at_once() -> None:
+async def test_while_the_auditor_does_not_run_nobody_waits_for_its_decision() -> None:
     rig = Rig(feeds=2)
-    rig.auditor.on_conflict(BTC, 5, (1, 2))
-    assert rig.resolved == [(BTC, 5, (1, 2), None)]
+    assert not rig.auditor.on_conflict(BTC, 5, (1, 2))
+    assert rig.resolved == []
 
 
 async def test_a_bug_during_a_ruling_leaves_no_conflict_open() -> None:
@@ -540,6 +525,6 @@ async def test_a_bug_during_a_ruling_leaves_no_conflict_open() -> None:
     async with rig.running():
         rig.auditor.on_conflict(BTC, 5, (1, 2))
         await some_turns()
-        assert rig.resolved == [(BTC, 5, (1, 2), None)]
+        assert [wrong for _, _, wrong, _ in rig.resolved] == [None]
         assert not rig.auditor.is_ruling(BTC)
     assert isinstance(rig.ended, ExceptionGroup)

@@ -12,11 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from l2vault.recording.tasks import retention
+from l2vault.recording.tasks import retention, retention_child
 from l2vault.recording.tasks.retention import CLOSE_SEC, EVERY_SEC, FIRST_AFTER_SEC, Retention
+from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import Policy
-from l2vault.vault.retention import Failure
+from l2vault.vault.retention.plan import Policy
+from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.retention.run import Failure, Options
 from support.hours import contents, line
 from support.manual_clock import ManualClock, some_turns, until
 
@@ -31,7 +33,8 @@ class Rig:
         self.clock = ManualClock()
         self.policy = policy or Policy()
         self.happened: list[str] = []
-        self.act: Callable[[], list[Failure]] = list
+        self.act: Callable[[], Outcome] = Outcome
+        self.exchange_ms: int | None = self.clock.wall_ms()
 
     def hour(self, hours_ago: int) -> Path:
         """A plain hour that ended so long ago, last written to then."""
@@ -47,7 +50,10 @@ class Rig:
         """Names of the raw files that are left, in their order."""
         return sorted(path.name for path in (self.layout.root / "raw").rglob("*.jsonl*"))
 
-    def _pass(self) -> list[Failure]:
+    def pass_time(self) -> PassTime:
+        return PassTime(self.clock.wall_ms(), self.exchange_ms)
+
+    def _pass(self) -> Outcome:
         self.happened.append("pass")
         return self.act()
 
@@ -55,7 +61,8 @@ class Rig:
     async def running(self, is_real: bool = False) -> AsyncIterator["asyncio.Task[None]"]:
         run_pass = None if is_real else self._pass
         close = lambda: self.happened.append("files closed")  # noqa: E731
-        self.task = asyncio.create_task(Retention(self.layout, self.policy, self.clock, close, run_pass).run())
+        task = Retention(self.layout, self.policy, self.clock, self.pass_time, close, run_pass)
+        self.task = asyncio.create_task(task.run())
         try:
             yield self.task
         finally:
@@ -94,7 +101,7 @@ async def test_a_pass_is_made_soon_after_the_start_and_every_hour_with_the_files
 async def test_what_failed_on_single_files_is_logged_and_the_next_pass_comes(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig.act = lambda: [Failure("raw/x.jsonl", "compress failed: no room")]
+    rig.act = lambda: Outcome([Failure("raw/x.jsonl", "compress failed: no room")])
     async with rig.running():
         await pass_sec(rig, FIRST_SEC + EVERY_SEC + CLOSE_SEC)
     assert [record.getMessage() for record in caplog.records] == [
@@ -102,8 +109,24 @@ async def test_what_failed_on_single_files_is_logged_and_the_next_pass_comes(
     ] * 2
 
 
+async def test_a_pass_that_can_make_more_room_soon_is_followed_by_one_then(rig: Rig) -> None:
+    rig.act = lambda: Outcome(again_sec=300)
+    async with rig.running():
+        await pass_sec(rig, FIRST_SEC + 10 * (300 + CLOSE_SEC))
+    assert rig.happened.count("pass") == 11
+
+
+async def test_without_proved_time_nothing_is_deleted_by_this_machine_s_clock(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.exchange_ms = None
+    rig.hour(24 * 20)
+    async with rig.running(is_real=True):
+        await pass_sec(rig, FIRST_SEC + 1)
+    assert len(rig.held()) == 1
+
+
 async def test_a_pass_that_cannot_be_made_leaves_the_task_by_its_error_for_the_supervisor(rig: Rig) -> None:
-    def fail() -> list[Failure]:
+    def fail() -> Outcome:
         raise OSError(5, "Input/output error")
 
     rig.act = fail
@@ -176,15 +199,16 @@ async def test_the_task_ends_at_once_and_a_pass_in_a_thread_between_two_files(
 ) -> None:
     gate, steps, is_inside = threading.Event(), list[int](), threading.Event()
 
-    def slow(layout: Layout, policy: Policy, now_ms: int, progress: Callable[[int, int, str], None]) -> object:
+    def slow(layout: Layout, policy: Policy, time: PassTime, journal: object, options: Options) -> object:
         is_inside.set()
         assert gate.wait(10)
         for step in range(3):
-            progress(step, 3, "a file")
+            assert options.progress is not None
+            options.progress(step, 3, "a file")
             steps.append(step)
         raise AssertionError("it should have ended")
 
-    monkeypatch.setattr(retention, "run_retention", slow)
+    monkeypatch.setattr(retention_child, "run_retention", slow)
     async with rig.running(is_real=True) as task:
         await reach_a_pass(rig)
         await until(is_inside.is_set)
@@ -226,7 +250,9 @@ async def test_a_child_process_ends_with_the_recorder(rig: Rig, monkeypatch: pyt
     assert started[0].ended.is_set()
     assert json.loads(started[0].order) == {
         "vault": str(rig.layout.root.resolve()),
-        "now_ms": rig.clock.wall_ms(),
+        "wall_ms": rig.clock.wall_ms(),
+        "exchange_ms": rig.exchange_ms,
+        "trust_clock": False,
         "policy": {
             "compress_after_hours": 6,
             "delete_after_days": 5,
