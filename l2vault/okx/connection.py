@@ -4,6 +4,7 @@ Whatever keeps it from being made is one exception with one sentence. Knows noth
 """
 
 import asyncio
+import os
 from collections import deque
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -84,9 +85,15 @@ async def open_connection(url: str, within_sec: float = OPEN_WITHIN_SEC) -> Conn
         async with asyncio.timeout(within_sec):
             opened = await _open(url, proxy)
     except _CANNOT_OPEN as error:
-        raise CannotConnect(explain(error, url, proxy, within_sec)) from error
+        raise CannotConnect(explain(error, url, proxy, within_sec, _missing_certificates())) from error
     assert isinstance(opened, Connection)
     return opened
+
+
+def _missing_certificates() -> str | None:
+    """What SSL_CERT_FILE names, if nothing is there: OpenSSL passes over that without a word."""
+    named = os.environ.get("SSL_CERT_FILE")
+    return named if named and not os.path.isfile(named) else None
 
 
 async def _open(url: str, proxy: Proxy | None) -> ClientConnection:

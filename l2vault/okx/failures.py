@@ -18,7 +18,7 @@ _PAGE: Final = "docs/network.md"
 _SHOWN: Final = 80
 _FORBIDDEN: Final = f"OKX does not serve this region or address; try --region eea or us, or another network; {_PAGE}"
 _STATUSES: Final = {
-    200: "answered with a web page instead of a websocket; does this network want a login first? Open a browser there",
+    200: "a web page instead of a websocket; does this network want a login first? Open a browser there",
     401: "wants a password: something between here and OKX answers in its place",
     403: _FORBIDDEN,
     404: "has no websocket at this path; check ws_url",
@@ -30,16 +30,21 @@ _STATUSES: Final = {
 _Kind = TypeVar("_Kind", bound=Exception)
 
 
-def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float) -> str:
-    """What to tell of `error`, met on the way to `url` through `proxy`."""
+def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float, missing: str | None = None) -> str:
+    """What to tell of `error`, met on the way to `url` through `proxy`. `missing` is the file that SSL_CERT_FILE names,
+    where there is none."""
     if isinstance(error, UnusableProxy):
         return f"{error.message}. Try: {error.cure}"
     if isinstance(error, ssl.SSLError):
-        return _tls(error, _place(url))
+        return _tls(error, _place(url), missing)
     if isinstance(error, InvalidStatus):
         return _answered(error, _place(url))
     if proxy is not None:
         return _on_the_way(error, url, proxy, within_sec)
+    return _direct(error, url, within_sec)
+
+
+def _direct(error: Exception, url: str, within_sec: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer from {_place(url)} within {within_sec:g} s; a firewall may block it: {_PAGE}"
     if isinstance(error, socket.gaierror):
@@ -55,9 +60,14 @@ def explain(error: Exception, url: str, proxy: Proxy | None, within_sec: float) 
     return f"{_place(url)} does not speak the websocket protocol ({_said(error)})"
 
 
-def _tls(error: ssl.SSLError, place: str) -> str:
+def _tls(error: ssl.SSLError, place: str, missing: str | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = printable(error.verify_message or str(error), _SHOWN)
+        if missing is not None:
+            named = printable(missing, _SHOWN)
+            return (
+                f"the certificate of {place} is not trusted ({why}): SSL_CERT_FILE names {named}, which does not exist"
+            )
         words = f"the certificate of {place} is not trusted ({why}): this network may inspect TLS"
         return f"{words}. Set SSL_CERT_FILE to its certificate, or check this computer's clock; {_PAGE}"
     return f"no TLS with {place} ({printable(error.reason or str(error), _SHOWN)}); something on the way may block it"

@@ -46,13 +46,15 @@ class LineUp:
 class LineDown:
     """The feed's connection ended, or could not be made; the next try is in `retry_sec`.
 
-    `moved_to` is the address of that try, where failures in a row have just moved the feed to another one.
+    `moved_to` is the address of that try, where failures in a row have just moved the feed to another one. `is_last`:
+    the feed has handed over to its successor, and there will be no try.
     """
 
     reason: str
     was_up: bool
     retry_sec: float
     moved_to: str | None = None
+    is_last: bool = False
 
 
 LineOutput = Output | LineUp | LineDown
@@ -111,7 +113,7 @@ class Line:
             retry_sec = self._next_try_sec(was_good or (was_up and lived_sec >= STABLE_SEC))
             moved_to = None if self._route.url == url else self._route.url
             self._log("= down: %s; next try in %.2f s", reason, retry_sec)
-            await self._deliver([*closing, LineDown(reason, was_up, retry_sec, moved_to)])
+            await self._deliver([*closing, LineDown(reason, was_up, retry_sec, moved_to, self._is_retiring)])
             if not self._is_retiring:
                 await self._clock.sleep(retry_sec)
 

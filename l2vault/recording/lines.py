@@ -148,7 +148,8 @@ class Lines:
         return member
 
     async def _live(self, member: _Member, delay_sec: float) -> None:
-        await self._clock.sleep(delay_sec)
+        if delay_sec > 0:
+            await self._clock.sleep(delay_sec)
         await member.line.run()
         del self._members[member.number], self.pipelines[member.number]
 

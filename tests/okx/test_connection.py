@@ -209,6 +209,8 @@ async def test_a_certificate_of_tls_inspection_is_hinted_at_and_trusted_once_nam
         assert text.startswith(f"the certificate of localhost:{port} is not trusted (self")
         assert "Set SSL_CERT_FILE to its certificate" in text
         assert text.endswith("docs/network.md")
+        monkeypatch.setenv("SSL_CERT_FILE", "none.pem")
+        assert "SSL_CERT_FILE names none.pem, which does not exist" in await _failure(f"wss://localhost:{port}{PATH}")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
         await _speak(f"wss://localhost:{port}{PATH}")
 

@@ -43,7 +43,7 @@ class FakeLines:
 
     script: Script | None = None
 
-    def __init__(self, url: str, new_pipeline: Callable[[], Pipeline], deliver: object, *_: object) -> None:
+    def __init__(self, urls: object, new_pipeline: Callable[[int], Pipeline], deliver: object, *_: object) -> None:
         self._new_pipeline = new_pipeline
         self._deliver: Callable[[int, list[LineOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
         self.pipelines: dict[int, Pipeline] = {}
@@ -51,7 +51,7 @@ class FakeLines:
         self.is_up = False
 
     async def run(self, count: int) -> None:
-        self.pipelines[1] = self._new_pipeline()
+        self.pipelines[1] = self._new_pipeline(1)
         self.pipelines[1].open(0)
         self.pipelines[1].tick(0)  # subscribes, so that data is taken
         self.is_up = True
@@ -380,7 +380,7 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
         before_ms = rig.clock.now_ms
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first", "changed"])
         assert rig.clock.now_ms - before_ms < REFRESH_SEC * 1000, "before it would have been refreshed anyway"
-        fresh = rig.lines._new_pipeline()
+        fresh = rig.lines._new_pipeline(2)
         fresh.open(0)
         fresh.tick(0)
         assert [type(output).__name__ for output in fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0)] == ["Synced"]
