@@ -29,11 +29,15 @@ class BookTime:
         self._still_ms: int | None = None
         """Arrival of the first change that did not bring the time on."""
 
+    def goes_on(self) -> None:
+        """A message has brought the book's time on by no more than `SLACK_MS`: nothing is odd any more."""
+        self._back = self._still_ms = None
+
     def fault(self, change: BookChange, book_ms: int | None, now_ms: int) -> str | None:
         """Why a message shows that the clock is wrong, in words; None if the message may be applied."""
         ts_ms = change.ts_ms
         if ts_ms is not None and (book_ms is None or ts_ms > book_ms):
-            self._back = self._still_ms = None
+            self.goes_on()
             if book_ms is None or ts_ms - book_ms > SLACK_MS:
                 return ahead(self._time, ts_ms, book_ms, now_ms)
             return None
@@ -61,11 +65,14 @@ class BookTime:
 
 
 def ahead(time: ExchangeTime, ts_ms: int, book_ms: int | None, now_ms: int) -> str | None:
-    """Why a `ts` is too late to be true. While nothing proves the time, only what no clock could say is refused."""
+    """Why a `ts` is too late to be true; `book_ms` is None for a full book that joins.
+
+    While nothing proves the time, only what no clock could say is refused."""
     proved_ms = time.now_ms(now_ms)
     if ts_ms >= LATEST_MS:
         return f"ts {ts_ms} is beyond the year 2199"
     if proved_ms is None:
         is_far = book_ms is not None and ts_ms - book_ms > LONGEST_STEP_MS
         return f"ts {ts_ms} is over {LONGEST_STEP_MS // 1000} s ahead of the book's {book_ms}" if is_far else None
-    return None if time.allows(ts_ms, now_ms) else f"ts {ts_ms} is ahead of the proved time {proved_ms}"
+    is_allowed = time.allows_full(ts_ms, now_ms) if book_ms is None else time.allows(ts_ms, now_ms)
+    return None if is_allowed else f"ts {ts_ms} is ahead of the proved time {proved_ms}"

@@ -17,6 +17,8 @@ STEADY_WITHIN_MS: Final = 2_000
 PAIR_AFTER_MS: Final = 1_000
 PAIR_WITHIN_MS: Final = 500
 """Two sources that agree prove time once each has kept pace this long: one absurd message sent to both does not."""
+LATE_MS: Final = 30_000
+"""A loaded host reads its messages late. Books that prove time may lag by this much, and are raised within seconds."""
 RECENT_MS: Final = 10_000
 FORGET_MS: Final = 90_000
 """A quiet instrument sends a heartbeat each 60 s; a source silent for longer starts anew."""
@@ -27,37 +29,58 @@ DRIFT_PER_MILLION: Final = 200
 """Of monotonic against exchange time. Crystals of computers stay within 100."""
 
 _STEADY_MS: Final = STEADY_SEC * 1000
+_MOST_TRACKS: Final = 2_000
+"""Feeds get new numbers when they are replaced, so that old sources are to be forgotten."""
 _Source = tuple[int, str]
 
 
 @dataclass(slots=True)
+class _Pace:
+    """Since when a source's offsets have stayed within `within_ms` of each other."""
+
+    within_ms: int
+    since_ms: int
+    low: int
+    high: int
+
+    def extend(self, offset: int, mono_ms: int) -> None:
+        self.low, self.high = min(self.low, offset), max(self.high, offset)
+        if self.high - self.low > self.within_ms:
+            self.since_ms, self.low, self.high = mono_ms, offset, offset
+
+
 class _Track:
-    """One source (an instrument on a feed) for as long as its time keeps pace with monotonic time.
+    """One source, an instrument on a feed, while its messages keep coming.
 
     An offset is exchange time minus monotonic time. Delivery takes time, so a true offset is never too large.
     """
 
-    began_ms: int
-    first: int
-    low: int
-    high: int
-    newest: int
-    seen_ms: int
-
-    def follows(self, offset: int, mono_ms: int) -> bool:
-        return abs(offset - self.first) <= AGREE_MS and mono_ms - self.seen_ms <= FORGET_MS
+    def __init__(self, offset: int, mono_ms: int) -> None:
+        self._pair = _Pace(PAIR_WITHIN_MS, mono_ms, offset, offset)
+        self._steady = _Pace(STEADY_WITHIN_MS, mono_ms, offset, offset)
+        self.newest, self.seen_ms = offset, mono_ms
 
     def extend(self, offset: int, mono_ms: int) -> None:
-        self.low, self.high = min(self.low, offset), max(self.high, offset)
+        self._pair.extend(offset, mono_ms)
+        self._steady.extend(offset, mono_ms)
         self.newest, self.seen_ms = offset, mono_ms
 
     @property
+    def low(self) -> int:
+        return self._steady.low
+
+    @property
+    def spread(self) -> int:
+        """By how much its delivery varied since it is steady, and no less than delivery takes."""
+        return max(PAIR_WITHIN_MS, self._steady.high - self._steady.low)
+
+    @property
     def is_steady(self) -> bool:
-        return self.seen_ms - self.began_ms >= _STEADY_MS and self.high - self.low <= STEADY_WITHIN_MS
+        return self.seen_ms - self._steady.since_ms >= _STEADY_MS
 
     @property
     def keeps_pace(self) -> bool:
-        return self.seen_ms - self.began_ms >= PAIR_AFTER_MS and abs(self.newest - self.first) <= PAIR_WITHIN_MS
+        return self.seen_ms - self._pair.since_ms >= PAIR_AFTER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +127,8 @@ class ExchangeTime:
         self._window = _Window(0)
         self._supported_ms = 0
         self._answer: tuple[int, int] | None = None
+        self._is_server_doubtful = False
+        """Its last answer contradicted the proof, so it no longer keeps books from moving it."""
         self.proofs = 0
         """How often time was proved anew: whoever believed a later time checks it again when this has changed."""
 
@@ -125,6 +150,11 @@ class ExchangeTime:
         now_ms = self.now_ms(mono_ms)
         return now_ms is None or ts_ms <= now_ms + AGREE_MS + self.uncertainty_ms(mono_ms)
 
+    def allows_full(self, ts_ms: int, mono_ms: int) -> bool:
+        """The same for a full book: on a new connection it may be ahead of books that were read late, by up to 30 s."""
+        late_ms = LATE_MS if self.source == "books" else 0
+        return self.allows(ts_ms - late_ms, mono_ms)
+
     def note_server(self, ts_ms: int, rtt_ms: int, mono_ms: int) -> None:
         """OKX's answer to `/public/time`, received at `mono_ms` after a round trip of `rtt_ms`."""
         if not 0 < ts_ms < LATEST_MS or not 0 <= rtt_ms <= LONGEST_ROUND_TRIP_MS:
@@ -137,7 +167,9 @@ class ExchangeTime:
             if abs(offset - proved.offset) <= AGREE_MS + doubt_ms + within_ms:
                 offset = max(offset, proved.offset - doubt_ms)
             elif not (self._repeats(before, offset, mono_ms) or self._books_agree(offset, mono_ms)):
+                self._is_server_doubtful = True
                 return
+        self._is_server_doubtful = False
         self._prove(_Proof(offset, mono_ms, within_ms, "server"))
         self.proofs += 1
 
@@ -147,39 +179,56 @@ class ExchangeTime:
             return
         source, offset = (feed, inst_id), ts_ms - mono_ms
         track = self._tracks.get(source)
-        if track is None or not track.follows(offset, mono_ms):
-            self._tracks[source] = _Track(mono_ms, offset, offset, offset, offset, mono_ms)
-            return
+        if track is None or mono_ms - track.seen_ms > FORGET_MS:
+            if len(self._tracks) >= _MOST_TRACKS:
+                self._forget_silent(mono_ms)
+            track = self._tracks[source] = _Track(offset, mono_ms)
         track.extend(offset, mono_ms)
         if self._proof is None:
             self._seek(source, track, mono_ms)
         elif abs(offset - self._proof.offset) <= AGREE_MS + self.uncertainty_ms(mono_ms):
             self._support(source, offset, mono_ms)
-        elif offset > self._proof.offset and track.is_steady and self._is_deserted(mono_ms):
-            self._prove(_Proof(track.low, mono_ms, STEADY_WITHIN_MS, "books"))
+        elif offset > self._proof.offset and not self._is_server_new(mono_ms):
+            self._raise(source, track, mono_ms)
+
+    def _forget_silent(self, mono_ms: int) -> None:
+        tracks = self._tracks.items()
+        self._tracks = {source: track for source, track in tracks if mono_ms - track.seen_ms <= FORGET_MS}
 
     def _prove(self, proof: _Proof) -> None:
         self._proof = proof
         self._supported_ms = proof.at_ms
         self._window = _Window(proof.at_ms)
 
+    def _raise(self, source: _Source, track: _Track, mono_ms: int) -> None:
+        """A source is far ahead of a proof by books: they were read late, or monotonic time stood still."""
+        proof = self._proof
+        if track.is_steady and mono_ms - self._supported_ms >= _STEADY_MS:
+            self._prove(_Proof(track.low, mono_ms, track.spread, "books"))
+        elif proof is not None and track.newest - proof.offset <= LATE_MS:
+            agreed = self._agreed(source, track, mono_ms)
+            if agreed is not None and agreed > proof.offset:
+                self._prove(_Proof(agreed, mono_ms, PAIR_WITHIN_MS, "books"))
+
+    def _agreed(self, source: _Source, track: _Track, mono_ms: int) -> int | None:
+        """The offset on which this source and another agree, each keeping pace."""
+        if not track.keeps_pace:
+            return None
+        agreeing = [
+            other.newest
+            for name, other in self._tracks.items()
+            if name != source
+            and other.keeps_pace
+            and mono_ms - other.seen_ms <= RECENT_MS
+            and abs(other.newest - track.newest) <= AGREE_MS
+        ]
+        return min(track.newest, max(agreeing)) if agreeing else None
+
     def _seek(self, source: _Source, track: _Track, mono_ms: int) -> None:
         """A first proof by books."""
-        offset: int | None = None
-        if track.is_steady:
-            offset = track.low
-        elif track.keeps_pace:
-            agreeing = [
-                other.newest
-                for name, other in self._tracks.items()
-                if name != source
-                and other.keeps_pace
-                and mono_ms - other.seen_ms <= RECENT_MS
-                and abs(other.newest - track.newest) <= AGREE_MS
-            ]
-            offset = min(track.newest, max(agreeing)) if agreeing else None
+        offset = track.low if track.is_steady else self._agreed(source, track, mono_ms)
         if offset is not None:
-            self._prove(_Proof(offset, mono_ms, STEADY_WITHIN_MS, "books"))
+            self._prove(_Proof(offset, mono_ms, track.spread, "books"))
             self.proofs += 1
 
     def _support(self, source: _Source, offset: int, mono_ms: int) -> None:
@@ -195,15 +244,13 @@ class ExchangeTime:
         wanted = window.best if window.second is None else window.second
         highest = proof.offset + (_drift_ms(passed_ms) if window.second is None else AGREE_MS)
         lowest = proof.offset - _drift_ms(passed_ms)
-        self._prove(_Proof(min(max(wanted, lowest), highest), mono_ms, STEADY_WITHIN_MS, "books"))
+        self._prove(_Proof(min(max(wanted, lowest), highest), mono_ms, PAIR_WITHIN_MS, "books"))
 
     def _is_server_new(self, mono_ms: int) -> bool:
         proof = self._proof
-        return proof is not None and proof.source == "server" and mono_ms - proof.at_ms <= SERVER_RULES_MS
-
-    def _is_deserted(self, mono_ms: int) -> bool:
-        """Whether nothing has supported the proof of late: monotonic time stood still, as in a sleep of the host."""
-        return mono_ms - self._supported_ms >= _STEADY_MS and not self._is_server_new(mono_ms)
+        if proof is None or proof.source != "server" or self._is_server_doubtful:
+            return False
+        return mono_ms - proof.at_ms <= SERVER_RULES_MS
 
     def _repeats(self, before: tuple[int, int] | None, offset: int, mono_ms: int) -> bool:
         """Whether the answer before kept pace with this one: a cached one would not have moved."""
@@ -216,7 +263,7 @@ class ExchangeTime:
             proof is not None
             and offset > proof.offset
             and any(
-                mono_ms - track.seen_ms <= RECENT_MS and abs(track.newest - offset) <= AGREE_MS
+                mono_ms - track.seen_ms <= FORGET_MS and abs(track.newest - offset) <= AGREE_MS
                 for track in self._tracks.values()
             )
         )

@@ -41,9 +41,10 @@ SEED_WITHIN_MS: Final = 3_000
 ASK_AGAIN_MS: Final = 1_000
 STITCH_WITHIN_MS: Final = 60_000
 SECOND_BOOK_WITHIN_MS: Final = 2_000
-"""How long a short full book waits to be compared with another one."""
-HELD_AT_MOST: Final = 64
-"""Samples kept back meanwhile: 128 s of exchange time, which only a fast replay brings within 2 s."""
+"""How long a short full book waits to be compared with another one, of monotonic time or of its messages' own.
+
+In a fast replay the messages end the wait, so that no timer of ours decides what is written.
+"""
 AUDIT_AGAIN_MS: Final = 60_000
 """Between two audits asked for because of what a message said."""
 NOTE_TIME_EVERY_MS: Final = 500
@@ -70,6 +71,8 @@ class _Wait:
     """A short full book that waits for a second one, and what is to be said once it is believed."""
 
     until_ms: int
+    from_ms: int | None
+    """Its own time."""
     trusted_ms: int | None
     """Time of the book that it replaced; None where none was reported."""
     outputs: list[Output]
@@ -133,13 +136,13 @@ class InstrumentBook:
             return released + self._replace(change, book, now_ms)
         if change.prev_seq_id != book.seq_id:
             return [*released, self._break(change, book, now_ms)]
-        fault: _Fault | None = unfitness(change, book.seq_id) if change.seq_id is None else None
-        if fault is None:
-            clock = self._time.fault(change, book.ts_ms, now_ms)
-            fault = None if clock is None else ("clock", clock)
+        fault = self._update_fault(change, book, now_ms)
         if fault is not None:
             return [*released, self._fail(fault, None, now_ms)]
-        return released + self._update(change, book, now_ms)
+        outputs = self._update(change, book, now_ms)
+        if self._wait is not None:
+            outputs += self._end_wait(now_ms)
+        return released + outputs if released else outputs
 
     def tick(self, now_ms: int) -> list[Output]:
         """What time alone brings about."""
@@ -290,15 +293,17 @@ class InstrumentBook:
         return is_short(counts) and not any(is_like(counts, one) for one in known)
 
     def _begin_wait(self, trusted_ms: int | None, outputs: list[Output], now_ms: int) -> list[Output]:
-        self._wait = _Wait(now_ms + SECOND_BOOK_WITHIN_MS, trusted_ms, outputs)
+        book_ms = self.book.ts_ms if self.book is not None else None
+        self._wait = _Wait(now_ms + SECOND_BOOK_WITHIN_MS, book_ms, trusted_ms, outputs)
         return [NeedSecondBook(self.inst_id)]
 
     def _end_wait(self, now_ms: int) -> list[Output]:
         """Where no second book has come in time, the short one is believed."""
-        wait = self._wait
-        if wait is None or (now_ms < wait.until_ms and len(wait.outputs) < HELD_AT_MOST):
+        wait, book = self._wait, self.book
+        if wait is None or book is None:
             return []
-        return self._release()
+        passed_ms = (book.ts_ms or 0) - wait.from_ms if wait.from_ms is not None else 0
+        return self._release() if now_ms >= wait.until_ms or passed_ms >= SECOND_BOOK_WITHIN_MS else []
 
     def _release(self) -> list[Output]:
         wait, self._wait = self._wait, None
@@ -317,6 +322,18 @@ class InstrumentBook:
         return []
 
     # An update
+
+    def _update_fault(self, change: BookChange, book: Book, now_ms: int) -> _Fault | None:
+        ts_ms, book_ms = change.ts_ms, book.ts_ms
+        if change.seq_id is None:
+            fault = unfitness(change, book.seq_id)
+            if fault is not None:
+                return fault
+        elif ts_ms is not None and book_ms is not None and book_ms < ts_ms <= book_ms + SLACK_MS:
+            self._time.goes_on()
+            return None
+        clock = self._time.fault(change, book_ms, now_ms)
+        return None if clock is None else ("clock", clock)
 
     def _update(self, change: BookChange, book: Book, now_ms: int) -> list[Output]:
         # The sampling rule (docs/format.md): the book as it stands before a later message is the book at the grid time.
@@ -383,7 +400,7 @@ class InstrumentBook:
     def _check_against_proof(self, now_ms: int) -> list[Output]:
         """Time was proved after the book took its time over."""
         book, time = self.book, self._terms.time
-        if book is None or book.ts_ms is None or time.allows(book.ts_ms, now_ms):
+        if book is None or book.ts_ms is None or time.allows_full(book.ts_ms, now_ms):
             return []
         detail = f"the book's time {book.ts_ms} is ahead of the proved time {time.now_ms(now_ms)}"
         return [self._fail(("clock", detail), None, now_ms)]

@@ -17,6 +17,8 @@ BOOKS: Final = "books"
 PING: Final = "ping"
 """OKX: "send the String 'ping'": a bare text frame. `{"op":"ping"}` is answered with error 60012."""
 
+_QUOTED_CHARS: Final = 60
+"""Of a foreign text in a reason."""
 _PONG: Final = b"pong"
 _TIME: Final = re.compile(r"[0-9]{1,15}")
 _YEAR_10000_MS: Final = 253_402_300_800_000
@@ -136,14 +138,14 @@ def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
         return SchemaFailure(None, "a push of `books` that names no instrument", frame)
     is_snapshot = _ACTIONS.get(push.action)
     if is_snapshot is None:
-        return SchemaFailure(inst_id, f"action is {push.action!r}", frame)
+        return SchemaFailure(inst_id, f"action is {push.action[:_QUOTED_CHARS]!r}", frame)
     if len(push.data) != 1:
         return SchemaFailure(inst_id, f"{len(push.data)} objects in data, where OKX sends one", frame)
     data = push.data[0]
     ts = str(data.ts or "0")
     ts_ms = int(ts) if _TIME.fullmatch(ts) else _YEAR_10000_MS
     if ts_ms >= _YEAR_10000_MS:
-        return SchemaFailure(inst_id, f"ts is {data.ts!r}", frame)
+        return SchemaFailure(inst_id, f"ts is {str(data.ts)[:_QUOTED_CHARS]!r}", frame)
     # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
     known_ms = ts_ms or None
     return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, data.seqId, data.prevSeqId, data.checksum)

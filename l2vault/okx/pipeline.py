@@ -117,7 +117,10 @@ class Pipeline:
         """One received frame, all its consequences, in the order in which they are to take effect."""
         outputs: list[Output] = []
         for event in self._session.receive(frame, now_ms):
-            outputs += self._take(event, now_ms)
+            if isinstance(event, BookChange):
+                outputs += self._instruments[event.inst_id].change(event, now_ms)
+            else:
+                outputs += self._take(event, now_ms)
         return [_quote(output, frame) for output in outputs] if outputs else outputs
 
     def tick(self, now_ms: int) -> list[Output]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
-from l2vault.book.price import price_key
+from l2vault.book.price import level_key, price_key
 from l2vault.errors import LevelError
 
 Counts = tuple[int, int]
@@ -20,7 +20,7 @@ def unreadable(levels: Iterable[Level]) -> str | None:
     """The first number of one side that is no plain decimal, in words."""
     try:
         for price, quantity, _, _ in levels:
-            price_key(price)
+            level_key(price)
             price_key(quantity)
     except LevelError as error:
         return str(error)

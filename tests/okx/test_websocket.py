@@ -14,10 +14,11 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.hosts import Route
-from l2vault.okx.pipeline import Lost, Pipeline, Sampled, Synced
+from l2vault.okx.pipeline import Lost, Sampled, Synced
 from l2vault.okx.websocket import Line, LineDown, LineOutput, LineUp
 from support.fast_clock import FastClock
 from support.manual_clock import ManualClock, some_turns, until
+from support.second_book import ShortBookPipeline
 
 INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
@@ -59,7 +60,7 @@ async def _running(url: str | Route, heard: "Heard", clock: Clock):
 
 
 def _line(url: str | Route, heard: "Heard", clock: Clock) -> Line:
-    return Line(url, Pipeline([INST_ID], 2000, 400, Random(1)), heard.deliver, clock, Random(1))
+    return Line(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), heard.deliver, clock, Random(1))
 
 
 @asynccontextmanager
@@ -372,7 +373,7 @@ async def test_a_peer_that_takes_nothing_is_given_up_after_five_seconds(monkeypa
 async def test_what_a_deadline_lost_is_delivered_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The instrument is found silent in the very tick whose send finds the socket dead."""
     clock, heard = ManualClock(), Heard(lambda _: False)
-    pipeline = Pipeline([INST_ID], 2000, 400, Random(1))
+    pipeline = ShortBookPipeline([INST_ID], 2000, 400, Random(1))
     pipeline.open(clock.now_ms)
     pipeline.tick(clock.now_ms)
     pipeline.take_outgoing()
@@ -427,7 +428,7 @@ async def test_a_delivery_that_fails_is_no_failure_to_connect(kind: type) -> Non
         await websocket.wait_closed()
 
     async with _server(exchange) as url:
-        line = Line(url, Pipeline([INST_ID], 2000, 400, Random(1)), broken, Clock(), Random(1))
+        line = Line(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), broken, Clock(), Random(1))
         running = asyncio.create_task(line.run())
         await asyncio.wait([running], timeout=WITHIN_SEC)
         assert running.done()

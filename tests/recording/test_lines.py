@@ -13,12 +13,13 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
-from l2vault.okx.pipeline import Lost, Pipeline, Synced
+from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording import lines as lines_module
 from l2vault.recording.lines import Lines
 from support.fast_clock import FastClock
 from support.manual_clock import ManualClock, some_turns, until
+from support.second_book import ShortBookPipeline
 
 INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
@@ -81,7 +82,7 @@ async def _run(
 
     lines = Lines(
         [url] if isinstance(url, str) else url,
-        lambda _: Pipeline([INST_ID], 2000, 400, Random(1)),
+        lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)),
         deliver,
         clock,
         Random(1),
@@ -242,7 +243,9 @@ async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     monkeypatch.setattr(lines_module, "STAGGER_SEC", 0.0)
-    feeds = Lines(["ws://exchange.test"], lambda _: Pipeline([], 2000, 400, Random(1)), _take, clock, Random(1))
+    feeds = Lines(
+        ["ws://exchange.test"], lambda _: ShortBookPipeline([], 2000, 400, Random(1)), _take, clock, Random(1)
+    )
     task = asyncio.create_task(feeds.run(8))
     for _ in range(400):
         await some_turns(20)
@@ -290,7 +293,7 @@ async def test_connections_are_renewed_after_twelve_hours_at_the_latest(count: i
         said.extend((number, output) for output in outputs)
 
     async with _serving(Exchange()) as url:
-        lines = Lines([url], lambda _: Pipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+        lines = Lines([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
         task = asyncio.create_task(lines.run(count))
         await some_turns()
         clock.advance(3_000)  # for the start of the second
