@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
-from l2vault.okx.pipeline import Lost, Pipeline, Synced
+from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.recording import lines as lines_module
 from l2vault.recording.lines import Lines
@@ -243,7 +243,9 @@ async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     monkeypatch.setattr(lines_module, "STAGGER_SEC", 0.0)
-    feeds = Lines(["ws://exchange.test"], lambda _: Pipeline([], 2000, 400, Random(1)), _take, clock, Random(1))
+    feeds = Lines(
+        ["ws://exchange.test"], lambda _: ShortBookPipeline([], 2000, 400, Random(1)), _take, clock, Random(1)
+    )
     task = asyncio.create_task(feeds.run(8))
     for _ in range(400):
         await some_turns(20)

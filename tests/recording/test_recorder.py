@@ -12,17 +12,18 @@ from random import Random
 import pytest
 
 from l2vault import recorder as recorder_module
+from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.pipeline import Lost, Pipeline, Sampled
-from l2vault.okx.rest import Unavailable
+from l2vault.okx.rest import ServerTime, Unavailable
 from l2vault.okx.websocket import LineOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
 from l2vault.recording.intake import QUOTE_EVERY_MS
-from l2vault.recording.metadata import REFRESH_SEC
+from l2vault.recording.tasks.metadata import REFRESH_SEC
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.log import read_journal
@@ -82,12 +83,22 @@ class FakeRest:
     def __init__(self, *_: object) -> None:
         self.rows = {}
         self.asked: list[str] = []
+        self.is_closed = False
 
     def instrument(self, inst_id: str) -> bytes:
         self.asked.append(inst_id)
         if inst_id in self.rows:
             return self.rows[inst_id]
         raise Unavailable("no answer.", "check the network")
+
+    def book(self, inst_id: str, depth: int) -> BookChange:
+        raise Unavailable("no answer.", "check the network")
+
+    def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
+        raise Unavailable("no answer.", "check the network")
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class Rig:
