@@ -133,9 +133,7 @@ class _Chain:
         # What a circle keeps from every root: each of its runs once, the earliest by the wall clock first.
         for at, name in sorted((run[0].event.at, name) for name, run in self._runs.items()):
             if name not in done:
-                self._troubles.append(
-                    f"run {name}, begun at {at}: it stands before itself, in a circle of runs"
-                )
+                self._troubles.append(f"run {name}, begun at {at}: it stands before itself, in a circle of runs")
                 yield from self._walk_from(name, done)
 
     def _walk_from(self, root: str, done: set[str]) -> Iterator[Entry]:
