@@ -18,7 +18,7 @@ from l2vault.okx.websocket import LineOutput
 from l2vault.recording.arbiter import Arbiter, Claim, Conflict, Decision, Matched, TooLate, Write
 from l2vault.recording.report import journal_event, log_output
 from l2vault.recording.slots import SlotLedger
-from l2vault.recording.tails import Tail, Tails
+from l2vault.recording.tails import LookUp, Tail, Tails
 from l2vault.recording.tally import Tally
 from l2vault.vault.journal import events
 from l2vault.vault.journal.events import Event
@@ -61,6 +61,8 @@ class Asks:
     set_aside: Callable[[str, int], Tail | None] = lambda inst_id, limit_ms: None
     """Lines of the instrument are later than this proved time: move them out; returns what the vault then ends with,
     None where they stay."""
+    look_up: LookUp = lambda inst_id, hour_ms: Tail()
+    time: ProvedTime = NoProof()
 
 
 @dataclass(slots=True)
@@ -87,16 +89,14 @@ class Intake:
         put: Callable[[Snapshot | Event], None],
         ledger: SlotLedger,
         asks: Asks,
-        tails: Tails,
-        time: ProvedTime | None = None,
     ) -> None:
         self._tally = tally
         self._clock = clock
         self._put = put
         self._ledger = ledger
         self._asks = asks
-        self._tails = tails
-        self._time = time or NoProof()
+        self._tails = Tails(asks.look_up)
+        self._time = asks.time
         self._arbiter = Arbiter()
         self.pipelines: Mapping[int, Pipeline] = {}
         """Each feed's by its number; given by whoever runs the feeds."""
@@ -105,6 +105,10 @@ class Intake:
         self._future_told: dict[str, int] = {}
         """By instrument: the newest line that is from the future and stays where it is."""
         self._quote_after_ms = 0
+
+    def resume(self, tails: Mapping[str, Tail]) -> None:
+        """What the vault holds already."""
+        self._tails.resume(tails)
 
     def take(self, number: int, outputs: list[LineOutput]) -> None:
         """Everything a feed has to say, in order."""
@@ -132,11 +136,17 @@ class Intake:
             return
         _log.error("Feed %d holds a wrong book of %s: %s. It gets a new connection", wrong, inst_id, detail)
         slots = self._arbiter.unproved(wrong, inst_id)
-        if wrong in dispute.own:
-            to_ms = max(dispute.to_ms, slots[1] if slots is not None else dispute.to_ms)
-            self._dispute(inst_id, dispute.own[wrong], to_ms, "feeds", detail)
+        if slots is not None:
+            self._dispute(inst_id, min(slots[0], dispute.own.get(wrong, slots[0])), slots[1], "feeds", detail)
         self._doubt(wrong, inst_id, "conflict", detail)
         self._asks.renew_feed(wrong, f"its book of {inst_id} was found wrong")
+
+    def synced_again(self) -> None:
+        """The journal's former run may be gone: note every book in sync anew, from its present time on."""
+        self._confirmed.clear()
+        for number, pipeline in self.pipelines.items():
+            for inst_id, ms in pipeline.book_times().items():
+                self._put(events.Synced(self._at(), number, inst_id, utc_text(ms), None))
 
     def tick(self) -> None:
         """Call it about once a second: waits that no message ends are ended."""

@@ -76,6 +76,12 @@ class Lines:
         for member in self._members.values():
             member.line.drop(reason)
 
+    def reconnect(self, number: int, reason: str) -> None:
+        """Drop the connection of one feed; it connects again by itself."""
+        member = self._members.get(number)
+        if member is not None:
+            member.line.drop(reason)
+
     def _start(self, delay_sec: float, renew_sec: float) -> _Member:
         self._numbers += 1
         number, pipeline = self._numbers, self._new_pipeline()

@@ -130,9 +130,7 @@ class AppendFile:
         self._changed_folders.update(changed_folders)
         state = os.fstat(file.fileno())
         place = state.st_dev, state.st_ino
-        if self._recent is not None and not self._is_in_place(
-            state
-        ):  # it was deleted or replaced while no handle was open
+        if self._recent is not None and not self._is_in_place(state):  # replaced while no handle was open
             self._gone, self._recent = _joined(self._gone, self._recent), None
         if place != self._place or state.st_size != self._digest_size:
             self._digest = None

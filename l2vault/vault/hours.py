@@ -6,7 +6,7 @@ Of one hour the compressed file comes first and the plain one continues it, as r
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -61,10 +61,12 @@ def digest_of(plain: Path) -> RunningDigest:
     return digest
 
 
-def hours_without_record(layout: Layout, closed: set[tuple[str, str]]) -> list[tuple[str, int]]:
+def hours_without_record(
+    layout: Layout, closed: set[tuple[str, str]], going_on: Container[str]
+) -> list[tuple[str, int]]:
     """Instrument and beginning of each newer hour that has ended and is not in `closed` (instrument, hour as text).
 
-    The newest hour of an instrument may go on and is not among them.
+    The newest hour of an instrument in `going_on` may go on and is not among them.
     """
     found: list[tuple[str, int]] = []
     for inst_id in instruments(layout):
@@ -74,7 +76,9 @@ def hours_without_record(layout: Layout, closed: set[tuple[str, str]]) -> list[t
                 hours.append(file.hour_ms)
             if len(hours) > _NEWEST:
                 break
-        lacking = [hour_ms for hour_ms in hours[1:] if (inst_id, utc_text(hour_ms)) not in closed]
+        lacking = [
+            hour_ms for hour_ms in hours[inst_id in going_on : _NEWEST] if (inst_id, utc_text(hour_ms)) not in closed
+        ]
         found += [(inst_id, hour_ms) for hour_ms in reversed(lacking)]
     return found
 

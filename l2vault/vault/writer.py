@@ -148,9 +148,13 @@ class LineWriter:
             if is_final:
                 self._close_all_hours()
         finally:
-            for file in self._files.values():  # those that could not be closed; what they owe is not forgotten
-                file.abandon()
-            self._handles.clear()
+            self.abandon()  # those that could not be closed; what they owe is not forgotten
+
+    def abandon(self) -> None:
+        """Let go of every handle without another byte: the vault is another's now."""
+        for file in self._files.values():
+            file.abandon()
+        self._handles.clear()
 
     def close_instrument(self, inst_id: str) -> None:
         """Let go of what is known of an instrument's files: somebody is about to change them."""

@@ -43,13 +43,13 @@ class StatusConsole(logging.Handler):
         except (OSError, ValueError):
             self.handleError(record)
 
-    def show(self, status: str) -> None:
-        """Replace the status line; nothing where output goes to a file or a pipe."""
+    def show(self, status: str | Callable[[int], str]) -> None:
+        """Replace the status line; nothing where output goes to a file or a pipe. A function gets the columns."""
         if not self._is_terminal:
             return
         width = max(20, shutil.get_terminal_size().columns - 1)
         with self._alone():
-            erase, self._status = self._erase(), status[:width]
+            erase, self._status = self._erase(), (status if isinstance(status, str) else status(width))[:width]
             self._write(erase + self._status)
 
     def close(self) -> None:

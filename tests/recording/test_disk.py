@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
-from l2vault.recording import disk as disk_module
+from l2vault.recording import eventlog
 from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk
 from l2vault.vault.journal.events import Alive, DiskStalled, Event, WriteFailed
-from l2vault.vault.journal.log import Journal, read_journal
+from l2vault.vault.journal.log import Journal, Place, read_journal
 from l2vault.vault.layout import Layout
-from l2vault.vault.writer import LineWriter, Vanished
+from l2vault.vault.writer import ClosedHour, LineWriter, Vanished
 from support.manual_clock import ManualClock, some_turns, until
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -35,6 +36,8 @@ class FakeWriter:
         self.refuse: Callable[[Snapshot], bool] = lambda _: False
         self.sync_error: OSError | None = None
         self.vanished: list[Vanished] = []
+        self.closed: list[ClosedHour] = []
+        self.open: list[tuple[str, int]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.is_inside = threading.Event()
@@ -55,7 +58,17 @@ class FakeWriter:
         vanished, self.vanished = self.vanished, []
         return vanished
 
-    def close(self) -> None:
+    def take_closed(self) -> list[ClosedHour]:
+        closed, self.closed = self.closed, []
+        return closed
+
+    def open_hours(self) -> list[tuple[str, int]]:
+        return self.open
+
+    def abandon(self) -> None:
+        self.happened.append("abandon")
+
+    def close(self, is_final: bool = False) -> None:
         self.happened.append("close")
 
 
@@ -66,12 +79,23 @@ class FakeJournal:
         self._writer = writer
         self.is_refusing = False
         self.tries = 0
+        self.left_out = 0
+        self.run = "ab12"
+        self.newest_line = b""
+
+    def leave_out(self, events: int) -> None:
+        self.left_out += events
+
+    def begin_again(self) -> Place:
+        former, self.run = Place(self.run, self.tries), "cd34"
+        return former
 
     def append(self, event: Event) -> None:
         self.tries += 1
         if self.is_refusing:
             raise NO_SPACE
         self._writer.happened.append(event)
+        self.newest_line = msgspec.json.encode(event)
 
 
 class Rig:
@@ -217,8 +241,7 @@ async def test_with_the_real_writer_an_obstacle_costs_one_instrument_only_what_i
         disk.put(line(BTC, AT_MS + 2000))
     assert layout.hour_file(BTC, AT_MS).read_bytes() == to_line(line(BTC, AT_MS + 2000)) + b"\n"
     assert layout.hour_file(ETH, AT_MS).read_bytes() == to_line(line(ETH, AT_MS)) + b"\n"
-    (failed,) = read_journal(layout)
-    assert isinstance(failed, WriteFailed)
+    (failed,) = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
     assert (failed.inst_id, failed.lines, failed.from_, failed.to) == (BTC, 1, utc_text(AT_MS), utc_text(AT_MS))
     assert str(obstacle) in failed.error
 
@@ -287,7 +310,7 @@ async def test_events_wait_in_their_order_while_the_journal_refuses(caplog: pyte
 async def test_of_too_many_waiting_events_the_oldest_go_and_the_log_says_how_many(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(disk_module, "JOURNAL_BACKLOG", 3)
+    monkeypatch.setattr(eventlog, "JOURNAL_BACKLOG", 3)
     rig = Rig()
     rig.journal.is_refusing = True
     async with running(rig.disk):
@@ -298,6 +321,7 @@ async def test_of_too_many_waiting_events_the_oldest_go_and_the_log_says_how_man
         rig.disk.put(beat(8))
     assert rig.written == [beat(6), beat(7), beat(8)]
     assert "The journal is written again; 6 events were dropped" in caplog.text
+    assert rig.journal.left_out == 6, "readers see that events are missing"
 
 
 async def test_a_journal_that_refuses_to_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -324,7 +348,9 @@ async def test_finish_writes_what_is_queued_and_closes_every_file(tmp_path: Path
     for inst_id in (BTC, ETH):
         expected = b"".join(to_line(one) + b"\n" for one in lines if one.inst_id == inst_id)
         assert layout.hour_file(inst_id, AT_MS).read_bytes() == expected
-    assert list(read_journal(layout)) == [beat(0)]
+    events = list(read_journal(layout))
+    assert events[0] == beat(0)
+    assert {(event.inst_id, event.lines, event.is_open) for event in events[1:]} == {(BTC, 300, True), (ETH, 300, True)}
     assert disk.waiting == 0
     assert not _open_files(tmp_path)
 

@@ -507,11 +507,12 @@ def test_closed_hours_are_those_with_a_final_record_and_the_newest_line_is_of_th
         return noted.HourClosed(AT, BTC, f"2026-11-22T{hour:02d}:00:00.000Z", 1, 1, "ab", is_open=is_open)
 
     newer = Journal(layout, run="bb")
-    lines = [newer.append(event) for event in (started(previous=Place("aa", 3)), closed(2, False), closed(3, True))]
+    for event in (started(previous=Place("aa", 3)), closed(2, False), closed(3, True)):
+        newer.append(event)
     run_of(layout, closed(1, False), closed(9, False), run="aa")
     found = closed_hours(layout)
     assert found.closed == {(BTC, f"2026-11-22T{hour:02d}:00:00.000Z") for hour in (1, 2, 9)}
-    assert found.newest_line == lines[-1]
+    assert found.newest_line == newer.newest_line
 
 
 def full_disk(handle):

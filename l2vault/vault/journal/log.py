@@ -75,9 +75,11 @@ class Journal:
         self.run = run or secrets.token_hex(6)
         self.n = 0
         """The place of the newest event on the disk; 0 before the first."""
+        self.newest_line = b""
+        """That event as it stands in the file, without its newline."""
 
-    def append(self, event: Event) -> bytes:
-        """Returns the line without its newline. Raises OSError where the disk refuses; readers skip a torn line."""
+    def append(self, event: Event) -> None:
+        """Raises OSError where the disk refuses; a torn line it may leave is skipped by readers."""
         with self._alone:
             if self._begin is not None:
                 begin = self._begin
@@ -85,7 +87,7 @@ class Journal:
                 self._start = self._start or begin(newest_place(self._layout))
                 self._append(self._start)
                 self._begin = None
-            return self._append(event)
+            self._append(event)
 
     def leave_out(self, events: int) -> None:
         """So many events could not be kept until the disk took them: readers see that they are missing."""
@@ -99,7 +101,7 @@ class Journal:
             self.run, self.n = secrets.token_hex(6), 0
             return former
 
-    def _append(self, event: Event) -> bytes:
+    def _append(self, event: Event) -> None:
         line = place_line(encoded(event), self.run, self.n + 1, self._monotonic_ms())
         path = self._layout.journal_file(utc_ms(event.at))
         changed_folders = {path.parent, *make_folders(path.parent)}
@@ -108,11 +110,10 @@ class Journal:
             torn = not is_new and _last_byte(path) != b"\n"
             _write_all(file, (b"\n" if torn else b"") + line + b"\n")
             os.fsync(file.fileno())
-        self.n += 1
+        self.n, self.newest_line = self.n + 1, line
         if is_new:
             for folder in changed_folders:
                 sync_folder(folder)
-        return line
 
 
 def place_line(text: bytes, run: str, n: int, mono_ms: int) -> bytes:
