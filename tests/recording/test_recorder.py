@@ -471,7 +471,7 @@ async def test_a_run_that_was_asked_to_last_so_long_says_so(tmp_path: Path) -> N
 async def test_a_vault_whose_meta_was_deleted_is_taken_again_in_a_new_run(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
         await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
-        await until(lambda: rig.of(noted.Synced))
+        await _settled(rig)
         shutil.rmtree(tmp_path / "meta")
         rig.clock.advance(5_000)
         await rig.lines.hear(wire.update(BTC, T0_MS + 2100, 5, 6))
@@ -493,7 +493,7 @@ async def test_a_vault_that_another_took_meanwhile_is_left_within_a_round_with_t
     task = asyncio.create_task(rig.run())
     await until(lambda: rig.lines.is_up)
     await rig.lines.say(sampled(2000))
-    await until(lambda: rig.written(BTC))
+    await _settled(rig)
     rig.layout.lock_file.unlink()
     other = VaultLock(rig.layout)
     other.acquire("2026-01-01T00:00:00.000Z")
@@ -508,6 +508,13 @@ async def test_a_vault_that_another_took_meanwhile_is_left_within_a_round_with_t
     assert rig.events == journaled, "not a byte more once it is known"
     assert rig.layout.owner_file.exists(), "the other's"
     other.release()
+
+
+async def _settled(rig: Rig) -> None:
+    """The disk has written everything and looked after its files; the next look is a round away."""
+    for count in (1, 2):
+        rig.recorder._beat()
+        await until(lambda: len(rig.of(noted.Alive)) == count)  # noqa: B023
 
 
 def _rows_noted(rig: Rig) -> list[str]:
