@@ -22,6 +22,7 @@ from l2vault.recording.tails import LookUp, Tail, Tails
 from l2vault.recording.tally import Tally
 from l2vault.vault.journal import events
 from l2vault.vault.journal.events import Event
+from l2vault.vault.journal.lines import LATEST_MS
 
 QUOTE_EVERY_MS: Final = 10_000
 RULING_WITHIN_MS: Final = 30_000
@@ -166,6 +167,9 @@ class Intake:
     def _take(self, number: int, output: LineOutput) -> None:
         if isinstance(output, Sampled):
             snapshot, now_ms = output.snapshot, self._clock.monotonic_ms()
+            if not 0 <= output.grid_ms < LATEST_MS:
+                self._tally.held_back(snapshot.inst_id)  # no file could have this time
+                return
             slot = output.grid_ms, output.until_ms, snapshot.ts_ms, snapshot.seq_id
             self._decide(self._arbiter.offer(snapshot, Claim(number, snapshot.inst_id, *slot), now_ms))
             return
@@ -286,7 +290,7 @@ class Intake:
     def _write_flagged(self, snapshot: Snapshot) -> None:
         self._look_for_future(snapshot.inst_id)
         tail = self._tails.of(snapshot)
-        if tail is not None and tail.takes(snapshot):
+        if 0 <= snapshot.ts_ms < LATEST_MS and tail is not None and tail.takes(snapshot):
             tail.add(snapshot)
             self._tally.wrote(snapshot)
             self._put(snapshot)

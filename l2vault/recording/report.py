@@ -12,6 +12,7 @@ from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.vault.journal import events
+from l2vault.vault.journal.lines import LATEST_MS
 from l2vault.vault.plan import GB, Policy
 
 _QUOTED_BYTES: Final = 400
@@ -121,7 +122,8 @@ def _log_refused(refused: Refused) -> None:
 
 
 def _time(ms: int | None) -> str | None:
-    return None if ms is None else utc_text(ms)
+    """A `ts` beyond the year 9998 is the exchange's slip, and no time that a file could have."""
+    return None if ms is None or not 0 <= ms < LATEST_MS else utc_text(ms)
 
 
 def _quote(frame: bytes) -> str:

@@ -24,7 +24,7 @@ _MOST: Final = 10**15
 """Ordinals and monotonic milliseconds beyond it are none of ours."""
 _INT64: Final = 1 << 63
 _EARLIEST_MS: Final = 0
-_LATEST_MS: Final = 253_370_764_800_000
+LATEST_MS: Final = 253_370_764_800_000
 """The year 9999, whose last hours have no next one: no reader has to expect a time that it cannot add to."""
 _LONGEST_CADENCE_MS: Final = 86_400_000
 _TIME_FIELDS: Final = ("at", "ts", "from_", "to", "grid", "last_sign_of_life", "since", "hour", "exchange")
@@ -177,5 +177,5 @@ def _check_minute(minute: Minute) -> None:
 
 
 def _check_time(text: str) -> None:
-    if not _EARLIEST_MS <= utc_ms(text) < _LATEST_MS:
+    if not _EARLIEST_MS <= utc_ms(text) < LATEST_MS:
         raise ValueError(f"not a time of ours: {text}")
