@@ -150,7 +150,7 @@ class Disk:
     def finish(self, last: Event | None = None) -> None:
         """Ends `run` once everything put so far is written and every file is closed; `last` is journaled after that."""
         self._finishing = True
-        self._last = last
+        self._last = last or self._last
         self._wake.set()
 
     async def run(self) -> None:
