@@ -98,18 +98,20 @@ class Recorder:
         self._not_live: set[str] = set()
         self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.monotonic_ms())
         self._is_stall_told = False
+        self.stop_reason = "asked to stop"
+        """For the journal and the log; whoever sets `stop` may say it better."""
 
-    async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
-        """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
-        cannot be had, and while it runs if it is another's."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until `stop` is set, for the reason in `stop_reason`. Raises VaultError before anything starts if the
+        vault cannot be had, and while it runs if it is another's by then."""
         self._lock.acquire(self._at(), self._journal.run)
         try:
             self._begin()
-            await self._supervise(stop, reason)
+            await self._supervise(stop)
         finally:
             self._lock.release()
 
-    async def _supervise(self, stop: asyncio.Event, reason: Callable[[], str]) -> None:
+    async def _supervise(self, stop: asyncio.Event) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""
         try:
             # Outside the group below: whatever cancels that, what has been put must still be written.
@@ -117,7 +119,7 @@ class Recorder:
             why = "interrupted"
             try:
                 await self._record(stop, writing)
-                why = reason()
+                why = self.stop_reason
             except Exception:
                 why = "crashed"
                 raise

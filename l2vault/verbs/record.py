@@ -57,17 +57,16 @@ async def _record(settings: Settings, vault: Path, console: StatusConsole, durat
     stop = asyncio.Event()
     finished = threading.Event()
     stop_on_signals(stop, finished)
-    reasons: list[str] = []
+    recorder = Recorder(settings, Layout(vault), Clock(), Random(), console.show)  # random: jitter only
 
     def end() -> None:
-        reasons.append("as long as asked")
+        recorder.stop_reason = "as long as asked"
         stop.set()
 
     if duration_sec is not None:
         asyncio.get_running_loop().call_later(duration_sec, end)
-    recorder = Recorder(settings, Layout(vault), Clock(), Random(), console.show)  # random: jitter only
     try:
-        await recorder.run(stop, lambda: reasons[0] if reasons else "asked to stop")
+        await recorder.run(stop)
     finally:
         finished.set()
 
