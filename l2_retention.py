@@ -1,4 +1,4 @@
-"""Compresses and deletes by age: edit the two values, then run `python l2_retention.py` every hour from a scheduler.
+"""Compresses and deletes by age: edit the values, then run `python l2_retention.py` every hour from a scheduler.
 
 It works on `Vault` beside it. Not needed while the recorder runs: that does the same by itself. See docs/retention.md.
 """
@@ -10,10 +10,15 @@ from l2vault.cli import launch
 
 COMPRESS_AFTER_HOURS = 6
 DELETE_AFTER_DAYS = 5
+TRUST_CLOCK = False  # True: this machine's clock alone makes hours old enough, even where the vault no longer grows
 
 
 def main() -> int:
-    values = {"compress_after_hours": COMPRESS_AFTER_HOURS, "delete_after_days": DELETE_AFTER_DAYS}
+    values = {
+        "compress_after_hours": COMPRESS_AFTER_HOURS,
+        "delete_after_days": DELETE_AFTER_DAYS,
+        "trust_clock": TRUST_CLOCK,
+    }
     return launch("retain", Path(__file__).resolve().parent, values)
 
 

@@ -48,8 +48,8 @@ from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
 from l2vault.vault.newest import LastLine, last_line, last_line_of_hour
-from l2vault.vault.plan import policy_of
 from l2vault.vault.recovery import future_lines, recover, set_aside
+from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0

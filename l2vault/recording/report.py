@@ -13,7 +13,7 @@ from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.vault.journal import events
 from l2vault.vault.journal.lines import LATEST_MS
-from l2vault.vault.plan import GB, Policy
+from l2vault.vault.retention.plan import GB, Policy
 
 _QUOTED_BYTES: Final = 400
 _UNKNOWN_INSTRUMENT: Final = "60018"

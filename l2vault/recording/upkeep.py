@@ -6,12 +6,15 @@ import subprocess
 from collections.abc import Callable
 from typing import Final
 
+from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError
 from l2vault.recording.child import start_child
+from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import GB, Policy
-from l2vault.vault.retention import run_retention
+from l2vault.vault.retention.plan import GB, Policy
+from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.retention.run import Options, run_retention
 
 FIRST_AFTER_SEC: Final = 60.0
 EVERY_SEC: Final = 3600.0
@@ -57,7 +60,11 @@ class Upkeep:
             _log.error("Retention failed: %s", error)
 
     def _pass_here(self) -> None:
-        report = run_retention(self._layout, self._policy, self._clock.wall_ms(), self._progress)
+        time = PassTime(self._clock.wall_ms())
+        journal = verb_journal(
+            self._layout, "retention", lambda: utc_text(self._clock.wall_ms()), self._clock.monotonic_ms
+        )
+        report = run_retention(self._layout, self._policy, time, journal, Options(progress=self._progress))
         for failure in report.failures:
             _log.error("Retention failed on %s: %s", failure.file, failure.text)
 

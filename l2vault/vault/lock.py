@@ -14,8 +14,9 @@ from typing import Final
 import msgspec
 from filelock import FileLock, Timeout
 
+from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import VaultError
-from l2vault.vault.durable import write_atomically
+from l2vault.vault.durable import unlink, write_atomically
 from l2vault.vault.layout import Layout
 
 _PROBE_BYTES: Final = 65_536
@@ -29,10 +30,10 @@ _Place = tuple[int, int] | None
 
 
 class OpenHour(msgspec.Struct, frozen=True):
-    """The hour of an instrument that is being written, by its beginning in milliseconds since the epoch."""
+    """The hour of an instrument that is being written, by its beginning as `utc_text`."""
 
     inst_id: str
-    hour: int
+    hour: str
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ class VaultLock:
 
     def note(self, run: str, open_hours: list[tuple[str, int]]) -> None:
         """Say which hours are being written, where that has changed. Raises OSError where the disk refuses."""
-        hours = [OpenHour(*hour) for hour in sorted(open_hours)]
+        hours = [OpenHour(inst_id, utc_text(hour_ms)) for inst_id, hour_ms in sorted(open_hours)]
         owner = Owner(self._owner.pid, self._owner.host, self._owner.started_at, run, hours)
         if owner != self._owner:
             self._owner, former = owner, self._owner
@@ -110,7 +111,7 @@ class VaultLock:
             owner = read_owner(self._layout)
             if owner is None or (owner.pid, owner.started_at) == (self._owner.pid, self._owner.started_at):
                 with suppress(OSError):  # someone may be reading it, on Windows; a stale one misleads nobody
-                    self._layout.owner_file.unlink()
+                    unlink(self._layout.owner_file)
             self._lock.release()
 
     def _new_lock(self) -> FileLock:
@@ -186,10 +187,16 @@ def open_hours(layout: Layout) -> set[tuple[str, int]]:
     try:
         probe.acquire(timeout=0)
     except (Timeout, OSError, NotImplementedError):
-        owner = read_owner(layout)
-        return set() if owner is None else {(each.inst_id, each.hour) for each in owner.open_hours}
+        return _hours_of(read_owner(layout))
     probe.release()
     return set()
+
+
+def _hours_of(owner: Owner | None) -> set[tuple[str, int]]:
+    try:
+        return {(each.inst_id, utc_ms(each.hour)) for each in (owner.open_hours if owner is not None else [])}
+    except ValueError:  # written by something else
+        return set()
 
 
 def _place_of(path: Path) -> _Place:

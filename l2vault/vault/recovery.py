@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from l2vault.book.utc import utc_text
-from l2vault.vault.durable import sync_folder, write_atomically
+from l2vault.vault.durable import sync_folder, unlink, write_atomically
 from l2vault.vault.journal.events import Recovered, SetAside
 from l2vault.vault.layout import HOUR_MS, HourFile, Layout
 from l2vault.vault.newest import (
@@ -107,7 +107,7 @@ def set_aside(layout: Layout, inst_id: str, limit_ms: int, at: str) -> SetAside 
     if offset:
         _cut(path, offset)
     else:
-        path.unlink()
+        unlink(path)
         sync_folder(path.parent)
     bounds = utc_text(from_ms), utc_text(to_ms)
     return SetAside(at, inst_id, _name(layout, path), lines, *bounds, _name(layout, kept))

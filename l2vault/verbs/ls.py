@@ -11,9 +11,8 @@ import msgspec
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
-from l2vault.vault.census import scan
+from l2vault.vault.census import Form, Held, scan
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import Form, Held
 from l2vault.vault.stream import GzipDamage, read_chunks
 from l2vault.verbs.terminal import size_text
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
+from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault import lock as lock_module
 from l2vault.vault.layout import Layout
@@ -216,7 +217,7 @@ def test_the_hours_being_written_are_kept_from_other_processes_while_the_lock_is
 
 def test_a_killed_recorder_has_no_open_hour(layout):
     with held_by_another_process(layout):
-        owner = msgspec.structs.replace(read_owner(layout), open_hours=[lock_module.OpenHour(BTC, HOUR_MS)])
+        owner = msgspec.structs.replace(read_owner(layout), open_hours=[lock_module.OpenHour(BTC, utc_text(HOUR_MS))])
         layout.owner_file.write_bytes(msgspec.json.encode(owner))
         assert open_hours(layout) == {(BTC, HOUR_MS)}
     assert read_owner(layout) is not None
