@@ -120,8 +120,8 @@ class Recorder:
             try:
                 await self._record(stop, writing)
                 why = self.stop_reason
-            except Exception:
-                why = "crashed"
+            except Exception as error:
+                why = "crashed" if _vault_error(error) is None else "the vault is another's"
                 raise
             finally:
                 self._note_end(why)
