@@ -12,6 +12,8 @@ from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.vault.journal import events
+from l2vault.vault.journal.lines import LATEST_MS
+from l2vault.vault.retention.plan import GB, Policy
 
 _QUOTED_BYTES: Final = 400
 _UNKNOWN_INSTRUMENT: Final = "60018"
@@ -61,6 +63,26 @@ def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
             _log_connection(output, line)
 
 
+def policy_words(policy: Policy | None) -> str:
+    """What will be compressed and deleted, and when; None: retention is off."""
+    if policy is None:
+        return "off, nothing is compressed or deleted while recording"
+    parts = []
+    if policy.compress_after_hours is not None:
+        parts.append(f"hours are gzipped after {policy.compress_after_hours:g} h")
+    if policy.delete_after_days is not None:
+        kept = "archive_days keeps them as Parquet" if policy.archive_days is None else "their Parquet archive stays"
+        parts.append(f"DELETED after {policy.delete_after_days:g} days ({kept})")
+    words = " and ".join(parts) or "nothing is compressed or deleted by age"
+    if policy.archive_days is not None:
+        words += f"; archives are DELETED after {policy.archive_days:g} days"
+    if policy.max_bytes is not None:
+        words += f"; the oldest hours go beyond {policy.max_bytes / GB:g} GB"
+    if policy.min_free_bytes is not None:
+        words += f"; the oldest hours go below {policy.min_free_bytes / GB:g} GB free"
+    return words
+
+
 def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
     match output:
         case Dead(reason):
@@ -102,7 +124,8 @@ def _log_refused(refused: Refused) -> None:
 
 
 def _time(ms: int | None) -> str | None:
-    return None if ms is None else utc_text(ms)
+    """A `ts` beyond the year 9998 is the exchange's slip, and no time that a file could have."""
+    return None if ms is None or not 0 <= ms < LATEST_MS else utc_text(ms)
 
 
 def _quote(frame: bytes) -> str:

@@ -100,7 +100,7 @@ async def test_all_290_checksums_of_2022_verify_and_frames_without_sequence_numb
     for inst_id in settings.instruments:
         _assert_exact(outcome, inst_id, 400)
         assert {line["seqId"] for line in outcome.lines(inst_id)} == {None}
-    assert "checksums verified 290, not provided 0" in caplog.text
+    assert "checksums verified 290" in caplog.text
     assert not [record for record in caplog.records if "mismatch" in record.message]
 
 
@@ -110,7 +110,7 @@ async def test_a_checksum_of_zero_raises_no_warning(tmp_path: Path, caplog: pyte
     settings = Settings(instruments=("BTC-USDT-SWAP",), cadence_sec=0.1)
     caplog.set_level(logging.INFO)
     await record_replay(tmp_path / "vault", [rewritten(source, tmp_path / "c.jsonl", as_swap)], settings)
-    assert "checksums verified 0, not provided 7" in caplog.text
+    assert "checksums" not in caplog.text, "nothing out of the ordinary"
     assert not [record for record in caplog.records if "hecksum mismatch" in record.message]
 
 
