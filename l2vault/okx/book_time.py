@@ -67,7 +67,8 @@ class BookTime:
 def ahead(time: ExchangeTime, ts_ms: int, book_ms: int | None, now_ms: int) -> str | None:
     """Why a `ts` is too late to be true; `book_ms` is None for a full book that joins.
 
-    While nothing proves the time, only what no clock could say is refused."""
+    While nothing proves the time, only what no clock could say is refused.
+    """
     proved_ms = time.now_ms(now_ms)
     if ts_ms >= LATEST_MS:
         return f"ts {ts_ms} is beyond the year 2199"
