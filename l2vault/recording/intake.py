@@ -13,7 +13,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.okx.messages import SchemaFailure
-from l2vault.okx.pipeline import Lost, NeedBook, Output, Pipeline, Sampled, Synced
+from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Output, Pipeline, Sampled, Synced
 from l2vault.okx.websocket import LineOutput
 from l2vault.recording.arbiter import Arbiter, Claim, Conflict, Decision, Matched, TooLate, Write
 from l2vault.recording.report import journal_event, log_output
@@ -55,7 +55,6 @@ class Asks:
     """Whom the intake asks for help, by name. None of them may wait."""
 
     invariant: Callable[[str], None] = lambda inst_id: None
-    need_book: Callable[[int, str], None] = lambda number, inst_id: None
     on_conflict: Conflicts = lambda inst_id, seq_id, feeds, slots: False
     renew_feed: Callable[[int, str], None] = lambda number, reason: None
     """A feed was found wrong: it gets a new connection."""
@@ -173,9 +172,8 @@ class Intake:
             slot = output.grid_ms, output.until_ms, snapshot.ts_ms, snapshot.seq_id
             self._decide(self._arbiter.offer(snapshot, Claim(number, snapshot.inst_id, *slot), now_ms))
             return
-        if isinstance(output, NeedBook):
-            self._asks.need_book(number, output.inst_id)
-            return
+        if isinstance(output, NeedBook | NeedSecondBook | AuditSoon):
+            return  # the auditor's
         if isinstance(output, SchemaFailure) and not self._may_quote():
             return
         if isinstance(output, Synced):

@@ -8,7 +8,7 @@ from typing import Final
 
 from l2vault.book.utc import utc_text
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
-from l2vault.okx.pipeline import Lost, Synced
+from l2vault.okx.pipeline import Lost, Synced, Unverifiable
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.vault.journal import events
@@ -30,6 +30,8 @@ def journal_event(output: LineOutput, line: int, at: str) -> events.Event | None
         case Lost():
             bounds = _time(output.from_ms), _time(output.to_ms)
             return events.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
+        case Unverifiable(inst_id, ts_ms, is_recorded):
+            return events.Unverifiable(at, line, inst_id, _time(ts_ms), is_recorded)
         case Refused():
             return events.Refused(at, line, output.inst_id, output.code, output.message)
         case Notice():
@@ -49,6 +51,8 @@ def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
             _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
         case Lost():
             _log_lost(output, line, is_covered)
+        case Unverifiable():
+            _log_unverifiable(output, line)
         case Refused():
             _log_refused(output)
         case SchemaFailure():
@@ -112,6 +116,14 @@ def _log_lost(lost: Lost, line: int, is_covered: bool) -> None:
         _log.warning("%s lost on line %d (%s): %s; %s", lost.inst_id, line, lost.cause, lost.detail, bounds)
     if lost.cause not in ("disconnect", "notice"):
         _log.warning("Forced resubscribe: %s (%s)", lost.inst_id, lost.cause)
+
+
+def _log_unverifiable(output: Unverifiable, line: int) -> None:
+    words = "%s on line %d has neither sequence numbers nor checksums: no loss could be seen, so %s"
+    if output.is_recorded:
+        _log.error(words, output.inst_id, line, "its lines are never called recorded (record_unverifiable)")
+    else:
+        _log.error(words, output.inst_id, line, "it is not recorded. Try: record_unverifiable = true, for old captures")
 
 
 def _log_refused(refused: Refused) -> None:

@@ -43,6 +43,9 @@ class FakeLines:
         self.is_up = True
         await asyncio.Event().wait()
 
+    def reconnect(self, number: int, reason: str, next_address: bool = False) -> None:
+        pass
+
     def book_times(self) -> dict[str, int]:
         return {}
 

@@ -478,8 +478,7 @@ async def test_a_run_that_was_asked_to_last_so_long_says_so(tmp_path: Path) -> N
     rig = Rig(tmp_path)
     rig.stop.set()
     async with asyncio.timeout(10):
-        rig.recorder.stop_reason = "as long as asked"
-        await rig.recorder.run(rig.stop)
+        await rig.recorder.run(rig.stop, lambda: "as long as asked")
     assert rig.events[-1] == noted.Stopped(utc_text(rig.clock.wall_ms()), "as long as asked")
 
 
