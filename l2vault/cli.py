@@ -20,6 +20,7 @@ from l2vault.errors import L2VaultError
 VERBS: Final = (
     "record",
     "sim",
+    "probe",
     "retain",
     "ls",
     "show",

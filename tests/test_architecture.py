@@ -15,12 +15,13 @@ ALLOWED = {
     "vault": {"vault", "book"},
     "analytics": {"analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
+    "probe": {"probe", "okx", "book", "config"},
     "recording": {"recording", "okx", "vault", "book", "config"},
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
     "clock": set(),
     "errors": set(),
-    "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "sim", "config"},
+    "verbs": {"verbs", "probe", "analytics", "recording", "recorder", "vault", "book", "sim", "config"},
     "cli": {"config"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
@@ -30,6 +31,12 @@ PURE = [
     PACKAGE / "okx" / "pipeline.py",
     PACKAGE / "vault" / "layout.py",
     PACKAGE / "sim" / "peer.py",
+    PACKAGE / "sim" / "trades.py",
+    *(
+        PACKAGE / "probe" / f"{name}.py"
+        for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page")
+    ),
+    PACKAGE / "probe" / "plan.py",
     *(
         PACKAGE / "analytics" / f"{name}.py"
         for name in ("contract", "ladders", "instant", "series", "walls", "ledger", "tracks")
