@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from l2vault.probe.findings import Feed, RestBook, TimeSample
+
+EDGE_MS: Final = 1_000
 
 
 class Offset(NamedTuple):
@@ -54,14 +56,18 @@ def clock_offset(samples: Sequence[TimeSample]) -> Offset | None:
     return Offset(ahead_ms, best.rtt_ms // 2 + 1, len(samples))
 
 
-def shared_seq_ids(first: Sequence[int], second: Sequence[int]) -> Shared:
-    """Compared from the first to the last number that both have. Heartbeats repeat a number; it counts once."""
-    ours, theirs = list(dict.fromkeys(first)), list(dict.fromkeys(second))
-    common = set(ours) & set(theirs)
-    if not common:
-        return Shared(0, len(ours) + len(theirs) if ours and theirs else 0)
-    either = len(_window(ours, common)) + len(_window(theirs, common)) - len(common)
-    return Shared(len(common), either)
+def shared_seq_ids(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> Shared:
+    """Of numbers with their times of arrival: those that came while both feeds had been there for a second.
+
+    The second at either end keeps out what one feed brought just before the other began. Heartbeats count once.
+    """
+    if not first or not second:
+        return Shared(0, 0)
+    from_ms = max(first[0][1], second[0][1]) + EDGE_MS
+    to_ms = min(first[-1][1], second[-1][1]) - EDGE_MS
+    either = {seq_id for seq_id, at_ms in (*first, *second) if from_ms <= at_ms <= to_ms}
+    both = {seq_id for seq_id, _ in first} & {seq_id for seq_id, _ in second}
+    return Shared(len(either & both), len(either))
 
 
 def places(books: Sequence[RestBook], streams: Sequence[Sequence[int]]) -> Places:
@@ -85,8 +91,3 @@ def _place(seq_id: int, seen: set[int]) -> str:
     if seq_id in seen:
         return "at"
     return "between" if seen and min(seen) < seq_id < max(seen) else "outside"
-
-
-def _window(numbers: list[int], common: set[int]) -> list[int]:
-    places_of = [place for place, number in enumerate(numbers) if number in common]
-    return numbers[places_of[0] : places_of[-1] + 1]

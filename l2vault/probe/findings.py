@@ -137,6 +137,8 @@ class Findings:
     started_ms: int
     region: str
     inst_ids: tuple[str, ...]
+    named_flags: tuple[str, ...]
+    """Flags by which a recorder gets to the same addresses."""
     left_out: int
     """Instruments of the settings that were not probed."""
     wanted_sec: float

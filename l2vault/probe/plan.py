@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from l2vault.config import Settings
-from l2vault.okx.hosts import Region, addresses, names_closed_port
+from l2vault.okx.hosts import Region, addresses, names_closed_port, without_closed_port
 
 MOST_INSTRUMENTS: Final = 10
 """A page is for a person; more would also ask more of REST than a recorder does."""
@@ -18,6 +18,7 @@ class Plan:
     region: str
     hosts: Region
     seconds: float
+    named_flags: tuple[str, ...] = ()
     left_out: int = 0
     was_closed_port_named: bool = False
     within_sec: float = 10.0
@@ -29,6 +30,15 @@ def plan_of(settings: Settings, seconds: float) -> Plan:
         settings.region,
         addresses(settings.region, settings.ws_url, settings.rest_url),
         seconds,
+        _named_flags(settings),
         max(0, len(settings.instruments) - MOST_INSTRUMENTS),
         any(names_closed_port(url) for url in settings.ws_url),
     )
+
+
+def _named_flags(settings: Settings) -> tuple[str, ...]:
+    """What was named apart from the defaults, as flags of `record`."""
+    flags = [] if settings.region == "global" else [f"--region {settings.region}"]
+    if settings.ws_url:
+        flags.append(f"--ws-url {','.join(without_closed_port(url) for url in settings.ws_url)}")
+    return (*flags, f"--rest-url {settings.rest_url}") if settings.rest_url else tuple(flags)

@@ -9,8 +9,8 @@ from l2vault.probe.rows import Data, Row, number, plural
 SECTION: Final = "OPEN QUESTIONS"
 
 _UNASKED: Final = (
-    ("past_limits", "past 480 requests an hour", "would break a limit"),
-    ("past_connects", "past 3 connects a second", "would break a limit"),
+    ("past_limits", "past 480 requests/h", "would break a limit"),
+    ("past_connects", "past 3 connects/s", "would break a limit"),
     ("most_subscriptions", "most subscriptions", "would take more of OKX than a recorder needs"),
     ("tick_change", "books at a tick change", "needs a change of tickSz"),
     ("archive_delay", "delay of the archive", "needs a day, and the archive is not asked"),
@@ -137,7 +137,7 @@ def _both(findings: Findings, inst_id: str, number_of_feed: int) -> list[float]:
 
 
 def _notice(findings: Findings) -> Row:
-    key, label = "close_after_notice", "close after notice 64008"
+    key, label = "close_after_notice", "close after 64008"
     feeds = [feed for feed in findings.feeds if any(notice.startswith("64008") for notice in feed.notices)]
     if not feeds:
         return _not_seen(key, label, "needs a service upgrade of OKX")

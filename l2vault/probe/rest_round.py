@@ -78,8 +78,8 @@ class RestRound:
             book.audit, book.audit_detail = verdict.outcome, verdict.detail
 
     async def _audit(self, inst_id: str) -> None:
-        streams = [feed.books[inst_id] for feed in self._findings.feeds]
-        newest = [stream.seq_ids[-1] for stream in streams if stream.seq_ids]
+        last = [feed.books[inst_id].last_seq_id for feed in self._findings.feeds]
+        newest = [seq_id for seq_id in last if seq_id is not None]
         audit = self._begin_audit(inst_id)
         change = await self.book(inst_id)
         if change is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from l2vault.probe.figures import all_delays_ms, clock_offset, percentile, places, shared_seq_ids
+from l2vault.probe.figures import Offset, all_delays_ms, clock_offset, percentile, places, shared_seq_ids
 from l2vault.probe.findings import Connection, Feed, Findings
 from l2vault.probe.stream import BookStream, TradeStream
 
@@ -103,7 +103,7 @@ def _book_rows(findings: Findings, inst_id: str) -> list[Row]:
         why = f"OKX refused it: {refused[0].code} {refused[0].message}" if refused else "no message came"
         return [Row(section, f"{inst_id}.messages", "messages", why, seen=False)]
     rows = [_in_band(section, inst_id, streams), _chain(section, inst_id, streams, messages)]
-    rows += _sizes(section, inst_id, streams)
+    rows += _sizes(section, findings, inst_id, streams)
     rows += [_reach(section, inst_id, streams), _checksum(section, inst_id, streams)]
     rows += [_shared(section, inst_id, streams), *_rest_books(section, findings, inst_id, streams)]
     return rows
@@ -140,7 +140,7 @@ def _count(stream: BookStream, name: str) -> int:
     return len(value) if isinstance(value, list) else int(value)
 
 
-def _sizes(section: str, inst_id: str, streams: Sequence[BookStream]) -> Iterator[Row]:
+def _sizes(section: str, findings: Findings, inst_id: str, streams: Sequence[BookStream]) -> Iterator[Row]:
     rates = [
         (stream.messages - 1) * 1000 / (stream.last_ms - stream.first_ms)
         for stream in streams
@@ -148,7 +148,14 @@ def _sizes(section: str, inst_id: str, streams: Sequence[BookStream]) -> Iterato
     ]
     if rates:
         text = " and ".join(f"{rate:.1f}" for rate in rates) + " messages a second"
-        yield Row(section, f"{inst_id}.rate", "message rate", text, "by feed", data={"per_second": rates})
+        yield Row(
+            section,
+            f"{inst_id}.rate",
+            "message rate",
+            text,
+            f"by feed, over {findings.seconds:,.0f} s",
+            data={"per_second": rates},
+        )
     levels = [count for stream in streams for count in stream.levels]
     sizes = [size for stream in streams for size in stream.sizes]
     full = [size for stream in streams for size in stream.full_sizes]
@@ -200,10 +207,10 @@ def _checksum(section: str, inst_id: str, streams: Sequence[BookStream]) -> Row:
 
 
 def _shared(section: str, inst_id: str, streams: Sequence[BookStream]) -> Row:
-    shared = shared_seq_ids(streams[0].seq_ids, streams[1].seq_ids)
+    shared = shared_seq_ids(streams[0].numbered, streams[1].numbered)
     label, key = "equal seqIds of feeds", f"{inst_id}.shared"
     if shared.share is None:
-        return Row(section, key, label, "not seen: only one feed brought numbers", seen=False)
+        return Row(section, key, label, "not seen: too short a time with both feeds", seen=False)
     basis = f"{number(shared.both)} on both of {number(shared.either)} on either"
     data: Data = {"both": shared.both, "either": shared.either, "share": shared.share}
     return Row(section, key, label, f"{shared.share:.1%}", basis, data=data)
@@ -214,7 +221,7 @@ def _rest_books(section: str, findings: Findings, inst_id: str, streams: Sequenc
     if not books:
         yield Row(section, f"{inst_id}.rest", "REST's books", "no book came by REST", seen=False)
         return
-    at = places(books, [list(stream.seq_ids) for stream in streams])
+    at = places(books, [[seq_id for seq_id, _ in stream.numbered] for stream in streams])
     text = f"{at.at} at a seqId of the stream, {at.between} between two, {at.outside} outside"
     text += f"; {at.older} older than the stream when asked for" if at.older else ""
     data: Data = dict(at._asdict())
@@ -287,19 +294,25 @@ def _clock_rows(findings: Findings) -> Iterator[Row]:
         text = f"{number(abs(offset.ahead_ms))} ms {where} OKX's, give or take {number(offset.uncertainty_ms)} ms"
         basis = f"shortest round trip of {offset.samples}"
         yield Row(section, "clock", "this clock", text, basis, data=dict(offset._asdict()))
-    delays = all_delays_ms(findings.feeds)
+    trades = [delay for feed in findings.feeds for stream in feed.trades.values() for delay in stream.delays_ms]
+    for name, delays in (("books", all_delays_ms(findings.feeds)), ("trades", trades)):
+        yield from _delay_rows(section, name, delays, offset)
+
+
+def _delay_rows(section: str, channel: str, delays: Sequence[int], offset: Offset | None) -> Iterator[Row]:
+    key, label = f"delay_{channel}", f"{channel}, recv - ts"
     if not delays:
-        yield Row(section, "delay", "delay of books", "no message with a time", seen=False)
+        yield Row(section, key, label, "no message with a time", seen=False)
         return
     marks = {name: percentile(delays, mark) or 0 for name, mark in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
     basis = f"{number(len(delays))} messages, by this clock"
     text = ", ".join(f"{name} {number(value)} ms" for name, value in marks.items())
-    yield Row(section, "delay", "received minus ts", text, basis, data={**marks, "count": len(delays)})
+    yield Row(section, key, label, text, basis, data={**marks, "count": len(delays)})
     if offset is not None:
         right = {name: value - offset.ahead_ms for name, value in marks.items()}
         text = ", ".join(f"{name} {number(value)} ms" for name, value in right.items())
-        basis = f"give or take {number(offset.uncertainty_ms)} ms"
-        yield Row(section, "delay_corrected", "without the offset", text, basis, data=dict(right))
+        basis = f"by OKX's clock, give or take {number(offset.uncertainty_ms)} ms"
+        yield Row(section, f"{key}_corrected", "  corrected by offset", text, basis, data=dict(right))
 
 
 def _rest_rows(findings: Findings) -> Iterator[Row]:

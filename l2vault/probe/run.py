@@ -68,6 +68,7 @@ class Probe:
             clock.wall_ms(),
             plan.region,
             plan.inst_ids,
+            plan.named_flags,
             plan.left_out,
             plan.seconds,
             feeds,
@@ -277,9 +278,9 @@ class _FeedRunner:
     def _take_trades(self, inst_id: str, trades: list[TradeData], wall_ms: int) -> None:
         stream = self._feed.trades.get(inst_id)
         if stream is not None:
-            seq_ids = self._feed.books[inst_id].seq_ids
+            book_seq_id = self._feed.books[inst_id].last_seq_id
             for trade in trades:
-                stream.take(trade, seq_ids[-1] if seq_ids else None, wall_ms)
+                stream.take(trade, book_seq_id, wall_ms)
 
     def _take_event(self, frame: bytes, now_ms: int) -> None:
         message = decode(frame)

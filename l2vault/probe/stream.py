@@ -76,7 +76,8 @@ class BookStream:
     sizes: "deque[int]" = field(default_factory=_samples)
     full_sizes: list[int] = field(default_factory=list)
     delays_ms: "deque[int]" = field(default_factory=_samples)
-    seq_ids: "deque[int]" = field(default_factory=_samples)
+    numbered: "deque[tuple[int, int]]" = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+    """`seqId` and time of arrival of every message."""
     bid_reach_bps: list[float] = field(default_factory=list)
     ask_reach_bps: list[float] = field(default_factory=list)
     sides: tuple[int, int] = (0, 0)
@@ -85,6 +86,10 @@ class BookStream:
     _acked_ms: int | None = None
     _awaits_full: bool = False
     _last: BookChange | None = None
+
+    @property
+    def last_seq_id(self) -> int | None:
+        return self.numbered[-1][0] if self.numbered else None
 
     def begin(self) -> None:
         """A new connection or subscription: nothing follows what came before."""
@@ -104,7 +109,7 @@ class BookStream:
         if change.seq_id is None:
             self.without_seq_id += 1
         else:
-            self.seq_ids.append(change.seq_id)
+            self.numbered.append((change.seq_id, now_ms))
         if change.is_snapshot:
             return self._take_full(change, size_bytes, now_ms)
         self.levels.append(len(change.bids) + len(change.asks))

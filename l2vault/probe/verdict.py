@@ -46,8 +46,8 @@ def judge(findings: Findings) -> Verdict:
     remarks = [] if reasons and not any(feed.connections for feed in findings.feeds) else list(_remarks(findings))
     if reasons:
         return Verdict(False, reasons, remarks, f"{reasons[0].cure}; then l2vault probe again")
-    named = "".join(f" --inst {inst_id}" for inst_id in findings.inst_ids)
-    return Verdict(True, [], remarks, f"l2vault record --region {findings.region}{named}")
+    flags = [*findings.named_flags, *(f"--inst {inst_id}" for inst_id in findings.inst_ids)]
+    return Verdict(True, [], remarks, " ".join(["l2vault record", *flags]))
 
 
 def _no_connection(findings: Findings) -> Iterator[Reason]:
@@ -136,7 +136,7 @@ def _feed_quality(feed: Feed, seconds: float) -> Iterator[Reason]:
     if breaks > max(MOST_BREAKS, messages / BREAKS_OF_MESSAGES):
         what = f"{name} lost messages: the chain broke {plural(breaks, 'time')} in {messages:,} messages"
         yield Reason(what, "a steadier network, or a machine with less to do")
-    if len(feed.ends) > max(MOST_BREAKS, seconds / 60 * MOST_ENDS_A_MINUTE):
+    if messages and len(feed.ends) > max(MOST_BREAKS, seconds / 60 * MOST_ENDS_A_MINUTE):
         what = f"{name} was cut off {plural(len(feed.ends), 'time')}, last: {feed.ends[-1].reason}"
         yield Reason(what, "a steadier network; see REFUSED above")
     wrong = sum(stream.checksums_wrong for stream in feed.books.values())
