@@ -4,6 +4,7 @@ Through a proxy the stages belong to the proxy, so that only the whole is timed,
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from typing import Any, Final, Literal, NamedTuple
@@ -96,7 +97,7 @@ async def open_websocket(url: str, clock: Clock, within_sec: float, compression:
     sock = await _connect_tcp(infos, within_sec)
     connected_ms = clock.monotonic_ms()
     address = _address(sock.getpeername())
-    websocket, stood_ms, tls = await _upgrade(url, clock, within_sec, compression, sock=sock)
+    websocket, stood_ms, tls = await _upgrade(url, clock, within_sec, compression, sock=sock, proxy=None)
     stood_ms = connected_ms if stood_ms is None else stood_ms
     return Opened(
         websocket,
@@ -123,7 +124,7 @@ async def is_port_open(host: str, port: int, within_sec: float) -> str:
     except ConnectionRefusedError:
         return "refused"
     except OSError as error:
-        return _text(error)
+        return error_text(error)
     writer.close()
     return "open"
 
@@ -146,9 +147,9 @@ async def _resolve(host: str, port: int, within_sec: float) -> list[Any]:
         async with asyncio.timeout(within_sec):
             return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError:
-        raise CannotConnect("name resolution", f"{host}: no answer within {within_sec:g} s") from None
+        raise CannotConnect("name resolution", f"no answer within {within_sec:g} s") from None
     except (OSError, UnicodeError) as error:
-        raise CannotConnect("name resolution", f"{host}: {_text(error)}") from error
+        raise CannotConnect("name resolution", error_text(error)) from error
 
 
 async def _connect_tcp(infos: list[Any], within_sec: float) -> socket.socket:
@@ -158,7 +159,7 @@ async def _connect_tcp(infos: list[Any], within_sec: float) -> socket.socket:
         try:
             sock = socket.socket(family, kind, protocol)
         except OSError as error:  # an address family that this machine does not have
-            failure = _text(error)
+            failure = error_text(error)
             continue
         sock.setblocking(False)
         try:
@@ -167,7 +168,7 @@ async def _connect_tcp(infos: list[Any], within_sec: float) -> socket.socket:
         except TimeoutError:
             failure = f"{_address(address)}: no answer within {within_sec:g} s"
         except OSError as error:
-            failure = f"{_address(address)}: {_text(error)}"
+            failure = f"{_address(address)}: {error_text(error)}"
         else:
             return sock
         sock.close()
@@ -205,7 +206,7 @@ async def _upgrade(
         raise CannotConnect("TLS", str(error)) from error
     except (OSError, TimeoutError, EOFError, ImportError, WebSocketException) as error:
         has_stood = bool(made) and made[-1].stood_ms is not None
-        raise CannotConnect(_stage(url, has_stood, how), _text(error)) from error
+        raise CannotConnect(_stage(url, has_stood, how), error_text(error)) from error
     return websocket, made[-1].stood_ms, made[-1].tls
 
 
@@ -232,5 +233,10 @@ def _address(address: Any) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _text(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
+    """The system's words where they are known, else the error's name and its own."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno is not None:
+        return os.strerror(error.errno)
     return f"{type(error).__name__}: {error}".rstrip(": ")

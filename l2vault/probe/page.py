@@ -64,9 +64,13 @@ def _head(findings: Findings) -> list[str]:
 
 def _row_lines(row: Row) -> list[str]:
     """The figure behind its label, and what it rests on in brackets."""
-    text = printable(row.text) + (f"  [{printable(row.basis)}]" if row.basis else "")
     room = WIDTH - _LABEL
-    lines = wrap(text, room, break_on_hyphens=False) or [""]
+    lines = wrap(printable(row.text), room, break_on_hyphens=False) or [""]
+    basis = f"[{printable(row.basis)}]"
+    if row.basis and len(lines[-1]) + 2 + len(basis) <= room:
+        lines[-1] += f"  {basis}"
+    elif row.basis:
+        lines += wrap(basis, room, break_on_hyphens=False)
     label = printable(row.label)
     head = f"{_INDENT}{label}"
     if len(head) >= _LABEL:
@@ -76,9 +80,10 @@ def _row_lines(row: Row) -> list[str]:
 
 def _verdict_lines(verdict: Verdict) -> list[str]:
     lines = ["VERDICT: fit to record" if verdict.is_fit else "VERDICT: not fit to record"]
-    for reason in verdict.reasons:
-        lines += _paragraph(f"Because {reason.what}.")
-        lines += _paragraph(f"Do: {reason.cure}.", indent="    ")
+    for cure, reasons in groupby(verdict.reasons, key=lambda reason: reason.cure):
+        for reason in reasons:
+            lines += _paragraph(f"Because {reason.what}.")
+        lines += _paragraph(f"Do: {cure}.", indent="    ")
     for remark in verdict.remarks:
         lines += _paragraph(remark)
     return [*lines, *_paragraph(f"Next: {verdict.next_step}")]

@@ -16,7 +16,7 @@ import msgspec
 from l2vault.book.change import BookChange, Level
 from l2vault.clock import Clock
 from l2vault.okx.rest import LARGEST_BODY_BYTES, USER_AGENT
-from l2vault.probe.network import proxy_of, without_password
+from l2vault.probe.network import error_text, proxy_of, without_password
 
 _QUOTED_CHARS: Final = 80
 _UNREADABLE: Final = (ValueError, RecursionError)
@@ -193,4 +193,4 @@ def _authorization(proxy: SplitResult) -> dict[str, str]:
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    return error_text(error)

@@ -120,7 +120,7 @@ def _in_band(section: str, inst_id: str, streams: Sequence[BookStream]) -> Row:
         )
         return Row(section, f"{inst_id}.in_band", "full book in band", text, f"{plural(joined, 'join')}", data=data)
     after = f"yes, {milliseconds(median(waits))} after the ack" if waits else "yes, before the ack"
-    late = f", at most {milliseconds(max(waits))}" if len(waits) > 1 else ""
+    late = f", at most {milliseconds(max(waits))}" if waits and max(waits) > median(waits) else ""
     return Row(section, f"{inst_id}.in_band", "full book in band", after + late, plural(full, "full book"), data=data)
 
 
@@ -132,7 +132,7 @@ def _chain(section: str, inst_id: str, streams: Sequence[BookStream], messages: 
     words += [f"{number(counts[name])} {name.replace('_', ' ')}" for name in names[4:] if counts[name]]
     by_feed = " and ".join(number(stream.messages) for stream in streams)
     data: Data = {**counts, "messages": [stream.messages for stream in streams]}
-    return Row(section, f"{inst_id}.chain", "chain", ", ".join(words), f"{by_feed} messages", data=data)
+    return Row(section, f"{inst_id}.chain", "chain", ", ".join(words), f"{by_feed} messages of the feeds", data=data)
 
 
 def _count(stream: BookStream, name: str) -> int:

@@ -9,7 +9,7 @@ from l2vault.probe.findings import Failure, Feed, Findings
 from l2vault.probe.rows import plural
 
 CLOCK_MS: Final = 2_000
-"""A clock further off than this, beyond the doubt about it, names wrong hours and delays."""
+"""A clock further off than this, beyond its uncertainty, names wrong hours and delays."""
 DELAY_MS: Final = 5_000
 """p95 of the delay beyond which the machine or its network cannot keep up."""
 MOST_BREAKS: Final = 2

@@ -14,7 +14,7 @@ def test_a_percentile_is_the_nearest_rank(values, share, expected):
     assert percentile(values, share) == expected
 
 
-def test_the_offset_is_that_of_the_shortest_round_trip_with_half_of_it_as_doubt():
+def test_the_offset_is_that_of_the_shortest_round_trip_with_half_of_it_as_uncertainty():
     samples = [TimeSample(10_000, 10_400, 300), TimeSample(20_000, 20_110, 20), TimeSample(30_000, 30_900, 500)]
 
     assert clock_offset(samples) == Offset(100, 11, 3)

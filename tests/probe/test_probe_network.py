@@ -5,14 +5,14 @@ import shutil
 import socket
 import ssl
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.server import serve
 
 from l2vault.clock import Clock
 from l2vault.probe.network import CannotConnect, is_port_open, open_websocket, proxy_of, without_password
-from l2vault.probe.rest import RestClient
+from l2vault.probe.rest import RestClient, time_of
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "socks_proxy", "all_proxy", "no_proxy")
 
@@ -34,29 +34,50 @@ async def websocket_server(**options):
 
 
 @asynccontextmanager
+async def listening(handle):
+    """A TCP server; every connection is closed, and its handler has ended, when this is left."""
+    handlers = set()
+
+    async def serve_client(reader, writer):
+        handlers.add(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError, OSError):
+            await handle(reader, writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve_client, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        if handlers:
+            await asyncio.wait(handlers, timeout=5)
+
+
+async def pump(reader, writer):
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
 async def tunnel(to_port, status="200 OK"):
     """An HTTP proxy: answers CONNECT, and tunnels whatever host was named to one port here."""
     asked = []
 
-    async def pump(reader, writer):
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def serve_client(reader, writer):
+    async def handle(reader, writer):
         asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
-        if not status.startswith("200"):
-            writer.close()
-            return
-        there = await asyncio.open_connection("127.0.0.1", to_port)
-        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer), return_exceptions=True)
+        if status.startswith("200"):
+            there = await asyncio.open_connection("127.0.0.1", to_port)
+            await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
 
-    server = await asyncio.start_server(serve_client, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1], asked
-    finally:
-        server.close()
+    async with listening(handle) as port:
+        yield port, asked
 
 
 async def failure(url, within_sec=0.5):
@@ -100,7 +121,7 @@ async def test_a_name_that_cannot_be_resolved(monkeypatch):
     error = await failure("wss://ws.okx.test/ws/v5/public")
 
     assert error.stage == "name resolution"
-    assert error.reason == "ws.okx.test: gaierror: [Errno -2] Name or service not known"
+    assert error.reason == "Name or service not known"
 
 
 async def test_a_port_where_nobody_listens():
@@ -193,3 +214,73 @@ async def test_rest_says_that_it_cannot_take_a_socks_proxy(monkeypatch):
 
     assert answer.status == 0
     assert "REST cannot go through the proxy socks5://127.0.0.1:1080" in answer.said
+
+
+@asynccontextmanager
+async def web_server(*answers):
+    """Answers each request on kept connections in turn; None closes the connection instead."""
+    asked, left = [], list(answers)
+
+    async def handle(reader, writer):
+        while True:
+            asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            body = left.pop(0)
+            if body is None:
+                return
+            head = f"HTTP/1.1 200 OK\r\nX-RateLimit-Left: 7\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write((head + body).encode())
+
+    async with listening(handle) as port:
+        yield f"http://127.0.0.1:{port}", asked
+
+
+GOOD = '{"code":"0","data":[{"ts":"1700000000123"}],"msg":""}'
+
+
+async def test_rest_sends_the_headers_of_the_region_and_gives_those_of_the_answer():
+    async with web_server(GOOD) as (url, asked):
+        client = RestClient(url, {"x-simulated-trading": "1"}, 5, Clock())
+        answer = await asyncio.to_thread(client.get, "/api/v5/public/time")
+        client.close()
+
+    assert "x-simulated-trading: 1\r\n" in asked[0]
+    assert "User-Agent: l2vault/" in asked[0]
+    assert answer.is_good
+    assert time_of(answer) == 1_700_000_000_123
+    assert answer.headers["x-ratelimit-left"] == "7"
+
+
+async def test_a_kept_connection_that_was_closed_in_between_is_no_finding():
+    async with web_server(GOOD, None, GOOD) as (url, asked):
+        client = RestClient(url, {}, 5, Clock())
+        answers = [await asyncio.to_thread(client.get, "/api/v5/public/time") for _ in range(2)]
+        client.close()
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert len(asked) == 3
+
+
+async def test_a_first_connection_that_is_closed_is_a_finding():
+    async with web_server(None) as (url, _):
+        answer = await asyncio.to_thread(RestClient(url, {}, 5, Clock()).get, "/api/v5/public/time")
+
+    assert answer.status == 0
+    assert "RemoteDisconnected" in answer.said
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<html>blocked</html>", "HTTP 200: '<html>blocked</html>'"),
+        ('{"code":"50011","msg":"Too Many"}', "HTTP 200, code 50011: Too Many"),
+        ("[]", "HTTP 200: '[]'"),
+    ],
+)
+async def test_an_answer_that_is_not_okx_s_data_is_quoted(body, said):
+    async with web_server(body) as (url, _):
+        client = RestClient(url, {}, 5, Clock())
+        answer = await asyncio.to_thread(client.get, "/api/v5/public/time")
+        client.close()
+
+    assert not answer.is_good
+    assert answer.said == said
