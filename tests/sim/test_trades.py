@@ -2,7 +2,6 @@
 
 import json
 from itertools import islice, pairwise
-from random import Random
 
 import pytest
 
@@ -199,19 +198,22 @@ async def test_books_are_the_same_bytes_with_and_without_trades(clock):
     assert trade_ids(alone) == []
 
 
-async def test_a_trade_is_sent_before_the_book_that_lacks_what_it_took(clock):
+async def test_a_trade_is_sent_between_the_books_it_stands_between(clock):
     (viewer,) = await play(clock, None, market_ticks(400), ("books", "trades"))
 
-    last_book = None
+    last_book, waiting, placed = 0, [], []
     for text in viewer.texts:
         push = json.loads(text)
         if "data" not in push:
             continue
-        seq_id = push["data"][0]["seqId"]
+        (data,) = push["data"]
         if push["arg"]["channel"] == "books":
-            last_book = seq_id
+            assert all(last_book < trade["seqId"] <= data["seqId"] for trade in waiting)
+            last_book, waiting = data["seqId"], []
         else:
-            assert seq_id > last_book
+            waiting.append(data)
+            placed.append(data["source"])
+    assert placed.count("0") > 50
 
 
 async def test_a_dropped_trade_is_missing_on_the_connections_it_concerns(clock):
@@ -266,15 +268,7 @@ def test_numbers_that_are_none_make_no_trades_and_no_error():
     assert Trades().follow(damaged, book) == []
 
 
-def test_matches_are_whole_lots():
-    rng = Random(0)
-    from l2vault.sim.trades import _split, _unit
+def test_matches_are_whole_lots(minutes):
+    lot = price_key(str(instrument_row(BTC)["lotSz"]))
 
-    for _ in range(200):
-        lots = rng.randrange(1, 10_000)
-        amount = lots * 10**16
-        count = rng.randrange(1, min(12, amount // _unit(amount)) + 1)
-        parts = _split(amount, count)
-        assert sum(parts) == amount
-        assert len(parts) == count
-        assert all(part > 0 and part % 10**16 == 0 for part in parts)
+    assert all(price_key(row.sz) % lot == 0 for row in minutes[1].rows(BTC))
