@@ -20,7 +20,7 @@ WITHIN_SEC = 30
 
 async def probed(
     faults: str | None = None,
-    seconds: float = 24.0,
+    seconds: float = 20.0,
     inst_ids: tuple[str, ...] = (BTC,),
     listed: tuple[str, ...] = (BTC,),
     within_sec: float = 5.0,
