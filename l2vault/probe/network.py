@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from l2vault.clock import Clock
-from l2vault.okx.rest import LOOPBACK
+from l2vault.okx.proxies import LOOPBACK
 
 LARGEST_FRAME_BYTES: Final = 4 * 1024 * 1024
 _PORTS: Final = {"ws": 80, "wss": 443}

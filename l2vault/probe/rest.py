@@ -15,7 +15,8 @@ import msgspec
 
 from l2vault.book.change import BookChange, Level
 from l2vault.clock import Clock
-from l2vault.okx.rest import LARGEST_BODY_BYTES, USER_AGENT
+from l2vault.okx.rest import USER_AGENT
+from l2vault.okx.web import LARGEST_BODY_BYTES
 from l2vault.probe.network import error_text, proxy_of, without_password
 
 _QUOTED_CHARS: Final = 80

@@ -85,7 +85,7 @@ class Intake:
         # A break on one line while another is in sync is no gap: the flagged line is the last line's to write.
         if lost.flagged is not None and not is_covered:
             self._write(lost.flagged)
-        if lost.cause == "invariant":
+        if lost.cause in ("invariant", "implausible"):
             self._on_invariant(lost.inst_id)  # crossed is legal once OKX's row says so
 
     def _decide(self, number: int, decisions: list[Decision]) -> None:

@@ -67,6 +67,8 @@ def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
             _log.warning("Closing line %d: %s", line, reason)
         case LineUp(url):
             _log.info("Line %d connected to %s", line, url)
+        case LineDown() if output.is_last:
+            _log.info("Line %d ended: %s", line, output.reason)
         case LineDown():
             words = "lost" if output.was_up else "cannot connect"
             _log.warning("Line %d %s: %s. Next try in %.1f s", line, words, output.reason, output.retry_sec)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from l2vault.errors import VaultError
 from l2vault.vault.archived import CANNOT_READ, archived_lines
-from l2vault.vault.durable import sync_folder, write_atomically
+from l2vault.vault.durable import sync_folder, unlink, write_atomically
 from l2vault.vault.files import Finding, PlacedLine, hour_forms, hour_lines, hours
 from l2vault.vault.layout import ArchivedHour, HourFile, Layout
 from l2vault.vault.levels import SNAPSHOTS, Hour
@@ -90,7 +90,7 @@ def check_archive(archived: ArchivedHour) -> str | None:
 def remove_archive(archived: ArchivedHour) -> None:
     """Delete both files, in the order in which a kill leaves no half of an archive that looks like a whole one."""
     for path in (archived.snapshots, archived.levels):
-        path.unlink(missing_ok=True)
+        unlink(path, missing_ok=True)
         if path.parent.exists():
             sync_folder(path.parent)
 

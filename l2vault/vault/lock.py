@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 from filelock import FileLock, Timeout
 
+from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.durable import write_atomically
+from l2vault.vault.durable import unlink, write_atomically
 from l2vault.vault.layout import Layout
 
 _PROBE_BYTES: Final = 65_536
@@ -60,7 +61,7 @@ class VaultLock:
         """Give the vault back; without effect where it is not held."""
         if self._lock.is_locked:
             with suppress(OSError):  # someone may be reading it, on Windows; a stale one misleads nobody
-                self._layout.owner_file.unlink()
+                unlink(self._layout.owner_file)
             self._lock.release()
 
     def _probe(self) -> None:
@@ -89,3 +90,39 @@ def read_owner(layout: Layout) -> Owner | None:
         return msgspec.json.decode(layout.owner_file.read_bytes(), type=Owner)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
+
+
+def open_hours(layout: Layout) -> set[tuple[str, int]]:
+    """Instrument and start of each hour that the recorder of this vault is writing; empty where nobody holds the lock.
+
+    No other process may touch such an hour.
+    """
+    if not layout.lock_file.exists() or not _is_held(layout):
+        return set()
+    try:
+        found = msgspec.json.decode(layout.owner_file.read_bytes(), type=_OpenHours).open_hours
+        return {(each.inst_id, utc_ms(each.hour)) for each in found}
+    except (OSError, ValueError):
+        return set()
+
+
+class _OpenHour(msgspec.Struct, frozen=True):
+    inst_id: str
+    hour: str
+
+
+class _OpenHours(msgspec.Struct, frozen=True):
+    open_hours: list[_OpenHour] = []
+
+
+def _is_held(layout: Layout) -> bool:
+    """Asked of the operating system by taking the lock for a moment."""
+    lock = FileLock(str(layout.lock_file))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return True
+    lock.release()
+    return False

@@ -16,7 +16,9 @@ LONGEST_MINUTES: Final = 24 * 60.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=_minutes, default=10.0, metavar="N", help="how long to look (default: 10)")
-    parser.add_argument("--inst", dest="instruments", action="append", metavar="ID", help="a swap; repeat for more")
+    parser.add_argument(
+        "--inst", dest="instruments", action="append", nargs="+", metavar="ID", help="swaps; repeat or list"
+    )
     parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")

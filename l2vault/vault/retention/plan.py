@@ -1,24 +1,31 @@
 """What retention is to do, as a pure function of what is there, the time and the free space. It touches no disk.
 
+How much of it one pass may delete is `pace`'s to say.
+
 What age asks for is done in any case. What lack of room asks for degrades in one order: compress early, archive early
 (only a policy with `archive_days` archives), delete the oldest hours; each step is taken only while room is lacking.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from l2vault.errors import UsageError
+from l2vault.vault.census import Form, Held
 from l2vault.vault.layout import HOUR_MS
 
-Form = Literal["plain", "gzip", "archive"]
-
 GB: Final = 1_000_000_000
+DEFAULT_COMPRESS_HOURS: Final = 6
+DEFAULT_DELETE_DAYS: Final = 5
+
 SETTLE_MS: Final = 10 * 60_000
 """An hour is let alone while a plain file of it was written to within this time, whatever the clock says of it."""
 
 _DAY_MS: Final = 24 * HOUR_MS
+_SIZE_CURE: Final = "a number of GB above 0, or leave it out"
 _EARLY: Final = "early, for want of room"
 _GZIP_SHARE: Final = 0.25
 """Forecast of gzip -6 against plain lines, twice what two real instruments gave (0.11 and 0.12), so that a plan names
@@ -36,21 +43,19 @@ class Policy:
     neither makes nor deletes an archive.
     """
 
-    compress_after_hours: float = 6
-    delete_after_days: float = 5
+    compress_after_hours: float = DEFAULT_COMPRESS_HOURS
+    delete_after_days: float = DEFAULT_DELETE_DAYS
     archive_days: float | None = None
     max_bytes: int | None = None
     min_free_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a policy that nobody can mean."""
-        if not self.compress_after_hours >= 0:
-            raise UsageError(
-                f"compress_after_hours = {self.compress_after_hours} is impossible.", "0 or more, such as 6"
-            )
-        for name in ("delete_after_days", "archive_days", "max_bytes", "min_free_bytes"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise UsageError(f"{name} = {value} is impossible.", "a number above 0, or leave it out")
+        """Raises UsageError, in the words of the settings, for a policy that nobody can mean."""
+        _refuse_unless(self.compress_after_hours, "compress_after_hours", "0 or more, such as 6", least=0)
+        for name in ("delete_after_days", "archive_days"):
+            _refuse_unless(getattr(self, name), name, "a number of days above 0, such as 5")
+        for name, size in (("max_gb", self.max_bytes), ("min_free_gb", self.min_free_bytes)):
+            _refuse_unless(None if size is None else size / GB, name, _SIZE_CURE)
         if self.archive_days is not None and self.archive_days <= self.delete_after_days:
             raise UsageError(
                 f"archive_days = {self.archive_days} would delete at once what is archived after "
@@ -58,26 +63,92 @@ class Policy:
                 "more days than delete_after_days",
             )
 
+    @property
+    def flags(self) -> list[str]:
+        """What `l2vault retain` needs to act by this policy: a flag for each number that is not the default."""
+        given: dict[str, float | None] = {}
+        if self.compress_after_hours != DEFAULT_COMPRESS_HOURS:
+            given["--compress-after-hours"] = self.compress_after_hours
+        if self.delete_after_days != DEFAULT_DELETE_DAYS:
+            given["--delete-after-days"] = self.delete_after_days
+        given["--archive-days"] = self.archive_days
+        given["--max-gb"] = None if self.max_bytes is None else self.max_bytes / GB
+        given["--min-free-gb"] = None if self.min_free_bytes is None else self.min_free_bytes / GB
+        return [word for flag, value in given.items() if value is not None for word in (flag, f"{value:.12g}")]
 
-def policy_of(values: Any) -> Policy:
-    """Of flags or settings: each has the numbers by the same names, None where nothing was said."""
-    names = ("compress_after_hours", "delete_after_days", "archive_days")
-    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
-    for name, flag in (("max_bytes", "max_gb"), ("min_free_bytes", "min_free_gb")):
-        if (gigabytes := getattr(values, flag)) is not None:
-            given[name] = round(gigabytes * GB)
-    return Policy(**given)
+    @property
+    def text(self) -> str:
+        """The policy in one sentence, for the log of a recorder that starts."""
+        parts = [f"an hour is compressed {self.compress_after_hours:g} hours after its end"]
+        if self.archive_days is None:
+            parts.append(f"deleted {self.delete_after_days:g} days after its end")
+        else:
+            parts.append(
+                f"archived {self.delete_after_days:g} days after its end, its archive deleted "
+                f"{self.archive_days:g} days after its end"
+            )
+        if self.max_bytes is not None:
+            parts.append(f"the raw files are kept under {self.max_bytes / GB:g} GB")
+        if self.min_free_bytes is not None:
+            parts.append(f"{self.min_free_bytes / GB:g} GB of the disk are kept free")
+        return f"Retention: {', '.join(parts)}"
 
 
-class Held(NamedTuple):
-    """One hour of one instrument in one form, as it was found. `written_ms` is the wall time of its last change."""
+class PolicySettings(Protocol):
+    """The settings that make a policy."""
 
-    inst_id: str
-    hour_ms: int
-    form: Form
-    path: Path
-    size_bytes: int
-    written_ms: int
+    @property
+    def compress_after_hours(self) -> float: ...
+    @property
+    def delete_after_days(self) -> float: ...
+    @property
+    def archive_days(self) -> float | None: ...
+    @property
+    def max_gb(self) -> float | None: ...
+    @property
+    def min_free_gb(self) -> float | None: ...
+
+
+def policy_of(settings: PolicySettings) -> Policy:
+    """The policy that the settings ask for; raises UsageError naming the setting that nobody can mean."""
+    return Policy(
+        settings.compress_after_hours,
+        settings.delete_after_days,
+        settings.archive_days,
+        _bytes_of(settings.max_gb, "max_gb"),
+        _bytes_of(settings.min_free_gb, "min_free_gb"),
+    )
+
+
+def policy_to_json(policy: Policy) -> bytes:
+    """For a process that is to act by the same policy without reading any setting."""
+    return msgspec.json.encode(policy)
+
+
+def policy_from_json(data: bytes) -> Policy:
+    """The inverse of `policy_to_json`; raises UsageError for anything else."""
+    try:
+        return msgspec.json.decode(data, type=Policy)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"not a policy of retention: {error}.", "what policy_to_json gives") from error
+
+
+def _bytes_of(gigabytes: float | None, name: str) -> int | None:
+    _refuse_unless(gigabytes, name, _SIZE_CURE, least=1 / GB)
+    return None if gigabytes is None else round(gigabytes * GB)
+
+
+def _refuse_unless(value: float | None, name: str, cure: str, least: float | None = None) -> None:
+    """Refuse what is no finite number above 0 (or from `least` on); `None` means that nothing was set."""
+    if value is not None and not (math.isfinite(value) and (value > 0 if least is None else value >= least)):
+        raise UsageError(f"{name} = {value:g} is impossible.", cure)
+
+
+class Clocks(NamedTuple):
+    """The two times of a pass: ages count from `proved_ms`, the times of files compare with `wall_ms`."""
+
+    proved_ms: int
+    wall_ms: int
 
 
 class Action(NamedTuple):
@@ -91,6 +162,15 @@ class Action(NamedTuple):
     reason: str
     only_if_short: bool = False
     once_archived: bool = False
+
+    @property
+    def hour(self) -> tuple[str, int]:
+        return self.held.inst_id, self.held.hour_ms
+
+    @property
+    def is_irreversible(self) -> bool:
+        """Whether it deletes lines that no other form of the hour holds: what has just been archived is still there."""
+        return self.kind == "delete" and not self.once_archived
 
 
 @dataclass(slots=True)
@@ -126,9 +206,9 @@ class Room:
         self.free_bytes += raw_bytes + archive_bytes
 
 
-def is_fresh(held: Held, now_ms: int) -> bool:
+def is_fresh(held: Held, wall_ms: int) -> bool:
     """Whether someone may still be writing a file. A change far in the future is a clock set back since: no sign."""
-    return held.form == "plain" and abs(now_ms - held.written_ms) < SETTLE_MS
+    return held.form == "plain" and abs(wall_ms - held.written_ms) < SETTLE_MS
 
 
 class _Hour:
@@ -136,6 +216,7 @@ class _Hour:
 
     def __init__(self, held: list[Held]) -> None:
         self.forms: dict[Form, Held] = {each.form: each for each in held}
+        self.key = held[0].inst_id, held[0].hour_ms
         self.end_ms = held[0].hour_ms + HOUR_MS
 
     @property
@@ -143,10 +224,10 @@ class _Hour:
         """Plain before gzip, so that a deletion cut short leaves what was compressed."""
         return [self.forms[form] for form in ("plain", "gzip") if form in self.forms]
 
-    def is_settled(self, now_ms: int) -> bool:
+    def is_settled(self, clocks: Clocks) -> bool:
         """Whether nobody can still be writing it."""
         plain = self.forms.get("plain")
-        return self.end_ms <= now_ms and (plain is None or not is_fresh(plain, now_ms))
+        return self.end_ms <= clocks.proved_ms and (plain is None or not is_fresh(plain, clocks.wall_ms))
 
     def pack(self) -> int:
         """Forecast the plain form becoming gzip; returns the bytes saved."""
@@ -159,25 +240,39 @@ class _Hour:
         return plain.size_bytes - size
 
 
-def select(policy: Policy, files: Iterable[Held], now_ms: int, free_bytes: int) -> list[Action]:
+def select(
+    policy: Policy,
+    files: Iterable[Held],
+    clocks: Clocks,
+    free_bytes: int,
+    open_hours: Collection[tuple[str, int]] = (),
+) -> list[Action]:
     """The plan, in the order in which it is to be carried out, oldest hour first within each step:
 
     age: delete, or archive and then delete; delete old archives; compress. Room: compress, archive, delete. No action
-    touches an hour that ends after `now_ms` or is still written to.
+    touches an hour that ends after `clocks.proved_ms`, is one of `open_hours` or may still be written to.
     """
     files = list(files)
     room = Room(policy, sum(each.size_bytes for each in files if each.form != "archive"), free_bytes)
-    hours = [hour for hour in _by_hour(files) if hour.is_settled(now_ms)]
+    hours = [hour for hour in _by_hour(files) if hour.is_settled(clocks) and hour.key not in open_hours]
     plan: list[Action] = []
     for hour in hours:
-        plan += _end_by_age(policy, hour, room, now_ms)
+        plan += _end_by_age(policy, hour, room, clocks.proved_ms)
     for hour in hours:
-        plan += _compress_by_age(policy, hour, room, now_ms)
+        plan += _compress_by_age(policy, hour, room, clocks.proved_ms)
     for make_room in (_compress_for_room, _archive_for_room, _delete_for_room):
         for hour in hours:
             if room.is_short:
                 plan += make_room(policy, hour, room)
     return plan
+
+
+def due_by_age(
+    policy: Policy, files: Iterable[Held], clocks: Clocks, open_hours: Collection[tuple[str, int]] = ()
+) -> list[Action]:
+    """The part of the plan that no want of room asks for."""
+    ages = Policy(policy.compress_after_hours, policy.delete_after_days, policy.archive_days)
+    return select(ages, files, clocks, 0, open_hours)
 
 
 def _by_hour(files: list[Held]) -> list[_Hour]:
