@@ -25,6 +25,7 @@ from l2vault.foreign import printable, quoted
 VERBS: Final = (
     "record",
     "sim",
+    "probe",
     "retain",
     "ls",
     "show",

@@ -15,6 +15,7 @@ ALLOWED = {
     "vault": {"vault", "book"},
     "analytics": {"analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
+    "probe": {"probe", "okx", "book", "config"},
     "recording": {"recording", "okx", "vault", "book", "config"},
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
@@ -23,7 +24,7 @@ ALLOWED = {
     "foreign": set(),
     "grammar": set(),
     "entry": {"cli"},
-    "verbs": {"verbs", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
+    "verbs": {"verbs", "probe", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
     "cli": {"config"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
@@ -37,6 +38,12 @@ PURE = [
     *(PACKAGE / "okx" / f"{name}.py" for name in ("exchange_time", "book_time")),
     PACKAGE / "vault" / "layout.py",
     PACKAGE / "sim" / "peer.py",
+    PACKAGE / "sim" / "trades.py",
+    *(
+        PACKAGE / "probe" / f"{name}.py"
+        for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page")
+    ),
+    PACKAGE / "probe" / "plan.py",
     *(
         PACKAGE / "analytics" / f"{name}.py"
         for name in ("contract", "ladders", "instant", "series", "walls", "ledger", "tracks")

@@ -45,6 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of the made-up market (default: 0)")
     parser.add_argument("--once", action="store_true", default=None, help="end when the replay has ended")
     parser.add_argument("--faults", metavar="FILE|SPEC", help="what is to go wrong: docs/simulator.md")
+    parser.add_argument(
+        "--clock-offset", type=_offset, default=0.0, metavar="SEC", help="exchange time ahead of this clock"
+    )
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed or 0,
         once=bool(args.once),
         compression=args.compression,
+        clock_offset_sec=args.clock_offset,
         faults=None if args.faults is None else parse_faults(args.faults),
     )
     console = set_up_logging(None, verbose=False)
@@ -150,3 +154,10 @@ def _speed(text: str) -> float:
 
 def _hold(text: str) -> float:
     return 0.0 if text.strip() in ("0", "0s") else seconds(text)
+
+
+def _offset(text: str) -> float:
+    seconds = float(text)
+    if not -1e8 < seconds < 1e8:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds within three years")
+    return seconds
