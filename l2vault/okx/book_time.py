@@ -13,6 +13,9 @@ SLACK_MS: Final = 5_000
 """How much older or later than expected a `ts` may be."""
 BACK_FOR_MS: Final = 5_000
 STILL_FOR_MS: Final = 10_000
+UNTIMED_MS: Final = 500
+"""Between times this far apart a change may come that has none of its own. BTC is pushed every 100 to 150 ms; in an
+instrument that had been quiet for a minute, such a change would be dated a minute early."""
 LONGEST_STEP_MS: Final = 600_000
 """Of `ts` from one message to the next while nothing proves the time. Heartbeats come each minute."""
 
@@ -20,7 +23,7 @@ LONGEST_STEP_MS: Final = 600_000
 class BookTime:
     """One book's watch; a new full book after a loss takes a new one."""
 
-    __slots__ = ("_back", "_still_ms", "_time")
+    __slots__ = ("_back", "_has_untimed", "_still_ms", "_time")
 
     def __init__(self, time: ExchangeTime) -> None:
         self._time = time
@@ -28,19 +31,27 @@ class BookTime:
         """`ts` and arrival of the first message that is far back."""
         self._still_ms: int | None = None
         """Arrival of the first change that did not bring the time on."""
+        self._has_untimed = False
+        """Whether a change without a time of its own was applied since the book's time."""
 
     def goes_on(self) -> None:
-        """A message has brought the book's time on by no more than `SLACK_MS`: nothing is odd any more."""
+        """A message has brought the book's time on by no more than `UNTIMED_MS`: nothing is odd any more."""
         self._back = self._still_ms = None
+        self._has_untimed = False
 
     def fault(self, change: BookChange, book_ms: int | None, now_ms: int) -> str | None:
         """Why a message shows that the clock is wrong, in words; None if the message may be applied."""
         ts_ms = change.ts_ms
         if ts_ms is not None and (book_ms is None or ts_ms > book_ms):
+            is_undated = self._has_untimed and book_ms is not None and ts_ms - book_ms > UNTIMED_MS
             self.goes_on()
+            if is_undated:
+                return f"a change without a time of its own came between ts {book_ms} and {ts_ms}"
             if book_ms is None or ts_ms - book_ms > SLACK_MS:
                 return ahead(self._time, ts_ms, book_ms, now_ms)
             return None
+        if ts_ms != book_ms and (change.bids or change.asks):
+            self._has_untimed = True
         return self._runs_back(ts_ms, book_ms, now_ms) or self._stands_still(change, now_ms)
 
     def _runs_back(self, ts_ms: int | None, book_ms: int | None, now_ms: int) -> str | None:

@@ -15,7 +15,7 @@ from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot
 from l2vault.errors import LevelError
 from l2vault.okx.audit import Audit
-from l2vault.okx.book_time import SLACK_MS, BookTime, ahead
+from l2vault.okx.book_time import SLACK_MS, UNTIMED_MS, BookTime, ahead
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.outputs import (
@@ -134,7 +134,7 @@ class InstrumentBook:
         released = [] if self._wait is None else self._end_wait(now_ms)
         if change.is_snapshot:
             return released + self._replace(change, book, now_ms)
-        if change.prev_seq_id != book.seq_id:
+        if change.prev_seq_id != book.seq_id or _contradicts_its_numbers(change):
             return [*released, self._break(change, book, now_ms)]
         fault = self._update_fault(change, book, now_ms)
         if fault is not None:
@@ -329,7 +329,7 @@ class InstrumentBook:
             fault = unfitness(change, book.seq_id)
             if fault is not None:
                 return fault
-        elif ts_ms is not None and book_ms is not None and book_ms < ts_ms <= book_ms + SLACK_MS:
+        elif ts_ms is not None and book_ms is not None and book_ms < ts_ms <= book_ms + UNTIMED_MS:
             self._time.goes_on()
             return None
         clock = self._time.fault(change, book_ms, now_ms)
@@ -421,6 +421,8 @@ class InstrumentBook:
             last_good = take_snapshot(self.inst_id, book, self._terms.depth)
             flagged = msgspec.structs.replace(last_good, prev_seq_id=change.prev_seq_id, gap_detected=True)
         detail = f"expected prevSeqId {book.seq_id}, got {change.prev_seq_id}"
+        if change.prev_seq_id == book.seq_id:
+            detail = f"seqId {change.seq_id} again, with other levels"
         return self._fail(("chain", detail), self._believed(change.ts_ms, now_ms), now_ms, flagged)
 
     def _fail(self, fault: _Fault, to_ms: int | None, now_ms: int, flagged: Snapshot | None = None) -> Lost:
@@ -437,6 +439,11 @@ class InstrumentBook:
         self.book = self.audit = self._wait = self._last = None
         self._is_reported = False
         return Lost(self.inst_id, cause, detail, from_ms, to_ms, flagged)
+
+
+def _contradicts_its_numbers(change: BookChange) -> bool:
+    """OKX: a heartbeat, whose `seqId` equals its `prevSeqId`, says that nothing has changed: it has no levels."""
+    return change.seq_id is not None and change.seq_id == change.prev_seq_id and bool(change.bids or change.asks)
 
 
 def _verified_by(change: BookChange) -> Verifiable | None:

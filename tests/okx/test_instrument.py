@@ -473,6 +473,12 @@ class TestDuplicates:
         assert len(lines(wire.receive(update(BTC, 4100, 11, 11), update(BTC, 6100, 11, 11)))) == 2
         assert wire.pipeline.counts.duplicates == 0
 
+    def test_a_heartbeat_with_levels_is_a_gap(self) -> None:
+        """It says at once that nothing has changed and what has."""
+        wire = self.wire()
+        wire.receive(update(BTC, 4100, 11, 11))
+        assert causes(wire.receive(update(BTC, 4200, 11, 11, bids=[["990", "8", "0", "1"]]))) == ["chain"]
+
     def test_the_message_of_a_reset_is_dropped_like_any_other(self) -> None:
         wire = self.wire()
         reset = update(BTC, 3960, 11, 3, bids=[["990", "9", "0", "1"]])
@@ -485,6 +491,37 @@ class TestDuplicates:
         wire.receive(update(BTC, 3800, 9, 10), self.CHANGE, self.CHANGE)
         rest = BookChange(BTC, True, [("1000", "1", "0", "1")], [("1001", "1", "0", "1")], 3900, 9, None, None)
         assert wire.pipeline.join_rest_book(rest, wire.now_ms) == [NeedSecondBook(BTC)]
+
+
+class TestUndatedChanges:
+    """A change whose `ts` is no time lies somewhere between the times of its neighbours."""
+
+    CHANGE = {"bids": [["990", "7", "0", "1"]]}
+
+    def wire(self, ts_ms: int) -> Wire:
+        wire = Wire()
+        wire.receive(book_of(400, 400), update(BTC, 3950, 10, 11), update(BTC, ts_ms, 11, 12, **self.CHANGE))
+        return wire
+
+    @pytest.mark.parametrize("ts_ms", [0, 3900])
+    def test_between_near_neighbours_one_leaves_the_book_s_time(self, ts_ms: int) -> None:
+        (line,) = lines(self.wire(ts_ms).receive(update(BTC, 4450, 12, 13)))
+        assert json.loads(line)["seqId"] == 12
+
+    @pytest.mark.parametrize("ts_ms", [0, 3900])
+    def test_between_far_ones_no_line_is_dated_by_it(self, ts_ms: int) -> None:
+        """The book before it may have stood at the grid time as well as the book after it."""
+        outputs = self.wire(ts_ms).receive(update(BTC, 4451, 12, 13))
+        assert causes(outputs) == ["clock"]
+        assert lines(outputs) == []
+
+    def test_a_change_at_the_very_time_of_the_book_is_dated(self) -> None:
+        assert len(lines(self.wire(3950).receive(update(BTC, 60_000, 12, 13)))) == 1
+
+    def test_a_heartbeat_without_a_time_changes_nothing_that_could_be_dated(self) -> None:
+        wire = Wire()
+        wire.receive(book_of(400, 400), update(BTC, 3950, 10, 11), update(BTC, 0, 11, 11))
+        assert len(lines(wire.receive(update(BTC, 60_000, 11, 12)))) == 1
 
 
 class TestAudits:
