@@ -205,6 +205,10 @@ def test_a_first_match_confirms_both_feeds_after_each_sync() -> None:
     for feed in (1, 2):
         rig.sampled(feed, 3)
     assert rig.of(noted.Confirmed)[2:] == [noted.Confirmed(at(rig), 1, BTC, "feed", 3)]
+    rig.synced(1)
+    for feed in (2, 1):
+        rig.sampled(feed, 4)
+    assert rig.of(noted.Confirmed)[3:] == [noted.Confirmed(at(rig), 1, BTC, "feed", 4)], "a sync without a loss before"
 
 
 def test_what_a_dead_feed_says_is_taken() -> None:
