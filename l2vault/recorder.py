@@ -5,7 +5,8 @@ wire -> `recording.lines` (session, chain, book, sampler each) -> `recording.int
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -15,23 +16,26 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.okx.hosts import addresses
-from l2vault.okx.pipeline import Counts, Pipeline
+from l2vault.okx.exchange_time import ExchangeTime
+from l2vault.okx.hosts import addresses, closed_port_warnings
+from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
-from l2vault.recording.auditor import Auditor
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
-from l2vault.recording.footprint import give_back_memory
 from l2vault.recording.handles import open_files, raise_limit
-from l2vault.recording.intake import Asks, Intake, NoProof, ProvedTime
+from l2vault.recording.intake import Asks, Intake
 from l2vault.recording.lines import Lines
-from l2vault.recording.metadata import Metadata
 from l2vault.recording.report import policy_words
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
+from l2vault.recording.supervisor import Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tally import Tally
-from l2vault.recording.upkeep import Upkeep
+from l2vault.recording.tasks.auditor import Auditor
+from l2vault.recording.tasks.clock import ClockCheck
+from l2vault.recording.tasks.memory import trim_regularly
+from l2vault.recording.tasks.metadata import Metadata
+from l2vault.recording.tasks.retention import Retention
 from l2vault.vault.hours import digest_of, hours_without_record
 from l2vault.vault.journal.events import (
     Alive,
@@ -50,13 +54,13 @@ from l2vault.vault.lock import VaultLock
 from l2vault.vault.newest import LastLine, last_line, last_line_of_hour
 from l2vault.vault.recovery import future_lines, recover, set_aside
 from l2vault.vault.retention.plan import policy_of
+from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
 SUMMARY_SEC: Final = 60.0
 STATUS_SEC: Final = 2.0
 WATCH_SEC: Final = 1.0
-TRIM_SEC: Final = 3600.0
 REST_WITHIN_SEC: Final = 10.0
 STALE_AFTER_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
@@ -76,7 +80,6 @@ class Recorder:
         self._clock = clock
         self._rng = rng
         self._show_status = show_status
-        self._time: ProvedTime = NoProof()
         self._tally = Tally(settings.instruments)
         self._ledger = SlotLedger(settings.cadence_ms)
         self._counts = Counts()
@@ -87,31 +90,33 @@ class Recorder:
         guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
         self._disk = Disk(self._writer, self._journal, clock, round(settings.fsync_sec * 1000), guard)
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
-        rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC)
-        self._lines = Lines(hosts.ws_urls[0], self._new_pipeline, self._deliver, clock, rng)
-        self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
-        self._auditor = Auditor(rest, clock, self._note, lambda number, said: self._intake.take(number, [*said]))
+        self._time = ExchangeTime()
+        rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
+        self._supervisor = Supervisor(self._disk.put, clock, rng)
+        self._lines = Lines(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
+        self._metadata = Metadata(layout, rest, clock, rng, self._disk.put, self._set_live)
+        self._auditor = Auditor(rest, clock, rng, self._note, self._take, self._lines.pipelines)
+        self._auditor.resolve = self._resolve
+        self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
         self._intake = Intake(self._tally, clock, self._disk.put, self._ledger, self._asks())
         self._policy = policy_of(settings)
-        self._upkeep = Upkeep(layout, self._policy, clock, self._disk.close_files)
-        self._intake.pipelines = self._auditor.pipelines = self._lines.pipelines
+        self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
+        self._intake.pipelines = self._lines.pipelines
         self._not_live: set[str] = set()
         self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.monotonic_ms())
         self._is_stall_told = False
-        self.stop_reason = "asked to stop"
-        """For the journal and the log; whoever sets `stop` may say it better."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Record until `stop` is set, for the reason in `stop_reason`. Raises VaultError before anything starts if the
-        vault cannot be had, and while it runs if it is another's by then."""
+    async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
+        """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
+        cannot be had, and while it runs if it is another's by then."""
         self._lock.acquire(self._at(), self._journal.run)
         try:
             self._begin()
-            await self._supervise(stop)
+            await self._supervise(stop, reason)
         finally:
             self._lock.release()
 
-    async def _supervise(self, stop: asyncio.Event) -> None:
+    async def _supervise(self, stop: asyncio.Event, reason: Callable[[], str]) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""
         try:
             # Outside the group below: whatever cancels that, what has been put must still be written.
@@ -119,7 +124,7 @@ class Recorder:
             why = "interrupted"
             try:
                 await self._record(stop, writing)
-                why = self.stop_reason
+                why = reason()
             except Exception as error:
                 why = "crashed" if _vault_error(error) is None else "the vault is another's"
                 raise
@@ -135,32 +140,46 @@ class Recorder:
             raise L2VaultError("the recorder crashed; the log holds the details.", "start it again") from error
 
     async def _record(self, stop: asyncio.Event, writing: asyncio.Task[None]) -> None:
-        inst_ids = self._settings.instruments
         async with asyncio.TaskGroup() as group:
-            vital: list[Coroutine[None, None, None]] = [
-                _crash_with(writing),
-                self._lines.run(self._settings.feeds),
-                self._every(ALIVE_SEC, self._beat),
-                self._every(SUMMARY_SEC, self._summarise),
-                self._every(WATCH_SEC, self._watch),
+            tasks = [
+                group.create_task(_crash_with(writing)),
+                group.create_task(self._run_feeds()),
+                *(group.create_task(self._supervisor.run(name, task)) for name, task in self._optional()),
             ]
-            optional: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = [
-                ("instrument rows", lambda: self._metadata.run(inst_ids)),
-                ("audits", lambda: self._auditor.run(inst_ids)),
-                *([("retention", self._upkeep.run)] if self._settings.retention else []),
-                ("status", lambda: self._every(STATUS_SEC, self._status)),
-                ("memory", lambda: self._every(TRIM_SEC, give_back_memory)),
-            ]
-            tasks = [group.create_task(task) for task in vital]
-            tasks += [group.create_task(task()) for _, task in optional]
-            await stop.wait()
+            try:
+                await stop.wait()
+            finally:
+                self._rest.close()  # whatever waits for REST, in whatever thread, waits no longer
             for task in tasks:
                 task.cancel()
+
+    def _optional(self) -> Iterator[tuple[str, Callable[[], Coroutine[object, object, object]]]]:
+        """What the recorder can do without, by name: whatever one of these raises, the feeds and the disk go on."""
+        inst_ids = self._settings.instruments
+        yield "clock", self._clock_check.run
+        yield "metadata", partial(self._metadata.run, inst_ids)
+        yield "audit", partial(self._auditor.run, inst_ids)
+        if self._settings.retention:
+            yield "retention", self._retention.run
+        yield "memory", partial(trim_regularly, self._clock)
+        for name, seconds, act in (
+            ("beat", ALIVE_SEC, self._beat),
+            ("summary", SUMMARY_SEC, self._summarise),
+            ("status", STATUS_SEC, self._status),
+            ("watch", WATCH_SEC, self._watch),
+        ):
+            yield name, partial(self._every, seconds, act)
+
+    async def _run_feeds(self) -> None:
+        """After OKX's time is known, where it can be had soon: then exchange time is proved from the first message."""
+        await self._clock_check.first_asked()
+        await self._lines.run(self._settings.feeds)
 
     def _asks(self) -> Asks:
         return Asks(
             invariant=self._metadata.refresh_soon,
-            need_book=self._auditor.need_book,
+            deliver=self._take,
+            on_conflict=self._auditor.on_conflict,
             renew_feed=self._lines.reconnect,
             set_aside=self._set_aside,
             look_up=lambda inst_id, hour_ms: Tail(*last_line_of_hour(self._layout, inst_id, hour_ms)),
@@ -260,6 +279,8 @@ class Recorder:
 
     def _log_start(self) -> None:
         settings = self._settings
+        for words in closed_port_warnings(settings.ws_url):
+            _log.warning(words)
         names, root = ", ".join(settings.instruments), self._layout.root
         _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
         _log.info("Retention: %s", policy_words(self._policy if settings.retention else None))
@@ -273,9 +294,17 @@ class Recorder:
         self._disk.finish(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
 
-    def _new_pipeline(self) -> Pipeline:
+    def _new_pipeline(self, feed: int) -> Pipeline:
         settings = self._settings
-        pipeline = Pipeline(settings.instruments, settings.cadence_ms, settings.depth, self._rng)
+        pipeline = Pipeline(
+            settings.instruments,
+            settings.cadence_ms,
+            settings.depth,
+            self._rng,
+            feed,
+            self._time,
+            settings.record_unverifiable,
+        )
         pipeline.counts = self._counts
         for inst_id in self._not_live:
             pipeline.set_live(inst_id, False)
@@ -288,11 +317,28 @@ class Recorder:
 
     async def _deliver(self, number: int, outputs: list[LineOutput]) -> None:
         """Everything a line has to say, in order; waits while the disk is behind, which stops that line's reading."""
-        self._intake.take(number, outputs)
+        self._take(number, outputs)
         await self._disk.room()
 
     def _note(self, event: Event) -> None:
         self._intake.note(event)
+
+    def _take(self, number: int, outputs: Sequence[LineOutput]) -> None:
+        wall_ms = self._clock.wall_ms()
+        for output in outputs:
+            if isinstance(output, Sampled):
+                self._clock_check.note(output.until_ms, wall_ms)
+        self._intake.take(number, [*outputs])
+        self._auditor.take(number, outputs)
+
+    def _pass_time(self) -> PassTime:
+        """From what time ages count in a retention pass: this machine's clock alone never makes an hour older."""
+        proved_ms = self._time.now_ms(self._clock.monotonic_ms())
+        return PassTime(self._clock.wall_ms(), proved_ms, self._settings.trust_clock)
+
+    def _resolve(self, inst_id: str, feeds: tuple[int, int], wrong: int | None, detail: str) -> None:
+        """A ruling between two feeds, or that there is none."""
+        self._intake.rule(inst_id, wrong, detail)
 
     def _beat(self) -> None:
         exchange_ms = self._time.now_ms(self._clock.monotonic_ms())

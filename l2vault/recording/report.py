@@ -8,7 +8,7 @@ from typing import Final
 
 from l2vault.book.utc import utc_text
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
-from l2vault.okx.pipeline import Lost, Synced
+from l2vault.okx.pipeline import Lost, Synced, Unverifiable
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.vault.journal import events
@@ -30,6 +30,8 @@ def journal_event(output: LineOutput, line: int, at: str) -> events.Event | None
         case Lost():
             bounds = _time(output.from_ms), _time(output.to_ms)
             return events.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
+        case Unverifiable(inst_id, ts_ms, is_recorded):
+            return events.Unverifiable(at, line, inst_id, _time(ts_ms), is_recorded)
         case Refused():
             return events.Refused(at, line, output.inst_id, output.code, output.message)
         case Notice():
@@ -49,6 +51,9 @@ def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
             _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
         case Lost():
             _log_lost(output, line, is_covered)
+        case Unverifiable(inst_id, _, is_recorded):
+            words = "Its lines are recorded all the same, as a setting asks" if is_recorded else "It is not recorded"
+            _log.error("%s on line %d has neither sequence numbers nor checksums. %s", inst_id, line, words)
         case Refused():
             _log_refused(output)
         case SchemaFailure():
@@ -89,6 +94,8 @@ def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
             _log.warning("Closing line %d: %s", line, reason)
         case LineUp(url):
             _log.info("Line %d connected to %s", line, url)
+        case LineDown() if output.is_last:
+            _log.info("Line %d ended: %s", line, output.reason)
         case LineDown():
             words = "lost" if output.was_up else "cannot connect"
             _log.warning("Line %d %s: %s. Next try in %.1f s", line, words, output.reason, output.retry_sec)

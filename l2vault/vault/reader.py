@@ -15,7 +15,7 @@ import msgspec
 
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.errors import LineError, VaultError
+from l2vault.errors import LineError
 from l2vault.vault.absence import Stand, absent_hours, unreadable
 from l2vault.vault.coverage.compute import Absent, cover, slot_of, stands_until
 from l2vault.vault.coverage.model import Coverage, State
@@ -37,6 +37,7 @@ from l2vault.vault.files import (
 from l2vault.vault.follow import POLL_SEC, Follow
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.moments import Moment, as_ms, span_ms
+from l2vault.vault.root import open_layout
 from l2vault.vault.witness import Witness
 
 if TYPE_CHECKING:
@@ -101,10 +102,7 @@ class Snapshots(Iterable[Snapshot]):
 
 def open_vault(path: str | Path) -> "Vault":
     """The vault at `path`, the folder a recorder writes to. Raises VaultError if there is none."""
-    root = Path(path)
-    if not root.is_dir():
-        raise VaultError(f"no vault at {root}.", "the folder that the recorder writes to")
-    return Vault(Layout(root))
+    return Vault(open_layout(path))
 
 
 class Vault:

@@ -26,7 +26,7 @@ ONE_LINE = {
     # what goes wrong: (the plan, what BTC is lost to)
     "a lost message (T3, T27)": ("drop:inst=BTC-USDT-SWAP,at=8s", {"chain"}),
     "three lost messages": ("drop:inst=BTC-USDT-SWAP,at=8s,k=3", {"chain"}),
-    "a message twice": ("duplicate:inst=BTC-USDT-SWAP,at=8s", {"chain"}),
+    "a message twice": ("duplicate:inst=BTC-USDT-SWAP,at=8s", NO_LOSS),
     "two messages in the wrong order": ("reorder:inst=BTC-USDT-SWAP,at=8s", {"chain"}),
     "bytes flipped (T24)": ("corrupt:inst=BTC-USDT-SWAP,at=8s,how=flip", {"chain", "schema"}),
     "a frame cut short (T24)": ("corrupt:inst=BTC-USDT-SWAP,at=8s,how=cut", {"chain", "schema"}),

@@ -33,6 +33,7 @@ from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.retention.tidy import clean, prune
+from l2vault.vault.root import open_layout
 from l2vault.vault.stream import read_chunks
 
 Progress = Callable[[int, int, str], None]
@@ -133,8 +134,7 @@ def run_retention(
     VaultError where there is no vault or its lock of retention cannot be used.
     """
     options = options or Options()
-    if not is_vault(layout):
-        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
+    open_layout(layout.root)
     if options.dry_run:
         return _Decision(layout, policy, time, options).dry()
     try:
@@ -143,11 +143,6 @@ def run_retention(
     except Timeout:
         _log.info("Retention: another pass is at work in %s, nothing done", layout.root)
         return RetentionReport(is_busy=True)
-
-
-def is_vault(layout: Layout) -> bool:
-    """Whether a recorder, or a restore, has ever written there."""
-    return any(folder.is_dir() for folder in (layout.raw, layout.archive, layout.journal))
 
 
 @contextmanager

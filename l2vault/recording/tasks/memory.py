@@ -4,9 +4,21 @@ Measured over 20 h of exchange time: live memory flat, resident memory up by hal
 """
 
 import sys
+from typing import Final
+
+from l2vault.clock import Clock
+
+TRIM_EVERY_SEC: Final = 3600.0
 
 
-def give_back_memory() -> bool:
+async def trim_regularly(clock: Clock) -> None:
+    """Until cancelled."""
+    while True:
+        await clock.sleep(TRIM_EVERY_SEC)
+        trim_heap()
+
+
+def trim_heap() -> bool:
     """Whether the allocator was asked; takes a millisecond or so."""
     if sys.platform != "linux":
         return False

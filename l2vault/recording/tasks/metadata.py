@@ -1,8 +1,9 @@
 """OKX's instrument rows while recording: fetched at start, when missing, then every hour; never in capture's way."""
 
-import asyncio
 import logging
 from collections.abc import Callable
+from difflib import get_close_matches
+from random import Random
 from typing import Final
 
 import msgspec
@@ -10,7 +11,10 @@ import msgspec
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
-from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater
+from l2vault.okx.backoff import Backoff
+from l2vault.okx.foreign import printable
+from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
+from l2vault.recording.tasks.threads import in_daemon_thread
 from l2vault.vault.instruments import keep_row
 from l2vault.vault.journal.events import Event, InstrumentNoted
 from l2vault.vault.layout import Layout
@@ -38,15 +42,19 @@ class Metadata:
         layout: Layout,
         rest: OkxRest,
         clock: Clock,
+        rng: Random,
         note: Callable[[Event], None],
         on_state: Callable[[str, bool], None],
     ) -> None:
         self._layout = layout
         self._rest = rest
         self._clock = clock
+        self._rng = rng
         self._note = note
         self._on_state = on_state
-        self._failures: dict[str, int] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        """Of the instruments whose row could not be had when it was asked for last."""
+        self._misnamed: set[str] = set()
         self._due_ms: dict[str, int] = {}
 
     async def run(self, inst_ids: tuple[str, ...]) -> None:
@@ -64,29 +72,50 @@ class Metadata:
         """Ask at the next look: something suggests that the row has changed."""
         self._due_ms[inst_id] = self._clock.monotonic_ms()
 
+    def refresh_all(self) -> None:
+        """Ask for every row again, as soon as the distance between requests allows: the vault may have lost them."""
+        self._due_ms = dict.fromkeys(self._due_ms, self._clock.monotonic_ms())
+
     async def _refresh(self, inst_id: str) -> float:
         """Fetch and keep one row; returns the seconds until it is due again."""
         try:
-            row = await asyncio.to_thread(self._rest.instrument, inst_id)
-            what = await asyncio.to_thread(keep_row, self._layout, inst_id, row, self._clock.wall_ms())
-        except (RestError, OSError, ValueError) as error:  # the last: a row, or a proxy's address, that is none
+            row = await in_daemon_thread(self._rest.instrument, inst_id)
+            what = await in_daemon_thread(keep_row, self._layout, inst_id, row, self._clock.wall_ms())
+        except (RestError, OSError, ValueError) as error:  # the last: a row that is none
+            if isinstance(error, UnknownInstrument):
+                await self._name_nearest(inst_id)
             return self._miss(inst_id, error)
-        self._failures.pop(inst_id, None)
+        self._backoffs.pop(inst_id, None)
         state = msgspec.json.decode(row, type=_State).state
         self._on_state(inst_id, state in ("live", None))
         if what != "same":
-            _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, state)
-            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, what, f"state {state}"))
+            _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, printable(str(state)))
+            detail = f"state {printable(str(state))}"
+            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, what, detail))
         return REFRESH_SEC
 
     def _miss(self, inst_id: str, error: Exception) -> float:
-        failures = self._failures.get(inst_id, 0)
-        self._failures[inst_id] = failures + 1
-        retry_sec = min(LONGEST_RETRY_SEC, FIRST_RETRY_SEC * float(1 << min(failures, 10)))
+        is_first = inst_id not in self._backoffs
+        backoff = self._backoffs.setdefault(inst_id, Backoff(FIRST_RETRY_SEC, LONGEST_RETRY_SEC, self._rng))
+        retry_sec = backoff.next_sec()
         if isinstance(error, TryLater) and error.retry_after_sec is not None:
             retry_sec = max(retry_sec, min(error.retry_after_sec, LONGEST_RETRY_AFTER_SEC))
         words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
         _log.warning(words, inst_id, retry_sec, error)
-        if failures == 0:
+        if is_first:
             self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", str(error)))
         return retry_sec
+
+    async def _name_nearest(self, inst_id: str) -> None:
+        """Once an instrument: which of the names that OKX lists was probably meant."""
+        if inst_id in self._misnamed:
+            return
+        try:
+            known = await in_daemon_thread(self._rest.swap_names)
+        except RestError as error:
+            _log.debug("The names of OKX's swaps cannot be had: %s", error)
+            return
+        self._misnamed.add(inst_id)
+        nearest = get_close_matches(inst_id, known, 1)
+        hint = f"the nearest name that it lists is {printable(nearest[0])}" if nearest else "it lists none like it"
+        _log.error("OKX does not know %s; %s. Correct the name in the settings and start again", inst_id, hint)
