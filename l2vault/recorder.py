@@ -91,13 +91,13 @@ class Recorder:
         self._disk = Disk(self._writer, self._journal, clock, round(settings.fsync_sec * 1000), guard)
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
         self._time = ExchangeTime()
-        self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
+        rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
         self._supervisor = Supervisor(self._disk.put, clock, rng)
         self._lines = Lines(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
-        self._metadata = Metadata(layout, self._rest, clock, rng, self._disk.put, self._set_live)
-        self._auditor = Auditor(self._rest, clock, rng, self._note, self._take, self._lines.pipelines)
+        self._metadata = Metadata(layout, rest, clock, rng, self._disk.put, self._set_live)
+        self._auditor = Auditor(rest, clock, rng, self._note, self._take, self._lines.pipelines)
         self._auditor.resolve = self._resolve
-        self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
+        self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
         self._intake = Intake(self._tally, clock, self._disk.put, self._ledger, self._asks())
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
@@ -178,11 +178,12 @@ class Recorder:
     def _asks(self) -> Asks:
         return Asks(
             invariant=self._metadata.refresh_soon,
+            deliver=self._take,
+            on_conflict=self._auditor.on_conflict,
             renew_feed=self._lines.reconnect,
             set_aside=self._set_aside,
             look_up=lambda inst_id, hour_ms: Tail(*last_line_of_hour(self._layout, inst_id, hour_ms)),
             time=self._time,
-            on_conflict=self._auditor.on_conflict,
         )
 
     def _begin(self) -> None:
@@ -318,6 +319,9 @@ class Recorder:
         self._take(number, outputs)
         await self._disk.room()
 
+    def _note(self, event: Event) -> None:
+        self._intake.note(event)
+
     def _take(self, number: int, outputs: Sequence[LineOutput]) -> None:
         wall_ms = self._clock.wall_ms()
         for output in outputs:
@@ -332,11 +336,8 @@ class Recorder:
         return PassTime(self._clock.wall_ms(), proved_ms, self._settings.trust_clock)
 
     def _resolve(self, inst_id: str, feeds: tuple[int, int], wrong: int | None, detail: str) -> None:
-        """Two feeds differed: the one found wrong connects anew; where nothing decides, both resync."""
+        """A ruling between two feeds, or that there is none."""
         self._intake.rule(inst_id, wrong, detail)
-
-    def _note(self, event: Event) -> None:
-        self._intake.note(event)
 
     def _beat(self) -> None:
         exchange_ms = self._time.now_ms(self._clock.monotonic_ms())

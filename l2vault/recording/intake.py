@@ -13,7 +13,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.okx.messages import SchemaFailure
-from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Output, Pipeline, Sampled, Synced
+from l2vault.okx.pipeline import Lost, Output, Pipeline, Sampled, Synced, Unverifiable
 from l2vault.okx.websocket import LineOutput
 from l2vault.recording.arbiter import Arbiter, Claim, Conflict, Decision, Matched, TooLate, Write
 from l2vault.recording.report import journal_event, log_output
@@ -55,6 +55,8 @@ class Asks:
     """Whom the intake asks for help, by name. None of them may wait."""
 
     invariant: Callable[[str], None] = lambda inst_id: None
+    deliver: Callable[[int, list[LineOutput]], None] | None = None
+    """Takes what a pipeline puts out when its book is dropped; by default the intake alone does."""
     on_conflict: Conflicts = lambda inst_id, seq_id, feeds, slots: False
     renew_feed: Callable[[int, str], None] = lambda number, reason: None
     """A feed was found wrong: it gets a new connection."""
@@ -102,6 +104,7 @@ class Intake:
         """Each feed's by its number; given by whoever runs the feeds."""
         self._disputes: dict[str, _Dispute] = {}
         self._confirmed: set[tuple[int, str]] = set()
+        self._unverifiable: set[tuple[int, str]] = set()
         self._future_told: dict[str, int] = {}
         """By instrument: the newest line that is from the future and stays where it is."""
         self._quote_after_ms = 0
@@ -169,17 +172,20 @@ class Intake:
             if not 0 <= output.grid_ms < LATEST_MS:
                 self._tally.held_back(snapshot.inst_id)  # no file could have this time
                 return
-            slot = output.grid_ms, output.until_ms, snapshot.ts_ms, snapshot.seq_id
+            is_verifiable = (number, snapshot.inst_id) not in self._unverifiable
+            until_ms = output.until_ms if is_verifiable else output.grid_ms  # such a stream proves no slot quiet
+            slot = output.grid_ms, until_ms, snapshot.ts_ms, snapshot.seq_id
             self._decide(self._arbiter.offer(snapshot, Claim(number, snapshot.inst_id, *slot), now_ms))
             return
-        if isinstance(output, NeedBook | NeedSecondBook | AuditSoon):
-            return  # the auditor's
         if isinstance(output, SchemaFailure) and not self._may_quote():
             return
         if isinstance(output, Synced):
             self._confirmed.discard((number, output.inst_id))
             self._arbiter.synced(number, output.inst_id)
+        if isinstance(output, Unverifiable):
+            self._unverifiable.add((number, output.inst_id))
         if isinstance(output, Lost):
+            self._unverifiable.discard((number, output.inst_id))
             self._lose(number, output)
         event = journal_event(output, number, self._at())
         if event is not None:
@@ -246,7 +252,7 @@ class Intake:
         pipeline = self.pipelines.get(number)
         if pipeline is not None:
             doubted: list[Output] = pipeline.doubt(inst_id, cause, detail, self._clock.monotonic_ms())
-            self.take(number, list(doubted))
+            (self._asks.deliver or self.take)(number, list(doubted))
 
     def _audited(self, event: events.Audited) -> None:
         if event.outcome in ("equal", "consistent"):

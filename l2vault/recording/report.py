@@ -51,8 +51,9 @@ def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
             _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
         case Lost():
             _log_lost(output, line, is_covered)
-        case Unverifiable():
-            _log_unverifiable(output, line)
+        case Unverifiable(inst_id, _, is_recorded):
+            words = "Its lines are recorded all the same, as a setting asks" if is_recorded else "It is not recorded"
+            _log.error("%s on line %d has neither sequence numbers nor checksums. %s", inst_id, line, words)
         case Refused():
             _log_refused(output)
         case SchemaFailure():
@@ -116,14 +117,6 @@ def _log_lost(lost: Lost, line: int, is_covered: bool) -> None:
         _log.warning("%s lost on line %d (%s): %s; %s", lost.inst_id, line, lost.cause, lost.detail, bounds)
     if lost.cause not in ("disconnect", "notice"):
         _log.warning("Forced resubscribe: %s (%s)", lost.inst_id, lost.cause)
-
-
-def _log_unverifiable(output: Unverifiable, line: int) -> None:
-    words = "%s on line %d has neither sequence numbers nor checksums: no loss could be seen, so %s"
-    if output.is_recorded:
-        _log.error(words, output.inst_id, line, "its lines are never called recorded (record_unverifiable)")
-    else:
-        _log.error(words, output.inst_id, line, "it is not recorded. Try: record_unverifiable = true, for old captures")
 
 
 def _log_refused(refused: Refused) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
-from l2vault.okx.pipeline import Lost, Sampled, Synced
+from l2vault.okx.pipeline import Lost, Sampled, Synced, Unverifiable
 from l2vault.okx.websocket import LineOutput
 from l2vault.recording.arbiter import HELD_FOR_MS
 from l2vault.recording.intake import FUTURE_MS, RULING_WITHIN_MS, Asks, Intake
@@ -205,6 +205,10 @@ def test_a_first_match_confirms_both_feeds_after_each_sync() -> None:
     for feed in (1, 2):
         rig.sampled(feed, 3)
     assert rig.of(noted.Confirmed)[2:] == [noted.Confirmed(at(rig), 1, BTC, "feed", 3)]
+    rig.synced(1)
+    for feed in (2, 1):
+        rig.sampled(feed, 4)
+    assert rig.of(noted.Confirmed)[3:] == [noted.Confirmed(at(rig), 1, BTC, "feed", 4)], "a sync without a loss before"
 
 
 def test_what_a_dead_feed_says_is_taken() -> None:
@@ -240,6 +244,17 @@ def test_a_slot_that_came_too_late_is_skipped_unless_it_is_known_to_be_quiet() -
     for slot in (3, 4):
         rig.sampled(2, slot)
     assert rig.of(noted.Skipped) == [noted.Skipped(at(rig), 2, BTC, slot_text(4))]
+
+
+def test_a_stream_that_proves_nothing_is_noted_and_makes_no_slot_quiet() -> None:
+    rig = Rig()
+    rig.synced(1)
+    rig.intake.take(1, [Unverifiable(BTC, T0_MS, True)])
+    book = Snapshot(BTC, T0_MS + 2000, 400, [], [], 0, None, None)
+    rig.intake.take(1, [Sampled(book, T0_MS + 2000, T0_MS + 9000)])
+    assert rig.of(noted.Unverifiable) == [noted.Unverifiable(at(rig), 1, BTC, utc_text(T0_MS), True)]
+    assert rig.times() == [2000]
+    assert rig.ledger.take_minute({})[BTC].quiet == []
 
 
 FUTURE = Tail(T0_MS + HOUR_MS, 99, T0_MS + HOUR_MS)

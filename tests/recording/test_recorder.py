@@ -1,6 +1,7 @@
 """The recorder as a whole: its lines say what a test wants and its clock stands still; the vault and disk are real."""
 
 import asyncio
+import hashlib
 import json
 import logging
 import shutil
@@ -520,9 +521,55 @@ async def test_a_vault_that_another_took_meanwhile_is_left_within_a_round_with_t
     await rig.lines.say(sampled(6000))
     assert rig.written(BTC)[:1] == [(2000, False)]
     assert len(rig.written(BTC)) <= 2
-    assert rig.events == journaled, "not a byte more once it is known"
+    assert rig.events[: len(journaled)] == journaled
+    assert rig.of(noted.Stopped, noted.Minute) == [], "not a byte more once it is known"
     assert rig.layout.owner_file.exists(), "the other's"
     other.release()
+
+
+async def test_an_hour_that_the_run_before_left_open_is_closed_by_the_next_one_in_one_chain(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as first:
+        await first.lines.say(sampled(2000), sampled(4000, ETH))
+    async with Rig(tmp_path).recording() as second:
+        await second.lines.say(sampled(3_602_000))
+    hours = [event for event in second.events if isinstance(event, noted.HourClosed)]
+    assert [(hour.inst_id, hour.hour[11:13], hour.is_open) for hour in hours] == [
+        (BTC, "00", True),
+        (ETH, "00", True),
+        (BTC, "00", False),
+        (BTC, "01", True),
+    ]
+    file = second.layout.hour_file(BTC, T0_MS)
+    assert hours[2].sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    (day,) = second.layout.journal.glob("*.jsonl")
+    lines = [text for text in day.read_bytes().splitlines() if text.startswith(b'{"event":"hour_closed"')]
+    assert [hour.previous for hour in hours[1:]] == [hashlib.sha256(text).hexdigest() for text in lines[:-1]]
+
+
+async def test_an_hour_that_a_killed_run_ended_without_a_record_gets_one_while_the_next_records(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    journal.Journal(layout).append(
+        msgspec.structs.replace(journal.start_of_run("2025-12-31T23:00:00.000Z", "recorder", None), cadence_ms=2000)
+    )
+    killed = LineWriter(layout)
+    for hour in (-2, -1, 0):
+        killed.append(line(hour * 3_600_000 + 5))
+    killed.close()
+    async with Rig(tmp_path).recording() as rig:
+        for _ in range(20):
+            rig.clock.advance(5_000)
+            await rig.lines.say(sampled(rig.clock.now_ms))
+            await _settled_again(rig)
+            if len(rig.of(noted.HourClosed)) == 2:
+                break
+    hours = [(event.hour[11:13], event.is_open) for event in rig.events if isinstance(event, noted.HourClosed)]
+    assert hours == [("22", False), ("23", False), ("00", True)]
+
+
+async def _settled_again(rig: Rig) -> None:
+    beats = len(rig.of(noted.Alive))
+    rig.recorder._beat()
+    await until(lambda: len(rig.of(noted.Alive)) > beats)
 
 
 async def _settled(rig: Rig) -> None:
