@@ -42,6 +42,15 @@ def check_line(text: bytes) -> tuple[Snapshot | None, list[Objection]]:
     return snapshot, found
 
 
+def why_unreadable(text: bytes, inst_id: str) -> str:
+    """Why a line is not a snapshot of the instrument, empty if it is one."""
+    try:
+        found = from_line(text)
+    except LineError as error:
+        return error.message
+    return "" if found.inst_id == inst_id else f"a line of {found.inst_id} among those of {inst_id}"
+
+
 def _check_sides(snapshot: Snapshot) -> list[Objection]:
     """Best and mid price follow from the order of the sides, so they are judged only where that is right."""
     found = []

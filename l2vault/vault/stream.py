@@ -24,11 +24,15 @@ _CURE: Final = "fetch the file from a backup, or move it out of the vault"
 
 
 class GzipDamage(VaultError):
-    """A `.gz` that ends too early or whose contents contradict their checksum; `what` says which, without the path."""
+    """A `.gz` that ends too early or whose contents contradict their checksum; `what` says which, without the path.
 
-    def __init__(self, path: Path, what: str) -> None:
+    `is_cut_short`: it ends too early, and nothing is against what comes before. Otherwise any of it may be altered.
+    """
+
+    def __init__(self, path: Path, what: str, is_cut_short: bool = False) -> None:
         super().__init__(f"{path}: {what}.", _CURE)
         self.what = what
+        self.is_cut_short = is_cut_short
 
 
 class Line(NamedTuple):
@@ -101,7 +105,7 @@ def _inflate(file: BinaryIO, path: Path) -> Iterator[bytes]:
         if chunk := member.flush():
             yield chunk
         if not member.eof:
-            raise GzipDamage(path, "the gzip data ends too early")
+            raise GzipDamage(path, "the gzip data ends too early", is_cut_short=True)
 
 
 def _salvage(member: "zlib._Decompress", pending: bytes) -> Iterator[bytes]:
