@@ -74,17 +74,22 @@ def restore_hour(archived: ArchivedHour, target: Path) -> int:
 
 def check_archive(archived: ArchivedHour) -> str | None:
     """What is wrong with an archived hour, in words, or None: it must give back exactly the lines it was made of."""
+    return checked_lines(archived)[0]
+
+
+def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
+    """What is wrong with an archived hour, in words, and the lines that it gives back."""
     try:
         with pq.ParquetFile(archived.snapshots) as file:
             facts = facts_of(file)
         lines = archived_lines(archived)
     except CANNOT_READ as error:
-        return f"cannot be read ({error})"
+        return f"cannot be read ({error})", []
     if (facts.inst_id, facts.hour_utc) != (archived.inst_id, hour_text(archived.hour_ms)):
-        return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC"
+        return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC", lines
     if facts != _facts(archived.inst_id, archived.hour_ms, lines):
-        return "does not give back the lines it was made of"
-    return None
+        return "does not give back the lines it was made of", lines
+    return None, lines
 
 
 def remove_archive(archived: ArchivedHour) -> None:

@@ -32,7 +32,7 @@ UNFLAGGED_END: Final = b'"gap_detected":false}'
 
 LATEST_MS: Final = utc_ms("9999-12-30T00:00:00.000Z")
 """No hour at or after this, or in the first day of 1970, is taken for one: no time could be written around it."""
-_EARLIEST_MS: Final = utc_ms("1970-01-02T00:00:00.000Z")
+EARLIEST_MS: Final = utc_ms("1970-01-02T00:00:00.000Z")
 
 _EXTRA: Final = 'pip install "l2vault[analysis]"'
 
@@ -122,7 +122,7 @@ def hours(layout: Layout, inst_id: str, report: Report | None = None) -> list[Ho
 
 def hour_forms(layout: Layout, inst_id: str, hour_ms: int) -> HourForms:
     """What there is of one hour, right now."""
-    if not _EARLIEST_MS <= hour_ms < LATEST_MS:
+    if not EARLIEST_MS <= hour_ms < LATEST_MS:
         return _forms(inst_id, hour_ms, [], None)
     plain = layout.hour_file(inst_id, hour_ms)
     paths = [path for path in (plain, plain.with_name(f"{plain.name}.gz")) if os.path.lexists(path)]
@@ -278,7 +278,7 @@ def _raw_files(layout: Layout, inst_id: str, report: Report) -> Iterator[HourFil
     for day in _folders(layout.instrument_folder(inst_id), report):
         for path in _listed(day, report):
             file = layout.parse_hour_file(path)
-            if file is not None and _EARLIEST_MS <= file.hour_ms < LATEST_MS:
+            if file is not None and EARLIEST_MS <= file.hour_ms < LATEST_MS:
                 yield file
 
 
@@ -286,7 +286,7 @@ def _archived(layout: Layout, inst_id: str, report: Report) -> Iterator[Archived
     for day in _folders(layout.archived_hour(inst_id, 0).snapshots.parent.parent, report):
         for path in _listed(day, report):
             hour = layout.parse_archive_file(path)
-            if hour is not None and _EARLIEST_MS <= hour.hour_ms < LATEST_MS:
+            if hour is not None and EARLIEST_MS <= hour.hour_ms < LATEST_MS:
                 yield hour
 
 

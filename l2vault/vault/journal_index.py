@@ -19,6 +19,7 @@ from l2vault.vault.journal.events import (
     Recovered,
     Restored,
     Retained,
+    SetAside,
     Skipped,
     Slots,
     Started,
@@ -51,6 +52,7 @@ _BEARING: Final = (
     ClockStepped,
     Retained,
     Restored,
+    SetAside,
 )
 
 Stamp = tuple[int, int]
@@ -115,12 +117,17 @@ class JournalIndex:
         return gone
 
     def closed_hours(self, inst_id: str) -> dict[int, HourClosed]:
-        """By its start, the newest record of what the file of an hour holds."""
-        return {
-            utc_ms(entry.event.hour) // HOUR_MS * HOUR_MS: entry.event
-            for entry in self.entries()
-            if isinstance(entry.event, HourClosed) and entry.event.inst_id == inst_id and entry.event.kind == "books"
-        }
+        """By its start, the newest record of what the file of an hour holds, unless it was cut since."""
+        found: dict[int, HourClosed] = {}
+        for entry in self.entries():
+            event = entry.event
+            if isinstance(event, HourClosed) and event.inst_id == inst_id and event.kind == "books":
+                found[utc_ms(event.hour) // HOUR_MS * HOUR_MS] = event
+            elif isinstance(event, Recovered | SetAside):
+                file = self._layout.parse_hour_file(self._layout.root / event.file)
+                if file is not None and file.inst_id == inst_id:
+                    found.pop(file.hour_ms, None)
+        return found
 
     def _touched(self, entry: Entry, inst_id: str, action: str) -> int | None:
         """The hour of a raw file of the instrument on which retention acted so."""

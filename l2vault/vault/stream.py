@@ -4,7 +4,7 @@ Knows gzip and newlines, and nothing of what a line holds or whether the file st
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -62,12 +62,16 @@ def read_gzip(path: Path) -> Iterator[bytes]:
         yield from _inflate(file, path)
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """The lines. Every whole line that can be had of a damaged `.gz` comes first, then GzipDamage is raised."""
+def read_lines(path: Path, on_chunk: Callable[[bytes], None] = lambda chunk: None) -> Iterator[Line]:
+    """The lines. Every whole line that can be had of a damaged `.gz` comes first, then GzipDamage is raised.
+
+    `on_chunk` is given all of the contents, piece by piece.
+    """
     offset = 0
     rest: bytes | None = b""
     rest_bytes = 0
     for chunk in read_chunks(path):
+        on_chunk(chunk)
         *ended, tail = chunk.split(b"\n")
         for piece in ended:
             yield Line(offset, _joined(rest, piece), True)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ EXAMPLE: Final = "l2vault verify --vault Vault"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--chain", action="store_true", help="also say whether the journal's past was edited")
     parser.add_argument("--json", action="store_true", help="print each finding as one JSON object")
 
 
@@ -29,11 +31,14 @@ def run(args: argparse.Namespace) -> int:
     layout = Layout(args.vault)
     if not layout.root.is_dir():
         raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
+    if not is_vault(layout):
+        raise VaultError(f"no vault here: {layout.root}.", "--vault with the folder the recorder writes to")
     console = StatusConsole(sys.stderr)
     verification = Verification(layout, Clock().wall_ms())
     findings = 0
     try:
-        for finding in verification.run(lambda done, total, what: console.show(bar(done, total, what))):
+        found = verification.run(lambda done, total, what: console.show(bar(done, total, what)))
+        for finding in chain(found, verification.chain() if args.chain else ()):
             findings += 1
             console.show("")
             if args.json:
@@ -47,3 +52,8 @@ def run(args: argparse.Namespace) -> int:
     checked = f"{verification.files} files, {verification.lines} lines, {size_text(verification.bytes_read)}"
     sys.stderr.write(f"checked {checked}: {findings or 'no'} finding{'' if findings == 1 else 's'}\n")
     return 1 if findings else 0
+
+
+def is_vault(layout: Layout) -> bool:
+    """Whether anything in a folder is a vault's."""
+    return any(folder.is_dir() for folder in (layout.raw, layout.archive, layout.journal, layout.instruments))
