@@ -21,7 +21,6 @@ from l2vault.vault.coverage.compute import Absent, cover, reach, stands_until
 from l2vault.vault.coverage.model import Coverage, State
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.files import (
-    LATEST_MS,
     TIME,
     UNFLAGGED_END,
     Finding,
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
     from l2vault.vault.leveltable import Levels
 
 Form = Literal["plain", "gzip", "archive"]
+
+_LONGEST_SILENCE_MS: Final = 31 * 24 * HOUR_MS
 
 _CANDIDATES: Final = 8
 """Newest lines held while looking for a book, should the very last not read."""
@@ -190,9 +191,14 @@ class Vault:
         return next((found for forms in every if (found := first_ms(forms)) is not None), None)
 
     def newest_evidence_ms(self, inst_id: str) -> int | None:
-        """The newest exchange time of which the vault knows anything of the instrument; None if of none."""
-        newest = [self.journal.history(inst_id).newest_ms, self._newest_line_ms(inst_id)]
-        return max((each for each in newest if each is not None and each < LATEST_MS), default=None)
+        """The newest exchange time of which the vault knows anything of the instrument; None if of none.
+
+        A time in the journal counts if it is at most 31 days behind the newest line: a damaged one opens no ages.
+        """
+        line_ms, noted_ms = self._newest_line_ms(inst_id), self.journal.history(inst_id).newest_ms
+        if line_ms is None or noted_ms is None:
+            return line_ms
+        return max(line_ms, noted_ms) if noted_ms <= line_ms + _LONGEST_SILENCE_MS else line_ms
 
     def follow(
         self,

@@ -29,9 +29,19 @@ class Truth:
     end_ms: int
     books: list[tuple[int, Side, Side]] = field(default_factory=list)
 
-    def at(self, t_ms: int) -> tuple[Side, Side] | None:
+    _exact: dict[tuple[int, int], dict] = field(default_factory=dict)
+
+    def at(self, t_ms: int, depth: int) -> dict | None:
+        """The book at a moment, cut to a depth: side and price to quantity, exact."""
         index = bisect_right(self.books, t_ms, key=lambda book: book[0]) - 1
-        return self.books[index][1:] if index >= 0 else None
+        if index < 0:
+            return None
+        if (index, depth) not in self._exact:
+            sides = zip(("bid", "ask"), self.books[index][1:], strict=True)
+            self._exact[index, depth] = {
+                (name, Fraction(price)): Fraction(qty) for name, side in sides for price, qty, *_ in side[:depth]
+            }
+        return self._exact[index, depth]
 
 
 def deserved(vault: Path, truth: Truth) -> dict[int, set[str]]:
@@ -46,11 +56,12 @@ def deserved(vault: Path, truth: Truth) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     for slot in range(-(-truth.start_ms // truth.cadence_ms) * truth.cadence_ms, truth.end_ms, truth.cadence_ms):
         allowed = {"missing", "unknown"}
-        right = {ms for ms, book in lines.items() if book == _comparable(truth.at(slot), book)}
-        here = {ms for ms in right if slot - truth.cadence_ms < ms <= slot}
-        rests_on = {since for since, first, last in quiets if first <= slot <= last and since in right}
+        own_ms = {ms for ms in lines if slot - truth.cadence_ms < ms <= slot}
+        since_ms = {since for since, first, last in quiets if first <= slot <= last and since in lines}
         if is_former:
-            rests_on |= {ms for ms in right if ms <= slot}
+            since_ms |= {max((ms for ms in lines if ms <= slot), default=slot)} & lines.keys()
+        right = {ms for ms in own_ms | since_ms if lines[ms] == truth.at(slot, lines[ms].depth)}
+        here, rests_on = own_ms & right, since_ms & right
         grounds = [-(-since // truth.cadence_ms) * truth.cadence_ms for since in rests_on]
         is_disputed = any(low <= each <= high for low, high in disputed for each in (slot, *grounds))
         if here:
@@ -66,15 +77,11 @@ def deserved(vault: Path, truth: Truth) -> dict[int, set[str]]:
 
 
 class _Book(dict):
-    """The two sides of a line as far as it was sampled: price to quantity, exact."""
+    """A line as far as it was sampled: side and price to quantity, exact; and what else of it is needed."""
 
-
-def _comparable(book: tuple[Side, Side] | None, line: _Book) -> dict | None:
-    if book is None:
-        return None
-    depth = line.depth  # type: ignore[attr-defined]
-    sides = zip(("bid", "ask"), book, strict=True)
-    return {(name, Fraction(price)): Fraction(qty) for name, side in sides for price, qty, *_ in side[:depth]}
+    time = ""
+    depth = 0
+    is_flagged = False
 
 
 def _lines(vault: Path, truth: Truth) -> tuple[dict[int, _Book], bool]:
@@ -93,12 +100,12 @@ def _lines(vault: Path, truth: Truth) -> tuple[dict[int, _Book], bool]:
             if book is None:
                 is_doubtful = True
                 continue
-            time = book.time  # type: ignore[attr-defined]
+            time = book.time
             if time[:13] != f"{path.parent.name}T{path.name[:2]}" or time < newest:
                 is_doubtful = True
                 continue
             newest = time
-            if not book.is_flagged:  # type: ignore[attr-defined]
+            if not book.is_flagged:
                 found[_ms(time)] = book
     for path in (vault / "archive/okx/l2_perps/snapshots" / f"inst_id={truth.inst_id}").glob("*/*.parquet"):
         found |= _archived(path)
@@ -149,7 +156,7 @@ def _line(text: bytes, inst_id: str) -> _Book | None:
                     return None
                 book[name, Fraction(price)] = Fraction(qty)
         _ms(row["timestamp_utc"])
-        book.time, book.depth, book.is_flagged = row["timestamp_utc"], depth, row["gap_detected"]  # type: ignore[attr-defined]
+        book.time, book.depth, book.is_flagged = row["timestamp_utc"], depth, row["gap_detected"]
     except (ValueError, TypeError, AttributeError, KeyError, ZeroDivisionError):
         return None
     return book
@@ -174,7 +181,7 @@ def _archived(path: Path) -> dict[int, _Book]:
             if row["t_from"] <= head["timestamp"] < row["t_to"]:
                 price = Fraction(row["price_num"], row["price_den"])
                 book[row["side"], price] = Fraction(row["qty_num"], row["qty_den"])
-        book.depth = head["depth"]  # type: ignore[attr-defined]
+        book.depth = head["depth"]
         found[head["timestamp"]] = book
     return found
 
