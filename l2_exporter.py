@@ -1,17 +1,26 @@
-"""Records OKX order books: edit the three values, then `python l2_exporter.py`. Files go into `Vault` beside it."""
+"""Records OKX order books: edit the four values, then `python l2_exporter.py`.
+
+`VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
+"""
 
 import sys
 from pathlib import Path
 
-from l2vault.cli import launch
+from l2vault.entry import launch
 
 INSTRUMENTS = ["BTC-USDT-SWAP", "ETH-USDT-SWAP"]
 SNAPSHOT_CADENCE_SEC = 2
 DEPTH_LEVELS = 400
+VAULT = "Vault"
 
 
 def main() -> int:
-    values = {"instruments": INSTRUMENTS, "cadence_sec": SNAPSHOT_CADENCE_SEC, "depth": DEPTH_LEVELS}
+    values = {
+        "instruments": INSTRUMENTS,
+        "cadence_sec": SNAPSHOT_CADENCE_SEC,
+        "depth": DEPTH_LEVELS,
+        "vault": VAULT,
+    }
     return launch("record", Path(__file__).resolve().parent, values)
 
 

@@ -1,19 +1,27 @@
-"""Compresses and deletes by age: edit the two values, then run `python l2_retention.py` every hour from a scheduler.
+"""Compresses and deletes by age: edit the values, then run `python l2_retention.py` every hour from a scheduler.
 
-It works on `Vault` beside it. Not needed while the recorder runs: that does the same by itself. See docs/retention.md.
+`VAULT` is that of `l2_exporter.py`. Not needed while the recorder runs: that does the same by itself. See
+docs/retention.md.
 """
 
 import sys
 from pathlib import Path
 
-from l2vault.cli import launch
+from l2vault.entry import launch
 
 COMPRESS_AFTER_HOURS = 6
 DELETE_AFTER_DAYS = 5
+VAULT = "Vault"
+TRUST_CLOCK = False  # True: this machine's clock alone makes hours old enough, even where the vault no longer grows
 
 
 def main() -> int:
-    values = {"compress_after_hours": COMPRESS_AFTER_HOURS, "delete_after_days": DELETE_AFTER_DAYS}
+    values = {
+        "compress_after_hours": COMPRESS_AFTER_HOURS,
+        "delete_after_days": DELETE_AFTER_DAYS,
+        "vault": VAULT,
+        "trust_clock": TRUST_CLOCK,
+    }
     return launch("retain", Path(__file__).resolve().parent, values)
 
 

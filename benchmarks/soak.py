@@ -29,7 +29,7 @@ from l2vault.config import Settings  # noqa: E402
 from l2vault.recorder import Recorder  # noqa: E402
 from l2vault.sim.fault_spec import parse_faults  # noqa: E402
 from l2vault.sim.server import SimOptions, Simulator  # noqa: E402
-from l2vault.vault.journal.events import Audited, Conflicted, Event, Lost, Slots  # noqa: E402
+from l2vault.vault.journal.events import Audited, Conflicted, Event, Lost, Minute  # noqa: E402
 from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.layout import Layout  # noqa: E402
 from support.fast_clock import FastClock  # noqa: E402
@@ -93,7 +93,7 @@ def complaints(samples: list[Sample], root: Path) -> list[str]:
     events = list(read_journal(Layout(root)))
     outcomes = Counter(event.outcome for event in events if isinstance(event, Audited))
     print(f"audits: {dict(outcomes)}; losses: {dict(Counter(e.cause for e in events if isinstance(e, Lost)))}")
-    print(f"lines: {sum(sum(e.written.values()) for e in events if isinstance(e, Slots))}")
+    print(f"lines: {sum(o.lines for e in events if isinstance(e, Minute) for o in e.instruments.values())}")
     if outcomes["mismatch"] or not outcomes["equal"]:
         found.append(f"audits did not agree: {dict(outcomes)}")
     if any(isinstance(event, Conflicted) for event in events):

@@ -4,22 +4,28 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Only the chosen ve
 """
 
 import argparse
+import difflib
+import io
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 import msgspec
 
 import l2vault
-from l2vault.config import Settings, environment, load_settings
+from l2vault.config import FORMER_NAMES, Settings, environment, load_settings, load_vault
 from l2vault.errors import L2VaultError
+from l2vault.foreign import printable, quoted
 
 VERBS: Final = (
     "record",
     "sim",
+    "probe",
     "retain",
     "ls",
     "show",
@@ -37,15 +43,79 @@ VERBS: Final = (
 )
 INTERRUPTED: Final = 130
 
+_NEED_NO_SETTING: Final = frozenset({"sim"})
+_NEED_A_VAULT: Final = frozenset(
+    {
+        *("ls", "show", "verify", "coverage", "archive"),
+        *("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap"),
+    }
+)
+"""They take of the settings its place and nothing else. The other verbs take all."""
+_WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
+"""`pythonw` on Windows, under which a scheduler runs them, has none."""
+
 _USAGE: Final = 2
+_MESSAGE_CHARS: Final = 400
 _EPILOG: Final = "Each verb has its own help: l2vault record --help. Settings: docs/configuration.md."
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors in our form."""
+    """argparse, with its errors in our form, and with names of files and folders that are some."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_USAGE, f"{self.prog}: {message}. Try: {self.prog} --help\n")
+        text = printable(message, _MESSAGE_CHARS)
+        cure = "" if "Try: " in text else f"{'' if text.endswith('.') else '.'} Try: {self.prog} --help"
+        self.exit(_USAGE, f"{self.prog}: {text}{cure}\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse would lose an error of the stream."""
+        (file or sys.stderr).write(message)
+
+
+class _Nowhere(io.TextIOBase):
+    """For streams that a process without a console, as under `pythonw`, has not."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class _StdoutError(Exception):
+    """What stdout answered, told apart from what files did."""
+
+
+class _Stdout:
+    """stdout while a verb runs. One that was closed before we began is None: whoever writes learns it."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        if self.stream is None:
+            raise _StdoutError("it is closed")
+        with _own_errors():
+            return self.stream.write(text)
+
+    def flush(self) -> None:
+        if self.stream is not None:
+            with _own_errors():
+                self.stream.flush()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader of our output has left, as in `l2vault ls | head -1`
+        raise
+    except (OSError, ValueError) as error:  # a stream that is closed is a ValueError
+        raise _StdoutError(getattr(error, "strerror", None) or str(error)) from error
 
 
 def main(
@@ -56,34 +126,76 @@ def main(
     `folder` is where `l2vault.toml` is looked for: the working folder unless given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    named = words[:1] if words and words[0] in VERBS else list(VERBS)
+    verb = words[0] if words else "--help"
+    stdout: Any = sys.stdout
+    if stdout is None and verb in _WORK_WITHOUT_STDOUT:
+        stdout = _Nowhere()
+    stderr: Any = sys.stderr
+    sys.stderr = _Nowhere() if stderr is None else stderr
+    sys.stdout = _Stdout(stdout)
+    try:
+        return _told(words or ["--help"], defaults or {}, folder or Path())
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
+
+
+def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
+    """`main` for a launcher script: vault, log and `l2vault.toml` are those beside it, wherever it is started from.
+
+    A relative `vault` among the values is beside the script too.
+    """
+    beside = {"vault": "Vault", "log_file": "l2_exporter.log", **values}
+    for name in ("vault", "log_file"):
+        given = beside[name]
+        if isinstance(given, str) and given.strip() and not given.startswith("~"):
+            beside[name] = str(folder / given)
+    return main([verb, *sys.argv[1:]], beside, folder)
+
+
+def _told(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
+    """The exit code; whatever went wrong is one line on stderr."""
+    try:
+        code = _run(words, defaults, folder)
+        sys.stdout.flush()
+    except L2VaultError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _leave_stdout()
+        return 0
+    except _StdoutError as error:
+        _say(f"stdout takes no more: {printable(error)}. The output is not complete.")
+        _leave_stdout()
+        return 1
+    except OSError as error:
+        place = "the operating system refused something" if error.filename is None else printable(error.filename)
+        _say(f"{place}: {printable(error.strerror or error)}.")
+        return 1
+    return code
+
+
+def _run(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
+    named = words[:1] if words[0] in VERBS else list(VERBS)
+    if words[0] not in VERBS and not words[0].startswith("-"):
+        near = difflib.get_close_matches(words[0][:32], VERBS, 1, 0.4)
+        _say(f"no verb {quoted(words[0], 32)}. Try: {f'l2vault {near[0]}' if near else 'l2vault --help'}")
+        return _USAGE
     verbs = {name: import_module(f"l2vault.verbs.{name}") for name in named}
     try:
         args = _build_parser(verbs).parse_args(words)
     except SystemExit as leaving:  # argparse has printed its help or error
         return leaving.code if isinstance(leaving.code, int) else _USAGE
-    try:
-        flags = _flags(args)
-        args.settings = load_settings(flags, environment(), args.config, defaults or {}, folder or Path())
-        args.vault = Path(args.settings.vault).expanduser()
-        args.is_vault_named = "vault" in flags
-        code = verbs[args.verb].run(args)
-    except L2VaultError as error:
-        sys.stderr.write(f"l2vault: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("l2vault: interrupted\n")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has left, as in `l2vault ls | head -1`
-        sys.stderr.close()
-        return 0
-    return int(code)
-
-
-def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
-    """`main` for a launcher script: vault, log and `l2vault.toml` are those beside it, wherever it is started from."""
-    beside = {"vault": str(folder / "Vault"), "log_file": str(folder / "l2_exporter.log")}
-    return main([verb, *sys.argv[1:]], {**beside, **values}, folder)
+    flags = _flags(args)
+    if args.verb in _NEED_A_VAULT:
+        args.vault = load_vault(args.vault, environment(), args.config, folder)
+    elif args.verb not in _NEED_NO_SETTING:
+        args.settings = load_settings(flags, environment(), args.config, defaults, folder, _say)
+        args.vault = Path(args.settings.vault)
+    args.is_vault_named = "vault" in flags
+    return int(verbs[args.verb].run(args))
 
 
 def _build_parser(verbs: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
@@ -99,6 +211,27 @@ def _build_parser(verbs: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
 
 def _flags(args: argparse.Namespace) -> dict[str, object]:
     """The settings given as flags: an option that is one has the setting's name as its destination."""
-    names = [field.name for field in msgspec.structs.fields(Settings)]
+    names = [*(field.name for field in msgspec.structs.fields(Settings)), *FORMER_NAMES]
     given = {name: getattr(args, name, None) for name in names}
     return {name: str(value) if name == "vault" else value for name, value in given.items() if value is not None}
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("the name holds a NUL")
+    return Path(text)
+
+
+def _leave_stdout() -> None:
+    """Let what is still buffered go nowhere: Python writes it at its end, and would complain again."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # a terminal that has gone away
+        sys.stderr.write(f"l2vault: {text}\n")

@@ -1,6 +1,5 @@
 """The only module that reads a clock. Everything else is handed the time it needs."""
 
-import asyncio
 import time
 
 
@@ -16,4 +15,6 @@ class Clock:
         return time.monotonic_ns() // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # whoever only reads a vault never sleeps, and need not load it
+
         await asyncio.sleep(seconds)

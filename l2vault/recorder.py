@@ -1,11 +1,12 @@
-"""The recorder: wires the lines to the vault and supervises what runs. Every rule it follows lives in a room below.
+"""The recorder: wires the feeds to the vault and supervises what runs. Every rule it follows lives in a room below.
 
 wire -> `recording.lines` (session, chain, book, sampler each) -> `recording.intake` -> `recording.disk` -> vault
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -15,116 +16,174 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.okx.hosts import addresses
-from l2vault.okx.pipeline import Counts, Pipeline
+from l2vault.okx.exchange_time import ExchangeTime
+from l2vault.okx.hosts import addresses, closed_port_warnings
+from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
-from l2vault.recording.auditor import Auditor
-from l2vault.recording.disk import STALL_MS, Disk
-from l2vault.recording.footprint import give_back_memory
-from l2vault.recording.intake import Intake
+from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
+from l2vault.recording.handles import open_files, raise_limit
+from l2vault.recording.intake import Asks, Intake
 from l2vault.recording.lines import Lines
-from l2vault.recording.metadata import Metadata
+from l2vault.recording.report import policy_words
+from l2vault.recording.sleepwatch import SleepWatch
+from l2vault.recording.slots import SlotLedger
+from l2vault.recording.supervisor import Supervisor
+from l2vault.recording.tails import Tail
 from l2vault.recording.tally import Tally
-from l2vault.recording.upkeep import Upkeep
-from l2vault.vault.journal.events import Alive, ClockStepped, Stopped, UncleanEnd
+from l2vault.recording.tasks.auditor import Auditor
+from l2vault.recording.tasks.clock import ClockCheck
+from l2vault.recording.tasks.memory import trim_regularly
+from l2vault.recording.tasks.metadata import Metadata
+from l2vault.recording.tasks.retention import Retention
+from l2vault.vault.hours import digest_of, hours_without_record
+from l2vault.vault.journal.events import (
+    Alive,
+    ClockStepped,
+    Event,
+    HostSlept,
+    Minute,
+    Started,
+    Stopped,
+    UncleanEnd,
+)
 from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run, start_of_run
+from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.layout import Layout
 from l2vault.vault.lock import VaultLock
-from l2vault.vault.plan import policy_of
-from l2vault.vault.recovery import recover
+from l2vault.vault.newest import LastLine, last_line, last_line_of_hour
+from l2vault.vault.recovery import future_lines, recover, set_aside
+from l2vault.vault.retention.plan import policy_of
+from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
 SUMMARY_SEC: Final = 60.0
 STATUS_SEC: Final = 2.0
 WATCH_SEC: Final = 1.0
-TRIM_SEC: Final = 3600.0
 REST_WITHIN_SEC: Final = 10.0
-CLOCK_STEP_MS: Final = 5_000
-SLEPT_MS: Final = 30_000
+STALE_AFTER_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
 
 _log = logging.getLogger(__name__)
+
+ShowStatus = Callable[[Callable[[int], str]], None]
+"""Gets a function that makes the status line for a number of columns."""
 
 
 class Recorder:
     """Records `settings.instruments` into a vault it alone writes. One `run` a recorder."""
 
-    def __init__(
-        self, settings: Settings, layout: Layout, clock: Clock, rng: Random, show_status: Callable[[str], None]
-    ) -> None:
+    def __init__(self, settings: Settings, layout: Layout, clock: Clock, rng: Random, show_status: ShowStatus) -> None:
         self._settings = settings
         self._layout = layout
         self._clock = clock
         self._rng = rng
         self._show_status = show_status
         self._tally = Tally(settings.instruments)
+        self._ledger = SlotLedger(settings.cadence_ms)
         self._counts = Counts()
         self._journal = Journal(layout, clock.monotonic_ms)
+        self._lock = VaultLock(layout)
         self._previous: PreviousRun | None = None
-        self._disk = Disk(LineWriter(layout), self._journal, clock, round(settings.fsync_sec * 1000))
+        self._writer = LineWriter(layout, open_files(settings.feeds, raise_limit()))
+        guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
+        self._disk = Disk(self._writer, self._journal, clock, round(settings.fsync_sec * 1000), guard)
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
-        rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC)
-        self._lines = Lines(hosts.ws_urls[0], self._new_pipeline, self._deliver, clock, rng)
-        self._metadata = Metadata(layout, rest, clock, self._disk.put, self._set_live)
-        self._auditor = Auditor(rest, clock, self._disk.put, lambda number, said: self._intake.take(number, [*said]))
-        self._intake = Intake(self._tally, clock, self._disk.put, self._metadata.refresh_soon, self._auditor.need_book)
-        self._upkeep = Upkeep(layout, policy_of(settings), clock, self._disk.close_files)
-        self._intake.pipelines = self._auditor.pipelines = self._lines.pipelines
+        self._time = ExchangeTime()
+        self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
+        self._supervisor = Supervisor(self._disk.put, clock, rng)
+        self._lines = Lines(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
+        self._metadata = Metadata(layout, self._rest, clock, rng, self._disk.put, self._set_live)
+        self._auditor = Auditor(self._rest, clock, rng, self._note, self._take, self._lines.pipelines)
+        self._auditor.resolve = self._resolve
+        self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
+        self._intake = Intake(self._tally, clock, self._disk.put, self._ledger, self._asks())
+        self._policy = policy_of(settings)
+        self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
+        self._intake.pipelines = self._lines.pipelines
         self._not_live: set[str] = set()
-        self._watched = (clock.wall_ms(), clock.monotonic_ms())
+        self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.monotonic_ms())
         self._is_stall_told = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Record until `stop` is set. Raises VaultError before anything starts if the vault cannot be had."""
-        lock = VaultLock(self._layout)
-        lock.acquire(self._at())
+    async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
+        """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
+        cannot be had, and while it runs if it is another's by then."""
+        self._lock.acquire(self._at(), self._journal.run)
         try:
             self._begin()
-            await self._supervise(stop)
+            await self._supervise(stop, reason)
         finally:
-            lock.release()
+            self._lock.release()
 
-    async def _supervise(self, stop: asyncio.Event) -> None:
+    async def _supervise(self, stop: asyncio.Event, reason: Callable[[], str]) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""
         try:
             # Outside the group below: whatever cancels that, what has been put must still be written.
             writing = asyncio.create_task(self._disk.run())
-            reason = "interrupted"
+            why = "interrupted"
             try:
                 await self._record(stop, writing)
-                reason = "asked to stop"
-            except Exception:
-                reason = "crashed"
+                why = reason()
+            except Exception as error:
+                why = "crashed" if _vault_error(error) is None else "the vault is another's"
                 raise
             finally:
-                self._note_end(reason)
-                self._disk.finish()
+                self._note_end(why)
                 await asyncio.wait([writing])
             writing.result()
         except Exception as error:
+            given_up = _vault_error(error)
+            if given_up is not None:
+                raise given_up from error
             _log.exception("The recorder crashed")
             raise L2VaultError("the recorder crashed; the log holds the details.", "start it again") from error
 
     async def _record(self, stop: asyncio.Event, writing: asyncio.Task[None]) -> None:
-        inst_ids = self._settings.instruments
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_crash_with(writing)),
-                group.create_task(self._lines.run(self._settings.feeds)),
-                group.create_task(self._metadata.run(inst_ids)),
-                group.create_task(self._auditor.run(inst_ids)),
-                *([group.create_task(self._upkeep.run())] if self._settings.retention else []),
-                group.create_task(self._every(ALIVE_SEC, self._beat)),
-                group.create_task(self._every(SUMMARY_SEC, self._summarise)),
-                group.create_task(self._every(STATUS_SEC, self._status)),
-                group.create_task(self._every(WATCH_SEC, self._watch)),
-                group.create_task(self._every(TRIM_SEC, give_back_memory)),
+                group.create_task(self._run_feeds()),
+                *(group.create_task(self._supervisor.run(name, task)) for name, task in self._optional()),
             ]
-            await stop.wait()
+            try:
+                await stop.wait()
+            finally:
+                self._rest.close()  # whatever waits for REST, in whatever thread, waits no longer
             for task in tasks:
                 task.cancel()
+
+    def _optional(self) -> Iterator[tuple[str, Callable[[], Coroutine[object, object, object]]]]:
+        """What the recorder can do without, by name: whatever one of these raises, the feeds and the disk go on."""
+        inst_ids = self._settings.instruments
+        yield "clock", self._clock_check.run
+        yield "metadata", partial(self._metadata.run, inst_ids)
+        yield "audit", partial(self._auditor.run, inst_ids)
+        if self._settings.retention:
+            yield "retention", self._retention.run
+        yield "memory", partial(trim_regularly, self._clock)
+        for name, seconds, act in (
+            ("beat", ALIVE_SEC, self._beat),
+            ("summary", SUMMARY_SEC, self._summarise),
+            ("status", STATUS_SEC, self._status),
+            ("watch", WATCH_SEC, self._watch),
+        ):
+            yield name, partial(self._every, seconds, act)
+
+    async def _run_feeds(self) -> None:
+        """After OKX's time is known, where it can be had soon: then exchange time is proved from the first message."""
+        await self._clock_check.first_asked()
+        await self._lines.run(self._settings.feeds)
+
+    def _asks(self) -> Asks:
+        return Asks(
+            invariant=self._metadata.refresh_soon,
+            renew_feed=self._lines.reconnect,
+            set_aside=self._set_aside,
+            look_up=lambda inst_id, hour_ms: Tail(*last_line_of_hour(self._layout, inst_id, hour_ms)),
+            time=self._time,
+            on_conflict=self._auditor.on_conflict,
+        )
 
     def _begin(self) -> None:
         try:
@@ -135,42 +194,115 @@ class Recorder:
 
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
-        events, last_ms = recover(self._layout, self._at())
-        self._intake.resume(last_ms)
-        self._note_start()
+        self._check_region(previous)
+        recovery = recover(self._layout, self._at())
+        self._intake.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
+        self._resume_hours(recovery.last)
+        self._journal.append(self._started(previous))
+        self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
-        for event in events:
+        for event in recovery.events:
             _log.warning("Recovered %s: %d torn bytes cut, kept in %s", event.file, event.cut_bytes, event.kept_in)
             self._journal.append(event)
+        self._log_start()
 
-    def _note_start(self) -> None:
-        settings, previous = self._settings, self._previous
-        place = None if previous is None or previous.run is None else Place(previous.run, previous.n)
-        self._journal.append(
-            msgspec.structs.replace(
-                start_of_run(self._at(), "recorder", place),
-                instruments=list(settings.instruments),
-                cadence_ms=settings.cadence_ms,
-                depth=settings.depth,
-                feeds=settings.feeds,
-                config_digest=settings.digest(),
+    def _check_region(self, previous: PreviousRun | None) -> None:
+        if previous is not None and previous.region not in ("", self._settings.region):
+            raise VaultError(
+                f"the vault {self._layout.root} holds books of OKX's region {previous.region}, and this recorder is "
+                f"set to {self._settings.region}.",
+                f'region = "{previous.region}", or another vault with --vault',
             )
+
+    def _resume_hours(self, last: dict[str, LastLine]) -> None:
+        """What the run before left without a closing record gets one while recording."""
+        going_on = self._settings.instruments
+        self._writer.resume({inst_id: last[inst_id].ts_ms for inst_id in going_on if inst_id in last})
+        closed = closed_hours(self._layout)
+        is_form_2 = self._previous is not None and self._previous.run is not None
+        unclosed = hours_without_record(self._layout, closed.closed, going_on) if is_form_2 else []
+        layout = self._layout
+        digest = lambda inst_id, hour_ms: digest_of(layout.hour_file(inst_id, hour_ms))  # noqa: E731
+        self._disk.resume(Past(unclosed, digest, closed.newest_line))
+
+    def _started(self, previous: PreviousRun | Place | None) -> Started:
+        settings = self._settings
+        place = None if previous is None or previous.run is None else Place(previous.run, previous.n)
+        return msgspec.structs.replace(
+            start_of_run(self._at(), "recorder", place),
+            instruments=list(settings.instruments),
+            cadence_ms=settings.cadence_ms,
+            depth=settings.depth,
+            feeds=settings.feeds,
+            config_digest=settings.digest(),
+            region=settings.region,
         )
+
+    def _begin_again(self, former: Place) -> Started:
+        """In the disk's thread: the vault was replaced, and what the journal said before may be gone."""
+        return self._started(former)
+
+    def _on_replaced(self) -> None:
+        self._intake.synced_again()
+        self._metadata.refresh_all()
+
+    def _set_aside(self, inst_id: str, limit_ms: int) -> Tail | None:
+        """Lines from the future, against proved exchange time: moved out in the disk's thread, between two lines."""
+        try:
+            files = future_lines(self._layout, inst_id, limit_ms)
+            last = last_line(self._layout, inst_id, limit_ms)
+        except (OSError, VaultError) as error:
+            _log.error("Lines of %s lie in the future, and cannot be looked at: %s", inst_id, error)
+            return None
+        if len(files) > 1 or any(not file.lines for file in files):
+            names = ", ".join(file.path.name for file in files)
+            words = (
+                "Lines of %s lie later than exchange time in more than one file (%s). They stay where they are, and "
+            )
+            _log.error(words + "each new line goes into the file of its own hour; move those files out", inst_id, names)
+            return None
+        self._disk.put(lambda: self._set_aside_now(inst_id, limit_ms))
+        return Tail() if last is None else Tail(*last)
+
+    def _set_aside_now(self, inst_id: str, limit_ms: int) -> list[Event]:
+        self._writer.close_instrument(inst_id)
+        event = set_aside(self._layout, inst_id, limit_ms, self._at())
+        if event is None:
+            return []
+        words = "Set aside %d lines of %s, %s to %s: later than exchange time, kept in %s"
+        _log.warning(words, event.lines, inst_id, event.from_, event.to, event.kept_in)
+        return [event]
+
+    def _log_start(self) -> None:
+        settings = self._settings
+        for words in closed_port_warnings(settings.ws_url):
+            _log.warning(words)
         names, root = ", ".join(settings.instruments), self._layout.root
         _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
+        _log.info("Retention: %s", policy_words(self._policy if settings.retention else None))
 
     def _note_end(self, reason: str) -> None:
         self._summarise()  # first, while the books that the minute ended with are known
-        for number, pipeline in self._lines.pipelines.items():
+        for number, pipeline in list(self._lines.pipelines.items()):
             self._intake.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
-        self._disk.put(Stopped(self._at(), reason))
+        self._intake.close()
+        self._put_minute()  # what waited for another feed was written just now
+        self._disk.finish(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
 
-    def _new_pipeline(self) -> Pipeline:
+    def _new_pipeline(self, feed: int) -> Pipeline:
         settings = self._settings
-        pipeline = Pipeline(settings.instruments, settings.cadence_ms, settings.depth, self._rng)
+        pipeline = Pipeline(
+            settings.instruments,
+            settings.cadence_ms,
+            settings.depth,
+            self._rng,
+            feed,
+            self._time,
+            settings.record_unverifiable,
+        )
         pipeline.counts = self._counts
         for inst_id in self._not_live:
             pipeline.set_live(inst_id, False)
@@ -183,30 +315,64 @@ class Recorder:
 
     async def _deliver(self, number: int, outputs: list[LineOutput]) -> None:
         """Everything a line has to say, in order; waits while the disk is behind, which stops that line's reading."""
-        self._intake.take(number, outputs)
+        self._take(number, outputs)
         await self._disk.room()
 
+    def _take(self, number: int, outputs: Sequence[LineOutput]) -> None:
+        wall_ms = self._clock.wall_ms()
+        for output in outputs:
+            if isinstance(output, Sampled):
+                self._clock_check.note(output.until_ms, wall_ms)
+        self._intake.take(number, [*outputs])
+        self._auditor.take(number, outputs)
+
+    def _pass_time(self) -> PassTime:
+        """From what time ages count in a retention pass: this machine's clock alone never makes an hour older."""
+        proved_ms = self._time.now_ms(self._clock.monotonic_ms())
+        return PassTime(self._clock.wall_ms(), proved_ms, self._settings.trust_clock)
+
+    def _resolve(self, inst_id: str, feeds: tuple[int, int], wrong: int | None, detail: str) -> None:
+        """Two feeds differed: the one found wrong connects anew; where nothing decides, both resync."""
+        self._intake.rule(inst_id, wrong, detail)
+
+    def _note(self, event: Event) -> None:
+        self._intake.note(event)
+
     def _beat(self) -> None:
-        self._disk.put(Alive(self._at()))
+        exchange_ms = self._time.now_ms(self._clock.monotonic_ms())
+        self._disk.put(Alive(self._at(), None if exchange_ms is None else utc_text(exchange_ms)))
+
+    def _put_minute(self) -> bool:
+        """What the feeds brought since the last time, if anything; the disk adds what it took."""
+        instruments = self._ledger.take_minute({})
+        if instruments:
+            self._disk.put(Minute(self._at(), instruments))
+        return bool(instruments)
 
     def _summarise(self) -> None:
-        slots = self._tally.minute(self._at(), self._lines.book_times())
-        self._disk.put(slots)
-        _log.info("Snapshot written: %s", self._tally.summary(slots, self._counts, self._disk.lines_lost))
+        book_times = self._lines.book_times()
+        counts = self._tally.take_minute(self._counts)
+        self._disk.put(Minute(self._at(), self._ledger.take_minute(book_times), *counts.compared))
+        summary = self._tally.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
+        _log.info("Snapshot written: %s", summary)
 
     def _status(self) -> None:
-        self._show_status(self._tally.status(self._clock.wall_ms(), len(self._lines.book_times()), self._counts))
+        wall_ms, in_sync = self._clock.wall_ms(), len(self._lines.book_times())
+        self._show_status(lambda width: self._tally.status(wall_ms, in_sync, self._counts, width))
 
     def _watch(self) -> None:
         """A host that slept, a clock that was set, a disk that takes nothing: each is told within seconds."""
-        before, self._watched = self._watched, (self._clock.wall_ms(), self._clock.monotonic_ms())
-        wall_ms, passed_ms = self._watched[0] - before[0], self._watched[1] - before[1]
-        if abs(wall_ms - passed_ms) >= CLOCK_STEP_MS:
-            seconds = (wall_ms - passed_ms) / 1000
+        woken = self._sleep_watch.look(self._clock.wall_ms(), self._clock.monotonic_ms())
+        if woken.stepped_ms:
+            seconds = woken.stepped_ms / 1000
             _log.warning("The clock stepped by %+.1f s: the host slept, or its clock was set", seconds)
             self._disk.put(ClockStepped(self._at(), seconds))
-        if max(wall_ms, passed_ms) >= SLEPT_MS:  # some systems' monotonic clocks go on through a sleep
+        if woken.slept_ms:
+            _log.warning("Nothing ran for %.1f s: the host slept, or this process was stopped", woken.slept_ms / 1000)
+            self._disk.put(HostSlept(self._at(), woken.slept_ms / 1000))
+        if woken.slept_ms > STALE_AFTER_MS:
             self._lines.reconnect_all("the host slept")
+        self._intake.tick()
         stalled_ms = self._disk.stalled_ms()
         if stalled_ms >= STALL_MS and not self._is_stall_told:
             _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)
@@ -224,3 +390,11 @@ class Recorder:
 async def _crash_with(writing: asyncio.Task[None]) -> None:
     """Bring the end of the disk's task into the group that a crash ends; cancelling this leaves that task alone."""
     await asyncio.shield(writing)
+
+
+def _vault_error(error: BaseException) -> VaultError | None:
+    """The vault's own trouble among what ended the tasks: it has a sentence and a cure, and is no crash."""
+    if isinstance(error, VaultError):
+        return error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return next((found for each in inner if (found := _vault_error(each)) is not None), None)

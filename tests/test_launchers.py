@@ -21,6 +21,7 @@ from l2vault.vault.journal.events import Started, Stopped
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from l2vault.verbs import record as record_module
+from support.signals import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN_SEC = 20
@@ -109,11 +110,19 @@ class App:
             env=environment,
             cwd=self.elsewhere,
             check=False,
+            preexec_fn=as_from_a_terminal(),
         )
 
     def popen(self, codes: str, **env: str) -> "subprocess.Popen[str]":
         command, environment = self._prepared(codes, (), env)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=self.elsewhere)
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=self.elsewhere,
+            preexec_fn=as_from_a_terminal(),
+        )
 
     @property
     def happened(self) -> list[str]:
@@ -381,7 +390,7 @@ class Overheard:
     def __init__(self, settings: Settings, layout: Layout, *_: object) -> None:
         Overheard.settings, Overheard.root = settings, layout.root
 
-    async def run(self, stop: object) -> None:
+    async def run(self, stop: object, reason: object) -> None:
         return
 
 
@@ -454,6 +463,23 @@ class TestExporter:
         )
         assert (settings.instruments, settings.cadence_ms, settings.depth) == (("SOL-USDT-SWAP",), 500, 200)
 
+    @pytest.mark.parametrize("place", ["Books", "../bot/Vault"])
+    def test_the_vault_is_a_folder_beside_it(self, exporter: Path, place: str) -> None:
+        launched(edited(exporter, ('VAULT = "Vault"', f'VAULT = "{place}"')))
+        assert Overheard.root == exporter.parent / place
+
+    def test_the_vault_may_be_anywhere(self, exporter: Path, tmp_path: Path) -> None:
+        launched(edited(exporter, ('VAULT = "Vault"', f'VAULT = "{(tmp_path / "far" / "Vault").as_posix()}"')))
+        assert Overheard.root == tmp_path / "far" / "Vault"
+
+    def test_an_empty_vault_is_refused_and_nothing_is_made(
+        self, exporter: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        edited(exporter, ('VAULT = "Vault"', 'VAULT = ""'))
+        assert exit_code(exporter) == 2
+        assert "vault = '' (the launcher) is empty: the vault has no name" in capsys.readouterr().err
+        assert [path.name for path in exporter.parent.iterdir()] == [exporter.name]
+
     def test_a_flag_beats_it(self, exporter: Path) -> None:
         edited(exporter, ("DEPTH_LEVELS = 400", "DEPTH_LEVELS = 200"))
         settings = launched(exporter, "--inst", "XRP-USDT-SWAP", "--depth", "25", "--vault", "mine")
@@ -480,7 +506,7 @@ class TestExporter:
     ) -> None:
         edited(exporter, ('"ETH-USDT-SWAP"', '"ETH-USDT"'))
         assert exit_code(exporter) == 2
-        assert "'ETH-USDT' is not a perpetual swap" in capsys.readouterr().err
+        assert "instruments = 'ETH-USDT' (the launcher) is not a perpetual swap" in capsys.readouterr().err
 
     def test_its_help_works_from_another_folder(self, tmp_path: Path) -> None:
         command = [sys.executable, str(ROOT / "l2_exporter.py"), "--help"]

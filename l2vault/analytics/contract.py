@@ -5,6 +5,7 @@ the quote currency, whatever the price (OKX docs, `GET /api/v5/public/instrument
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, get_args
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from l2vault.errors import VaultError
+from l2vault.foreign import printable
 
 Unit = Literal["contracts", "coin", "usd"]
 """What sizes are told in. `usd` is the quote currency, such as USDT: notional at each level's own price."""
@@ -21,6 +23,10 @@ UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
 Floats = npt.NDArray[np.float64]
 
+_LEAST: Final = Decimal("1e-30")
+_MOST: Final = Decimal("1e30")
+"""Real contracts lie between 1e-9 and 1e9."""
+_LONGEST: Final = 64
 _BEFORE_ALL: Final = -(1 << 62)
 
 
@@ -60,10 +66,10 @@ def contract_of(inst_id: str, row: Mapping[str, Any]) -> Contract:
     """OKX's instrument row as a contract. Raises VaultError naming the key that is missing, empty or no number."""
     kind = row.get("ctType")
     if kind not in ("linear", "inverse"):
-        raise VaultError(f"the instrument row of {inst_id} has ctType {kind!r}.", "the row of a swap")
+        raise _unfit(inst_id, row, "ctType", "which is no kind of swap")
     is_inverse = kind == "inverse"
     base, _, rest = inst_id.partition("-")
-    value_ccy, settle_ccy = str(row.get("ctValCcy") or ""), str(row.get("settleCcy") or "")
+    value_ccy, settle_ccy = _currency(inst_id, row, "ctValCcy"), _currency(inst_id, row, "settleCcy")
     coin, quote = (settle_ccy, value_ccy) if is_inverse else (value_ccy, settle_ccy)
     tick = _number(inst_id, row, "tickSz")
     return Contract(
@@ -108,14 +114,34 @@ def terms_of(inst_id: str, rows: Sequence[tuple[int | None, Mapping[str, Any]]],
 
 def _number(inst_id: str, row: Mapping[str, Any], key: str) -> Decimal:
     """OKX leaves most fields empty until shortly before a listing."""
-    text = row.get(key)
-    try:
-        number = Decimal(str(text))
-    except InvalidOperation:
-        number = Decimal(0)
+    value = row.get(key)
+    number = Decimal(0)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        with suppress(InvalidOperation, ValueError):  # Python spells no integer of more than 4,300 digits
+            text = str(value)
+            number = Decimal(text if len(text) <= _LONGEST else 0)
     if not (number.is_finite() and number > 0):
-        raise VaultError(
-            f"the instrument row of {inst_id} has {key} {text!r}, which is no number above 0.",
-            f"l2vault record --inst {inst_id} once it is listed",
-        )
+        raise _unfit(inst_id, row, key, "which is no number above 0")
+    if not _LEAST <= number <= _MOST:
+        raise _unfit(inst_id, row, key, "which no contract has")
     return number
+
+
+def _currency(inst_id: str, row: Mapping[str, Any], key: str) -> str:
+    """Empty where the row does not say."""
+    value = row.get(key) or ""
+    if not (isinstance(value, str) and len(value) <= _LONGEST and (value == "" or value.isalnum())):
+        raise _unfit(inst_id, row, key, "which is no name of a currency")
+    return value
+
+
+def _unfit(inst_id: str, row: Mapping[str, Any], key: str, why: str) -> VaultError:
+    name = printable(inst_id)
+    try:
+        shown = printable(repr(row.get(key)), _LONGEST)
+    except ValueError:
+        shown = "of thousands of digits"
+    return VaultError(
+        f"the instrument row of {name} has {key} {shown}, {why}.",
+        f"l2vault record --inst {name} --duration 10 once it is listed, which keeps its row",
+    )

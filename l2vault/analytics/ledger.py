@@ -44,6 +44,7 @@ LEDGER: Final = pl.Schema(
         "shrunk": pl.Float64,
         "shrunk_at_touch": pl.Float64,
         "eaten_share": pl.Float64,
+        "refilled": pl.Boolean,
         "size_end": pl.Float64,
         "size_left": pl.Float64,
         "peak": pl.Float64,
@@ -60,9 +61,10 @@ LEDGER: Final = pl.Schema(
     }
 )
 """A row is a life. `size_born + grown - shrunk = size_end`, the last size it had as a wall; `size_left` is what its
-price held in the book after that, null where there is none; `eaten_share` is `shrunk_at_touch / peak`. Means are
-weighted by time; `times_around` is its size at birth over the mean of its neighbours, `at_touch_share` the share of its
-life in which it was the best price of its side. Lives that are one wall (moved, or back in sight) name each other and
+price held in the book after that, null where there is none; `eaten_share` is `shrunk_at_touch / peak`, at most 1;
+`refilled` where more was taken from it at the touch than it ever held at once. Means are weighted by time;
+`times_around` is its size at birth over the mean of its neighbours, `at_touch_share` the share of its life in which it
+was the best price of its side. Lives that are one wall (moved, or back in sight) name each other and
 share a `track`."""
 
 _Value = TypeVar("_Value", bound=np.generic)
@@ -168,7 +170,8 @@ def _lives(kept: pl.DataFrame, known: _Books) -> pl.DataFrame:
     return lives.with_columns(
         t_from=pl.Series(known.t_from[lives["first"].to_numpy()]),
         t_to=pl.Series(known.t_to[lives["last"].to_numpy()]),
-        eaten_share=pl.col("shrunk_at_touch") / pl.col("peak"),
+        eaten_share=(pl.col("shrunk_at_touch") / pl.col("peak")).clip(upper_bound=1.0),
+        refilled=pl.col("shrunk_at_touch") > pl.col("peak"),
         per_order=pl.when(pl.col("orders") > 0).then(pl.col("mean") / pl.col("orders")),
     )
 

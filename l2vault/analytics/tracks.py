@@ -88,7 +88,7 @@ def _alike(one: str, other: str) -> pl.Expr:
 def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
     """A row per wall however often it moved or was lost from sight: `track, side, price` (the last one), `began` of its
     first life and `end` of its last, `t_from, t_to`, `seen_ms` (the sum of its lives), `lives, moves,
-    eaten_share` (of the last life), `peak, mean, orders, nearest_bps`."""
+    eaten_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`."""
     ms = pl.col("t_to") - pl.col("t_from")
     return ledger.group_by("track", maintain_order=True).agg(
         pl.col("side").last(),
@@ -101,6 +101,7 @@ def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
         lives=pl.len(),
         moves=(pl.col("began") == "moved").sum(),
         eaten_share=pl.col("eaten_share").last(),
+        refilled=pl.col("refilled").last(),
         peak=pl.col("peak").max(),
         mean=(pl.col("mean") * ms).sum() / ms.sum(),
         orders=(pl.col("orders") * ms).sum() / ms.sum(),

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from l2vault.book.change import BookChange, Level
-from l2vault.book.price import Memo, is_zero, price_key
+from l2vault.book.price import Memo, is_zero, level_key
 from l2vault.errors import LevelError
 
 CHANNEL_DEPTH: Final = 400
@@ -19,7 +19,7 @@ _MOST_PLACES: Final = 2 * CHANNEL_DEPTH
 """Of a side's prices in order; beyond it those without a level are given up."""
 _REMEMBERED: Final = 8192
 """Prices and quantities, of all books together: 1.5 MB each. BTC-USDT names 3,700 and 8,000 in six minutes."""
-_KEYS: Final = Memo(price_key, _REMEMBERED)
+_KEYS: Final = Memo(level_key, _REMEMBERED)
 _ZEROS: Final = Memo(is_zero, _REMEMBERED)
 
 
@@ -103,7 +103,7 @@ class Side:
 class Book:
     """One instrument's book after the last applied change; `ts_ms` is its time and never moves backwards."""
 
-    __slots__ = ("_asks", "_bids", "checksum", "prev_seq_id", "seq_id", "ts_ms", "unknown_deletes")
+    __slots__ = ("_asks", "_bids", "checksum", "prev_seq_id", "seq_id", "ts_ms", "unknown_deletes", "unknown_in_whole")
 
     def __init__(self) -> None:
         self._bids = Side(is_bid=True)
@@ -113,6 +113,12 @@ class Book:
         self.prev_seq_id: int | None = None
         self.checksum: int | None = None
         self.unknown_deletes = 0
+        self.unknown_in_whole = 0
+        """The deletes among them on a side under 400 levels, which holds all of OKX's."""
+
+    def counts(self) -> tuple[int, int]:
+        """Bids and asks."""
+        return len(self._bids), len(self._asks)
 
     def apply(self, change: BookChange) -> None:
         """Replace the book by a full one, or change levels of it.
@@ -123,7 +129,11 @@ class Book:
             self._bids.load(change.bids)
             self._asks.load(change.asks)
         else:
-            self.unknown_deletes += self._bids.update(change.bids) + self._asks.update(change.asks)
+            bids, asks = self._bids.update(change.bids), self._asks.update(change.asks)
+            if bids or asks:
+                self.unknown_deletes += bids + asks
+                self.unknown_in_whole += bids * (len(self._bids) < CHANNEL_DEPTH)
+                self.unknown_in_whole += asks * (len(self._asks) < CHANNEL_DEPTH)
         if change.ts_ms is not None and (self.ts_ms is None or change.ts_ms > self.ts_ms):
             self.ts_ms = change.ts_ms
         self.seq_id = change.seq_id

@@ -16,6 +16,7 @@ WHOLE_DIGITS: Final = 30
 """Digits before the point. Beyond any market; without a bound, `int` would raise its own error at 4,300 digits."""
 
 _ONE_TO_NINE: Final = frozenset("123456789")
+_QUOTED_CHARS: Final = 60
 _POWERS: Final = tuple(int(10 ** (SCALE_DIGITS - places)) for places in range(SCALE_DIGITS + 1))
 
 
@@ -24,15 +25,23 @@ def price_key(text: str) -> int:
     whole, _, fraction = text.partition(".")
     digits = whole + fraction
     if not (digits.isdigit() and digits.isascii() and 0 < len(whole) <= WHOLE_DIGITS and len(fraction) <= SCALE_DIGITS):
-        raise LevelError(f"{text!r} is not a plain decimal price")
+        raise LevelError(f"{text[:_QUOTED_CHARS]!r} is not a plain decimal price")
     return int(digits) * _POWERS[len(fraction)]
+
+
+def level_key(text: str) -> int:
+    """`price_key` of a level of a book; raises LevelError for a price of zero too, which no order can have."""
+    key = price_key(text)
+    if not key:
+        raise LevelError(f"a level at the price {text[:_QUOTED_CHARS]}")
+    return key
 
 
 def is_zero(quantity: str) -> bool:
     """Whether a quantity deletes its level; raises LevelError for anything but a plain decimal number."""
     if quantity == "0":
         return True
-    if quantity[:1] in _ONE_TO_NINE and quantity.isdigit() and quantity.isascii():
+    if quantity[:1] in _ONE_TO_NINE and quantity.isdigit() and quantity.isascii() and len(quantity) <= WHOLE_DIGITS:
         return False
     return price_key(quantity) == 0
 

@@ -5,7 +5,7 @@ push without `ts`, `bids` or `asks` is a `SchemaFailure`, never a guess.
 """
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -17,6 +17,8 @@ BOOKS: Final = "books"
 PING: Final = "ping"
 """OKX: "send the String 'ping'": a bare text frame. `{"op":"ping"}` is answered with error 60012."""
 
+_QUOTED_CHARS: Final = 60
+"""Of a foreign text in a reason."""
 _PONG: Final = b"pong"
 _TIME: Final = re.compile(r"[0-9]{1,15}")
 _YEAR_10000_MS: Final = 253_402_300_800_000
@@ -69,6 +71,10 @@ class SchemaFailure(msgspec.Struct, frozen=True):
 Message = BookChange | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
 
 
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""`seqId`, `prevSeqId` and `checksum`: what does not fit 64 bits is refused here, since no file could hold it."""
+
+
 class _Arg(msgspec.Struct, gc=False):
     channel: str = ""
     instId: str = ""
@@ -78,9 +84,9 @@ class _Books(msgspec.Struct, gc=False):
     asks: list[Level]
     bids: list[Level]
     ts: str | int
-    checksum: int | None = None
-    seqId: int | None = None
-    prevSeqId: int | None = None
+    checksum: Int64 | None = None
+    seqId: Int64 | None = None
+    prevSeqId: Int64 | None = None
 
 
 class _Push(msgspec.Struct, gc=False):
@@ -132,14 +138,14 @@ def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
         return SchemaFailure(None, "a push of `books` that names no instrument", frame)
     is_snapshot = _ACTIONS.get(push.action)
     if is_snapshot is None:
-        return SchemaFailure(inst_id, f"action is {push.action!r}", frame)
+        return SchemaFailure(inst_id, f"action is {push.action[:_QUOTED_CHARS]!r}", frame)
     if len(push.data) != 1:
         return SchemaFailure(inst_id, f"{len(push.data)} objects in data, where OKX sends one", frame)
     data = push.data[0]
     ts = str(data.ts or "0")
     ts_ms = int(ts) if _TIME.fullmatch(ts) else _YEAR_10000_MS
     if ts_ms >= _YEAR_10000_MS:
-        return SchemaFailure(inst_id, f"ts is {data.ts!r}", frame)
+        return SchemaFailure(inst_id, f"ts is {str(data.ts)[:_QUOTED_CHARS]!r}", frame)
     # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
     known_ms = ts_ms or None
     return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, data.seqId, data.prevSeqId, data.checksum)

@@ -1,36 +1,34 @@
 """OKX's public REST interface, one blocking request a call; for a thread. What failed is told by the error's class.
 
-Retries nothing and knows no vault: callers have `backoff_sec` and decide.
+Every exception is a RestError, whatever the server sends and the environment says. Retries nothing, knows no vault.
 """
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
-from urllib.parse import SplitResult, urlencode, urlsplit
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, NamedTuple, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from l2vault import __version__
+from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
-from l2vault.errors import RestError, UsageError
-
-if TYPE_CHECKING:  # urllib.request brings ssl and http: 40 ms that a process without a request need not pay
-    from random import Random
-    from urllib.request import OpenerDirector
+from l2vault.book.price import price_key
+from l2vault.errors import LevelError, RestError, UsageError
+from l2vault.okx.foreign import printable
+from l2vault.okx.proxies import UnusableProxy
+from l2vault.okx.web import LARGEST_BODY_BYTES, Closed, Reply, Web
 
 USER_AGENT: Final = f"l2vault/{__version__}"
 """OKX answers Python-urllib's own with 403."""
-LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
-"""A book of 400 levels is 30 KB, the rows of all swaps are 400 KB."""
-FIRST_BACKOFF_SEC: Final = 1.0
-LONGEST_BACKOFF_SEC: Final = 60.0
 LONGEST_RETRY_AFTER_SEC: Final = 600
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _QUOTED_CHARS: Final = 200
 _TIME: Final = re.compile("[0-9]{1,14}")
 """Milliseconds up to the year 5138; a longer number may be none that can be written as `timestamp_utc`."""
 _UNREADABLE: Final = (ValueError, RecursionError)
 """msgspec's errors and that of invalid UTF-8 are ValueErrors; the other is for nesting so deep that it gives up."""
+_ORDERS: Final = re.compile("[0-9]{1,18}")
 _UNKNOWN_CODES: Final = frozenset({"51001"})
 _THROTTLE_CODES: Final = frozenset({"50011"})
 _UNAVAILABLE_CODES: Final = frozenset({"50001", "50004", "50005", "50013", "50026"})
@@ -74,7 +72,7 @@ class _Book(msgspec.Struct):
     asks: list[Level]
     bids: list[Level]
     ts: str
-    seqId: int | None = None
+    seqId: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] | None = None
 
 
 class _Time(msgspec.Struct):
@@ -83,89 +81,114 @@ class _Time(msgspec.Struct):
 
 class _Answer(NamedTuple):
     url: str
-    status: int
-    retry_after: str | None
-    location: str | None
-    body: bytes
+    reply: Reply
+
+
+class ServerTime(NamedTuple):
+    """OKX's clock: `ts_ms` was shown at some moment of the `rtt_ms` that ended at `mono_ms` of the caller's clock."""
+
+    ts_ms: int
+    rtt_ms: int
+    mono_ms: int
 
 
 _Part = TypeVar("_Part", _Named, _Book, _Time)
+_Value = TypeVar("_Value")
 
 
 class OkxRest:
     """Requests to one base URL, such as `https://www.okx.com`. Every method raises RestError or a subclass of it.
 
-    `timeout_sec` bounds each wait on the network: for the connection, and for the next bytes of the answer.
+    `timeout_sec` bounds the whole of a request, from the look-up of the name to the last byte; `headers` go with each.
     """
 
-    def __init__(self, base_url: str, timeout_sec: float) -> None:
+    def __init__(self, base_url: str, timeout_sec: float, headers: Mapping[str, str] | None = None) -> None:
         """Raises UsageError for anything but an http or https URL."""
-        parts = _checked(base_url)
+        _check(base_url)
         self._base_url = base_url.rstrip("/")
-        self._is_loopback = parts.hostname in LOOPBACK
         self._timeout_sec = timeout_sec
-        self._opener: OpenerDirector | None = None
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"} | dict(headers or {})
+        self._web = Web(timeout_sec)
+
+    def close(self) -> None:
+        """End every request under way at once, from any thread: it raises Unavailable, and so does each later one."""
+        self._web.close()
 
     def instrument(self, inst_id: str) -> bytes:
         """OKX's row of a swap, a JSON object, byte for byte as sent."""
-        answer = self._get("/api/v5/public/instruments", instType="SWAP", instId=inst_id)
-        for row in _data(answer):
-            if _read(row, _Named, answer).instId == inst_id:
-                return bytes(row)
-        raise _unknown(answer)
+
+        def read(answer: _Answer) -> bytes:
+            for row in _data(answer):
+                if _read(row, _Named, answer).instId == inst_id:
+                    return bytes(row)
+            raise _unknown(answer)
+
+        return self._ask(read, "/api/v5/public/instruments", instType="SWAP", instId=inst_id)
+
+    def swap_names(self) -> list[str]:
+        """The names of all swaps that OKX lists."""
+
+        def read(answer: _Answer) -> list[str]:
+            return [_read(row, _Named, answer).instId for row in _data(answer)]
+
+        return self._ask(read, "/api/v5/public/instruments", instType="SWAP")
 
     def book(self, inst_id: str, depth: int) -> BookChange:
-        """The full book, at most `depth` (1 to 400) levels a side.
+        """The full book, at most `depth` (1 to 400) levels a side, every level a price and a quantity that can be.
 
         OKX serves it from several caches: it may be older than one fetched before, its `seq_id` tells.
         """
-        answer = self._get("/api/v5/market/books", instId=inst_id, sz=str(depth))
-        rows = _data(answer)
-        if not rows:
-            raise _unknown(answer)
-        book = _read(rows[0], _Book, answer)
-        ts_ms = _milliseconds(book.ts or "0", answer) or None  # both say nothing, as on the websocket
-        return BookChange(inst_id, True, book.bids, book.asks, ts_ms, book.seqId, None, None)
+
+        def read(answer: _Answer) -> BookChange:
+            rows = _data(answer)
+            if not rows:
+                raise _unknown(answer)
+            book = _read(rows[0], _Book, answer)
+            for side in (book.bids, book.asks):
+                _check_levels(side, answer)
+            ts_ms = _milliseconds(book.ts or "0", answer) or None  # both say nothing, as on the websocket
+            return BookChange(inst_id, True, book.bids, book.asks, ts_ms, book.seqId, None, None)
+
+        return self._ask(read, "/api/v5/market/books", instId=inst_id, sz=str(depth))
 
     def server_time_ms(self) -> int:
         """OKX's clock, some network delay ago."""
-        answer = self._get("/api/v5/public/time")
-        rows = _data(answer)
-        if not rows:
-            raise _unreadable(answer, "no time in it")
-        return _milliseconds(_read(rows[0], _Time, answer).ts, answer)
+        return self.server_time(lambda: 0).ts_ms
 
-    def _get(self, path: str, **query: str) -> _Answer:
-        """Whatever the server says, with any status; raises Unavailable if it says nothing."""
-        from http.client import HTTPException
-        from urllib.request import Request
+    def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
+        """OKX's clock against the caller's, which is read as the request leaves and as its answer comes."""
 
+        def read(answer: _Answer) -> ServerTime:
+            rows = _data(answer)
+            if not rows:
+                raise _unreadable(answer, "no time in it")
+            ts_ms = _milliseconds(_read(rows[0], _Time, answer).ts, answer)
+            sent_ms, received_ms = answer.reply.sent_ms, answer.reply.received_ms
+            return ServerTime(ts_ms, received_ms - sent_ms, received_ms)
+
+        return self._ask(read, "/api/v5/public/time", monotonic_ms)
+
+    def _ask(
+        self, read: Callable[[_Answer], _Value], path: str, now_ms: Callable[[], int] = lambda: 0, **query: str
+    ) -> _Value:
+        """The door of this module: whatever happens behind it leaves as a RestError."""
         url = f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else "")
-        request = Request(url, headers={"User-Agent": USER_AGENT, "Accept": "application/json"})
-        if self._opener is None:
-            self._opener = _opener(self._is_loopback)
         try:
-            with self._opener.open(request, timeout=self._timeout_sec) as response:
-                headers = response.headers
-                body = response.read(LARGEST_BODY_BYTES + 1)
-        except (OSError, HTTPException, UnicodeError) as error:  # the last: a host name that no DNS can hold
+            reply = self._web.get(url, self._headers, now_ms)
+        except Exception as error:
             raise _silent(url, error, self._timeout_sec) from error
-        answer = _Answer(url, response.status, headers.get("Retry-After"), headers.get("Location"), body)
-        if len(body) > LARGEST_BODY_BYTES:
+        answer = _Answer(url, reply)
+        if len(reply.body) > LARGEST_BODY_BYTES:
             raise _unreadable(answer, f"more than {LARGEST_BODY_BYTES} bytes")
-        return answer
+        try:
+            return read(answer)
+        except RestError:
+            raise
+        except Exception as error:
+            raise _unreadable(answer, f"{type(error).__name__}: {error}") from error
 
 
-def backoff_sec(attempt: int, rng: "Random", retry_after_sec: int | None = None) -> float:
-    """Seconds to wait after failure number `attempt`, counted from 0: exponential with full jitter, capped.
-
-    What the server asked for comes on top, so that many clients told the same time do not come back at once.
-    """
-    longest = min(LONGEST_BACKOFF_SEC, FIRST_BACKOFF_SEC * 2 ** min(attempt, 16))
-    return min(retry_after_sec or 0, LONGEST_RETRY_AFTER_SEC) + rng.uniform(0, longest)
-
-
-def _checked(base_url: str) -> SplitResult:
+def _check(base_url: str) -> None:
     cure = "an address like https://www.okx.com"
     try:
         parts = urlsplit(base_url)
@@ -176,33 +199,16 @@ def _checked(base_url: str) -> SplitResult:
         raise UsageError(f"the REST address {base_url!r} is not one of a web server.", cure)
     if parts.username is not None:
         raise UsageError("the REST address holds a user name, and OKX's public interface needs none.", cure)
-    return parts
-
-
-def _opener(is_loopback: bool) -> "OpenerDirector":
-    """An opener that returns answers of every status as they are and follows no redirect.
-
-    Certificates are verified against the system's store. Proxies of the environment are used, but never to reach
-    this very machine.
-    """
-    import ssl
-    from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler
-
-    opener = OpenerDirector()
-    opener.add_handler(ProxyHandler({} if is_loopback else None))
-    opener.add_handler(HTTPHandler())
-    opener.add_handler(HTTPSHandler(context=ssl.create_default_context()))
-    return opener
 
 
 def _data(answer: _Answer) -> list[msgspec.Raw]:
     """The rows of a good answer; every other answer is raised as what it means."""
     try:
-        envelope = msgspec.json.decode(answer.body, type=_Envelope)
+        envelope = msgspec.json.decode(answer.reply.body, type=_Envelope)
     except _UNREADABLE:
         raise _refusal(answer, None) from None
     code = str(envelope.code)
-    if answer.status == 200 and code == "0":
+    if answer.reply.status == 200 and code == "0":
         return envelope.data
     raise _refusal(answer, code)
 
@@ -212,11 +218,11 @@ def _refusal(answer: _Answer, code: str | None) -> RestError:
     said = _said(answer)
     if code in _UNKNOWN_CODES:
         return _unknown(answer)
-    if answer.status == 429 or code in _THROTTLE_CODES:
+    if answer.reply.status == 429 or code in _THROTTLE_CODES:
         return Throttled(said, "ask less often; OKX counts the requests of your whole address", _seconds(answer))
-    if answer.status in (403, 451):
+    if answer.reply.status in (403, 451):
         return Forbidden(said, "see whether OKX serves your country and network, or name another host with --rest-url")
-    if answer.status >= 500 or code in _UNAVAILABLE_CODES or (code is None and answer.status < 300):
+    if answer.reply.status >= 500 or code in _UNAVAILABLE_CODES or (code is None and answer.reply.status < 300):
         return Unavailable(said, "again later; https://www.okx.com/status tells of outages", _seconds(answer))
     return RestError(said, "check --rest-url; OKX's API guide lists the codes")
 
@@ -233,25 +239,31 @@ def _unreadable(answer: _Answer, reason: str) -> RestError:
 def _silent(url: str, error: Exception, timeout_sec: float) -> Unavailable:
     import ssl
 
-    reason = getattr(error, "reason", error)  # URLError wraps what happened
-    if isinstance(reason, TimeoutError):
+    if isinstance(error, Closed):
+        return Unavailable(f"GET {url}: ended by us.", "nothing to do")
+    if isinstance(error, TimeoutError):
         return Unavailable(f"GET {url}: no answer within {timeout_sec:g} s.", "check the network, then again later")
+    if isinstance(error, UnusableProxy):
+        return Unavailable(f"GET {url}: {error.message}.", error.cure)
     cure = "check the network and --rest-url; a proxy is taken from the variable HTTPS_PROXY"
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        cure = "check this computer's clock and certificates; something between here and OKX may be reading along"
-    return Unavailable(f"GET {url}: {type(reason).__name__}: {reason}.", cure)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cure = (
+            "check this computer's clock and certificates; something between here and OKX may be reading along. Where "
+            "that is your organisation's, name the file of its certificate in SSL_CERT_FILE (docs/network.md)"
+        )
+    return Unavailable(f"GET {url}: {type(error).__name__}: {printable(str(error))}.", cure)
 
 
 def _said(answer: _Answer) -> str:
-    text = answer.body[: 4 * _QUOTED_CHARS].decode("utf-8", "replace")
+    text = answer.reply.body[: 4 * _QUOTED_CHARS].decode("utf-8", "replace")
     quoted = repr(text[:_QUOTED_CHARS]) + ("..." if len(text) > _QUOTED_CHARS else "")
-    to = f" to {answer.location}" if answer.location else ""
-    return f"GET {answer.url} was answered with HTTP {answer.status}{to}: {quoted}."
+    to = f" to {printable(answer.reply.location)}" if answer.reply.location else ""
+    return f"GET {answer.url} was answered with HTTP {answer.reply.status}{to}: {quoted}."
 
 
 def _seconds(answer: _Answer) -> int | None:
     """Retry-After in its form of seconds; as a date it would need a clock, and OKX documents neither."""
-    text = answer.retry_after or ""
+    text = answer.reply.retry_after or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
@@ -259,7 +271,24 @@ def _read(row: msgspec.Raw, kind: type[_Part], answer: _Answer) -> _Part:
     try:
         return msgspec.json.decode(row, type=kind)
     except _UNREADABLE as error:
-        raise _unreadable(answer, str(error)) from error
+        raise _unreadable(answer, printable(str(error))) from error
+
+
+def _check_levels(levels: list[Level], answer: _Answer) -> None:
+    """A side that no book could have is refused here, where its sender can still be named."""
+    if len(levels) > CHANNEL_DEPTH:
+        raise _unreadable(answer, f"{len(levels)} levels on a side, where {CHANNEL_DEPTH} are the most")
+    prices = set()
+    for price, quantity, _, orders in levels:
+        try:
+            prices.add(price_key(price))
+            is_none = price_key(quantity) == 0
+        except LevelError as error:
+            raise _unreadable(answer, printable(str(error))) from error
+        if is_none or not _ORDERS.fullmatch(orders):
+            raise _unreadable(answer, f"a level of {printable(f'{quantity} in {orders} orders')}")
+    if len(prices) < len(levels):
+        raise _unreadable(answer, "a price stands twice on a side")
 
 
 def _milliseconds(text: str, answer: _Answer) -> int:

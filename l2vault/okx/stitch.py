@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from l2vault.book.change import BookChange
+from l2vault.okx.sequence import is_repeat
 
 LONGEST: Final = 1200
 """Updates kept: two minutes of a busy instrument. Beyond it the oldest go, and with them only older joints."""
@@ -38,12 +39,14 @@ class Stitch:
         return bool(self._updates)
 
     def add(self, update: BookChange, now_ms: int) -> BookChange | None:
-        """Keep an update; one that does not chain makes the kept ones useless.
+        """Keep an update, unless it is the last one again; one that does not chain makes the kept ones useless.
 
         Returns the REST book that was ahead of the stream, if this update has just come up with it: `join` it now.
         """
         if not self._updates:
             self.since_ms = now_ms
+        elif is_repeat(update, self._updates[-1]):
+            return None
         elif update.prev_seq_id != self._updates[-1].seq_id:
             self._updates.clear()
         self._updates.append(update)

@@ -1,6 +1,7 @@
-"""The socket of one line: connect, pump frames through its pipeline, back off, connect again, until cancelled.
+"""The socket of one feed: connect, pump frames through its pipeline, back off, connect again, until cancelled.
 
 Decides nothing about books; every consequence goes to `deliver`, whose waiting (a full disk queue) stops the reading.
+At DEBUG the logger `l2vault.wire` shows what was received (`<`), what was sent (`>`), and what became of it (`=`).
 """
 
 import asyncio
@@ -9,60 +10,83 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Final
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from l2vault.clock import Clock
+from l2vault.okx.backoff import Backoff
+from l2vault.okx.connection import CannotConnect, Connection, open_connection
+from l2vault.okx.foreign import printable
+from l2vault.okx.hosts import Route
+from l2vault.okx.limiter import ConnectLimiter
 from l2vault.okx.messages import Notice
-from l2vault.okx.pipeline import Ending, Output, Pipeline
-from l2vault.okx.rest import LOOPBACK
+from l2vault.okx.pipeline import Ending, Lost, Output, Pipeline, Synced
 from l2vault.okx.session import Dead
 
 TICK_SEC: Final = 0.1
-OPEN_WITHIN_SEC: Final = 10.0
 SEND_WITHIN_SEC: Final = 5.0
-LARGEST_FRAME_BYTES: Final = 4 * 1024 * 1024
-"""A full book is 26 KB; an unasked push of another channel may reach 1 MB."""
 STABLE_SEC: Final = 60.0
+AT_ONCE_SEC: Final = 0.1
+"""Before the first try after a connection that was good for something: half of it to all of it, at random."""
 FIRST_DELAY_SEC: Final = 0.5
 LONGEST_DELAY_SEC: Final = 30.0
 
-_log = logging.getLogger(__name__)
+_wire = logging.getLogger("l2vault.wire")
 
 
 @dataclass(frozen=True, slots=True)
 class LineUp:
-    """The line's connection stands."""
+    """The feed's connection stands."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class LineDown:
-    """The line's connection ended, or could not be made; the next try is in `retry_sec`."""
+    """The feed's connection ended, or could not be made; the next try is in `retry_sec`.
+
+    `moved_to` is the address of that try, where failures in a row have just moved the feed to another one. `is_last`:
+    the feed has handed over to its successor, and there will be no try.
+    """
 
     reason: str
     was_up: bool
     retry_sec: float
+    moved_to: str | None = None
+    is_last: bool = False
 
 
 LineOutput = Output | LineUp | LineDown
 Deliver = Callable[[list[LineOutput]], Awaitable[None]]
+"""Takes everything it is given before it waits for the first time: a feed may be cancelled while it waits."""
 
 
 class Line:
-    """One of the connections that record. `run` goes on until it is cancelled."""
+    """One of the connections that record. `run` goes on until it is cancelled.
 
-    def __init__(self, url: str, pipeline: Pipeline, deliver: Deliver, clock: Clock, rng: Random) -> None:
-        self._url = url
+    `url` is where to connect, or the route of several addresses. `limiter` is the process's limit on connections.
+    """
+
+    def __init__(
+        self,
+        url: str | Route,
+        pipeline: Pipeline,
+        deliver: Deliver,
+        clock: Clock,
+        rng: Random,
+        limiter: ConnectLimiter | None = None,
+    ) -> None:
+        self._route = Route([url]) if isinstance(url, str) else url
         self._pipeline = pipeline
         self._deliver = deliver
         self._clock = clock
         self._rng = rng
+        self._limiter = limiter or ConnectLimiter(clock)
+        self._backoff = Backoff(FIRST_DELAY_SEC, LONGEST_DELAY_SEC, rng)
         self._cause: Ending = "disconnect"
         self._dead: str | None = None
+        self._had_book = False
         self._websocket: ClientConnection | None = None
         self._is_retiring = False
 
@@ -78,50 +102,60 @@ class Line:
 
     async def run(self) -> None:
         """Connect, record, connect again; until cancelled or, once retired, until the connection ends."""
-        failures = 0
         while not self._is_retiring:
-            began_ms = self._clock.monotonic_ms()
-            was_up, reason = await self._live_once()
+            await self._limiter.turn()
+            url, began_ms = self._route.url, self._clock.monotonic_ms()
+            was_up, reason = await self._live_once(url)
             lived_sec = (self._clock.monotonic_ms() - began_ms) / 1000
-            failures = 0 if was_up and lived_sec >= STABLE_SEC else failures + 1
-            retry_sec = _retry_sec(failures, self._rng)
-            await self._deliver([*self._pipeline.close(self._cause, reason), LineDown(reason, was_up, retry_sec)])
+            closing = self._pipeline.close(self._cause, reason)
+            # A book may have come by REST too, past this feed: then there is one to lose.
+            was_good = self._had_book or any(isinstance(output, Lost) for output in closing)
+            retry_sec = self._next_try_sec(was_good or (was_up and lived_sec >= STABLE_SEC))
+            moved_to = None if self._route.url == url else self._route.url
+            self._log("= down: %s; next try in %.2f s", reason, retry_sec)
+            await self._deliver([*closing, LineDown(reason, was_up, retry_sec, moved_to, self._is_retiring)])
             if not self._is_retiring:
                 await self._clock.sleep(retry_sec)
 
-    async def _live_once(self) -> tuple[bool, str]:
-        """One connection from handshake to end: whether it stood, and why it ended."""
-        self._cause, self._dead = "disconnect", None
-        was_up = False
-        try:
-            async with connect(
-                self._url,
-                open_timeout=OPEN_WITHIN_SEC,
-                close_timeout=1,
-                ping_interval=None,  # OKX's keepalive is the text frame `ping`; RFC 6455 pings are not relied on
-                compression=None,
-                max_size=LARGEST_FRAME_BYTES,
-                proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
-            ) as websocket:
-                was_up = True
-                self._websocket = websocket
-                self._pipeline.open(self._clock.monotonic_ms())
-                await self._deliver([LineUp(self._url)])
-                async with asyncio.TaskGroup() as group:
-                    ticker = group.create_task(self._tick(websocket))
-                    reason = await self._read(websocket)
-                    ticker.cancel()
-        except (OSError, TimeoutError, WebSocketException) as error:
-            reason = f"{type(error).__name__}: {error}"
-        finally:
-            self._websocket = None
-        return was_up, self._dead or reason
+    def _next_try_sec(self, was_good: bool) -> float:
+        """At once after a connection that brought a book or was stable; else less and less often, and elsewhere."""
+        if not was_good:
+            self._route.failed()
+            return self._backoff.next_sec()
+        self._route.worked()
+        self._backoff.reset()
+        return self._rng.uniform(AT_ONCE_SEC / 2, AT_ONCE_SEC)
 
-    async def _read(self, websocket: ClientConnection) -> str:
+    async def _live_once(self, url: str) -> tuple[bool, str]:
+        """One connection from handshake to end: whether it stood, and why it ended."""
+        self._cause, self._dead, self._had_book = "disconnect", None, False
+        self._log("= connecting to %s", url)
+        try:
+            websocket = await open_connection(url)
+        except CannotConnect as error:
+            return False, str(error)
+        self._websocket = websocket
+        try:
+            self._pipeline.open(self._clock.monotonic_ms())
+            self._log("= up: %s", url)
+            await self._deliver([LineUp(url)])
+            async with asyncio.TaskGroup() as group:
+                ticker = group.create_task(self._tick(websocket))
+                reason = await self._read(websocket)
+                ticker.cancel()
+        finally:
+            # No closing handshake: it would wait for the peer, and whoever cancels this may be in a hurry.
+            self._websocket = None
+            websocket.transport.abort()
+        return True, self._dead or websocket.flood or reason
+
+    async def _read(self, websocket: Connection) -> str:
         """Every frame through the pipeline until the connection ends; returns why it ended."""
         try:
             while True:
                 frame = await websocket.recv(decode=False)
+                if _wire.isEnabledFor(logging.DEBUG):
+                    self._log("< %s", printable(frame.decode("utf-8", "replace")))
                 outputs = self._pipeline.receive(frame, self._clock.monotonic_ms())
                 if outputs:
                     await self._act(outputs)
@@ -129,36 +163,55 @@ class Line:
             return _closed_reason(closed)
 
     async def _tick(self, websocket: ClientConnection) -> None:
-        """Deadlines and everything that is sent, apart from reading, so that neither waits for the other."""
+        """Deadlines and everything that is sent, apart from reading, so that neither waits for the other.
+
+        What the deadlines brought is delivered before anything is sent: a send that fails ends the connection.
+        """
         try:
             while True:
                 outputs = self._pipeline.tick(self._clock.monotonic_ms())
-                for frame in self._pipeline.take_outgoing():
-                    _log.debug("> %s", frame)
-                    async with asyncio.timeout(SEND_WITHIN_SEC):
-                        await websocket.send(frame)
                 if outputs:
                     await self._act(outputs)
+                for frame in self._pipeline.take_outgoing():
+                    self._log("> %s", frame)
+                    await self._send(websocket, frame)
                 await self._clock.sleep(TICK_SEC)
-        except (ConnectionClosed, TimeoutError) as error:
-            self.drop(f"cannot send: {error or 'time-out'}")
+        except (ConnectionClosed, OSError) as error:
+            self.drop(f"cannot send: {printable(str(error)) or type(error).__name__}")
+
+    async def _send(self, websocket: ClientConnection, frame: str) -> None:
+        """Raises TimeoutError where the peer takes nothing: a half-open connection shows first in what is sent."""
+        sending = asyncio.ensure_future(websocket.send(frame))
+        sending.add_done_callback(lambda sent: sent.cancelled() or sent.exception())  # read, whoever is cancelled
+        late = asyncio.ensure_future(self._clock.sleep(SEND_WITHIN_SEC))
+        try:
+            await asyncio.wait({sending, late}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                raise TimeoutError(f"the peer took nothing for {SEND_WITHIN_SEC:g} s")
+            sending.result()
+        finally:
+            late.cancel()
+            sending.cancel()
 
     async def _act(self, outputs: list[Output]) -> None:
         for output in outputs:
             if isinstance(output, Notice):
                 self._cause = "notice"
+            elif isinstance(output, Synced):
+                self._had_book = True
             elif isinstance(output, Dead):
                 self.drop(output.reason)  # it does not answer: a closing handshake would only wait
+            self._log("= %s", type(output).__name__)
         await self._deliver(list(outputs))
+
+    def _log(self, words: str, *details: object) -> None:
+        _wire.debug(f"%d {words}", self._route.feed, *details)
 
 
 def _closed_reason(closed: ConnectionClosed) -> str:
-    if closed.rcvd is None:
+    rcvd, sent = closed.rcvd, closed.sent
+    if sent is not None and not closed.rcvd_then_sent:
+        return f"closed by us: {sent.code} {printable(sent.reason)}".rstrip()
+    if rcvd is None:
         return "connection lost without a close frame (1006)"
-    return f"closed by the exchange: {closed.rcvd.code} {closed.rcvd.reason}".rstrip()
-
-
-def _retry_sec(failures: int, rng: Random) -> float:
-    """Exponential, capped, between half and all of it: far under OKX's 3 connects a second."""
-    full = min(LONGEST_DELAY_SEC, FIRST_DELAY_SEC * 2 ** min(failures, 10))
-    return rng.uniform(full / 2, full)
+    return f"closed by the exchange: {rcvd.code} {printable(rcvd.reason)}".rstrip()

@@ -10,9 +10,9 @@ from typing import Any
 from l2vault.config import environment
 
 
-def start_child(words: Sequence[str], **popen: Any) -> "subprocess.Popen[bytes]":
-    """`l2vault WORDS...` as a child; `popen` goes to `subprocess.Popen`."""
+def start_child(words: Sequence[str], module: str = "l2vault", **popen: Any) -> "subprocess.Popen[bytes]":
+    """`l2vault WORDS...`, or another module of the package, as a child; `popen` goes to `subprocess.Popen`."""
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, [environment().get("PYTHONPATH")])]
-    command = [sys.executable, "-m", "l2vault", *words]
+    command = [sys.executable, "-m", module, *words]
     return subprocess.Popen(command, env={**environment(), "PYTHONPATH": pathsep.join(paths)}, **popen)

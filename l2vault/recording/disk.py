@@ -1,32 +1,61 @@
 """The one way from the recorder's event loop to the disk: a bounded queue and one thread.
 
 Order is kept across lines and journal events. When the disk is slow the queue fills and `room` makes the readers of
-the sockets wait, so nothing is dropped here; when it refuses, lines are counted as lost and the journal says so.
+the sockets wait, so nothing is dropped here; when it refuses, lines are counted as lost and the journal says so. What
+the journal says was written is what the disk took, after it was synced.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.vault.journal.events import DiskStalled, Event, WriteFailed
-from l2vault.vault.journal.log import Journal
+from l2vault.errors import VaultError
+from l2vault.recording.eventlog import EventLog
+from l2vault.vault.hours import RunningDigest
+from l2vault.vault.journal.events import (
+    DiskStalled,
+    Event,
+    HourClosed,
+    Minute,
+    MinuteOf,
+    Started,
+    VaultReplaced,
+    WriteFailed,
+)
+from l2vault.vault.journal.log import Journal, Place
+from l2vault.vault.layout import HOUR_MS
+from l2vault.vault.lock import VaultLock
 from l2vault.vault.writer import LineWriter
 
 QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
 STALL_MS: Final = 10_000
 """A batch that takes longer is journaled once it is through."""
-JOURNAL_BACKLOG: Final = 10_000
-"""Events kept in memory while the disk refuses them: hours of trouble; beyond it the oldest go."""
 
 _log = logging.getLogger(__name__)
+
+Chore = Callable[[], list[Event]]
+"""Something that must be done between two lines, in the disk's thread; returns what the journal is to hold of it."""
+Item = Snapshot | Event | Chore
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What keeps the vault ours: its lock, the beginning of a new run behind a place, and whom to call after that."""
+
+    lock: VaultLock
+    begin: Callable[[Place], Started]
+    on_replaced: Callable[[], None]
+    inst_ids: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -37,40 +66,74 @@ class _Lost:
     error: str
 
 
+@dataclass(slots=True)
+class _OnDisk:
+    """Of one instrument: what was appended since the record before."""
+
+    lines: int = 0
+    flagged: int = 0
+    last_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Past:
+    """What the runs before left to do: hours that lack their closing record, oldest first, by instrument and beginning;
+    how an hour is digested; the newest closing record."""
+
+    unclosed: list[tuple[str, int]] = field(default_factory=list)
+    digest: Callable[[str, int], RunningDigest] = lambda inst_id, hour_ms: RunningDigest()
+    newest_hour_line: bytes | None = None
+
+
 class Disk:
     """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
 
-    def __init__(self, writer: LineWriter, journal: Journal, clock: Clock, fsync_ms: int) -> None:
+    def __init__(
+        self, writer: LineWriter, journal: Journal, clock: Clock, fsync_ms: int, guard: Guard | None = None
+    ) -> None:
         self._writer = writer
         self._journal = journal
         self._clock = clock
         self._fsync_ms = fsync_ms
+        self._guard = guard
+        self._events = EventLog(journal)
+        self._past = Past()
         self._thread = ThreadPoolExecutor(1, "disk")
-        self._queue: list[Snapshot | Event] = []
+        self._queue: list[Item] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._finishing = False
+        self._last: Event | None = None
         self._is_closing = False
-        self._backlog: list[Event] = []
         self._lost: dict[str, _Lost] = {}
-        self._events_dropped = 0
-        self._is_journal_refused = False
+        self._on_disk: dict[str, _OnDisk] = {}
+        self._announced: set[tuple[str, int]] = set()
         self._is_sync_refused = False
         self._synced_ms = 0
         self._busy_since_ms: int | None = None
+        self._given_up: VaultError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.lines_lost = 0
 
     @property
     def waiting(self) -> int:
         return len(self._queue)
 
+    def resume(self, past: Past) -> None:
+        """Before `run`: what the runs before left to do."""
+        self._past = past
+        self._events = EventLog(self._journal, past.newest_hour_line)
+
     def stalled_ms(self) -> int:
         """For how long the worker has been at its present batch; 0 while it waits for one."""
         return 0 if self._busy_since_ms is None else self._clock.monotonic_ms() - self._busy_since_ms
 
-    def put(self, item: Snapshot | Event) -> None:
-        """Never waits and never drops; callers that can wait do so in `room`."""
+    def put(self, item: Item) -> None:
+        """Never waits and never drops; callers that can wait do so in `room`.
+
+        A `Minute` is completed with what the disk took of the lines before it, after these were synced.
+        """
         self._queue.append(item)
         self._wake.set()
         if len(self._queue) >= QUEUE_LIMIT:
@@ -84,48 +147,64 @@ class Disk:
         self._is_closing = True
         self._wake.set()
 
-    def finish(self) -> None:
-        """Ends `run` once everything put so far is written and every file is closed."""
+    def finish(self, last: Event | None = None) -> None:
+        """Ends `run` once everything put so far is written and every file is closed; `last` is journaled after that."""
         self._finishing = True
+        self._last = last or self._last
         self._wake.set()
 
     async def run(self) -> None:
-        """Write until told to `finish`."""
-        while not (self._finishing and not self._queue):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._fsync_ms / 1000):
-                    await self._wake.wait()
-            self._wake.clear()
-            batch, self._queue = self._queue, []
+        """Write until told to `finish`. Raises VaultError once the vault is another's: nothing is written then."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            while not (self._finishing and not self._queue):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._fsync_ms / 1000):
+                        await self._wake.wait()
+                self._wake.clear()
+                batch, self._queue = self._queue, []
+                self._room.set()
+                self._busy_since_ms = self._clock.monotonic_ms()
+                await self._in_thread(self._write, batch)
+                if self.stalled_ms() >= STALL_MS:
+                    self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
+                self._busy_since_ms = None
+        finally:
             self._room.set()
-            self._busy_since_ms = self._clock.monotonic_ms()
-            await self._in_thread(self._write, batch)
-            if self.stalled_ms() >= STALL_MS:
-                self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
-            self._busy_since_ms = None
-        await self._in_thread(self._close)
-        self._thread.shutdown()
+            await self._in_thread(self._close)
+            self._thread.shutdown()
 
     async def _in_thread(self, act: Callable[..., None], *args: object) -> None:
         """In the disk's own thread: lines must never queue behind a REST call or a retention pass."""
         await asyncio.get_running_loop().run_in_executor(self._thread, act, *args)
 
-    def _write(self, batch: list[Snapshot | Event]) -> None:
+    def _write(self, batch: list[Item]) -> None:
         """In the worker thread."""
         for item in batch:
             if isinstance(item, Snapshot):
                 self._write_line(item)
+            elif isinstance(item, Minute):
+                self._sync_files()
+                self._events.put(self._completed(item))
+            elif callable(item):
+                self._do(item)
             else:
-                self._backlog.append(item)
-                self._write_events()
+                self._events.put(item)
         if self._is_closing or self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
             self._sync()
         if self._is_closing:
             self._is_closing = False
-            self._close_writer()
+            self._close_writer(is_final=False)
+
+    def _do(self, chore: Chore) -> None:
+        try:
+            self._events.put(*chore())
+        except (OSError, VaultError) as error:
+            _log.error("A change of the vault's files failed: %s", error)
 
     def _write_line(self, snapshot: Snapshot) -> None:
         inst_id = snapshot.inst_id
+        self._announce(inst_id, snapshot.ts_ms // HOUR_MS * HOUR_MS)
         try:
             self._writer.append(snapshot)
         except OSError as error:
@@ -135,7 +214,30 @@ class Disk:
         lost = self._lost.pop(inst_id, None)
         if lost is not None:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
+            self._sync_files()
+            if self._on_disk:
+                self._events.put(self._completed(Minute(self._at())))
             self._journal_lost(inst_id, lost)
+        one = self._on_disk.setdefault(inst_id, _OnDisk())
+        if snapshot.gap_detected:
+            one.flagged += 1
+        else:
+            one.lines += 1
+            one.last_ms = snapshot.ts_ms
+
+    def _completed(self, minute: Minute) -> Minute:
+        """With the lines that the disk took since the record before, of every instrument."""
+        instruments = dict(minute.instruments)
+        for inst_id, one in self._on_disk.items():
+            if not one.lines + one.flagged:
+                continue
+            last = None if one.last_ms is None else utc_text(one.last_ms)
+            known = instruments.get(inst_id, MinuteOf())
+            instruments[inst_id] = msgspec.structs.replace(known, lines=one.lines, flagged=one.flagged, last_line=last)
+        if not self._is_sync_refused:
+            self._on_disk.clear()
+            return msgspec.structs.replace(minute, instruments=instruments)
+        return minute  # what is not synced may be gone after a power cut: it is for the record after the next sync
 
     def _note_lost(self, snapshot: Snapshot, error: OSError) -> None:
         self.lines_lost += 1
@@ -148,32 +250,20 @@ class Disk:
             lost.to_ms = snapshot.ts_ms
 
     def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
-        at = utc_text(self._clock.wall_ms())
         bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
-        self._backlog.append(WriteFailed(at, inst_id, lost.lines, *bounds, lost.error))
-        self._write_events()
-
-    def _write_events(self) -> None:
-        """Oldest first, as far as the disk takes them."""
-        excess = max(0, len(self._backlog) - JOURNAL_BACKLOG)
-        self._events_dropped += excess
-        del self._backlog[:excess]
-        try:
-            while self._backlog:
-                self._journal.append(self._backlog[0])
-                del self._backlog[0]
-        except OSError as error:
-            if not self._is_journal_refused:
-                _log.error("Cannot write the journal: %s. Events wait in memory", error)
-            self._is_journal_refused = True
-            return
-        if self._is_journal_refused:
-            _log.warning("The journal is written again; %d events were dropped", self._events_dropped)
-        self._is_journal_refused = False
-        self._events_dropped = 0
+        self._events.put(WriteFailed(self._at(), inst_id, lost.lines, *bounds, lost.error))
 
     def _sync(self) -> None:
         self._synced_ms = self._clock.monotonic_ms()
+        gone = self._sync_files()
+        for closed in self._writer.take_closed():
+            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+        self._close_past_hour()
+        if self._guard is not None:
+            self._check(self._guard, gone)
+
+    def _sync_files(self) -> list[str]:
+        """Returns the data files that were found gone; what they held is no longer on the disk."""
         try:
             self._writer.sync()
         except OSError as error:
@@ -182,24 +272,84 @@ class Disk:
             self._is_sync_refused = True
         else:
             self._is_sync_refused = False
+        files: list[str] = []
         for gone in self._writer.take_vanished():
             reason = f"{gone.path} was moved or deleted while it was being written"
             _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
             self.lines_lost += gone.lines
+            one = self._on_disk.get(gone.inst_id)
+            if one is not None:
+                one.lines = max(0, one.lines - gone.lines)
             self._journal_lost(gone.inst_id, _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
+            files.append(gone.path.name if self._guard is None else str(gone.path))
+        return files
+
+    def _note_hour(self, inst_id: str, hour_ms: int, lines: int, size: int, sha256: str, is_open: bool) -> None:
+        self._events.put(HourClosed(self._at(), inst_id, utc_text(hour_ms), lines, size, sha256, is_open=is_open))
+
+    def _close_past_hour(self) -> None:
+        """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
+        if not self._past.unclosed:
+            return
+        inst_id, hour_ms = self._past.unclosed.pop(0)
+        with suppress(OSError):  # deleted or compressed meanwhile, or damaged: then it has no record
+            digest = self._past.digest(inst_id, hour_ms)
+            if digest.bytes:
+                self._note_hour(inst_id, hour_ms, *digest.value(), is_open=False)
+
+    def _announce(self, inst_id: str, hour_ms: int) -> None:
+        """Before the first line of an hour: other processes keep their hands off it. Once for all instruments."""
+        if self._guard is None or (inst_id, hour_ms) in self._announced:
+            return
+        self._announced |= {(inst_id, hour_ms), *((other, hour_ms) for other in self._guard.inst_ids)}
+        self._note_open_hours(self._guard, self._announced)
+
+    def _note_open_hours(self, guard: Guard, hours: Iterable[tuple[str, int]]) -> None:
+        try:
+            guard.lock.note(self._events.run, list(hours))
+        except OSError as error:
+            _log.warning("Cannot note the hours being written: %s", error)
+
+    def _check(self, guard: Guard, gone: list[str]) -> None:
+        """Whether the vault is still ours. Taken again, it is a new run: what the journal said before may be gone."""
+        newest_ms = max((hour_ms for _, hour_ms in self._announced), default=0)
+        begun = {hour for hour in self._announced if hour[1] == newest_ms}
+        self._announced = begun | set(self._writer.open_hours())
+        self._note_open_hours(guard, self._announced)
+        try:
+            replaced = [*guard.lock.check(), *gone]
+        except VaultError as error:
+            self._given_up = error
+            raise
+        if replaced:
+            what = ", ".join(replaced)
+            _log.error("Deleted or replaced while recording: %s. The vault is taken again, in a new run", what)
+            self._events.begin_run(guard.begin(self._journal.begin_again()))
+            self._events.put(VaultReplaced(self._at(), what))
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(guard.on_replaced)
 
     def _close(self) -> None:
-        self._sync()
+        if self._given_up is not None:
+            _log.error("%d items are not written: %s", len(self._queue), self._given_up)
+            self._writer.abandon()
+            return
+        self._sync_files()
         for inst_id, lost in self._lost.items():
             _log.error("%d lines of %s were lost (%s)", lost.lines, inst_id, lost.error)
             self._journal_lost(inst_id, lost)
-        self._write_events()
-        if self._backlog:
-            _log.error("%d events are not in the journal, which cannot be written", len(self._backlog))
-        self._close_writer()
+        self._close_writer(is_final=True)
+        for closed in self._writer.take_closed():
+            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+        self._events.put(*([] if self._last is None else [self._last]))
+        if self._events.waiting:
+            _log.error("%d events are not in the journal, which cannot be written", self._events.waiting)
 
-    def _close_writer(self) -> None:
+    def _close_writer(self, is_final: bool) -> None:
         try:
-            self._writer.close()
+            self._writer.close(is_final)
         except OSError as error:
             _log.error("Cannot close the vault's files: %s", error)
+
+    def _at(self) -> str:
+        return utc_text(self._clock.wall_ms())

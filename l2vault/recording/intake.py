@@ -1,73 +1,183 @@
-"""What becomes of everything the lines say: which snapshot is written, what the journal and the log are told.
+"""What becomes of everything the feeds say: which snapshot is written, what the journal and the log are given.
 
-Holds the two rules of a file: one line a slot, whoever brings it first, and no line twice or older than the last.
+Holds the rules of a file: one line a slot, whoever brings it first; no line twice or older than the last. It takes
+what a feed says however dead that feed is by then: a loss that nobody takes would leave its book in sync for ever.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.okx.messages import SchemaFailure
-from l2vault.okx.pipeline import Lost, NeedBook, Output, Pipeline, Sampled, Synced
+from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Output, Pipeline, Sampled, Synced
 from l2vault.okx.websocket import LineOutput
-from l2vault.recording.arbiter import Arbiter, Conflict, Decision, Overtaken, Write
+from l2vault.recording.arbiter import Arbiter, Claim, Conflict, Decision, Matched, TooLate, Write
 from l2vault.recording.report import journal_event, log_output
+from l2vault.recording.slots import SlotLedger
+from l2vault.recording.tails import LookUp, Tail, Tails
 from l2vault.recording.tally import Tally
-from l2vault.vault.journal.events import Conflicted, Event, Skipped
+from l2vault.vault.journal import events
+from l2vault.vault.journal.events import Event
+from l2vault.vault.journal.lines import LATEST_MS
 
 QUOTE_EVERY_MS: Final = 10_000
+RULING_WITHIN_MS: Final = 30_000
+"""For a third voice on a conflict; after that none decides, and both feeds resync."""
+FUTURE_MS: Final = 5_000
+"""A line this much later than proved exchange time is from the future."""
 
 _log = logging.getLogger("l2vault.recorder")
 
 
+class ProvedTime(Protocol):
+    """Exchange time that something proves, by this machine's monotonic time (`okx.exchange_time`)."""
+
+    def now_ms(self, mono_ms: int) -> int | None: ...
+
+
+class NoProof:
+    """Where nothing proves exchange time."""
+
+    def now_ms(self, mono_ms: int) -> int | None:
+        return None
+
+
+Conflicts = Callable[[str, int | None, tuple[int, int], tuple[int, int]], bool]
+"""Told of a conflict: instrument, `seqId`, feeds (the written one first), slots. True: `rule` will be called for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """Whom the intake asks for help, by name. None of them may wait."""
+
+    invariant: Callable[[str], None] = lambda inst_id: None
+    on_conflict: Conflicts = lambda inst_id, seq_id, feeds, slots: False
+    renew_feed: Callable[[int, str], None] = lambda number, reason: None
+    """A feed was found wrong: it gets a new connection."""
+    set_aside: Callable[[str, int], Tail | None] = lambda inst_id, limit_ms: None
+    """Lines of the instrument are later than this proved time: move them out; returns what the vault then ends with,
+    None where they stay."""
+    look_up: LookUp = lambda inst_id, hour_ms: Tail()
+    time: ProvedTime = NoProof()
+
+
+@dataclass(slots=True)
+class _Dispute:
+    """A conflict that awaits its ruling."""
+
+    feeds: tuple[int, int]
+    seq_id: int | None
+    from_ms: int
+    to_ms: int
+    until_ms: int
+    """Monotonic: for so long a ruling is awaited."""
+    own: dict[int, int] = field(default_factory=dict)
+    """By feed: the first slot that it wrote and that is in question."""
+
+
 class Intake:
-    """`put` gets what is to be written, in order; `on_invariant` and `on_need_book` are asked for help by name."""
+    """`put` gets what is to be written, in order."""
 
     def __init__(
         self,
         tally: Tally,
         clock: Clock,
         put: Callable[[Snapshot | Event], None],
-        on_invariant: Callable[[str], None],
-        on_need_book: Callable[[int, str], None],
+        ledger: SlotLedger,
+        asks: Asks,
     ) -> None:
         self._tally = tally
         self._clock = clock
         self._put = put
-        self._on_invariant = on_invariant
-        self._on_need_book = on_need_book
+        self._ledger = ledger
+        self._asks = asks
+        self._tails = Tails(asks.look_up)
+        self._time = asks.time
         self._arbiter = Arbiter()
         self.pipelines: Mapping[int, Pipeline] = {}
-        """Each line's by its number; given by whoever runs the lines."""
-        self._last_ms: dict[str, int] = {}
-        """Time of the newest unflagged line of each instrument, in the vault or on its way."""
-        self._newest_ms: dict[str, int] = {}
-        """The same of any line, flagged or not."""
+        """Each feed's by its number; given by whoever runs the feeds."""
+        self._disputes: dict[str, _Dispute] = {}
+        self._confirmed: set[tuple[int, str]] = set()
+        self._future_told: dict[str, int] = {}
+        """By instrument: the newest line that is from the future and stays where it is."""
         self._quote_after_ms = 0
 
-    def resume(self, last_ms: Mapping[str, int]) -> None:
+    def resume(self, tails: Mapping[str, Tail]) -> None:
         """What the vault holds already."""
-        self._last_ms = dict(last_ms)
-        self._newest_ms = dict(last_ms)
+        self._tails.resume(tails)
 
     def take(self, number: int, outputs: list[LineOutput]) -> None:
-        """Everything a line has to say, in order."""
+        """Everything a feed has to say, in order."""
         for output in outputs:
             self._take(number, output)
 
+    def note(self, event: Event) -> None:
+        """What an optional task notes goes to the journal; an audit says something about the slots too."""
+        self._put(event)
+        if isinstance(event, events.Audited):
+            self._audited(event)
+
+    def rule(self, inst_id: str, wrong: int | None, detail: str) -> None:
+        """A third voice on a conflict: the feed found wrong gets a new connection, the other goes on.
+
+        Only what the wrong feed wrote is disputed. None: nothing decides, both resync, every slot stays disputed.
+        """
+        dispute = self._disputes.pop(inst_id, None)
+        if dispute is None:
+            return
+        if wrong not in dispute.feeds:
+            self._dispute(inst_id, dispute.from_ms, dispute.to_ms, "feeds", detail)
+            for number in dispute.feeds:
+                self._doubt(number, inst_id, "conflict", detail)
+            return
+        _log.error("Feed %d holds a wrong book of %s: %s. It gets a new connection", wrong, inst_id, detail)
+        slots = self._arbiter.unproved(wrong, inst_id)
+        if slots is not None:
+            self._dispute(inst_id, min(slots[0], dispute.own.get(wrong, slots[0])), slots[1], "feeds", detail)
+        self._doubt(wrong, inst_id, "conflict", detail)
+        self._asks.renew_feed(wrong, f"its book of {inst_id} was found wrong")
+
+    def synced_again(self) -> None:
+        """The journal's former run may be gone: note every book in sync anew, from its present time on."""
+        self._confirmed.clear()
+        for number, pipeline in self.pipelines.items():
+            for inst_id, ms in pipeline.book_times().items():
+                self._put(events.Synced(self._at(), number, inst_id, utc_text(ms), None))
+
+    def tick(self) -> None:
+        """Call it about once a second: waits that no message ends are ended."""
+        now_ms = self._clock.monotonic_ms()
+        self._decide(self._arbiter.tick(now_ms))
+        for inst_id, dispute in list(self._disputes.items()):
+            if now_ms >= dispute.until_ms:
+                self.rule(inst_id, None, f"feeds {dispute.feeds} differ at seqId {dispute.seq_id}, nothing decides")
+
+    def close(self) -> None:
+        """The end of a run: a dispute that nobody has decided stands."""
+        for inst_id, dispute in self._disputes.items():
+            detail = f"feeds {dispute.feeds} differ at seqId {dispute.seq_id}, undecided"
+            self._dispute(inst_id, dispute.from_ms, dispute.to_ms, "feeds", detail)
+        self._disputes.clear()
+
     def _take(self, number: int, output: LineOutput) -> None:
         if isinstance(output, Sampled):
-            self._decide(number, self._arbiter.offer(number, output.snapshot, output.grid_ms))
+            snapshot, now_ms = output.snapshot, self._clock.monotonic_ms()
+            if not 0 <= output.grid_ms < LATEST_MS:
+                self._tally.held_back(snapshot.inst_id)  # no file could have this time
+                return
+            slot = output.grid_ms, output.until_ms, snapshot.ts_ms, snapshot.seq_id
+            self._decide(self._arbiter.offer(snapshot, Claim(number, snapshot.inst_id, *slot), now_ms))
             return
-        if isinstance(output, NeedBook):
-            self._on_need_book(number, output.inst_id)
-            return
+        if isinstance(output, NeedBook | NeedSecondBook | AuditSoon):
+            return  # the auditor's
         if isinstance(output, SchemaFailure) and not self._may_quote():
             return
         if isinstance(output, Synced):
+            self._confirmed.discard((number, output.inst_id))
             self._arbiter.synced(number, output.inst_id)
         if isinstance(output, Lost):
             self._lose(number, output)
@@ -78,40 +188,81 @@ class Intake:
         log_output(output, number, is_covered)
 
     def _lose(self, number: int, lost: Lost) -> None:
-        self._decide(number, self._arbiter.lost(number, lost.inst_id))
+        self._confirmed.discard((number, lost.inst_id))
+        self._decide(self._arbiter.lost(number, lost.inst_id))
         is_covered = bool(self._arbiter.in_sync(lost.inst_id))
         if lost.cause != "our_restart":
             self._tally.lost(lost, is_covered)
-        # A break on one line while another is in sync is no gap: the flagged line is the last line's to write.
+        # A break on one feed while another is in sync is no gap: the flagged line is the last feed's to write.
         if lost.flagged is not None and not is_covered:
-            self._write(lost.flagged)
-        if lost.cause == "invariant":
-            self._on_invariant(lost.inst_id)  # crossed is legal once OKX's row says so
+            self._write_flagged(lost.flagged)
+        if lost.cause in ("invariant", "implausible"):
+            self._asks.invariant(lost.inst_id)  # crossed is legal once OKX's row says so
 
-    def _decide(self, number: int, decisions: list[Decision]) -> None:
+    def _decide(self, decisions: list[Decision]) -> None:
         for decision in decisions:
+            claim = decision.claim
             if isinstance(decision, Write):
-                self._write(decision.snapshot)
+                self._write(decision.snapshot, claim)
                 continue
+            self._ledger.compared(claim)
             self._tally.compared(decision)
-            if isinstance(decision, Conflict):
-                self._resync_both(decision)
-            elif isinstance(decision, Overtaken):
-                at, grid = self._at(), utc_text(decision.grid_ms)
-                self._put(Skipped(at, number, decision.inst_id, grid))
-                _log.warning("%s of %s on line %d came after a later line; not written", decision.inst_id, grid, number)
+            if isinstance(decision, Matched):
+                for number in (decision.first, claim.feed):
+                    self._confirm(number, claim.inst_id, "feed", claim.seq_id)
+            elif isinstance(decision, Conflict):
+                self._conflict(decision)
+            elif isinstance(decision, TooLate) and not self._ledger.accounts_for(claim.inst_id, claim.grid_ms):
+                self._skip(claim)
 
-    def _resync_both(self, conflict: Conflict) -> None:
-        grid = utc_text(conflict.grid_ms)
-        _log.error("Lines %s disagree on %s at seqId %s", conflict.lines, conflict.inst_id, conflict.seq_id)
-        self._put(Conflicted(self._at(), conflict.inst_id, conflict.seq_id, grid, conflict.lines))
-        detail = f"lines {conflict.lines[0]} and {conflict.lines[1]} differ at seqId {conflict.seq_id}"
-        for number in conflict.lines:
-            pipeline = self.pipelines.get(number)
-            if pipeline is not None:
-                now_ms = self._clock.monotonic_ms()
-                doubted: list[Output] = pipeline.doubt(conflict.inst_id, "conflict", detail, now_ms)
-                self.take(number, list(doubted))
+    def _skip(self, claim: Claim) -> None:
+        grid = utc_text(claim.grid_ms)
+        self._put(events.Skipped(self._at(), claim.feed, claim.inst_id, grid))
+        words = "%s of %s on line %d came after a later line; not written"
+        _log.warning(words, claim.inst_id, grid, claim.feed)
+
+    def _conflict(self, conflict: Conflict) -> None:
+        inst_id, seq_id, (from_ms, to_ms) = conflict.claim.inst_id, conflict.claim.seq_id, conflict.slots
+        pending = self._disputes.get(inst_id)
+        if pending is not None:
+            pending.to_ms = max(pending.to_ms, to_ms)
+            return
+        _log.error("Lines %s disagree on %s at seqId %s", conflict.feeds, inst_id, seq_id)
+        grid = utc_text(conflict.claim.grid_ms)
+        self._put(events.Conflicted(self._at(), inst_id, seq_id, grid, conflict.feeds))
+        own = {feed: slots[0] for feed in conflict.feeds if (slots := self._arbiter.unproved(feed, inst_id))}
+        until_ms = self._clock.monotonic_ms() + RULING_WITHIN_MS
+        self._disputes[inst_id] = _Dispute(conflict.feeds, seq_id, from_ms, to_ms, until_ms, own)
+        if not self._asks.on_conflict(inst_id, seq_id, conflict.feeds, conflict.slots):
+            detail = f"lines {conflict.feeds[0]} and {conflict.feeds[1]} differ at seqId {seq_id}"
+            self.rule(inst_id, None, detail)
+
+    def _dispute(self, inst_id: str, from_ms: int, to_ms: int, cause: Literal["feeds", "audit"], detail: str) -> None:
+        bounds = utc_text(from_ms), utc_text(to_ms)
+        _log.warning("Disputed: %s from %s to %s (%s): %s", inst_id, *bounds, cause, detail)
+        self._put(events.Disputed(self._at(), inst_id, *bounds, cause, detail))
+
+    def _doubt(self, number: int, inst_id: str, cause: Literal["conflict"], detail: str) -> None:
+        pipeline = self.pipelines.get(number)
+        if pipeline is not None:
+            doubted: list[Output] = pipeline.doubt(inst_id, cause, detail, self._clock.monotonic_ms())
+            self.take(number, list(doubted))
+
+    def _audited(self, event: events.Audited) -> None:
+        if event.outcome in ("equal", "consistent"):
+            self._arbiter.confirm(event.feed, event.inst_id)
+            self._confirm(event.feed, event.inst_id, "audit", event.seq_id)
+        elif event.outcome == "mismatch":
+            slots = self._arbiter.unproved(event.feed, event.inst_id)
+            if slots is not None:
+                self._dispute(event.inst_id, *slots, "audit", event.detail)
+                self._arbiter.confirm(event.feed, event.inst_id)  # what is disputed once is not disputed again
+
+    def _confirm(self, number: int, inst_id: str, by: Literal["audit", "feed"], seq_id: int | None) -> None:
+        """Once for each sync of a feed."""
+        if number in self._arbiter.in_sync(inst_id) and (number, inst_id) not in self._confirmed:
+            self._confirmed.add((number, inst_id))
+            self._put(events.Confirmed(self._at(), number, inst_id, by, seq_id))
 
     def _may_quote(self) -> bool:
         """Frames that name no instrument are counted, and quoted once in a while: every push could be one."""
@@ -122,18 +273,37 @@ class Intake:
             self._quote_after_ms = now_ms + QUOTE_EVERY_MS
         return due
 
-    def _write(self, snapshot: Snapshot) -> None:
-        """No two unflagged lines of an instrument share a time, and no line is older than the one before it."""
-        inst_id, ts_ms = snapshot.inst_id, snapshot.ts_ms
-        is_older = ts_ms < self._newest_ms.get(inst_id, ts_ms)
-        if is_older or not (snapshot.gap_detected or ts_ms > self._last_ms.get(inst_id, -1)):
-            self._tally.doubled(inst_id)
+    def _write(self, snapshot: Snapshot, claim: Claim) -> None:
+        self._look_for_future(snapshot.inst_id)
+        tail = self._tails.of(snapshot)
+        if tail is not None and tail.takes(snapshot):
+            tail.add(snapshot)
+            self._tally.wrote(snapshot)
+            self._put(snapshot)
+            self._ledger.wrote(claim)
             return
-        self._newest_ms[inst_id] = ts_ms
-        if not snapshot.gap_detected:
-            self._last_ms[inst_id] = ts_ms
-        self._tally.wrote(snapshot)
-        self._put(snapshot)
+        self._tally.held_back(snapshot.inst_id)
+        self._ledger.held_back(claim, tail is not None and tail.holds(snapshot))
+
+    def _write_flagged(self, snapshot: Snapshot) -> None:
+        self._look_for_future(snapshot.inst_id)
+        tail = self._tails.of(snapshot)
+        if 0 <= snapshot.ts_ms < LATEST_MS and tail is not None and tail.takes(snapshot):
+            tail.add(snapshot)
+            self._tally.wrote(snapshot)
+            self._put(snapshot)
+
+    def _look_for_future(self, inst_id: str) -> None:
+        """Lines later than proved exchange time would keep every later line from the file of their hour."""
+        newest_ms = self._tails.newest_ms(inst_id)
+        now_ms = self._time.now_ms(self._clock.monotonic_ms()) if newest_ms >= 0 else None
+        if now_ms is None or newest_ms <= now_ms + FUTURE_MS or self._future_told.get(inst_id) == newest_ms:
+            return
+        tail = self._asks.set_aside(inst_id, now_ms + FUTURE_MS)
+        if tail is None:
+            self._future_told[inst_id] = newest_ms
+        else:
+            self._tails.reset(inst_id, tail)
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())

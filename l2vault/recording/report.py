@@ -8,10 +8,12 @@ from typing import Final
 
 from l2vault.book.utc import utc_text
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
-from l2vault.okx.pipeline import Lost, Synced
+from l2vault.okx.pipeline import Lost, Synced, Unverifiable
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import LineDown, LineOutput, LineUp
 from l2vault.vault.journal import events
+from l2vault.vault.journal.lines import LATEST_MS
+from l2vault.vault.retention.plan import GB, Policy
 
 _QUOTED_BYTES: Final = 400
 _UNKNOWN_INSTRUMENT: Final = "60018"
@@ -28,6 +30,8 @@ def journal_event(output: LineOutput, line: int, at: str) -> events.Event | None
         case Lost():
             bounds = _time(output.from_ms), _time(output.to_ms)
             return events.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
+        case Unverifiable(inst_id, ts_ms, is_recorded):
+            return events.Unverifiable(at, line, inst_id, _time(ts_ms), is_recorded)
         case Refused():
             return events.Refused(at, line, output.inst_id, output.code, output.message)
         case Notice():
@@ -47,6 +51,8 @@ def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
             _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
         case Lost():
             _log_lost(output, line, is_covered)
+        case Unverifiable():
+            _log_unverifiable(output, line)
         case Refused():
             _log_refused(output)
         case SchemaFailure():
@@ -61,12 +67,34 @@ def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
             _log_connection(output, line)
 
 
+def policy_words(policy: Policy | None) -> str:
+    """What will be compressed and deleted, and when; None: retention is off."""
+    if policy is None:
+        return "off, nothing is compressed or deleted while recording"
+    parts = []
+    if policy.compress_after_hours is not None:
+        parts.append(f"hours are gzipped after {policy.compress_after_hours:g} h")
+    if policy.delete_after_days is not None:
+        kept = "archive_days keeps them as Parquet" if policy.archive_days is None else "their Parquet archive stays"
+        parts.append(f"DELETED after {policy.delete_after_days:g} days ({kept})")
+    words = " and ".join(parts) or "nothing is compressed or deleted by age"
+    if policy.archive_days is not None:
+        words += f"; archives are DELETED after {policy.archive_days:g} days"
+    if policy.max_bytes is not None:
+        words += f"; the oldest hours go beyond {policy.max_bytes / GB:g} GB"
+    if policy.min_free_bytes is not None:
+        words += f"; the oldest hours go below {policy.min_free_bytes / GB:g} GB free"
+    return words
+
+
 def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
     match output:
         case Dead(reason):
             _log.warning("Closing line %d: %s", line, reason)
         case LineUp(url):
             _log.info("Line %d connected to %s", line, url)
+        case LineDown() if output.is_last:
+            _log.info("Line %d ended: %s", line, output.reason)
         case LineDown():
             words = "lost" if output.was_up else "cannot connect"
             _log.warning("Line %d %s: %s. Next try in %.1f s", line, words, output.reason, output.retry_sec)
@@ -90,6 +118,14 @@ def _log_lost(lost: Lost, line: int, is_covered: bool) -> None:
         _log.warning("Forced resubscribe: %s (%s)", lost.inst_id, lost.cause)
 
 
+def _log_unverifiable(output: Unverifiable, line: int) -> None:
+    words = "%s on line %d has neither sequence numbers nor checksums: no loss could be seen, so %s"
+    if output.is_recorded:
+        _log.error(words, output.inst_id, line, "its lines are never called recorded (record_unverifiable)")
+    else:
+        _log.error(words, output.inst_id, line, "it is not recorded. Try: record_unverifiable = true, for old captures")
+
+
 def _log_refused(refused: Refused) -> None:
     if refused.code == _UNKNOWN_INSTRUMENT:
         cure = f"Check its name at OKX; asking again in {refused.retry_ms / 1000:.0f} s, the others go on"
@@ -100,7 +136,8 @@ def _log_refused(refused: Refused) -> None:
 
 
 def _time(ms: int | None) -> str | None:
-    return None if ms is None else utc_text(ms)
+    """A `ts` beyond the year 9998 is the exchange's slip, and no time that a file could have."""
+    return None if ms is None or not 0 <= ms < LATEST_MS else utc_text(ms)
 
 
 def _quote(frame: bytes) -> str:

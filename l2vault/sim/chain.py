@@ -120,14 +120,25 @@ class _Struck:
         return self._effect(frame, frame.change, self._scene)
 
 
-class _LostReset:
-    """The message that restarts the sequence does not reach this connection."""
+class _Lost:
+    """A struck frame does not reach this connection: the message that restarts the sequence, or a trade."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
     def feed(self, frame: Frame) -> list[Item]:
         return [] if self._scene.strikes(frame) else [frame]
+
+
+class _DuplicatedTrade:
+    """A struck trade arrives once more, or several times."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def feed(self, frame: Frame) -> list[Item]:
+        copies = self._scene.fault.number("copies") if self._scene.strikes(frame) else 0
+        return [frame] * (1 + copies)
 
 
 def _dropped(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
@@ -164,10 +175,12 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "no-snapshot": fault_flow.NoFullBook,
     "late-snapshot": fault_flow.LateFullBook,
     "no-book": fault_flow.NoBook,
-    "reset": _LostReset,
+    "reset": _Lost,
     "drop": _struck(_dropped),
     "duplicate": _struck(_duplicated),
     "reorder": fault_flow.Reorder,
+    "trade-drop": _Lost,
+    "trade-duplicate": _DuplicatedTrade,
     "notice": fault_extra.Notice,
     "close": _deed(fault_extra.close),
     "cut": fault_extra.Cut,

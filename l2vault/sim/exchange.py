@@ -14,6 +14,7 @@ from l2vault.book.change import BookChange, Level
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import BOOKS
+from l2vault.sim.trades import Trades
 
 _NO_SEQ_ID: Final = -1
 """OKX: `prevSeqId` of a full book is -1."""
@@ -77,8 +78,9 @@ class Exchange:
     Whoever must know what was true may `watch`: all of it passes there, whatever becomes of it on the wire.
     """
 
-    def __init__(self, inst_ids: list[str], rows: Mapping[str, dict[str, object]]) -> None:
+    def __init__(self, inst_ids: list[str], rows: Mapping[str, dict[str, object]], seed: int = 0) -> None:
         self.inst_ids = frozenset(inst_ids)
+        self.trades = Trades(seed)
         self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
         self._books: dict[str, Book] = {}
         self._watchers: list[OnTick] = []

@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 from l2vault.sim.fault_plan import Value
 
-Family = Literal["push", "mode", "line", "connect", "request", "rest", "exchange"]
-"""Where it strikes: single pushes; all that goes out while it lasts; a connection as such; its making; requests on it;
-REST; the exchange itself."""
+Family = Literal["push", "trade", "mode", "line", "connect", "request", "rest", "exchange"]
+"""Where it strikes: single pushes of a book; single trades; all that goes out while it lasts; a connection as such; its
+making; requests on it; REST; the exchange itself."""
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_MS: Final = {"ms": 1, "s": 1000, None: 1000, "m": 60_000, "h": 3_600_000}
@@ -105,6 +105,7 @@ def _connections(default: str) -> Param:
 
 _REPEAT: Final = frozenset({"every", "times", "p", "until"})
 _PUSH: Final = frozenset({"inst", "conn", "at", "push", "frame", "k", "for"}) | _REPEAT
+_TRADE: Final = _PUSH - {"frame"}
 _MODE: Final = frozenset({"inst", "conn", "at", "push", "for"}) | _REPEAT
 _LINE: Final = frozenset({"inst", "conn", "at", "push", "frame"}) | _REPEAT
 _CONNECT: Final = frozenset({"conn", "at", "k", "for"}) | _REPEAT
@@ -115,12 +116,29 @@ ARG_CODES: Final = ("60018", "60011", "64003", "64004")
 """Errors about one arg of a request; the others of it are acknowledged."""
 REQUEST_CODES: Final = ("60014", "60012", "63999", "64007")
 """Errors that answer a whole request."""
-REST_ANSWERS: Final = ("429", "429-html", "403", "50011", "51001", "500", "502", "503", "timeout", "older", "empty")
-REST_PATHS: Final = ("all", "books", "instruments", "time")
+REST_ANSWERS: Final = (
+    "429",
+    "429-html",
+    "403",
+    "451",
+    "50011",
+    "51001",
+    "500",
+    "502",
+    "503",
+    "timeout",
+    "older",
+    "empty",
+)
+REST_PATHS: Final = ("all", "books", "instruments", "time", "trades")
 
 
 def _push(**params: Param) -> Kind:
     return Kind("push", params, _PUSH, pushes=1, by_instrument=True)
+
+
+def _trade(**params: Param) -> Kind:
+    return Kind("trade", params, _TRADE, pushes=1, by_instrument=True)
 
 
 def _book_mode(**params: Param) -> Kind:
@@ -160,6 +178,8 @@ KINDS: Final[dict[str, Kind]] = {
     "unknown-delete": _push(count=_count(3, 1, 400)),
     "resend": _push(count=_count(3, 1, 400)),
     "checksum": Kind("push", {"how": _choice("wrong", "real", "zero")}, _PUSH, by_instrument=True),
+    "trade-drop": _trade(),
+    "trade-duplicate": _trade(copies=_count(1, 1, 100)),
     "no-snapshot": _book_mode(),
     "late-snapshot": _book_mode(updates=_count(1, 1, 10_000), book=_choice("fresh", "stale")),
     "no-book": _book_mode(),
@@ -172,7 +192,7 @@ KINDS: Final[dict[str, Kind]] = {
     "cut": _line(keep=_size("40")),
     "big-frame": _line(size=_size("1MB")),
     "unknown-event": _line(),
-    "refuse": _connect(how=_choice("tcp", "handshake", "403", "429", "503")),
+    "refuse": _connect(how=_choice("tcp", "handshake", "403", "429", "451", "503")),
     "slow-handshake": _connect(delay=_duration("3s")),
     "accept-silent": _connect(),
     "deflate": _connect(),

@@ -26,6 +26,7 @@ _TOO_MANY: Final = '{"code":"50011","data":[],"msg":"Too Many Requests"}'
 _REFUSALS: Final = {
     "403": (HTTPStatus.FORBIDDEN, "<html><body><h1>403 Forbidden</h1></body></html>\n"),
     "429": (HTTPStatus.TOO_MANY_REQUESTS, _TOO_MANY),
+    "451": (HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS, "<html><body><h1>451</h1></body></html>\n"),
     "503": (HTTPStatus.SERVICE_UNAVAILABLE, "<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>\n"),
 }
 

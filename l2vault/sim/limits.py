@@ -21,6 +21,17 @@ _REQUESTS_MS: Final = 3_600_000
 """Docs, "Connect": subscribe, unsubscribe and login together, for each connection. Counted by request, not by arg."""
 
 
+_REST: Final = {
+    "/api/v5/market/books": 40,
+    "/api/v5/market/trades": 100,
+    "/api/v5/market/history-trades": 20,
+    "/api/v5/public/instruments": 20,
+    "/api/v5/public/time": 10,
+}
+"""Docs: requests of each endpoint in 2 s from one IP address. Beyond it HTTP 429 with code 50011."""
+_REST_MS: Final = 2000
+
+
 class Allowance:
     """At most so many events within any span of `span_ms`. Refused ones do not use it up."""
 
@@ -48,12 +59,14 @@ class Limits:
         self.connects_over = 0
         self.requests_over = 0
         self.oversized = 0
+        self.rest_over = 0
         self._is_kept = is_kept
         self._connects = Allowance(_CONNECTS, _CONNECTS_MS)
+        self._rest = {path: Allowance(most, _REST_MS) for path, most in _REST.items()}
 
     @property
     def violations(self) -> int:
-        return self.connects_over + self.requests_over + self.oversized
+        return self.connects_over + self.requests_over + self.oversized + self.rest_over
 
     def allows_connect(self, now_ms: int) -> bool:
         """Count a client that wants to connect. OKX's limit is one of an address; all of ours have the same."""
@@ -75,6 +88,15 @@ class Limits:
             return True
         self.requests_over += 1
         _log.warning("peer %s asks too often: OKX allows %d requests an hour", conn_id, _REQUESTS)
+        return False
+
+    def allows_rest(self, path: str, now_ms: int) -> bool:
+        """Count a request of the REST endpoint `path`; one that is not listed has no limit here."""
+        allowance = self._rest.get(path)
+        if not self._is_kept or allowance is None or allowance.take(now_ms):
+            return True
+        self.rest_over += 1
+        _log.warning("%s is asked too often: OKX allows %d requests in 2 s", path, _REST[path])
         return False
 
     def note_oversized(self, conn_id: str) -> None:

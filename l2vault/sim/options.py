@@ -14,7 +14,7 @@ class SimOptions:
     With `replay` the instruments are those of the captures; without, `inst_ids` and `seed` make a market of our own,
     which has no speed but 1 and no end. `speed` None replays as fast as the clients read; `once` ends with the replay.
     `faults` is what goes wrong. OKX's limits and delays run `time_scale` times as fast as the host's clock, for clients
-    whose own time is accelerated; None keeps no limits.
+    whose own time is accelerated; None keeps no limits. The exchange's time is `clock_offset_sec` ahead of the host's.
     """
 
     port: int = 0
@@ -29,6 +29,7 @@ class SimOptions:
     compression: bool = False
     faults: FaultPlan | None = None
     time_scale: float | None = 1.0
+    clock_offset_sec: float = 0.0
 
     def __post_init__(self) -> None:
         if self.speed is not None and self.speed <= 0:

@@ -12,7 +12,8 @@ from l2vault.okx.messages import BOOKS, PING
 from l2vault.sim.exchange import Exchange, encode_push
 from l2vault.sim.frame import Frame
 from l2vault.sim.limits import Limits
-from l2vault.sim.objections import NO_OBJECTIONS, Objections, illegal_request, no_such_channel
+from l2vault.sim.objections import NO_OBJECTIONS, Objection, Objections, illegal_request, no_such_channel
+from l2vault.sim.trades import TRADES
 
 SILENCE_LIMIT_MS: Final = 30_000
 """Docs, "Connect": the connection breaks if nothing is subscribed or pushed for more than 30 seconds."""
@@ -54,12 +55,13 @@ class Peer:
         self._allowance = limits.request_allowance()
         self._objections = objections
         self._has_book: dict[str, bool] = {}
+        self._trades: set[str] = set()
         self._last_sign_ms = now_ms
 
     @property
     def subscriptions(self) -> int:
-        """How many instruments it is subscribed to."""
-        return len(self._has_book)
+        """How many channels of instruments it is subscribed to."""
+        return len(self._has_book) + len(self._trades)
 
     @property
     def silence_deadline_ms(self) -> int:
@@ -94,6 +96,10 @@ class Peer:
             self._has_book[change.inst_id] = True
         return self._has_book[change.inst_id]
 
+    def takes_trades(self, inst_id: str) -> bool:
+        """Whether trades of this instrument go to this client."""
+        return inst_id in self._trades
+
     def note_sent(self, now_ms: int) -> None:
         """A frame has been handed to the socket."""
         self._last_sign_ms = now_ms
@@ -106,26 +112,31 @@ class Peer:
         """One ack or error for each arg, in order, and then the full books of the fresh subscriptions."""
         if not args:
             return [self._error("60013", "Invalid args", request.id)]
-        refused: dict[str, str] = {}
+        refused: dict[str, Objection] = {}
         for objection in self._objections.to_request(request.op, [arg.instId for arg in args]):
-            error = self._error(objection.code, objection.message(request.op, text, BOOKS), request.id)
             if objection.inst_id is None:
-                return [error]
-            refused[objection.inst_id] = error.text
+                return [self._error(objection.code, objection.message(request.op, text, BOOKS), request.id)]
+            refused[objection.inst_id] = objection
         replies: list[Frame] = []
         full_books: list[Frame] = []
         for arg in args:
-            if arg.instId in refused:
-                replies.append(Frame(refused[arg.instId]))
+            objected = refused.get(arg.instId)
+            if objected is not None:
+                message = objected.message(request.op, text, arg.channel)
+                replies.append(self._error(objected.code, message, request.id))
             elif (refusal := self._refusal(arg, request.id)) is not None:
                 replies.append(refusal)
             else:
                 replies.append(self._event(request.id, {"event": request.op, "arg": arg}))
-                full_books += self._carry_out(request.op, arg.instId)
+                full_books += self._carry_out(request.op, arg)
         return replies + full_books
 
-    def _carry_out(self, op: str, inst_id: str) -> list[Frame]:
+    def _carry_out(self, op: str, arg: _Arg) -> list[Frame]:
         """The full book that a fresh subscription starts with; a repeated one is only acknowledged."""
+        inst_id = arg.instId
+        if arg.channel == TRADES:
+            (self._trades.add if op == "subscribe" else self._trades.discard)(inst_id)
+            return []
         if op == "unsubscribe":
             self._has_book.pop(inst_id, None)
             return []
@@ -139,7 +150,7 @@ class Peer:
         """The error for an arg that cannot be subscribed; the others of its request are not concerned."""
         if arg.channel in _LOGIN_CHANNELS:
             return self._error("60011", _LOG_IN, request_id)
-        if arg.channel == BOOKS and arg.instId in self._exchange.inst_ids:
+        if arg.channel in (BOOKS, TRADES) and arg.instId in self._exchange.inst_ids:
             return None
         return self._error("60018", no_such_channel(arg.channel, arg.instId), request_id)
 

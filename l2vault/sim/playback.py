@@ -16,6 +16,7 @@ from l2vault.sim.faults import Faults
 from l2vault.sim.frame import Frame
 from l2vault.sim.link import Link
 from l2vault.sim.timeline import Tick
+from l2vault.sim.trades import encode_trade
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +154,7 @@ class Playback:
             for link in self.links:
                 link.pass_time(tick.ts_ms, played.begun)
         tick = played.tick
+        self._trade(tick)
         self._apply(tick)
         watching = [link for link in self.links if link.peer.takes(tick.change)]
         if watching:
@@ -160,6 +162,17 @@ class Playback:
             frame = Frame(text, tick.change, played.number, played.struck)
             for link in watching:
                 link.emit(frame)
+
+    def _trade(self, tick: Tick) -> None:
+        """Send the trades of the interval that this push ends, before it."""
+        inst_id = tick.change.inst_id
+        for trade in self._exchange.trades.follow(tick.change, self._exchange.book(inst_id)):
+            struck = self._faults.schedule.note_trade(inst_id, tick.ts_ms)
+            watching = [link for link in self.links if link.peer.takes_trades(inst_id)]
+            if watching:
+                frame = Frame(encode_trade(trade), struck=struck)
+                for link in watching:
+                    link.emit(frame)
 
     def _apply(self, tick: Tick) -> None:
         """A capture may hold what no book can: the clients get it all the same, as they did when it was recorded."""

@@ -1,6 +1,6 @@
-"""OKX's public REST interface as far as a recorder asks it: instruments, books, time. Pure: a target in, an answer out.
+"""OKX's public REST interface as far as a recorder asks it: instruments, books, trades, time. Pure.
 
-Rate limits are not kept; envelopes and refusals are those seen on OKX.
+Rate limits are kept elsewhere (`limits`); envelopes and refusals are those seen on OKX.
 """
 
 import re
@@ -16,6 +16,10 @@ from l2vault.sim.exchange import Exchange
 _INSTRUMENT_TYPES: Final = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
 _DEFAULT_DEPTH: Final = "1"
 _DEPTH: Final = re.compile("[1-9][0-9]{0,2}")
+_TRADE_ID: Final = re.compile("[0-9]{1,18}")
+_DEFAULT_TRADES: Final = "100"
+_MOST_TRADES: Final = 500
+_MOST_OF_A_PAGE: Final = 100
 _FILTERS: Final = ("instType", "instFamily", "instId")
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -38,6 +42,10 @@ def answer(exchange: Exchange, target: str, now_ms: int) -> Answer:
         return _instruments(exchange, params)
     if url.path == "/api/v5/market/books":
         return _books(exchange, params)
+    if url.path == "/api/v5/market/trades":
+        return _trades(exchange, params, _MOST_TRADES)
+    if url.path == "/api/v5/market/history-trades":
+        return _trades(exchange, params, _MOST_OF_A_PAGE)
     return refusal(404, "404", "Not Found")
 
 
@@ -59,6 +67,26 @@ def _books(exchange: Exchange, params: dict[str, str]) -> Answer:
         return unknown_instrument()
     row = exchange.books_row(params["instId"], int(depth))
     return data([] if row is None else [row])
+
+
+def _trades(exchange: Exchange, params: dict[str, str], most: int) -> Answer:
+    """The newest trades; those of the past (`most` is a page) older than `after` and newer than `before` by id."""
+    if "instId" not in params:
+        return _bad_parameter("instId")
+    limit = params.get("limit", _DEFAULT_TRADES)
+    if not _DEPTH.fullmatch(limit) or int(limit) > most:
+        return _bad_parameter("limit")
+    bounds: list[int | None] = [None, None]
+    if most == _MOST_OF_A_PAGE:
+        if params.get("type", "1") != "1":
+            return _bad_parameter("type")  # OKX pages by time too, this exchange by trade id alone
+        for place, name in enumerate(("after", "before")):
+            if name in params and not _TRADE_ID.fullmatch(params[name]):
+                return _bad_parameter(name)
+            bounds[place] = int(params[name]) if name in params else None
+    if params["instId"] not in exchange.inst_ids:
+        return unknown_instrument()
+    return data(exchange.trades.page(params["instId"], int(limit), *bounds))
 
 
 def data(rows: Sequence[object]) -> Answer:
@@ -83,3 +111,7 @@ def refusal(status: int, code: str, message: str) -> Answer:
 def _envelope(code: str, data: Sequence[object], message: str) -> str:
     """The key order of the captures; the documentation prints `msg` before `data`."""
     return _ENCODER.encode({"code": code, "data": data, "msg": message}).decode()
+
+
+TOO_MANY_REQUESTS: Final = refusal(429, "50011", "Too Many Requests")
+"""Docs: the answer to an address that asks too often."""

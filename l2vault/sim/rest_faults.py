@@ -14,7 +14,7 @@ from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange
 from l2vault.sim.exchange import BooksRow, Exchange
 from l2vault.sim.fault_plan import ALL_INSTRUMENTS, Fault
-from l2vault.sim.rest_api import Answer, answer, data, refusal, unknown_instrument
+from l2vault.sim.rest_api import TOO_MANY_REQUESTS, Answer, answer, data, refusal, unknown_instrument
 from l2vault.sim.schedule import Schedule
 
 _BOOKS: Final = "/api/v5/market/books"
@@ -22,12 +22,14 @@ _PATHS: Final = {
     "books": _BOOKS,
     "instruments": "/api/v5/public/instruments",
     "time": "/api/v5/public/time",
+    "trades": "/api/v5/market/trades",
 }
 
 _ANSWERS: Final = {
-    "429": refusal(429, "50011", "Too Many Requests"),
+    "429": TOO_MANY_REQUESTS,
     "429-html": Answer(429, "<html><body><h1>429 Too Many Requests</h1></body></html>\n"),
     "403": Answer(403, "<html><body><h1>403 Forbidden</h1>Cloudflare</body></html>\n"),
+    "451": Answer(451, "<html><body><h1>451 Unavailable For Legal Reasons</h1></body></html>\n"),
     "50011": refusal(
         200, "50011", "Rate limit reached. Please refer to API documentation and throttle requests accordingly."
     ),

@@ -34,6 +34,9 @@ class Schedule:
             for index, fault in enumerate(plan.faults)
             if KINDS[fault.kind].family in _TIMELINE_FAMILIES and fault.when.unit in _SHARED_UNITS
         ]
+        self._trade_faults = [
+            (index, fault) for index, fault in enumerate(plan.faults) if KINDS[fault.kind].family == "trade"
+        ]
         self._lines = frozenset(index for index, fault in self._shared if KINDS[fault.kind].family == "line")
         self._alarms = heapq.merge(
             *(
@@ -45,6 +48,7 @@ class Schedule:
         self._next_alarm = next(self._alarms, None)
         self._wakes: list[int] = []
         self._pushes: Counter[str] = Counter()
+        self._trades: Counter[str] = Counter()
 
     @property
     def next_ms(self) -> int | None:
@@ -87,6 +91,15 @@ class Schedule:
         )
         begun = hit & self._lines
         return number, hit - begun, begun
+
+    def note_trade(self, inst_id: str, ts_ms: int) -> frozenset[int]:
+        """The faults that strike this trade of an instrument, whose trades are counted apart from its pushes."""
+        self._trades[inst_id] += 1
+        return frozenset(
+            index
+            for index, fault in self._trade_faults
+            if fault.concerns(inst_id) and self._strikes[index].hits(inst_id, self._trades[inst_id], ts_ms)
+        )
 
     def is_on(self, index: int, inst_id: str) -> bool:
         """Whether a fault that lasts for a time is going on for this instrument, or for the whole connection."""

@@ -31,6 +31,7 @@ from l2vault.sim.options import SimOptions
 from l2vault.sim.patience import Patience
 from l2vault.sim.peer import Peer
 from l2vault.sim.playback import Head, Pace, Playback, split_head
+from l2vault.sim.rest_api import TOO_MANY_REQUESTS, Answer
 from l2vault.sim.rest_faults import RestFaults
 from l2vault.sim.wire import WiredConnection
 
@@ -152,13 +153,13 @@ class Simulator:
         else:
             inst_ids = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS)
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
-            ticks = iter(Market(inst_ids, options.seed, self._clock.wall_ms()).ticks())
+            ticks = iter(Market(inst_ids, options.seed, self._exchange_wall_ms()).ticks())
         self._open(inst_ids, split_head(ticks, inst_ids), pace)
 
     def _open(self, inst_ids: list[str], head: Head, pace: Pace) -> None:
         """Put the rooms together. Whoever watches the exchange must do so before the first books are in it."""
         options = self._options
-        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids))
+        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed)
         if self._on_tick is not None:
             exchange.watch(self._on_tick)
         faults = self._faults = Faults(options.faults or FaultPlan(), options.seed, head.start_ms, exchange)
@@ -228,8 +229,14 @@ class Simulator:
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, _PATIENT_SEND_BUFFER_BYTES)
         return Link(peer, socket, chain, self._patience, Outbox(limit), self._playback.is_patient)
 
+    def _exchange_wall_ms(self) -> int:
+        return self._clock.wall_ms() + round(self._options.clock_offset_sec * 1000)
+
     async def _answer_rest(self, connection: ServerConnection, request: Request) -> Response | None:
-        answer = self._rest.answer(request.path, self._clock.wall_ms())
+        if not self.limits.allows_rest(request.path.partition("?")[0], self._patience.now_ms()):
+            answer: Answer | None = TOO_MANY_REQUESTS
+        else:
+            answer = self._rest.answer(request.path, self._exchange_wall_ms())
         if answer is None:
             await self._patience.wait(_NO_ANSWER_MS)
             connection.transport.abort()

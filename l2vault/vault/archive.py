@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from l2vault.errors import VaultError
 from l2vault.vault.archived import CANNOT_READ, archived_lines
-from l2vault.vault.durable import sync_folder, write_atomically
+from l2vault.vault.durable import sync_folder, unlink, write_atomically
 from l2vault.vault.files import Finding, PlacedLine, hour_forms, hour_lines, hours
 from l2vault.vault.journal_index import JournalIndex
 from l2vault.vault.layout import ArchivedHour, HourFile, Layout
@@ -95,7 +95,7 @@ def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
 def remove_archive(archived: ArchivedHour) -> None:
     """Delete both files, in the order in which a kill leaves no half of an archive that looks like a whole one."""
     for path in (archived.snapshots, archived.levels):
-        path.unlink(missing_ok=True)
+        unlink(path, missing_ok=True)
         if path.parent.exists():
             sync_folder(path.parent)
 

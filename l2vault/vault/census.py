@@ -3,9 +3,23 @@
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import Form, Held
+
+Form = Literal["plain", "gzip", "archive"]
+
+
+class Held(NamedTuple):
+    """One hour of one instrument in one form, as it was found. `written_ms` is the wall time of its last change."""
+
+    inst_id: str
+    hour_ms: int
+    form: Form
+    path: Path
+    size_bytes: int
+    written_ms: int
 
 
 def scan(layout: Layout) -> list[Held]:

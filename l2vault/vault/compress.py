@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from l2vault.errors import VaultError
-from l2vault.vault.durable import sync_folder
+from l2vault.vault.durable import replace, sync_folder, unlink
 from l2vault.vault.stream import CHUNK_BYTES, GZIP_SUFFIX, read_chunks, read_gzip
 
 PACKING_SUFFIX: Final = ".packing"
-"""Ends the name of every temporary file made here; one found while no retention is at work is a killed run's."""
+"""Ends the name of every temporary file made here, such as `.23.4711.packing`, which no reader takes for data.
+
+One found while no retention is at work is a killed run's."""
 
 GZIP_LEVEL: Final = 6
 
@@ -65,18 +67,18 @@ def compress(plain: Path) -> Compressed:
     else:
         spans, tally, joint = [(0, before[0])], Tally(), b""
     if spans:
-        temporary = plain.with_name(f"{packed.name}.{os.getpid()}{PACKING_SUFFIX}")
+        temporary = plain.with_name(f".{plain.stem}.{os.getpid()}{PACKING_SUFFIX}")
         try:
             _write(temporary, packed if held_bytes else None, _pieces(plain, spans, joint), tally)
             _check(temporary, tally)
             _refuse_if_written(plain, before)
-            temporary.replace(packed)
+            replace(temporary, packed)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            unlink(temporary, missing_ok=True)
             raise
     sync_folder(packed.parent)
     _refuse_if_written(plain, before)
-    plain.unlink()
+    unlink(plain)
     sync_folder(packed.parent)
     return Compressed(packed, before[0] + held_bytes, packed.stat().st_size)
 

@@ -3,14 +3,18 @@
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+DRAFT_SUFFIX: Final = ".tmp"
+"""Ends the name of what `write_atomically` has not finished."""
+
 IS_WINDOWS: Final = os.name == "nt"
-_REPLACE_ATTEMPTS: Final = 20
-_REPLACE_PAUSE_SEC: Final = 0.05
+_ATTEMPTS: Final = 20
+_PAUSE_SEC: Final = 0.05
 _CANNOT_SYNC_FOLDERS: Final = frozenset({errno.EBADF, errno.EINVAL})
 """What network and FUSE file systems answer that have no fsync for folders; PostgreSQL ignores the same two."""
 
@@ -42,30 +46,49 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
     Raises OSError with the old bytes in place. One writer at a time for each path.
     """
     changed_folders = {path.parent, *make_folders(path.parent)}
-    draft = path.with_name(f"{path.name}.tmp")
+    draft = hidden(path, DRAFT_SUFFIX)
     try:
         with draft.open("wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
-        _replace(draft, path)
+        replace(draft, path)
     except OSError:
         with suppress(OSError):
-            draft.unlink(missing_ok=True)
+            unlink(draft, missing_ok=True)
         raise
     for folder in changed_folders:
         sync_folder(folder)
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Windows refuses while anyone, a reader or a virus scanner, has the target open: they let go within moments."""
-    for _ in range(_REPLACE_ATTEMPTS - 1):
+def replace(source: Path, target: Path) -> None:
+    """Rename, over whatever has the name already. The one way in which a file of the vault gets another name."""
+    _insist(partial(os.replace, source, target))
+
+
+def unlink(path: Path, missing_ok: bool = False) -> None:
+    """Delete a file. The one way in which a file of the vault is deleted."""
+    try:
+        _insist(partial(os.unlink, path))
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+
+
+def hidden(path: Path, suffix: str) -> Path:
+    """A temporary name beside `path`: hidden, and matched by no pattern that looks for data, such as `*.jsonl*`."""
+    return path.with_name(f".{path.name.replace('.', '-')}{suffix}")
+
+
+def _insist(act: Callable[[], None]) -> None:
+    """Windows refuses while anyone, a reader or a virus scanner, has the file open: they let go within moments."""
+    for _ in range(_ATTEMPTS - 1):
         try:
-            source.replace(target)
+            act()
         except PermissionError:
             if not IS_WINDOWS:
                 raise
-            time.sleep(_REPLACE_PAUSE_SEC)
+            time.sleep(_PAUSE_SEC)
         else:
             return
-    source.replace(target)
+    act()

@@ -39,6 +39,7 @@ from l2vault.vault.follow import POLL_SEC, Follow
 from l2vault.vault.journal_index import JournalIndex
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.moments import Moment, as_ms, span_ms
+from l2vault.vault.root import open_layout
 from l2vault.vault.standing import Standing
 
 if TYPE_CHECKING:
@@ -103,10 +104,7 @@ class Snapshots(Iterable[Snapshot]):
 
 def open_vault(path: str | Path) -> "Vault":
     """The vault at `path`, the folder a recorder writes to. Raises VaultError if there is none."""
-    root = Path(path)
-    if not root.is_dir():
-        raise VaultError(f"no vault at {root}.", "the folder that the recorder writes to")
-    return Vault(Layout(root))
+    return Vault(open_layout(path))
 
 
 class Vault:

@@ -1,78 +1,135 @@
-"""Start-up recovery: cuts what a crash tore off the ends of data files, and tells how far each instrument is written.
+"""Start-up recovery: cuts what a crash tore off the ends of data files, and says how far each instrument is written.
 
-Knows of a line only whether it reads. Deletes nothing: the bytes it cuts are kept aside first.
+Torn is what has no newline, is no JSON object, or is NUL bytes; a line that a later version wrote is none of these and
+stays. Lines from the future are set aside once exchange time is proved. Deletes nothing: bytes are kept aside first.
 """
 
-import gzip
 import os
 import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.errors import LineError, VaultError
-from l2vault.vault.durable import write_atomically
-from l2vault.vault.journal.events import Recovered
-from l2vault.vault.layout import HourFile, Layout
+from l2vault.book.utc import utc_text
+from l2vault.vault.durable import sync_folder, unlink, write_atomically
+from l2vault.vault.journal.events import Recovered, SetAside
+from l2vault.vault.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.newest import (
+    BLOCK_BYTES,
+    LastLine,
+    blaming,
+    hour_files,
+    instruments,
+    is_object,
+    last_line,
+    lines_backwards,
+    peek,
+)
 
-_BLOCK_BYTES: Final = 1 << 18
-_LONGEST_LINE_BYTES: Final = 1 << 20
-"""A line of 400 levels a side has 25 to 50 KB. What is longer is no line and is not gathered in memory."""
 _FILES_CHECKED: Final = 2
 """Per instrument, newest first. Only the file being written can be torn; the one before may have waited for its cut."""
-_UNFLAGGED_END: Final = b'"gap_detected":false}\n'
-_COMPRESSED_CANDIDATES: Final = 8
 
 
 class Recovery(NamedTuple):
-    """What was cut, for the journal, and the time of the last unflagged line of each instrument the vault holds."""
+    """What was cut, for the journal, and where the lines of each instrument end that has an unflagged one."""
 
     events: list[Recovered]
-    last_ts_ms: dict[str, int]
+    last: dict[str, LastLine]
+
+    @property
+    def last_ts_ms(self) -> dict[str, int]:
+        """The time of the last unflagged line of each instrument."""
+        return {inst_id: line.ts_ms for inst_id, line in self.last.items()}
+
+
+class Future(NamedTuple):
+    """The lines of one file that are later than proved exchange time: from `offset` to its end."""
+
+    path: Path
+    offset: int
+    lines: int
+    from_ms: int
+    to_ms: int
 
 
 def recover(layout: Layout, at: str) -> Recovery:
     """Make every data file end with its last whole line. Call it with the vault's lock held, before writing.
 
-    Whole is a line that reads and has its newline. Doing it twice, or again after being killed at any moment, is
-    doing it once. Raises VaultError naming the file that cannot be read or cut.
+    Whole is a line that is a JSON object and has its newline. Doing it twice, or again after being killed at any
+    moment, is doing it once. Raises VaultError naming the file that cannot be read or cut.
     """
-    events: list[Recovered] = []
-    last_ts_ms: dict[str, int] = {}
-    for inst_id in _instruments(layout):
-        plain = (file.path for file in _hour_files(layout, inst_id) if not file.is_compressed)
+    cuts: list[tuple[str, Recovered]] = []
+    last: dict[str, LastLine] = {}
+    for inst_id in instruments(layout):
+        plain = (file.path for file in hour_files(layout, inst_id) if not file.is_compressed)
         for path in list(islice(plain, _FILES_CHECKED)):
-            with _blaming(path):
+            with blaming(path):
                 event = _cut_torn_end(layout, path, at)
             if event is not None:
-                events.append(event)
-        ts_ms = _last_unflagged_ms(layout, inst_id)
-        if ts_ms is not None:
-            last_ts_ms[inst_id] = ts_ms
-    return Recovery(events, last_ts_ms)
+                cuts.append((inst_id, event))
+        line = last_line(layout, inst_id)
+        if line is not None:
+            last[inst_id] = line
+    return Recovery([_named(event, inst_id, last.get(inst_id)) for inst_id, event in cuts], last)
 
 
-def _instruments(layout: Layout) -> list[str]:
-    with _blaming(layout.raw):
-        return sorted(path.name for path in layout.raw.iterdir() if path.is_dir()) if layout.raw.is_dir() else []
+def future_lines(layout: Layout, inst_id: str, limit_ms: int) -> list[Future]:
+    """By file, newest first, the lines after the last one that is not later than `limit_ms`. Compressed files too, of
+    which `lines` is 0: they are not read."""
+    found: list[Future] = []
+    for file in hour_files(layout, inst_id):
+        if file.is_compressed and file.hour_ms > limit_ms:
+            found.append(Future(file.path, 0, 0, file.hour_ms, file.hour_ms + HOUR_MS - 1))
+            continue
+        if file.is_compressed or file.hour_ms + HOUR_MS <= limit_ms:
+            break
+        with blaming(file.path):
+            future = _future_in(file, limit_ms)
+        if future is None:
+            break
+        found.append(future)
+    return found
 
 
-def _hour_files(layout: Layout, inst_id: str) -> Iterator[HourFile]:
-    """Newest first; of one hour the plain file before the compressed one, whose lines are older. Skips foreign files.
+def set_aside(layout: Layout, inst_id: str, limit_ms: int, at: str) -> SetAside | None:
+    """Move the lines later than `limit_ms` out of the vault, their bytes kept, if they are in one plain file.
 
-    One day's folder at a time, so that the years behind it cost nothing.
+    None where there are none, and where they fill more than one file or a compressed one: so many lines are not a
+    slip of one message, and stay for a person to judge. Call it with the lock held and the instrument's files closed.
     """
-    folder = layout.instrument_folder(inst_id)
-    with _blaming(folder):
-        for day in sorted(folder.iterdir(), reverse=True):
-            if day.is_dir():
-                found = [layout.parse_hour_file(path) for path in day.iterdir() if path.is_file()]
-                files = [file for file in found if file is not None]
-                yield from sorted(files, key=lambda file: (-file.hour_ms, file.is_compressed))
+    found = future_lines(layout, inst_id, limit_ms)
+    if len(found) != 1 or not found[0].lines:
+        return None
+    path, offset, lines, from_ms, to_ms = found[0]
+    with path.open("rb") as file:
+        kept = _keep(layout, path, file, offset)
+    if offset:
+        _cut(path, offset)
+    else:
+        unlink(path)
+        sync_folder(path.parent)
+    bounds = utc_text(from_ms), utc_text(to_ms)
+    return SetAside(at, inst_id, _name(layout, path), lines, *bounds, _name(layout, kept))
+
+
+def _named(event: Recovered, inst_id: str, last: LastLine | None) -> Recovered:
+    since = None if last is None else utc_text(last.ts_ms)
+    return Recovered(event.at, event.file, event.offset, event.cut_bytes, event.kept_in, inst_id, since)
+
+
+def _future_in(file: HourFile, limit_ms: int) -> Future | None:
+    times: list[int] = []
+    with file.path.open("rb") as opened:
+        offset = opened.seek(0, os.SEEK_END)
+        for start, line in lines_backwards(opened, offset):
+            found = peek(line)
+            if found is not None and found.ts_ms <= limit_ms:
+                break
+            if found is not None:
+                times.append(found.ts_ms)
+            offset = start
+    return Future(file.path, offset, len(times), min(times), max(times)) if times else None
 
 
 def _cut_torn_end(layout: Layout, path: Path, at: str) -> Recovered | None:
@@ -81,15 +138,25 @@ def _cut_torn_end(layout: Layout, path: Path, at: str) -> Recovered | None:
         end = _sound_end(file, size)
         if end == size:
             return None
-        checksum = 0
-        for chunk in _chunks(file, end):
-            checksum = zlib.crc32(chunk, checksum)
-        kept = layout.torn_file(path, end, checksum)
-        write_atomically(kept, _chunks(file, end))
-    with path.open("rb+") as file:
-        file.truncate(end)
-        os.fsync(file.fileno())
+        kept = _keep(layout, path, file, end)
+    _cut(path, end)
     return Recovered(at, _name(layout, path), end, size - end, _name(layout, kept))
+
+
+def _keep(layout: Layout, path: Path, file: BinaryIO, offset: int) -> Path:
+    """Copy what stands from `offset` on to where cut bytes are kept."""
+    checksum = 0
+    for chunk in _chunks(file, offset):
+        checksum = zlib.crc32(chunk, checksum)
+    kept = layout.torn_file(path, offset, checksum)
+    write_atomically(kept, _chunks(file, offset))
+    return kept
+
+
+def _cut(path: Path, offset: int) -> None:
+    with path.open("rb+") as file:
+        file.truncate(offset)
+        os.fsync(file.fileno())
 
 
 def _name(layout: Layout, path: Path) -> str:
@@ -97,87 +164,17 @@ def _name(layout: Layout, path: Path) -> str:
 
 
 def _sound_end(file: BinaryIO, size: int) -> int:
-    """The offset behind the last line that reads and has its newline; 0 if there is none."""
-    lines = _lines_backwards(file, size)
+    """The offset behind the last line that is whole and has its newline; 0 if there is none."""
+    lines = lines_backwards(file, size)
     end, _ = next(lines)
     for start, line in lines:
-        if _read_line(line) is not None:
+        if is_object(line):
             return end
         end = start
     return end
 
 
-def _lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes | None]]:
-    """Offset and bytes of each line, last to first, read in blocks; None for one longer than any of ours.
-
-    The first is what follows the last newline, often nothing; all others had their newline.
-    """
-    line: bytes | None = b""
-    at = size
-    while at > 0:
-        end = min(_BLOCK_BYTES, at)
-        at -= end
-        file.seek(at)
-        block = file.read(end)
-        while (newline := block.rfind(b"\n", 0, end)) >= 0:
-            yield at + newline + 1, _joined(block[newline + 1 : end], line)
-            line, end = b"", newline
-        line = _joined(block[:end], line)
-    yield 0, line
-
-
-def _joined(head: bytes, tail: bytes | None) -> bytes | None:
-    return None if tail is None or len(head) + len(tail) > _LONGEST_LINE_BYTES else head + tail
-
-
 def _chunks(file: BinaryIO, offset: int) -> Iterator[bytes]:
     file.seek(offset)
-    while chunk := file.read(_BLOCK_BYTES):
+    while chunk := file.read(BLOCK_BYTES):
         yield chunk
-
-
-def _last_unflagged_ms(layout: Layout, inst_id: str) -> int | None:
-    for file in _hour_files(layout, inst_id):
-        with _blaming(file.path):
-            ts_ms = _newest_in_compressed(file.path) if file.is_compressed else _newest_in_plain(file.path)
-        if ts_ms is not None:
-            return ts_ms
-    return None
-
-
-def _newest_in_plain(path: Path) -> int | None:
-    with path.open("rb") as file:
-        lines = _lines_backwards(file, file.seek(0, os.SEEK_END))
-        return _first_unflagged_ms(line for _, line in lines)
-
-
-def _newest_in_compressed(path: Path) -> int | None:
-    """Compressed files can only be read forwards, so the last few candidates are held. What is damaged is passed by."""
-    newest: deque[bytes] = deque(maxlen=_COMPRESSED_CANDIDATES)
-    with suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as lines:
-        newest.extend(line for line in lines if line.endswith(_UNFLAGGED_END))
-    return _first_unflagged_ms(reversed(newest))
-
-
-def _first_unflagged_ms(lines: Iterable[bytes | None]) -> int | None:
-    for line in lines:
-        snapshot = _read_line(line)
-        if snapshot is not None and not snapshot.gap_detected:
-            return snapshot.ts_ms
-    return None
-
-
-def _read_line(line: bytes | None) -> Snapshot | None:
-    try:
-        return None if line is None else from_line(line)
-    except LineError:
-        return None
-
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        cure = "let this user read and write it, make room on its disk, or move it out of the vault; then start again"
-        raise VaultError(f"the vault cannot be recovered because of {path}: {error}.", cure) from error

@@ -7,16 +7,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from l2vault.vault.durable import sync_folder
+from l2vault.vault.durable import replace, sync_folder, unlink
 
 DELETING_SUFFIX: Final = ".deleting"
 """Ends the name of a file whose deletion has begun; finish it with `finish_removal`."""
 
+_LINES: Final = ".jsonl"
+
+
+def doomed_path(path: Path) -> Path:
+    """The name of `path` once its deletion has begun: `.23.gz.deleting` for `23.jsonl.gz`, which no reader takes."""
+    return path.with_name(f".{path.name.replace(_LINES, '', 1)}{DELETING_SUFFIX}")
+
+
+def former_path(doomed: Path) -> Path:
+    """The inverse of `doomed_path`, for the names of earlier versions too, which only had the suffix."""
+    name = doomed.name.removesuffix(DELETING_SUFFIX)
+    if not name.startswith("."):
+        return doomed.with_name(name)
+    stem, dot, suffix = name[1:].partition(".")
+    return doomed.with_name(f"{stem}{'' if suffix == 'parquet' else _LINES}{dot}{suffix}")
+
 
 def remove(path: Path, note: Callable[[], None]) -> None:
     """Raises OSError with the file in place where it cannot go: Windows refuses to rename what a reader has open."""
-    doomed = path.with_name(path.name + DELETING_SUFFIX)
-    path.replace(doomed)
+    doomed = doomed_path(path)
+    replace(path, doomed)
     finish_removal(doomed, note)
 
 
@@ -25,8 +41,8 @@ def finish_removal(doomed: Path, note: Callable[[], None]) -> None:
     try:
         note()
     except OSError:
-        doomed.unlink()
+        unlink(doomed)
         note()
     else:
-        doomed.unlink()
+        unlink(doomed)
     sync_folder(doomed.parent)

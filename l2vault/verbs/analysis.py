@@ -4,21 +4,31 @@ Every answer says what it rests on: the share of time the vault can vouch for, t
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from l2vault import grammar
 from l2vault.analytics.figures import percent
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable
 from l2vault.vault.coverage.model import COVERED
 from l2vault.vault.files import analysis_extra
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.reader import Vault, open_vault
-from l2vault.verbs.terminal import bar, moment
+from l2vault.verbs.terminal import bar, span_text
+from l2vault.verbs.words import (
+    asked_instruments,
+    configure_instruments,
+    duration,
+    held_instruments,
+    moment,
+    one_of,
+    png,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,9 +39,6 @@ UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
 
 _BAR_WIDTH: Final = 60
-
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)")
-_UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": HOUR_MS, "d": 24 * HOUR_MS}
 
 
 class Answer(NamedTuple):
@@ -45,10 +52,7 @@ class Answer(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
     """The options that all of these verbs take. `plot` is where a picture goes that was not asked for by name."""
-    parser.add_argument(
-        "inst_id", nargs="?", metavar="INST", help="an instrument the vault holds; not needed if it is the only one"
-    )
-    parser.add_argument("--inst", metavar="ID", help="the same, as for record")
+    configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--at", type=moment, metavar="TIME", help="as things stood at this time")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="the span's beginning")
@@ -56,12 +60,12 @@ def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
         "--to", dest="end", type=moment, metavar="TIME", help="its end (default: just behind the newest line)"
     )
     parser.add_argument(
-        "--last", type=duration_ms, metavar="SPAN", help="so long before its end, as 2h or 90s (default: 1h)"
+        "--last", type=duration, metavar="SPAN", help="length of the span, as 2h, 90s, 4hours or 1w (default: 1h)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object: about and rows")
     parser.add_argument("--csv", action="store_true", help="print the rows as CSV")
     told = f" (default: {plot})" if plot else ""
-    parser.add_argument("--plot", type=Path, default=plot and Path(plot), metavar="FILE", help=f"draw it, as PNG{told}")
+    parser.add_argument("--plot", type=png, default=plot and Path(plot), metavar="FILE", help=f"draw it, as PNG{told}")
 
 
 def configure_unit(parser: argparse.ArgumentParser) -> None:
@@ -90,52 +94,24 @@ def run(
     if args.plot is not None and told.draw is not None:
         with _progress(books):
             _draw(told.draw, args.plot)
-        sys.stderr.write(f"drawn: {args.plot}\n")
+        sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
 
 
-def duration_ms(text: str) -> int:
-    """`90s`, `15m`, `2h`, `1d` or `500ms` as milliseconds."""
-    match = _DURATION.fullmatch(text.strip())
-    ms = round(float(match[1]) * _UNIT_MS[match[2]]) if match else 0
-    if ms <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no span of time such as 90s, 15m, 2h or 1d")
-    return ms
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """`2,5,10` as numbers above 0; `k`, `M` and `B` stand for thousands, millions and billions."""
-    found = []
-    for word in text.split(","):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMB]?)", word.strip())
-        number = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "B": 1e9}[match[2]] if match else 0.0
-        if number <= 0:
-            raise argparse.ArgumentTypeError(f"{word!r} is no number above 0, such as 10 or 2.5M")
-        found.append(number)
-    return tuple(found)
-
-
-def number(text: str) -> float:
-    found = numbers(text)
-    if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one number")
-    return found[0]
-
-
 def _instrument(vault: Vault, args: argparse.Namespace) -> str:
-    if args.inst and args.inst_id and args.inst != args.inst_id:
-        raise UsageError(f"both {args.inst_id} and --inst {args.inst}.", "one instrument")
+    asked = asked_instruments(args)
+    if len(asked) > 1:
+        raise UsageError(
+            f"{len(asked)} instruments are named ({', '.join(map(printable, asked[:3]))}).", "one at a time"
+        )
     held = vault.instruments()
     if not held:
-        raise VaultError(f"the vault {vault.layout.root} holds no books yet.", "l2vault record")
-    asked: str | None = args.inst or args.inst_id
-    if asked is None:
-        if len(held) > 1:
-            raise UsageError("no instrument is named.", f"one of {', '.join(held)}")
-        return held[0]
-    if asked not in held:
-        raise VaultError(f"the vault holds nothing of {asked}.", f"one of {', '.join(held)}")
-    return asked
+        raise VaultError(f"the vault {printable(vault.layout.root)} holds no books yet.", "l2vault record")
+    if asked:
+        return held_instruments(asked, held)[0]
+    if len(held) > 1:
+        raise UsageError("no instrument is named.", one_of(held))
+    return held[0]
 
 
 def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool) -> tuple[int, int]:
@@ -147,17 +123,41 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
             return _standing(vault, inst_id, args.at)
     if args.start is not None and args.last is not None:
         raise UsageError("--from and --last both say where the span begins.", "one of them")
-    end_ms: int | None = args.end if args.at is None else args.at + 1
-    if end_ms is None:
-        from l2vault.analytics.books import newest_span
+    from l2vault.analytics.books import newest_span
 
-        begin_ms, end_ms = newest_span(vault, inst_id, DEFAULT_LAST_MS)
-        if args.start is None and args.last is None:
-            return begin_ms, end_ms
-    start_ms = args.start if args.start is not None else end_ms - (args.last or DEFAULT_LAST_MS)
-    if start_ms >= end_ms:
-        raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a start before the end")
+    end_ms: int | None = args.end if args.at is None else args.at + 1
+    if end_ms is None and args.start is None:
+        return _newest(vault, inst_id, args.last)
+    held = newest_span(vault, inst_id, grammar.LONGEST_DURATION_MS)
+    end_ms = held[1] if end_ms is None else end_ms
+    start_ms: int = args.start if args.start is not None else end_ms - (args.last or DEFAULT_LAST_MS)
+    if start_ms >= end_ms and args.end is not None:
+        raise UsageError(f"--to {utc_text(end_ms)} is not after --from {utc_text(start_ms)}.", "a start before the end")
+    if start_ms >= held[1] or end_ms <= held[0]:
+        where = (
+            f"at {_text(start_ms)} or later" if args.end is None else f"from {_text(start_ms)} to {utc_text(end_ms)}"
+        )
+        raise VaultError(f"nothing lies {where}.", f"a time in {_held_text(inst_id, held)}")
+    return max(0, start_ms), end_ms
+
+
+def _newest(vault: Vault, inst_id: str, last_ms: int | None) -> tuple[int, int]:
+    """So long before the newest line, or all there is; then it says so of a length that was asked for."""
+    from l2vault.analytics.books import newest_span
+
+    start_ms, end_ms = newest_span(vault, inst_id, last_ms or DEFAULT_LAST_MS)
+    if last_ms is not None and start_ms - (end_ms - last_ms) > last_ms / 100:
+        held = _held_text(inst_id, (start_ms, end_ms))
+        sys.stderr.write(f"--last {span_text(last_ms)} is more than there is: {held}\n")
     return start_ms, end_ms
+
+
+def _held_text(inst_id: str, held: tuple[int, int]) -> str:
+    return f"what the vault holds of {printable(inst_id)}: {utc_text(held[0])} to {utc_text(held[1] - 1)}"
+
+
+def _text(ms: int) -> str:
+    return utc_text(max(0, ms))
 
 
 def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
@@ -234,7 +234,10 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
     try:
         draw(path)
     except (OSError, ValueError) as error:  # matplotlib says ValueError for an ending it cannot write
-        raise VaultError(f"cannot write {path}: {error}.", "a name like picture.png in a folder that exists") from error
+        shown = printable(path)
+        raise VaultError(
+            f"cannot write {shown}: {printable(error)}.", "a name like picture.png in a folder that exists"
+        ) from error
 
 
 @contextmanager

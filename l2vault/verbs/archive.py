@@ -3,19 +3,22 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
-from l2vault.vault.census import scan
+from l2vault.vault.census import Held, scan
 from l2vault.vault.files import HourForms, analysis_extra, hours
+from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import SETTLE_MS, Action, Policy, Room
+from l2vault.vault.lock import open_hours
 from l2vault.vault.reader import open_vault
-from l2vault.vault.retention import RetentionReport, enforce
+from l2vault.vault.retention.pace import Allowance
+from l2vault.vault.retention.plan import SETTLE_MS, Action, Policy, Room, is_fresh
+from l2vault.vault.retention.run import Limits, RetentionReport, enforce, locked
 from l2vault.verbs.terminal import bar, moment, size_text
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"
@@ -38,13 +41,14 @@ def configure_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if every hour was archived, 1 if one was refused and so left as it was; the others go on."""
+    """0 if every hour was archived that can be, 1 if one was refused and so left as it was; the others go on."""
     with analysis_extra():
         import pyarrow  # noqa: F401 - before anything is begun
     layout = open_vault(args.vault).layout
     try:
-        with FileLock(layout.retention_lock, timeout=0):
-            report = _archive(layout, args)
+        with locked(layout):
+            choice = _choose(layout, args, Clock().wall_ms())
+            report = _archive(layout, choice, args.keep)
     except Timeout:
         raise VaultError(f"retention is at work in {layout.root}.", "again in a minute") from None
     for failure in report.failures:
@@ -52,24 +56,62 @@ def run(args: argparse.Namespace) -> int:
     done = [step for step in report.done if step.action.kind == "archive"]
     before, after = sum(step.bytes_before for step in done), sum(step.bytes_after for step in done)
     sys.stdout.write(f"{len(done)} hours archived, {size_text(before)} of files in {size_text(after)}\n")
+    sys.stdout.write(_left(choice))
     return 1 if report.failures else 0
 
 
-def _archive(layout: Layout, args: argparse.Namespace) -> RetentionReport:
-    """By the means of retention: the same checks, the same journal, the same safety when killed."""
-    now_ms = Clock().wall_ms()
-    chosen = {(forms.inst_id, forms.hour_ms) for forms in choose_hours(layout, args) if forms.raw}
-    raw = [
-        held
-        for held in scan(layout)
-        if held.form != "archive" and (held.inst_id, held.hour_ms) in chosen and held.written_ms + SETTLE_MS <= now_ms
-    ]
+class _Choice(NamedTuple):
+    """Raw files to archive, and how many hours were left out, by why."""
+
+    raw: list[Held]
+    too_fresh: int
+    open: int
+    archived: int
+
+
+def _choose(layout: Layout, args: argparse.Namespace, wall_ms: int) -> _Choice:
+    """An hour is taken whole: with all its raw files or with none."""
+    hours_chosen = choose_hours(layout, args)
+    chosen = {(forms.inst_id, forms.hour_ms): forms for forms in hours_chosen if forms.raw}
+    raw = [held for held in scan(layout) if held.form != "archive" and (held.inst_id, held.hour_ms) in chosen]
+    opened = open_hours(layout) & set(chosen)
+    fresh = {(held.inst_id, held.hour_ms) for held in raw if is_fresh(held, wall_ms)} - opened
+    left = fresh | opened
+    kept = [held for held in raw if (held.inst_id, held.hour_ms) not in left]
+    archived = sum(1 for forms in hours_chosen if not forms.raw)
+    return _Choice(kept, len(fresh), len(opened), archived)
+
+
+def _left(choice: _Choice) -> str:
+    """Which hours were not archived though chosen, and why."""
+    text = ""
+    if choice.too_fresh:
+        minutes = SETTLE_MS // 60_000
+        text += f"{choice.too_fresh} hours left for now: written to within the last {minutes} minutes\n"
+    if choice.open:
+        text += f"{choice.open} hours left for now: the recorder is writing them\n"
+    if not choice.raw and choice.archived:
+        text += f"{choice.archived} hours are archived already\n"
+    if not any(choice):
+        text += "no hour that has ended is chosen: see l2vault ls --hours\n"
+    return text
+
+
+def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
+    """By the means of retention: the same checks, the same journal, the same safety when killed.
+
+    What is deleted has an archive that gives it back, and was asked for: no allowance bounds it.
+    """
+    raw = choice.raw
     firsts = {(held.inst_id, held.hour_ms): held for held in reversed(raw)}
     plan = [Action("archive", held, _ASKED) for held in firsts.values()]
-    if not args.keep:
+    if not is_kept:
         plan += [Action("delete", held, _ASKED, once_archived=True) for held in raw]
     room = Room(Policy(), sum(held.size_bytes for held in raw), 0)
-    return enforce(layout, plan, now_ms, room, lambda: 0, _progress)
+    limits = Limits(room, lambda: 0, Allowance(None))
+    clock = Clock()
+    journal = verb_journal(layout, "archive", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
+    return enforce(layout, plan, journal, clock.wall_ms(), limits, _progress)
 
 
 def choose_hours(layout: Layout, args: argparse.Namespace) -> list[HourForms]:

@@ -15,14 +15,50 @@ from types import FrameType
 from typing import Any, Final, TextIO
 
 from l2vault.errors import UsageError
+from l2vault.foreign import printable
 
 LOG_FILE_BYTES: Final = 10_000_000
 LOG_FILES: Final = 5
 CLOSE_WITHIN_SEC: Final = 4.5
 """Windows ends a process about 5 s after its console window was closed."""
 
+MESSAGE_CHARS: Final = 2000
+"""Of one log line; a summary of 500 instruments has about 1500."""
+
+_TRACEBACK_LINES: Final = 200
+_LEAST_WIDTH: Final = 20
+_FIELD_GAP: Final = "  "
 _FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s"
+_LIBRARIES: Final = ("websockets", "asyncio", "filelock")
 _CTRL_CLOSE_EVENTS: Final = frozenset({2, 5, 6})  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT
+
+
+class OneLine(logging.Formatter):
+    """The one place where what goes into a log or onto a terminal is escaped: whatever foreign text a message holds,
+    it is one line of bounded length. Only a traceback has more, each of them indented, so that none looks like a line
+    of the log.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_FORMAT, "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message, MESSAGE_CHARS)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) > _TRACEBACK_LINES:
+        lines = [*lines[: _TRACEBACK_LINES // 2], "...", *lines[-_TRACEBACK_LINES // 2 :]]
+    return "\n".join(f"    {printable(line, MESSAGE_CHARS)}" for line in lines)
 
 
 class StatusConsole(logging.Handler):
@@ -43,13 +79,18 @@ class StatusConsole(logging.Handler):
         except (OSError, ValueError):
             self.handleError(record)
 
-    def show(self, status: str) -> None:
-        """Replace the status line; nothing where output goes to a file or a pipe."""
+    def show(self, status: str | Callable[[int], str]) -> None:
+        """Replace the status line, given as text or as a function of the columns there are; nothing where output goes
+        to a file or a pipe.
+
+        Of a text that is too long whole fields drop, the last ones first: a number is never cut.
+        """
         if not self._is_terminal:
             return
-        width = max(20, shutil.get_terminal_size().columns - 1)
+        width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns - 1)
+        text = status if isinstance(status, str) else status(width)
         with self._alone():
-            erase, self._status = self._erase(), status[:width]
+            erase, self._status = self._erase(), _fitting(text, width)
             self._write(erase + self._status)
 
     def close(self) -> None:
@@ -79,6 +120,15 @@ class StatusConsole(logging.Handler):
             self._stream.flush()
 
 
+def _fitting(text: str, width: int) -> str:
+    """As many of the fields, which two blanks part, as there is room for; of a single one what fits."""
+    shown = printable(text, MESSAGE_CHARS)
+    fields = shown.split(_FIELD_GAP)
+    while len(fields) > 1 and len(_FIELD_GAP.join(fields)) > width:
+        fields.pop()
+    return _FIELD_GAP.join(fields).rstrip()[:width]
+
+
 class LogFile(RotatingFileHandler):
     """The rotating log. A full disk is told once on the console, not by a traceback for every line it refuses."""
 
@@ -105,21 +155,21 @@ class LogFile(RotatingFileHandler):
 
 def set_up_logging(log_file: Path | None, verbose: bool) -> StatusConsole:
     """Log to the console and, rotating, to `log_file`; raises UsageError where that cannot be written."""
-    formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
+    formatter = OneLine()
     console = StatusConsole(sys.stderr)
     handlers: list[logging.Handler] = [console]
     if log_file is not None:
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
             handlers.append(LogFile(log_file, console))
-        except OSError as error:
-            raise UsageError(f"cannot write the log {log_file}: {error}.", "another --log-file") from error
+        except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+            shown = printable(log_file)
+            raise UsageError(f"cannot write the log {shown}: {printable(error)}.", "another --log-file") from error
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers, force=True)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
     return console
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.series import answer_of, configure_steps
+from l2vault.verbs.words import amounts, numbers
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
@@ -18,11 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure_unit(parser)
     configure_steps(parser)
     parser.add_argument(
-        "--bands", type=analysis.numbers, metavar="BPS,BPS", help="within so far of mid (default: 2,5,10,25)"
+        "--bands", type=numbers, metavar="BPS,BPS", help="distances from mid, in bps (default: 2,5,10,25)"
     )
     parser.add_argument(
         "--sizes",
-        type=analysis.numbers,
+        type=amounts,
         metavar="SIZE,SIZE",
         help="of orders, in quote currency (default: 10k,50k,100k,500k,1M,5M,10M)",
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.series import answer_of, configure_steps
+from l2vault.verbs.words import counts, numbers
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
@@ -20,10 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure_unit(parser)
     configure_steps(parser)
     parser.add_argument(
-        "--levels", type=_counts, metavar="N,N", help="over so many best levels a side (default: 1,5,10,50)"
+        "--levels", type=counts, metavar="N,N", help="over so many best levels a side (default: 1,5,10,50)"
     )
     parser.add_argument(
-        "--bands", type=analysis.numbers, metavar="BPS,BPS", help="within so far of mid (default: 2,5,10,25)"
+        "--bands", type=numbers, metavar="BPS,BPS", help="distances from mid, in bps (default: 2,5,10,25)"
     )
 
 
@@ -37,10 +38,3 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 
     result = imbalance(books, args.unit, args.levels or LEVELS, args.bands or BANDS_BPS)
     return answer_of(result, args, result.frame.columns[2:], lambda measure: _DECIMALS)
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    counts = analysis.numbers(text)
-    if any(count != int(count) for count in counts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers of levels")
-    return tuple(int(count) for count in counts)

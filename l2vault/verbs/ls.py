@@ -10,12 +10,13 @@ from typing import Final
 import msgspec
 
 from l2vault.book.utc import utc_text
-from l2vault.errors import VaultError
-from l2vault.vault.census import scan
+from l2vault.foreign import printable
+from l2vault.vault.census import Form, Held, scan
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import Form, Held
+from l2vault.vault.root import open_layout
 from l2vault.vault.stream import GzipDamage, read_chunks
 from l2vault.verbs.terminal import size_text
+from l2vault.verbs.words import asked_instruments, configure_instruments, held_instruments
 
 HELP: Final = "list instruments, days and hours with their form and size"
 EXAMPLE: Final = "l2vault ls BTC-USDT-SWAP --hours --lines"
@@ -35,7 +36,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inst_ids", nargs="*", metavar="INST", help="only these instruments")
+    configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--hours", action="store_true", help="a row for every hour instead of every day")
     parser.add_argument("--lines", dest="count_lines", action="store_true", help="count lines too: reads everything")
@@ -43,14 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    layout = Layout(args.vault)
-    if not layout.root.is_dir():
-        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
+    layout = open_layout(args.vault)
     held = sorted(scan(layout), key=lambda each: (each.inst_id, each.hour_ms, each.form))
-    unknown = set(args.inst_ids) - {each.inst_id for each in held}
-    if unknown:
-        raise VaultError(f"the vault holds nothing of {', '.join(sorted(unknown))}.", "l2vault ls, for what it holds")
-    rows = (_row(layout, each, args.count_lines) for each in held if not args.inst_ids or each.inst_id in args.inst_ids)
+    chosen = held_instruments(asked_instruments(args), sorted({each.inst_id for each in held}))
+    rows = (_row(layout, each, args.count_lines) for each in held if not chosen or each.inst_id in chosen)
     if args.json:
         for row in rows:
             sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
@@ -80,7 +77,7 @@ def _count(layout: Layout, held: Held) -> int | None:
 def _by_hour(rows: Iterator[Row]) -> Iterator[list[str]]:
     yield ["instrument", "date", "hour", "form", "size", "lines"]
     for row in rows:
-        yield [row.inst_id, row.date, f"{row.hour:02d}", row.form, size_text(row.size_bytes), _lines([row])]
+        yield [printable(row.inst_id), row.date, f"{row.hour:02d}", row.form, size_text(row.size_bytes), _lines([row])]
 
 
 def _by_day(rows: Iterator[Row]) -> Iterator[list[str]]:
@@ -90,7 +87,7 @@ def _by_day(rows: Iterator[Row]) -> Iterator[list[str]]:
         forms = [row.form for row in day]
         counted = ", ".join(f"{forms.count(form)} {form}" for form in _FORMS if form in forms)
         size = size_text(sum(row.size_bytes for row in day))
-        yield [inst_id, date, _spans(sorted({row.hour for row in day})), counted, size, _lines(day)]
+        yield [printable(inst_id), date, _spans(sorted({row.hour for row in day})), counted, size, _lines(day)]
 
 
 def _spans(hours: list[int]) -> str:

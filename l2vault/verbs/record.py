@@ -15,6 +15,7 @@ from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.vault.layout import Layout
 from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
+from l2vault.verbs.words import seconds
 
 HELP: Final = "record order books of OKX perpetual swaps into the vault until Ctrl-C"
 EXAMPLE: Final = "l2vault record --inst BTC-USDT-SWAP --inst ETH-USDT-SWAP --cadence 2 --vault Vault"
@@ -24,16 +25,18 @@ DEMO_VAULT: Final = Path("demo")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vault", type=Path, metavar="DIR", help="where the files go (default: Vault)")
-    parser.add_argument("--inst", dest="instruments", action="append", metavar="ID", help="a swap; repeat for more")
+    parser.add_argument(
+        "--inst", dest="instruments", action="append", nargs="+", metavar="ID", help="swaps; repeat it or list them"
+    )
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
     parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")
-    parser.add_argument("--lines", dest="feeds", help=argparse.SUPPRESS)
+    parser.add_argument("--lines", dest="lines", help=argparse.SUPPRESS)
     parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")
     parser.add_argument("--log-file", metavar="FILE", help="where the log goes (default: l2_exporter.log)")
-    parser.add_argument("--duration", type=_seconds, metavar="SEC", help="stop after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="SEC", help="stop after this time: seconds, or 90s, 5m, 2h")
     parser.add_argument("--demo", action="store_true", help="record from the built-in exchange, no network needed")
     parser.add_argument("--verbose", action="store_true", help="log every line written")
 
@@ -56,17 +59,18 @@ def run(args: argparse.Namespace) -> int:
 async def _record(settings: Settings, vault: Path, console: StatusConsole, duration_sec: float | None) -> None:
     stop = asyncio.Event()
     finished = threading.Event()
+    reasons = ["asked to stop"]
     stop_on_signals(stop, finished)
+
+    def end() -> None:
+        if not stop.is_set():
+            reasons.append("as long as asked")
+            stop.set()
+
     if duration_sec is not None:
-        asyncio.get_running_loop().call_later(duration_sec, stop.set)
+        asyncio.get_running_loop().call_later(duration_sec, end)
     try:
-        await Recorder(settings, Layout(vault), Clock(), Random(), console.show).run(stop)  # jitter only
+        recorder = Recorder(settings, Layout(vault), Clock(), Random(), console.show)  # jitter only
+        await recorder.run(stop, lambda: reasons[-1])
     finally:
         finished.set()
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return seconds

@@ -1,18 +1,32 @@
 """`l2vault restore`: archived hours back into the lines they were made of, byte for byte."""
 
 import argparse
+import hashlib
 import sys
 from pathlib import Path
 from typing import Final
 
+from filelock import Timeout
+
+from l2vault.book.utc import utc_text
+from l2vault.clock import Clock
+from l2vault.config import Settings
 from l2vault.errors import VaultError
-from l2vault.vault.files import analysis_extra
-from l2vault.vault.layout import Layout
+from l2vault.vault.files import HourForms, analysis_extra
+from l2vault.vault.journal.events import Restored
+from l2vault.vault.journal.log import Journal, verb_journal
+from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.lock import open_hours
 from l2vault.vault.reader import open_vault
+from l2vault.vault.retention.plan import Policy, policy_of
+from l2vault.vault.retention.run import locked
+from l2vault.vault.stream import read_chunks
 from l2vault.verbs.archive import choose_hours, configure_choice, show_progress
 
 HELP: Final = "give back the lines of archived hours, byte for byte"
 EXAMPLE: Final = "l2vault restore BTC-USDT-SWAP --from 2026-01-30 --to 2026-01-31 --into Restored"
+
+_DAY_MS: Final = 24 * HOUR_MS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,20 +38,67 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 if every hour came back, 1 if one did not; the others go on."""
     with analysis_extra():
-        from l2vault.vault.archive import restore_hour
+        import pyarrow  # noqa: F401 - before anything is begun
+    settings: Settings = args.settings
+    policy = policy_of(settings)
     layout = open_vault(args.vault).layout
     into = Layout(args.into) if args.into is not None else layout
     chosen = [forms for forms in choose_hours(layout, args) if forms.archive is not None]
-    lines = failures = 0
+    if not chosen:
+        sys.stdout.write("0 hours restored: none of the hours chosen is archived\n")
+        return 0
+    try:
+        with locked(into):
+            lines, restored = _restore(into, chosen, args.plain)
+    except Timeout:
+        raise VaultError(f"retention is at work in {into.root}.", "again in a minute") from None
+    sys.stdout.write(f"{len(restored)} hours restored, {lines} lines\n")
+    sys.stdout.write(_warning(policy, restored, Clock().wall_ms()))
+    return 1 if len(restored) < len(chosen) else 0
+
+
+def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int, list[HourForms]]:
+    clock = Clock()
+    journal = verb_journal(into, "restore", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
+    lines, restored = 0, []
     for number, forms in enumerate(chosen):
         show_progress(number, len(chosen), forms)
-        plain = into.hour_file(forms.inst_id, forms.hour_ms)
-        target = plain if args.plain else plain.with_name(f"{plain.name}.gz")
         try:
-            assert forms.archive is not None  # chosen for it
-            lines += restore_hour(forms.archive, target)
+            lines += _restore_hour(into, forms, is_plain, journal, clock.wall_ms())
+            restored.append(forms)
         except (VaultError, OSError) as error:
-            failures += 1
             sys.stderr.write(f"l2vault: {error}\n")
-    sys.stdout.write(f"{len(chosen) - failures} hours restored, {lines} lines\n")
-    return 1 if failures else 0
+    return lines, restored
+
+
+def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journal, wall_ms: int) -> int:
+    """Returns how many lines came back. What is noted of them is read from the file that was written."""
+    from l2vault.vault.archive import restore_hour
+
+    plain = into.hour_file(forms.inst_id, forms.hour_ms)
+    target = plain if is_plain else plain.with_name(f"{plain.name}.gz")
+    if (forms.inst_id, forms.hour_ms) in open_hours(into):
+        raise VaultError(f"{target}: the recorder is writing this hour.", "again when the hour has ended")
+    assert forms.archive is not None  # chosen for it
+    lines = restore_hour(forms.archive, target)
+    digest = hashlib.sha256()
+    for chunk in read_chunks(target):
+        digest.update(chunk)
+    file = target.relative_to(into.root).as_posix()
+    hour = utc_text(forms.hour_ms)
+    journal.append(Restored(utc_text(wall_ms), forms.inst_id, hour, file, lines, digest.hexdigest()))
+    return lines
+
+
+def _warning(policy: Policy, restored: list[HourForms], wall_ms: int) -> str:
+    """What retention will do to the hours that came back."""
+    days = policy.delete_after_days
+    ages = [(wall_ms - forms.hour_ms - HOUR_MS) / _DAY_MS for forms in restored]
+    doomed = sum(age >= days for age in ages)
+    if not doomed:
+        return ""
+    needed = int(max(ages)) + 1
+    return (
+        f"{doomed} of them ended more than {days:g} days ago: retention in that vault deletes them again, "
+        f"unless delete_after_days is more, such as {needed}, or retention = false\n"
+    )

@@ -2,17 +2,28 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import msgspec
 
+from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
+from l2vault.config import Settings
+from l2vault.errors import L2VaultError, VaultError
+from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.layout import Layout
-from l2vault.vault.plan import SETTLE_MS, Action, policy_of
-from l2vault.vault.retention import RetentionReport, run_retention
+from l2vault.vault.retention.plan import SETTLE_MS, Action, policy_of
+from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.retention.run import Options, RetentionReport, run_retention
 from l2vault.verbs.console import set_up_logging
 from l2vault.verbs.terminal import bar, size_text
+
+SERVER_WITHIN_SEC: Final = 3.0
+"""How long OKX's clock may take to answer; without an answer it has proved nothing."""
 
 HELP: Final = "compress old hours, delete older ones, and make room where it is short"
 EXAMPLE: Final = "l2vault retain --vault Vault --compress-after-hours 6 --delete-after-days 5 --dry-run"
@@ -24,10 +35,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser.add_argument("--yes", action="store_true", help="delete at once all that is due, however much it is")
+    parser.add_argument(
+        "--trust-clock",
+        action="store_true",
+        default=None,
+        help="count ages from this machine's clock, which alone makes no hour older",
+    )
+    parser.add_argument(
+        "--rest-url", metavar="URL", help="ask OKX's clock there if ages depend on it (default: nobody is asked)"
+    )
     numbers = {
-        "--compress-after-hours": ("H", "gzip an hour so long after its end (default: 6)"),
-        "--delete-after-days": ("D", "delete an hour so long after its end (default: 5)"),
-        "--archive-days": ("D", "archive before deleting, and keep archives so long (default: no archive)"),
+        "--compress-after-hours": ("H", "gzip an hour file H hours after the hour ends (default: 6)"),
+        "--delete-after-days": ("D", "delete an hour D days after it ends (default: 5)"),
+        "--archive-days": ("D", "archive before deleting, and keep archives D days (default: no archive)"),
         "--max-gb": ("GB", "keep the raw tree under this size (default: no bound)"),
         "--min-free-gb": ("GB", "keep this much of the disk free (default: no bound)"),
     }
@@ -36,17 +57,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if the policy now holds, 1 if a file failed or room is still lacking."""
-    policy = policy_of(getattr(args, "settings", args))
+    """0 if the policy now holds or nothing is due, 1 if something due was not done: a file failed, or room is lacking.
+
+    What waits for the next pass, or for proof of the time, is printed and is no failure.
+    """
+    settings: Settings = args.settings
+    policy = policy_of(settings)
+    layout, clock = Layout(args.vault), Clock()
     console = set_up_logging(None, verbose=False)
     try:
         report = run_retention(
-            Layout(args.vault),
+            layout,
             policy,
-            Clock().wall_ms(),
-            lambda done, total, what: console.show(bar(done, total, what)),
-            args.dry_run,
+            PassTime(clock.wall_ms(), None, settings.trust_clock, _server_clock(settings.rest_url)),
+            verb_journal(layout, "retain", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms),
+            Options(
+                dry_run=args.dry_run,
+                at_once=args.yes,
+                progress=lambda done, total, what: console.show(bar(done, total, what)),
+            ),
         )
+    except OSError as error:
+        cure = "run this as the user who owns the vault, or let this user read and write it"
+        raise VaultError(f"retention cannot work in {layout.root}: {error}.", cure) from error
     finally:
         console.show("")
         console.close()
@@ -54,16 +87,47 @@ def run(args: argparse.Namespace) -> int:
     return 1 if report.failures or report.shortage else 0
 
 
+def _server_clock(rest_url: str) -> Callable[[], int | None] | None:
+    """How to ask OKX's clock, where the user named an address: otherwise this verb opens no connection."""
+    if not rest_url:
+        return None
+
+    def ask() -> int | None:
+        from l2vault.okx.rest import OkxRest
+
+        answers: list[int] = []
+
+        def request() -> None:
+            with suppress(L2VaultError):
+                answers.append(OkxRest(rest_url, SERVER_WITHIN_SEC).server_time_ms())
+
+        # `OkxRest` bounds each wait; the thread bounds them together.
+        asking = Thread(target=request, daemon=True)
+        asking.start()
+        asking.join(SERVER_WITHIN_SEC)
+        return answers[0] if answers else None
+
+    return ask
+
+
 def _text(report: RetentionReport, is_dry: bool) -> str:
+    """Empty where nothing was due."""
     if report.is_busy:
         return "another retention pass is at work: nothing done\n"
+    text = ""
     if is_dry:
         text = "".join(_plan_line(action) for action in report.planned)
         text += f"would have {_count([action.kind for action in report.planned])}\n"
-    else:
+    elif report.done or report.failures:
         text = f"{_count([done.action.kind for done in report.done])}, {size_text(report.freed_bytes)} freed\n"
-    if report.waiting:
-        text += f"{len(report.waiting)} let alone for now: written to within the last {SETTLE_MS // 60_000} minutes\n"
+    if report.too_fresh:
+        minutes = SETTLE_MS // 60_000
+        text += f"{len(report.too_fresh)} let alone for now: written to within the last {minutes} minutes\n"
+    if report.open:
+        text += f"{len(report.open)} let alone for now: the recorder is writing them\n"
+    for held_back in report.held_back:
+        text += f"{held_back.hours} hours, {size_text(held_back.size_bytes)}, wait: {held_back.reason}\n"
+        text += f"  {held_back.when}: {held_back.command}\n"
     if report.shortage:
         text += f"room is still lacking: {report.shortage}\n"
     if report.failures:
@@ -87,16 +151,23 @@ def _json(report: RetentionReport) -> str:
         held = action.held
         return {"action": action.kind, "file": str(held.path), "bytes": held.size_bytes, "reason": action.reason}
 
+    proved = report.proved
     document = {
         "planned": [row(action) for action in report.planned],
         "done": [
             {**row(done.action), "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
             for done in report.done
         ],
-        "not_needed": [row(action) for action in report.spared],
+        "not_needed": [row(action) for action in report.not_needed],
         "failed": [failure._asdict() for failure in report.failures],
         "freed_bytes": report.freed_bytes,
-        "let_alone": [str(held.path) for held in report.waiting],
+        "let_alone": [str(held.path) for held in [*report.too_fresh, *report.open]],
+        "held_back": [
+            {"hours": each.hours, "bytes": each.size_bytes, "reason": each.reason, "command": each.command}
+            for each in report.held_back
+        ],
+        "proved_time": utc_text(proved.now_ms) if proved and proved.source else None,
+        "proved_by": proved.basis if proved else None,
         "shortage": report.shortage or None,
         "busy": report.is_busy,
     }

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from l2vault.verbs.analysis import Answer, duration_ms
+from l2vault.verbs.analysis import Answer
 from l2vault.verbs.figures import clock, figure, heading, share, size, table
+from l2vault.verbs.words import duration
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +23,7 @@ Shown = Callable[[str], "int | None"]
 
 def configure_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--step", type=duration_ms, metavar="SPAN", help="a row for every step, as 10s or 1m, instead of a summary"
+        "--step", type=duration, metavar="SPAN", help="a row for every step, as 10s or 1m, instead of a summary"
     )
     parser.add_argument("--show", choices=STATISTICS, default="mean", help="which figure of each step (default: mean)")
 

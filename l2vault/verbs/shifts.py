@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.figures import clock, figure, heading, size, table
+from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,16 +23,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
     add = parser.add_argument
-    add("--horizon", type=analysis.duration_ms, default=60_000, metavar="SPAN", help="of each window (default: 1m)")
+    add("--horizon", type=duration, default=60_000, metavar="SPAN", help="of each window (default: 1m)")
     add(
         "--bands",
-        type=analysis.numbers,
+        type=numbers,
         metavar="BPS,BPS",
         help="limits of bands by distance from mid (default: 2,5,10,25)",
     )
-    add("--alert", type=analysis.number, default=3.0, metavar="Z", help="standard deviations of an alert (default: 3)")
+    add("--alert", type=number, default=3.0, metavar="Z", help="standard deviations of an alert (default: 3)")
     add("--alerts", action="store_true", help="rows of alerts alone")
-    add("--top", type=int, default=20, metavar="N", help="alerts on a terminal, strongest first (default: 20)")
+    add("--top", type=at_least_1, default=20, metavar="N", help="alerts on a terminal, strongest first (default: 20)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,10 +11,21 @@ import msgspec
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
-from l2vault.errors import VaultError
+from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable
+from l2vault.vault.files import instruments
 from l2vault.vault.layout import Layout
 from l2vault.vault.lookup import last_book
-from l2vault.verbs.terminal import moment, span_text
+from l2vault.vault.root import open_layout
+from l2vault.verbs.terminal import span_text
+from l2vault.verbs.words import (
+    asked_instruments,
+    at_least_1,
+    configure_instruments,
+    held_instruments,
+    moment,
+    one_of,
+)
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
 EXAMPLE: Final = "l2vault show BTC-USDT-SWAP --at 2026-01-31T12:00:00Z --levels 10"
@@ -48,9 +59,9 @@ class Ladder(msgspec.Struct, frozen=True):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inst_id", metavar="INST", help="an instrument the vault holds")
-    parser.add_argument("--at", type=moment, metavar="T", help="ISO time or epoch milliseconds (default: now)")
-    parser.add_argument("--levels", type=_levels, default=10, metavar="N", help="levels a side (default: 10)")
+    configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
+    parser.add_argument("--at", type=moment, metavar="TIME", help="the book of this time (default: now)")
+    parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
 
@@ -61,17 +72,26 @@ def run(args: argparse.Namespace) -> int:
         from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
 
         at_ms = Clock().wall_ms()
-    layout = Layout(args.vault)
-    if not layout.root.is_dir():
-        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
-    found = last_book(layout, args.inst_id, at_ms)
+    layout = open_layout(args.vault)
+    inst_id = _instrument(layout, asked_instruments(args))
+    found = last_book(layout, inst_id, at_ms)
     if found is None:
-        raise VaultError(f"no book of {args.inst_id} at or before {utc_text(at_ms)}.", "l2vault ls")
+        raise VaultError(f"no book of {printable(inst_id)} at or before {utc_text(at_ms)}.", "l2vault ls")
     for finding in found.passed_by:
-        sys.stderr.write(f"passed by: {finding.path} at byte {finding.offset}: {finding.reason}\n")
+        place = f"{printable(finding.path)} at byte {finding.offset}"
+        sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
     ladder = _ladder(found.snapshot, at_ms, args.levels)
     sys.stdout.write(msgspec.json.encode(ladder).decode() + "\n" if args.json else _text(ladder))
     return 0
+
+
+def _instrument(layout: Layout, asked: list[str]) -> str:
+    if len(asked) > 1:
+        raise UsageError(f"{len(asked)} instruments are named.", "one at a time")
+    held = instruments(layout)
+    if not asked and len(held) != 1:
+        raise UsageError("no instrument is named.", one_of(held))
+    return held_instruments(asked, held)[0] if asked else held[0]
 
 
 def _ladder(book: Snapshot, at_ms: int, levels: int) -> Ladder:
@@ -109,7 +129,7 @@ def _rungs(side: list[Level]) -> list[Rung]:
 
 
 def _text(ladder: Ladder) -> str:
-    head = [f"{ladder.inst_id}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
+    head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
     head.append(f"{span_text(ladder.age_ms)} before {ladder.asked_utc}")
     if ladder.gap_detected:
         head.append("gap_detected: the last good book before a break; nothing is vouched for until the next line")
@@ -125,10 +145,3 @@ def _text(ladder: Ladder) -> str:
     table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     table.insert(at_middle, middle)
     return "\n".join([*head, "", *table]) + "\n"
-
-
-def _levels(text: str) -> int:
-    levels = int(text)
-    if levels < 1:
-        raise argparse.ArgumentTypeError("at least 1 level")
-    return levels

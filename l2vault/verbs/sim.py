@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from l2vault.errors import UsageError
+from l2vault.foreign import quoted
+from l2vault.grammar import split_names
 from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.instruments import known_inst_ids
 from l2vault.sim.options import SimOptions
 from l2vault.sim.server import serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
+from l2vault.verbs.words import seconds
 
 HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
-EXAMPLE: Final = "l2vault sim --port 8443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
+EXAMPLE: Final = "l2vault sim --port 9443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
 DEFAULT_INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 MOST_INSTRUMENTS: Final = 300
 
@@ -35,11 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", type=Path, nargs="+", default=[], metavar="FILE", help="captures, merged by time")
     parser.add_argument("--verbatim", action="store_true", default=None, help="add no sequence numbers to old frames")
     parser.add_argument("--speed", type=_speed, metavar="X", help="pace of a replay: 1, 10, ... or max (default: 1)")
-    parser.add_argument("--hold", type=_hold, metavar="SEC", help="from first subscription to start (default: 1)")
-    parser.add_argument("--inst", nargs="+", metavar="N|ID", help="how many instruments, or which")
+    parser.add_argument(
+        "--hold", type=_hold, metavar="SEC", help="from first subscription to start: seconds, or 500ms (default: 1)"
+    )
+    parser.add_argument("--inst", nargs="+", action="append", metavar="N|ID", help="how many instruments, or which")
     parser.add_argument("--seed", type=int, help="of the made-up market (default: 0)")
     parser.add_argument("--once", action="store_true", default=None, help="end when the replay has ended")
     parser.add_argument("--faults", metavar="FILE|SPEC", help="what is to go wrong: docs/simulator.md")
+    parser.add_argument(
+        "--clock-offset", type=_offset, default=0.0, metavar="SEC", help="exchange time ahead of this clock"
+    )
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -54,10 +62,11 @@ def run(args: argparse.Namespace) -> int:
         verbatim=bool(args.verbatim),
         speed=None if args.speed == math.inf else args.speed or 1.0,
         hold_sec=1.0 if args.hold is None else args.hold,
-        inst_ids=_inst_ids(args.inst or []),
+        inst_ids=_inst_ids(split_names(args.inst or [])),
         seed=args.seed or 0,
         once=bool(args.once),
         compression=args.compression,
+        clock_offset_sec=args.clock_offset,
         faults=None if args.faults is None else parse_faults(args.faults),
     )
     console = set_up_logging(None, verbose=False)
@@ -117,31 +126,38 @@ def _refuse_what_means_nothing(args: argparse.Namespace) -> None:
 def _inst_ids(words: list[str]) -> tuple[str, ...]:
     if not words:
         return DEFAULT_INSTRUMENTS
-    if len(words) == 1 and words[0].isdigit():
-        count = int(words[0])
+    if len(words) == 1 and words[0].isascii() and words[0].isdigit():
+        count = int(words[0][:10])
         if not 1 <= count <= MOST_INSTRUMENTS:
             raise UsageError(f"--inst {count} is out of range.", f"1 to {MOST_INSTRUMENTS}, or names")
         return tuple(known_inst_ids(count))
-    return tuple(words)
+    return tuple(dict.fromkeys(words))
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; 0 takes a free one")
+        raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is no port; 0 takes a free one")
     return port
 
 
 def _speed(text: str) -> float:
     """Infinite for `max`."""
-    speed = math.inf if text == "max" else float(text)
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
     if not speed > 0:
-        raise argparse.ArgumentTypeError(f"{text} is no pace; say 1, 10, ... or max")
+        raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is no pace; say 1, 10, ... or max")
     return speed
 
 
 def _hold(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0s") else seconds(text)
+
+
+def _offset(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0 up")
+    if not -1e8 < seconds < 1e8:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds within three years")
     return seconds

@@ -1,10 +1,11 @@
 """How sizes, moments and progress look to a person."""
 
-import argparse
 from typing import Final
 
-from l2vault.errors import UsageError
-from l2vault.vault.moments import as_ms
+from l2vault.foreign import printable
+from l2vault.verbs.words import moment
+
+__all__ = ["bar", "moment", "size_text", "span_text"]
 
 _STEP: Final = 1000
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
@@ -40,12 +41,5 @@ def bar(done: int, total: int, what: str) -> str:
     """`[######------]  50%  BTC-USDT-SWAP/2026-01-31/03.jsonl`: of a path only what tells one file from another."""
     share = min(1.0, done / total) if total else 1.0
     filled = int(share * _BAR)
-    return f"[{'#' * filled}{'-' * (_BAR - filled)}] {share:4.0%}  {'/'.join(what.split('/')[-_TELLING_PARTS:])}"
-
-
-def moment(text: str) -> int:
-    """An option's time as milliseconds since the epoch: those, or ISO 8601, UTC where it names no zone."""
-    try:
-        return as_ms(int(text) if text.isascii() and text.isdigit() else text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    telling = printable("/".join(what.split("/")[-_TELLING_PARTS:]))
+    return f"[{'#' * filled}{'-' * (_BAR - filled)}] {share:4.0%}  {telling}"

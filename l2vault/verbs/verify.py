@@ -8,8 +8,7 @@ from typing import Final
 
 import msgspec
 
-from l2vault.errors import VaultError
-from l2vault.vault.layout import Layout
+from l2vault.vault.root import open_layout
 from l2vault.vault.verify import Verification
 from l2vault.verbs.terminal import bar, size_text
 
@@ -28,11 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from l2vault.clock import Clock  # both would load asyncio into whoever only asks for this verb's help
     from l2vault.verbs.console import StatusConsole
 
-    layout = Layout(args.vault)
-    if not layout.root.is_dir():
-        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
-    if not is_vault(layout):
-        raise VaultError(f"no vault here: {layout.root}.", "--vault with the folder the recorder writes to")
+    layout = open_layout(args.vault)
     console = StatusConsole(sys.stderr)
     verification = Verification(layout, Clock().wall_ms())
     findings = 0
@@ -52,8 +47,3 @@ def run(args: argparse.Namespace) -> int:
     checked = f"{verification.files} files, {verification.lines} lines, {size_text(verification.bytes_read)}"
     sys.stderr.write(f"checked {checked}: {findings or 'no'} finding{'' if findings == 1 else 's'}\n")
     return 1 if findings else 0
-
-
-def is_vault(layout: Layout) -> bool:
-    """Whether anything in a folder is a vault's."""
-    return any(folder.is_dir() for folder in (layout.raw, layout.archive, layout.journal, layout.instruments))

@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.figures import clock, figure, heading, share, size, table
 from l2vault.verbs.terminal import span_text
+from l2vault.verbs.words import at_least_1, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,12 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
     add = parser.add_argument
-    add("--min-size", type=analysis.number, metavar="SIZE", help="of a wall, instead of a percentile")
-    add("--percentile", type=analysis.number, metavar="P", help="of the span's own level sizes (default: 99.8)")
-    add("--relative", type=analysis.number, metavar="K", help="and K times the mean of the 10 levels to either side")
-    add("--per-order", type=analysis.number, metavar="SIZE", help="and so much an order on average: a whale, no crowd")
+    add("--min-size", type=number, metavar="SIZE", help="of a wall, instead of a percentile")
+    add("--percentile", type=number, metavar="P", help="of the span's own level sizes (default: 99.8)")
+    add("--relative", type=number, metavar="K", help="and K times the mean of the 10 levels to either side")
+    add("--per-order", type=number, metavar="SIZE", help="and so much an order on average: a whale, no crowd")
     add("--lives", action="store_true", help="a row for each life: a wall has several if it moved or was out of sight")
-    add("--top", type=int, default=20, metavar="N", help="rows on a terminal, largest first (default: 20)")
+    add("--top", type=at_least_1, default=20, metavar="N", help="rows on a terminal, largest first (default: 20)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,11 +86,15 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             figure(row["nearest_bps"], 1),
             row["began"],
             row["end"],
-            share(row["eaten_share"]) if row["end"] == "consumed" else "-",
+            _eaten(row) if row["end"] == "consumed" else "-",
         )
         for row in rows.to_dicts()
     ]
     return table(names, lines, left=1)
+
+
+def _eaten(row: dict[str, Any]) -> str:
+    return share(row["eaten_share"]) + (" refilled" if row["refilled"] else "")
 
 
 def _ends(ledger: "pl.DataFrame") -> str:

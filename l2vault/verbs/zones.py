@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.figures import figure, heading, share, size, table
+from l2vault.verbs.words import at_least_1, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,10 +35,10 @@ _NAMES: Final = (
 def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
+    parser.add_argument("--width", type=number, metavar="PRICE", help="of a zone (default: chosen by the reach)")
     parser.add_argument(
-        "--width", type=analysis.number, metavar="PRICE", help="of a zone (default: chosen by the reach)"
+        "--top", type=at_least_1, default=10, metavar="N", help="rows a side on a terminal (default: 10)"
     )
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="rows a side on a terminal (default: 10)")
 
 
 def run(args: argparse.Namespace) -> int:

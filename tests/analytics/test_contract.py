@@ -36,11 +36,32 @@ def test_an_inverse_contract_is_quote_currency_and_its_coin_goes_against_the_pri
         ({"tickSz": "0"}, "tickSz '0'"),
         ({"ctVal": "NaN"}, "ctVal 'NaN'"),
         ({"ctType": ""}, "ctType ''"),
+        ({"ctType": ["linear"]}, r"ctType \['linear'\], which is no kind of swap"),
+        ({"ctVal": "1e400"}, "ctVal '1e400', which no contract has"),
+        ({"ctVal": "1e999999999", "ctMult": "1e999999999"}, "ctMult|ctVal"),
+        ({"ctVal": "1e-400"}, "ctVal '1e-400', which no contract has"),
+        ({"tickSz": "-0.1"}, "tickSz '-0.1', which is no number above 0"),
+        ({"tickSz": "0.1\0"}, "tickSz"),
+        ({"tickSz": ["0.1"]}, r"tickSz \['0.1'\]"),
+        ({"tickSz": {"a": 1}}, "tickSz"),
+        ({"tickSz": True}, "tickSz True"),
+        ({"tickSz": float("inf")}, "tickSz inf"),
+        ({"tickSz": 10**5000}, "tickSz of thousands of digits"),
+        ({"ctVal": "1" * 100_000}, "ctVal"),
+        ({"ctValCcy": ["BTC"]}, r"ctValCcy \['BTC'\], which is no name of a currency"),
+        ({"settleCcy": "US\0DT"}, "settleCcy"),
+        ({"settleCcy": 5}, "settleCcy 5"),
+        ({"ctValCcy": "B\x1b[2J"}, "ctValCcy"),
     ],
 )
 def test_what_a_row_lacks_is_named(changed, says):
-    with pytest.raises(VaultError, match=f"instrument row of BTC-USDT-SWAP has {says}"):
+    with pytest.raises(VaultError, match=f"instrument row of BTC-USDT-SWAP has (?:{says})") as refused:
         contract_of("BTC-USDT-SWAP", BTC | changed)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 300
+
+
+def test_numbers_in_place_of_text_are_read():
+    assert contract_of("BTC-USDT-SWAP", BTC | {"ctVal": 0.01, "ctMult": 1}).value == 0.01
 
 
 def test_without_a_row_the_error_says_how_to_get_one():

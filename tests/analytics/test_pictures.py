@@ -1,10 +1,9 @@
 """Pictures: each is written whole, draws what it is told, and stands empty and one-sided input."""
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
@@ -16,8 +15,10 @@ from matplotlib.figure import Figure
 from l2vault.analytics.books import About, Reach
 from l2vault.analytics.heat import heat
 from l2vault.analytics.pictures import canvas, draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
+from l2vault.analytics.pictures import coverage as coverage_module
 from l2vault.analytics.pictures.coverage import STATE_COLOURS, plot_coverage
 from l2vault.book.utc import utc_text
+from l2vault.errors import UsageError
 from l2vault.vault.coverage.model import Coverage, Hole, Stretch
 from support.books import T0_MS, drawn, hand_made
 
@@ -107,13 +108,18 @@ SHIFTS = pl.DataFrame(
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
-    """What was drawn, still open."""
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """What was drawn."""
     kept: list[Figure] = []
-    monkeypatch.setattr(plt, "close", kept.append)
-    yield kept
-    monkeypatch.undo()
-    plt.close("all")
+    save = canvas.save
+
+    def keep(figure: Figure, path: Path) -> None:
+        save(figure, path)
+        kept.append(figure)
+
+    monkeypatch.setattr(canvas, "save", keep)
+    monkeypatch.setattr(coverage_module, "save", keep)
+    return kept
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -272,3 +278,43 @@ def test_coverage_is_drawn_a_strip_an_instrument(tmp_path: Path, figures: list[F
 @pytest.mark.parametrize(("value", "text"), [(61_812.5, "61,812.5"), (0.000013052, "0.000013052"), (64_000, "64,000")])
 def test_prices_are_plain(value: float, text: str) -> None:
     assert canvas.plain(value) == text
+
+
+def _all_pictures(folder: Path) -> dict[str, bytes]:
+    folder.mkdir()
+    grid = heat(BOOKS, "contracts")
+    draw_heatmap(grid, COVERAGE, WALLS, folder / "heatmap.png")
+    draw_walls(WALLS, ABOUT, folder / "walls.png")
+    draw_series(SERIES, SERIES.columns[2:], ABOUT, folder / "series.png")
+    draw_zones(ZONES, ABOUT, 99.0, folder / "zones.png")
+    draw_shifts(SHIFTS, ABOUT, folder / "shifts.png")
+    plot_coverage([COVERAGE], folder / "coverage.png")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_user_s_settings_of_matplotlib_change_no_picture_and_are_left_as_they_are(tmp_path: Path) -> None:
+    theirs = {
+        "figure.facecolor": "black",
+        "text.color": "white",
+        "font.size": 40.0,
+        "font.family": ["monospace"],
+        "text.usetex": True,
+        "axes.grid": True,
+        "savefig.bbox": "tight",
+        "savefig.format": "svg",
+        "timezone": "Asia/Tokyo",
+        "axes.prop_cycle": mpl.cycler(color=["red"]),
+    }
+    plain = _all_pictures(tmp_path / "plain")
+    with mpl.rc_context(theirs):
+        backend = mpl.get_backend()
+        assert _all_pictures(tmp_path / "theirs") == plain
+        assert {name: mpl.rcParams[name] for name in theirs} == theirs
+        assert mpl.get_backend() == backend
+    assert len(plain) == 6
+
+
+def test_a_name_that_promises_another_kind_of_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"x\.jpg' is no name of a picture\. Try: as PNG"):
+        plot_coverage([COVERAGE], tmp_path / "x.jpg")
+    assert not list(tmp_path.iterdir())

@@ -58,6 +58,14 @@ def test_a_life_has_its_course():
     assert len(frame) == 1
 
 
+def test_what_was_eaten_is_a_share_and_a_wall_filled_up_again_meanwhile_is_told_apart():
+    eaten = ledger(market("99 150 1", "99 60 1", "98 5 1"))
+    assert eaten.select("end", "eaten_share", "refilled").rows() == [("consumed", 0.6, False)]
+    refilled = ledger(market("99 150 1", "99 60 1", "99 150 1", "99 60 1", "98 5 1"))
+    assert refilled.select("end", "eaten_share", "refilled", "shrunk_at_touch").rows() == [("consumed", 1.0, True, 180)]
+    assert tracks_of(refilled).select("eaten_share", "refilled").rows() == [(1.0, True)]
+
+
 @pytest.mark.parametrize(
     ("bids", "depth", "began"),
     [

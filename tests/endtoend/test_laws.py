@@ -9,7 +9,7 @@ import pytest
 from l2vault.config import Settings
 from l2vault.okx.pipeline import Output, Pipeline
 from l2vault.recording import lines
-from l2vault.vault.journal.events import Lost, Slots, Synced
+from l2vault.vault.journal.events import Lost, Minute, Synced
 from support.captured import PAIR, as_swap, book_frames, capture, pair, rewritten, write_frames
 from support.reference import seen_by_chain
 from support.rig import record_replay
@@ -108,9 +108,9 @@ async def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
     ]
     assert len([event for event in outcome.events if isinstance(event, Synced) and event.inst_id == BTC]) == 3
     assert outcome.files() == undisturbed.files()
-    slots = [event for event in outcome.events if isinstance(event, Slots)]
-    assert sum(event.conflicting for event in slots) == 0
-    assert sum(event.witnessed for event in slots) >= 70, "of 90 slots"
+    minutes = [event for event in outcome.events if isinstance(event, Minute)]
+    assert sum(event.conflicting for event in minutes) == 0
+    assert sum(event.matched for event in minutes) >= 70, "of 90 slots"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import Layout
 from support.captured import PAIR, book_frames, looped, pair
 from support.reference import NaiveMarket, seen_by_chain
+from support.signals import as_from_a_terminal
 
 KILLS = 20
 SPEED = 10
@@ -144,7 +145,9 @@ def _simulator(captures: list[Path], speed: str) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _recorder(vault: Path, urls: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(_command(vault, urls), stderr=subprocess.DEVNULL, env=_environment()) as process:
+    with subprocess.Popen(
+        _command(vault, urls), stderr=subprocess.DEVNULL, env=_environment(), preexec_fn=as_from_a_terminal()
+    ) as process:
         try:
             yield process
         finally:

@@ -412,3 +412,20 @@ def test_the_frames_that_these_tests_make_are_those_of_the_wire() -> None:
     assert made == REAL_UPDATE
     real = json.loads(REAL_SNAPSHOT)["data"][0]
     assert full("BTC-USDT", 1783786805708, 78677952608, real["bids"], real["asks"]) == REAL_SNAPSHOT
+
+
+class TestNumbers:
+    """`seqId`, `prevSeqId` and `checksum` go into files and tables of 64 bits."""
+
+    @pytest.mark.parametrize("field", ["seqId", "prevSeqId", "checksum"])
+    @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**64, 2**70, int("9" * 4000)])
+    def test_one_outside_64_bits_is_refused_at_the_wire(self, field: str, value: int) -> None:
+        found = failure(push([row(**{field: value})]))
+        assert found.inst_id == INST_ID
+
+    @pytest.mark.parametrize("field", ["seqId", "prevSeqId", "checksum"])
+    @pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 2**53 + 1, -1, 0])
+    def test_one_within_is_read_exactly(self, field: str, value: int) -> None:
+        message = decode(push([row(**{field: value})]))
+        assert isinstance(message, BookChange)
+        assert value in (message.seq_id, message.prev_seq_id, message.checksum)

@@ -1,39 +1,34 @@
 """Each answer of OKX's REST interface becomes a value or the error that tells the caller what to do next."""
 
 import json
+import select
 import socket
 import ssl
 import subprocess
 import sys
 import threading
-import urllib.request
-from contextlib import closing
+from base64 import b64encode
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from random import Random
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from l2vault import __version__
 from l2vault.book.change import BookChange
 from l2vault.errors import RestError, UsageError
-from l2vault.okx import rest as rest_module
 from l2vault.okx.rest import (
-    LARGEST_BODY_BYTES,
-    LONGEST_BACKOFF_SEC,
-    LONGEST_RETRY_AFTER_SEC,
     Forbidden,
     OkxRest,
+    ServerTime,
     Throttled,
     TryLater,
     Unavailable,
     UnknownInstrument,
-    backoff_sec,
 )
+from l2vault.okx.web import LARGEST_BODY_BYTES
 from support.captured import CAPTURES
 
 BTC = "BTC-USDT-SWAP"
@@ -366,19 +361,23 @@ def test_a_host_name_that_no_dns_can_hold_is_unavailable():
         OkxRest("http://okx..invalid", LONG_SEC).server_time_ms()
 
 
-def test_a_certificate_that_does_not_verify_is_named_as_that(monkeypatch):
+def test_a_certificate_that_does_not_verify_is_named_with_its_cure(monkeypatch):
     def reject(*_, **__):
         raise ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
 
     monkeypatch.setattr(socket, "create_connection", reject)
-    with pytest.raises(Unavailable, match="self-signed certificate.*Try: check this computer's clock and certificates"):
+    words = r"self-signed certificate.*Try: check this computer's clock and cert.*SSL_CERT_FILE \(docs/network\.md\)"
+    with pytest.raises(Unavailable, match=words):
         OkxRest("https://www.okx.com", LONG_SEC).server_time_ms()
 
 
-def test_certificates_and_host_names_are_verified():
-    [handler] = [one for one in rest_module._opener(False).handlers if isinstance(one, urllib.request.HTTPSHandler)]
-    assert handler._context.verify_mode is ssl.CERT_REQUIRED
-    assert handler._context.check_hostname
+def test_certificates_and_host_names_are_verified(monkeypatch):
+    made = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(create()) or made[0])
+    with peer(lambda connection: connection.sendall(b"not TLS at all")) as port, pytest.raises(Unavailable):
+        OkxRest(f"https://127.0.0.1:{port}", LONG_SEC).server_time_ms()
+    assert (made[0].verify_mode, made[0].check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_a_proxy_of_the_environment_is_used(exchange, monkeypatch):
@@ -395,8 +394,10 @@ def test_a_proxy_is_never_used_to_reach_this_machine(exchange, monkeypatch, host
     assert OkxRest(f"http://{host}:{exchange.port}", LONG_SEC).server_time_ms() == 1597026383085
 
 
-def test_ipv6_loopback_is_this_machine():
-    assert OkxRest("http://[::1]:8080", LONG_SEC)._is_loopback
+def test_ipv6_loopback_is_this_machine(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:1")
+    with pytest.raises(Unavailable, match="Refused|Cannot assign|not supported|unreachable"):
+        OkxRest("http://[::1]:9", LONG_SEC).server_time_ms()
 
 
 @pytest.mark.parametrize(
@@ -445,22 +446,278 @@ def test_importing_the_module_loads_no_network_library():
     assert printed.strip() == "set()"
 
 
-@given(attempt=st.integers(0, 10_000), seed=st.integers(), asked_sec=st.none() | st.integers(0, 10_000))
-def test_a_wait_is_bounded_and_never_shorter_than_the_server_asked(attempt, seed, asked_sec):
-    wait_sec = backoff_sec(attempt, Random(seed), asked_sec)
-    least = min(asked_sec or 0, LONGEST_RETRY_AFTER_SEC)
-    assert least <= wait_sec <= least + LONGEST_BACKOFF_SEC
+@contextmanager
+def peer(act):
+    """The port of a server that reads a request and leaves the rest to `act`, in a thread, connection by connection."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    if connection.recv(65_536):
+                        act(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join()
 
 
-def test_waits_grow_up_to_the_cap_and_use_their_whole_range():
-    class Extreme(Random):
-        def __init__(self, share):
-            super().__init__(0)
-            self.share = share
+def endlessly(before, piece):
+    """A peer that says something all the time and never comes to an end; it stops when its client is gone."""
 
-        def random(self):
-            return self.share
+    def act(connection):
+        connection.sendall(before)
+        while True:
+            connection.sendall(piece)
+            if select.select([connection], [], [], 0.005)[0] and not connection.recv(1):
+                return
 
-    assert [backoff_sec(attempt, Extreme(1.0)) for attempt in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert [backoff_sec(attempt, Extreme(0.0)) for attempt in range(8)] == [0] * 8
-    assert backoff_sec(2, Extreme(0.5), 7) == 9
+    return act
+
+
+def waiting(connection):
+    connection.recv(1)
+
+
+DRIPS = {
+    "a body": endlessly(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+    "chunks": endlessly(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "a header": endlessly(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "a status line": endlessly(b"HTTP/1.1 200 ", b"O"),
+    "interim answers": endlessly(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "nothing": waiting,
+}
+
+
+def no_request_is_left():
+    return not [thread for thread in threading.enumerate() if thread.name == "rest"]
+
+
+def wait_for(condition):
+    for _ in range(1000):
+        if condition():
+            return True
+        threading.Event().wait(0.005)
+    return False
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_a_server_that_drips_is_given_up_when_the_time_for_the_whole_is_up(what):
+    with peer(DRIPS[what]) as port:
+        with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
+            OkxRest(f"http://127.0.0.1:{port}", 0.2).server_time_ms()
+        assert wait_for(no_request_is_left), "the thread of the request ends with its socket"
+
+
+def test_a_server_that_never_ends_its_tls_handshake_is_given_up_too():
+    with peer(waiting) as port:
+        with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
+            OkxRest(f"https://127.0.0.1:{port}", 0.2).server_time_ms()
+        assert wait_for(no_request_is_left)
+
+
+def test_a_proxy_that_never_answers_is_given_up_too(monkeypatch):
+    with peer(waiting) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
+            OkxRest("https://www.okx.com", 0.2).server_time_ms()
+        assert wait_for(no_request_is_left)
+
+
+def test_a_name_that_is_looked_up_without_end_is_given_up_too(monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gate.wait(LONG_SEC))
+    try:
+        with pytest.raises(Unavailable, match=r"no answer within 0\.05 s"):
+            OkxRest("https://okx.invalid", 0.05).server_time_ms()
+    finally:
+        gate.set()
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_closing_ends_a_request_at_once_and_every_later_one(what):
+    raised, is_inside = [], threading.Event()
+
+    def act(connection):
+        is_inside.set()
+        DRIPS[what](connection)
+
+    with peer(act) as port:
+        okx = OkxRest(f"http://127.0.0.1:{port}", LONG_SEC)
+
+        def ask():
+            try:
+                okx.server_time_ms()
+            except RestError as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert is_inside.wait(LONG_SEC)
+        okx.close()
+        thread.join(LONG_SEC / 3)
+        assert [type(error) for error in raised] == [Unavailable]
+        assert wait_for(no_request_is_left)
+        with pytest.raises(Unavailable, match="ended by us"):
+            okx.book(BTC, 400)
+
+
+def level(price="41006.8", quantity="1", orders="1"):
+    return json.dumps([price, quantity, "0", orders]).encode()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        level(price="1E+3"),
+        level(price="NaN"),
+        level(price="-1"),
+        level(price="+1"),
+        level(price=""),
+        level(price="9" * 31),
+        level(price="0." + "1" * 19),
+        level(price="\u0661"),
+        level(price="\x1b[2J"),
+        level(quantity="1E+3"),
+        level(quantity="Infinity"),
+        level(quantity="-0"),
+        level(quantity="0"),
+        level(quantity="0.000"),
+        level(quantity="9" * 5000),
+        level(orders="one"),
+        level(orders=""),
+        level(orders="9" * 19),
+        level() + b"," + level(price="41006.80"),
+        b",".join(level(price=str(41007 + n)) for n in range(401)),
+    ],
+)
+@pytest.mark.parametrize("side", [b"asks", b"bids"])
+def test_a_level_that_no_book_can_hold_is_refused_at_the_door(exchange, wrong, side):
+    sides = {b"asks": level(), b"bids": level("41006.3")} | {side: wrong}
+    body = b",".join(b'"%s":[%s]' % pair for pair in sides.items())
+    exchange.answer = Canned(200, b'{"code":"0","data":[{%s,"ts":"1629966436396","seqId":5}]}' % body)
+    with pytest.raises(RestError, match="cannot be used") as caught:
+        client(exchange).book(BTC, 400)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("seq_id", [1 << 63, 1 << 70, -2, -(1 << 70)])
+def test_a_sequence_number_outside_64_bits_is_refused(exchange, seq_id):
+    exchange.answer = Canned(200, BOOK.replace(b"3235851742", str(seq_id).encode()))
+    with pytest.raises(RestError, match="cannot be used"):
+        client(exchange).book(BTC, 400)
+
+
+@pytest.mark.parametrize("seq_id", [-1, 0, (1 << 63) - 1])
+def test_every_sequence_number_of_64_bits_is_taken(exchange, seq_id):
+    exchange.answer = Canned(200, BOOK.replace(b"3235851742", str(seq_id).encode()))
+    assert client(exchange).book(BTC, 400).seq_id == seq_id
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("http://", "it names no host"),
+        ("http://proxy:port", "is no address of a proxy"),
+        ("http://[::1", "is no address of a proxy"),
+        ("http://proxy:99999", "is no address of a proxy"),
+        ("ftp://proxy:21", "scheme 'ftp'"),
+        ("socks5://127.0.0.1:1080", "python-socks is not installed"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_one_sentence_with_the_cure(monkeypatch, proxy, words):
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match=rf"{words}.*Try: (set HTTPS_PROXY|pip install \"l2vault\[socks\]\")"):
+        OkxRest("https://www.okx.com", LONG_SEC).server_time_ms()
+
+
+def test_through_a_proxy_tls_is_tunnelled_and_a_refusal_is_told(monkeypatch):
+    asked = []
+
+    def refuse(connection):
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(65_536))
+                refuse(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monkeypatch.setenv("https_proxy", f"http://me:s%20cret@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(Unavailable, match="Tunnel connection failed: 407") as caught:
+            OkxRest("https://www.okx.com", LONG_SEC).server_time_ms()
+        thread.join()
+    assert "cret" not in str(caught.value)
+    assert asked[0].startswith(b"CONNECT www.okx.com:443 HTTP/1.")
+    assert b"Proxy-Authorization: Basic " + b64encode(b"me:s cret") in asked[0]
+
+
+def test_no_proxy_is_honoured(exchange, monkeypatch):
+    monkeypatch.setenv("http_proxy", exchange.url)
+    monkeypatch.setenv("no_proxy", "okx.invalid")
+    with pytest.raises(Unavailable):
+        OkxRest("http://okx.invalid", LONG_SEC).server_time_ms()
+    assert exchange.asked == []
+
+
+def test_a_socks_proxy_carries_the_request_where_the_extra_is_installed(exchange, monkeypatch):
+    pytest.importorskip("python_socks")
+    asked = []
+
+    def relay(connection):
+        """RFC 1928 as far as one request goes: no authentication, the name as text."""
+        connection.sendall(b"\x05\x00")
+        asked.append(connection.recv(65_536))
+        connection.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+        with socket.create_connection(("127.0.0.1", exchange.port)) as server:
+            server.sendall(connection.recv(65_536))
+            while piece := server.recv(65_536):
+                connection.sendall(piece)
+
+    with peer(relay) as port:
+        monkeypatch.setenv("http_proxy", f"socks5h://127.0.0.1:{port}")
+        assert OkxRest("http://okx.invalid", LONG_SEC).server_time_ms() == 1597026383085
+    assert asked == [b"\x05\x01\x00\x03\x0bokx.invalid\x00\x50"]
+    assert exchange.asked[0][0] == "/api/v5/public/time"
+
+
+def test_the_headers_of_a_region_go_with_every_request(exchange):
+    okx = OkxRest(exchange.url, LONG_SEC, {"x-simulated-trading": "1"})
+    okx.server_time_ms()
+    [(_, headers)] = exchange.asked
+    assert headers["x-simulated-trading"] == "1"
+    assert headers["User-Agent"] == f"l2vault/{__version__}"
+
+
+def test_the_exchanges_clock_comes_with_the_time_that_the_question_took(exchange):
+    moments = iter([1000, 1025])
+    assert client(exchange).server_time(lambda: next(moments)) == ServerTime(1597026383085, 25, 1025)
+
+
+def test_the_names_of_all_swaps_are_read(exchange):
+    exchange.answer = Canned(200, b'{"code":"0","data":[{"instId":"BTC-USDT-SWAP"},{"instId":"ETH-USDT-SWAP"}]}')
+    assert client(exchange).swap_names() == [BTC, "ETH-USDT-SWAP"]
+    assert parse_qs(urlsplit(exchange.asked[0][0]).query) == {"instType": ["SWAP"]}
+
+
+def test_what_nobody_thought_of_is_a_rest_error_too(exchange, monkeypatch):
+    monkeypatch.setattr("l2vault.okx.rest._data", lambda answer: 1 / 0)
+    for ask in (lambda okx: okx.book(BTC, 400), lambda okx: okx.instrument(BTC), lambda okx: okx.server_time_ms()):
+        with pytest.raises(RestError, match="ZeroDivisionError"):
+            ask(client(exchange))

@@ -1,10 +1,11 @@
 """OKX's sequence rules: `prevSeqId` equals the last `seqId`, and nothing else is asked."""
 
+import msgspec
 import pytest
 
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
-from l2vault.okx.sequence import is_chained, unfitness
+from l2vault.okx.sequence import is_chained, is_repeat, unfitness
 from support.received import NUMBERED_2022, REAL_2022, REAL_2026, REAL_2026_WITH_A_GAP, received_frames
 
 DOCS_EXAMPLE = [(10, -1), (15, 10), (15, 15), (3, 15), (5, 3)]
@@ -79,15 +80,54 @@ def test_the_real_captures_chain_where_they_should_and_the_real_gap_is_found() -
     assert broken_links(REAL_2026_WITH_A_GAP) == (1, [(78677952687, 78677952829)])
 
 
-def test_a_message_that_loses_its_number_or_leaps_in_time_is_unfit_though_it_chains() -> None:
-    def change(seq_id: int | None, ts_ms: int | None) -> BookChange:
-        return BookChange("BTC-USDT-SWAP", False, [], [], ts_ms, seq_id, 5, 0)
+def test_a_message_that_loses_its_number_is_unfit_though_it_chains() -> None:
+    def change(seq_id: int | None) -> BookChange:
+        return BookChange("BTC-USDT-SWAP", False, [], [], 1_000_100, seq_id, 5, 0)
 
-    assert unfitness(change(6, 1_600_000), 5, 1_000_000) is None
-    assert unfitness(change(6, None), 5, 1_000_000) is None
-    assert unfitness(change(None, 1_000_100), None, 1_000_000) is None, "a feed that never had numbers"
-    for far_ms in (1_600_001, 399_999):
-        found = unfitness(change(6, far_ms), 5, 1_000_000)
-        assert found is not None and found[0] == "invariant"
-    found = unfitness(change(None, 1_000_100), 5, 1_000_000)
+    assert unfitness(change(6), 5) is None
+    assert unfitness(change(None), None) is None, "a feed that never had numbers"
+    found = unfitness(change(None), 5)
     assert found is not None and found[0] == "schema"
+
+
+LEVEL = ("100", "5", "0", "2")
+
+
+def numbered(seq_id: int | None, prev_seq_id: int | None, ts_ms: int = 1000, quantity: str = "5") -> BookChange:
+    return BookChange("BTC-USDT-SWAP", False, [("100", quantity, "0", "2")], [], ts_ms, seq_id, prev_seq_id, 0)
+
+
+def test_the_last_message_once_more_is_a_repeat_whatever_its_time() -> None:
+    assert is_repeat(numbered(15, 10), numbered(15, 10))
+    assert is_repeat(numbered(15, 10, ts_ms=9000), numbered(15, 10))
+    assert is_repeat(numbered(3, 15), numbered(3, 15)), "the message after a maintenance reset"
+
+
+@pytest.mark.parametrize(
+    ("again", "last"),
+    [
+        (numbered(15, 10, quantity="6"), numbered(15, 10)),
+        (numbered(15, 11), numbered(15, 10)),
+        (numbered(16, 10), numbered(15, 10)),
+        (numbered(15, 15), numbered(15, 15)),  # heartbeats bring the time on
+        (numbered(None, None), numbered(None, None)),
+        (numbered(15, 10), None),
+    ],
+)
+def test_other_levels_other_numbers_heartbeats_and_messages_without_numbers_are_none(
+    again: BookChange, last: BookChange | None
+) -> None:
+    assert not is_repeat(again, last)
+
+
+@pytest.mark.parametrize("side", [{"bids": [LEVEL]}, {"asks": [LEVEL]}])
+def test_each_side_counts(side: dict[str, list[tuple[str, str, str, str]]]) -> None:
+    bare = BookChange("BTC-USDT-SWAP", False, [], [], 1000, 15, 10, 0)
+    assert not is_repeat(msgspec.structs.replace(bare, **side), bare)
+
+
+def test_a_full_book_is_a_repeat_only_with_the_same_time() -> None:
+    book = BookChange("BTC-USDT-SWAP", True, [LEVEL], [], 1000, 15, -1, 0)
+    assert is_repeat(book, book)
+    assert not is_repeat(msgspec.structs.replace(book, ts_ms=2000), book)
+    assert not is_repeat(msgspec.structs.replace(book, is_snapshot=False), book)

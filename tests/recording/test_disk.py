@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import logging
 import sys
 import threading
@@ -9,16 +10,29 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
-from l2vault.recording import disk as disk_module
-from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk
-from l2vault.vault.journal.events import Alive, DiskStalled, Event, WriteFailed
-from l2vault.vault.journal.log import Journal, read_journal
+from l2vault.errors import VaultError
+from l2vault.recording import eventlog
+from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
+from l2vault.vault.hours import HourDigest
+from l2vault.vault.journal.events import (
+    Alive,
+    DiskStalled,
+    Event,
+    HourClosed,
+    Minute,
+    MinuteOf,
+    Started,
+    VaultReplaced,
+    WriteFailed,
+)
+from l2vault.vault.journal.log import Journal, Place, read_journal
 from l2vault.vault.layout import Layout
-from l2vault.vault.writer import LineWriter, Vanished
+from l2vault.vault.writer import ClosedHour, LineWriter, Vanished
 from support.manual_clock import ManualClock, some_turns, until
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -35,6 +49,8 @@ class FakeWriter:
         self.refuse: Callable[[Snapshot], bool] = lambda _: False
         self.sync_error: OSError | None = None
         self.vanished: list[Vanished] = []
+        self.closed: list[ClosedHour] = []
+        self.open: list[tuple[str, int]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.is_inside = threading.Event()
@@ -55,7 +71,17 @@ class FakeWriter:
         vanished, self.vanished = self.vanished, []
         return vanished
 
-    def close(self) -> None:
+    def take_closed(self) -> list[ClosedHour]:
+        closed, self.closed = self.closed, []
+        return closed
+
+    def open_hours(self) -> list[tuple[str, int]]:
+        return self.open
+
+    def abandon(self) -> None:
+        self.happened.append("abandon")
+
+    def close(self, is_final: bool = False) -> None:
         self.happened.append("close")
 
 
@@ -66,12 +92,23 @@ class FakeJournal:
         self._writer = writer
         self.is_refusing = False
         self.tries = 0
+        self.left_out = 0
+        self.run = "ab12"
+        self.newest_line = b""
+
+    def leave_out(self, events: int) -> None:
+        self.left_out += events
+
+    def begin_again(self) -> Place:
+        former, self.run = Place(self.run, self.tries), "cd34"
+        return former
 
     def append(self, event: Event) -> None:
         self.tries += 1
         if self.is_refusing:
             raise NO_SPACE
         self._writer.happened.append(event)
+        self.newest_line = msgspec.json.encode(event)
 
 
 class Rig:
@@ -217,8 +254,7 @@ async def test_with_the_real_writer_an_obstacle_costs_one_instrument_only_what_i
         disk.put(line(BTC, AT_MS + 2000))
     assert layout.hour_file(BTC, AT_MS).read_bytes() == to_line(line(BTC, AT_MS + 2000)) + b"\n"
     assert layout.hour_file(ETH, AT_MS).read_bytes() == to_line(line(ETH, AT_MS)) + b"\n"
-    (failed,) = read_journal(layout)
-    assert isinstance(failed, WriteFailed)
+    (failed,) = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
     assert (failed.inst_id, failed.lines, failed.from_, failed.to) == (BTC, 1, utc_text(AT_MS), utc_text(AT_MS))
     assert str(obstacle) in failed.error
 
@@ -287,7 +323,7 @@ async def test_events_wait_in_their_order_while_the_journal_refuses(caplog: pyte
 async def test_of_too_many_waiting_events_the_oldest_go_and_the_log_says_how_many(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(disk_module, "JOURNAL_BACKLOG", 3)
+    monkeypatch.setattr(eventlog, "JOURNAL_BACKLOG", 3)
     rig = Rig()
     rig.journal.is_refusing = True
     async with running(rig.disk):
@@ -298,6 +334,7 @@ async def test_of_too_many_waiting_events_the_oldest_go_and_the_log_says_how_man
         rig.disk.put(beat(8))
     assert rig.written == [beat(6), beat(7), beat(8)]
     assert "The journal is written again; 6 events were dropped" in caplog.text
+    assert rig.journal.left_out == 6, "readers see that events are missing"
 
 
 async def test_a_journal_that_refuses_to_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -324,7 +361,9 @@ async def test_finish_writes_what_is_queued_and_closes_every_file(tmp_path: Path
     for inst_id in (BTC, ETH):
         expected = b"".join(to_line(one) + b"\n" for one in lines if one.inst_id == inst_id)
         assert layout.hour_file(inst_id, AT_MS).read_bytes() == expected
-    assert list(read_journal(layout)) == [beat(0)]
+    events = list(read_journal(layout))
+    assert events[0] == beat(0)
+    assert {(event.inst_id, event.lines, event.is_open) for event in events[1:]} == {(BTC, 300, True), (ETH, 300, True)}
     assert disk.waiting == 0
     assert not _open_files(tmp_path)
 
@@ -422,3 +461,225 @@ def _open_files(folder: Path) -> list[Path]:
     psutil = pytest.importorskip("psutil")
     paths = [Path(file.path) for file in psutil.Process().open_files()]
     return [path for path in paths if path.is_relative_to(folder) and "raw" in path.parts]
+
+
+def minute(**instruments: MinuteOf) -> Minute:
+    return Minute(utc_text(AT_MS), {f"{name.upper()}-USDT-SWAP": one for name, one in instruments.items()}, 3, 2, 1)
+
+
+async def written_through(rig: Rig, *items: object) -> None:
+    """Put them and wait until the disk has taken everything."""
+    async with running(rig.disk):
+        for item in items:
+            rig.disk.put(item)  # type: ignore[arg-type]
+
+
+async def test_a_minute_says_what_the_disk_took_after_it_was_synced() -> None:
+    rig = Rig()
+    flagged = msgspec.structs.replace(line(BTC, 4000), gap_detected=True)
+    await written_through(rig, line(BTC, 2000), line(BTC, 4000), flagged, line(ETH, 2000), minute(btc=MinuteOf(due=2)))
+    (noted,) = [item for item in rig.written if isinstance(item, Minute)]
+    assert noted.instruments == {
+        BTC: MinuteOf(due=2, lines=2, flagged=1, last_line=utc_text(4000)),
+        ETH: MinuteOf(lines=1, last_line=utc_text(2000)),
+    }
+    assert (noted.matched, noted.unaligned, noted.conflicting) == (3, 2, 1)
+    assert rig.writer.happened.index("sync") < rig.writer.happened.index(noted)
+
+
+async def test_each_line_is_in_one_minute() -> None:
+    rig = Rig()
+    await written_through(rig, line(BTC, 2000), minute(), line(BTC, 4000), minute(), minute())
+    noted = [item for item in rig.written if isinstance(item, Minute)]
+    assert [one.instruments for one in noted] == [
+        {BTC: MinuteOf(lines=1, last_line=utc_text(2000))},
+        {BTC: MinuteOf(lines=1, last_line=utc_text(4000))},
+        {},
+    ]
+
+
+async def test_lines_that_the_disk_refused_are_in_no_minute_and_those_before_are_noted_at_the_resume() -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: 4000 <= snapshot.ts_ms <= 6000
+    lines = [line(BTC, ts_ms) for ts_ms in (2000, 4000, 6000, 8000)]
+    await written_through(rig, *lines, minute(btc=MinuteOf(due=4)))
+    at = utc_text(AT_MS)
+    assert rig.written == [
+        lines[0],
+        lines[3],
+        Minute(at, {BTC: MinuteOf(lines=1, last_line=utc_text(2000))}),
+        WriteFailed(at, BTC, 2, utc_text(4000), utc_text(6000), str(NO_SPACE)),
+        Minute(at, {BTC: MinuteOf(due=4, lines=1, last_line=utc_text(8000))}, 3, 2, 1),
+    ]
+
+
+async def test_lines_that_could_not_be_synced_wait_for_the_minute_after_the_next_sync() -> None:
+    rig = Rig()
+    rig.writer.sync_error = OSError(errno.EIO, "Input/output error")
+
+    def mend() -> list[Event]:
+        rig.writer.sync_error = None
+        return []
+
+    await written_through(rig, line(BTC, 2000), minute(btc=MinuteOf(due=1)), mend, minute())
+    noted = [item for item in rig.written if isinstance(item, Minute)]
+    assert [one.instruments for one in noted] == [
+        {BTC: MinuteOf(due=1)},
+        {BTC: MinuteOf(lines=1, last_line=utc_text(2000))},
+    ]
+
+
+async def test_lines_of_a_file_that_is_gone_are_in_no_minute() -> None:
+    rig = Rig()
+    gone = Vanished(BTC, Path("15.jsonl"), 2, 2000, 4000)
+
+    def vanish() -> list[Event]:
+        rig.writer.vanished = [gone]
+        return []
+
+    lines = [line(BTC, ts_ms) for ts_ms in (2000, 4000, 6000)]
+    await written_through(rig, *lines, vanish, minute())
+    (noted,) = [item for item in rig.written if isinstance(item, Minute)]
+    assert noted.instruments[BTC].lines == 1
+
+
+async def test_a_chore_is_done_between_two_lines_and_its_failure_costs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+
+    def fails() -> list[Event]:
+        raise NO_SPACE
+
+    await written_through(rig, line(BTC, 1), lambda: [beat(1), beat(2)], line(BTC, 2), fails, line(BTC, 3))
+    assert rig.written == [line(BTC, 1), beat(1), beat(2), line(BTC, 2), line(BTC, 3)]
+    assert "A change of the vault's files failed" in caplog.text
+
+
+def closed(hour: int, is_open: bool = False) -> ClosedHour:
+    return ClosedHour(BTC, hour * 3_600_000, HourDigest(5, 50, f"{hour:064x}"), is_open)
+
+
+async def test_closed_hours_are_journaled_each_with_the_digest_of_the_record_before() -> None:
+    rig = Rig()
+    before = b'{"event":"hour_closed", of a run before}'
+    digests = iter([HourDigest(9, 90, "ab")])
+
+    class Digest:
+        bytes = 90
+
+        def value(self) -> HourDigest:
+            return next(digests)
+
+    rig.disk.resume(Past([(ETH, 0)], lambda inst_id, hour_ms: Digest(), before))  # type: ignore[arg-type, return-value]
+    rig.writer.closed = [closed(1)]
+    async with running(rig.disk):
+        rig.disk.put(beat(0))
+        await until(lambda: len(rig.written) == 3)
+        rig.writer.closed = [closed(2, is_open=True)]
+        rig.disk.finish(beat(9))
+    hours = [item for item in rig.written if isinstance(item, HourClosed)]
+    assert [(hour.inst_id, hour.hour, hour.lines, hour.bytes, hour.is_open) for hour in hours] == [
+        (BTC, utc_text(3_600_000), 5, 50, False),
+        (ETH, utc_text(0), 9, 90, False),
+        (BTC, utc_text(7_200_000), 5, 50, True),
+    ]
+    lines = [before, *(msgspec.json.encode(hour) for hour in hours)]
+    assert [hour.previous for hour in hours] == [hashlib.sha256(text).hexdigest() for text in lines[:-1]]
+    assert rig.written[-1] == beat(9), "the end comes last"
+
+
+async def test_a_real_hour_s_record_is_that_of_the_file_and_the_chain_holds(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    disk = Disk(LineWriter(layout), Journal(layout), ManualClock(), FSYNC_MS)
+    async with running(disk):
+        for hour in range(3):
+            disk.put(line(BTC, AT_MS + hour * 3_600_000))
+        disk.put(beat(0))
+    (file,) = layout.journal.glob("*.jsonl")
+    texts = [text for text in file.read_bytes().splitlines() if text.startswith(b'{"event":"hour_closed"')]
+    hours = [event for event in read_journal(layout) if isinstance(event, HourClosed)]
+    assert [hour.is_open for hour in hours] == [False, False, True]
+    for nth, hour in enumerate(hours):
+        data = layout.hour_file(BTC, AT_MS + nth * 3_600_000).read_bytes()
+        assert (hour.lines, hour.bytes, hour.sha256) == (1, len(data), hashlib.sha256(data).hexdigest())
+    assert [hour.previous for hour in hours] == [None, *(hashlib.sha256(text).hexdigest() for text in texts[:-1])]
+
+
+class FakeLock:
+    """Of the vault; `replaced` is what the next look finds, an error where it is another's."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, set[tuple[str, int]]]] = []
+        self.replaced: list[str] | VaultError = []
+
+    def note(self, run: str, hours: list[tuple[str, int]]) -> None:
+        self.noted.append((run, set(hours)))
+
+    def check(self) -> list[str]:
+        if isinstance(self.replaced, VaultError):
+            raise self.replaced
+        replaced, self.replaced = self.replaced, []
+        return replaced
+
+
+class GuardedRig(Rig):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = FakeLock()
+        self.called = 0
+        guard = Guard(self.lock, self._begin, self._on_replaced, (BTC, ETH))  # type: ignore[arg-type]
+        self.disk = Disk(self.writer, self.journal, self.clock, FSYNC_MS, guard)  # type: ignore[arg-type]
+
+    def _begin(self, former: Place) -> Started:
+        return Started(utc_text(AT_MS), "", "", 1, "", cadence_ms=2000, previous_run=former.run)
+
+    def _on_replaced(self) -> None:
+        self.called += 1
+
+
+async def test_the_hours_being_written_are_announced_before_their_first_line_once_for_all() -> None:
+    rig = GuardedRig()
+    seen: list[int] = []
+    rig.writer.refuse = lambda snapshot: bool(seen.append(len(rig.lock.noted)))
+    hour = 3_600_000
+    rig.writer.open = [(BTC, hour), (ETH, 0)]
+    async with running(rig.disk):
+        for inst_id, ts_ms in ((BTC, 5), (ETH, 6), (BTC, hour), (ETH, hour + 5)):
+            rig.disk.put(line(inst_id, ts_ms))
+            await until(lambda ts_ms=ts_ms: line(inst_id, ts_ms) in rig.written)  # noqa: B023
+    assert rig.lock.noted[0] == ("ab12", {(BTC, 0), (ETH, 0)})
+    assert {(BTC, 0), (ETH, 0), (BTC, hour), (ETH, hour)} in [hours for _, hours in rig.lock.noted]
+    assert min(seen) == 1
+    assert len(rig.lock.noted) <= 5
+
+
+async def test_a_vault_that_was_replaced_is_a_new_run_before_anything_else() -> None:
+    rig = GuardedRig()
+    rig.lock.replaced = ["Vault/meta"]
+    async with running(rig.disk):
+        rig.disk.put(beat(0))
+        await until(lambda: rig.called)
+        rig.disk.put(beat(1))
+    start, replaced = rig.written[1:3]
+    assert isinstance(start, Started)
+    assert start.previous_run == "ab12"
+    assert replaced == VaultReplaced(utc_text(AT_MS), "Vault/meta")
+    assert rig.written[3:] == [beat(1)]
+    assert rig.called == 1
+
+
+async def test_nothing_is_written_once_the_vault_is_another_s(caplog: pytest.LogCaptureFixture) -> None:
+    rig = GuardedRig()
+    rig.lock.replaced = VaultError("the vault is being recorded by process 7.", "stop it")
+    task = asyncio.create_task(rig.disk.run())
+    rig.disk.put(line(BTC, 1))
+    await until(task.done)
+    rig.disk.put(line(BTC, 2))
+    rig.disk.finish(beat(3))
+    with pytest.raises(VaultError, match="process 7"):
+        await task
+    assert rig.written == [line(BTC, 1)]
+    assert rig.writer.happened[-1] == "abandon"
+    async with asyncio.timeout(1):
+        await rig.disk.room()

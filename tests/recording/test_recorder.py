@@ -3,26 +3,30 @@
 import asyncio
 import json
 import logging
+import shutil
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from l2vault import recorder as recorder_module
+from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.pipeline import Lost, Pipeline, Sampled
-from l2vault.okx.rest import Unavailable
+from l2vault.okx.rest import ServerTime, Unavailable
 from l2vault.okx.websocket import LineOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
 from l2vault.recording.intake import QUOTE_EVERY_MS
-from l2vault.recording.metadata import REFRESH_SEC
+from l2vault.recording.tasks.metadata import REFRESH_SEC
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.log import read_journal
@@ -31,6 +35,7 @@ from l2vault.vault.lock import VaultLock
 from l2vault.vault.writer import LineWriter
 from support import wire
 from support.manual_clock import ManualClock, some_turns, until
+from support.second_book import with_second_books
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 T0_MS = 1_767_225_600_000
@@ -42,7 +47,7 @@ class FakeLines:
 
     script: Script | None = None
 
-    def __init__(self, url: str, new_pipeline: Callable[[], Pipeline], deliver: object, *_: object) -> None:
+    def __init__(self, urls: object, new_pipeline: Callable[[int], Pipeline], deliver: object, *_: object) -> None:
         self._new_pipeline = new_pipeline
         self._deliver: Callable[[int, list[LineOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
         self.pipelines: dict[int, Pipeline] = {}
@@ -50,7 +55,7 @@ class FakeLines:
         self.is_up = False
 
     async def run(self, count: int) -> None:
-        self.pipelines[1] = self._new_pipeline()
+        self.pipelines[1] = self._new_pipeline(1)
         self.pipelines[1].open(0)
         self.pipelines[1].tick(0)  # subscribes, so that data is taken
         self.is_up = True
@@ -62,13 +67,18 @@ class FakeLines:
         await self._deliver(1, list(outputs))
 
     async def hear(self, frame: bytes, now_ms: int = 0) -> None:
-        await self._deliver(1, list(self.pipelines[1].receive(frame, now_ms)))
+        """The books of the tests have two levels a side; each finds its second one at once."""
+        pipeline = self.pipelines[1]
+        await self._deliver(1, list(with_second_books(pipeline, pipeline.receive(frame, now_ms), now_ms)))
 
     def book_times(self) -> dict[str, int]:
         return {inst_id: ms for line in self.pipelines.values() for inst_id, ms in line.book_times().items()}
 
     def reconnect_all(self, reason: str) -> None:
         self.reconnected.append(reason)
+
+    def reconnect(self, number: int, reason: str) -> None:
+        self.reconnected.append(f"{number}: {reason}")
 
 
 class FakeRest:
@@ -79,12 +89,22 @@ class FakeRest:
     def __init__(self, *_: object) -> None:
         self.rows = {}
         self.asked: list[str] = []
+        self.is_closed = False
 
     def instrument(self, inst_id: str) -> bytes:
         self.asked.append(inst_id)
         if inst_id in self.rows:
             return self.rows[inst_id]
         raise Unavailable("no answer.", "check the network")
+
+    def book(self, inst_id: str, depth: int) -> BookChange:
+        raise Unavailable("no answer.", "check the network")
+
+    def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
+        raise Unavailable("no answer.", "check the network")
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class Rig:
@@ -94,7 +114,9 @@ class Rig:
         self.statuses: list[str] = []
         self.stop = asyncio.Event()
         settings = Settings(instruments=(BTC, ETH), feeds=1, retention=False)
-        self.recorder = Recorder(settings, self.layout, self.clock, Random(1), self.statuses.append)
+        self.recorder = Recorder(
+            settings, self.layout, self.clock, Random(1), lambda status: self.statuses.append(status(120))
+        )
         self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
         self.rest: FakeRest = self.recorder._metadata._rest  # type: ignore[assignment]
 
@@ -154,7 +176,11 @@ async def test_no_two_unflagged_lines_share_a_time_and_none_is_older_than_the_la
         await rig.lines.say(sampled(4001, grid_ms=10_000), sampled(1000, ETH))
     assert rig.written(BTC) == [(2000, False), (4000, False), (4001, False)]
     assert rig.written(ETH) == [(1000, False)], "each instrument has a time of its own"
-    assert [slots.doubled for slots in rig.of(noted.Slots) if isinstance(slots, noted.Slots)] == [{BTC: 2}]
+    (minute,) = rig.of(noted.Minute)
+    assert isinstance(minute, noted.Minute)
+    one = minute.instruments[BTC]
+    assert (one.due, one.lines, one.held_back) == (5, 3, 2)
+    assert one.last_line == utc_text(T0_MS + 4001)
 
 
 async def test_that_holds_across_a_restart(tmp_path: Path) -> None:
@@ -199,10 +225,15 @@ async def test_a_clean_stop_journals_our_restart_and_the_end(tmp_path: Path, cap
         await rig.lines.hear(wire.full(ETH, T0_MS + 600, 6))
         await rig.lines.hear(wire.update(ETH, T0_MS + 2100, 6, 7))
     at = utc_text(rig.clock.wall_ms())
-    ended = rig.events[-4:]
+    ended = rig.events[-5:]
     times = {BTC: utc_text(T0_MS + 500), ETH: utc_text(T0_MS + 2100)}
+    slot = utc_text(T0_MS + 2000)
+    of_eth = noted.MinuteOf(1, slot, slot, 1, 0, utc_text(T0_MS + 600), book_time=times[ETH])
+    closed = ended.pop(3)
+    assert isinstance(closed, noted.HourClosed)
+    assert (closed.inst_id, closed.hour, closed.lines, closed.is_open) == (ETH, utc_text(T0_MS), 1, True)
     assert ended == [
-        noted.Slots(at, {ETH: 1}, times, {}),
+        noted.Minute(at, {BTC: noted.MinuteOf(book_time=times[BTC]), ETH: of_eth}),
         noted.Lost(at, 1, BTC, "our_restart", times[BTC], None, "the recorder stopped"),
         noted.Lost(at, 1, ETH, "our_restart", times[ETH], None, "the recorder stopped"),
         noted.Stopped(at, "asked to stop"),
@@ -233,8 +264,10 @@ async def test_an_unclean_end_is_noted_at_the_next_start_with_its_last_sign_of_l
         pass
     at = utc_text(rig.clock.wall_ms())
     kinds = (noted.Started, noted.UncleanEnd)
-    assert rig.of(*kinds)[1] == noted.UncleanEnd(at, "2025-12-31T23:59:45.000Z")
-    assert isinstance(rig.of(*kinds)[2], noted.Started)
+    start, unclean = rig.of(*kinds)[1:]
+    assert isinstance(start, noted.Started), "the first event of every run"
+    assert (start.previous_run, start.previous_n) == (killed.run, 2)
+    assert unclean == noted.UncleanEnd(at, "2025-12-31T23:59:45.000Z")
     assert "did not stop cleanly; its last sign of life: 2025-12-31T23:59:45.000Z" in caplog.text
 
 
@@ -278,8 +311,9 @@ async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_
     with pytest.raises(L2VaultError, match=r"^the recorder crashed; the log holds the details\. Try: start it again$"):
         await rig.run()
     assert rig.written(ETH) == [(2000, False), (4000, False)]
-    assert isinstance(rig.events[-2], noted.Lost)
-    assert (rig.events[-2].inst_id, rig.events[-2].cause) == (BTC, "our_restart")
+    (lost,) = rig.of(noted.Lost)
+    assert isinstance(lost, noted.Lost)
+    assert (lost.inst_id, lost.cause) == (BTC, "our_restart")
     assert rig.events[-1] == noted.Stopped(utc_text(rig.clock.wall_ms()), "crashed")
     assert "The recorder crashed" in caplog.text
     assert "ValueError: a bug of ours" in caplog.text
@@ -346,11 +380,11 @@ async def test_it_beats_sums_up_and_shows_its_state_by_the_clock(
     async with Rig(tmp_path).recording() as rig:
         await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
         await _pass(rig, round(SUMMARY_SEC * 1000))
-        await until(lambda: rig.of(noted.Slots) and len(rig.of(noted.Alive)) == SUMMARY_SEC // ALIVE_SEC)
+        await until(lambda: rig.of(noted.Minute) and len(rig.of(noted.Alive)) == SUMMARY_SEC // ALIVE_SEC)
         assert len(rig.statuses) == SUMMARY_SEC // STATUS_SEC
     assert rig.statuses[-1].startswith("00:01:00Z  in sync 1/2  lines 0  gaps 0  messages 1")
-    (minute, _last) = rig.of(noted.Slots)
-    assert minute == noted.Slots("2026-01-01T00:01:00.000Z", {}, {BTC: utc_text(T0_MS + 500)}, {})
+    (minute, _last) = rig.of(noted.Minute)
+    assert minute == noted.Minute("2026-01-01T00:01:00.000Z", {BTC: noted.MinuteOf(book_time=utc_text(T0_MS + 500))})
     summaries = [record for record in caplog.records if record.getMessage().startswith("Snapshot written: ")]
     assert [record.levelname for record in summaries] == ["INFO"] * 2
 
@@ -364,15 +398,16 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
         await until(lambda: rig.of(noted.Lost))
         (lost,) = rig.of(noted.Lost)
         assert isinstance(lost, noted.Lost)
-        assert (lost.inst_id, lost.cause) == (BTC, "invariant")
+        assert (lost.inst_id, lost.cause) == (BTC, "implausible")
         rig.rest.rows[BTC] = json.dumps({"instId": BTC, "state": "preopen"}).encode()
         before_ms = rig.clock.now_ms
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first", "changed"])
         assert rig.clock.now_ms - before_ms < REFRESH_SEC * 1000, "before it would have been refreshed anyway"
-        fresh = rig.lines._new_pipeline()
+        fresh = rig.lines._new_pipeline(2)
         fresh.open(0)
         fresh.tick(0)
-        assert [type(output).__name__ for output in fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0)] == ["Synced"]
+        outputs = with_second_books(fresh, fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0), 0)
+        assert [type(output).__name__ for output in outputs] == ["Synced", "AuditSoon"]
 
 
 async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
@@ -387,6 +422,9 @@ async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
     (step,) = rig.of(noted.ClockStepped)
     assert isinstance(step, noted.ClockStepped)
     assert step.seconds == pytest.approx(3600, abs=1)
+    (slept,) = rig.of(noted.HostSlept)
+    assert isinstance(slept, noted.HostSlept)
+    assert slept.seconds == pytest.approx(3600, abs=1)
     assert rig.lines.reconnected == ["the host slept"]
     assert "The clock stepped by +3600" in caplog.text
 
@@ -400,6 +438,98 @@ async def test_a_clock_that_was_set_a_little_is_journaled_and_disturbs_no_connec
     assert isinstance(step, noted.ClockStepped)
     assert step.seconds == pytest.approx(-7, abs=1)
     assert rig.lines.reconnected == []
+
+
+async def test_a_process_that_was_stopped_sees_it_on_the_clock_that_went_on(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await _pass(rig, 3000)
+        rig.clock.advance(400_000)
+        await until(lambda: rig.of(noted.HostSlept))
+        assert rig.lines.reconnected == ["the host slept"]
+        rig.clock.advance(20_000)
+        await until(lambda: len(rig.of(noted.HostSlept)) == 2)
+    assert [slept.seconds for slept in rig.of(noted.HostSlept)] == pytest.approx([400, 19], abs=1.2)
+    assert rig.lines.reconnected == ["the host slept"], "a short one costs no connection"
+    assert rig.of(noted.ClockStepped) == []
+
+
+async def test_a_vault_of_another_region_is_refused_with_the_cure(tmp_path: Path) -> None:
+    former = journal.Journal(Layout(tmp_path))
+    start = journal.start_of_run("2025-12-31T23:00:00.000Z", "recorder", None)
+    former.append(msgspec.structs.replace(start, cadence_ms=2000, region="eea"))
+    with pytest.raises(VaultError, match=r'holds books of OKX\'s region eea.* Try: region = "eea", or another vault'):
+        await Rig(tmp_path).run()
+    _assert_free(Layout(tmp_path))
+
+
+async def test_the_start_says_what_will_be_deleted_and_the_journal_which_region(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with Rig(tmp_path).recording() as rig:
+        pass
+    (start,) = rig.of(noted.Started)
+    assert isinstance(start, noted.Started)
+    assert (start.region, start.schema, start.feeds, start.cadence_ms) == ("global", 2, 1, 2000)
+    assert "Retention: off, nothing is compressed or deleted while recording" in caplog.text
+
+
+async def test_a_run_that_was_asked_to_last_so_long_says_so(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.stop.set()
+    async with asyncio.timeout(10):
+        await rig.recorder.run(rig.stop, lambda: "as long as asked")
+    assert rig.events[-1] == noted.Stopped(utc_text(rig.clock.wall_ms()), "as long as asked")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_vault_whose_meta_was_deleted_is_taken_again_in_a_new_run(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
+        await _settled(rig)
+        shutil.rmtree(tmp_path / "meta")
+        rig.clock.advance(5_000)
+        await rig.lines.hear(wire.update(BTC, T0_MS + 2100, 5, 6))
+        await until(lambda: rig.of(noted.Synced))
+        second = VaultLock(rig.layout)
+        with pytest.raises(VaultError, match="is being recorded"):
+            second.acquire("2026-01-01T00:00:00.000Z")
+    kinds = [type(event) for event in rig.of(noted.Started, noted.VaultReplaced, noted.Synced, noted.Stopped)]
+    assert kinds == [noted.Started, noted.VaultReplaced, noted.Synced, noted.Stopped]
+    (synced,) = rig.of(noted.Synced)
+    assert isinstance(synced, noted.Synced)
+    assert synced.ts == utc_text(T0_MS + 2100)
+    assert rig.written(BTC) == [(500, False)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_vault_that_another_took_meanwhile_is_left_within_a_round_with_the_reason(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    task = asyncio.create_task(rig.run())
+    await until(lambda: rig.lines.is_up)
+    await rig.lines.say(sampled(2000))
+    await _settled(rig)
+    rig.layout.lock_file.unlink()
+    other = VaultLock(rig.layout)
+    other.acquire("2026-01-01T00:00:00.000Z")
+    journaled = rig.events
+    rig.clock.advance(5_000)
+    await rig.lines.say(sampled(4000))
+    with pytest.raises(VaultError, match="is being recorded by process"):
+        await task
+    await rig.lines.say(sampled(6000))
+    assert rig.written(BTC)[:1] == [(2000, False)]
+    assert len(rig.written(BTC)) <= 2
+    assert rig.events == journaled, "not a byte more once it is known"
+    assert rig.layout.owner_file.exists(), "the other's"
+    other.release()
+
+
+async def _settled(rig: Rig) -> None:
+    """The disk has written everything and looked after its files; the next look is a round away."""
+    for count in (1, 2):
+        rig.recorder._beat()
+        await until(lambda: len(rig.of(noted.Alive)) == count)  # noqa: B023
 
 
 def _rows_noted(rig: Rig) -> list[str]:

@@ -49,3 +49,20 @@ def test_limits_that_are_not_kept_allow_everything(count):
 
     assert all(limits.allows_connect(0) and limits.allows_request(allowance, "x", 0) for _ in range(count))
     assert limits.violations == 0
+
+
+def test_rest_answers_each_endpoint_so_often_in_two_seconds():
+    limits = Limits()
+
+    assert [limits.allows_rest("/api/v5/public/time", 0) for _ in range(11)] == [True] * 10 + [False]
+    assert limits.allows_rest("/api/v5/market/books", 0)
+    assert limits.allows_rest("/api/v5/unlisted", 0)
+    assert limits.allows_rest("/api/v5/public/time", 2000)
+    assert limits.rest_over == limits.violations == 1
+
+
+def test_rest_has_no_limit_where_none_is_kept():
+    limits = Limits(is_kept=False)
+
+    assert all(limits.allows_rest("/api/v5/public/time", 0) for _ in range(50))
+    assert limits.violations == 0

@@ -211,3 +211,22 @@ def test_silence_counts_from_the_last_frame_in_either_direction(peer):
     assert peer.silence_deadline_ms == 34_000
     peer.note_sent(9_000)
     assert peer.silence_deadline_ms == 39_000
+
+
+def test_books_and_trades_of_an_instrument_are_two_subscriptions(peer, exchange):
+    acked = said(peer, ask("subscribe", BTC, channel="trades"), 0)
+
+    assert acked == [ack("subscribe", BTC).replace("books", "trades")]
+    assert peer.takes_trades(BTC)
+    assert not peer.takes(change(BTC, 11))
+    peer.receive(ask("subscribe", BTC), 0)
+    peer.receive(ask("unsubscribe", BTC, channel="trades"), 0)
+    assert not peer.takes_trades(BTC)
+    assert peer.takes(change(BTC, 11))
+
+
+def test_trades_of_an_unknown_instrument_are_refused_by_their_channel(peer):
+    assert said(peer, ask("subscribe", "XX-USDT-SWAP", channel="trades"), 0) == [
+        error("60018", no_such("trades", "XX-USDT-SWAP"))
+    ]
+    assert said(peer, ask("subscribe", BTC, channel="trades-all"), 0) == [error("60018", no_such("trades-all", BTC))]

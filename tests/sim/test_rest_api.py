@@ -103,6 +103,6 @@ def test_a_bad_parameter_is_51000_with_status_400(exchange, target, parameter):
     )
 
 
-@pytest.mark.parametrize("target", ["/", "/api/v5/market/books/", "/api/v5/market/trades?instId=BTC-USDT"])
+@pytest.mark.parametrize("target", ["/", "/api/v5/market/books/", "/api/v5/market/candles?instId=BTC-USDT"])
 def test_an_unknown_path_is_404_as_json(exchange, target):
     assert answer(exchange, target, 0) == (404, '{"code":"404","data":[],"msg":"Not Found"}')

@@ -412,3 +412,22 @@ async def test_the_log_has_a_line_for_each_change_of_state_and_none_for_a_push(c
         "timeline ended",
         f"{peer} is gone",
     ]
+
+
+async def test_the_time_of_the_exchange_is_ahead_of_the_clock_by_the_offset(clock):
+    async with running(clock, inst_ids=(BTC,), clock_offset_sec=3.5) as simulator:
+        _, _, body = await get(simulator, "/api/v5/public/time")
+        async with client(simulator) as ws:
+            await subscribe(ws, BTC)
+            full = decode((await ws.recv()).encode())
+
+        assert json.loads(body)["data"] == [{"ts": str(clock.wall_ms() + 3500)}]
+        assert full.ts_ms == clock.wall_ms() + 3500
+
+
+async def test_rest_refuses_who_asks_more_often_than_okx_allows(clock):
+    async with running(clock, inst_ids=(BTC,)) as simulator:
+        answers = [await get(simulator, "/api/v5/public/time") for _ in range(11)]
+        assert [status for status, _, _ in answers] == [200] * 10 + [429]
+        assert json.loads(answers[-1][2])["code"] == "50011"
+        assert simulator.limits.rest_over == 1

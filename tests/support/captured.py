@@ -8,16 +8,27 @@ from pathlib import Path
 
 import pytest
 
-_BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+_ROOT = Path(__file__).resolve().parents[2]
+_BESIDE_THE_PROJECT = _ROOT.parent / "shared" / "data"
 PAIR = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 CAPTURES = Path(os.environ.get("L2_CAPTURES") or _BESIDE_THE_PROJECT)
 
 
 def capture(name: str) -> Path:
-    """The path of a capture; skips the test where the captures are not at hand."""
+    """The path of a real capture; without it the test skips, or fails where `L2_CAPTURES_REQUIRED` is 1."""
     path = CAPTURES / name
     if not path.exists():
-        pytest.skip(f"needs the capture {name}, which is not in {CAPTURES}")
+        missing = f"needs the capture {name}, which is not in {CAPTURES}"
+        if os.environ.get("L2_CAPTURES_REQUIRED") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
+
+
+def shipped(name: str) -> Path:
+    """The path of a capture of the built-in market, which every clone has (benchmarks/make_captures.py makes it)."""
+    path = _ROOT / "tests" / "data" / name
+    assert path.exists(), f"tests/data/{name} is missing: .venv/bin/python benchmarks/make_captures.py makes it"
     return path
 
 

@@ -61,8 +61,8 @@ class Viewer:
         self._stage = stage
         stage.playback.links.add(self)
 
-    def say(self, op, *inst_ids, **more):
-        args = [{"channel": "books", "instId": inst_id} for inst_id in inst_ids]
+    def say(self, op, *inst_ids, channel="books", **more):
+        args = [{"channel": channel, "instId": inst_id} for inst_id in inst_ids]
         before = len(self.items)
         for frame in self.peer.receive(json.dumps({"op": op, "args": args} | more), 0):
             self.emit(frame)
@@ -149,7 +149,8 @@ class Stage:
         number = len(self.viewers) + 1
         viewer = Viewer(self, Seat(number, number))
         self.viewers.append(viewer)
-        viewer.say("subscribe", *inst_ids)
+        if inst_ids:
+            viewer.say("subscribe", *inst_ids)
         return viewer
 
     async def play(self):

@@ -74,7 +74,7 @@ async def record_replay(
     stop = asyncio.Event()
     urls = {"ws_url": (simulator.ws_url,), "rest_url": simulator.rest_url}
     settings = settings_with(settings, **urls)
-    recorder = Recorder(settings, Layout(root), Clock(), Random(7), outcome.statuses.append)
+    recorder = Recorder(settings, Layout(root), Clock(), Random(7), lambda status: outcome.statuses.append(status(200)))
     async with asyncio.timeout(WITHIN_SEC), asyncio.TaskGroup() as group:
         recording = group.create_task(recorder.run(stop))
         if faults is None:

@@ -193,7 +193,7 @@ def test_a_reader_that_keeps_the_original_open_on_windows_leaves_two_equal_forms
         raise PermissionError(13, "being used by another process")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.unlink", refuse)
+        patched.setattr(os, "unlink", refuse)
         with pytest.raises(PermissionError):
             compress(plain)
     assert plain.read_bytes() == contents(plain) == A + B

@@ -6,7 +6,9 @@ import os
 import pytest
 
 from l2vault.vault import durable
-from l2vault.vault.durable import make_folders, sync_folder, write_atomically
+from l2vault.vault.compress import compress
+from l2vault.vault.durable import hidden, make_folders, replace, sync_folder, unlink, write_atomically
+from l2vault.vault.removal import doomed_path, former_path, remove
 
 
 def names(folder):
@@ -114,3 +116,68 @@ def test_a_folder_without_permission_is_an_error_at_once_elsewhere(tmp_path, mon
     with pytest.raises(PermissionError):
         write_atomically(tmp_path / "row.json", b"new")
     assert len(calls) == 1
+
+
+@pytest.fixture
+def refused_twice(monkeypatch):
+    """Windows, where another program holds every file open for two attempts; gives the names that were refused."""
+    refused = []
+
+    def stubborn(name):
+        real = getattr(os, name)
+
+        def act(*paths):
+            if refused.count((name, paths[0].name)) < 2:
+                refused.append((name, paths[0].name))
+                raise PermissionError(errno.EACCES, "used by another process")
+            real(*paths)
+
+        monkeypatch.setattr(os, name, act)
+
+    stubborn("replace")
+    stubborn("unlink")
+    monkeypatch.setattr(durable.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(durable, "IS_WINDOWS", True)
+    return refused
+
+
+def test_on_windows_a_file_in_use_for_a_moment_is_renamed_and_deleted_all_the_same(tmp_path, refused_twice):
+    path = tmp_path / "old"
+    path.write_bytes(b"data")
+    replace(path, tmp_path / "new")
+    assert names(tmp_path) == ["new"]
+    unlink(tmp_path / "new")
+    assert names(tmp_path) == []
+    assert len(refused_twice) == 4
+
+
+def test_on_windows_an_hour_in_use_for_a_moment_is_compressed_and_deleted_all_the_same(tmp_path, refused_twice):
+    plain = tmp_path / "03.jsonl"
+    plain.write_bytes(b"{}\n")
+    packed = compress(plain).packed
+    assert names(tmp_path) == ["03.jsonl.gz"]
+    notes = []
+    remove(packed, lambda: notes.append(names(tmp_path)))
+    assert names(tmp_path) == []
+    assert notes == [[".03.gz.deleting"]]
+    assert len(refused_twice) == 8
+
+
+@pytest.mark.parametrize("missing_ok", [False, True])
+def test_what_is_not_there_is_an_error_unless_it_may_be_missing(tmp_path, missing_ok):
+    if missing_ok:
+        unlink(tmp_path / "none", missing_ok)
+    else:
+        with pytest.raises(FileNotFoundError):
+            unlink(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["23.jsonl", "23.jsonl.gz", "23.parquet"])
+def test_a_file_being_deleted_or_replaced_is_no_data_file_by_its_name_and_its_own_name_comes_back(tmp_path, name):
+    path = tmp_path / name
+    for temporary in (doomed_path(path), hidden(path, ".tmp")):
+        assert temporary.name.startswith(".")
+        assert not temporary.match("*.jsonl*")
+        assert not temporary.match("*.parquet")
+    assert former_path(doomed_path(path)) == path
+    assert former_path(path.with_name(f"{name}.deleting")) == path  # what earlier versions left

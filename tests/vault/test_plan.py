@@ -1,5 +1,7 @@
 """What retention plans, as a table: files, time and room in; actions in their order out."""
 
+import argparse
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 
 import pytest
@@ -8,8 +10,22 @@ from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import UsageError
+from l2vault.vault.census import Held
 from l2vault.vault.layout import HOUR_MS
-from l2vault.vault.plan import SETTLE_MS, Held, Policy, select
+from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy, policy_from_json, policy_of, policy_to_json, select
+from l2vault.verbs import retain
+
+
+@dataclass
+class Settings:
+    """What `policy_of` needs of the settings."""
+
+    compress_after_hours: float = 6.0
+    delete_after_days: float = 5.0
+    archive_days: float | None = None
+    max_gb: float | None = None
+    min_free_gb: float | None = None
+
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 NOW_MS = utc_ms("2026-11-22T15:30:00.000Z")
@@ -29,8 +45,8 @@ def held(hours_ago, form="plain", size=1000, inst_id=BTC, written_ms=None):
     return Held(inst_id, hour_ms, form, path, size, hour_ms if written_ms is None else written_ms)
 
 
-def plan(policy, files, now_ms=NOW_MS, free_bytes=PLENTY):
-    return select(policy, files, now_ms, free_bytes)
+def plan(policy, files, now_ms=NOW_MS, free_bytes=PLENTY, open_hours=()):
+    return select(policy, files, Clocks(now_ms, now_ms), free_bytes, open_hours)
 
 
 def brief(actions):
@@ -208,13 +224,77 @@ def test_without_archive_days_no_want_of_room_touches_an_archive():
         ({"delete_after_days": 0}, "delete_after_days"),
         ({"archive_days": 0}, "archive_days"),
         ({"archive_days": 5}, "archive_days"),
-        ({"max_bytes": 0}, "max_bytes"),
-        ({"min_free_bytes": -1}, "min_free_bytes"),
+        ({"delete_after_days": float("inf")}, "delete_after_days"),
+        ({"archive_days": float("nan")}, "archive_days"),
+        ({"max_bytes": 0}, "max_gb"),
+        ({"min_free_bytes": -1}, "min_free_gb"),
     ],
 )
 def test_a_policy_nobody_can_mean_is_refused_by_name(values, name):
     with pytest.raises(UsageError, match=name):
         Policy(**values)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -1.0, 0.0, 1e-10])
+@pytest.mark.parametrize("name", ["max_gb", "min_free_gb"])
+def test_a_size_nobody_can_mean_is_refused_in_the_words_of_the_settings(name, value):
+    with pytest.raises(UsageError, match=f"^{name} = .* is impossible"):
+        policy_of(Settings(**{name: value}))
+
+
+def test_every_number_of_the_policy_comes_from_the_settings():
+    settings = Settings(7.0, 8.0, archive_days=9.0, max_gb=2.5, min_free_gb=0.5)
+    assert policy_of(settings) == Policy(7.0, 8.0, 9.0, 2_500_000_000, 500_000_000)
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(0.5, 1.5, 30, 10**12, 1)])
+def test_a_policy_goes_to_another_process_and_comes_back_the_same(policy):
+    assert policy_from_json(policy_to_json(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a policy"),
+        (b"\xff", "not a policy"),
+        (b'{"delete_after_days": "5"}', "not a policy"),
+        (b'{"delete_after_days": -5}', "delete_after_days"),
+    ],
+)
+def test_what_is_no_policy_is_refused(data, reason):
+    with pytest.raises(UsageError, match=reason):
+        policy_from_json(data)
+
+
+def test_the_policy_in_words_says_what_is_compressed_and_deleted_and_when():
+    assert Policy().text == "Retention: an hour is compressed 6 hours after its end, deleted 5 days after its end"
+    assert Policy(6, 5, 30, 2 * 10**9, 10**9).text == (
+        "Retention: an hour is compressed 6 hours after its end, archived 5 days after its end, its archive deleted "
+        "30 days after its end, the raw files are kept under 2 GB, 1 GB of the disk are kept free"
+    )
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(6, 2.5), Policy(0.5, 1.5, 30, 123_456_789_012, 1)])
+def test_a_command_with_the_flags_of_a_policy_acts_by_that_policy(policy):
+    parser = argparse.ArgumentParser()
+    retain.configure(parser)
+    given = vars(parser.parse_args(policy.flags))
+    numbers = {field.name: given[field.name] for field in fields(Settings) if given[field.name] is not None}
+    assert policy_of(Settings(**numbers)) == policy
+
+
+def test_an_hour_that_a_recorder_is_writing_is_let_alone_whatever_asks_for_it():
+    files = [held(200), held(200, inst_id=ETH), held(7), held(300, "gzip")]
+    opened = {(BTC, hour_start(200)), (BTC, hour_start(7)), (BTC, hour_start(300))}
+    actions = plan(Policy(max_bytes=1), files, open_hours=opened)
+    assert [(action.kind, action.held.inst_id) for action in actions] == [("delete", ETH)]
+
+
+def test_ages_count_from_proved_time_and_freshness_from_the_clock_that_files_are_stamped_by():
+    file = held(200, written_ms=NOW_MS + 30 * DAY_HOURS * HOUR_MS)
+    assert select(Policy(), [file], Clocks(NOW_MS, file.written_ms), PLENTY) == []
+    assert select(Policy(), [file], Clocks(file.hour_ms, NOW_MS), PLENTY) == []
+    assert brief(select(Policy(), [file], Clocks(NOW_MS, NOW_MS), PLENTY)) == [("delete", "200.jsonl")]
 
 
 hours = st.integers(-3, 400)

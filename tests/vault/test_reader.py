@@ -324,6 +324,7 @@ def test_an_archive_that_cannot_be_read_is_told(layout):
 
 
 def test_moments_that_leave_a_doubt_are_refused(layout):
+    layout.raw.mkdir(parents=True)
     vault = open_vault(layout.root)
     with pytest.raises(UsageError, match="names no time zone"):
         vault.book_at(INST, datetime(2024, 8, 20))  # noqa: DTZ001 - the mistake under test

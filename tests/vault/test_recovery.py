@@ -1,6 +1,7 @@
 """After any crash the files hold whole lines again, no byte is lost, and what is already written is known."""
 
 import gzip
+import json
 import os
 import zlib
 from pathlib import Path
@@ -11,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.snapshot import Snapshot, from_line, to_line
-from l2vault.book.utc import utc_ms
-from l2vault.errors import LineError, VaultError
-from l2vault.vault import recovery
-from l2vault.vault.journal.events import Recovered
+from l2vault.book.utc import utc_ms, utc_text
+from l2vault.errors import VaultError
+from l2vault.vault import newest
+from l2vault.vault.journal.events import Recovered, SetAside
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.recovery import recover
+from l2vault.vault.newest import LastLine, last_line, last_line_of_hour
+from l2vault.vault.recovery import future_lines, recover, set_aside
 
 AT = "2026-11-22T16:00:00.000Z"
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -63,9 +65,10 @@ def sound_part(data):
 
 
 def reads(one):
+    """Whether it is one JSON object, of whatever version."""
     try:
-        return from_line(one) is not None
-    except LineError:
+        return isinstance(json.loads(one), dict)
+    except ValueError:
         return False
 
 
@@ -93,12 +96,12 @@ def test_a_file_cut_at_any_byte_and_soiled_is_cut_back_to_its_whole_lines(tmp_pa
     data = b"".join(WHOLE)[:cut] + rubbish
     path = put(layout, data)
     sound = sound_part(data)
-    with mock.patch.object(recovery, "_BLOCK_BYTES", block):
+    with mock.patch.object(newest, "BLOCK_BYTES", block):
         recovered = recover(layout, AT)
         assert path.read_bytes() == sound
         assert cuts(recovered, layout) == cut_after(sound, data)
         before = image(layout)
-        assert recover(layout, AT) == ([], recovered.last_ts_ms)
+        assert recover(layout, AT) == ([], recovered.last)
         assert image(layout) == before
 
 
@@ -122,6 +125,8 @@ def test_a_recovery_is_told_with_paths_that_hold_wherever_the_vault_is_moved(lay
             len(line()),
             4,
             f"meta/okx/torn/BTC-USDT-SWAP_2026-11-22T15.jsonl_at_{len(line())}_{zlib.crc32(b'torn'):08x}",
+            BTC,
+            utc_text(HOUR_START_MS),
         )
     ]
 
@@ -139,7 +144,7 @@ def test_a_recovery_is_told_with_paths_that_hold_wherever_the_vault_is_moved(lay
         (line() + b"\n\n", line()),
         (line() + line()[:-1], line()),
         (line() + line()[:-2] + b"\n", line()),
-        (line() + b'{"some":"other","json":1}\n', line()),
+        (line() + b'{"some":"other","json":1}\n', line() + b'{"some":"other","json":1}\n'),
         (line() + b"rubbish\n" + line(HOUR_START_MS + 1), line() + b"rubbish\n" + line(HOUR_START_MS + 1)),
         (b"not a single good line\n" * 3, b""),
         (line(levels=399) * 40 + b"{", line(levels=399) * 40),
@@ -173,7 +178,7 @@ def test_a_good_line_is_not_made_of_the_beginning_of_a_longer_one(layout):
     length = len(line()) - 1
     data = line()[:-1] + b"\x00" * (2 * length - 1) + b"\n"
     path = put(layout, data)
-    with mock.patch.multiple(recovery, _BLOCK_BYTES=length, _LONGEST_LINE_BYTES=length + 10):
+    with mock.patch.multiple(newest, BLOCK_BYTES=length, LONGEST_LINE_BYTES=length + 10):
         recovered = recover(layout, AT)
     assert path.read_bytes() == b""
     assert cuts(recovered, layout) == cut_after(b"", data)
@@ -205,17 +210,17 @@ def test_only_the_end_of_a_large_file_is_read(layout):
     data = line(levels=399) * 400
     put(layout, data + b"torn")
     read = 0
-    real = recovery._joined
+    real = newest._joined
 
     def counting(head, tail):
         nonlocal read
         read += len(head)
         return real(head, tail)
 
-    with mock.patch.object(recovery, "_joined", counting):
+    with mock.patch.object(newest, "_joined", counting):
         recover(layout, AT)
     assert len(data) > 5_000_000
-    assert read < 4 * recovery._BLOCK_BYTES
+    assert read < 4 * newest.BLOCK_BYTES
 
 
 def test_the_two_newest_hours_of_every_instrument_are_checked(layout):
@@ -328,7 +333,7 @@ def test_foreign_files_and_folders_are_left_alone(layout):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"not ours")
     before = image(layout)
-    assert recover(layout, AT) == ([], {BTC: HOUR_START_MS})
+    assert recover(layout, AT) == ([], {BTC: LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)})
     assert image(layout) == before
 
 
@@ -395,3 +400,97 @@ def test_a_damaged_compressed_hour_gives_what_it_can(layout):
     assert recover(layout, AT).last_ts_ms == {BTC: 7}
     packed.write_bytes(b"no gzip at all")
     assert recover(layout, AT).last_ts_ms == {BTC: 5}
+
+
+def newer(ts_ms):
+    """A line of a later version, with one more key."""
+    return line(ts_ms)[:-2] + b',"venue":"okx"}\n'
+
+
+def test_lines_of_a_later_version_are_not_torn_and_what_follows_goes_behind_them(layout):
+    data = line(7) + newer(8) + newer(9)
+    path = put(layout, data)
+    recovered = recover(layout, AT)
+    assert recovered.events == []
+    assert path.read_bytes() == data
+    assert recovered.last == {BTC: LastLine(9, 9, 9)}
+    put(layout, data + b'{"timestamp_utc":"1970-01')
+    assert cuts(recover(layout, AT), layout) == [(len(data), 25, b'{"timestamp_utc":"1970-01')]
+
+
+def test_a_cut_says_from_when_on_nothing_is_known_of_the_instrument(layout):
+    put(layout, line(7) + b"torn")
+    put(layout, b"torn", inst_id=ETH)
+    events = recover(layout, AT).events
+    assert [(event.inst_id, event.since) for event in events] == [(BTC, utc_text(7)), (ETH, None)]
+
+
+def test_a_flagged_end_moves_the_newest_time_and_not_that_of_the_last_book(layout):
+    put(layout, line(7) + line(9, gap_detected=True))
+    assert recover(layout, AT).last == {BTC: LastLine(7, 7, 9)}
+
+
+LIMIT_MS = HOUR_START_MS + 10_000
+
+
+def test_lines_from_the_future_behind_good_ones_are_set_aside_with_their_bytes(layout):
+    good, future = line(HOUR_START_MS), line(LIMIT_MS + 1) + b"rubbish\n" + line(LIMIT_MS + 2000, gap_detected=True)
+    path = put(layout, good + future)
+    event = set_aside(layout, BTC, LIMIT_MS, AT)
+    assert path.read_bytes() == good
+    assert event is not None
+    assert (layout.root / event.kept_in).read_bytes() == future
+    file = path.relative_to(layout.root).as_posix()
+    assert event == SetAside(AT, BTC, file, 2, utc_text(LIMIT_MS + 1), utc_text(LIMIT_MS + 2000), event.kept_in)
+    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+
+
+def test_an_hour_of_the_future_goes_as_a_whole_and_leaves_no_empty_file(layout):
+    put(layout, line(HOUR_START_MS))
+    path = put(layout, line(HOUR_START_MS + HOUR_MS), HOUR_START_MS + HOUR_MS)
+    event = set_aside(layout, BTC, LIMIT_MS, AT)
+    assert event is not None
+    assert event.lines == 1
+    assert not path.exists()
+    assert (layout.root / event.kept_in).read_bytes() == line(HOUR_START_MS + HOUR_MS)
+    assert last_line(layout, BTC) == LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)
+
+
+@pytest.mark.parametrize("second", [put, pack])
+def test_more_than_one_file_or_a_compressed_one_is_left_for_a_person(layout, second):
+    put(layout, line(HOUR_START_MS))
+    put(layout, line(HOUR_START_MS + HOUR_MS), HOUR_START_MS + HOUR_MS)
+    second(layout, line(HOUR_START_MS + 2 * HOUR_MS), HOUR_START_MS + 2 * HOUR_MS)
+    before = image(layout)
+    assert len(future_lines(layout, BTC, LIMIT_MS)) == 2
+    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+    assert image(layout) == before
+
+
+def test_without_a_line_from_the_future_nothing_is_touched(layout):
+    put(layout, line(LIMIT_MS))
+    put(layout, line(LIMIT_MS - HOUR_MS), LIMIT_MS - HOUR_MS)
+    before = image(layout)
+    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+    assert set_aside(layout, "NO-SUCH-SWAP", LIMIT_MS, AT) is None
+    assert image(layout) == before
+
+
+def test_a_future_line_followed_by_a_good_one_stays_where_it_is(layout):
+    data = line(LIMIT_MS + 1) + line(LIMIT_MS)
+    path = put(layout, data)
+    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+    assert path.read_bytes() == data
+
+
+def test_the_end_of_one_hour_is_found_in_whatever_form_it_is(layout):
+    assert last_line_of_hour(layout, BTC, HOUR_START_MS) == LastLine(-1, None, -1)
+    pack(layout, line(5) + line(6, gap_detected=True))
+    assert last_line_of_hour(layout, BTC, HOUR_START_MS) == LastLine(5, 5, 6)
+    put(layout, line(8, gap_detected=True))
+    assert last_line_of_hour(layout, BTC, HOUR_START_MS) == LastLine(5, 5, 8)
+    snapshots = layout.archived_hour(BTC, HOUR_START_MS).snapshots
+    snapshots.parent.mkdir(parents=True)
+    snapshots.write_bytes(b"")
+    end_ms = HOUR_START_MS + HOUR_MS - 1
+    assert last_line_of_hour(layout, BTC, HOUR_START_MS) == LastLine(end_ms, None, end_ms), "nothing can be added"

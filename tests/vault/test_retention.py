@@ -4,7 +4,6 @@ import gzip
 import os
 import signal
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,10 +14,13 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.census import scan
 from l2vault.vault.journal.events import Retained
-from l2vault.vault.journal.log import Journal, read_journal
+from l2vault.vault.journal.log import Journal, read_journal, verb_journal
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import Policy, Room, select
-from l2vault.vault.retention import enforce, run_retention
+from l2vault.vault.removal import doomed_path
+from l2vault.vault.retention.pace import Allowance
+from l2vault.vault.retention.plan import Clocks, Policy, Room, select
+from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.retention.run import Limits, Options, enforce, run_retention
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 NOW_MS = utc_ms("2024-08-20T15:30:00.000Z")
@@ -52,8 +54,19 @@ def put(layout, hours_ago, data, packed=False, inst_id=BTC):
     return path
 
 
-def retain(layout, policy=Policy(), free_bytes=PLENTY, **more):  # noqa: B008 - frozen
-    return run_retention(layout, policy, NOW_MS, free_bytes=lambda: free_bytes, **more)
+def retain(layout, policy=Policy(), free_bytes=PLENTY, time=PassTime(NOW_MS, NOW_MS), **more):  # noqa: B008 - frozen
+    read_free = free_bytes if callable(free_bytes) else lambda: free_bytes
+    options = Options(free_bytes=read_free, **more)
+    return run_retention(layout, policy, time, journal_of(layout), options)
+
+
+def journal_of(layout):
+    return verb_journal(layout, "retain", lambda: utc_text(NOW_MS), lambda: 0)
+
+
+def carry_out(layout, plan, hours=None):
+    limits = Limits(Room(Policy(), 0, PLENTY), lambda: PLENTY, Allowance(hours))
+    return enforce(layout, plan, journal_of(layout), NOW_MS, limits)
 
 
 def name(layout, path):
@@ -70,8 +83,12 @@ def unpacked(path):
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
+def retained(layout):
+    return [event for event in read_journal(layout) if isinstance(event, Retained)]
+
+
 def events(layout):
-    return [(event.action, event.file) for event in read_journal(layout) if isinstance(event, Retained)]
+    return [(event.action, event.file) for event in retained(layout)]
 
 
 class Sample:
@@ -123,7 +140,7 @@ def test_the_journal_tells_bytes_time_and_reason(layout):
     data = b"".join(lines(7, range(50)))
     path = put(layout, 7, data)
     retain(layout)
-    (event,) = read_journal(layout)
+    (event,) = retained(layout)
     size = packed(path).stat().st_size
     reason = "its hour ended 6 hours ago or more"
     assert event == Retained(utc_text(NOW_MS), "compress", name(layout, path), reason, len(data), size)
@@ -150,9 +167,9 @@ def test_a_dry_run_is_the_plan_that_is_then_carried_out_and_touches_nothing(layo
 
 def test_the_same_plan_carried_out_twice_is_the_plan_carried_out_once(layout):
     sample = Sample(layout)
-    plan = select(Policy(), scan(layout), NOW_MS, PLENTY)
+    plan = select(Policy(), scan(layout), Clocks(NOW_MS, NOW_MS), PLENTY)
     for _ in range(2):
-        report = enforce(layout, plan, NOW_MS, Room(Policy(), 0, PLENTY), lambda: PLENTY)
+        report = carry_out(layout, plan)
         assert report.failures == []
     assert raw_image(layout) == sample.kept
 
@@ -212,7 +229,7 @@ def test_killed_before_any_change_to_the_disk_every_line_still_reads_and_the_nex
             found = {line for form in forms for line in form.split(b"\n")}
             assert set(data.split(b"\n")) <= found, f"a line of {path} is gone, killed before change {number}"
         deleted = [path for action, path in events(layout) if action == "delete"]
-        in_deletion = sample.old.with_name(sample.old.name + ".deleting")
+        in_deletion = doomed_path(sample.old)
         assert sample.old.exists() or in_deletion.exists() or deleted
         assert retain(layout).failures == []
         assert raw_image(layout) == sample.kept, f"killed before change {number}"
@@ -241,7 +258,7 @@ def test_two_processes_at_once_do_the_work_of_one(tmp_path, is_locked):
     for attempt in range(5):
         layout = Layout(tmp_path / str(attempt))
         sample = Sample(layout)
-        plan = select(Policy(), scan(layout), NOW_MS, PLENTY)
+        plan = select(Policy(), scan(layout), Clocks(NOW_MS, NOW_MS), PLENTY)
         gate, opener = os.pipe()
 
         def work(layout=layout, plan=plan, gate=gate, opener=opener):
@@ -250,7 +267,7 @@ def test_two_processes_at_once_do_the_work_of_one(tmp_path, is_locked):
             if is_locked:
                 retain(layout)
             else:
-                enforce(layout, plan, NOW_MS, Room(Policy(), 0, PLENTY), lambda: PLENTY)
+                carry_out(layout, plan)
 
         pids = [start(work) for _ in range(2)]
         os.close(opener)
@@ -276,7 +293,7 @@ def start(work):
 
 def test_a_file_a_reader_keeps_open_on_windows_is_reported_and_the_others_go_on(layout, monkeypatch):
     sample = Sample(layout)
-    replace = Path.replace
+    replace = os.replace
 
     def refuse(path, target):
         if path == sample.old:
@@ -284,7 +301,7 @@ def test_a_file_a_reader_keeps_open_on_windows_is_reported_and_the_others_go_on(
         return replace(path, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", refuse)
+        patched.setattr(os, "replace", refuse)
         report = retain(layout)
     assert [failure.file for failure in report.failures] == [name(layout, sample.old)]
     assert "delete failed: [Errno 13] being used" in report.failures[0].text
@@ -350,7 +367,7 @@ def test_a_file_just_written_to_is_let_alone_and_named(layout):
     path = put(layout, 7, b"".join(lines(7, range(3))))
     os.utime(path, ns=(NOW_MS * 1_000_000, NOW_MS * 1_000_000))
     report = retain(layout)
-    assert [held.path for held in report.waiting] == [path]
+    assert [held.path for held in report.too_fresh] == [path]
     assert path.exists()
 
 
@@ -363,8 +380,8 @@ def test_over_the_budget_only_as_much_is_done_as_is_needed_and_it_is_said(layout
     budget = len(data) + oldest.stat().st_size - 1
     report = retain(layout, Policy(max_bytes=budget))
     assert [done.action.held.path for done in report.done] == [newest]
-    assert (report.spared, report.shortage) == ([], "")
-    (event,) = read_journal(layout)
+    assert (report.not_needed, report.shortage) == ([], "")
+    (event,) = retained(layout)
     assert event.reason == f"early, for want of room: the raw tree holds {budget + 1} bytes of at most {budget}"
     assert "early, for want of room" in caplog.text
 
@@ -375,7 +392,7 @@ def test_what_was_planned_for_want_of_room_is_spared_once_there_is_room(layout):
     report = retain(layout, Policy(max_bytes=len(data) // 4))
     assert [action.kind for action in report.planned] == ["compress"] * 3 + ["delete"] * 2
     assert [done.action.kind for done in report.done] == ["compress"] * 3
-    assert [action.kind for action in report.spared] == ["delete"] * 2
+    assert [action.kind for action in report.not_needed] == ["delete"] * 2
     assert all(packed(path).exists() for path in paths)
 
 
@@ -394,10 +411,10 @@ def test_a_low_disk_is_asked_again_before_each_step(layout):
     def free_bytes():
         return 1000 + 5000 * sum(not path.exists() for path in paths)
 
-    report = run_retention(layout, Policy(min_free_bytes=10_000), NOW_MS, free_bytes=free_bytes)
+    report = retain(layout, Policy(min_free_bytes=10_000), free_bytes)
     assert [path.exists() for path in paths] == [False, False, True, True]
     assert report.shortage == ""
-    assert [action.held.path for action in report.spared] == paths[2:]
+    assert [action.held.path for action in report.not_needed] == paths[2:]
 
 
 # Archive.
@@ -433,7 +450,7 @@ def test_an_hour_archived_for_want_of_room_is_deleted_even_if_there_is_room_by_t
     monkeypatch.setitem(sys.modules, "l2vault.vault.archive", archive_module(archive_hour))
     size = path.stat().st_size
     policy = Policy(archive_days=30, min_free_bytes=1000)
-    report = run_retention(layout, policy, NOW_MS, free_bytes=lambda: free[0])
+    report = retain(layout, policy, lambda: free[0])
     assert not path.exists()
     assert [(done.action.kind, done.bytes_before, done.bytes_after) for done in report.done] == [
         ("archive", size, 7),
@@ -476,9 +493,7 @@ def test_an_hour_is_archived_and_then_deleted_and_both_are_noted(layout):
     assert archived_lines(layout, ETH, 130) == lines(130, range(3), ETH)
     archive_bytes = sum(held.size_bytes for held in scan(layout) if held.form == "archive")
     file = name(layout, sample.old)
-    assert [(event.action, event.file, event.bytes_before, event.bytes_after) for event in read_journal(layout)][
-        :2
-    ] == [
+    assert [(event.action, event.file, event.bytes_before, event.bytes_after) for event in retained(layout)][:2] == [
         ("archive", file, size, archive_bytes),
         ("delete", file, size, 0),
     ]
@@ -590,6 +605,6 @@ def test_what_a_killed_pass_left_goes_first(layout):
     doomed.write_bytes(b"12345")
     retain(layout)
     assert list(path.parent.iterdir()) == [path]
-    (event,) = read_journal(layout)
+    (event,) = retained(layout)
     file = name(layout, path.with_name("04.jsonl.gz"))
     assert event == Retained(utc_text(NOW_MS), "delete", file, "a deletion that was cut short", 5, 0)

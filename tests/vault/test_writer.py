@@ -1,6 +1,8 @@
 """Lines land whole in the file of their hour; a disk that refuses costs lines, never bytes of others."""
 
 import errno
+import gzip
+import hashlib
 import io
 import os
 import signal
@@ -14,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.snapshot import Snapshot, from_line, to_line
-from l2vault.book.utc import utc_ms
-from l2vault.vault import writer as writer_module
+from l2vault.book.utc import utc_ms, utc_text
+from l2vault.vault import appendfile
+from l2vault.vault.hours import HourDigest, hours_without_record
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.recovery import recover
-from l2vault.vault.writer import LineWriter, Vanished
+from l2vault.vault.writer import ClosedHour, LineWriter, Vanished
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 START_MS = utc_ms("2026-11-22T15:00:00.123Z")
@@ -143,6 +146,7 @@ def test_one_file_is_open_per_instrument_and_the_old_hours_is_closed(disk, write
     for ts_ms in (START_MS, START_MS + 1, START_MS + HOUR_MS, START_MS + HOUR_MS + 1):
         writer.append(snapshot(ts_ms))
         writer.append(snapshot(ts_ms, ETH))
+    writer.sync()
     assert [file.closed for file in disk.opened] == [True, True, False, False]
 
 
@@ -150,6 +154,7 @@ def test_the_old_hours_bytes_are_synced_before_it_is_closed(layout, writer, monk
     writer.append(snapshot())
     synced = record_syncs(monkeypatch)
     writer.append(snapshot(START_MS + HOUR_MS))
+    writer.sync()
     assert os.path.samestat(synced[0], layout.hour_file(BTC, START_MS).stat())
 
 
@@ -325,7 +330,7 @@ def test_a_sync_reaches_each_changed_file_once(layout, writer, monkeypatch):
 
 def test_a_sync_makes_the_names_of_new_files_and_folders_durable(layout, writer, monkeypatch):
     synced = []
-    monkeypatch.setattr(writer_module, "sync_folder", synced.append)
+    monkeypatch.setattr(appendfile, "sync_folder", synced.append)
     writer.append(snapshot())
     writer.sync()
     folder = layout.hour_file(BTC, START_MS).parent
@@ -448,3 +453,190 @@ def test_a_file_deleted_under_the_writer_is_noticed_at_the_next_sync_and_written
     writer.close()
     assert path.read_bytes() == to_line(kept) + b"\n"
     assert writer.take_vanished() == []
+
+
+def digest(data):
+    return HourDigest(data.count(b"\n"), len(data), hashlib.sha256(data).hexdigest())
+
+
+HOUR_START_MS = START_MS // HOUR_MS * HOUR_MS
+
+
+def test_an_hour_is_closed_with_what_it_holds_once_a_later_one_begins(layout, writer):
+    lines = [snapshot(START_MS), snapshot(START_MS + 1), snapshot(START_MS + 1, gap_detected=True)]
+    for line in lines:
+        writer.append(line)
+    writer.append(snapshot(START_MS, ETH))
+    writer.sync()
+    assert writer.take_closed() == []
+    writer.append(snapshot(START_MS + HOUR_MS))
+    writer.sync()
+    assert writer.take_closed() == [ClosedHour(BTC, HOUR_START_MS, digest(as_bytes(*lines)), False)]
+    writer.sync()
+    assert writer.take_closed() == []
+
+
+def test_a_late_line_has_its_hour_closed_again_once_no_more_come(layout, writer):
+    lines = [snapshot(), snapshot(START_MS + 1, gap_detected=True)]
+    writer.append(lines[0])
+    writer.append(snapshot(START_MS + HOUR_MS))
+    writer.sync()
+    writer.take_closed()
+    writer.append(lines[1])
+    writer.sync()
+    assert writer.take_closed() == [], "more may come"
+    writer.sync()
+    assert writer.take_closed() == [ClosedHour(BTC, HOUR_START_MS, digest(as_bytes(*lines)), False)]
+
+
+def test_at_the_end_the_hour_being_written_is_noted_as_open(layout, writer):
+    writer.append(snapshot())
+    writer.append(snapshot(START_MS + HOUR_MS))
+    writer.close(is_final=True)
+    assert writer.take_closed() == [
+        ClosedHour(BTC, HOUR_START_MS, digest(as_bytes(snapshot())), False),
+        ClosedHour(BTC, HOUR_START_MS + HOUR_MS, digest(as_bytes(snapshot(START_MS + HOUR_MS))), True),
+    ]
+
+
+def test_what_was_there_before_is_part_of_what_the_hour_holds(layout, writer):
+    plain = layout.hour_file(BTC, START_MS)
+    plain.parent.mkdir(parents=True)
+    packed = plain.with_suffix(".jsonl.gz")
+    packed.write_bytes(gzip.compress(as_bytes(snapshot(START_MS - 2))))
+    plain.write_bytes(as_bytes(snapshot(START_MS - 1)))
+    writer.append(snapshot())
+    writer.close(is_final=True)
+    whole = as_bytes(snapshot(START_MS - 2), snapshot(START_MS - 1), snapshot())
+    assert writer.take_closed() == [ClosedHour(BTC, HOUR_START_MS, digest(whole), True)]
+
+
+@pytest.mark.parametrize("how", ["grown", "replaced"])
+def test_what_another_program_did_to_the_file_is_in_the_digest(layout, writer, how):
+    writer.append(snapshot())
+    path = layout.hour_file(BTC, START_MS)
+    if how == "grown":
+        with path.open("ab") as file:
+            file.write(b"{}\n")
+    else:
+        path.with_name("other").write_bytes(b"{}\n")
+        path.with_name("other").replace(path)
+    writer.append(snapshot(START_MS + HOUR_MS))
+    writer.sync()
+    (closed,) = writer.take_closed()
+    assert closed.digest == digest(path.read_bytes())
+
+
+def test_a_damaged_compressed_hour_has_no_record_and_is_written_all_the_same(layout, writer):
+    packed = layout.hour_file(BTC, START_MS).with_suffix(".jsonl.gz")
+    packed.parent.mkdir(parents=True)
+    packed.write_bytes(b"no gzip at all")
+    writer.append(snapshot())
+    writer.close(is_final=True)
+    assert writer.take_closed() == []
+    assert layout.hour_file(BTC, START_MS).read_bytes() == as_bytes(snapshot())
+
+
+def test_a_failed_append_is_in_no_digest(layout, disk, writer):
+    writer.append(snapshot())
+    disk.budget = 10
+    with pytest.raises(OSError, match="No space left"):
+        writer.append(snapshot(START_MS + 1))
+    disk.budget = None
+    writer.append(snapshot(START_MS + 2))
+    writer.close(is_final=True)
+    (closed,) = writer.take_closed()
+    assert closed.digest == digest(as_bytes(snapshot(), snapshot(START_MS + 2)))
+
+
+def test_the_last_hour_of_the_run_before_is_closed_by_the_next_one(layout, writer):
+    writer.append(snapshot())
+    writer.close()
+    called = []
+    second = LineWriter(layout, on_hour_closed=lambda *hour: called.append(hour))
+    second.resume({BTC: HOUR_START_MS})
+    assert second.open_hours() == [(BTC, HOUR_START_MS)]
+    second.append(snapshot(START_MS + HOUR_MS))
+    second.close(is_final=True)
+    assert second.take_closed()[0] == ClosedHour(BTC, HOUR_START_MS, digest(as_bytes(snapshot())), False)
+    assert called == [(BTC, HOUR_START_MS)]
+
+
+def test_hours_that_have_ended_and_lack_a_record_are_found(layout, writer):
+    for hour in range(12):
+        writer.append(snapshot(START_MS + hour * HOUR_MS))
+    writer.close()
+    hours = [HOUR_START_MS + hour * HOUR_MS for hour in range(12)]
+    closed = {(BTC, utc_text(hours[9]))}
+    lacking = [(BTC, hours[hour]) for hour in (4, 5, 6, 7, 8, 10, 11)]
+    assert hours_without_record(layout, closed, {ETH}) == lacking
+    assert hours_without_record(layout, closed, {BTC}) == lacking[:-1], "its newest hour may go on"
+
+
+def test_no_more_files_are_open_than_there_are_handles(layout, disk):
+    writer = LineWriter(layout, open_files=4)
+    names = [f"X{number}-USDT-SWAP" for number in range(20)]
+    for turn in range(3):
+        for name in names:
+            writer.append(snapshot(START_MS + turn, name))
+            assert sum(not file.closed for file in disk.opened) <= 4
+        if turn == 1:
+            writer.sync()
+            assert sum(not file.closed for file in disk.opened) <= 5
+    writer.close(is_final=True)
+    assert all(file.closed for file in disk.opened)
+    for name in names:
+        whole = as_bytes(*[snapshot(START_MS + turn, name) for turn in range(3)])
+        assert layout.hour_file(name, START_MS).read_bytes() == whole
+
+
+def test_a_file_without_a_handle_is_synced_too(layout, monkeypatch):
+    writer = LineWriter(layout, open_files=1)
+    for name in (BTC, ETH):
+        writer.append(snapshot(START_MS, name))
+    synced = record_syncs(monkeypatch)
+    writer.sync()
+    for name in (BTC, ETH):
+        state = layout.hour_file(name, START_MS).stat()
+        assert any(os.path.samestat(state, each) for each in synced)
+    writer.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+def test_lines_of_a_file_that_was_deleted_while_it_had_no_handle_are_noticed(layout):
+    writer = LineWriter(layout, open_files=1)
+    writer.append(snapshot())
+    writer.append(snapshot(START_MS, ETH))
+    path = layout.hour_file(BTC, START_MS)
+    path.unlink()
+    writer.append(snapshot(START_MS + 1))
+    writer.sync()
+    assert writer.take_vanished() == [Vanished(BTC, path, 1, START_MS, START_MS)]
+    writer.append(snapshot(START_MS + 2))
+    writer.close()
+    assert path.read_bytes() == as_bytes(snapshot(START_MS + 1), snapshot(START_MS + 2))
+
+
+MANY = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from l2vault.book.snapshot import Snapshot
+from l2vault.vault.layout import Layout
+from l2vault.vault.writer import LineWriter
+writer = LineWriter(Layout(Path(sys.argv[1])))
+level = [("1", "1", "0", "1")]
+for turn in range(2):
+    for number in range(500):
+        writer.append(Snapshot(f"X{number}-USDT-SWAP", int(sys.argv[2]) + turn, 1, level, level, 0, turn, -1))
+    writer.sync()
+writer.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit on handles is POSIX")
+def test_500_instruments_under_a_limit_of_256_handles_write_every_line(layout):
+    subprocess.run([sys.executable, "-c", MANY, str(layout.root), str(START_MS)], check=True, timeout=60)
+    files = list(layout.raw.rglob("*.jsonl"))
+    assert len(files) == 500
+    assert {path.read_bytes().count(b"\n") for path in files} == {2}

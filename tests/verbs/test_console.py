@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from l2vault.errors import UsageError
 from l2vault.verbs import console as console_module
 from l2vault.verbs.console import LOG_FILE_BYTES, LOG_FILES, StatusConsole, _hear_console_events, set_up_logging
+from support.signals import as_from_a_terminal
 
 CTRL_C, CTRL_BREAK, CLOSE, LOGOFF, SHUTDOWN = 0, 1, 2, 5, 6
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -149,6 +150,22 @@ def test_a_long_status_is_cut_so_that_the_terminal_does_not_wrap_it(
     assert terminal.screen == [("0123456789" * 30)[: columns - 1]]
 
 
+def test_a_status_that_is_too_long_loses_whole_fields_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    terminal = Terminal()
+    console = StatusConsole(terminal)
+    console.show("12:00:00Z  in sync 2/2  gaps 0  BTC-USDT-SWAP 64213.8 / 64213.9  ETH-USDT-SWAP 3000.1 / 3000.2")
+    assert terminal.screen == ["12:00:00Z  in sync 2/2  gaps 0"]
+    console.show(lambda width: "x" * (width - 10))
+    assert terminal.screen == ["x" * 49]
+
+
+def test_a_status_with_foreign_text_moves_no_cursor() -> None:
+    terminal = Terminal()
+    StatusConsole(terminal).show("reading evil\x1b[2J\rname")
+    assert terminal.screen == [r"reading evil\x1b[2J\rname"]
+
+
 def test_a_terminal_that_has_gone_away_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     class Gone(Terminal):
         def write(self, text: str) -> int:
@@ -184,6 +201,40 @@ def test_the_log_has_utc_times_and_goes_to_the_file_and_the_console(tmp_path: Pa
     assert at.endswith("Z")
 
 
+FORGED = "ok\n2026-11-25T16:00:00.000Z ERROR   GAP DETECTED: FAKE\x1b[2J\x1b]0;pwned\x07\r\u202e\u2028"
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_foreign_text_forges_no_line_of_the_log_and_no_escape_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "l2_exporter.log"
+    set_up_logging(file, verbose=False)
+    log = logging.getLogger("l2vault.test")
+    log.warning("OKX says %s", FORGED)
+    log.warning("Far too long: %s", "x" * 2_000_000)
+    text = file.read_text(encoding="utf-8")
+    assert text == capsys.readouterr().err
+    first, second = text.splitlines()
+    assert first.endswith(
+        r"WARNING OKX says ok\n2026-11-25T16:00:00.000Z ERROR   GAP DETECTED: FAKE\x1b[2J\x1b]0;pwned\x07\r\u202e\u2028"
+    )
+    assert len(second) < console_module.MESSAGE_CHARS + 40
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_a_traceback_with_foreign_text_forges_no_line_either(tmp_path: Path) -> None:
+    file = tmp_path / "l2_exporter.log"
+    set_up_logging(file, verbose=False)
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logging.getLogger("l2vault.test").exception("It ended")
+    first, *traceback = file.read_text(encoding="utf-8").splitlines()
+    assert first.endswith("ERROR   It ended")
+    assert len(traceback) > 3 and all(line.startswith("    ") and "\x1b" not in line for line in traceback)
+
+
 @pytest.mark.usefixtures("_restored_logging")
 def test_verbose_logs_every_line_written_and_still_nothing_of_the_libraries(tmp_path: Path) -> None:
     file = tmp_path / "l2_exporter.log"
@@ -191,6 +242,7 @@ def test_verbose_logs_every_line_written_and_still_nothing_of_the_libraries(tmp_
     logging.getLogger("l2vault.recording.disk").debug("Snapshot written: one")
     logging.getLogger("websockets.client").debug("> TEXT")
     logging.getLogger("asyncio").info("Using selector")
+    logging.getLogger("filelock").debug("Lock 140 acquired")
     assert [line.split("DEBUG   ")[1] for line in file.read_text().splitlines()] == ["Snapshot written: one"]
 
 
@@ -284,10 +336,11 @@ if sys.argv[1] == "late":
 
 
 def run_program(how: str, *signals: str, ignoring: str = "") -> subprocess.CompletedProcess[str]:
+    """Started as from a terminal, whatever this process ignores (as under nohup), but for `ignoring`."""
+
     command = [sys.executable, "-c", PROGRAM, how, *signals]
-    if ignoring:
-        command = ["sh", "-c", f"trap '' {ignoring}; exec \"$@\"", "sh", *command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    inherit = as_from_a_terminal(ignoring)
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, preexec_fn=inherit)
 
 
 @on_posix
@@ -324,13 +377,13 @@ def test_a_signal_that_comes_after_the_end_does_no_harm() -> None:
 @on_posix
 def test_under_nohup_a_terminal_that_closes_stops_nothing() -> None:
     assert run_program("lives", "SIGHUP").stdout == "stopping\n"
-    assert run_program("lives", "SIGHUP", ignoring="HUP").stdout == "goes on\n"
+    assert run_program("lives", "SIGHUP", ignoring="SIGHUP").stdout == "goes on\n"
 
 
 @on_posix
 def test_ctrl_c_is_heard_even_where_the_launcher_left_it_ignored() -> None:
     """A shell starts what runs in its background with SIGINT ignored, and `start_l2.sh` does that."""
-    assert run_program("stops", "SIGINT", ignoring="INT").stdout == "stopping\n"
+    assert run_program("stops", "SIGINT", ignoring="SIGINT").stdout == "stopping\n"
 
 
 class Kernel32:

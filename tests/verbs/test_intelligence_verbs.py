@@ -200,14 +200,24 @@ def test_the_last_hour_is_what_is_told_unless_asked_otherwise(told):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["ETH-USDT-SWAP"], 1, f"holds nothing of ETH-USDT-SWAP. Try: one of {INST}"),
+        (["ETH-USDT-SWAP"], 1, f"holds nothing of ETH-USDT-SWAP. Try: {INST}"),
         (["--inst", "ETH-USDT-SWAP"], 1, "holds nothing of ETH-USDT-SWAP"),
-        ([INST, "--inst", "ETH-USDT-SWAP"], 2, "one instrument"),
-        (["--from", at(50_000), "--to", at(40_000)], 1, "nothing lies between"),
-        (["--from", at(500_000), "--to", at(600_000)], 1, f"no book of {INST} stands between"),
+        (
+            [INST, "--inst", "ETH-USDT-SWAP"],
+            2,
+            "2 instruments are named (BTC-USDT-SWAP, ETH-USDT-SWAP). Try: one at a time",
+        ),
+        (["--inst", "eth-usdt-swap,sol-usdt-swap"], 2, "2 instruments are named"),
+        (["--from", at(50_000), "--to", at(40_000)], 2, "is not after --from"),
+        (["--from", at(500_000), "--to", at(600_000)], 1, f"a time in what the vault holds of {INST}: {at(0)} to "),
+        (
+            ["--from", "2300-01-01"],
+            1,
+            f"nothing lies at 2300-01-01T00:00:00.000Z or later. Try: a time in what the vault holds of {INST}",
+        ),
         (["--from", at(0), "--last", "1m"], 2, "--from and --last"),
         (["--at", at(0), "--to", at(1)], 2, "--at names a moment"),
-        (["--last", "soon"], 2, "'soon' is no span of time such as 90s, 15m, 2h or 1d"),
+        (["--last", "soon"], 2, "'soon' is no duration. Try: a number and its unit, such as 90s, 15m, 2h or 1d"),
         (["--json", "--csv"], 2, "exclude each other"),
         (["--vault", "nowhere"], 1, "no vault at nowhere"),
     ],
@@ -220,7 +230,7 @@ def test_what_cannot_be_answered_is_one_clear_sentence(told, verb, words, code, 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_empty_vault_and_one_sided_books_are_told_apart(told, verb, tmp_path):
-    (tmp_path / "Empty").mkdir()
+    Layout(tmp_path / "Empty").journal.mkdir(parents=True)
     assert "holds no books yet. Try: l2vault record" in told(verb, "--vault", "Empty", code=1)
     put(Layout(tmp_path / "Vault"), [line(slot * 2_000, levels("60000 1 1"), []) for slot in range(5)])
     text = told(verb, *FROM_TO, code=1)
@@ -243,7 +253,7 @@ def test_several_instruments_need_a_name(told, vault):
 @pytest.mark.parametrize(
     ("verb", "words", "says"),
     [
-        ("imbalance", ["--levels", "1.5"], "whole numbers of levels"),
+        ("imbalance", ["--levels", "1.5"], "'1.5' are no whole numbers of levels"),
         ("depth", ["--sizes", "1k,much"], "'much' is no number above 0"),
         ("walls", ["--percentile", "120"], "a percentile of 120 is impossible"),
         ("walls", ["--min-size", "1,2"], "'1,2' is not one number"),
@@ -251,3 +261,16 @@ def test_several_instruments_need_a_name(told, vault):
 )
 def test_options_of_their_own_are_checked_too(told, verb, words, says):
     assert says in told(verb, *words, code=2)
+
+
+def test_more_than_there_is_is_answered_with_all_there_is_and_said(capsys):
+    run("spread", "--last", "1w")
+    assert f"more than there is: what the vault holds of {INST}: {at(0)} to " in capsys.readouterr().err
+    run("spread", "--last", "1m")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_broken_settings_file_is_none_of_a_reader_s_business(told, tmp_path):
+    (tmp_path / "l2vault.toml").write_text("depth = [")
+    told("spread", "--vault", "Vault")
+    assert "is not TOML" in told("spread", code=2)

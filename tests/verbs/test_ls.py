@@ -64,6 +64,40 @@ def test_a_row_an_hour_with_lines_if_asked(layout, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [BTC, ETH],
+        ["--inst", BTC, ETH],
+        ["--inst", BTC, "--inst", ETH],
+        [f"{BTC},{ETH}"],
+        ["--inst", "btc-usdt-swap", "eth-usdt-swap"],
+        [BTC.lower(), "--inst", ETH],
+    ],
+)
+def test_instruments_are_named_in_any_of_the_usual_ways(layout, capsys, words):
+    put(layout, "SOL-USDT-SWAP", 3, b"x\n")
+    assert run(layout, *words) == 0
+    assert {row.split()[0] for row in capsys.readouterr().out.splitlines()} == {"instrument", BTC, ETH}
+
+
+def test_an_instrument_the_vault_does_not_hold_is_told_with_the_nearest_it_holds(layout):
+    with pytest.raises(VaultError, match=rf"the vault holds nothing of BTC-USD-SWAP\. Try: {BTC}"):
+        run(layout, "btc-usd-swap")
+    with pytest.raises(VaultError, match=rf"holds nothing of ZZZ\. Try: one of {BTC}, {ETH}"):
+        run(layout, "zzz")
+
+
+def test_a_folder_s_foreign_name_moves_no_cursor(layout, capsys):
+    try:
+        put(layout, "EVIL\x1b[2J\nSWAP", 3, b"x\n")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert run(layout) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r"EVIL\x1b[2J\nSWAP" in out
+
+
 def test_lines_that_cannot_all_be_counted_are_marked(layout, capsys):
     packed = put(layout, BTC, 4, b"x\n" * 500, packed=True)
     packed.write_bytes(packed.read_bytes()[:-5])
@@ -91,6 +125,9 @@ def test_an_instrument_the_vault_does_not_hold_is_an_error(layout):
 
 def test_a_vault_without_data_lists_nothing_and_one_that_is_not_there_is_an_error(tmp_path, capsys):
     layout = Layout(tmp_path)
+    with pytest.raises(VaultError, match="the folder has neither raw/okx nor meta/okx"):
+        run(layout)
+    layout.journal.mkdir(parents=True)
     assert run(layout) == 0
     assert capsys.readouterr().out.split() == ["instrument", "date", "hours", "forms", "size"]
     with pytest.raises(VaultError, match="no vault at"):

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
+from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
-from l2vault.config import Settings
-from l2vault.errors import UsageError, VaultError
+from l2vault.okx.rest import OkxRest
+from l2vault.vault.journal.events import Retained, Started
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.plan import policy_of
 from l2vault.verbs import retain
 
 BTC = "BTC-USDT-SWAP"
@@ -40,7 +41,7 @@ def layout(tmp_path, monkeypatch):
     monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS)
     monkeypatch.chdir(tmp_path)
     layout = Layout(tmp_path / "Vault")
-    layout.raw.mkdir(parents=True)
+    put_newest(layout)
     return layout
 
 
@@ -53,10 +54,23 @@ def put(layout, hours_ago, data=b"x" * 999 + b"\n", packed=False):
     return path
 
 
+def put_newest(layout, at_ms=NOW_MS, inst_id=BTC, count=11):
+    """Lines at the usual distance up to `at_ms`, which therefore is proved time."""
+    lines = [line(inst_id, at_ms - 2000 * back) for back in reversed(range(count))]
+    path = layout.hour_file(inst_id, at_ms)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.writelines(lines)
+    return path
+
+
+def line(inst_id, ts_ms):
+    side = [("100.5", "5", "0", "2")], [("101", "7", "0", "1")]
+    return to_line(Snapshot(inst_id, ts_ms, 400, *side, 0, ts_ms, ts_ms - 1)) + b"\n"
+
+
 def run(layout, *words):
-    parser = argparse.ArgumentParser()
-    retain.configure(parser)
-    return retain.run(parser.parse_args(["--vault", str(layout.root), *words]))
+    return cli.main(["retain", "--vault", str(layout.root), *words])
 
 
 def test_a_dry_run_prints_the_plan_and_touches_nothing(layout, capsys):
@@ -78,7 +92,7 @@ def test_a_real_run_sums_up_what_it_did(layout, capsys):
     packed = new.with_name("07.jsonl.gz")
     freed = (2000 - packed.stat().st_size) / 1000
     assert capsys.readouterr().out == f"compressed 1, archived 0, deleted 1, {freed:.1f} kB freed\n"
-    assert list(layout.raw.rglob("*.jsonl*")) == [packed]
+    assert sorted(layout.raw.rglob("*.jsonl*")) == [packed, layout.hour_file(BTC, NOW_MS)]
 
 
 def test_flags_set_the_policy(layout):
@@ -91,14 +105,15 @@ def test_flags_set_the_policy(layout):
 def test_a_budget_in_gigabytes_deletes_the_oldest(layout):
     data = os.urandom(3000)
     old, new = put(layout, 3, data, packed=True), put(layout, 1, data, packed=True)
-    assert run(layout, "--max-gb", "0.000005") == 0
+    budget = sum(path.stat().st_size for path in layout.raw.rglob("*.jsonl*")) - 1
+    assert run(layout, "--max-gb", str(budget / 1e9)) == 0
     assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_shortage_that_stays_is_said_and_is_exit_code_1(layout, capsys):
-    put(layout, -1)
+    size = layout.hour_file(BTC, NOW_MS).stat().st_size
     assert run(layout, "--max-gb", "0.0000005") == 1
-    assert "room is still lacking: the raw tree holds 1000 bytes of at most 500" in capsys.readouterr().out
+    assert f"room is still lacking: the raw tree holds {size} bytes of at most 500" in capsys.readouterr().out
 
 
 def test_a_disk_that_cannot_be_freed_enough_is_exit_code_1_too(layout, capsys):
@@ -134,6 +149,9 @@ def test_the_report_as_json(layout, capsys):
         "not_needed": [],
         "failed": [],
         "let_alone": [],
+        "held_back": [],
+        "proved_time": "2024-08-20T15:30:00.000Z",
+        "proved_by": "the earlier of this machine's clock and the newest line",
         "freed_bytes": 1000,
         "shortage": None,
         "busy": False,
@@ -155,14 +173,14 @@ def test_progress_shows_on_a_terminal_and_leaves_no_trace_elsewhere(layout, monk
     assert "[------------------------]   0%  BTC-USDT-SWAP/2024-08-20/06.jsonl" in terminal.getvalue()
 
 
-def test_a_vault_that_is_not_there_is_an_error_not_an_empty_success(layout, tmp_path):
-    with pytest.raises(VaultError, match="no vault at"):
-        run(Layout(tmp_path / "Valut"))
+def test_a_vault_that_is_not_there_is_an_error_not_an_empty_success(layout, tmp_path, capsys):
+    assert run(Layout(tmp_path / "Valut")) == 1
+    assert "no vault at" in capsys.readouterr().err
 
 
-def test_a_policy_nobody_can_mean_is_wrong_usage(layout):
-    with pytest.raises(UsageError, match="delete_after_days"):
-        run(layout, "--delete-after-days", "0")
+def test_a_policy_nobody_can_mean_is_wrong_usage(layout, capsys):
+    assert run(layout, "--delete-after-days", "0") == 2
+    assert "--delete-after-days = 0.0 (flag) is impossible" in capsys.readouterr().err
 
 
 def test_the_settings_file_and_flags_reach_the_policy_through_the_command_line(layout, tmp_path, capsys):
@@ -176,11 +194,116 @@ def test_the_settings_file_and_flags_reach_the_policy_through_the_command_line(l
     ]
 
 
-def test_every_number_of_the_policy_can_come_from_the_settings():
-    settings = Settings(archive_days=9.0, max_gb=2.5, min_free_gb=0.5)
-    policy = policy_of(settings)
-    assert (policy.compress_after_hours, policy.delete_after_days, policy.archive_days) == (6, 5, 9)
-    assert (policy.max_bytes, policy.min_free_bytes) == (2_500_000_000, 500_000_000)
+def test_nothing_due_is_silent(layout, capfd):
+    put(layout, 1)
+    assert run(layout) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_clock_set_ahead_deletes_nothing_and_says_what_the_time_rests_on(layout, monkeypatch, capsys):
+    paths = [put(layout, hours_ago, packed=True) for hours_ago in (1, 2)]
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS + 30 * 24 * HOUR_MS)
+    assert run(layout) == 0
+    assert all(path.exists() for path in paths)
+    assert capsys.readouterr().out.splitlines() == [
+        "3 hours, 3.7 kB, wait: due by this machine's clock alone (2024-09-19T15:30:00.000Z), not by proved time: "
+        "2024-08-20T15:30:00.000Z (the earlier of this machine's clock and the newest line)",
+        f"  only if this machine's clock is right: l2vault retain --vault {layout.root} --trust-clock",
+    ]
+
+
+@pytest.mark.parametrize("how", ["flag", "file", "environment"])
+def test_a_clock_that_is_trusted_makes_hours_old_enough(layout, tmp_path, monkeypatch, how):
+    put(layout, 1, packed=True)
+    later = NOW_MS + 30 * 24 * HOUR_MS
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: later)
+    if how == "file":
+        (tmp_path / "l2vault.toml").write_text("trust_clock = true\n")
+    if how == "environment":
+        monkeypatch.setenv("L2VAULT_TRUST_CLOCK", "1")
+    assert run(layout, *(["--trust-clock"] if how == "flag" else [])) == 0
+    assert list(layout.raw.rglob("*.jsonl*")) == []
+
+
+def test_more_than_a_pass_may_delete_waits_unless_asked_for_at_once(layout, capsys):
+    for hours_ago in range(200, 210):
+        put(layout, hours_ago, packed=True)
+    assert run(layout) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("compressed 0, archived 0, deleted 2, ")
+    assert out[1].startswith("8 hours, ")
+    assert "a pass deletes at most 2 hours of an instrument; ages count from 2024-08-20T15:30:00.000Z" in out[1]
+    assert out[2] == f"  to delete them at once: l2vault retain --vault {layout.root} --yes"
+    assert run(layout, "--yes") == 0
+    assert capsys.readouterr().out.startswith("compressed 0, archived 0, deleted 8, ")
+
+
+def test_okx_is_asked_for_the_time_only_where_an_address_is_named_and_ages_depend_on_it(layout, monkeypatch, capsys):
+    old = put(layout, 1, packed=True)
+    asked = []
+
+    def server_time_ms(rest):
+        asked.append(rest)
+        return NOW_MS + 6 * 24 * HOUR_MS
+
+    monkeypatch.setattr(OkxRest, "server_time_ms", server_time_ms)
+    run(layout, "--rest-url", "http://127.0.0.1:1")
+    assert asked == []
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS + 30 * 24 * HOUR_MS)
+    assert run(layout) == 0
+    assert asked == []
+    assert old.exists()
+    capsys.readouterr()
+    assert run(layout, "--json", "--rest-url", "http://127.0.0.1:1") == 0
+    assert len(asked) == 1
+    assert not old.exists()
+    report = json.loads(capsys.readouterr().out)
+    assert (report["proved_time"], report["proved_by"]) == ("2024-08-26T15:30:00.000Z", "OKX's clock, asked over REST")
+
+
+def test_a_server_that_cannot_be_reached_proves_nothing_and_is_no_failure(layout, monkeypatch):
+    old = put(layout, 1, packed=True)
+    monkeypatch.setattr(Clock, "wall_ms", lambda clock: NOW_MS + 30 * 24 * HOUR_MS)
+    assert run(layout, "--rest-url", "http://127.0.0.1:1") == 0
+    assert old.exists()
+
+
+def test_every_step_is_of_one_run_of_the_journal_that_begins_with_the_first(layout):
+    assert run(layout) == 0
+    assert list(read_journal(layout)) == []
+    put(layout, 130)
+    put(layout, 7)
+    assert run(layout) == 0
+    started, *steps = read_journal(layout)
+    assert isinstance(started, Started)
+    assert (started.program, [type(step) for step in steps]) == ("retain", [Retained, Retained])
+
+
+def test_a_lock_that_this_user_cannot_have_is_one_sentence(layout, capsys):
+    layout.retention_lock.mkdir(parents=True)
+    assert run(layout) == 1
+    assert re.fullmatch(r"l2vault: the lock of retention cannot be used: .* Try: .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("vault", "code", "says"), [("", 2, "--vault: the name is empty"), ("elsewhere", 1, "no vault at")]
+)
+def test_a_folder_that_is_no_vault_is_refused_and_left_as_it_is(tmp_path, monkeypatch, capsys, vault, code, says):
+    folder = tmp_path / "empty"
+    (folder / "elsewhere").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert cli.main(["retain", "--vault", vault]) == code
+    assert says in capsys.readouterr().err
+    assert [path.name for path in folder.rglob("*")] == ["elsewhere"]
+
+
+@pytest.mark.parametrize("flag", ["--max-gb", "--min-free-gb", "--delete-after-days", "--compress-after-hours"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_number_nobody_can_mean_is_refused_by_the_name_of_its_setting(layout, capsys, flag, value):
+    old = put(layout, 200)
+    assert run(layout, f"{flag}={value}") == 2
+    assert f"{flag} = {float(value)} (flag) is impossible. Try: " in capsys.readouterr().err
+    assert old.exists()
 
 
 def test_the_launcher_works_on_the_vault_beside_it_with_its_two_values(tmp_path):
@@ -189,6 +312,7 @@ def test_the_launcher_works_on_the_vault_beside_it_with_its_two_values(tmp_path)
     script.write_text(text.replace("DELETE_AFTER_DAYS = 5", "DELETE_AFTER_DAYS = 10000"), encoding="utf-8")
     layout = Layout(tmp_path / "Vault")
     path = put(layout, 0)
+    put_newest(layout, NOW_MS + 6 * HOUR_MS)
     os.utime(path, (1_724_000_000,) * 2)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

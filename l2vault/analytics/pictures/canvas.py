@@ -1,8 +1,11 @@
 """What all pictures share: colours, size, time axis, title, footnote, and how figures are written. Reads no vault."""
 
+import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 import numpy as np
 import polars as pl
@@ -11,6 +14,8 @@ from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.figures import amount, percent
 from l2vault.book.utc import utc_ms
+from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable, quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,24 +43,57 @@ DPI: Final = 120
 WIDTH_IN: Final = 14.0
 DAY_MS: Final = 86_400_000
 
+_Given = ParamSpec("_Given")
 
-def new_figure(height_in: float) -> "Figure":
-    """Its parts find their places by themselves."""
-    import matplotlib as mpl
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+_STYLE: Final[dict[Any, Any]] = {
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib
+    "timezone": "UTC",
+    "date.epoch": "1970-01-01T00:00:00",  # what `day_number` counts from
+}
 
-    return plt.figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
+
+def in_own_style(draw: Callable[_Given, None]) -> Callable[_Given, None]:
+    """A function that draws, under matplotlib's own defaults and ours, whatever the user's matplotlibrc, style sheets
+    or folder of settings say; theirs hold again afterwards. Its complaints about those are not the reader's business.
+    """
+
+    @wraps(draw)
+    def drawn(*args: _Given.args, **kwargs: _Given.kwargs) -> None:
+        log = logging.getLogger("matplotlib")
+        before = log.level
+        log.setLevel(logging.CRITICAL)
+        try:
+            try:
+                import matplotlib as mpl
+            except (OSError, ValueError) as error:  # a matplotlibrc that is no text, or no folder to write to at all
+                raise VaultError(f"matplotlib does not start: {printable(error)}.", "another matplotlibrc") from error
+            with mpl.rc_context():
+                mpl.rcdefaults()
+                mpl.rcParams.update(_STYLE)
+                draw(*args, **kwargs)
+        finally:
+            log.setLevel(before)
+
+    return drawn
+
+
+def new_figure(height_in: float, width_in: float = WIDTH_IN) -> "Figure":
+    """Its parts find their places by themselves. Knows no window: the caller's own figures and backend stay as they
+    are."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def save(figure: "Figure", path: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    try:
-        figure.savefig(path, dpi=DPI)
-    finally:
-        plt.close(figure)
+    """As PNG; raises UsageError for a name that promises something else."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{quoted(path)} is no name of a picture.", "as PNG: a name that ends in .png")
+    figure.savefig(path, dpi=DPI, format="png")
 
 
 def day_number(ms: float) -> float:
@@ -85,7 +123,7 @@ def head(figure: "Figure", what: str, about: About, *more: str) -> None:
 
 def quote(about: About) -> str:
     """The currency in which the instrument's price is told: OKX names it second."""
-    return about.inst_id.split("-")[1]
+    return about.inst_id.partition("-")[2].partition("-")[0]
 
 
 def span_text(start_ms: int, end_ms: int) -> str:

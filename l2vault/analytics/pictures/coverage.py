@@ -13,6 +13,9 @@ from l2vault.analytics.pictures.canvas import (
     VERMILION,
     YELLOW,
     day_number,
+    in_own_style,
+    new_figure,
+    save,
     span_text,
     time_axis,
 )
@@ -44,21 +47,17 @@ _LEAST_SHARE: Final = 1 / 1200
 """Of the picture's width: a hole of one slot in a week is still drawn as wide as a pixel or two."""
 
 
+@in_own_style
 def plot_coverage(coverages: Sequence[Coverage], path: Path) -> None:
-    """A strip an instrument, time from left to right, to a PNG (or what the name's ending says)."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(12, 1.6 + 0.6 * len(coverages)), layout="constrained")
+    """A strip an instrument, time from left to right, to a PNG."""
+    figure = new_figure(1.6 + 0.6 * len(coverages), 12)
+    axes = figure.subplots()
     draw_strips(axes, coverages)
     span = coverages[0].start_ms, coverages[0].end_ms
     time_axis(axes, *span, label=f"exchange time, {span_text(*span)}")  # the picture has no title that names the day
     patches = state_patches(states_of(coverages))
     figure.legend(handles=patches, loc="outside upper right", ncols=len(patches), frameon=False)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save(figure, path)
 
 
 def draw_strips(axes: "Axes", coverages: Sequence[Coverage]) -> None:

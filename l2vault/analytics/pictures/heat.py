@@ -43,6 +43,7 @@ _AROUND: Final = 18
 _LIFTS: Final[dict[SideName, int]] = {"ask": 1, "bid": -1}
 
 
+@canvas.in_own_style
 def draw_heatmap(heat: Heat, coverage: Coverage | None, walls: pl.DataFrame | None, path: Path) -> None:
     """To a PNG (or what the name's ending says). `walls` are lives of the wall ledger, in the unit of `heat`.
 

@@ -54,6 +54,7 @@ class _Panel(NamedTuple):
     names: list[str]
 
 
+@canvas.in_own_style
 def draw_series(
     frame: pl.DataFrame, columns: Sequence[str], about: About, path: Path, ylabel: str | None = None
 ) -> None:

@@ -25,6 +25,7 @@ _TOP_DOWN: Final[tuple[SideName, ...]] = ("ask", "bid")
 _BARS: Final = 360
 
 
+@canvas.in_own_style
 def draw_shifts(frame: pl.DataFrame, about: About, path: Path) -> None:
     """Of each side what came above 0 and what went below it, all bands together; alerts of any band are marked.
 

@@ -21,6 +21,7 @@ _LABELS: Final = 12
 _WIDTHS_PT: Final = (1.2, 8.0)
 
 
+@canvas.in_own_style
 def draw_walls(frame: pl.DataFrame, about: About, path: Path, touch: pl.DataFrame | None = None) -> None:
     """A bar a life of the wall ledger, the wider the larger its peak; of very many those that were most for longest.
 

@@ -26,6 +26,7 @@ _LEAST_ROWS: Final = 42
 """So many annotations find room below each other."""
 
 
+@canvas.in_own_style
 def draw_zones(frame: pl.DataFrame, about: About, last_mid: float | None, path: Path) -> None:
     """A bar a zone: bids to the left, asks to the right, as long as its size, the darker the more persistent.
 

@@ -1,0 +1,99 @@
+"""How a process runs one verb: for `l2vault`, `python -m l2vault` and the launcher scripts.
+
+Loads nothing heavy itself, so that a Ctrl-C while the rest is being loaded ends in one line and code 130. A Ctrl-C that
+comes inside an import waits until that is over: libraries written in C lose or misreport an exception raised in them.
+"""
+
+import atexit
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+INTERRUPTED: Final = 130
+_AGAIN_SEC: Final = 0.05
+_IMPORTING: Final = "importlib._bootstrap"
+
+
+def main() -> int:
+    """The installed `l2vault`."""
+
+    def run() -> int:
+        from l2vault.cli import main
+
+        return main()
+
+    return _interruptible(run)
+
+
+def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
+    """`l2vault VERB` for a launcher script with `values`, its settings; what is relative is beside it."""
+
+    def run() -> int:
+        from l2vault.cli import launch
+
+        return launch(verb, folder, values)
+
+    return _interruptible(run)
+
+
+def _interruptible(run: Callable[[], int]) -> int:
+    """The exit code of `run`, or 130 if it was interrupted, whoever lost the exception."""
+    interrupts: list[threading.Timer | None] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if _is_importing(frame):
+            interrupts.append(_interrupt_soon())
+            return
+        interrupts.append(None)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:  # as a shell starts what runs in its background: Ctrl-C is not for this process
+        return run()
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # then nothing is left that must be closed
+    try:
+        signal.signal(signal.SIGINT, interrupt)
+        code = run()
+    except KeyboardInterrupt:
+        _say_interrupted()
+        code = INTERRUPTED
+    finally:
+        for timer in interrupts:
+            if timer is not None:
+                timer.cancel()
+        signal.signal(signal.SIGINT, before)
+    if interrupts and code == 0:
+        _say_interrupted()
+        code = INTERRUPTED
+    return code
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if _IMPORTING in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _interrupt_soon() -> threading.Timer:
+    timer = threading.Timer(_AGAIN_SEC, _interrupt_main)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _interrupt_main() -> None:
+    if hasattr(signal, "pthread_kill"):  # ends a wait of the main thread too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _say_interrupted() -> None:
+    if sys.stderr is not None:
+        sys.stderr.write("l2vault: interrupted\n")

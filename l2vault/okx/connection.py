@@ -1,0 +1,115 @@
+"""One websocket connection to OKX: direct or through a proxy, no redirect followed, floods of control frames ended.
+
+Whatever keeps it from being made is one exception with one sentence. Knows nothing of subscriptions and books.
+"""
+
+import asyncio
+import os
+from collections import deque
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.exceptions import WebSocketException
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+
+from l2vault.okx.dial import open_socket
+from l2vault.okx.failures import explain
+from l2vault.okx.proxies import Proxy, UnusableProxy, require_socks, system_proxy
+
+OPEN_WITHIN_SEC: Final = 10.0
+"""Name, TCP, proxy, TLS and handshake together."""
+LARGEST_FRAME_BYTES: Final = 4 * 1024 * 1024
+"""A full book is 26 KB; an unasked push of another channel may reach 1 MB."""
+MOST_CONTROL_FRAMES: Final = 100
+CONTROL_WINDOW_SEC: Final = 10.0
+"""OKX's keepalive is a text frame; a proxy may ping every few seconds. Each ping costs an answer, so a flood of them
+is ended. Data frames have no such bound: their number is OKX's business, and the queue behind them slows the reading.
+"""
+
+_CANNOT_OPEN: Final = (
+    OSError,  # DNS, TCP, TLS, SOCKS; TimeoutError
+    WebSocketException,  # addresses, proxies, handshakes
+    ValueError,  # a name or a port that cannot be; UnicodeError
+    EOFError,
+    # Of asyncio and the websockets library, where a peer or proxy goes away in the middle of starting TLS:
+    RuntimeError,
+    AssertionError,
+    UnusableProxy,
+)
+
+
+class CannotConnect(Exception):
+    """No connection could be made. The text is one printable sentence with its cure, without a full stop."""
+
+
+class Connection(ClientConnection):
+    """A connection that counts its control frames; `flood` says why it was ended, if they were too many."""
+
+    def __init__(self, protocol: ClientProtocol, **limits: Any) -> None:
+        super().__init__(protocol, **limits)
+        self.flood: str | None = None
+        self._control_at: deque[float] = deque(maxlen=MOST_CONTROL_FRAMES)
+
+    def process_event(self, event: Event) -> None:
+        """Called by the library for every received frame; it has answered pings by then."""
+        if isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG):
+            self._count()
+        super().process_event(event)
+
+    def _count(self) -> None:
+        now = self.loop.time()
+        times = self._control_at
+        is_full = len(times) == MOST_CONTROL_FRAMES
+        if is_full and now - times[0] < CONTROL_WINDOW_SEC and self.flood is None:
+            self.flood = f"more than {MOST_CONTROL_FRAMES} ping or pong frames within {CONTROL_WINDOW_SEC:g} s"
+            self.transport.abort()
+        times.append(now)
+
+
+class _Connect(connect):
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Follow none: whoever answers with one is not the exchange, or not at this address any more."""
+        return exc
+
+
+async def open_connection(url: str, within_sec: float = OPEN_WITHIN_SEC) -> Connection:
+    """A connection after its opening handshake. Raises CannotConnect. The caller ends it with `transport.abort()`."""
+    proxy: Proxy | None = None
+    try:
+        proxy = system_proxy(url)
+        if proxy is not None:
+            require_socks(proxy)
+        async with asyncio.timeout(within_sec):
+            opened = await _open(url, proxy)
+    except _CANNOT_OPEN as error:
+        raise CannotConnect(explain(error, url, proxy, within_sec, _missing_certificates())) from error
+    assert isinstance(opened, Connection)
+    return opened
+
+
+def _missing_certificates() -> str | None:
+    """What SSL_CERT_FILE names, if nothing is there: OpenSSL passes over that without a word."""
+    named = os.environ.get("SSL_CERT_FILE")
+    return named if named and not os.path.isfile(named) else None
+
+
+async def _open(url: str, proxy: Proxy | None) -> ClientConnection:
+    parts = urlsplit(url)
+    direct: dict[str, Any] = {}
+    if proxy is None:
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        direct["sock"] = await open_socket(parts.hostname or "", port)
+    return await _Connect(
+        url,
+        open_timeout=None,  # bounded as a whole by the caller
+        close_timeout=1,
+        ping_interval=None,  # OKX's keepalive is the text frame `ping`; RFC 6455 pings are not relied on
+        compression=None,
+        max_size=LARGEST_FRAME_BYTES,
+        proxy=None if proxy is None else proxy.url,
+        create_connection=Connection,
+        **direct,
+    )

@@ -1,0 +1,7 @@
+"""What a client can measure of OKX from where it is, in a few minutes, without recording anything.
+
+In reading order: `stream` (one channel of one instrument on one connection), `findings` (everything a run collects),
+`figures` (percentiles, clock offset, shared sequence numbers), `rows` and `questions` (findings as rows of text and
+data), `verdict` (fit to record or why not), `page` (what is printed). These are pure. `network` and `rest` make the
+requests, `run` drives them.
+"""

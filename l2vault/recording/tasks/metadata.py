@@ -1,0 +1,121 @@
+"""OKX's instrument rows while recording: fetched at start, when missing, then every hour; never in capture's way."""
+
+import logging
+from collections.abc import Callable
+from difflib import get_close_matches
+from random import Random
+from typing import Final
+
+import msgspec
+
+from l2vault.book.utc import utc_text
+from l2vault.clock import Clock
+from l2vault.errors import RestError
+from l2vault.okx.backoff import Backoff
+from l2vault.okx.foreign import printable
+from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
+from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.vault.instruments import keep_row
+from l2vault.vault.journal.events import Event, InstrumentNoted
+from l2vault.vault.layout import Layout
+
+REFRESH_SEC: Final = 3600.0
+FIRST_RETRY_SEC: Final = 5.0
+LONGEST_RETRY_SEC: Final = 300.0
+LOOK_SEC: Final = 5.0
+"""Longest sleep, so that `refresh_soon` is heard."""
+SPACING_SEC: Final = 0.2
+"""Between two requests: half of the 20 per 2 s that OKX allows."""
+
+_log = logging.getLogger(__name__)
+
+
+class _State(msgspec.Struct):
+    state: object = None
+
+
+class Metadata:
+    """Keeps the row of each instrument in the vault and tells `on_state` whether OKX says that it is live."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        rest: OkxRest,
+        clock: Clock,
+        rng: Random,
+        note: Callable[[Event], None],
+        on_state: Callable[[str, bool], None],
+    ) -> None:
+        self._layout = layout
+        self._rest = rest
+        self._clock = clock
+        self._rng = rng
+        self._note = note
+        self._on_state = on_state
+        self._backoffs: dict[str, Backoff] = {}
+        """Of the instruments whose row could not be had when it was asked for last."""
+        self._misnamed: set[str] = set()
+        self._due_ms: dict[str, int] = {}
+
+    async def run(self, inst_ids: tuple[str, ...]) -> None:
+        """Until cancelled. A row that cannot be had is asked for again, less and less often."""
+        self._due_ms = dict.fromkeys(inst_ids, self._clock.monotonic_ms())
+        while True:
+            inst_id, due_ms = min(self._due_ms.items(), key=lambda item: item[1])
+            wait_sec = (due_ms - self._clock.monotonic_ms()) / 1000
+            await self._clock.sleep(min(max(wait_sec, SPACING_SEC), LOOK_SEC))
+            if wait_sec <= LOOK_SEC:
+                next_sec = await self._refresh(inst_id)
+                self._due_ms[inst_id] = self._clock.monotonic_ms() + round(next_sec * 1000)
+
+    def refresh_soon(self, inst_id: str) -> None:
+        """Ask at the next look: something suggests that the row has changed."""
+        self._due_ms[inst_id] = self._clock.monotonic_ms()
+
+    def refresh_all(self) -> None:
+        """Ask for every row again, as soon as the distance between requests allows: the vault may have lost them."""
+        self._due_ms = dict.fromkeys(self._due_ms, self._clock.monotonic_ms())
+
+    async def _refresh(self, inst_id: str) -> float:
+        """Fetch and keep one row; returns the seconds until it is due again."""
+        try:
+            row = await in_daemon_thread(self._rest.instrument, inst_id)
+            what = await in_daemon_thread(keep_row, self._layout, inst_id, row, self._clock.wall_ms())
+        except (RestError, OSError, ValueError) as error:  # the last: a row that is none
+            if isinstance(error, UnknownInstrument):
+                await self._name_nearest(inst_id)
+            return self._miss(inst_id, error)
+        self._backoffs.pop(inst_id, None)
+        state = msgspec.json.decode(row, type=_State).state
+        self._on_state(inst_id, state in ("live", None))
+        if what != "same":
+            _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, printable(str(state)))
+            detail = f"state {printable(str(state))}"
+            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, what, detail))
+        return REFRESH_SEC
+
+    def _miss(self, inst_id: str, error: Exception) -> float:
+        is_first = inst_id not in self._backoffs
+        backoff = self._backoffs.setdefault(inst_id, Backoff(FIRST_RETRY_SEC, LONGEST_RETRY_SEC, self._rng))
+        retry_sec = backoff.next_sec()
+        if isinstance(error, TryLater) and error.retry_after_sec is not None:
+            retry_sec = max(retry_sec, min(error.retry_after_sec, LONGEST_RETRY_AFTER_SEC))
+        words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
+        _log.warning(words, inst_id, retry_sec, error)
+        if is_first:
+            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", str(error)))
+        return retry_sec
+
+    async def _name_nearest(self, inst_id: str) -> None:
+        """Once an instrument: which of the names that OKX lists was probably meant."""
+        if inst_id in self._misnamed:
+            return
+        try:
+            known = await in_daemon_thread(self._rest.swap_names)
+        except RestError as error:
+            _log.debug("The names of OKX's swaps cannot be had: %s", error)
+            return
+        self._misnamed.add(inst_id)
+        nearest = get_close_matches(inst_id, known, 1)
+        hint = f"the nearest name that it lists is {printable(nearest[0])}" if nearest else "it lists none like it"
+        _log.error("OKX does not know %s; %s. Correct the name in the settings and start again", inst_id, hint)

@@ -1,0 +1,65 @@
+"""`l2vault probe`: what OKX gives from here, before anything is recorded."""
+
+import argparse
+import asyncio
+import sys
+import threading
+from random import Random
+from typing import Final
+
+import l2vault
+
+HELP: Final = "connect as the recorder would, record nothing, and print what OKX gives and whether it is fit to record"
+EXAMPLE: Final = "l2vault probe --minutes 10 --inst BTC-USDT-SWAP"
+LONGEST_MINUTES: Final = 24 * 60.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=_minutes, default=10.0, metavar="N", help="how long to look (default: 10)")
+    parser.add_argument(
+        "--inst", dest="instruments", action="append", nargs="+", metavar="ID", help="swaps; repeat or list"
+    )
+    parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
+    parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
+    parser.add_argument("--rest-url", metavar="URL", help="another REST address")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the page")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The page on stdout, progress on stderr. Exit code 0: fit to record; 1: not."""
+    from l2vault.clock import Clock  # these would load asyncio and websockets into whoever only asks for help
+    from l2vault.probe.findings import Findings
+    from l2vault.probe.page import as_json, page
+    from l2vault.probe.plan import plan_of
+    from l2vault.probe.run import Probe
+    from l2vault.probe.verdict import judge
+    from l2vault.verbs.console import StatusConsole, stop_on_signals
+
+    console = StatusConsole(sys.stderr)
+    plan = plan_of(args.settings, args.minutes * 60)
+
+    async def probe() -> Findings:
+        stop, finished = asyncio.Event(), threading.Event()
+        stop_on_signals(stop, finished)
+        try:
+            return await Probe(plan, l2vault.__version__, Clock(), Random(), console.show).run(stop)  # jitter only
+        finally:
+            finished.set()
+
+    try:
+        findings = asyncio.run(probe())
+    finally:
+        console.show("")
+    verdict = judge(findings)
+    if args.json:
+        sys.stdout.write(as_json(findings, verdict).decode() + "\n")
+    else:
+        sys.stdout.write(page(findings, verdict))
+    return 0 if verdict.is_fit else 1
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= LONGEST_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text} is no number of minutes above 0 and up to {LONGEST_MINUTES:.0f}")
+    return minutes

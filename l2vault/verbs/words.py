@@ -1,0 +1,113 @@
+"""How every verb reads its words: instruments, times, durations, numbers, names of pictures. Types for argparse."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from l2vault import grammar
+from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable, quoted
+from l2vault.vault.moments import as_ms
+
+_MOST_NAMED: Final = 8
+_LONGEST_NAME: Final = 64
+
+_Value = TypeVar("_Value")
+
+
+def _option(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
+    """For argparse, which puts the option's name before what this says."""
+
+    def of(text: str) -> _Value:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return of
+
+
+def _seconds(text: str) -> float:
+    return grammar.duration_ms(text, is_seconds_if_bare=True) / 1000
+
+
+def _moment(text: str) -> int:
+    return as_ms(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text)
+
+
+def _amounts(text: str) -> tuple[float, ...]:
+    return grammar.numbers(text, are_amounts=True)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    found = grammar.numbers(text)
+    if any(count != int(count) or count > 1e9 for count in found):
+        raise UsageError(f"{quoted(text, 64)} are no whole numbers of levels.", "some such as 1,5,10")
+    return tuple(int(count) for count in found)
+
+
+def _png(text: str) -> Path:
+    if not text.lower().endswith(".png") or "\0" in text:
+        raise UsageError(f"{quoted(text, 64)} is no name of a picture.", "as PNG: a name that ends in .png")
+    return Path(text)
+
+
+duration = _option(grammar.duration_ms)
+"""Milliseconds."""
+seconds = _option(_seconds)
+"""A duration in seconds, of which a bare number is one too."""
+number = _option(grammar.number)
+numbers = _option(grammar.numbers)
+amounts = _option(_amounts)
+"""Numbers that are amounts of money: `1,500` is refused as one that could be two."""
+counts = _option(_counts)
+moment = _option(_moment)
+"""Milliseconds since the epoch."""
+png = _option(_png)
+
+
+def at_least_1(text: str) -> int:
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is no whole number from 1 up")
+    return count
+
+
+def configure_instruments(parser: argparse.ArgumentParser, text: str, is_one: bool = False) -> None:
+    """`INST ...` and `--inst ID ...` (again and again, with commas or blanks): both mean the same to every verb."""
+    if is_one:
+        parser.add_argument("inst_ids", nargs="?", metavar="INST", help=text)
+    else:
+        parser.add_argument("inst_ids", nargs="*", metavar="INST", help=text)
+    parser.add_argument(
+        "--inst", dest="named", nargs="+", action="append", metavar="ID", help="the same, as for record"
+    )
+
+
+def asked_instruments(args: argparse.Namespace) -> list[str]:
+    """The names that the words of `configure_instruments` gave, each once, in capitals."""
+    return list(dict.fromkeys(grammar.split_names([args.inst_ids or [], args.named or []])))
+
+
+def held_instruments(asked: Iterable[str], held: Sequence[str]) -> list[str]:
+    """The vault's names of those asked for, whatever their case. Raises VaultError naming the nearest for one that the
+    vault does not hold."""
+    by_capitals = {name.upper(): name for name in held}
+    found = []
+    for name in asked:
+        if name.upper() not in by_capitals:
+            near = difflib.get_close_matches(name.upper()[:_LONGEST_NAME], by_capitals, 1, 0.4)
+            cure = by_capitals[near[0]] if near else one_of(held)
+            raise VaultError(f"the vault holds nothing of {printable(name, _LONGEST_NAME)}.", cure)
+        found.append(by_capitals[name.upper()])
+    return found
+
+
+def one_of(held: Sequence[str]) -> str:
+    """The cure for a name that is missing or wrong."""
+    if not held:
+        return "l2vault record"
+    more = f" or {len(held) - _MOST_NAMED} more: l2vault ls" if len(held) > _MOST_NAMED else ""
+    return f"one of {', '.join(map(printable, held[:_MOST_NAMED]))}{more}"

@@ -1,0 +1,232 @@
+"""The law of optional tasks: whatever one raises, the recorder keeps recording, the journal names it, it comes back."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from itertools import cycle
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from l2vault import recorder as recorder_module
+from l2vault.book.change import BookChange
+from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.config import Settings
+from l2vault.okx.pipeline import Pipeline, Sampled
+from l2vault.okx.rest import ServerTime, Unavailable
+from l2vault.recorder import Recorder
+from l2vault.vault.journal.events import ClockSkew, Stopped, TaskFailed
+from l2vault.vault.journal.log import read_journal
+from l2vault.vault.layout import Layout
+from support.manual_clock import ManualClock, some_turns
+
+BTC = "BTC-USDT-SWAP"
+T0_MS = 1_767_225_600_000
+OPTIONAL = ("clock", "metadata", "audit", "retention", "memory", "beat", "summary", "status", "watch")
+Task = Callable[[], Coroutine[object, object, object]]
+
+
+class FakeLines:
+    """In place of the sockets: whatever the test says, a feed reports."""
+
+    def __init__(self, urls: object, new_pipeline: object, deliver: object, *_: object) -> None:
+        self.deliver: Callable[[int, list[object]], Coroutine[object, object, None]] = deliver  # type: ignore[assignment]
+        self.pipelines: dict[int, Pipeline] = {}
+        self.is_up = False
+
+    async def run(self, count: int) -> None:
+        self.is_up = True
+        await asyncio.Event().wait()
+
+    def reconnect(self, number: int, reason: str, next_address: bool = False) -> None:
+        pass
+
+    def book_times(self) -> dict[str, int]:
+        return {}
+
+
+class FakeRest:
+    """No network, unless a test raises something else."""
+
+    error: Exception = Unavailable("no answer.", "check the network")
+
+    def __init__(self, *_: object) -> None:
+        self.is_closed = False
+
+    def instrument(self, inst_id: str) -> bytes:
+        raise self.error
+
+    def book(self, inst_id: str, depth: int) -> BookChange:
+        raise self.error
+
+    def server_time(self, monotonic_ms: object) -> ServerTime:
+        raise self.error
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Rig:
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root)
+        self.clock = ManualClock()
+        self.stop = asyncio.Event()
+        settings = Settings(instruments=(BTC,), feeds=1)
+        self.recorder = Recorder(settings, self.layout, self.clock, Random(1), lambda text: None)
+        self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
+        self.slots = 0
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator["Rig"]:
+        task = asyncio.create_task(self.recorder.run(self.stop))
+        while not self.lines.is_up:  # OKX's time is waited for first, for two seconds at most
+            self.clock.advance(200)
+            await some_turns(20)
+            assert not task.done()
+        try:
+            yield self
+        finally:
+            self.stop.set()
+            async with asyncio.timeout(10):
+                await task
+
+    async def write_a_line(self) -> None:
+        self.slots += 1
+        ms = T0_MS + 2000 * self.slots
+        levels = [("1", "1", "0", "1")], [("2", "1", "0", "1")]
+        snapshot = Snapshot(BTC, ms, 400, *levels, 0, self.slots, self.slots - 1)
+        await self.lines.deliver(1, [Sampled(snapshot, ms, ms + 100)])
+
+    def failed(self) -> list[TaskFailed]:
+        return [event for event in read_journal(self.layout) if isinstance(event, TaskFailed)]
+
+    def written(self) -> int:
+        files = self.layout.instrument_folder(BTC).glob("*/*.jsonl")
+        return sum(not from_line(text).gap_detected for file in files for text in file.read_bytes().splitlines())
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "Lines", FakeLines)
+    monkeypatch.setattr(recorder_module, "OkxRest", FakeRest)
+
+
+async def pass_sec(rig: Rig, seconds: int) -> None:
+    for _ in range(seconds * 5):
+        rig.clock.advance(200)
+        await some_turns(20)
+
+
+def test_everything_but_feeds_and_disk_is_optional(tmp_path: Path) -> None:
+    assert tuple(name for name, _ in Rig(tmp_path).recorder._optional()) == OPTIONAL
+
+
+ERRORS = [ValueError("x"), KeyError("x"), OSError(5, "x"), RecursionError("x")]
+
+
+@pytest.mark.parametrize(("name", "error"), list(zip(OPTIONAL, cycle(ERRORS), strict=False)))
+async def test_whatever_an_optional_task_raises_recording_goes_on_and_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
+) -> None:
+    starts: list[int] = []
+    optional = Recorder._optional
+
+    def failing(task: Task) -> Task:
+        async def run() -> None:
+            starts.append(1)
+            if len(starts) < 3:
+                raise error
+            await task()
+
+        return run
+
+    def with_a_fault(recorder: Recorder) -> Iterator[tuple[str, Task]]:
+        for each, task in optional(recorder):
+            yield each, failing(task) if each == name else task
+
+    monkeypatch.setattr(Recorder, "_optional", with_a_fault)
+    async with Rig(tmp_path).recording() as rig:
+        await rig.write_a_line()
+        await pass_sec(rig, 5)
+        await rig.write_a_line()
+        assert len(starts) == 3
+    assert rig.written() == 2
+    assert [(event.task, type(error).__name__ in event.error) for event in rig.failed()] == [(name, True)] * 2
+    events = list(read_journal(rig.layout))
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].reason == "asked to stop"
+
+
+async def test_whatever_rest_raises_recording_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeRest, "error", KeyError("a bug of ours"))
+    async with Rig(tmp_path).recording() as rig:
+        for _ in range(3):
+            await rig.write_a_line()
+            await pass_sec(rig, 3)
+    assert rig.written() == 3
+    assert {"clock", "metadata"} <= {event.task for event in rig.failed()}
+
+
+async def test_a_status_line_that_cannot_be_shown_ends_nothing(tmp_path: Path) -> None:
+    def broken(text: str) -> None:
+        raise OSError(32, "Broken pipe")
+
+    rig = Rig(tmp_path)
+    rig.recorder._show_status = broken
+    async with rig.recording():
+        await pass_sec(rig, 10)
+        await rig.write_a_line()
+    assert rig.written() == 1
+    assert {event.task for event in rig.failed()} == {"status"}
+
+
+async def test_the_skew_of_what_the_feeds_bring_reaches_the_journal(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        rig.clock.wall_offset_ms += 5 * 3_600_000
+        await rig.write_a_line()
+        await pass_sec(rig, 10)
+    (skew,) = [event for event in read_journal(rig.layout) if isinstance(event, ClockSkew)]
+    assert skew.samples == 1
+    assert skew.median_ms == pytest.approx(5 * 3_600_000, abs=10_000)
+
+
+async def test_a_stop_closes_what_waits_for_rest(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        pass
+    assert rig.recorder._rest.is_closed  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("peer", ["drips", "is silent"])
+def test_the_process_ends_within_seconds_whatever_rest_does(tmp_path: Path, peer: str) -> None:
+    """A whole process, since what could keep it from ending are its threads."""
+    is_over = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" if peer == "drips" else b"")
+            while not is_over.wait(0.2):
+                connection.sendall(b" " if peer == "drips" else b"")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        words = ["record", "--inst", BTC, "--vault", "v", "--log-file", "l.log", "--duration", "2", "--rest-url", url]
+        command = [sys.executable, "-m", "l2vault", *words, "--ws-url", "ws://127.0.0.1:9/ws/v5/public"]
+        # Two seconds of recording, five to end, and what the interpreter takes to start on a busy machine.
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=15)
+        is_over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

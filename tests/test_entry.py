@@ -1,0 +1,143 @@
+"""Where a process begins and ends: Ctrl-C at any moment, a stdout that is full, closed or gone.
+
+Whole processes, few and short: what a terminal and a shell do to one cannot be had in this process.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from l2vault import entry
+from l2vault.vault.layout import Layout
+from support.hours import INST, line, put
+from support.signals import as_from_a_terminal
+
+ROOT = Path(__file__).resolve().parents[1]
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and devices as POSIX has them")
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from l2vault import entry
+swallowed = []
+def run():
+    import swallows
+    return 0
+sys.exit(entry._interruptible(run))
+"""
+SWALLOWS = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000): pass
+except BaseException as error:
+    raise ImportError("a library that misreports it") from error
+"""
+
+
+def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("L2VAULT_")}
+    command = [sys.executable, "-m", "l2vault", *words]
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    put(Layout(tmp_path / "Vault"), [line(slot * 2_000) for slot in range(5)])
+    return tmp_path / "Vault"
+
+
+@on_posix
+def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "swallows.py").write_text(SWALLOWS)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=as_from_a_terminal(),
+    )
+    assert (done.returncode, done.stderr) == (130, "l2vault: interrupted\n")
+
+
+@on_posix
+def test_a_ctrl_c_that_a_library_loses_still_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException:  # noqa: BLE001 - the mistake under test
+            return 0
+        return 1
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert entry._interruptible(lose) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@on_posix
+def test_where_a_shell_left_ctrl_c_ignored_it_stays_so() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert entry._interruptible(lambda: signal.raise_signal(signal.SIGINT) or 0) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_verb_is_one_line_and_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert entry._interruptible(interrupted) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "l2vault: interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+@pytest.mark.parametrize("words", [["ls"], ["show", INST], ["--help"]])
+def test_a_full_stdout_is_one_line_and_code_1(vault: Path, words: list[str]) -> None:
+    arguments = words if words == ["--help"] else [*words, "--vault", str(vault)]
+    with open("/dev/full", "w") as full:
+        done = run(*arguments, stdout=full)
+    said = "l2vault: stdout takes no more: No space left on device. The output is not complete.\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@on_posix
+def test_a_closed_stdout_is_one_line_and_code_1(vault: Path) -> None:
+    done = run("ls", "--vault", str(vault), preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "l2vault: stdout takes no more: it is closed. The output is not complete.\n",
+    )
+
+
+@on_posix
+def test_a_reader_that_has_left_is_no_failure(vault: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run("ls", "--vault", str(vault), stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
