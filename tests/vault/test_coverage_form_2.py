@@ -97,6 +97,12 @@ def test_a_record_stands_whatever_became_of_the_feed_but_lost_time_has_its_cause
     assert holes(covered) == [(5_300, 10_000, "missing", "chain", 2)]
 
 
+def test_a_loss_goes_on_to_the_first_line_behind_it_where_no_slot_is_between():
+    events = [*IN_SYNC, minute(20_000, first=0, last=18_000), lost(5_300), synced(9_100), *END]
+    covered = coverage(events, [0, 2_000, 4_000, 9_900, 12_000, 14_000, 16_000, 18_000])
+    assert holes(covered) == [(5_300, 9_900, "missing", "chain", 2)]
+
+
 def test_lines_that_cannot_be_read_are_unknown_and_quiet_slots_with_them():
     events = [*IN_SYNC, minute(20_000, quiet(2_000, 4_000, 6_000), first=0, last=18_000), *END]
     covered = coverage(events, [0, 8_000], absent=[(1, 8_000, "unreadable")])

@@ -401,7 +401,7 @@ def a_time_in_the_journal_that_is_none(vault):
     change_journal(vault, lambda data: data.replace(b'"at":"2024', b'"at":"20x4'))
 
 
-@case(0)
+@case()
 def the_year_9999_in_the_journal(vault):
     change_journal(vault, lambda data: data.replace(b'"from":"2024-08', b'"from":"9999-12'))
 
@@ -413,7 +413,7 @@ def huge_numbers_in_the_journal(vault):
     )
 
 
-@case(0)
+@case()
 def a_beat_of_the_year_9999(vault):
     change_journal(vault, lambda data: data.replace(b'"exchange":"2024', b'"exchange":"9999'))
 

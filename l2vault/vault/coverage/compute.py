@@ -429,7 +429,7 @@ def _merged(grid: _Grid, spans: Iterable[_Span]) -> list[_Span]:
     found: list[_Span] = []
     for span in spans:
         is_alike = bool(found) and found[-1][2:4] == span[2:4]
-        if found and found[-1].is_loss and span[2:4] == ("unknown", ""):
+        if found and found[-1].is_loss and not span.is_loss and span[2:4] in (("unknown", ""), ("missing", NO_LINE)):
             is_alike = grid.slot_of(span.from_ms) >= span.to_ms
         if is_alike:
             found[-1] = found[-1]._replace(to_ms=span.to_ms)
