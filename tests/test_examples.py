@@ -9,7 +9,7 @@ import pytest
 
 from l2vault.sim.instruments import instrument_row
 from l2vault.vault.layout import Layout
-from support.hours import INST, journal_of, levels, line, lost, put, started, synced
+from support.hours import INST, journal_v1_of, levels, line, lost, put, started, synced
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SLOTS = 150
@@ -28,7 +28,7 @@ def books():
 def vault(tmp_path):
     layout = Layout(tmp_path / "Vault")
     put(layout, list(books()))
-    journal_of(layout, started(-9_000), synced(-8_000), lost(300_000, "our_restart"))
+    journal_v1_of(layout, started(-9_000), synced(-8_000), lost(300_000, "our_restart"))
     row = layout.instrument_file(INST)
     row.parent.mkdir(parents=True, exist_ok=True)
     row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from l2vault.sim.instruments import instrument_row
 from l2vault.vault.archive import archive_hour
 from l2vault.vault.layout import Layout
-from support.hours import HOUR_AT_MS, INST, journal_of, levels, line, lost, put, started, synced
+from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, lost, put, started, synced
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCKS = [
@@ -38,7 +38,7 @@ def books():
 @pytest.fixture(autouse=True)
 def vault(tmp_path, monkeypatch):
     layout = Layout(tmp_path / "Vault")
-    journal_of(layout, started(-9_000), synced(-8_000), lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
+    journal_v1_of(layout, started(-9_000), synced(-8_000), lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
     path = put(layout, list(books()))
     archive_hour(layout, layout.parse_hour_file(path))
     row = layout.instrument_file(INST)

@@ -1,7 +1,7 @@
 """The books of a span, ready for analysis: ladders piece by piece, in bounded memory, and what is known of the span.
 
 `read_books` takes them from a vault, `books_of` from frames of your own. Every result carries an `About`: its span,
-what the vault can vouch for, how far the books reached. Nothing beyond the reach is ever claimed.
+which of its time is covered, how far the books reached. Nothing beyond the reach is ever claimed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from l2vault.analytics.contract import Contract, Terms, Unit, terms_of
 from l2vault.analytics.ladders import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
-from l2vault.vault.coverage.model import Coverage
+from l2vault.vault.coverage.model import STATES, Coverage
 from l2vault.vault.instruments import read_rows
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.moments import Moment, span_ms
@@ -25,6 +25,8 @@ from l2vault.vault.reader import Vault, open_vault
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""
+
+_ALWAYS_NAMED: Final = ("recorded", "quiet", "missing", "unknown")
 
 _BOOKS_AT_ONCE: Final = 4096
 """Two sides of 400 levels in so many books take 65 MB."""
@@ -40,8 +42,9 @@ class Reach(msgspec.Struct, frozen=True):
 class About(msgspec.Struct, frozen=True):
     """What must be known to use a result.
 
-    `vouched_share` is the share of the span's time in which a book stood; `slots` has the share of grid slots in each
-    state, empty where no journal was asked. `settings` has whatever the method was told or found, such as a threshold.
+    `covered_share` is the share of the span's time in which a book stood (`vouched_share` is its former name, and goes
+    with the next version); `slots` has the share of grid slots in each state, empty where no journal was asked.
+    `settings` has whatever the method was given or found, such as a threshold.
     """
 
     method: str
@@ -51,6 +54,7 @@ class About(msgspec.Struct, frozen=True):
     unit: str
     books: int
     cadence_ms: int | None
+    covered_share: float
     vouched_share: float
     slots: dict[str, float]
     holes: int
@@ -135,13 +139,13 @@ class Seen:
         self._books = books
         self._count = 0
         self._two_sided = 0
-        self._vouched_ms = 0
+        self._covered_ms = 0
         self._reach: dict[SideName, list[float]] = {name: [] for name in SIDES}
 
     def add(self, ladders: Ladders) -> None:
         self._count += len(ladders)
         self._two_sided += int(np.isfinite(ladders.mid).sum())
-        self._vouched_ms += int((ladders.t_to - ladders.t_from).sum())
+        self._covered_ms += int((ladders.t_to - ladders.t_from).sum())
         for name in SIDES:
             reach = ladders.reach_bps(name)
             reach = reach[np.isfinite(reach)]
@@ -158,9 +162,12 @@ class Seen:
         cadence_ms = None
         if coverage is not None and coverage.slots:
             slots = {
-                state: coverage.count(state) / coverage.slots for state in ("recorded", "quiet", "missing", "unknown")
+                state: share
+                for state in STATES
+                if (share := coverage.count(state) / coverage.slots) or state in _ALWAYS_NAMED
             }
             cadence_ms = coverage.stretches[-1].cadence_ms
+        share_of_time = self._covered_ms / (books.end_ms - books.start_ms)
         reach = {name: Reach(min(seen), max(seen)) if seen else Reach(None, None) for name, seen in self._reach.items()}
         return About(
             method=method,
@@ -170,7 +177,8 @@ class Seen:
             unit=books.contract.currency(unit),
             books=self._count,
             cadence_ms=cadence_ms,
-            vouched_share=self._vouched_ms / (books.end_ms - books.start_ms),
+            covered_share=share_of_time,
+            vouched_share=share_of_time,
             slots=slots,
             holes=0 if coverage is None else len(coverage.holes),
             reach_bps=reach,
@@ -178,8 +186,13 @@ class Seen:
         )
 
 
-def read_books(vault: Vault | str | Path, inst_id: str, start: Moment, end: Moment) -> Books:
-    """The books of a span of a vault. Raises VaultError for an instrument it does not hold or has no row of."""
+def read_books(
+    vault: Vault | str | Path, inst_id: str, start: Moment, end: Moment, include_disputed: bool = False
+) -> Books:
+    """The books of a span of a vault, without disputed and unverifiable ones unless asked for.
+
+    Raises VaultError for an instrument it does not hold or has no row of.
+    """
     vault = vault if isinstance(vault, Vault) else open_vault(vault)
     if inst_id not in vault.instruments():
         raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
@@ -187,7 +200,7 @@ def read_books(vault: Vault | str | Path, inst_id: str, start: Moment, end: Mome
     terms = terms_of(inst_id, read_rows(vault.layout, inst_id), span)
 
     def frames() -> Iterator[Frames]:
-        for part in vault.levels(inst_id, *span).parts():
+        for part in vault.levels(inst_id, *span, include_disputed).parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
     return Books(inst_id, span, frames, terms, lambda: vault.coverage(inst_id, *span))

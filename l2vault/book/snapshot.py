@@ -5,7 +5,7 @@ Shared by writers and readers; knows no file and no path.
 
 import re
 from functools import cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -19,6 +19,8 @@ _DEPTH_KEY: Final = re.compile(rb'"bids_top(\d{1,3})":')
 _EXCHANGE: Final = "okx"
 _MARKET: Final = "perp"
 _CHANNEL: Final = "books"
+_Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""Of 64 bits: no archive and no table could hold a larger one."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -127,9 +129,9 @@ def _row_type(depth: int) -> Any:
             ("best_bid", str | None),
             ("best_ask", str | None),
             ("mid_price", str | None),
-            ("checksum", int | None),
-            ("seqId", int | None),
-            ("prevSeqId", int | None),
+            ("checksum", _Number | None),
+            ("seqId", _Number | None),
+            ("prevSeqId", _Number | None),
             ("gap_detected", bool),
         ],
         rename={"bids": f"bids_top{depth}", "asks": f"asks_top{depth}"},

@@ -16,12 +16,12 @@ from l2vault.errors import VaultError
 from l2vault.vault.archived import CANNOT_READ, archived_lines
 from l2vault.vault.durable import sync_folder, unlink, write_atomically
 from l2vault.vault.files import Finding, PlacedLine, hour_forms, hour_lines, hours
+from l2vault.vault.journal_index import JournalIndex
 from l2vault.vault.layout import ArchivedHour, HourFile, Layout
 from l2vault.vault.levels import SNAPSHOTS, Hour
 from l2vault.vault.parquet import Facts, encode_levels, encode_snapshots, facts_of, hour_text, read_levels
 from l2vault.vault.rebuild import lines_of_hour
 from l2vault.vault.tables import Setting, build_hour, next_ms, readable
-from l2vault.vault.witness import Witness
 
 _GZIP_LEVEL: Final = 6
 _CURE: Final = "l2vault verify, to see what is wrong with the hour; until then it stays as it is"
@@ -44,7 +44,7 @@ def archive_hour(layout: Layout, hour_file: HourFile) -> int:
             return _size(archived)
         _write_raw(hour_file, lines)
         remove_archive(archived)
-    setting = Setting(Witness(layout).testimony(inst_id), next_ms(hours(layout, inst_id), hour_ms))
+    setting = Setting(JournalIndex(layout).history(inst_id), next_ms(hours(layout, inst_id), hour_ms))
     hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
     facts = _facts(inst_id, hour_ms, [line.text for line in lines])
     contents = (encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts))
@@ -74,17 +74,22 @@ def restore_hour(archived: ArchivedHour, target: Path) -> int:
 
 def check_archive(archived: ArchivedHour) -> str | None:
     """What is wrong with an archived hour, in words, or None: it must give back exactly the lines it was made of."""
+    return checked_lines(archived)[0]
+
+
+def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
+    """What is wrong with an archived hour, in words, and the lines that it gives back."""
     try:
         with pq.ParquetFile(archived.snapshots) as file:
             facts = facts_of(file)
         lines = archived_lines(archived)
     except CANNOT_READ as error:
-        return f"cannot be read ({error})"
+        return f"cannot be read ({error})", []
     if (facts.inst_id, facts.hour_utc) != (archived.inst_id, hour_text(archived.hour_ms)):
-        return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC"
+        return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC", lines
     if facts != _facts(archived.inst_id, archived.hour_ms, lines):
-        return "does not give back the lines it was made of"
-    return None
+        return "does not give back the lines it was made of", lines
+    return None, lines
 
 
 def remove_archive(archived: ArchivedHour) -> None:

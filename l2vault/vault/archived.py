@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import VaultError
 from l2vault.vault.columns import Ints
-from l2vault.vault.files import Finding, Report
+from l2vault.vault.files import Report, unreadable_archive
 from l2vault.vault.layout import ArchivedHour
 from l2vault.vault.levels import SNAPSHOTS, Hour, is_ask_side, line_bounds
 from l2vault.vault.parquet import facts_of, groups_at, read_levels
@@ -37,6 +37,14 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
     return times
 
 
+def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
+    """Time and flag of each line of an archived hour of which both files read. Raises one of `CANNOT_READ`."""
+    hour = read_archived(archived)
+    times: list[int] = hour.snapshots["timestamp"].to_pylist()
+    flags: list[bool] = hour.snapshots["gap_detected"].to_pylist()
+    return list(zip(times, flags, strict=True))
+
+
 def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -> Hour:
     """Both tables; with a span only the row groups that bear on it. Raises one of `CANNOT_READ` where it cannot."""
     with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
@@ -51,7 +59,7 @@ def archived_book(archived: ArchivedHour, t_ms: int, report: Report) -> Snapshot
     try:
         return _book(archived, t_ms)
     except CANNOT_READ as error:
-        report(Finding(archived.snapshots, 0, f"an archive that cannot be read: {error}"))
+        report(unreadable_archive(archived, error))
         return None
 
 

@@ -1,5 +1,6 @@
 """What data files a vault holds, with size and time of the last change. Opens none of them."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ class Held(NamedTuple):
 
 
 def scan(layout: Layout) -> list[Held]:
-    """Every data file, in no order; foreign files, and what vanishes meanwhile, are left out.
+    """Every data file, in no order; foreign files, pipes, and what vanishes meanwhile, are left out.
 
     An archived hour is one: by the path of its snapshots, with the size of both its files.
     """
@@ -33,8 +34,10 @@ def _raw(layout: Layout) -> Iterator[Held]:
     for path in layout.raw.glob("*/*/*.jsonl*"):
         if (file := layout.parse_hour_file(path)) is None:
             continue
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):
+                continue
             form: Form = "gzip" if file.is_compressed else "plain"
             written_ms = facts.st_mtime_ns // 1_000_000
             yield Held(file.inst_id, file.hour_ms, form, path, facts.st_size, written_ms)
@@ -44,7 +47,7 @@ def _archived(layout: Layout) -> Iterator[Held]:
     for path in (layout.archive / "snapshots").glob("*/*/*.parquet"):
         if (hour := layout.parse_archive_file(path)) is None:
             continue
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             facts = path.stat()
             size_bytes = facts.st_size + (hour.levels.stat().st_size if hour.levels.exists() else 0)
             written_ms = facts.st_mtime_ns // 1_000_000

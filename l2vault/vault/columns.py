@@ -8,7 +8,7 @@ here and left to `sift`, which goes line by line.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -42,13 +42,16 @@ NO_ORDERS: Final = -1
 """Stands for an order count that is no plain number; its text is then kept."""
 
 
+_Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
 class _Tail(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     best_bid: str | None
     best_ask: str | None
     mid_price: str | None
-    checksum: int | None
-    seqId: int | None
-    prevSeqId: int | None
+    checksum: _Number | None
+    seqId: _Number | None
+    prevSeqId: _Number | None
     gap_detected: bool
 
 

@@ -6,7 +6,9 @@ a kill between archiving and deleting leaves. Needs only what recording needs, u
 
 import heapq
 import logging
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -28,17 +30,30 @@ _HOUR: Final = slice(len(_START), len(_START) + 13)
 _TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")
 UNFLAGGED_END: Final = b'"gap_detected":false}'
 
+LATEST_MS: Final = utc_ms("9999-12-30T00:00:00.000Z")
+"""No hour at or after this, or in the first day of 1970, is taken for one: no time could be written around it."""
+EARLIEST_MS: Final = utc_ms("1970-01-02T00:00:00.000Z")
+
 _EXTRA: Final = 'pip install "l2vault[analysis]"'
+
+_KIND: Final = re.compile(r"[,:(]")
+"""What comes before it in a reason is the same for every finding of a kind."""
 
 _log = logging.getLogger(__name__)
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something in a data file that is no line of it. `offset` counts bytes of the contents, as if never compressed."""
+    """Something in a data file that is no line of it, or a file that is none.
+
+    `offset` counts bytes of the contents, as if never compressed. `ts_ms` is the time that the line claims, where it is
+    of the file's hour and stands out of order. `is_of_file`: nothing in the file can be relied on.
+    """
 
     path: Path
     offset: int
     reason: str
+    ts_ms: int | None = None
+    is_of_file: bool = False
 
 
 class PlacedLine(NamedTuple):
@@ -62,11 +77,18 @@ Report = Callable[[Finding], None]
 
 
 class Findings(list[Finding]):
-    """Collects findings, each also a warning in the log."""
+    """Collects findings; the first of a kind in a file is also a warning in the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warned: set[tuple[Path, str]] = set()
 
     def report(self, finding: Finding) -> None:
         self.append(finding)
-        _log.warning("%s at byte %d: %s", finding.path, finding.offset, finding.reason)
+        kind = finding.path, _KIND.split(finding.reason, maxsplit=1)[0]
+        if kind not in self._warned:
+            self._warned.add(kind)
+            _log.warning("%s at byte %d: %s", finding.path, finding.offset, finding.reason)
 
 
 @contextmanager
@@ -80,30 +102,33 @@ def analysis_extra() -> Iterator[None]:
 
 def instruments(layout: Layout) -> list[str]:
     """Every instrument of which the vault holds an hour in any form."""
-    raw = {path.name for path in layout.raw.glob("*") if any(path.glob("*/*.jsonl*"))}
-    folders = (layout.archive / "snapshots").glob("inst_id=*")
-    return sorted(raw | {path.name.removeprefix("inst_id=") for path in folders if any(path.glob("*/*.parquet"))})
+    found = {path.name for path in _folders(layout.raw, _ignore) if any(_raw_files(layout, path.name, _ignore))}
+    for path in _folders(layout.archive / "snapshots", _ignore):
+        inst_id = path.name.removeprefix("inst_id=")
+        if inst_id != path.name and any(_archived(layout, inst_id, _ignore)):
+            found.add(inst_id)
+    return sorted(found)
 
 
-def hours(layout: Layout, inst_id: str) -> list[HourForms]:
-    """Every hour of the instrument, in order of time."""
+def hours(layout: Layout, inst_id: str, report: Report | None = None) -> list[HourForms]:
+    """Every hour of the instrument, in order of time. `report` is given the folders that cannot be listed."""
     raw: dict[int, list[HourFile]] = {}
-    for path in layout.instrument_folder(inst_id).glob("*/*.jsonl*"):
-        file = layout.parse_hour_file(path)
-        if file is not None:
-            raw.setdefault(file.hour_ms, []).append(file)
-    archives = {hour.hour_ms: hour for hour in _archived(layout, inst_id)}
+    for file in _raw_files(layout, inst_id, report or _ignore):
+        raw.setdefault(file.hour_ms, []).append(file)
+    archives = {hour.hour_ms: hour for hour in _archived(layout, inst_id, report or _ignore)}
     every = sorted({*raw, *archives})
     return [_forms(inst_id, hour_ms, raw.get(hour_ms, []), archives.get(hour_ms)) for hour_ms in every]
 
 
 def hour_forms(layout: Layout, inst_id: str, hour_ms: int) -> HourForms:
     """What there is of one hour, right now."""
+    if not EARLIEST_MS <= hour_ms < LATEST_MS:
+        return _forms(inst_id, hour_ms, [], None)
     plain = layout.hour_file(inst_id, hour_ms)
-    paths = [path for path in (plain, plain.with_name(f"{plain.name}.gz")) if path.exists()]
+    paths = [path for path in (plain, plain.with_name(f"{plain.name}.gz")) if os.path.lexists(path)]
     archive = layout.archived_hour(inst_id, hour_ms)
     raw = [file for path in paths if (file := layout.parse_hour_file(path)) is not None]
-    return _forms(inst_id, hour_ms, raw, archive if archive.snapshots.exists() else None)
+    return _forms(inst_id, hour_ms, raw, archive if os.path.lexists(archive.snapshots) else None)
 
 
 def hour_lines(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
@@ -120,7 +145,8 @@ def hour_lines(layout: Layout, forms: HourForms, is_newest: bool, report: Report
         except FileNotFoundError as error:
             found = hour_forms(layout, forms.inst_id, forms.hour_ms)
             if found == forms:  # not moved but gone, as one of an archive's two files may be
-                report(Finding(Path(error.filename or forms.inst_id), 0, "a file of this hour is missing"))
+                path = Path(error.filename or forms.inst_id)
+                report(Finding(path, 0, "a file of this hour is missing", is_of_file=True))
                 return
             forms = found
         else:
@@ -147,17 +173,47 @@ def raw_lines(file: HourFile, is_newest: bool, report: Report) -> Iterator[Place
     """The lines of one raw file that are of its hour and do not go back in time; what else there is is reported."""
     hour = utc_text(file.hour_ms)[:13].encode()
     newest, end = b"", 0
+    trouble = why_no_file(file.path)
+    if trouble:
+        report(Finding(file.path, 0, trouble, is_of_file=True))
+        return
     try:
         for line in read_lines(file.path):
             end = line.offset + len(line.text or b"") + 1
             reason = _objection(line, hour, newest, is_newest and not file.is_compressed)
             if reason:
-                report(Finding(file.path, line.offset, reason))
+                report(Finding(file.path, line.offset, reason, _claimed(line, hour)))
             elif line.text is not None and line.is_ended:
                 newest = line.text[TIME]
                 yield PlacedLine(line.text, file.path, line.offset)
     except GzipDamage as damage:
-        report(Finding(file.path, end, damage.what))
+        report(Finding(file.path, end, damage.what, is_of_file=not damage.is_cut_short))
+    except FileNotFoundError:  # in another form meanwhile
+        raise
+    except OSError as error:
+        report(Finding(file.path, end, f"cannot be read: {error.strerror or error}", is_of_file=True))
+
+
+def why_no_file(path: Path) -> str:
+    """Why this is no file to read lines from, empty if it is one. Raises FileNotFoundError where nothing is there."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.is_symlink():
+            raise
+        return "a link that leads nowhere"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if stat.S_ISREG(mode):
+        return ""
+    return "a folder in the place of a file" if stat.S_ISDIR(mode) else "no regular file"
+
+
+def _claimed(line: Line, hour: bytes) -> int | None:
+    """The time of a line of this hour that was refused."""
+    if line.text is None or not line.is_ended or not has_time(line.text) or line.text[_HOUR] != hour:
+        return None
+    return utc_ms(line.text[TIME].decode())
 
 
 def has_time(text: bytes) -> bool:
@@ -198,6 +254,10 @@ def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[Place
             yield line
 
 
+def unreadable_archive(hour: ArchivedHour, error: Exception) -> Finding:
+    return Finding(hour.snapshots, 0, f"an archive that cannot be read: {error}", is_of_file=True)
+
+
 def _archived_lines(hour: ArchivedHour, report: Report) -> Iterator[PlacedLine]:
     with analysis_extra():
         from l2vault.vault.archived import CANNOT_READ, archived_lines
@@ -206,7 +266,7 @@ def _archived_lines(hour: ArchivedHour, report: Report) -> Iterator[PlacedLine]:
     except FileNotFoundError:  # restored and removed meanwhile: looked for in its other form
         raise
     except CANNOT_READ as error:
-        report(Finding(hour.snapshots, 0, f"an archive that cannot be read: {error}"))
+        report(unreadable_archive(hour, error))
         return
     offset = 0
     for text in texts:
@@ -214,12 +274,42 @@ def _archived_lines(hour: ArchivedHour, report: Report) -> Iterator[PlacedLine]:
         offset += len(text) + 1
 
 
-def _archived(layout: Layout, inst_id: str) -> Iterator[ArchivedHour]:
-    folder = layout.archived_hour(inst_id, 0).snapshots.parent.parent
-    for path in folder.glob("*/*.parquet"):
-        hour = layout.parse_archive_file(path)
-        if hour is not None:
-            yield hour
+def _raw_files(layout: Layout, inst_id: str, report: Report) -> Iterator[HourFile]:
+    for day in _folders(layout.instrument_folder(inst_id), report):
+        for path in _listed(day, report):
+            file = layout.parse_hour_file(path)
+            if file is not None and EARLIEST_MS <= file.hour_ms < LATEST_MS:
+                yield file
+
+
+def _archived(layout: Layout, inst_id: str, report: Report) -> Iterator[ArchivedHour]:
+    for day in _folders(layout.archived_hour(inst_id, 0).snapshots.parent.parent, report):
+        for path in _listed(day, report):
+            hour = layout.parse_archive_file(path)
+            if hour is not None and EARLIEST_MS <= hour.hour_ms < LATEST_MS:
+                yield hour
+
+
+def _folders(folder: Path, report: Report) -> Iterator[Path]:
+    return (path for path in _listed(folder, report) if _is_folder(path))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _listed(folder: Path, report: Report) -> list[Path]:
+    """What a folder holds; nothing where there is none. One that cannot be listed is reported."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        report(Finding(folder, 0, f"cannot be listed: {error.strerror or error}", is_of_file=True))
+        return []
 
 
 def _forms(inst_id: str, hour_ms: int, raw: list[HourFile], archive: ArchivedHour | None) -> HourForms:

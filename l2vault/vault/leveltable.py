@@ -3,7 +3,7 @@
 Needs numpy and pyarrow; polars and pandas only where asked for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -41,7 +41,7 @@ BOOKS: Final = pa.schema(
     ]
 )
 """A row per recorded book, in order of time: over `[t_from, t_to)` it stood unchanged, sampled to `depth` a side. No
-two overlap, and between one and the next nothing is vouched for unless they touch."""
+two overlap, and between one and the next no book is known unless they touch."""
 
 _KEY: Final = ["side", "price", "qty", "orders"]
 
@@ -61,15 +61,23 @@ class Levels:
     """A row per (side, price) for as long as its quantity and order count stay the same, cut to the span; in no order.
 
     `tables` and `parts` go hour by hour in bounded memory; `arrow` and its copies hold all of it, 37 bytes a row.
-    `findings` fills while they are read.
+    `findings` fills while they are read. `left_out` gives half-open spans, in order, in which no book may stand.
     """
 
-    def __init__(self, inst_id: str, span: tuple[int, int], hours: Hours, cover: Callable[[], Coverage]) -> None:
+    def __init__(
+        self,
+        inst_id: str,
+        span: tuple[int, int],
+        hours: Hours,
+        cover: Callable[[], Coverage],
+        left_out: Callable[[], Sequence[tuple[int, int]]] = tuple,
+    ) -> None:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
         self.findings = Findings()
         self._hours = hours
         self._cover = cover
+        self._left_out = left_out
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows in pieces of about an hour. Reads the files again each time it is called."""
@@ -109,8 +117,12 @@ class Levels:
         return frame
 
     @cached_property
+    def _omitted(self) -> Sequence[tuple[int, int]]:
+        return self._left_out()
+
+    @cached_property
     def coverage(self) -> Coverage:
-        """What the vault can vouch for of the span."""
+        """What is known of the span."""
         return self._cover()
 
     def _part(self, hour: Hour, carried: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -124,7 +136,9 @@ class Levels:
         return self._clip(rows, TABLE)
 
     def _clip(self, rows: pa.Table, schema: pa.Schema) -> pa.Table:
-        """The rows with their times cut to the span, without those that lie outside it or last for no time."""
+        """The rows with their times cut to the span and to what is not left out, without those that last no time."""
+        for start_ms, end_ms in self._omitted:
+            rows = _without(rows, start_ms, end_ms)
         t_from = np.maximum(rows["t_from"].to_numpy(), self.start_ms)
         t_to = np.minimum(rows["t_to"].to_numpy(), self.end_ms)
         cut = {"t_from": pa.array(t_from), "t_to": pa.array(t_to)}
@@ -138,6 +152,21 @@ def _published(levels: pa.Table) -> pa.Table:
     qty = levels["qty_num"].to_numpy() / levels["qty_den"].to_numpy()
     columns = [levels["side"], pa.array(price), pa.array(qty), levels["orders"], levels["t_from"], levels["t_to"]]
     return pa.table(columns, schema=TABLE)
+
+
+def _without(rows: pa.Table, start_ms: int, end_ms: int) -> pa.Table:
+    """The rows but for a span: what goes on over it becomes two; the order of time is kept."""
+    t_from, t_to = rows["t_from"].to_numpy(), rows["t_to"].to_numpy()
+    before, after = np.flatnonzero(t_from < start_ms), np.flatnonzero(t_to > end_ms)
+    if len(before) + len(after) == len(rows) and not ((t_from < end_ms) & (t_to > start_ms)).any():
+        return rows
+    head, tail = rows.take(pa.array(before)), rows.take(pa.array(after))
+    head = _set(head, "t_to", np.minimum(head["t_to"].to_numpy(), start_ms))
+    return pa.concat_tables([head, _set(tail, "t_from", np.maximum(tail["t_from"].to_numpy(), end_ms))])
+
+
+def _set(rows: pa.Table, name: str, values: npt.NDArray[np.int64]) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values))
 
 
 def _books(snapshots: pa.Table) -> pa.Table:

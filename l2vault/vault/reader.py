@@ -7,18 +7,19 @@ come from an archive, need the extra `analysis`, loaded where asked for.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.book.utc import utc_ms, utc_text
-from l2vault.errors import LineError
-from l2vault.vault.absence import Stand, absent_hours, unreadable
-from l2vault.vault.coverage.compute import Absent, cover, slot_of, stands_until
+from l2vault.book.utc import utc_text
+from l2vault.errors import LineError, VaultError
+from l2vault.vault.absence import NOT_PROVED, absent_hours
+from l2vault.vault.coverage.compute import Absent, cover, reach, stands_until
 from l2vault.vault.coverage.model import Coverage, State
+from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.files import (
     TIME,
     UNFLAGGED_END,
@@ -35,10 +36,11 @@ from l2vault.vault.files import (
     instruments,
 )
 from l2vault.vault.follow import POLL_SEC, Follow
+from l2vault.vault.journal_index import JournalIndex
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.moments import Moment, as_ms, span_ms
 from l2vault.vault.root import open_layout
-from l2vault.vault.witness import Witness
+from l2vault.vault.standing import Standing
 
 if TYPE_CHECKING:
     from l2vault.vault.levels import Hour
@@ -46,8 +48,7 @@ if TYPE_CHECKING:
 
 Form = Literal["plain", "gzip", "archive"]
 
-_SLACK_MS: Final = 60_000
-"""How far before a span its first line may lie: no cadence is longer."""
+_LONGEST_SILENCE_MS: Final = 31 * 24 * HOUR_MS
 
 _CANDIDATES: Final = 8
 """Newest lines held while looking for a book, should the very last not read."""
@@ -65,7 +66,8 @@ class HourSpan(msgspec.Struct, frozen=True):
 class BookAt(msgspec.Struct, frozen=True):
     """The last unflagged snapshot at or before a moment, how long before, and what can be said of the moment.
 
-    `state` is `recorded` or `quiet` if the book still stood then; otherwise it is the last one known before a hole.
+    `state` is `recorded` or `quiet` if the book still stood then; otherwise it is the last one known before a hole, or
+    one that is `disputed` or `unverifiable` itself.
     """
 
     snapshot: Snapshot
@@ -96,7 +98,7 @@ class Snapshots(Iterable[Snapshot]):
 
     @cached_property
     def coverage(self) -> Coverage:
-        """What the vault can vouch for of the span."""
+        """What is known of the span."""
         return self._vault.coverage(self.inst_id, self.start_ms, self.end_ms)
 
 
@@ -110,7 +112,8 @@ class Vault:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._witness = Witness(layout)
+        self.journal = JournalIndex(layout)
+        self._standing = Standing(layout, self.journal)
 
     def instruments(self) -> list[str]:
         """Every instrument of which there is an hour in any form."""
@@ -126,10 +129,10 @@ class Vault:
         for forms in hours(self.layout, inst_id):
             for file in forms.raw:
                 form: Form = "gzip" if file.is_compressed else "plain"
-                found.append(HourSpan(forms.hour_ms, form, file.path.stat().st_size, file.path))
+                found.append(HourSpan(forms.hour_ms, form, _size(file.path), file.path))
             if forms.archive is not None:
                 archive = forms.archive
-                size_bytes = archive.levels.stat().st_size + archive.snapshots.stat().st_size
+                size_bytes = _size(archive.levels) + _size(archive.snapshots)
                 found.append(HourSpan(forms.hour_ms, "archive", size_bytes, archive.snapshots))
         return found
 
@@ -138,13 +141,20 @@ class Vault:
         span = span_ms(start, end)
         return Snapshots(inst_id, span, lambda report: self._lines(inst_id, span, report), self)
 
-    def levels(self, inst_id: str, start: Moment, end: Moment) -> "Levels":
-        """The level-interval table of the span. Needs the extra `analysis`."""
+    def levels(self, inst_id: str, start: Moment, end: Moment, include_disputed: bool = False) -> "Levels":
+        """The level-interval table of the span. Needs the extra `analysis`.
+
+        Disputed and unverifiable books are left out unless asked for.
+        """
         with analysis_extra():
             from l2vault.vault.leveltable import Levels
         span = span_ms(start, end)
         return Levels(
-            inst_id, span, lambda findings: self._hours(inst_id, span, findings), lambda: self.coverage(inst_id, *span)
+            inst_id,
+            span,
+            lambda findings: self._hours(inst_id, span, findings),
+            lambda: self.coverage(inst_id, *span),
+            lambda: self._left_out(inst_id, span, include_disputed),
         )
 
     def book_at(self, inst_id: str, t: Moment) -> BookAt | None:
@@ -162,21 +172,31 @@ class Vault:
         state, cause = self._state(inst_id, snapshot.ts_ms, t_ms)
         return BookAt(snapshot, t_ms - snapshot.ts_ms, state, cause, findings)
 
-    def coverage(self, inst_id: str, start: Moment, end: Moment) -> Coverage:
-        """Every grid slot of the span as recorded, quiet, missing or unknown, and the holes with their causes."""
+    def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
+        """Every grid slot of the span in its state, and the holes with their causes: what can be proved, slot by slot.
+
+        Without bounds from the first line to the newest evidence: of the lines and of the journal's proved times.
+        """
+        start, end = self._bounds(inst_id, start, end)
         span = span_ms(start, end)
-        testimony = self._witness.testimony(inst_id)
-        stands: list[Stand] = []
-        absent = list(self._absent_hours(inst_id, span))
+        history = self.journal.history(inst_id)
+        lines, absent = self._standing.lines(inst_id, reach(history, span))
+        return cover(history, inst_id, lines, span, [*absent, *self._absent_hours(inst_id, span)])
+
+    def first_line_ms(self, inst_id: str) -> int | None:
+        """The time of the oldest line of the instrument; None if none can be read."""
         every = hours(self.layout, inst_id)
-        for forms in every:
-            if span[0] - _SLACK_MS - HOUR_MS < forms.hour_ms < span[1]:
-                found: list[Finding] = []
-                here = list(self._stands(forms, forms is every[-1], found.append))
-                absent += unreadable(here, found, forms.hour_ms, partial(slot_of, testimony))
-                stands += here
-        times = [stand.ts_ms for stand in stands if span[0] - _SLACK_MS <= stand.ts_ms < span[1]]
-        return cover(testimony, inst_id, times, span, absent)
+        return next((found for forms in every if (found := first_ms(forms)) is not None), None)
+
+    def newest_evidence_ms(self, inst_id: str) -> int | None:
+        """The newest exchange time of which the vault knows anything of the instrument; None if of none.
+
+        A time in the journal counts if it is at most 31 days behind the newest line: a damaged one opens no ages.
+        """
+        line_ms, noted_ms = self._newest_line_ms(inst_id), self.journal.history(inst_id).newest_ms
+        if line_ms is None or noted_ms is None:
+            return line_ms
+        return max(line_ms, noted_ms) if noted_ms <= line_ms + _LONGEST_SILENCE_MS else line_ms
 
     def follow(
         self,
@@ -201,12 +221,12 @@ class Vault:
         """The hours that bear on a span: from the one whose book stands at its start."""
         from l2vault.vault.tables import read_hour
 
-        testimony = self._witness.testimony(inst_id)
-        every = hours(self.layout, inst_id)
+        history = self.journal.history(inst_id)
+        every = hours(self.layout, inst_id, findings.report)
         for at in range(self._first_bearing(every, span[0]), len(every)):
             if every[at].hour_ms >= span[1]:
                 break
-            yield read_hour(self.layout, every, at, testimony, span, findings.report)
+            yield read_hour(self.layout, every, at, history, span, findings.report)
 
     def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
         at = sum(forms.hour_ms <= start_ms for forms in every) - 1
@@ -217,25 +237,36 @@ class Vault:
             at -= 1
         return max(at, 0)
 
-    def _stands(self, forms: HourForms, is_newest: bool, report: Report) -> Iterator[Stand]:
-        """The unflagged lines, told by their beginnings and ends: whether they read is `verify`'s to say."""
-        if forms.archive is not None and not forms.raw:
-            with analysis_extra():
-                from l2vault.vault.archived import CANNOT_READ, archived_times
-            try:
-                times = archived_times(forms.archive)
-            except CANNOT_READ as error:
-                report(Finding(forms.archive.snapshots, 0, f"an archive that cannot be read: {error}"))
-                return
-            yield from (Stand(ts_ms, forms.archive.snapshots, 0) for ts_ms in times)
-            return
-        for line in hour_lines(self.layout, forms, is_newest, report):
-            if line.text.endswith(UNFLAGGED_END):
-                yield Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset)
+    def _left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool) -> list[tuple[int, int]]:
+        """Where lines that there are tell no book that is beyond doubt."""
+        history = self.journal.history(inst_id)
+        if not (history.disputed or history.unverifiable or self.journal.not_restored(inst_id)):
+            return []
+        kinds = () if include_disputed else ("disputed", "unverifiable")
+        causes = NOT_PROVED, UNVERIFIABLE
+        holes = self.coverage(inst_id, *span).holes
+        return [(hole.start_ms, hole.end_ms) for hole in holes if hole.kind in kinds or hole.cause in causes]
+
+    def _bounds(self, inst_id: str, start: Moment | None, end: Moment | None) -> tuple[Moment, Moment]:
+        if start is None:
+            start = self.first_line_ms(inst_id)
+        if end is None:
+            newest_ms = self.newest_evidence_ms(inst_id)
+            end = None if newest_ms is None else newest_ms + 1
+        if start is None or end is None:
+            raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
+        return start, end
+
+    def _newest_line_ms(self, inst_id: str) -> int | None:
+        for forms in reversed(hours(self.layout, inst_id)):
+            newest_ms = self._standing.newest_ms(forms)
+            if newest_ms is not None:
+                return newest_ms
+        return None
 
     def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:
         held = {forms.hour_ms for forms in hours(self.layout, inst_id)}
-        return absent_hours(held, self._witness.deleted_hours(inst_id), span)
+        return absent_hours(held, self.journal.deleted_hours(inst_id), span)
 
     def _last_book(self, forms: HourForms, t_ms: int, report: Report) -> Snapshot | None:
         if forms.archive is not None and not forms.raw:
@@ -253,8 +284,18 @@ class Vault:
         return next((snapshot for snapshot in found if snapshot is not None), None)
 
     def _state(self, inst_id: str, ts_ms: int, t_ms: int) -> tuple[State, str]:
-        absent = self._absent_hours(inst_id, (ts_ms, t_ms + 1)) if t_ms // HOUR_MS > ts_ms // HOUR_MS else ()
-        return stands_until(self._witness.testimony(inst_id), ts_ms, t_ms, absent)
+        history = self.journal.history(inst_id)
+        lines, absent = self._standing.lines(inst_id, reach(history, (ts_ms, t_ms + 1)))
+        absent += self._absent_hours(inst_id, (ts_ms, t_ms + 1)) if t_ms // HOUR_MS > ts_ms // HOUR_MS else ()
+        return stands_until(history, lines, ts_ms, t_ms, absent)
+
+
+def _size(path: Path) -> int:
+    """0 for what is gone meanwhile, or cannot be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _snapshot(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:

@@ -4,7 +4,7 @@ Knows gzip and newlines, and nothing of what a line holds or whether the file st
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -24,11 +24,15 @@ _CURE: Final = "fetch the file from a backup, or move it out of the vault"
 
 
 class GzipDamage(VaultError):
-    """A `.gz` that ends too early or whose contents contradict their checksum; `what` says which, without the path."""
+    """A `.gz` that ends too early or whose contents contradict their checksum; `what` says which, without the path.
 
-    def __init__(self, path: Path, what: str) -> None:
+    `is_cut_short`: it ends too early, and nothing is against what comes before. Otherwise any of it may be altered.
+    """
+
+    def __init__(self, path: Path, what: str, is_cut_short: bool = False) -> None:
         super().__init__(f"{path}: {what}.", _CURE)
         self.what = what
+        self.is_cut_short = is_cut_short
 
 
 class Line(NamedTuple):
@@ -58,12 +62,16 @@ def read_gzip(path: Path) -> Iterator[bytes]:
         yield from _inflate(file, path)
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """The lines. Every whole line that can be had of a damaged `.gz` comes first, then GzipDamage is raised."""
+def read_lines(path: Path, on_chunk: Callable[[bytes], None] = lambda chunk: None) -> Iterator[Line]:
+    """The lines. Every whole line that can be had of a damaged `.gz` comes first, then GzipDamage is raised.
+
+    `on_chunk` is given all of the contents, piece by piece.
+    """
     offset = 0
     rest: bytes | None = b""
     rest_bytes = 0
     for chunk in read_chunks(path):
+        on_chunk(chunk)
         *ended, tail = chunk.split(b"\n")
         for piece in ended:
             yield Line(offset, _joined(rest, piece), True)
@@ -101,7 +109,7 @@ def _inflate(file: BinaryIO, path: Path) -> Iterator[bytes]:
         if chunk := member.flush():
             yield chunk
         if not member.eof:
-            raise GzipDamage(path, "the gzip data ends too early")
+            raise GzipDamage(path, "the gzip data ends too early", is_cut_short=True)
 
 
 def _salvage(member: "zlib._Decompress", pending: bytes) -> Iterator[bytes]:

@@ -6,37 +6,49 @@ from typing import NamedTuple
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import LineError
-from l2vault.vault.absence import Stand, unreadable
+from l2vault.vault.absence import Stand, doubted, unreadable
 from l2vault.vault.archived import CANNOT_READ, read_archived
 from l2vault.vault.columns import Columns, read_columns, sift
-from l2vault.vault.coverage.compute import Absent, cover, slot_of
-from l2vault.vault.coverage.sync_history import Testimony
-from l2vault.vault.files import TIME, Finding, HourForms, PlacedLine, Report, first_ms, hour_lines
+from l2vault.vault.coverage.compute import Absent, Lines, cover, slot_of
+from l2vault.vault.coverage.sync_history import SyncHistory
+from l2vault.vault.files import (
+    TIME,
+    Finding,
+    HourForms,
+    PlacedLine,
+    Report,
+    first_ms,
+    hour_lines,
+    unreadable_archive,
+)
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.levels import LEVELS, SNAPSHOTS, Hour, hour_of_lines
 
 
 class Setting(NamedTuple):
-    """What surrounds the lines of an hour: the journal's word, the time of the next hour's first line if that hour is
-    held, and what of this one could not be read."""
+    """What surrounds the lines of an hour: the journal's history, the time of the next hour's first line if that hour
+    is held, and what of this one could not be read."""
 
-    testimony: Testimony
+    history: SyncHistory
     next_ms: int | None
     absent: Sequence[Absent] = ()
 
 
 def build_hour(columns: Columns, inst_id: str, hour_ms: int, setting: Setting) -> Hour:
-    """The tables of the lines of an hour."""
+    """The tables of the lines of an hour. Disputed books stand in them: whoever reads leaves them out."""
     after_ms = hour_ms + HOUR_MS if setting.next_ms is None else setting.next_ms
     times = columns.ts_ms[~columns.gap_detected].tolist()
+    flagged = columns.ts_ms[columns.gap_detected].tolist()
     if setting.next_ms is not None:
         times.append(setting.next_ms)  # of a recorder that was killed, only its lines tell how long it held the book
-    coverage = cover(setting.testimony, inst_id, times, (hour_ms, after_ms), setting.absent)
-    return hour_of_lines(columns, [(hole.start_ms, hole.end_ms) for hole in coverage.holes], after_ms)
+    lines = Lines(times, hour_ms, after_ms, flagged)
+    coverage = cover(setting.history, inst_id, lines, (hour_ms, after_ms), setting.absent)
+    holes = [(hole.start_ms, hole.end_ms) for hole in coverage.holes if hole.kind in ("missing", "unknown")]
+    return hour_of_lines(columns, holes, after_ms)
 
 
 def read_hour(
-    layout: Layout, every: Sequence[HourForms], at: int, testimony: Testimony, span: tuple[int, int], report: Report
+    layout: Layout, every: Sequence[HourForms], at: int, history: SyncHistory, span: tuple[int, int], report: Report
 ) -> Hour:
     """The tables of hour number `at` of `every`, as far as they bear on a span; empty where nothing can be read."""
     forms = every[at]
@@ -44,14 +56,16 @@ def read_hour(
         try:
             return read_archived(forms.archive, span)
         except CANNOT_READ as error:
-            report(Finding(forms.archive.snapshots, 0, f"an archive that cannot be read: {error}"))
+            report(unreadable_archive(forms.archive, error))
             return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
     found: list[Finding] = []
     columns, stands = _read(layout, forms, at == len(every) - 1, found.append)
     for finding in found:
         report(finding)
-    absent = list(unreadable(stands, found, forms.hour_ms, partial(slot_of, testimony)))
-    return build_hour(columns, forms.inst_id, forms.hour_ms, Setting(testimony, next_ms(every, forms.hour_ms), absent))
+    if any(True for _ in doubted(stands, found)):  # any of its lines may be altered
+        return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
+    absent = list(unreadable(stands, found, forms.hour_ms, partial(slot_of, history)))
+    return build_hour(columns, forms.inst_id, forms.hour_ms, Setting(history, next_ms(every, forms.hour_ms), absent))
 
 
 def next_ms(every: Sequence[HourForms], hour_ms: int) -> int | None:

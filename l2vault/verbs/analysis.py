@@ -15,6 +15,7 @@ from l2vault.analytics.figures import percent
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
+from l2vault.vault.coverage.model import COVERED
 from l2vault.vault.files import analysis_extra
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.reader import Vault, open_vault
@@ -162,7 +163,7 @@ def _text(ms: int) -> str:
 def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
     """The moment, if a book stands then."""
     found = vault.book_at(inst_id, at_ms)
-    if found is not None and found.state in ("missing", "unknown"):
+    if found is not None and found.state not in COVERED:
         cause = f" ({found.cause})" if found.cause else ""
         last = utc_text(found.snapshot.ts_ms)
         raise VaultError(
@@ -175,7 +176,7 @@ def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
 def footnote(about: "About") -> str:
     """What the answer rests on, in two lines."""
     slots = ", ".join(f"{state} {percent(share)}" for state, share in about.slots.items() if share)
-    held = f"vouched for {percent(about.vouched_share)} of the time" + (f" (slots: {slots})" if slots else "")
+    held = f"vouched for {percent(about.covered_share)} of the time" + (f" (slots: {slots})" if slots else "")
     if about.holes:
         held += f"; {about.holes} {'hole' if about.holes == 1 else 'holes'}, see: l2vault coverage {about.inst_id}"
     reach = ", ".join(
@@ -214,6 +215,7 @@ def _as_csv(told: Answer) -> str:
     carried = {
         "inst_id": about.inst_id,
         "unit": about.unit,
+        "covered_of_span": about.covered_share,
         "vouched_of_span": about.vouched_share,
         "cadence_ms": about.cadence_ms,
         **reach,

@@ -1,4 +1,4 @@
-"""`l2vault coverage`: what the vault can vouch for, by hour or day, and each hole with its cause."""
+"""`l2vault coverage`: what is known of each hour or day, and each hole with its cause."""
 
 import argparse
 import sys
@@ -10,21 +10,25 @@ import msgspec
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
-from l2vault.vault.coverage.model import Coverage, Hole, State
+from l2vault.vault.coverage.compute import FORM_1
+from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
 from l2vault.vault.files import analysis_extra
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.reader import Vault, open_vault
 from l2vault.verbs.terminal import moment, span_text
 
-HELP: Final = "say what the vault can vouch for, and list each hole with its cause"
+HELP: Final = "say which times are covered, and list each hole with its cause"
 EXAMPLE: Final = "l2vault coverage BTC-USDT-SWAP --from 2026-01-31 --by hour"
 
-_STATES: Final[tuple[State, ...]] = ("recorded", "quiet", "missing", "unknown")
+_ALWAYS_SHOWN: Final[tuple[State, ...]] = ("recorded", "quiet", "missing", "unknown")
 _PIECES: Final = {"hour": HOUR_MS, "day": 24 * HOUR_MS}
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The slots of one instrument in one piece of time, by what can be said of them."""
+    """The slots of one instrument in one piece of time, by what can be said of them.
+
+    `unaudited` slots are recorded ones, `quiet_journal_v1` quiet ones of which only a journal of form 1 speaks.
+    """
 
     inst_id: str
     start_utc: str
@@ -34,13 +38,18 @@ class Row(msgspec.Struct, frozen=True):
     missing: int
     unknown: int
     holes: list[Hole]
+    disputed: int = 0
+    unverifiable: int = 0
+    unaudited: int = 0
+    quiet_journal_v1: int = 0
+    covered_share: float = 0.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inst_ids", nargs="*", metavar="INST", help="only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the first hour held")
-    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the end of the newest line")
+    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the newest evidence")
     parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
@@ -71,37 +80,47 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _span(vault: Vault, inst_ids: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
-    """What was asked for, or all there is: from the first line's slot to just after the newest line's."""
-    spans = [span for inst_id in inst_ids for span in vault.spans(inst_id)]
-    first_hour_ms, newest_hour_ms = min(span.hour_ms for span in spans), max(span.hour_ms for span in spans)
+    """What was asked for, or all there is: from the first line's slot to just after the newest evidence."""
     if start_ms is None:
-        starts = (vault.snapshots(inst_id, first_hour_ms, first_hour_ms + HOUR_MS) for inst_id in inst_ids)
-        start_ms = min((snapshot.ts_ms for some in starts for snapshot in [*some][:1]), default=first_hour_ms)
+        starts = [first for inst_id in inst_ids if (first := vault.first_line_ms(inst_id)) is not None]
+        start_ms = min(starts, default=None)
     if end_ms is None:
-        books = (vault.book_at(inst_id, newest_hour_ms + HOUR_MS) for inst_id in inst_ids)
-        end_ms = max((book.snapshot.ts_ms + 1 for book in books if book is not None), default=newest_hour_ms)
+        ends = [newest for inst_id in inst_ids if (newest := vault.newest_evidence_ms(inst_id)) is not None]
+        end_ms = max(ends) + 1 if ends else None
+    if start_ms is None or end_ms is None:
+        raise VaultError(f"no line of {', '.join(inst_ids)} can be read.", "l2vault verify, for what is wrong")
     if end_ms <= start_ms:
         raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a later --to")
     return start_ms, end_ms
 
 
 def _row(piece: Coverage) -> Row:
-    recorded, quiet, missing, unknown = (piece.count(state) for state in _STATES)
-    start_utc = utc_text(piece.start_ms)
-    return Row(piece.inst_id, start_utc, piece.slots, recorded, quiet, missing, unknown, piece.holes)
+    inferred = (each for each in piece.stretches if each.state == "quiet" and each.cause == FORM_1)
+    return Row(
+        inst_id=piece.inst_id,
+        start_utc=utc_text(piece.start_ms),
+        slots=piece.slots,
+        holes=piece.holes,
+        unaudited=piece.unaudited,
+        quiet_journal_v1=sum(each.slots for each in inferred),
+        covered_share=piece.covered_share,
+        **{state: piece.count(state) for state in STATES},
+    )
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
+    """A column for each state that there may always be, for the rarer ones where there are any."""
     width = max(len(row.inst_id) for row in rows)
-    yield (
-        f"{'instrument':{width}}  {'from (UTC)':16}  {'slots':>7}"
-        + "".join(f"  {state:>9}" for state in _STATES)
-        + "\n"
-    )
+    shown = [state for state in STATES if state in _ALWAYS_SHOWN or any(getattr(row, state) for row in rows)]
+    heads = "".join(f"  {state:>{max(9, len(state))}}" for state in shown)
+    yield f"{'instrument':{width}}  {'from (UTC)':16}  {'slots':>7}{heads}\n"
     for row in rows:
-        counts = (row.recorded, row.quiet, row.missing, row.unknown)
-        shares = "".join(f"  {_share(count, row.slots):>9}" for count in counts)
+        shares = "".join(f"  {_share(getattr(row, state), row.slots):>{max(9, len(state))}}" for state in shown)
         yield f"{row.inst_id:{width}}  {row.start_utc[:16].replace('T', ' ')}  {row.slots:7d}{shares}\n"
+    if unaudited := sum(row.unaudited for row in rows):
+        yield f"unaudited: {unaudited} recorded slots whose book was not compared with another one\n"
+    if inferred := sum(row.quiet_journal_v1 for row in rows):
+        yield f"quiet (journal v1): {inferred} slots; the journal of that time did not note what was quiet\n"
 
 
 def _share(count: int, slots: int) -> str:

@@ -2,13 +2,13 @@
 
 import argparse
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from l2vault.errors import VaultError
-from l2vault.vault.layout import Layout
+from l2vault.vault.root import open_layout
 from l2vault.vault.verify import Verification
 from l2vault.verbs.terminal import bar, size_text
 
@@ -18,6 +18,7 @@ EXAMPLE: Final = "l2vault verify --vault Vault"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--chain", action="store_true", help="also say whether the journal's past was edited")
     parser.add_argument("--json", action="store_true", help="print each finding as one JSON object")
 
 
@@ -26,14 +27,13 @@ def run(args: argparse.Namespace) -> int:
     from l2vault.clock import Clock  # both would load asyncio into whoever only asks for this verb's help
     from l2vault.verbs.console import StatusConsole
 
-    layout = Layout(args.vault)
-    if not layout.root.is_dir():
-        raise VaultError(f"no vault at {layout.root}.", "--vault with the folder the recorder writes to")
+    layout = open_layout(args.vault)
     console = StatusConsole(sys.stderr)
     verification = Verification(layout, Clock().wall_ms())
     findings = 0
     try:
-        for finding in verification.run(lambda done, total, what: console.show(bar(done, total, what))):
+        found = verification.run(lambda done, total, what: console.show(bar(done, total, what)))
+        for finding in chain(found, verification.chain() if args.chain else ()):
             findings += 1
             console.show("")
             if args.json:

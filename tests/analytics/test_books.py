@@ -13,7 +13,7 @@ from l2vault.sim.instruments import instrument_row
 from l2vault.vault.archive import archive_hour
 from l2vault.vault.layout import HOUR_MS, Layout
 from support.books import LINEAR, T0_MS, drawn, frames, hand_made
-from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, put, started, synced
+from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 
 THREE = (
     drawn(0, "99 5 2, 98 10 1", "101 7 3"),
@@ -102,7 +102,7 @@ def layout(tmp_path):
     layout = Layout(tmp_path / "Vault")
     put(layout, [line(HOUR_MS - 4_000, levels("100 5 2")), line(HOUR_MS - 2_000, levels("100 6 2"))], packed=True)
     put(layout, [line(HOUR_MS, levels("100 6 2")), line(HOUR_MS + 10_000, levels("100 7 2"))])
-    journal_of(layout, started(0), synced(0), lost(HOUR_MS + 1_000), synced(HOUR_MS + 9_000))
+    journal_v1_of(layout, started(0), synced(0), lost(HOUR_MS + 1_000), synced(HOUR_MS + 9_000))
     row = layout.instrument_file(INST)
     row.parent.mkdir(parents=True, exist_ok=True)
     row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")

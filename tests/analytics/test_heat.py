@@ -15,7 +15,7 @@ from l2vault.errors import VaultError
 from l2vault.sim.instruments import instrument_row
 from l2vault.vault.layout import Layout
 from support.books import INVERSE, LINEAR, T0_MS, Drawn, drawn, frames, hand_made, mirrored
-from support.hours import HOUR_AT_MS, INST, journal_of, line, lost, put, started, synced
+from support.hours import HOUR_AT_MS, INST, journal_v1_of, line, lost, put, started, synced
 
 DAY_MS = 86_400_000
 DEPTH = 2
@@ -49,7 +49,7 @@ def _recorded(tmp_path: Path) -> Books:
     layout = Layout(tmp_path)
     layout.instruments.mkdir(parents=True)
     (layout.instruments / f"{INST}.json").write_text(json.dumps(instrument_row(INST)))
-    journal_of(layout, started(0), synced(0), lost(6_000), synced(10_000))
+    journal_v1_of(layout, started(0), synced(0), lost(6_000), synced(10_000))
     put(layout, [line(at_ms) for at_ms in (0, 2_000, 4_000, 10_000, 12_000)])
     return read_books(tmp_path, INST, HOUR_AT_MS, HOUR_AT_MS + 14_000)
 

@@ -49,6 +49,7 @@ ABOUT = About(
     3,
     2_000,
     0.6,
+    0.6,
     {"recorded": 0.6, "missing": 0.4},
     1,
     {"bid": Reach(8.6, 12.0), "ask": Reach(9.0, 18.4)},

@@ -1,8 +1,10 @@
 """Lines of an hour for tests of the reading half: small books that change a little from line to line."""
 
 import gzip
+from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 from hypothesis import strategies as st
 
 from l2vault.book.snapshot import Snapshot, to_line
@@ -52,10 +54,30 @@ def put_bytes(layout: Layout, ts_ms: int, data: bytes, packed: bool = False, ins
     return path
 
 
-def journal_of(layout: Layout, *events: noted.Event) -> None:
-    log = journal.Journal(layout)
+def journal_of(layout: Layout, *events: noted.Event, run: str | None = None) -> None:
+    """A run of the journal's second form. What comes before its `started` is of no use to readers, so begin with it."""
+    log = journal.Journal(layout, run=run)
     for event in events:
         log.append(event)
+
+
+def journal_v1_of(layout: Layout, *events: noted.Event) -> None:
+    """Lines as version 0.1 wrote them: without run, ordinal and monotonic time, and a feed was called a line."""
+    layout.journal.mkdir(parents=True, exist_ok=True)
+    for event in events:
+        with layout.journal_file(utc_ms(event.at)).open("ab") as file:
+            file.write(line_v1(event) + b"\n")
+
+
+def line_v1(event: noted.Event) -> bytes:
+    values = msgspec.json.decode(msgspec.json.encode(event))
+    feeds = {"feeds": "lines"} if values["event"] in ("started", "conflict") else {"feed": "line"}
+    return msgspec.json.encode({feeds.get(key, key): value for key, value in values.items()})
+
+
+def entries(events: Iterable[noted.Event], run: str | None = "1") -> list[journal.Entry]:
+    """Events as they come from the journal; `run` None: from one of form 1."""
+    return [journal.Entry(event, run, n, None if run is None else n) for n, event in enumerate(events, 1)]
 
 
 def at(offset_ms: int) -> str:
@@ -72,6 +94,17 @@ def synced(offset_ms: int, connection: int = 1, inst_id: str = INST) -> noted.Sy
 
 def lost(from_ms: int, cause: noted.Cause = "chain", connection: int = 1, inst_id: str = INST) -> noted.Lost:
     return noted.Lost(at(from_ms), connection, inst_id, cause, at(from_ms), None, "")
+
+
+def quiet(since_ms: int, first_ms: int, last_ms: int) -> noted.Quiet:
+    return noted.Quiet(at(since_ms), at(first_ms), at(last_ms))
+
+
+def minute(noted_ms: int, *quiets: noted.Quiet, inst_id: str = INST, **counts: object) -> noted.Minute:
+    """`first`, `last`, `last_line` and `book_time` are given as offsets into the hour."""
+    times = ("first", "last", "last_line", "book_time")
+    counts = {key: at(value) if key in times else value for key, value in counts.items()}  # type: ignore[arg-type]
+    return noted.Minute(at(noted_ms), {inst_id: noted.MinuteOf(quiet=list(quiets), **counts)})  # type: ignore[arg-type]
 
 
 _QTY = st.sampled_from(["1", "2.5", "10", "0.01"])

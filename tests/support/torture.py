@@ -20,10 +20,11 @@ from l2vault.recorder import Recorder
 from l2vault.sim.fault_spec import parse_faults
 from l2vault.sim.instruments import known_inst_ids
 from l2vault.sim.server import SimOptions, Simulator
-from l2vault.vault.coverage.compute import cover
-from l2vault.vault.coverage.sync_history import hear
+from l2vault.vault.coverage.compute import Lines, cover
+from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, SyncHistory
 from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.journal_index import JournalIndex
 from l2vault.vault.layout import Layout
 from support.fast_clock import FastClock
 
@@ -169,11 +170,12 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
 
 def _judge(verdict: Verdict, root: Path, oracle: Oracle) -> None:
     events = list(read_journal(Layout(root)))
+    index = JournalIndex(Layout(root))
     for inst_id in verdict.schedule.inst_ids:
         lines = _lines(root, inst_id)
         images = oracle.images[inst_id]
         _judge_lines(verdict, inst_id, lines, images)
-        _judge_slots(verdict, inst_id, lines, images, events)
+        _judge_slots(verdict, inst_id, lines, images, (events, index.history(inst_id)))
         verdict.recoveries += _recoveries(events, inst_id)
 
 
@@ -191,7 +193,10 @@ def _judge_lines(verdict: Verdict, inst_id: str, lines: list[dict], images: list
         verdict.complaints.append(f"doubled or unordered lines of {inst_id}")
 
 
-def _judge_slots(verdict: Verdict, inst_id: str, lines: list[dict], images: list, events: list[Event]) -> None:
+def _judge_slots(
+    verdict: Verdict, inst_id: str, lines: list[dict], images: list, told: tuple[list[Event], SyncHistory]
+) -> None:
+    events, history = told
     synced = [
         utc_ms(event.ts) for event in events if isinstance(event, Synced) and event.inst_id == inst_id and event.ts
     ]
@@ -200,7 +205,7 @@ def _judge_slots(verdict: Verdict, inst_id: str, lines: list[dict], images: list
         return
     times = sorted(utc_ms(line["timestamp_utc"]) for line in lines if not line["gap_detected"])
     span = (min(synced), images[-1][0] - CADENCE_MS)
-    coverage = cover(hear(events, inst_id), inst_id, times, span)
+    coverage = cover(history, inst_id, Lines(times, ALWAYS_MS, NEVER_MS), span)
     for stretch in coverage.stretches:
         verdict.slots[stretch.state if stretch.state != "missing" else f"missing ({stretch.cause})"] += stretch.slots
         if stretch.state == "unknown":

@@ -20,7 +20,7 @@ from support.hours import (
     INST,
     contents,
     hours_of_lines,
-    journal_of,
+    journal_v1_of,
     levels,
     line,
     lost,
@@ -160,7 +160,7 @@ def test_a_damaged_gzip_is_refused(layout):
 
 def test_rows_end_where_the_journal_knows_of_a_hole(layout, archived):
     same = levels("100 5 2")
-    journal_of(layout, run_started(-1000), synced(-500), lost(5100), synced(7000))
+    journal_v1_of(layout, run_started(-1000), synced(-500), lost(5100), synced(7000))
     archive(layout, put(layout, [line(0, same, []), line(8000, same, [])]))
     rows = read_archived(archived).levels.to_pylist()
     assert [(row["t_from"] - HOUR_AT_MS, row["t_to"] - HOUR_AT_MS) for row in rows] == [(0, 5100), (8000, 10_000)]
@@ -168,7 +168,7 @@ def test_rows_end_where_the_journal_knows_of_a_hole(layout, archived):
 
 def test_what_stands_at_the_end_goes_on_to_the_first_line_of_the_next_hour(layout, archived):
     same = levels("100 5 2")
-    journal_of(layout, run_started(-1000), synced(-500), lost(HOUR_MS + 5000))
+    journal_v1_of(layout, run_started(-1000), synced(-500), lost(HOUR_MS + 5000))
     put(layout, [line(HOUR_MS + 700, same, [])])
     archive(layout, put(layout, [line(HOUR_MS - 1300, same, [])]))
     assert [row["t_to"] - HOUR_AT_MS for row in read_archived(archived).levels.to_pylist()] == [HOUR_MS + 700]

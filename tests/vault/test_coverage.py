@@ -1,13 +1,16 @@
-"""Coverage from a journal and lines: exactly the holes that there were, each with its cause."""
+"""Coverage from a journal of form 1 and lines: exactly the holes that there were, each with its cause.
+
+Form 1 has no record of what was quiet: there it is inferred, and named so. Form 2 has a module of its own.
+"""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2vault.vault.coverage.compute import Absent, cover, stands_until
-from l2vault.vault.coverage.sync_history import hear
+from l2vault.vault.coverage.compute import Absent, Lines, cover, stands_until
+from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, sync_history
 from l2vault.vault.journal import events as noted
-from support.hours import HOUR_AT_MS, INST, at, lost, started, synced
+from support.hours import HOUR_AT_MS, INST, at, entries, lost, started, synced
 
 ETH = "ETH-USDT-SWAP"
 
@@ -31,7 +34,15 @@ def write_failed(from_ms, to_ms, inst_id=INST):
 def coverage(events, times, end_ms=20_000, start_ms=0, absent=()):
     lines = [HOUR_AT_MS + time for time in times]
     span = HOUR_AT_MS + start_ms, HOUR_AT_MS + end_ms
-    return cover(hear(events, INST), INST, lines, span, absent)
+    return cover(history(events), INST, all_lines(lines), span, absent)
+
+
+def history(events):
+    return sync_history(entries(events, run=None), INST)
+
+
+def all_lines(times):
+    return Lines(times, ALWAYS_MS, NEVER_MS)
 
 
 def told(covered):
@@ -232,20 +243,22 @@ def test_a_line_before_the_span_may_be_the_line_of_its_first_slot():
     [
         (1_950, ("recorded", "")),
         (3_999, ("recorded", "")),
-        (4_000, ("quiet", "")),
-        (5_299, ("quiet", "")),
+        (4_000, ("quiet", "journal v1")),
+        (5_299, ("quiet", "journal v1")),
         (5_300, ("missing", "chain")),
         (9_500, ("missing", "chain")),
     ],
 )
 def test_a_book_stands_until_the_first_doubt(t_ms, expected):
-    testimony = hear([started(-9_000), synced(-8_000), lost(5_300), synced(9_100), lost(30_000)], INST)
-    assert stands_until(testimony, HOUR_AT_MS + 1_950, HOUR_AT_MS + t_ms) == expected
+    told = history([started(-9_000), synced(-8_000), lost(5_300), synced(9_100), lost(30_000)])
+    ts_ms = HOUR_AT_MS + 1_950
+    assert stands_until(told, all_lines([ts_ms]), ts_ms, HOUR_AT_MS + t_ms) == expected
 
 
 @pytest.mark.parametrize(("t_ms", "state"), [(1_950, "recorded"), (3_999, "recorded"), (4_000, "unknown")])
 def test_without_a_journal_a_book_stands_for_its_slot(t_ms, state):
-    assert stands_until(hear([], INST), HOUR_AT_MS + 1_950, HOUR_AT_MS + t_ms)[0] == state
+    ts_ms = HOUR_AT_MS + 1_950
+    assert stands_until(history([]), all_lines([ts_ms]), ts_ms, HOUR_AT_MS + t_ms)[0] == state
 
 
 @st.composite

@@ -17,7 +17,7 @@ from support.hours import (
     INST,
     at,
     contents,
-    journal_of,
+    journal_v1_of,
     levels,
     line,
     lost,
@@ -58,7 +58,7 @@ BOOKS = [
 
 
 def in_sync(layout, *events):
-    journal_of(layout, started(-9_000), synced(-8_000), *events)
+    journal_v1_of(layout, started(-9_000), synced(-8_000), *events)
 
 
 def test_there_must_be_a_vault(tmp_path):
@@ -177,7 +177,7 @@ def test_a_span_without_lines_is_an_empty_table(layout):
         (1_999, 0, "recorded", ""),
         (2_000, 1, "recorded", ""),
         (5_999, 2, "recorded", ""),
-        (6_000, 2, "quiet", ""),
+        (6_000, 2, "quiet", "journal v1"),
         (9_000, 2, "missing", "chain"),
         (15_000, 2, "missing", "chain"),
     ],
@@ -370,7 +370,7 @@ def test_without_the_analysis_extra_plain_files_can_be_read(layout):
 def test_a_book_stands_over_the_end_of_an_hour_though_the_recorder_was_killed_soon_after(layout, is_archived):
     """Its last sign of life in the journal is older than its last lines."""
     killed = noted.UncleanEnd(at(HOUR_MS + 60_000), at(HOUR_MS - 50_000))
-    journal_of(layout, started(0), synced(0), killed, started(HOUR_MS + 60_000))
+    journal_v1_of(layout, started(0), synced(0), killed, started(HOUR_MS + 60_000))
     path = put(layout, [line(HOUR_MS - 2_114), line(HOUR_MS - 114)])
     put(layout, [line(HOUR_MS + 1_943), line(HOUR_MS + 3_900)])
     if is_archived:

@@ -9,10 +9,11 @@ import pytest
 from l2vault import cli
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.journal.events import Lost, Retained, Started, Stopped, Synced
-from l2vault.vault.journal.log import Journal, read_journal
+from l2vault.vault.journal.events import Event, Lost, Retained, Started, Stopped, Synced
+from l2vault.vault.journal.log import read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.writer import LineWriter
+from support.hours import journal_v1_of
 
 BTC = "BTC-USDT-SWAP"
 START_MS = utc_ms("2026-01-31T14:00:00.000Z")
@@ -23,22 +24,24 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Ten minutes at 2 s: in sync but for 14:02:00 to 14:03:00, and nothing changed from 14:05 to 14:06."""
     monkeypatch.chdir(tmp_path)
     layout = Layout(tmp_path / "Vault")
-    journal, writer = Journal(layout), LineWriter(layout)
+    writer = LineWriter(layout)
+    events: list[Event] = []
 
     def at(seconds: int) -> str:
         return utc_text(START_MS + seconds * 1000)
 
-    journal.append(Started(at(0), "0", "host", 1, "p", [BTC], 2000, 400, 2, "d"))
-    journal.append(Synced(at(0), 1, BTC, at(0), 1))
+    events.append(Started(at(0), "0", "host", 1, "p", [BTC], 2000, 400, 2, "d"))
+    events.append(Synced(at(0), 1, BTC, at(0), 1))
     for slot in range(300):
         if not 60 <= slot < 90 and not 150 < slot < 180:
             level = [(f"{100 + slot}", "1", "0", "1")]
             writer.append(Snapshot(BTC, START_MS + slot * 2000, 400, level, [], 0, slot, slot - 1))
-    journal.append(Lost(at(121), 1, BTC, "chain", at(120), at(121), "why"))
-    journal.append(Synced(at(180), 1, BTC, at(180), 90))
-    journal.append(Lost(at(600), 1, BTC, "our_restart", at(600), None, "stop"))
-    journal.append(Stopped(at(600), "asked to stop"))
+    events.append(Lost(at(121), 1, BTC, "chain", at(120), at(121), "why"))
+    events.append(Synced(at(180), 1, BTC, at(180), 90))
+    events.append(Lost(at(600), 1, BTC, "our_restart", at(600), None, "stop"))
+    events.append(Stopped(at(600), "asked to stop"))
     writer.close()
+    journal_v1_of(layout, *events)
     return layout.root
 
 

@@ -13,7 +13,7 @@ from l2vault.sim.instruments import instrument_row
 from l2vault.vault.layout import Layout
 from l2vault.verbs import analysis
 from l2vault.verbs import series as verb_series
-from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, put, started, synced
+from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 
 SLOTS = 60
 HOLE = range(30, 35)
@@ -36,7 +36,7 @@ def vault(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     layout = Layout(tmp_path / "Vault")
     put(layout, list(books()))
-    journal_of(layout, started(-9_000), synced(-8_000), lost(59_000), synced(70_000), lost(120_000, "our_restart"))
+    journal_v1_of(layout, started(-9_000), synced(-8_000), lost(59_000), synced(70_000), lost(120_000, "our_restart"))
     row = layout.instrument_file(INST)
     row.parent.mkdir(parents=True, exist_ok=True)
     row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")

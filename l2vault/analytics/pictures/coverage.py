@@ -8,8 +8,10 @@ from l2vault.analytics.pictures.canvas import (
     DAY_MS,
     GREEN,
     GREY,
+    PURPLE,
     SKY,
     VERMILION,
+    YELLOW,
     day_number,
     in_own_style,
     new_figure,
@@ -17,15 +19,30 @@ from l2vault.analytics.pictures.canvas import (
     span_text,
     time_axis,
 )
-from l2vault.vault.coverage.model import Coverage, State
+from l2vault.vault.coverage.model import STATES, Coverage, State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 
-STATE_COLOURS: Final[dict[State, str]] = {"recorded": GREEN, "quiet": SKY, "missing": VERMILION, "unknown": GREY}
+STATE_COLOURS: Final[dict[State, str]] = {
+    "recorded": GREEN,
+    "quiet": SKY,
+    "disputed": PURPLE,
+    "unverifiable": YELLOW,
+    "missing": VERMILION,
+    "unknown": GREY,
+}
 # Missing is also the tallest, so grey prints tell it.
-_HEIGHTS: Final[dict[State, float]] = {"recorded": 0.5, "quiet": 0.5, "missing": 0.9, "unknown": 0.7}
+_HEIGHTS: Final[dict[State, float]] = {
+    "recorded": 0.5,
+    "quiet": 0.5,
+    "disputed": 0.8,
+    "unverifiable": 0.6,
+    "missing": 0.9,
+    "unknown": 0.7,
+}
+_DRAWN: Final[tuple[State, ...]] = ("recorded", "quiet", "unverifiable", "unknown", "disputed", "missing")
 _LEAST_SHARE: Final = 1 / 1200
 """Of the picture's width: a hole of one slot in a week is still drawn as wide as a pixel or two."""
 
@@ -38,7 +55,7 @@ def plot_coverage(coverages: Sequence[Coverage], path: Path) -> None:
     draw_strips(axes, coverages)
     span = coverages[0].start_ms, coverages[0].end_ms
     time_axis(axes, *span, label=f"exchange time, {span_text(*span)}")  # the picture has no title that names the day
-    patches = state_patches()
+    patches = state_patches(states_of(coverages))
     figure.legend(handles=patches, loc="outside upper right", ncols=len(patches), frameon=False)
     save(figure, path)
 
@@ -48,7 +65,7 @@ def draw_strips(axes: "Axes", coverages: Sequence[Coverage]) -> None:
     least_days = (coverages[0].end_ms - coverages[0].start_ms) * _LEAST_SHARE / DAY_MS
     for row, coverage in enumerate(coverages):
         # Bad stretches last, so that none hides under a good neighbour that was widened.
-        for state in ("recorded", "quiet", "unknown", "missing"):
+        for state in _DRAWN:
             bars = [
                 (day_number(stretch.first_ms), max(stretch.slots * stretch.cadence_ms / DAY_MS, least_days))
                 for stretch in coverage.stretches
@@ -62,7 +79,13 @@ def draw_strips(axes: "Axes", coverages: Sequence[Coverage]) -> None:
         axes.spines[side].set_visible(False)
 
 
-def state_patches(states: Sequence[State] = ("recorded", "quiet", "missing", "unknown")) -> "list[Patch]":
+def states_of(coverages: Sequence[Coverage]) -> list[State]:
+    """What a legend names: the four that there may always be, the rarer ones where there are any."""
+    rare = ("disputed", "unverifiable")
+    return [state for state in STATES if state not in rare or any(each.count(state) for each in coverages)]
+
+
+def state_patches(states: Sequence[State]) -> "list[Patch]":
     """For a legend."""
     from matplotlib.patches import Patch
 

@@ -12,7 +12,7 @@ from l2vault.analytics.ladders import SideName
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.coverage import draw_strips, state_patches
 from l2vault.analytics.pictures.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
-from l2vault.vault.coverage.model import Coverage
+from l2vault.vault.coverage.model import STATES, Coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def _parts(figure: "Figure", coverage: Coverage | None) -> "tuple[Axes, Axes, Ax
     strip = figure.add_subplot(grid[1, 0], sharex=axes)
     draw_strips(strip, [coverage])
     strip.set_yticks([0], ["coverage"])
-    patches = state_patches([state for state in ("recorded", "quiet", "missing", "unknown") if coverage.count(state)])
+    patches = state_patches([state for state in STATES if coverage.count(state)])
     strip.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.8), ncols=4, **_LEGEND)
     return axes, figure.add_subplot(grid[0, 1]), strip
 

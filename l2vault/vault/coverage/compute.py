@@ -1,15 +1,30 @@
-"""From testimony and line times to coverage: every moment is vouched for, or has a reason why it is not.
+"""From the history of an instrument and the times of its lines to coverage: every slot has a state and, where it is not
+covered, a cause.
 
-Pure. A slot `g` is vouched for if `synced.ts <= g < lost.from` on some connection; a line of time `s` is the one of the
-first grid time at or after `s`.
+Pure. A line of time `s` is the one of the first grid time at or after `s`. What a slot *without* a line is, is painted
+in layers over the whole of time, each covering some of those below: why the book was not known; where it was known but
+nothing more was noted; lines that the journal says there were; what cannot be had any more; what was noted as quiet.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from l2vault.vault.coverage.model import Coverage, Hole, HoleKind, State, Stretch, count_slots
-from l2vault.vault.coverage.sync_history import ALWAYS_MS, DEFAULT_CADENCE_MS, NEVER_MS, Testimony
+from l2vault.vault.coverage.model import COVERED, Coverage, Hole, State, Stretch, count_slots
+from l2vault.vault.coverage.sync_history import (
+    ALWAYS_MS,
+    DEFAULT_CADENCE_MS,
+    NEVER_MS,
+    UNVERIFIABLE,
+    QuietRange,
+    SyncHistory,
+)
+
+NO_LINE: Final = "no line"
+"""The cause of a slot whose line the journal says there was or was due, and which the file lacks."""
+
+FORM_1: Final = "journal v1"
+"""Of a quiet slot: only a journal of form 1 speaks of it, which has no record of what was quiet."""
 
 
 class Absent(NamedTuple):
@@ -20,21 +35,22 @@ class Absent(NamedTuple):
     cause: str
 
 
-class _Doubt(NamedTuple):
-    """A half-open span of exchange time that nothing vouches for, and why."""
+class _Span(NamedTuple):
+    """A half-open span of exchange time, and what a slot in it is. `is_loss`: no feed held the book there."""
 
     from_ms: int
     to_ms: int
-    kind: HoleKind
+    state: State
     cause: str
+    is_loss: bool = False
 
 
 class _Grid:
     """The grid times, whose distance may change from one run of a recorder to the next."""
 
-    def __init__(self, testimony: Testimony) -> None:
-        known = testimony.cadences
-        self._parts = [(ALWAYS_MS, known[0][1] if known else DEFAULT_CADENCE_MS), *known[1:]]
+    def __init__(self, history: SyncHistory) -> None:
+        known = history.cadences
+        self._parts = [(ALWAYS_MS, known[0][1] if known else DEFAULT_CADENCE_MS), *sorted(known[1:])]
 
     def cadence_ms(self, t_ms: int) -> int:
         return self._parts[bisect_right(self._parts, t_ms, key=lambda part: part[0]) - 1][1]
@@ -43,6 +59,16 @@ class _Grid:
         """The grid time whose line this is."""
         cadence_ms = self.cadence_ms(ts_ms)
         return -(-ts_ms // cadence_ms) * cadence_ms
+
+    def slots_of(self, times: Iterable[int]) -> list[int]:
+        """`slot_of` of each, times in order."""
+        if len(self._parts) > 1:
+            return [self.slot_of(ts_ms) for ts_ms in times]
+        cadence_ms = self._parts[0][1]
+        return [-(-ts_ms // cadence_ms) * cadence_ms for ts_ms in times]
+
+    def next_slot(self, slot_ms: int) -> int:
+        return slot_ms + self.cadence_ms(slot_ms)
 
     def slots(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
         """Each grid time in `[start_ms, end_ms)` and the cadence in force."""
@@ -53,95 +79,333 @@ class _Grid:
                 yield slot_ms, cadence_ms
 
 
+class Lines(NamedTuple):
+    """The lines of a reach of time `[from_ms, to_ms)`, all of them: times of the unflagged ones, in order, and of the
+    flagged ones. `doubted` are unflagged times of a file that nothing proves to be the one that was recorded."""
+
+    times: Sequence[int]
+    from_ms: int
+    to_ms: int
+    flagged: Sequence[int] = ()
+    doubted: Sequence[Absent] = ()
+
+
 def cover(
-    testimony: Testimony,
+    history: SyncHistory,
     inst_id: str,
-    times: Sequence[int],
+    lines: Lines,
     span: tuple[int, int],
     absent: Iterable[Absent] = (),
 ) -> Coverage:
-    """The coverage of `span`, a start and an end.
-
-    `times` are those of the unflagged lines, sorted, from at least one cadence before the span to its end.
-    """
+    """The coverage of `span`, a start and an end. `lines` must reach as far as `reach` says."""
     start_ms, end_ms = span
-    grid = _Grid(testimony)
-    doubts = [
-        _Doubt(max(doubt.from_ms, start_ms), min(doubt.to_ms, end_ms), doubt.kind, doubt.cause)
-        for doubt in _doubts(testimony, grid, times, absent)
-        if doubt.from_ms < end_ms and doubt.to_ms > start_ms
-    ]
-    recorded = {grid.slot_of(ts_ms) for ts_ms in times}
-    stretches = _stretches(grid.slots(start_ms, end_ms), doubts, recorded)
+    grid = _Grid(history)
+    drawn, recorded = _drawn(history, grid, lines, absent)
+    stretches = _stretches(history, grid.slots(start_ms, end_ms), drawn, recorded)
     holes = []
-    for doubt in doubts:
-        parts = [doubt] if doubt.kind == "missing" else _unrecorded(doubt, stretches, times)
-        holes += [Hole(*part, count_slots(stretches, part.from_ms, part.to_ms)) for part in parts]
+    for each in _merged(grid, drawn):
+        from_ms, to_ms = max(each.from_ms, start_ms), min(each.to_ms, end_ms)
+        if each.state != "recorded" and each.state != "quiet" and from_ms < to_ms:
+            holes.append(Hole(from_ms, to_ms, each.state, each.cause, count_slots(stretches, from_ms, to_ms)))
     return Coverage(inst_id, start_ms, end_ms, stretches, holes)
 
 
-def slot_of(testimony: Testimony, ts_ms: int) -> int:
+def reach(history: SyncHistory, span: tuple[int, int]) -> tuple[int, int]:
+    """The time over which lines must be known to cover a span: from the line that a quiet slot of it rests on, and
+    all the lines that form 1 counted together."""
+    from_ms, to_ms = span
+    for quiet in history.quiet:
+        if quiet.last_ms >= span[0] and quiet.first_ms < span[1]:
+            from_ms = min(from_ms, quiet.since_ms)
+    for count in history.counts:
+        if count.to_ms > span[0] and count.from_ms < span[1]:
+            from_ms, to_ms = min(from_ms, count.from_ms), max(to_ms, count.to_ms)
+    return from_ms, to_ms
+
+
+def slot_of(history: SyncHistory, ts_ms: int) -> int:
     """The grid time whose line one of time `ts_ms` is."""
-    return _Grid(testimony).slot_of(ts_ms)
+    return _Grid(history).slot_of(ts_ms)
 
 
-def stands_until(testimony: Testimony, ts_ms: int, t_ms: int, absent: Iterable[Absent] = ()) -> tuple[State, str]:
-    """Whether the newest line before `t_ms`, of time `ts_ms`, still tells the book there: the first doubt between.
+def stands_until(
+    history: SyncHistory, lines: Lines, ts_ms: int, t_ms: int, absent: Iterable[Absent] = ()
+) -> tuple[State, str]:
+    """Whether the newest line before `t_ms`, of time `ts_ms`, still tells the book there: the first hole between.
 
-    Within its own slot it is `recorded`. Beyond, that there is no newer line means that nothing changed: `quiet`.
+    Within its own slot it is what that slot is. Beyond, every slot up to the moment must be noted as quiet.
     """
-    grid = _Grid(testimony)
+    grid = _Grid(history)
     slot_ms = grid.slot_of(ts_ms)
-    next_ms = slot_ms + grid.cadence_ms(slot_ms)
-    for doubt in _doubts(testimony, grid, [ts_ms], absent):
-        from_ms = max(doubt.from_ms, next_ms) if doubt.kind == "unknown" else doubt.from_ms
-        if doubt.to_ms > slot_ms and from_ms <= t_ms:
-            return doubt.kind, doubt.cause
-    return ("recorded" if t_ms < next_ms else "quiet"), ""
+    drawn, recorded = _drawn(history, grid, lines, absent)
+    own = recorded.get(slot_ms, _RECORDED)
+    if own != _RECORDED:
+        return own
+    cause = ""
+    for each in drawn:
+        if each.to_ms > slot_ms and each.from_ms <= t_ms:
+            if each.state not in COVERED:
+                return each.state, each.cause
+            cause = each.cause
+    return own if t_ms < grid.next_slot(slot_ms) else ("quiet", cause)
 
 
-def _doubts(testimony: Testimony, grid: _Grid, times: Sequence[int], absent: Iterable[Absent]) -> Iterable[_Doubt]:
-    """Everything that is not vouched for, in order of time, disjoint."""
-    vouched = _vouched(testimony, grid, times)
-    doubts = []
-    for doubt in _gone(testimony, grid, times, absent):
-        for from_ms, to_ms in vouched:
-            if doubt.from_ms < to_ms and doubt.to_ms > from_ms:
-                bounds = max(from_ms, doubt.from_ms), min(to_ms, doubt.to_ms)
-                doubts.append(_Doubt(*bounds, doubt.kind, doubt.cause))
-    edges = [ALWAYS_MS, *(edge for pair in vouched for edge in pair), NEVER_MS]
-    for from_ms, to_ms in zip(edges[::2], edges[1::2], strict=True):
-        doubts += _blamed(testimony, from_ms, to_ms)
-    return sorted(doubts)
+def _drawn(
+    history: SyncHistory, grid: _Grid, lines: Lines, absent: Iterable[Absent]
+) -> tuple[list[_Span], dict[int, tuple[State, str]]]:
+    """All of time in its states, and the slots that have a line, each in its state."""
+    slots = grid.slots_of(lines.times)
+    recorded = _recorded(history, grid, lines, slots)
+    spans = _painted(history, grid, lines, list(absent))
+    return _overlay(spans, _runs(grid, lines.times, slots, recorded), _in_sync_only), recorded
 
 
-def _gone(testimony: Testimony, grid: _Grid, times: Sequence[int], absent: Iterable[Absent]) -> Iterator[_Doubt]:
-    """Lines that there were and that are not there: each doubt lasts until the next line. In order, disjoint."""
-    doubts = [_Doubt(gone.from_ms, gone.to_ms, "unknown", gone.cause) for gone in absent]
-    for lost in testimony.unwritten:
-        after = bisect_right(times, lost.to_ms)
-        to_ms = times[after] if after < len(times) else grid.slot_of(lost.to_ms) + grid.cadence_ms(lost.to_ms)
-        doubts.append(_Doubt(lost.from_ms, to_ms, "missing", lost.cause))
-    end_ms = ALWAYS_MS
-    for doubt in sorted(doubts):
-        if doubt.to_ms > end_ms:
-            yield _Doubt(max(doubt.from_ms, end_ms), doubt.to_ms, doubt.kind, doubt.cause)
-            end_ms = doubt.to_ms
+def _painted(history: SyncHistory, grid: _Grid, lines: Lines, absent: list[Absent]) -> list[_Span]:
+    """All of time, as what a slot without a line is."""
+    spans = list(_causes(history))
+    spans = _overlay(spans, _in_sync(history, grid, lines.times), _anywhere)
+    spans = _overlay(spans, _due(history, grid), lambda below: not below.is_loss and below.cause != FORM_1)
+    spans = _overlay(spans, _lacking(history, grid, lines, absent), lambda below: below.cause == FORM_1)
+    spans = _overlay(spans, _unwritten(history, grid, lines.times), _in_sync_only)
+    gone = [_Span(each.from_ms, each.to_ms, "unknown", each.cause) for each in absent]
+    spans = _overlay(spans, _disjoint(gone), _in_sync_only)
+    quiet = _quiet(history, grid, lines)
+    spans = _overlay(spans, _disjoint(_Span(each.from_ms, each.to_ms, "quiet", "") for each in quiet), _anywhere)
+    tails = [_Span(each.to_ms, each.until_ms, "quiet", "") for each in quiet if each.to_ms < each.until_ms]
+    spans = _overlay(spans, _disjoint(tails), _in_sync_only)
+    blind = [
+        _Span(each.from_ms, each.to_ms, "unknown", UNVERIFIABLE) for each in history.unverifiable if each.is_recorded
+    ]
+    spans = _overlay(spans, _disjoint(blind), lambda below: below.state == "quiet")
+    quarrels = [_Span(from_ms, to_ms + 1, "disputed", "") for from_ms, to_ms in history.disputed]
+    spans = _overlay(spans, _disjoint(quarrels), lambda below: below.state == "quiet")
+    return _overlay(spans, _disjoint(_resting_on_disputed(history, grid, quiet)), lambda below: below.state == "quiet")
 
 
-def _vouched(testimony: Testimony, grid: _Grid, times: Sequence[int]) -> list[tuple[int, int]]:
-    """The union over all connections. An end that was cut short goes on to the slot of the newest line before the
-    next beginning: the recorder wrote it, so it held the book until then."""
-    begins = [vouched.from_ms for vouched in testimony.vouched]
-    union: list[tuple[int, int]] = []
-    for vouched in testimony.vouched:
-        from_ms, to_ms = vouched.from_ms, vouched.to_ms
-        if vouched.is_cut_short:
+_RECORDED: Final[tuple[State, str]] = ("recorded", "")
+_BLIND: Final[tuple[State, str]] = ("unverifiable", "")
+_UNPROVED: Final[tuple[State, str]] = ("unknown", UNVERIFIABLE)
+
+
+def _anywhere(below: _Span) -> bool:
+    return True
+
+
+def _in_sync_only(below: _Span) -> bool:
+    return not below.is_loss
+
+
+def _causes(history: SyncHistory) -> Iterator[_Span]:
+    """What is to be said of time in which no feed held the book."""
+    ends = [*(cause.from_ms for cause in history.causes[1:]), NEVER_MS]
+    for cause, to_ms in zip(history.causes, ends, strict=True):
+        if cause.from_ms < to_ms:
+            yield _Span(cause.from_ms, to_ms, cause.kind, cause.cause, is_loss=cause.kind == "missing")
+
+
+def _in_sync(history: SyncHistory, grid: _Grid, times: Sequence[int]) -> list[_Span]:
+    """Where a feed held the book. Form 1: there a slot without a line is quiet. Form 2: nothing more is known of it.
+
+    An end that was cut short goes on to the slot of the newest line before the next beginning: the recorder wrote it,
+    so it held the book until then.
+    """
+    begins = [interval.from_ms for interval in history.intervals]
+    held: list[tuple[int, int, bool]] = []
+    for interval in history.intervals:
+        from_ms, to_ms = interval.from_ms, interval.to_ms
+        if interval.is_cut_short:
             next_at = bisect_right(begins, to_ms)
             next_ms = begins[next_at] if next_at < len(begins) else NEVER_MS
             newest_at = bisect_left(times, next_ms) - 1
-            if newest_at >= 0 and times[newest_at] >= from_ms:
-                to_ms = max(to_ms, min(grid.slot_of(times[newest_at]), next_ms))
+            has_line = newest_at >= 0 and times[newest_at] >= from_ms
+            newest_ms = min(grid.slot_of(times[newest_at]), next_ms) if has_line else from_ms
+            to_ms = newest_ms if interval.is_cut_back else max(to_ms, newest_ms)
+        if from_ms < to_ms:
+            held.append((from_ms, to_ms, interval.is_form_1))
+    former = _union((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if is_form_1)
+    union = _union((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if not is_form_1)
+    spans = [_Span(*each, "quiet", FORM_1) for each in former]
+    return _disjoint(spans + [_Span(*each, "unknown", "") for each in union])
+
+
+def _due(history: SyncHistory, grid: _Grid) -> list[_Span]:
+    """Form 2: every grid time of a minute had a line or was noted as quiet."""
+    return _disjoint(_Span(first_ms, grid.next_slot(last_ms), "missing", NO_LINE) for first_ms, last_ms in history.due)
+
+
+def _lacking(history: SyncHistory, grid: _Grid, lines: Lines, absent: Sequence[Absent]) -> list[_Span]:
+    """Form 1: the minutes of which the file holds fewer lines than were written."""
+    every = sorted([*lines.times, *lines.flagged])
+    gone = [(each.from_ms, each.to_ms) for each in absent if each.cause != "unreadable"]
+    found = []
+    for count in history.counts:
+        if count.from_ms < lines.from_ms or count.to_ms > lines.to_ms:
+            continue
+        if any(from_ms < count.to_ms and to_ms > count.from_ms for from_ms, to_ms in gone):
+            continue
+        if bisect_left(every, count.to_ms) - bisect_left(every, count.from_ms) < count.lines:
+            bounds = grid.slot_of(count.from_ms), grid.next_slot(grid.slot_of(count.to_ms))
+            found.append(_Span(*bounds, "unknown", NO_LINE))
+    return _disjoint(found)
+
+
+def _unwritten(history: SyncHistory, grid: _Grid, times: Sequence[int]) -> list[_Span]:
+    """Lines that there were and that are not there: each until the next line."""
+    found = []
+    for lost in history.unwritten:
+        after = bisect_right(times, lost.to_ms)
+        to_ms = times[after] if after < len(times) else grid.next_slot(grid.slot_of(lost.to_ms))
+        found.append(_Span(lost.from_ms, to_ms, "missing", lost.cause, is_loss=True))
+    return _disjoint(found)
+
+
+class _Quiet(NamedTuple):
+    """Slots in `[from_ms, to_ms)` over which the book of the line `since_ms` stood; it stands until `until_ms`, the
+    grid time or the line after them."""
+
+    from_ms: int
+    to_ms: int
+    until_ms: int
+    since_ms: int
+
+
+def _quiet(history: SyncHistory, grid: _Grid, lines: Lines) -> list[_Quiet]:
+    """What was noted as quiet, as far as the line it rests on is there and no later one contradicts it."""
+    found = []
+    for noted in history.quiet:
+        since_ms = _line_of(noted, lines)
+        if since_ms is None or noted.first_ms > noted.last_ms:
+            continue
+        after = bisect_right(lines.times, since_ms)
+        next_ms = lines.times[after] if after < len(lines.times) else NEVER_MS
+        to_ms = min(noted.last_ms + 1, next_ms)
+        if noted.first_ms < to_ms:
+            until_ms = min(grid.next_slot(noted.last_ms), next_ms)
+            found.append(_Quiet(noted.first_ms, to_ms, max(to_ms, until_ms), since_ms))
+    return sorted(found)
+
+
+def _line_of(noted: QuietRange, lines: Lines) -> int | None:
+    """The time of the line that a quiet range rests on, if that is there and nothing is against its file."""
+    at = bisect_left(lines.times, noted.since_ms)
+    is_there = at < len(lines.times) and lines.times[at] == noted.since_ms
+    if not is_there or any(each.from_ms <= noted.since_ms < each.to_ms for each in lines.doubted):
+        return None
+    return noted.since_ms
+
+
+def _resting_on_disputed(history: SyncHistory, grid: _Grid, quiet: Iterable[_Quiet]) -> Iterator[_Span]:
+    for each in quiet:
+        if _within(history.disputed, grid.slot_of(each.since_ms)):
+            yield _Span(each.from_ms, each.until_ms, "disputed", "")
+
+
+def _within(bounds: Sequence[tuple[int, int]], slot_ms: int) -> bool:
+    """Whether a slot lies in one of some spans, both bounds included."""
+    return any(from_ms <= slot_ms <= to_ms for from_ms, to_ms in bounds)
+
+
+def _recorded(history: SyncHistory, grid: _Grid, lines: Lines, slots: Sequence[int]) -> dict[int, tuple[State, str]]:
+    """The slots that have a line, each in its state."""
+    found = dict.fromkeys(slots, _RECORDED)
+    blind = [(each, _verified(history, each.from_ms, each.to_ms)) for each in history.unverifiable]
+    for unverifiable, verified in blind:
+        state = _BLIND if unverifiable.is_recorded else _UNPROVED
+        for slot_ms in _between(slots, unverifiable.from_ms, unverifiable.to_ms):
+            if unverifiable.is_recorded or not any(from_ms <= slot_ms < to_ms for from_ms, to_ms in verified):
+                found[slot_ms] = state
+    for from_ms, to_ms in history.disputed:
+        for slot_ms in _between(slots, from_ms, to_ms + 1):
+            found[slot_ms] = "disputed", ""
+    for doubted in lines.doubted:
+        at, to = bisect_left(lines.times, doubted.from_ms), bisect_left(lines.times, doubted.to_ms)
+        for slot_ms in slots[at:to]:
+            found[slot_ms] = "unknown", doubted.cause
+    return found
+
+
+def _verified(history: SyncHistory, from_ms: int, to_ms: int) -> list[tuple[int, int]]:
+    """Where another feed held a book that it could verify."""
+    return [(each.from_ms, each.to_ms) for each in history.intervals if each.from_ms < to_ms and each.to_ms > from_ms]
+
+
+def _between(slots: Sequence[int], from_ms: int, to_ms: int) -> Sequence[int]:
+    return slots[bisect_left(slots, from_ms) : bisect_left(slots, to_ms)]
+
+
+def _runs(
+    grid: _Grid, times: Sequence[int], slots: Sequence[int], recorded: dict[int, tuple[State, str]]
+) -> list[_Span]:
+    """The time over which lines stand: each from its own time to the grid time after its slot, or to the next line."""
+    runs: list[_Span] = []
+    from_ms = to_ms = slot_before = ALWAYS_MS
+    state = _RECORDED
+    for ts_ms, slot_ms in zip(times, slots, strict=True):
+        if slot_ms == slot_before:
+            continue
+        slot_before = slot_ms
+        own = recorded[slot_ms]
+        if own != state or ts_ms > to_ms:
+            if from_ms < to_ms:
+                runs.append(_Span(from_ms, min(to_ms, ts_ms), *state))
+            from_ms, state = ts_ms, own
+        to_ms = grid.next_slot(slot_ms)
+    if from_ms < to_ms:
+        runs.append(_Span(from_ms, to_ms, *state))
+    return runs
+
+
+def _stretches(
+    history: SyncHistory,
+    slots: Iterable[tuple[int, int]],
+    spans: Sequence[_Span],
+    recorded: dict[int, tuple[State, str]],
+) -> list[Stretch]:
+    """Every slot in its state, those alike that follow each other together."""
+    found: list[Stretch] = []
+    audits = _Audits(history)
+    first_ms = last_ms = 0
+    kept: tuple[int, State, str, bool] | None = None
+    at = 0
+    for slot_ms, cadence_ms in slots:
+        while spans[at].to_ms <= slot_ms:
+            at += 1
+        own = recorded.get(slot_ms)
+        state, cause = (spans[at].state, spans[at].cause) if own is None else own
+        if own is None and state == "recorded":  # a grid time of another cadence than the line's
+            state = "unknown"
+        here = cadence_ms, state, cause, own == _RECORDED and audits.is_unaudited(slot_ms)
+        if here != kept:
+            if kept is not None:
+                found.append(Stretch(first_ms, last_ms, *kept))
+            first_ms, kept = slot_ms, here
+        last_ms = slot_ms
+    if kept is not None:
+        found.append(Stretch(first_ms, last_ms, *kept))
+    return found
+
+
+class _Audits:
+    """Which slots only feeds held whose book was never seen to equal another one. Form 1 did not note that."""
+
+    def __init__(self, history: SyncHistory) -> None:
+        own = [each for each in history.intervals if not each.is_form_1]
+        self._unconfirmed = _union((each.from_ms, each.to_ms) for each in own if not each.is_confirmed)
+        self._confirmed = _union((each.from_ms, each.to_ms) for each in own if each.is_confirmed)
+
+    def is_unaudited(self, slot_ms: int) -> bool:
+        return _holds(self._unconfirmed, slot_ms) and not _holds(self._confirmed, slot_ms)
+
+
+def _holds(union: Sequence[tuple[int, int]], t_ms: int) -> bool:
+    at = bisect_right(union, t_ms, key=lambda pair: pair[0]) - 1
+    return at >= 0 and t_ms < union[at][1]
+
+
+def _union(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Half-open spans in order, those that touch as one."""
+    union: list[tuple[int, int]] = []
+    for from_ms, to_ms in sorted(pairs):
         if union and from_ms <= union[-1][1]:
             union[-1] = union[-1][0], max(union[-1][1], to_ms)
         elif from_ms < to_ms:
@@ -149,50 +413,50 @@ def _vouched(testimony: Testimony, grid: _Grid, times: Sequence[int]) -> list[tu
     return union
 
 
-def _blamed(testimony: Testimony, from_ms: int, to_ms: int) -> Iterator[_Doubt]:
-    """What is to be said of time that is not vouched for, piece by piece."""
-    blames = testimony.blames
-    at = bisect_right(blames, from_ms, key=lambda blame: blame.from_ms) - 1
-    while from_ms < to_ms:
-        kind, cause = blames[at].kind, blames[at].cause
-        while at + 1 < len(blames) and (blames[at + 1].kind, blames[at + 1].cause) == (kind, cause):
-            at += 1
-        until_ms = min(to_ms, blames[at + 1].from_ms) if at + 1 < len(blames) else to_ms
-        if until_ms > from_ms:
-            yield _Doubt(from_ms, until_ms, kind, cause)
-        from_ms, at = max(from_ms, until_ms), at + 1
+def _disjoint(spans: Iterable[_Span]) -> list[_Span]:
+    """In order; where two overlap, the one that begins first has it."""
+    found: list[_Span] = []
+    end_ms = ALWAYS_MS
+    for span in sorted(spans):
+        if span.to_ms > end_ms:
+            found.append(span._replace(from_ms=max(span.from_ms, end_ms)))
+            end_ms = span.to_ms
+    return [span for span in found if span.from_ms < span.to_ms]
 
 
-def _stretches(slots: Iterable[tuple[int, int]], doubts: Sequence[_Doubt], recorded: Collection[int]) -> list[Stretch]:
-    """Every slot in its state, those alike that follow each other together."""
-    stretches: list[tuple[int, int, int, State, str]] = []
-    at = 0
-    for slot_ms, cadence_ms in slots:
-        while at < len(doubts) and doubts[at].to_ms <= slot_ms:
-            at += 1
-        state: State = "recorded" if slot_ms in recorded else "quiet"
-        cause = ""
-        if state == "quiet" and at < len(doubts) and doubts[at].from_ms <= slot_ms:
-            state, cause = doubts[at].kind, doubts[at].cause
-        first_ms = slot_ms
-        if stretches and stretches[-1][2:] == (cadence_ms, state, cause):
-            first_ms = stretches.pop()[0]
-        stretches.append((first_ms, slot_ms, cadence_ms, state, cause))
-    return [Stretch(*stretch) for stretch in stretches]
+def _merged(grid: _Grid, spans: Iterable[_Span]) -> list[_Span]:
+    """Those alike that follow each other as one. A loss goes on to the first line, where no grid time is between."""
+    found: list[_Span] = []
+    for span in spans:
+        is_alike = bool(found) and found[-1][2:4] == span[2:4]
+        if found and found[-1].is_loss and not span.is_loss and span[2:4] in (("unknown", ""), ("missing", NO_LINE)):
+            is_alike = grid.slot_of(span.from_ms) >= span.to_ms
+        if is_alike:
+            found[-1] = found[-1]._replace(to_ms=span.to_ms)
+        else:
+            found.append(span)
+    return found
 
 
-def _unrecorded(doubt: _Doubt, stretches: Sequence[Stretch], times: Sequence[int]) -> Iterator[_Doubt]:
-    """An unknown span but its recorded slots: each part from its first slot without a line to the next line."""
-    inside = [each for each in stretches if each.last_ms >= doubt.from_ms and each.first_ms < doubt.to_ms]
-    if not inside:
-        yield doubt
-    from_ms = doubt.from_ms
-    for stretch in inside:
-        if stretch.state == "recorded":
-            from_ms = max(from_ms, stretch.last_ms + stretch.cadence_ms)
+def _overlay(below: Sequence[_Span], above: Sequence[_Span], may_cover: Callable[[_Span], bool]) -> list[_Span]:
+    """`below` with `above` painted over it wherever it may be; both in order and disjoint, `below` without a gap."""
+    found: list[_Span] = []
+    nth = 0
+    for span in below:
+        if not may_cover(span):
+            found.append(span)
             continue
-        after = bisect_right(times, stretch.last_ms)
-        to_ms = min(times[after] if after < len(times) else NEVER_MS, doubt.to_ms)
-        if from_ms < to_ms:
-            yield _Doubt(from_ms, to_ms, doubt.kind, doubt.cause)
-        from_ms = to_ms
+        from_ms = span.from_ms
+        while nth < len(above) and above[nth].from_ms < span.to_ms:
+            top = above[nth]
+            if top.to_ms > from_ms:
+                if top.from_ms > from_ms:
+                    found.append(span._replace(from_ms=from_ms, to_ms=top.from_ms))
+                begin_ms, from_ms = max(top.from_ms, from_ms), min(top.to_ms, span.to_ms)
+                found.append(top._replace(from_ms=begin_ms, to_ms=from_ms))
+                if top.to_ms > span.to_ms:
+                    break
+            nth += 1
+        if from_ms < span.to_ms:
+            found.append(span._replace(from_ms=from_ms))
+    return found

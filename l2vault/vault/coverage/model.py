@@ -1,21 +1,29 @@
-"""Coverage: what can be said of every grid slot of a span, from the journal's testimony and the times of the lines.
+"""Coverage: what can be said of every grid slot of a span, from what was noted at the time and the lines of the files.
 
-Pure. `recorded`: a line is the slot's. `quiet`: no line, but the book was in sync, so it stood unchanged. `missing`: it
-was not in sync, or its line was lost, and the cause is known. `unknown`: nothing vouches for it, nothing accuses.
+Pure. `recorded`: a readable line is the slot's. `quiet`: a record made at the time says that the book stood unchanged
+over the slot, and the line of that book is in the file. `disputed`: two sources contradicted each other there.
+`unverifiable`: there is a line, of a stream in which no loss could be seen. `missing`: the book was not in sync, or its
+line was lost, with the cause. `unknown`: nothing proves it. Only the first two are covered.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
-State = Literal["recorded", "quiet", "missing", "unknown"]
-HoleKind = Literal["missing", "unknown"]
+State = Literal["recorded", "quiet", "disputed", "unverifiable", "missing", "unknown"]
+HoleKind = Literal["disputed", "unverifiable", "missing", "unknown"]
+
+STATES: Final[tuple[State, ...]] = get_args(State)
+COVERED: Final[tuple[State, ...]] = ("recorded", "quiet")
+
+UNAUDITED: Final = "unaudited"
+"""What a recorded slot is called besides, if its book was never seen to equal another one."""
 
 
 class Hole(msgspec.Struct, frozen=True):
-    """A part of a span, half-open in exchange time, that the vault cannot answer for.
+    """A part of a span, half-open in exchange time, in which no book is known, or none that is beyond doubt.
 
     `slots` may be 0: a hole between two grid times costs no line, yet the book after it need not be the one before.
     """
@@ -28,13 +36,17 @@ class Hole(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """Slots that follow each other in one state, by their first and last grid time; `cause` is empty for good ones."""
+    """Slots that follow each other in one state, by their first and last grid time.
+
+    `cause` is empty for covered slots, but for the quiet ones of journal form 1 it is `journal v1`.
+    """
 
     first_ms: int
     last_ms: int
     cadence_ms: int
     state: State
     cause: str
+    is_unaudited: bool = False
 
     @property
     def slots(self) -> int:
@@ -54,22 +66,33 @@ class Coverage(msgspec.Struct, frozen=True):
     def slots(self) -> int:
         return sum(stretch.slots for stretch in self.stretches)
 
+    @property
+    def covered_share(self) -> float:
+        """Recorded and quiet slots over all slots; 0 where there is no slot."""
+        slots = self.slots
+        return sum(self.count(state) for state in COVERED) / slots if slots else 0.0
+
+    @property
+    def unaudited(self) -> int:
+        """Recorded slots whose book was never seen to equal another one: REST's or a second feed's."""
+        return sum(stretch.slots for stretch in self.stretches if stretch.is_unaudited)
+
     def count(self, state: State) -> int:
         """Slots in this state."""
         return sum(stretch.slots for stretch in self.stretches if stretch.state == state)
 
     def at(self, t_ms: int) -> tuple[State, str]:
-        """What can be said of a moment, and its cause if that is nothing good; outside the span nothing can."""
+        """What can be said of a moment, and its cause if that is not covered; outside the span nothing can."""
         if not self.start_ms <= t_ms < self.end_ms:
             return "unknown", ""
-        for hole in self.holes:
-            if hole.start_ms <= t_ms < hole.end_ms:
-                return hole.kind, hole.cause
-        if not self.stretches:
-            return "quiet", ""
-        at = bisect_right(self.stretches, t_ms, key=lambda stretch: stretch.first_ms) - 1
-        # A moment outside every hole is vouched for, even if the slot before it was not.
-        return ("recorded" if self.stretches[max(at, 0)].state == "recorded" else "quiet"), ""
+        at = bisect_right(self.holes, t_ms, key=lambda hole: hole.start_ms) - 1
+        if at >= 0 and t_ms < self.holes[at].end_ms:
+            return self.holes[at].kind, self.holes[at].cause
+        # A moment outside every hole is covered, even if the slot before it was not.
+        nearest = bisect_right(self.stretches, t_ms, key=lambda stretch: stretch.first_ms) - 1
+        if nearest >= 0 and self.stretches[nearest].state in COVERED:
+            return self.stretches[nearest].state, self.stretches[nearest].cause
+        return "quiet", ""
 
     def clip(self, start_ms: int, end_ms: int) -> "Coverage":
         """The part of it in `[start_ms, end_ms)`."""
@@ -94,9 +117,14 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def count_slots(stretches: list[Stretch], start_ms: int, end_ms: int) -> int:
-    """Slots in `[start_ms, end_ms)` that are missing or unknown."""
-    bad = (stretch for stretch in stretches if stretch.state in ("missing", "unknown"))
-    return sum(max(0, _clip_stretch(stretch, start_ms, end_ms).slots) for stretch in bad)
+    """Slots in `[start_ms, end_ms)` that are not covered; `stretches` in order."""
+    count = 0
+    at = max(0, bisect_right(stretches, start_ms, key=lambda stretch: stretch.first_ms) - 1)
+    while at < len(stretches) and stretches[at].first_ms < end_ms:
+        if stretches[at].state not in COVERED:
+            count += max(0, _clip_stretch(stretches[at], start_ms, end_ms).slots)
+        at += 1
+    return count
 
 
 def _clip_stretch(stretch: Stretch, start_ms: int, end_ms: int) -> Stretch:
@@ -104,4 +132,4 @@ def _clip_stretch(stretch: Stretch, start_ms: int, end_ms: int) -> Stretch:
     cadence_ms = stretch.cadence_ms
     first_ms = max(stretch.first_ms, -(-start_ms // cadence_ms) * cadence_ms)
     last_ms = min(stretch.last_ms, (end_ms - 1) // cadence_ms * cadence_ms)
-    return Stretch(first_ms, last_ms, cadence_ms, stretch.state, stretch.cause)
+    return Stretch(first_ms, last_ms, cadence_ms, stretch.state, stretch.cause, stretch.is_unaudited)

@@ -1,0 +1,233 @@
+"""Coverage from a journal of form 2 and lines: quiet is what a record made at the time says, and nothing else."""
+
+import pytest
+
+from l2vault.vault.coverage.compute import Absent, Lines, cover, reach, stands_until
+from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, sync_history
+from l2vault.vault.journal import events as noted
+from support.hours import HOUR_AT_MS, INST, at, entries, lost, minute, quiet, started, synced
+
+IN_SYNC = [started(-9_000), synced(-8_000)]
+END = [lost(30_000, "our_restart"), noted.Stopped(at(30_000), "asked to stop")]
+
+
+def history(events):
+    return sync_history(entries(events), INST)
+
+
+def coverage(events, times, start_ms=0, end_ms=20_000, absent=(), **others):
+    others = {key: [HOUR_AT_MS + time for time in value] for key, value in others.items()}
+    lines = Lines([HOUR_AT_MS + time for time in times], ALWAYS_MS, NEVER_MS, **others)
+    gone = [Absent(HOUR_AT_MS + from_ms, HOUR_AT_MS + to_ms, cause) for from_ms, to_ms, cause in absent]
+    return cover(history(events), INST, lines, (HOUR_AT_MS + start_ms, HOUR_AT_MS + end_ms), gone)
+
+
+def letters(covered):
+    return "".join(("v" if each.state == "unverifiable" else each.state[0]) * each.slots for each in covered.stretches)
+
+
+def holes(covered):
+    return [
+        (hole.start_ms - HOUR_AT_MS, hole.end_ms - HOUR_AT_MS, hole.kind, hole.cause, hole.slots)
+        for hole in covered.holes
+    ]
+
+
+def connected(feed=1):
+    return noted.Connected(at(0), feed, "wss://x")
+
+
+def disconnected(feed=1):
+    return noted.Disconnected(at(0), feed, "gone")
+
+
+def confirmed(feed=1):
+    return noted.Confirmed(at(0), feed, INST, "audit", 1)
+
+
+def disputed(from_ms, to_ms):
+    return noted.Disputed(at(to_ms), INST, at(from_ms), at(to_ms), "feeds", "")
+
+
+def unverifiable(ts_ms, is_recorded, feed=1):
+    return noted.Unverifiable(at(ts_ms), feed, INST, at(ts_ms), is_recorded)
+
+
+def test_a_slot_is_quiet_where_it_was_noted_so_and_only_there():
+    events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 6_000), first=0, last=6_000), *END]
+    covered = coverage(events, [0, 1_900, 7_900, 10_000])
+    assert letters(covered) == "rrqqrruuuu"
+    assert holes(covered) == [(12_000, 20_000, "unknown", "", 4)]
+
+
+def test_a_minute_says_that_every_slot_of_it_was_due_so_what_is_neither_there_nor_quiet_is_missing():
+    events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 6_000), first=0, last=18_000), *END]
+    covered = coverage(events, [0, 1_900, 7_900, 12_000])
+    assert letters(covered) == "rrqqrmrmmm"
+    assert holes(covered) == [(10_000, 12_000, "missing", "no line", 1), (14_000, 20_000, "missing", "no line", 3)]
+
+
+@pytest.mark.parametrize("there", [[0], [0, 1_899], [0, 1_901], []], ids=["gone", "older", "newer", "all gone"])
+def test_without_the_line_it_rests_on_a_quiet_slot_is_missing(there):
+    events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 18_000), first=0, last=18_000), *END]
+    states = letters(coverage(events, there))
+    assert states[2:] == "m" * 8
+
+
+def test_a_flagged_line_is_no_ground_for_quiet():
+    events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 18_000), first=0, last=18_000), *END]
+    assert letters(coverage(events, [0], flagged=[1_900])) == "r" + "m" * 9
+
+
+def test_a_later_line_ends_what_was_noted_as_quiet():
+    events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 18_000), first=0, last=18_000), *END]
+    assert letters(coverage(events, [0, 1_900, 9_000])) == "rrqqqrmmmm"
+
+
+def test_the_line_a_quiet_slot_rests_on_may_lie_long_before_the_span():
+    events = [*IN_SYNC, minute(20_000, quiet(-50_000, 0, 18_000), first=0, last=18_000), *END]
+    assert letters(coverage(events, [-50_000])) == "q" * 10
+    assert reach(history(events), (HOUR_AT_MS + 4_000, HOUR_AT_MS + 6_000))[0] == HOUR_AT_MS - 50_000
+
+
+def test_a_record_stands_whatever_became_of_the_feed_but_lost_time_has_its_cause():
+    events = [*IN_SYNC, minute(5_000, quiet(0, 2_000, 4_000), first=0, last=4_000), lost(5_300), synced(9_100), *END]
+    covered = coverage(events, [0, 10_000, 12_000, 14_000, 16_000, 18_000])
+    assert letters(covered) == "rqqmmrrrrr"
+    assert holes(covered) == [(5_300, 10_000, "missing", "chain", 2)]
+
+
+def test_a_loss_goes_on_to_the_first_line_behind_it_where_no_slot_is_between():
+    events = [*IN_SYNC, minute(20_000, first=0, last=18_000), lost(5_300), synced(9_100), *END]
+    covered = coverage(events, [0, 2_000, 4_000, 9_900, 12_000, 14_000, 16_000, 18_000])
+    assert holes(covered) == [(5_300, 9_900, "missing", "chain", 2)]
+
+
+def test_lines_that_cannot_be_read_are_unknown_and_quiet_slots_with_them():
+    events = [*IN_SYNC, minute(20_000, quiet(2_000, 4_000, 6_000), first=0, last=18_000), *END]
+    covered = coverage(events, [0, 8_000], absent=[(1, 8_000, "unreadable")])
+    assert letters(covered)[:5] == "ruuur"
+    assert holes(covered)[0] == (2_000, 8_000, "unknown", "unreadable", 3)
+
+
+def test_an_hour_without_a_file_is_unknown_but_what_is_quiet_since_before_it_is_quiet():
+    events = [*IN_SYNC, minute(20_000, quiet(-400, 0, 8_000), first=0, last=18_000), *END]
+    assert letters(coverage(events, [-400], absent=[(0, 20_000, "no file")])) == "rqqqquuuuu"
+
+
+@pytest.mark.parametrize("ending", [[disconnected()], [connected()], [synced(14_000)]], ids=["gone", "new", "second"])
+def test_a_feed_that_ends_without_a_loss_holds_nothing_more(ending):
+    """Form 1 would have called the slots after it quiet, form 2 calls them lost."""
+    events = [*IN_SYNC, *ending, *END]
+    assert letters(coverage(events, [0, 2_000, 4_000], end_ms=14_000)) == "rrrmmmm"
+    former = cover(
+        sync_history(entries(events, run=None), INST),
+        INST,
+        Lines([HOUR_AT_MS + time for time in (0, 2_000, 4_000)], ALWAYS_MS, NEVER_MS),
+        (HOUR_AT_MS, HOUR_AT_MS + 14_000),
+    )
+    assert letters(former) == "rrrmmmm"
+    assert {stretch.cause for stretch in former.stretches if stretch.state == "missing"} == {"disconnect"}
+
+
+def test_behind_the_last_minute_of_a_killed_run_nothing_is_quiet():
+    killed = noted.UncleanEnd(at(16_000), at(9_000))
+    events = [*IN_SYNC, minute(4_000, quiet(0, 2_000, 4_000), first=0, last=4_000, book_time=4_000)]
+    events += [started(16_000), killed, synced(16_500), lost(30_000)]
+    covered = coverage(events, [0, 6_000, 10_000, 17_900])
+    assert letters(covered) == "rqqrurmmmr"
+    assert [hole[3] for hole in holes(covered)] == ["", "our_restart"]
+
+
+def test_recovery_ends_what_form_1_had_noted_after_the_last_line_that_is_left():
+    slots = noted.Slots(at(12_000), {}, {INST: at(12_000)}, {})
+    cut = noted.Recovered(at(16_000), f"raw/okx/l2_perps/{INST}/2024-08-20/03.jsonl", 10, 10, "x")
+    killed = [noted.UncleanEnd(at(16_000), at(12_000)), started(16_000)]
+    for ending, expected in ((killed, "rrrqqqmmuu"), ([*killed, cut], "rrrmmmmmuu")):
+        told = sync_history(entries([*IN_SYNC, slots, *ending], run=None), INST)
+        lines = Lines([HOUR_AT_MS + time for time in (0, 2_000, 4_000)], ALWAYS_MS, NEVER_MS)
+        covered = cover(told, INST, lines, (HOUR_AT_MS, HOUR_AT_MS + 20_000))
+        assert letters(covered) == expected
+
+
+def test_disputed_slots_are_a_state_of_their_own_and_what_rests_on_them_is_too():
+    events = [*IN_SYNC, minute(20_000, quiet(3_900, 6_000, 8_000), first=0, last=18_000), disputed(2_000, 4_000), *END]
+    covered = coverage(events, [0, 1_900, 3_900, 9_900, 12_000, 14_000, 16_000, 18_000])
+    assert letters(covered) == "rddddrrrrr"
+    assert holes(covered) == [(1_900, 9_900, "disputed", "", 4)]
+    assert covered.covered_share == 0.6
+
+
+def test_a_disputed_slot_that_has_no_line_is_missing_all_the_same():
+    events = [*IN_SYNC, minute(20_000, first=0, last=18_000), disputed(2_000, 4_000), *END]
+    assert letters(coverage(events, [0, 6_000]))[:4] == "rmmr"
+
+
+def test_a_stream_that_cannot_be_verified_is_unknown_or_if_asked_for_unverifiable():
+    events = [*IN_SYNC, unverifiable(4_000, False), lost(9_000, "silence"), synced(11_000), *END]
+    covered = coverage(events, [0, 2_000, 12_000, 14_000, 16_000, 18_000])
+    assert letters(covered) == "rruuumrrrr"
+    assert [hole[2:4] for hole in holes(covered)] == [("unknown", "unverifiable"), ("missing", "silence")]
+    events = [*IN_SYNC, unverifiable(4_000, True), lost(9_000, "silence"), synced(11_000), *END]
+    covered = coverage(events, [0, 2_000, 4_000, 6_000, 12_000, 14_000, 16_000, 18_000])
+    assert letters(covered) == "rrvvumrrrr"
+    assert covered.covered_share == 0.6
+
+
+def test_without_a_noted_end_a_stream_stays_unverifiable_until_the_next_sync():
+    run = [*IN_SYNC, unverifiable(4_000, True)]
+    again = [started(8_000), synced(11_000), *END]
+    assert letters(coverage([*run, *again], range(0, 20_000, 2_000))) == "rrvvvvrrrr"
+    assert letters(coverage(run, range(0, 20_000, 2_000))) == "rrvvvvvvvv"
+
+
+def test_slots_that_no_confirmed_feed_held_are_recorded_and_marked_unaudited():
+    events = [*IN_SYNC, synced(-8_000, 2), confirmed(2), lost(9_000, "chain", 2), synced(13_000, 2), *END]
+    covered = coverage(events, range(0, 20_000, 2_000))
+    assert letters(covered) == "r" * 10
+    assert covered.unaudited == 5
+    assert covered.clip(HOUR_AT_MS, HOUR_AT_MS + 12_000).unaudited == 1
+    assert coverage([*IN_SYNC, confirmed(), *END], range(0, 20_000, 2_000)).unaudited == 0
+
+
+def test_of_a_vault_of_both_forms_each_hour_follows_its_own_law():
+    former = entries([*IN_SYNC, lost(7_000, "our_restart"), noted.Stopped(at(7_000), "")], run=None)
+    now = entries([started(8_000), synced(9_000), minute(20_000, quiet(10_000, 12_000, 12_000)), *END])
+    lines = Lines([HOUR_AT_MS, HOUR_AT_MS + 10_000], ALWAYS_MS, NEVER_MS)
+    covered = cover(sync_history([*former, *now], INST), INST, lines, (HOUR_AT_MS, HOUR_AT_MS + 20_000))
+    assert letters(covered) == "rqqqmrquuu"
+    assert [stretch.cause for stretch in covered.stretches if stretch.state == "quiet"] == ["journal v1", ""]
+
+
+def slots_event(noted_ms, lines):
+    return noted.Slots(at(noted_ms), {INST: lines}, {INST: at(noted_ms)}, {})
+
+
+@pytest.mark.parametrize(("times", "expected"), [([0, 2_000], "rrqqqqqqqq"), ([0], "ruuuuuqqqq")])
+def test_minutes_of_form_1_of_which_lines_are_gone_are_unknown(times, expected):
+    events = [started(-9_000), synced(0), slots_event(9_000, 2), slots_event(18_500, 0), lost(30_000)]
+    told = sync_history(entries(events, run=None), INST)
+    lines = Lines([HOUR_AT_MS + time for time in times], ALWAYS_MS, NEVER_MS)
+    covered = cover(told, INST, lines, (HOUR_AT_MS, HOUR_AT_MS + 20_000))
+    assert letters(covered) == expected
+    assert {stretch.cause for stretch in covered.stretches if stretch.state == "unknown"} <= {"no line"}
+
+
+def test_a_book_stands_as_long_as_its_slots_are_noted_as_quiet():
+    events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 6_000), first=0, last=6_000), *END]
+    lines = Lines([HOUR_AT_MS + 1_900], ALWAYS_MS, NEVER_MS)
+    told = [
+        stands_until(history(events), lines, HOUR_AT_MS + 1_900, HOUR_AT_MS + t_ms)
+        for t_ms in (1_900, 3_999, 4_000, 7_999, 8_000)
+    ]
+    assert told == [("recorded", "")] * 2 + [("quiet", "")] * 2 + [("unknown", "")]
+
+
+def test_the_newest_evidence_is_proved_exchange_time_while_the_instrument_is_recorded():
+    beat = noted.Alive(at(60_000), at(50_000))
+    assert history([*IN_SYNC, beat]).newest_ms == HOUR_AT_MS + 50_000
+    assert history([*IN_SYNC, noted.Alive(at(60_000))]).newest_ms == HOUR_AT_MS + 60_000, "the clocks agree"
+    skewed = noted.Synced(at(5_000_000), 1, INST, at(-8_000), 1)
+    assert history([started(-9_000), skewed, noted.Alive(at(5_060_000))]).newest_ms == HOUR_AT_MS - 8_000
+    other = started(70_000, instruments=("ETH-USDT-SWAP",))
+    assert history([*IN_SYNC, beat, other, noted.Alive(at(90_000), at(90_000))]).newest_ms == HOUR_AT_MS + 50_000
