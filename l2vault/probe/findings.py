@@ -148,5 +148,5 @@ class Findings:
     seconds: float = 0.0
     ended: Literal["complete", "interrupted", "no books"] = "complete"
     port_8443: str = ""
-    port_8443_host: str = ""
+    old_port_host: str = ""
     was_closed_port_named: bool = False

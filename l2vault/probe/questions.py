@@ -37,10 +37,10 @@ def _not_seen(key: str, label: str, why: str) -> Row:
 def _port(findings: Findings) -> Row:
     key, label = "port_8443", "port 8443"
     if not findings.port_8443:
-        why = "not tried in this time" if findings.port_8443_host.endswith("okx.com") else "not a host of OKX"
+        why = "not tried in this time" if findings.old_port_host.endswith("okx.com") else "not a host of OKX"
         return _not_seen(key, label, why)
     state = "still open" if findings.port_8443 == "open" else f"closed: {findings.port_8443}"
-    return _row(key, label, state, f"one TCP connect to {findings.port_8443_host}", state=findings.port_8443)
+    return _row(key, label, state, f"one TCP connect to {findings.old_port_host}", state=findings.port_8443)
 
 
 def _deflate(findings: Findings) -> Row:

@@ -164,7 +164,7 @@ class Probe:
     async def _port(self) -> None:
         """Whether the port that OKX said it closed is closed."""
         host = urlsplit(self._plan.hosts.ws_urls[0]).hostname or ""
-        self.findings.port_8443_host = host
+        self.findings.old_port_host = host
         if host == "okx.com" or host.endswith(".okx.com"):
             await self._clock.sleep(STAGGER_SEC * (FEEDS + 1))
             self.findings.port_8443 = await is_port_open(host, CLOSED_PORT, self._plan.within_sec)

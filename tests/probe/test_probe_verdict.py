@@ -152,7 +152,7 @@ def test_ten_instruments_are_probed_and_the_others_counted():
 )
 def test_the_closed_port_is_a_question_with_an_answer(state, text):
     found = recorded()
-    found.port_8443, found.port_8443_host = state, "ws.okx.com"
+    found.port_8443, found.old_port_host = state, "ws.okx.com"
 
     (row,) = [row for row in question_rows(found) if row.key == "port_8443"]
     assert (row.text, row.basis) == (text, "one TCP connect to ws.okx.com")
