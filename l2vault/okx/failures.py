@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidProxyStatus, InvalidStatus, InvalidURI, ProxyError
 
-from l2vault.okx.foreign import printable
+from l2vault.foreign import printable
 from l2vault.okx.proxies import Proxy, UnusableProxy
 
 _PAGE: Final = "docs/network.md"

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from l2vault.errors import L2VaultError
-from l2vault.okx.foreign import printable
+from l2vault.foreign import printable
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """This very machine is never reached through a proxy."""

@@ -15,7 +15,7 @@ from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
 from l2vault.book.price import price_key
 from l2vault.errors import LevelError, RestError, UsageError
-from l2vault.okx.foreign import printable
+from l2vault.foreign import printable
 from l2vault.okx.proxies import UnusableProxy
 from l2vault.okx.web import LARGEST_BODY_BYTES, Closed, Reply, Web
 

@@ -15,9 +15,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from l2vault.clock import Clock
+from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
 from l2vault.okx.connection import CannotConnect, Connection, open_connection
-from l2vault.okx.foreign import printable
 from l2vault.okx.hosts import Route
 from l2vault.okx.limiter import ConnectLimiter
 from l2vault.okx.messages import Notice

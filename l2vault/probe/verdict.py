@@ -156,7 +156,7 @@ def _remarks(findings: Findings) -> Iterator[str]:
     if findings.left_out:
         yield f"{plural(findings.left_out, 'instrument')} of the settings not probed: name them with --inst."
     if findings.was_closed_port_named:
-        yield "The settings name okx.com:8443, which OKX closed on 2026-10-31; probed without the port."
+        yield "The settings name port 8443, which OKX closed on 2026-10-31; probed without it."
     for feed in findings.feeds:
         if not feed.connections and feed.failures:
             last = feed.failures[-1]

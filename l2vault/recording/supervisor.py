@@ -12,8 +12,8 @@ from typing import Final
 
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
+from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
-from l2vault.okx.foreign import printable
 from l2vault.vault.journal.events import Event, TaskFailed
 
 FIRST_RETRY_SEC: Final = 1.0

@@ -11,8 +11,8 @@ import msgspec
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
+from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
-from l2vault.okx.foreign import printable
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
 from l2vault.recording.tasks.threads import in_daemon_thread
 from l2vault.vault.instruments import keep_row

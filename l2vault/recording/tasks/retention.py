@@ -13,7 +13,7 @@ import msgspec
 
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
-from l2vault.okx.foreign import printable
+from l2vault.foreign import printable
 from l2vault.recording.child import start_child
 from l2vault.recording.tasks.retention_child import Order, Outcome, carry_out
 from l2vault.recording.tasks.threads import in_daemon_thread
