@@ -129,7 +129,7 @@ def test_the_closed_port_in_the_settings_is_said_and_left_out():
     assert plan.named_flags == ("--region eea", f"--ws-url {URL}")
     found = recorded()
     found.was_closed_port_named = True
-    assert judge(found).remarks[0].startswith("The settings name okx.com:8443, which OKX closed on 2026-10-31")
+    assert judge(found).remarks[0].startswith("The settings name port 8443, which OKX closed on 2026-10-31")
 
 
 def test_ten_instruments_are_probed_and_the_others_counted():
