@@ -36,6 +36,8 @@ from support.world import Connection, Socket, World
 CADENCE_MS = 2_000
 START_MS = 1_767_225_600_000 - 75_000
 """2025-12-31 23:58:45 UTC: most runs cross an hour, a day and a year."""
+OLD_HOURS = range(6, 24 * 5 - 6, 6)
+"""Hours of the days before that the vault holds, by their distance from the start: by true time none is due."""
 INST_IDS = ("BTC-USDT-SWAP", "SLOW-USDT-SWAP")
 
 FEED_ACTS = ("drop", "double", "swap", "other_levels", "ts_zero", "ts_far", "ts_back", "garbage", "crossed")
@@ -392,8 +394,8 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
 
 
 def _put_old_hours(root: Path) -> None:
-    """Hours of the days before, one in six: those that true time and the policy would keep must be there at the end."""
-    for hours in range(6, 24 * 12, 6):
+    """Hours of the days before, one in six: true time and the policy would keep them all."""
+    for hours in OLD_HOURS:
         start_ms = START_MS // HOUR_MS * HOUR_MS - hours * HOUR_MS
         lines = [_old_line(start_ms + at * CADENCE_MS) for at in range(12)]
         day, hour = utc_day_hour(start_ms)
@@ -421,7 +423,7 @@ def _judge_retention(judgement: Judgement, life: "_Life") -> None:
     """By true time an hour is kept until it has ended `delete_after_days` ago."""
     kept = kept_hours(life.root)
     newest_ms = START_MS // HOUR_MS * HOUR_MS
-    for hours in range(6, 24 * 12, 6):
+    for hours in OLD_HOURS:
         hour_ms = newest_ms - hours * HOUR_MS
         is_due = hour_ms + HOUR_MS + Settings().delete_after_days * 24 * HOUR_MS <= life.end_ms
         if not is_due and hour_ms not in kept:
