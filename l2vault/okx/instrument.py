@@ -76,6 +76,8 @@ class _Wait:
     trusted_ms: int | None
     """Time of the book that it replaced; None where none was reported."""
     outputs: list[Output]
+    counts: LevelCounts
+    """Levels of the full book itself: what it lacked may have come one by one since."""
 
 
 class InstrumentBook:
@@ -180,7 +182,7 @@ class InstrumentBook:
         """Another book of this moment has so many levels: believe ours, or refuse it as cut off."""
         if self._wait is None or self.book is None or counts is None:
             return []
-        held = self.book.counts()
+        held = self._wait.counts
         if is_clearly_longer(counts, held):
             detail = f"{held[0]} bids and {held[1]} asks, where another book has {counts[0]} and {counts[1]}"
             return [self._fail(("implausible", detail), None, now_ms)]
@@ -293,17 +295,24 @@ class InstrumentBook:
         return is_short(counts) and not any(is_like(counts, one) for one in known)
 
     def _begin_wait(self, trusted_ms: int | None, outputs: list[Output], now_ms: int) -> list[Output]:
-        book_ms = self.book.ts_ms if self.book is not None else None
-        self._wait = _Wait(now_ms + SECOND_BOOK_WITHIN_MS, book_ms, trusted_ms, outputs)
+        book_ms, counts = (None, (0, 0)) if self.book is None else (self.book.ts_ms, self.book.counts())
+        self._wait = _Wait(now_ms + SECOND_BOOK_WITHIN_MS, book_ms, trusted_ms, outputs, counts)
         return [NeedSecondBook(self.inst_id)]
 
     def _end_wait(self, now_ms: int) -> list[Output]:
-        """Where no second book has come in time, the short one is believed."""
+        """Where no second book has come in time, the short one is believed, unless a longer one was believed before."""
         wait, book = self._wait, self.book
         if wait is None or book is None:
             return []
         passed_ms = (book.ts_ms or 0) - wait.from_ms if wait.from_ms is not None else 0
-        return self._release() if now_ms >= wait.until_ms or passed_ms >= SECOND_BOOK_WITHIN_MS else []
+        if now_ms < wait.until_ms and passed_ms < SECOND_BOOK_WITHIN_MS:
+            return []
+        held = wait.counts
+        if self._usual is not None and is_clearly_longer(self._usual, held):
+            # Once: the refusal forgets the longer one, so that a market which has thinned out is recorded again.
+            detail = f"{held[0]} bids and {held[1]} asks, where there were {self._usual[0]} and {self._usual[1]}"
+            return [self._fail(("implausible", detail), None, now_ms)]
+        return self._release()
 
     def _release(self) -> list[Output]:
         wait, self._wait = self._wait, None

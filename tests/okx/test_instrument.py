@@ -158,6 +158,20 @@ class TestShortBook:
         assert lines(replayed) == lines(waited) == lines(outputs)
         assert len(lines(outputs)) >= 5
 
+    def test_where_this_run_knew_a_longer_one_it_is_refused_once_without_a_second_book(self) -> None:
+        """What a part of a book lacks comes level by level, so that it looks whole by the end of the wait."""
+        wire = Wire()
+        wire.receive(book_of(60, 60))
+        wire.judge(60, 60)
+        wire.pipeline.close("disconnect", "gone")
+        for expected in (["implausible"], []):
+            wire.pipeline.open(wire.now_ms)
+            wire.tick()
+            wire.receive(book_of(20, 60), update(BTC, 4100, 10, 11, side(40, 900, -1)))
+            outputs = wire.tick(SECOND_BOOK_WITHIN_MS)
+            assert causes(outputs) == expected
+        assert outputs[:2] == JOINED
+
     def test_a_clearly_longer_second_book_refuses_it_and_nothing_of_it_is_ever_said(self) -> None:
         wire = Wire()
         wire.receive(book_of(200, 400), update(BTC, 4100, 10, 11))

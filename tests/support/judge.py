@@ -163,8 +163,9 @@ def _contents(path: Path) -> bytes:
 
 def _equals(line: dict, ts_ms: int, image: Image) -> bool:
     """A message whose `ts` was no time leaves the one of the message before: a few steps of the stream at most."""
+    is_heartbeat_or_reset = image.is_unchanged and ts_ms <= image.ts_ms
     is_timely = image.ts_ms - WITHOUT_TIME_MS <= ts_ms <= image.ts_ms
-    return is_timely and _levels(line) == (_side(image.bids, True), _side(image.asks, False))
+    return (is_timely or is_heartbeat_or_reset) and _levels(line) == (_side(image.bids, True), _side(image.asks, False))
 
 
 def _levels(line: dict) -> tuple[Levels, Levels]:

@@ -221,7 +221,8 @@ class _Life:
             self._close_all()
         elif act.name == "refuse":
             self._for_a_while(act, "is_refusing", True, False)
-        elif act.name != "close":
+        elif act.name != "close" and link is not None:
+            # Of the very first book, where neither REST nor another feed answers, nobody could tell that it is a part.
             self.world.snapshot_faults[act.inst_id] = getattr(_Faults, act.name)
         if link is not None:
             self.world.close(link)

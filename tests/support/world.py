@@ -26,6 +26,8 @@ class Image(NamedTuple):
     seq_id: int
     bids: dict[str, list[str]]
     asks: dict[str, list[str]]
+    is_unchanged: bool = False
+    """Whether its message changed no level: without a `ts` of its own it leaves the book's time."""
 
 
 @dataclass
@@ -58,7 +60,8 @@ class Instrument:
         self.last_ms = ts_ms
         bids = {_text(price): _level(price, *self.bids[price]) for price in self.bids}
         asks = {_text(price): _level(price, *self.asks[price]) for price in self.asks}
-        self.images.append(Image(ts_ms, self.seq_id, bids, asks))
+        is_unchanged = bool(self.images) and (self.images[-1].bids, self.images[-1].asks) == (bids, asks)
+        self.images.append(Image(ts_ms, self.seq_id, bids, asks, is_unchanged))
 
     def step(self, ts_ms: int) -> dict | None:
         """The next push, None where nothing changed. A quiet instrument rests for up to two minutes."""
