@@ -50,7 +50,7 @@ class Row(msgspec.Struct, frozen=True):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the first hour held")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the oldest evidence")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the newest evidence")
     parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
     vault = open_vault(args.vault)
-    held = vault.instruments()
+    held = vault.noted_instruments()
     inst_ids = held_instruments(asked_instruments(args), held) or held
     if not inst_ids:
         raise VaultError(f"the vault at {args.vault} holds no instrument yet.", "l2vault record")
@@ -79,9 +79,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _span(vault: Vault, inst_ids: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
-    """What was asked for, or all there is: from the first line's slot to just after the newest evidence."""
+    """What was asked for, or all there is: from the first evidence to just after the newest."""
     if start_ms is None:
-        starts = [first for inst_id in inst_ids if (first := vault.first_line_ms(inst_id)) is not None]
+        starts = [first for inst_id in inst_ids if (first := vault.first_evidence_ms(inst_id)) is not None]
         start_ms = min(starts, default=None)
     if end_ms is None:
         ends = [newest for inst_id in inst_ids if (newest := vault.newest_evidence_ms(inst_id)) is not None]
