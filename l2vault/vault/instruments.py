@@ -73,8 +73,9 @@ def _free_former_file(layout: Layout, inst_id: str, wall_ms: int) -> Path:
 
 
 def _bytes(path: Path) -> bytes | None:
+    """None where there is no file; a pipe, whose reader would wait for ever, is none."""
     try:
-        return path.read_bytes()
+        return None if path.is_fifo() else path.read_bytes()
     except FileNotFoundError:
         return None
 
@@ -82,5 +83,5 @@ def _bytes(path: Path) -> bytes | None:
 def _row(text: bytes) -> Row | None:
     try:
         return _DECODER.decode(text)
-    except ValueError:  # msgspec's errors are ValueErrors, and so is that of bytes that are no UTF-8
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is that of bytes that are no UTF-8
         return None

@@ -94,6 +94,16 @@ class JournalIndex:
         self._refresh()
         return self._entries
 
+    def instruments(self) -> set[str]:
+        """Those of which a minute of either form notes lines."""
+        found: set[str] = set()
+        for entry in self.entries():
+            if isinstance(entry.event, Minute):
+                found.update(entry.event.instruments)
+            elif isinstance(entry.event, Slots):
+                found.update(inst_id for inst_id, lines in entry.event.written.items() if lines)
+        return found
+
     def bad_lines(self) -> list[BadLine]:
         """Lines of the journal that cannot be read."""
         self._refresh()

@@ -120,6 +120,7 @@ class JournalCheck:
     def journal_troubles(self) -> Iterator[Trouble]:
         """Of the journal alone: what cannot be read, and what its order lacks."""
         entries: list[Entry] = []
+        yield from _strangers(self._layout)
         try:
             paths = journal_files(self._layout)
         except OSError as error:
@@ -194,6 +195,20 @@ class JournalCheck:
             elif isinstance(entry.event, Minute):
                 found.update(entry.event.instruments)
         return found
+
+
+def _strangers(layout: Layout) -> Iterator[Trouble]:
+    """What stands in the place of the journal or of one of its days, and is none. The rest is told where it is read."""
+    folder = layout.journal
+    try:
+        if folder.exists() and not folder.is_dir():
+            yield Trouble(folder, "journal", "no folder, in the place of the journal")
+            return
+        for path in sorted(folder.glob("*.jsonl")):
+            if not path.is_file():
+                yield Trouble(path, "journal", "no regular file, in the place of a day of the journal")
+    except OSError:
+        return
 
 
 def _windows(entries: list[Entry], inst_id: str) -> Iterator[_Window]:

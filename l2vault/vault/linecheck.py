@@ -10,7 +10,7 @@ import msgspec
 
 from l2vault.book.change import Level
 from l2vault.book.price import is_zero, price_key
-from l2vault.book.snapshot import Snapshot, from_line, to_line
+from l2vault.book.snapshot import Snapshot, from_line, instrument_of, to_line
 from l2vault.errors import LevelError, LineError
 
 Kind = Literal["line", "newer", "sorting", "altered"]
@@ -66,10 +66,10 @@ def _newer(text: bytes) -> Objection | None:
 def why_unreadable(text: bytes, inst_id: str) -> str:
     """Why a line is not a snapshot of the instrument, empty if it is one."""
     try:
-        found = from_line(text)
+        found = instrument_of(text)
     except LineError as error:
         return error.message
-    return "" if found.inst_id == inst_id else f"a line of {found.inst_id} among those of {inst_id}"
+    return "" if found == inst_id else f"a line of {found} among those of {inst_id}"
 
 
 def _check_sides(snapshot: Snapshot) -> list[Objection]:

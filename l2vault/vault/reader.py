@@ -119,6 +119,11 @@ class Vault:
         """Every instrument of which there is an hour in any form."""
         return instruments(self.layout)
 
+    def noted_instruments(self) -> list[str]:
+        """Those and every one whose lines the journal noted and retention did not delete, though no file is left."""
+        lost = {inst_id for inst_id in self.journal.instruments() if self._noted_starts(inst_id)}
+        return sorted(lost.union(self.instruments()))
+
     def days(self, inst_id: str) -> list[str]:
         """The dates, `2026-01-31`, of which there is an hour."""
         return sorted({utc_text(forms.hour_ms)[:10] for forms in hours(self.layout, inst_id)})
@@ -175,7 +180,7 @@ class Vault:
     def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
         """Every grid slot of the span in its state, and the holes with their causes: what can be proved, slot by slot.
 
-        Without bounds from the first line to the newest evidence: of the lines and of the journal's proved times.
+        Without bounds from the first evidence to the newest: of the lines, and of what the journal noted of them.
         """
         start, end = self._bounds(inst_id, start, end)
         span = span_ms(start, end)
@@ -188,15 +193,28 @@ class Vault:
         every = hours(self.layout, inst_id)
         return next((found for forms in every if (found := first_ms(forms)) is not None), None)
 
+    def first_evidence_ms(self, inst_id: str) -> int | None:
+        """The oldest exchange time of which there is a line, or was one by the journal and retention did not delete it.
+
+        None if of none. A time in the journal counts if it is at most 31 days before the first line.
+        """
+        line_ms, noted = self.first_line_ms(inst_id), self._noted_starts(inst_id)
+        if noted and line_ms is not None:
+            return min([line_ms, *(each for each in noted if each >= line_ms - _LONGEST_SILENCE_MS)])
+        return min(noted) if noted else line_ms
+
     def newest_evidence_ms(self, inst_id: str) -> int | None:
         """The newest exchange time of which the vault knows anything of the instrument; None if of none.
 
         A time in the journal counts if it is at most 31 days behind the newest line: a damaged one opens no ages.
         """
-        line_ms, noted_ms = self._newest_line_ms(inst_id), self.journal.history(inst_id).newest_ms
-        if line_ms is None or noted_ms is None:
-            return line_ms
-        return max(line_ms, noted_ms) if noted_ms <= line_ms + _LONGEST_SILENCE_MS else line_ms
+        proved_ms, line_ms = self.journal.history(inst_id).newest_ms, self._newest_line_ms(inst_id)
+        noted = [*self._noted_starts(inst_id), *([] if proved_ms is None else [proved_ms])]
+        if line_ms is None:
+            line_ms = min(self._noted_starts(inst_id), default=None)
+        if line_ms is None:
+            return None
+        return max([line_ms, *(each for each in noted if each <= line_ms + _LONGEST_SILENCE_MS)])
 
     def follow(
         self,
@@ -249,13 +267,21 @@ class Vault:
 
     def _bounds(self, inst_id: str, start: Moment | None, end: Moment | None) -> tuple[Moment, Moment]:
         if start is None:
-            start = self.first_line_ms(inst_id)
+            start = self.first_evidence_ms(inst_id)
         if end is None:
             newest_ms = self.newest_evidence_ms(inst_id)
             end = None if newest_ms is None else newest_ms + 1
         if start is None or end is None:
             raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
         return start, end
+
+    def _noted_starts(self, inst_id: str) -> list[int]:
+        """Where the minutes begin that the journal noted lines of, but for hours that retention deleted."""
+        history, deleted = self.journal.history(inst_id), self.journal.deleted_hours(inst_id)
+        starts = [first_ms for first_ms, _ in history.due] + [each.from_ms for each in history.counts if each.lines]
+        if not starts:
+            starts = [each.from_ms for each in history.intervals]
+        return [each for each in starts if each // HOUR_MS * HOUR_MS not in deleted]
 
     def _newest_line_ms(self, inst_id: str) -> int | None:
         for forms in reversed(hours(self.layout, inst_id)):

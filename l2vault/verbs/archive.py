@@ -10,6 +10,7 @@ from filelock import Timeout
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
+from l2vault.foreign import printable
 from l2vault.vault.census import Held, scan
 from l2vault.vault.files import HourForms, analysis_extra, hours
 from l2vault.vault.journal.log import verb_journal
@@ -20,6 +21,7 @@ from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import SETTLE_MS, Action, Policy, Room, is_fresh
 from l2vault.vault.retention.run import Limits, RetentionReport, enforce, locked
 from l2vault.verbs.terminal import bar, moment, size_text
+from l2vault.verbs.words import asked_instruments, configure_instruments, held_instruments
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"
 EXAMPLE: Final = "l2vault archive BTC-USDT-SWAP --to 2026-01-30 --keep"
@@ -34,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def configure_choice(parser: argparse.ArgumentParser) -> None:
     """The options that choose hours, for `restore` too."""
-    parser.add_argument("inst_ids", nargs="*", metavar="INST", help="only these instruments")
+    configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="hours from this time on")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="hours that end by this time")
@@ -50,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
             choice = _choose(layout, args, Clock().wall_ms())
             report = _archive(layout, choice, args.keep)
     except Timeout:
-        raise VaultError(f"retention is at work in {layout.root}.", "again in a minute") from None
+        raise VaultError(f"retention is at work in {printable(layout.root)}.", "again in a minute") from None
     for failure in report.failures:
-        sys.stderr.write(f"l2vault: {failure.file}: {failure.text}\n")
+        sys.stderr.write(f"l2vault: {printable(failure.file)}: {printable(failure.text)}\n")
     done = [step for step in report.done if step.action.kind == "archive"]
     before, after = sum(step.bytes_before for step in done), sum(step.bytes_after for step in done)
     sys.stdout.write(f"{len(done)} hours archived, {size_text(before)} of files in {size_text(after)}\n")
@@ -117,13 +119,11 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
 def choose_hours(layout: Layout, args: argparse.Namespace) -> list[HourForms]:
     """The hours that the options name, of those that have ended."""
     held = open_vault(layout.root).instruments()
-    for inst_id in args.inst_ids:
-        if inst_id not in held:
-            raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
+    chosen = held_instruments(asked_instruments(args), held) or held
     end_ms = Clock().wall_ms() if args.end is None else args.end
     return [
         forms
-        for inst_id in args.inst_ids or held
+        for inst_id in chosen
         for forms in hours(layout, inst_id)
         if forms.hour_ms + HOUR_MS <= end_ms and (args.start is None or forms.hour_ms >= args.start)
     ]

@@ -10,12 +10,14 @@ import msgspec
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
+from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
 from l2vault.vault.files import analysis_extra
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.reader import Vault, open_vault
 from l2vault.verbs.terminal import moment, span_text
+from l2vault.verbs.words import asked_instruments, configure_instruments, held_instruments, png
 
 HELP: Final = "say which times are covered, and list each hole with its cause"
 EXAMPLE: Final = "l2vault coverage BTC-USDT-SWAP --from 2026-01-31 --by hour"
@@ -46,23 +48,20 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inst_ids", nargs="*", metavar="INST", help="only these instruments")
+    configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the first hour held")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the oldest evidence")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the newest evidence")
     parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
+    parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
     vault = open_vault(args.vault)
-    held = vault.instruments()
-    for inst_id in args.inst_ids:
-        if inst_id not in held:
-            raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
-    inst_ids = args.inst_ids or held
+    held = vault.noted_instruments()
+    inst_ids = held_instruments(asked_instruments(args), held) or held
     if not inst_ids:
         raise VaultError(f"the vault at {args.vault} holds no instrument yet.", "l2vault record")
     start_ms, end_ms = _span(vault, inst_ids, args.start, args.end)
@@ -80,15 +79,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _span(vault: Vault, inst_ids: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
-    """What was asked for, or all there is: from the first line's slot to just after the newest evidence."""
+    """What was asked for, or all there is: from the first evidence to just after the newest."""
     if start_ms is None:
-        starts = [first for inst_id in inst_ids if (first := vault.first_line_ms(inst_id)) is not None]
+        starts = [first for inst_id in inst_ids if (first := vault.first_evidence_ms(inst_id)) is not None]
         start_ms = min(starts, default=None)
     if end_ms is None:
         ends = [newest for inst_id in inst_ids if (newest := vault.newest_evidence_ms(inst_id)) is not None]
         end_ms = max(ends) + 1 if ends else None
     if start_ms is None or end_ms is None:
-        raise VaultError(f"no line of {', '.join(inst_ids)} can be read.", "l2vault verify, for what is wrong")
+        named = printable(", ".join(inst_ids))
+        raise VaultError(f"no line of {named} can be read.", "l2vault verify, for what is wrong")
     if end_ms <= start_ms:
         raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a later --to")
     return start_ms, end_ms
@@ -110,13 +110,13 @@ def _row(piece: Coverage) -> Row:
 
 def _table(rows: list[Row]) -> Iterator[str]:
     """A column for each state that there may always be, for the rarer ones where there are any."""
-    width = max(len(row.inst_id) for row in rows)
+    width = max(len(printable(row.inst_id)) for row in rows)
     shown = [state for state in STATES if state in _ALWAYS_SHOWN or any(getattr(row, state) for row in rows)]
     heads = "".join(f"  {state:>{max(9, len(state))}}" for state in shown)
     yield f"{'instrument':{width}}  {'from (UTC)':16}  {'slots':>7}{heads}\n"
     for row in rows:
         shares = "".join(f"  {_share(getattr(row, state), row.slots):>{max(9, len(state))}}" for state in shown)
-        yield f"{row.inst_id:{width}}  {row.start_utc[:16].replace('T', ' ')}  {row.slots:7d}{shares}\n"
+        yield f"{printable(row.inst_id):{width}}  {row.start_utc[:16].replace('T', ' ')}  {row.slots:7d}{shares}\n"
     if unaudited := sum(row.unaudited for row in rows):
         yield f"unaudited: {unaudited} recorded slots whose book was not compared with another one\n"
     if inferred := sum(row.quiet_journal_v1 for row in rows):
@@ -139,4 +139,4 @@ def _holes(coverages: list[Coverage]) -> Iterator[str]:
             cause = f" ({hole.cause})" if hole.cause else ""
             bounds = f"{utc_text(hole.start_ms)} to {utc_text(hole.end_ms)}"
             length = span_text(hole.end_ms - hole.start_ms)
-            yield f"{hole.kind}{cause}: {coverage.inst_id} {bounds}, {length}, {hole.slots} slots\n"
+            yield f"{hole.kind}{cause}: {printable(coverage.inst_id)} {bounds}, {length}, {hole.slots} slots\n"

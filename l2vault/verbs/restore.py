@@ -12,6 +12,7 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import VaultError
+from l2vault.foreign import printable
 from l2vault.vault.files import HourForms, analysis_extra
 from l2vault.vault.journal.events import Restored
 from l2vault.vault.journal.log import Journal, verb_journal
@@ -27,6 +28,7 @@ HELP: Final = "give back the lines of archived hours, byte for byte"
 EXAMPLE: Final = "l2vault restore BTC-USDT-SWAP --from 2026-01-30 --to 2026-01-31 --into Restored"
 
 _DAY_MS: Final = 24 * HOUR_MS
+_MESSAGE_CHARS: Final = 400
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         with locked(into):
             lines, restored = _restore(into, chosen, args.plain)
     except Timeout:
-        raise VaultError(f"retention is at work in {into.root}.", "again in a minute") from None
+        raise VaultError(f"retention is at work in {printable(into.root)}.", "again in a minute") from None
     sys.stdout.write(f"{len(restored)} hours restored, {lines} lines\n")
     sys.stdout.write(_warning(policy, restored, Clock().wall_ms()))
     return 1 if len(restored) < len(chosen) else 0
@@ -67,7 +69,7 @@ def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int
             lines += _restore_hour(into, forms, is_plain, journal, clock.wall_ms())
             restored.append(forms)
         except (VaultError, OSError) as error:
-            sys.stderr.write(f"l2vault: {error}\n")
+            sys.stderr.write(f"l2vault: {printable(error, _MESSAGE_CHARS)}\n")
     return lines, restored
 
 

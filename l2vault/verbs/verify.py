@@ -8,12 +8,15 @@ from typing import Final
 
 import msgspec
 
+from l2vault.foreign import printable
 from l2vault.vault.root import open_layout
 from l2vault.vault.verify import Verification
 from l2vault.verbs.terminal import bar, size_text
 
 HELP: Final = "re-check every file and line of the vault; exit 1 on any finding"
 EXAMPLE: Final = "l2vault verify --vault Vault"
+
+_TEXT_CHARS: Final = 400
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 sys.stdout.write(msgspec.json.encode(finding).decode() + "\n")
             else:
-                place = finding.file if finding.offset is None else f"{finding.file} at byte {finding.offset}"
-                sys.stdout.write(f"{finding.kind:10} {place}: {finding.text}\n")
+                at = "" if finding.offset is None else f" at byte {finding.offset}"
+                text = printable(finding.text, _TEXT_CHARS)
+                sys.stdout.write(f"{finding.kind:10} {printable(finding.file)}{at}: {text}\n")
             sys.stdout.flush()
     finally:
         console.show("")

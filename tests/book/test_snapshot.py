@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange
-from l2vault.book.snapshot import Snapshot, from_line, take_snapshot, to_line
+from l2vault.book.snapshot import Snapshot, from_line, instrument_of, take_snapshot, to_line
 from l2vault.errors import LevelError, LineError
 
 GOLDEN = Snapshot(
@@ -222,3 +222,30 @@ class TestTakeSnapshot:
         book.apply(BookChange("X-SWAP", True, [], [], None, 7, -1, None))
         with pytest.raises(ValueError, match="X-SWAP"):
             take_snapshot("X-SWAP", book, 400)
+
+
+def _instrument(line: bytes) -> str | None:
+    try:
+        return from_line(line).inst_id
+    except LineError:
+        return None
+
+
+def _cheaply(line: bytes) -> str | None:
+    try:
+        return instrument_of(line)
+    except LineError:
+        return None
+
+
+@given(snapshots)
+def test_the_cheap_check_of_a_line_accepts_what_is_written(snapshot: Snapshot) -> None:
+    assert instrument_of(to_line(snapshot)) == snapshot.inst_id
+
+
+@pytest.mark.parametrize("byte", [b"", b"7", b'"', b",", b"[", b"]", b" ", b"\0", b"N", b"\xff", b'["1","2"],'])
+def test_the_cheap_check_of_a_line_refuses_what_reading_it_refuses(byte: bytes) -> None:
+    for at in range(len(GOLDEN_LINE)):
+        for rest in (at, at + 1):
+            line = GOLDEN_LINE[:at] + byte + GOLDEN_LINE[rest:]
+            assert _cheaply(line) == _instrument(line), line

@@ -147,3 +147,18 @@ def test_the_real_row_of_okx_is_kept_whole(layout):
     kept = read_row(layout, BTC)
     assert kept is not None
     assert (kept["instId"], kept["tickSz"], kept["ctVal"], len(kept)) == (BTC, "0.1", "0.01", 55)
+
+
+def test_a_row_of_a_depth_that_no_parser_follows_is_none(layout):
+    path = layout.instrument_file("BTC-USDT-SWAP")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"[" * 100_000)
+    assert read_row(layout, "BTC-USDT-SWAP") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_row_is_no_row(layout):
+    path = layout.instrument_file("BTC-USDT-SWAP")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    assert read_row(layout, "BTC-USDT-SWAP") is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import UsageError
+from l2vault.recording.report import policy_words
 from l2vault.vault.census import Held
 from l2vault.vault.layout import HOUR_MS
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy, policy_from_json, policy_of, policy_to_json, select
@@ -267,10 +268,12 @@ def test_what_is_no_policy_is_refused(data, reason):
 
 
 def test_the_policy_in_words_says_what_is_compressed_and_deleted_and_when():
-    assert Policy().text == "Retention: an hour is compressed 6 hours after its end, deleted 5 days after its end"
-    assert Policy(6, 5, 30, 2 * 10**9, 10**9).text == (
-        "Retention: an hour is compressed 6 hours after its end, archived 5 days after its end, its archive deleted "
-        "30 days after its end, the raw files are kept under 2 GB, 1 GB of the disk are kept free"
+    assert policy_words(Policy()) == (
+        "hours are gzipped after 6 h and DELETED after 5 days (archive_days keeps them as Parquet)"
+    )
+    assert policy_words(Policy(6, 5, 30, 2 * 10**9, 10**9)) == (
+        "hours are gzipped after 6 h and DELETED after 5 days (their Parquet archive stays); archives are DELETED "
+        "after 30 days; the oldest hours go beyond 2 GB; the oldest hours go below 1 GB free"
     )
 
 

@@ -17,10 +17,12 @@ from support.hours import (
     INST,
     at,
     contents,
+    journal_of,
     journal_v1_of,
     levels,
     line,
     lost,
+    minute,
     put,
     put_bytes,
     started,
@@ -379,3 +381,36 @@ def test_a_book_stands_over_the_end_of_an_hour_though_the_recorder_was_killed_so
     levels_of_span = open_vault(layout.root).levels(INST, at(HOUR_MS - 2_114), at(HOUR_MS + 2_000))
     assert levels_of_span.coverage.holes == []
     assert {tuple(row[4:]) for row in table(levels_of_span)} == {(HOUR_MS - 2_114, HOUR_MS + 2_000)}
+
+
+def two_hours(layout):
+    first = minute(2_000, first=0, last=0, last_line=0, lines=1)
+    second = minute(HOUR_MS + 2_000, first=HOUR_MS, last=HOUR_MS, last_line=HOUR_MS, lines=1)
+    journal_of(layout, started(-9_000), synced(-8_000), first, second)
+    return [put(layout, [line(0)]), put(layout, [line(HOUR_MS)])]
+
+
+def test_coverage_begins_with_what_the_journal_noted_though_the_first_file_is_gone(layout):
+    two_hours(layout)[0].unlink()
+    covered = open_vault(layout.root).coverage(INST)
+    assert covered.start_ms == HOUR_AT_MS
+    assert (covered.holes[0].kind, covered.holes[0].cause) == ("unknown", "no file")
+
+
+def test_coverage_begins_with_the_first_line_where_retention_deleted_what_was_before(layout):
+    deleted = two_hours(layout)[0]
+    deleted.unlink()
+    name = deleted.relative_to(layout.root).as_posix()
+    journal_of(layout, noted.Retained(at(2 * HOUR_MS), "delete", name, "old", 1, 0))
+    assert open_vault(layout.root).coverage(INST).start_ms == HOUR_AT_MS + HOUR_MS
+
+
+@pytest.mark.parametrize("left", ["emptied files", "no file"])
+def test_of_an_instrument_without_a_line_the_journal_tells_what_is_missing(layout, left):
+    for path in two_hours(layout):
+        path.write_bytes(b"") if left == "emptied files" else path.unlink()
+    vault = open_vault(layout.root)
+    assert vault.noted_instruments() == [INST]
+    covered = vault.coverage(INST)
+    assert (covered.start_ms, covered.covered_share) == (HOUR_AT_MS, 0)
+    assert covered.end_ms > HOUR_AT_MS + HOUR_MS

@@ -80,3 +80,16 @@ def test_an_open_hour_may_have_gone_on_but_not_have_changed(layout):
     assert kinds(layout) == []
     path.write_bytes(whole.replace(b'"59980","1"', b'"59980","2"', 1) + whole.splitlines(keepends=True)[-1])
     assert "contents" in kinds(layout)
+
+
+def test_a_folder_in_the_place_of_a_day_of_the_journal_is_found(layout):
+    (layout.journal / "2024-08-30.jsonl").mkdir()
+    assert kinds(layout) == ["journal"]
+
+
+def test_a_file_in_the_place_of_the_journal_is_found(layout):
+    for path in layout.journal.iterdir():
+        path.unlink()
+    layout.journal.rmdir()
+    layout.journal.write_bytes(b"")
+    assert kinds(layout) == ["journal"]

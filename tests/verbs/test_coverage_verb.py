@@ -131,3 +131,25 @@ def test_keep_leaves_the_lines_beside_their_archive(vault: Path) -> None:
 def _age(path: Path) -> None:
     """As if it had been written when its hour was."""
     os.utime(path, (START_MS / 1000 + HOUR_MS / 1000,) * 2)
+
+
+@pytest.mark.parametrize("words", [["btc-usdt-swap"], ["--inst", "btc-usdt-swap,BTC-USDT-SWAP"]])
+@pytest.mark.parametrize("verb", ["coverage", "archive", "restore"])
+def test_an_instrument_is_named_in_any_case_and_by_the_option_of_record_too(
+    vault: Path, verb: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([verb, *words]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("verb", ["coverage", "archive", "restore"])
+def test_a_misspelt_instrument_is_answered_with_the_nearest(
+    vault: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([verb, "BTC-USD-SWAP"]) == 1
+    assert capsys.readouterr().err == "l2vault: the vault holds nothing of BTC-USD-SWAP. Try: BTC-USDT-SWAP\n"
+
+
+def test_a_picture_of_coverage_is_a_png(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["coverage", "--plot", "holes.jpg"]) == 2
+    assert "a name that ends in .png" in capsys.readouterr().err

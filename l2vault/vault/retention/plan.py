@@ -76,23 +76,6 @@ class Policy:
         given["--min-free-gb"] = None if self.min_free_bytes is None else self.min_free_bytes / GB
         return [word for flag, value in given.items() if value is not None for word in (flag, f"{value:.12g}")]
 
-    @property
-    def text(self) -> str:
-        """The policy in one sentence, for the log of a recorder that starts."""
-        parts = [f"an hour is compressed {self.compress_after_hours:g} hours after its end"]
-        if self.archive_days is None:
-            parts.append(f"deleted {self.delete_after_days:g} days after its end")
-        else:
-            parts.append(
-                f"archived {self.delete_after_days:g} days after its end, its archive deleted "
-                f"{self.archive_days:g} days after its end"
-            )
-        if self.max_bytes is not None:
-            parts.append(f"the raw files are kept under {self.max_bytes / GB:g} GB")
-        if self.min_free_bytes is not None:
-            parts.append(f"{self.min_free_bytes / GB:g} GB of the disk are kept free")
-        return f"Retention: {', '.join(parts)}"
-
 
 class PolicySettings(Protocol):
     """The settings that make a policy."""
