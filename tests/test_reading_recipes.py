@@ -1,16 +1,14 @@
 """Every block of docs/reading.md and docs/intelligence.md runs as it stands and is right on a small vault."""
 
-import json
 import re
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from l2vault.sim.instruments import instrument_row
 from l2vault.vault.archive import archive_hour
-from l2vault.vault.layout import Layout
-from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, lost, put, started, synced
+from support.hours import HOUR_AT_MS, INST
+from support.small_vault import small_vault
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCKS = [
@@ -21,29 +19,11 @@ BLOCKS = [
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 SQL = [code for language, code in BLOCKS if language == "sql"]
 
-SLOTS = 300
-"""Ten minutes."""
-LOSS_MS, RESYNC_MS = 120_300, 126_100
-
-
-def books():
-    """A bid that stands all the time, one that changes with every line, and an ask 20 bps away from the mid price."""
-    for slot in range(SLOTS):
-        offset_ms = slot * 2_000
-        if not LOSS_MS <= offset_ms < RESYNC_MS:
-            bids = levels("59999 10 3", f"59990 {slot + 1} 1")
-            yield line(offset_ms, bids, levels("60001 2.5 1", "60120 900 40"))
-
 
 @pytest.fixture(autouse=True)
 def vault(tmp_path, monkeypatch):
-    layout = Layout(tmp_path / "Vault")
-    journal_v1_of(layout, started(-9_000), synced(-8_000), lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
-    path = put(layout, list(books()))
+    layout, path = small_vault(tmp_path / "Vault")
     archive_hour(layout, layout.parse_hour_file(path))
-    row = layout.instrument_file(INST)
-    row.parent.mkdir(parents=True, exist_ok=True)
-    row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return layout
 

@@ -188,12 +188,20 @@ class Vault:
         every = hours(self.layout, inst_id)
         return next((found for forms in every if (found := first_ms(forms)) is not None), None)
 
+    def newest_line_ms(self, inst_id: str) -> int | None:
+        """The time of the newest unflagged line of the instrument; None if none can be read."""
+        for forms in reversed(hours(self.layout, inst_id)):
+            newest_ms = self._standing.newest_ms(forms)
+            if newest_ms is not None:
+                return newest_ms
+        return None
+
     def newest_evidence_ms(self, inst_id: str) -> int | None:
         """The newest exchange time of which the vault knows anything of the instrument; None if of none.
 
         A time in the journal counts if it is at most 31 days behind the newest line: a damaged one opens no ages.
         """
-        line_ms, noted_ms = self._newest_line_ms(inst_id), self.journal.history(inst_id).newest_ms
+        line_ms, noted_ms = self.newest_line_ms(inst_id), self.journal.history(inst_id).newest_ms
         if line_ms is None or noted_ms is None:
             return line_ms
         return max(line_ms, noted_ms) if noted_ms <= line_ms + _LONGEST_SILENCE_MS else line_ms
@@ -256,13 +264,6 @@ class Vault:
         if start is None or end is None:
             raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
         return start, end
-
-    def _newest_line_ms(self, inst_id: str) -> int | None:
-        for forms in reversed(hours(self.layout, inst_id)):
-            newest_ms = self._standing.newest_ms(forms)
-            if newest_ms is not None:
-                return newest_ms
-        return None
 
     def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:
         held = {forms.hour_ms for forms in hours(self.layout, inst_id)}
