@@ -2,6 +2,8 @@
 
 import doctest
 import inspect
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from l2vault.api import result, snapshot, snapshots, tables, times, vault
 from l2vault.vault.coverage import model
 from support.small_vault import small_vault
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 DOORS = [vault, books_room, result, snapshot, snapshots, tables, times]
 PUBLIC = {
     name: found
@@ -51,3 +54,8 @@ def test_each_class_and_measure_has_an_example():
 def test_each_public_class_and_method_says_what_it_does():
     for name, found in PUBLIC.items():
         assert inspect.getdoc(found), name
+
+
+def test_the_reference_is_what_the_docstrings_say():
+    made = runpy.run_path(str(DOCS / "api_page.py"))["page"]()
+    assert (DOCS / "api.md").read_text(encoding="utf-8") == made, "run: python docs/api_page.py"
