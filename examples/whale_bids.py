@@ -7,19 +7,33 @@ import sys
 
 import polars as pl
 
-from l2vault.analytics.books import newest_span, read_books
-from l2vault.analytics.tracks import tracks_of
-from l2vault.analytics.walls import Criteria, walls
-
-HOUR_MS = 3_600_000
+import l2vault
 
 
-def whale_bids(vault: str, inst_id: str) -> pl.DataFrame:
-    books = read_books(vault, inst_id, *newest_span(vault, inst_id, HOUR_MS))
-    result = walls(books, "usd", Criteria(per_order=100_000))  # large because of whales, not because of a crowd
-    bids = tracks_of(result.frame).filter(pl.col("side") == "bid").sort("peak", descending=True)
-    return bids.with_columns(pl.from_epoch("t_from", time_unit="ms"), pl.from_epoch("t_to", time_unit="ms"))
+def whale_bids(walls: l2vault.Result) -> pl.DataFrame:
+    """The walls on the bid side, largest first."""
+    return walls.frame.filter(side="bid").sort("peak", descending=True)
+
+
+def main(folder: str, inst_id: str) -> None:
+    # Large because of whales, not because of a crowd: 100,000 an order on average.
+    walls = l2vault.open(folder).books(inst_id, last="1h").walls(per_order="100k")
+    bids = whale_bids(walls)
+    unit = walls.provenance.unit
+    print(f"{inst_id}: {len(bids)} whale bids in the last hour, covered: {walls.provenance.covered_share:.1%} of it\n")
+    print(f"     price     peak {unit}  from (UTC)  to        orders  nearest   began     end")
+    for bid in bids.head(10).iter_rows(named=True):
+        size, near = f"{bid['peak'] / 1e6:.2f} M", f"{bid['nearest_bps']:.1f} bps"
+        print(
+            f"{bid['price']:>10.10g}  {size:>12}  {bid['t_from']:%H:%M:%S}    {bid['t_to']:%H:%M:%S}"
+            f"  {bid['orders']:>6.1f}  {near:>8}  {bid['began']:<8}  {bid['end']}"
+        )
 
 
 if __name__ == "__main__":
-    print(whale_bids(*sys.argv[1:3]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/whale_bids.py VAULT INSTRUMENT")
+    try:
+        main(sys.argv[1], sys.argv[2])
+    except l2vault.errors.L2VaultError as error:
+        sys.exit(f"error: {error}")

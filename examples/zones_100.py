@@ -5,21 +5,29 @@ python examples/zones_100.py Vault BTC-USDT-SWAP
 
 import sys
 
-import polars as pl
-
-from l2vault.analytics.books import newest_span, read_books
-from l2vault.analytics.zones import zones
-
-HOUR_MS = 3_600_000
+import l2vault
 
 
-def zones_of_100(vault: str, inst_id: str) -> pl.DataFrame:
-    result = zones(read_books(vault, inst_id, *newest_span(vault, inst_id, HOUR_MS)), "usd", width=100)
-    print(f"vouched for {result.about.vouched_share:.1%}; bids seen {result.about.reach_bps['bid']} from mid")
-    return result.frame.select(
-        "side", "price_from", "price_to", "size", "persistence", "seen_share", "tests", "holds", "breaks", "score"
-    )
+def main(folder: str, inst_id: str) -> None:
+    zones = l2vault.open(folder).books(inst_id, last="1h").zones(width=100)
+    about = zones.provenance
+    print(f"{inst_id}: zones of 100 {about.unit}, best score first")
+    print(f"covered: {about.covered_share:.1%} of the last hour")
+    for side, seen in about.visible.items():
+        far = "all of it" if seen.most_bps is None else f"{seen.least_bps:.1f} to {seen.most_bps:.1f} bps from mid"
+        print(f"visible {side}s: {far}")
+    for side, name in (("ask", "resistance"), ("bid", "support")):
+        print(f"\n{name:<18}  mean size  persistence  held / tested  score")
+        for row in zones.frame.filter(side=side).head(5).iter_rows(named=True):
+            edges = f"{row['price_from']:g} to {row['price_to']:g}"
+            size, held = f"{row['size'] / 1e6:.2f} M", f"{row['holds']} / {row['tests']}"
+            print(f"{edges:<18}  {size:>9}  {row['persistence']:>11.0%}  {held:>13}  {row['score']:>5.2f}")
 
 
 if __name__ == "__main__":
-    print(zones_of_100(*sys.argv[1:3]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/zones_100.py VAULT INSTRUMENT")
+    try:
+        main(sys.argv[1], sys.argv[2])
+    except l2vault.errors.L2VaultError as error:
+        sys.exit(f"error: {error}")

@@ -14,6 +14,7 @@ ALLOWED = {
     "okx": {"okx", "book"},
     "vault": {"vault", "book"},
     "analytics": {"analytics", "vault", "book"},
+    "api": {"api", "analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
     "probe": {"probe", "okx", "book", "config"},
     "recording": {"recording", "okx", "vault", "book", "config"},
@@ -24,7 +25,7 @@ ALLOWED = {
     "foreign": set(),
     "grammar": set(),
     "entry": {"cli"},
-    "verbs": {"verbs", "probe", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
+    "verbs": {"verbs", "api", "probe", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
     "cli": {"config"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
@@ -50,7 +51,7 @@ PURE = [
     ),
     *(
         PACKAGE / "analytics" / f"{name}.py"
-        for name in ("points", "zones", "visits", "shifts", "steps", "heat", "cells")
+        for name in ("one_book", "points", "zones", "visits", "shifts", "steps", "heat", "cells")
     ),
 ]
 IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
@@ -130,6 +131,12 @@ def test_files_of_the_vault_are_renamed_and_deleted_in_one_place(path: Path) -> 
 def test_the_reading_half_loads_neither_asyncio_nor_the_wire() -> None:
     assert _loaded_by("import l2vault.vault.reader", READING_NEVER_LOADS) == []
     assert _loaded_by("import l2vault.analytics.books, l2vault.verbs.walls", READING_NEVER_LOADS) == []
+
+
+def test_the_public_door_loads_neither_asyncio_nor_the_wire_nor_an_analysis_library() -> None:
+    assert _loaded_by("import l2vault", (*READING_NEVER_LOADS, *RECORDING_NEVER_LOADS, "l2vault.vault")) == []
+    every_name = "import l2vault\nfor name in l2vault.__all__: getattr(l2vault, name)"
+    assert _loaded_by(every_name, (*READING_NEVER_LOADS, *RECORDING_NEVER_LOADS)) == []
 
 
 def test_the_recorder_loads_no_analysis_library() -> None:

@@ -1,16 +1,14 @@
 """Every block of docs/reading.md and docs/intelligence.md runs as it stands and is right on a small vault."""
 
-import json
 import re
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from l2vault.sim.instruments import instrument_row
 from l2vault.vault.archive import archive_hour
-from l2vault.vault.layout import Layout
-from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, lost, put, started, synced
+from support.hours import HOUR_AT_MS, INST
+from support.small_vault import small_vault
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCKS = [
@@ -21,29 +19,11 @@ BLOCKS = [
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 SQL = [code for language, code in BLOCKS if language == "sql"]
 
-SLOTS = 300
-"""Ten minutes."""
-LOSS_MS, RESYNC_MS = 120_300, 126_100
-
-
-def books():
-    """A bid that stands all the time, one that changes with every line, and an ask 20 bps away from the mid price."""
-    for slot in range(SLOTS):
-        offset_ms = slot * 2_000
-        if not LOSS_MS <= offset_ms < RESYNC_MS:
-            bids = levels("59999 10 3", f"59990 {slot + 1} 1")
-            yield line(offset_ms, bids, levels("60001 2.5 1", "60120 900 40"))
-
 
 @pytest.fixture(autouse=True)
 def vault(tmp_path, monkeypatch):
-    layout = Layout(tmp_path / "Vault")
-    journal_v1_of(layout, started(-9_000), synced(-8_000), lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
-    path = put(layout, list(books()))
+    layout, path = small_vault(tmp_path / "Vault")
     archive_hour(layout, layout.parse_hour_file(path))
-    row = layout.instrument_file(INST)
-    row.parent.mkdir(parents=True, exist_ok=True)
-    row.write_text(json.dumps(instrument_row(INST)), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return layout
 
@@ -96,14 +76,16 @@ def test_plain_python_reads_every_book(vault):
 def test_our_reader_gives_books_and_a_book_at_a_moment(capsys):
     names = python_with("book_at")
     assert names["depths"] == [2] * 297
-    assert names["found"].snapshot.bids[1][:2] == ("59990", "151")
-    assert capsys.readouterr().out == "59999 1000 recorded\n"
+    assert names["found"].bids[1][:2] == ("59990", "151")
+    assert capsys.readouterr().out == "59999.0 1000 recorded\n"
 
 
 def test_coverage_names_the_hole(capsys):
-    shares = python_with("coverage.holes")["shares"]
+    names = python_with("coverage.count")
+    shares = names["shares"]
     assert shares == {"recorded": 0.99, "quiet": 0, "missing": 0.01, "unknown": 0}
-    assert capsys.readouterr().out == "2024-08-20T03:02:00.300Z 2024-08-20T03:02:06.100Z missing chain 3\n"
+    assert capsys.readouterr().out.endswith("2024-08-20T03:10:00.000Z: 99 % of 300 slots, 1 hole>\n")
+    assert names["holes"].select("kind", "cause", "slots").rows() == [("missing", "chain", 3)]
 
 
 def test_the_tail_gives_each_line(capsys):
@@ -116,7 +98,7 @@ def test_the_tail_gives_each_line(capsys):
 def test_the_level_table_ends_rows_at_the_hole():
     names = python_with("alive_sec")
     assert (names["longest"].price, names["longest"].alive_sec) == (59999.0, 600 - 128)
-    assert names["rows"] == len(names["frame"]) == 297 + 3 * 2
+    assert len(names["frame"]) == 297 + 3 * 2
 
 
 def test_duckdb_alone_gives_the_book_at_a_moment(ask):
@@ -155,10 +137,15 @@ def test_polars_and_pandas_alone_give_the_book_at_a_moment(vault):
 
 
 def test_walls_tell_their_threshold_and_what_they_rest_on(capsys):
-    result = python_with("analytics.walls")["result"]
-    assert result.about.settings["threshold"] == pytest.approx(900 * 0.01 * 60_120)
+    result = python_with("books.walls", "lives")["result"]
+    assert result.provenance.settings["threshold"] == pytest.approx(900 * 0.01 * 60_120)
     assert result.frame.select("price", "began", "end").rows() == [
         (60_120.0, "found", "gap"),
         (60_120.0, "returned", "standing"),
     ]
     assert str((600_000 - 7_700) / 600_000) in capsys.readouterr().out  # from the loss to the first line after it
+
+
+def test_sql_over_every_form_counts_the_books_of_each_minute():
+    minutes = python_with("duckdb(")["per_minute"]
+    assert [row[1] for row in minutes] == [30, 30, 27, *[30] * 7]

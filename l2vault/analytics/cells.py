@@ -186,5 +186,5 @@ def _fine_step(step: int) -> int:
     return power
 
 
-def _sums(at: Ints, weights: Ints | Floats, count: int) -> Floats:
+def _sums(at: Ints, weights: "Ints | Floats", count: int) -> Floats:
     return np.bincount(at, weights, count).astype(np.float64, copy=False)

@@ -7,21 +7,26 @@ the quote currency, whatever the price (OKX docs, `GET /api/v5/public/instrument
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Unit = Literal["contracts", "coin", "usd"]
 """What sizes are told in. `usd` is the quote currency, such as USDT: notional at each level's own price."""
 
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+"""A text at run time, so that one book can be measured where numpy is not installed."""
+
+_Sizes = TypeVar("_Sizes", float, "npt.NDArray[np.float64]")
 
 _LEAST: Final = Decimal("1e-30")
 _MOST: Final = Decimal("1e30")
@@ -41,8 +46,8 @@ class Contract(msgspec.Struct, frozen=True):
     tick: float
     tick_decimals: int
 
-    def sizes(self, qty: Floats, price: Floats, unit: Unit) -> Floats:
-        """Contracts at their prices, in `unit`; the arrays are of one shape."""
+    def sizes(self, qty: _Sizes, price: _Sizes, unit: Unit) -> _Sizes:
+        """Contracts at their prices, in `unit`: two numbers, or two arrays of one shape."""
         if unit == "contracts":
             return qty
         if (unit == "usd") == self.is_inverse:

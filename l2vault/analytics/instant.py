@@ -12,7 +12,8 @@ import polars as pl
 
 from l2vault.analytics.books import Books, Result, Seen
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.ladders import BANDS_BPS, BPS, ROUNDING_BPS, SIDES, Bools, Ladders, SideName
+from l2vault.analytics.ladders import BANDS_BPS, SIDES, Bools, Ladders, SideName
+from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 
 LEVELS: Final = (1, 5, 10, 50)
 SIZES: Final = (10_000.0, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0, 5_000_000.0, 10_000_000.0)

@@ -11,17 +11,15 @@ import numpy.typing as npt
 import polars as pl
 
 from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.one_book import BPS
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 SideName = Literal["bid", "ask"]
 SIDES: Final[tuple[SideName, ...]] = ("bid", "ask")
 
-BPS: Final = 10_000
 BANDS_BPS: Final = (2.0, 5.0, 10.0, 25.0)
 """Distances from mid that are told unless others are asked for."""
-ROUNDING_BPS: Final = 1e-9
-"""A level at 5 bps is within a band of 5 bps, whatever the last bit of its distance says."""
 _FEW: Final = np.iinfo(np.int16).max
 """Up to so many books numpy sorts their numbers by radix: measured, five times as fast as any other sort."""
 

@@ -12,7 +12,8 @@ import polars as pl
 
 from l2vault.analytics.books import Books, Result, Seen
 from l2vault.analytics.contract import Unit
-from l2vault.analytics.ladders import BANDS_BPS, ROUNDING_BPS, SIDES, Ladders, SideName
+from l2vault.analytics.ladders import BANDS_BPS, SIDES, Ladders, SideName
+from l2vault.analytics.one_book import ROUNDING_BPS
 from l2vault.analytics.steps import CAUSES, MOVE_BPS, changes
 from l2vault.errors import UsageError
 

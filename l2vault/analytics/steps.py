@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.ladders import BPS, ROUNDING_BPS, Bools, Ints, Ladders, SideName
+from l2vault.analytics.ladders import Bools, Ints, Ladders, SideName
+from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 from l2vault.analytics.points import Levels, decimals_of, levels_of
 
 CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "rolled_in", "rolled_out")

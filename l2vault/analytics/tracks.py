@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from l2vault.analytics.ladders import BPS
+from l2vault.analytics.one_book import BPS
 
 ALIKE_SHARE: Final = 0.8
 """A wall that was lost from sight and one at its price may be one and the same if the smaller is at least this share

@@ -15,7 +15,8 @@ import polars as pl
 
 from l2vault.analytics.books import Books, Result, Seen
 from l2vault.analytics.contract import Contract, Floats, Unit
-from l2vault.analytics.ladders import BPS, SIDES, Ints, Ladders, SideName
+from l2vault.analytics.ladders import SIDES, Ints, Ladders, SideName
+from l2vault.analytics.one_book import BPS
 from l2vault.analytics.points import NOWHERE, decimals_of, levels_of
 from l2vault.analytics.visits import Touches, visits
 from l2vault.errors import UsageError
@@ -189,7 +190,7 @@ class _Gathered:
         sums = pl.concat(self.sums).group_by("bucket").agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
         return usual, sums.join(large, "bucket", "left").sort("bucket").with_columns(pl.col("large_ms").fill_null(0))
 
-    def _prices(self, buckets: Ints, mid: float) -> dict[str, list[str] | Floats]:
+    def _prices(self, buckets: Ints, mid: float) -> "dict[str, list[str] | Floats]":
         low, high = (np.array([self.grid.price(bucket) for bucket in edges]) for edges in (buckets, buckets + 1))
         sign = 1 if self.name == "bid" else -1
         return {

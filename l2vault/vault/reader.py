@@ -203,12 +203,20 @@ class Vault:
             return min([line_ms, *(each for each in noted if each >= line_ms - _LONGEST_SILENCE_MS)])
         return min(noted) if noted else line_ms
 
+    def newest_line_ms(self, inst_id: str) -> int | None:
+        """The time of the newest unflagged line of the instrument; None if none can be read."""
+        for forms in reversed(hours(self.layout, inst_id)):
+            newest_ms = self._standing.newest_ms(forms)
+            if newest_ms is not None:
+                return newest_ms
+        return None
+
     def newest_evidence_ms(self, inst_id: str) -> int | None:
         """The newest exchange time of which the vault knows anything of the instrument; None if of none.
 
         A time in the journal counts if it is at most 31 days behind the newest line: a damaged one opens no ages.
         """
-        proved_ms, line_ms = self.journal.history(inst_id).newest_ms, self._newest_line_ms(inst_id)
+        proved_ms, line_ms = self.journal.history(inst_id).newest_ms, self.newest_line_ms(inst_id)
         noted = [*self._noted_starts(inst_id), *([] if proved_ms is None else [proved_ms])]
         if line_ms is None:
             line_ms = min(self._noted_starts(inst_id), default=None)
@@ -282,13 +290,6 @@ class Vault:
         if not starts:
             starts = [each.from_ms for each in history.intervals]
         return [each for each in starts if each // HOUR_MS * HOUR_MS not in deleted]
-
-    def _newest_line_ms(self, inst_id: str) -> int | None:
-        for forms in reversed(hours(self.layout, inst_id)):
-            newest_ms = self._standing.newest_ms(forms)
-            if newest_ms is not None:
-                return newest_ms
-        return None
 
     def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:
         held = {forms.hour_ms for forms in hours(self.layout, inst_id)}

@@ -12,11 +12,12 @@ import msgspec
 from l2vault.book.utc import utc_text
 from l2vault.foreign import printable
 from l2vault.vault.census import Form, Held, scan
+from l2vault.vault.held import held_instruments
 from l2vault.vault.layout import Layout
 from l2vault.vault.root import open_layout
 from l2vault.vault.stream import GzipDamage, read_chunks
 from l2vault.verbs.terminal import size_text
-from l2vault.verbs.words import asked_instruments, configure_instruments, held_instruments
+from l2vault.verbs.words import asked_instruments, configure_instruments
 
 HELP: Final = "list instruments, days and hours with their form and size"
 EXAMPLE: Final = "l2vault ls BTC-USDT-SWAP --hours --lines"

@@ -1,18 +1,14 @@
 """How every verb reads its words: instruments, times, durations, numbers, names of pictures. Types for argparse."""
 
 import argparse
-import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from l2vault import grammar
-from l2vault.errors import UsageError, VaultError
-from l2vault.foreign import printable, quoted
+from l2vault.errors import UsageError
+from l2vault.foreign import quoted
 from l2vault.vault.moments import as_ms
-
-_MOST_NAMED: Final = 8
-_LONGEST_NAME: Final = 64
 
 _Value = TypeVar("_Value")
 
@@ -89,25 +85,3 @@ def configure_instruments(parser: argparse.ArgumentParser, text: str, is_one: bo
 def asked_instruments(args: argparse.Namespace) -> list[str]:
     """The names that the words of `configure_instruments` gave, each once, in capitals."""
     return list(dict.fromkeys(grammar.split_names([args.inst_ids or [], args.named or []])))
-
-
-def held_instruments(asked: Iterable[str], held: Sequence[str]) -> list[str]:
-    """The vault's names of those asked for, whatever their case. Raises VaultError naming the nearest for one that the
-    vault does not hold."""
-    by_capitals = {name.upper(): name for name in held}
-    found = []
-    for name in asked:
-        if name.upper() not in by_capitals:
-            near = difflib.get_close_matches(name.upper()[:_LONGEST_NAME], by_capitals, 1, 0.4)
-            cure = by_capitals[near[0]] if near else one_of(held)
-            raise VaultError(f"the vault holds nothing of {printable(name, _LONGEST_NAME)}.", cure)
-        found.append(by_capitals[name.upper()])
-    return found
-
-
-def one_of(held: Sequence[str]) -> str:
-    """The cure for a name that is missing or wrong."""
-    if not held:
-        return "l2vault record"
-    more = f" or {len(held) - _MOST_NAMED} more: l2vault ls" if len(held) > _MOST_NAMED else ""
-    return f"one of {', '.join(map(printable, held[:_MOST_NAMED]))}{more}"

@@ -8,9 +8,14 @@ line was lost, with the cause. `unknown`: nothing proves it. Only the first two 
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
+
+from l2vault.book.utc import utc_text
+
+if TYPE_CHECKING:
+    import polars as pl
 
 State = Literal["recorded", "quiet", "disputed", "unverifiable", "missing", "unknown"]
 HoleKind = Literal["disputed", "unverifiable", "missing", "unknown"]
@@ -54,7 +59,19 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """The grid slots in `[start_ms, end_ms)`, in order, and the holes with their exact bounds."""
+    """The grid slots in `[start_ms, end_ms)`, in order, and the holes with their exact bounds.
+
+    A slot is a multiple of the cadence (2 s) since 1970, in exchange time. Each is in one state: `recorded`, `quiet`,
+    `disputed`, `unverifiable`, `missing` or `unknown` (docs/format.md defines them).
+
+    >>> coverage = l2vault.open("Vault").coverage("BTC-USDT-SWAP", start="2024-08-20T03:00Z", end="2024-08-20T03:05Z")
+    >>> coverage
+    <Coverage of BTC-USDT-SWAP, 2024-08-20T03:00:00.000Z to 2024-08-20T03:05:00.000Z: 98 % of 150 slots, 1 hole>
+    >>> coverage.count("recorded"), coverage.count("quiet"), coverage.count("missing")
+    (147, 0, 3)
+    >>> coverage.to_polars().select("kind", "cause", "slots").rows()
+    [('missing', 'chain', 3)]
+    """
 
     inst_id: str
     start_ms: int
@@ -93,6 +110,23 @@ class Coverage(msgspec.Struct, frozen=True):
         if nearest >= 0 and self.stretches[nearest].state in COVERED:
             return self.stretches[nearest].state, self.stretches[nearest].cause
         return "quiet", ""
+
+    def to_polars(self, raw: bool = False) -> "pl.DataFrame":
+        """The holes, a row each in order of time: `t_from, t_to` (`Datetime("ms", "UTC")`, or with `raw` integers),
+        `kind`, `cause`, `slots` (those that the hole cost). Needs polars."""
+        import polars as pl
+
+        rows = [(hole.start_ms, hole.end_ms, hole.kind, hole.cause, hole.slots) for hole in self.holes]
+        schema = {"t_from": pl.Int64, "t_to": pl.Int64, "kind": pl.String, "cause": pl.String, "slots": pl.Int64}
+        frame = pl.DataFrame(rows, schema, orient="row")
+        return frame if raw else frame.with_columns(pl.col("t_from", "t_to").cast(pl.Datetime("ms", "UTC")))
+
+    def __repr__(self) -> str:
+        holes = f"{len(self.holes)} hole{'' if len(self.holes) == 1 else 's'}"
+        span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
+        # Never 100 % of what is not all.
+        share = f"{min(100 * self.covered_share, 99.99) if self.holes else 100 * self.covered_share:.4g} %"
+        return f"<Coverage of {self.inst_id}, {span}: {share} of {self.slots} slots, {holes}>"
 
     def clip(self, start_ms: int, end_ms: int) -> "Coverage":
         """The part of it in `[start_ms, end_ms)`."""

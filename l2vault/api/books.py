@@ -1,0 +1,219 @@
+"""`Books`: the books of a span, and every measure of them as a method. What each measures is told in `analytics`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from l2vault.analytics.contract import Unit
+from l2vault.api.result import Result, provenance_of, renamed, result_of
+from l2vault.api.snapshot import Snapshot
+from l2vault.api.times import Amount, Duration, TimeLike, amount, amounts, duration_ms
+from l2vault.book.utc import utc_text
+from l2vault.vault.coverage.model import Coverage
+
+if TYPE_CHECKING:
+    from l2vault.analytics.books import Books as Read
+    from l2vault.analytics.books import Result as Measured
+    from l2vault.api.vault import Vault
+
+Show = Literal["mean", "min", "max", "last"]
+
+
+class Books:
+    """The books of one instrument over a half-open span. Each measure reads them anew, hour by hour, in bounded memory.
+
+    Sizes are in `unit`: `usd` (the quote currency, at each level's price), `coin` or `contracts`; sizes that you give
+    are numbers or text such as `"5M"`. Nothing is claimed beyond the farthest level seen: such a figure is null.
+    Every measure raises UsageError for an impossible argument, and VaultError where no book of the span is known.
+
+    >>> books = l2vault.open("Vault").books("BTC-USDT-SWAP", last="5m")
+    >>> books
+    <Books of BTC-USDT-SWAP, 2024-08-20T03:04:58.001Z to 2024-08-20T03:09:58.001Z>
+    >>> round(books.coverage.covered_share, 3)
+    1.0
+    >>> books.at("2024-08-20T03:05Z").best_bid
+    59999.0
+    """
+
+    def __init__(self, read: "Read", vault: "Vault") -> None:
+        self._read = read
+        self._vault = vault
+
+    @property
+    def coverage(self) -> Coverage:
+        """Every grid slot of the span in its state, and every hole; computed once."""
+        found = self._read.coverage
+        assert found is not None  # it is what a vault gave
+        return found
+
+    @property
+    def inst_id(self) -> str:
+        return self._read.inst_id
+
+    def at(self, time: TimeLike) -> Snapshot:
+        """The book that stood at a time, be it in the span or not: `Vault.book_at`."""
+        return self._vault.book_at(self.inst_id, time)
+
+    def walls(
+        self,
+        min_size: Amount | None = None,
+        unit: Unit = "usd",
+        *,
+        relative: float | None = None,
+        per_order: Amount | None = None,
+        lives: bool = False,
+    ) -> Result:
+        """Whale walls: a row per wall, in order of birth. A level is one with at least `min_size`, or without one with
+        more than 99.8 % of the span's levels by their time; and, where given, with `relative` times the mean of its 10
+        neighbours to either side, and `per_order` an order on average (whales, not a crowd).
+
+        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, rolled out, gap, standing),
+        `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps` and more. With
+        `lives` a row per unbroken stay instead. docs/intelligence.md defines them and says how far the causes can be
+        trusted.
+
+        >>> walls = l2vault.open("Vault").books("BTC-USDT-SWAP").walls(min_size="500k")
+        >>> walls.frame.select("side", "price", "began", "end", "lives").rows()
+        [('ask', 60120.0, 'found', 'standing', 2)]
+        """
+        from l2vault.analytics.tracks import tracks_of
+        from l2vault.analytics.walls import Criteria, walls
+
+        least, each = (None if size is None else amount(size) for size in (min_size, per_order))
+        measured = walls(self._read, unit, Criteria(least, relative=relative, per_order=each))
+        return result_of(measured, None if lives else tracks_of(measured.frame))
+
+    def spread(self, step: Duration | None = None, unit: Unit = "usd", *, show: Show = "mean") -> Result:
+        """What crossing the book costs: `bid`, `ask`, `mid`, `microprice`, `spread` (prices), `spread_bps` of mid,
+        `spread_ticks`, and `bid_size`, `ask_size` at the touch. `t_from`, `t_to`: while the book stood.
+
+        A row per book, or with a `step` per step (multiples of it since 1970, those without a book left out): `show` is
+        the figure of each, weighted by time; `covered_share` of it is known. `microprice`: Gatheral and Oomen 2010.
+
+        >>> steps = l2vault.open("Vault").books("BTC-USDT-SWAP").spread(step="5m").frame
+        >>> steps.select("t_from", "spread").rows()[0][1], len(steps)
+        (2.0, 2)
+        """
+        from l2vault.analytics.instant import spread
+
+        return _stepped(spread(self._read, unit), step, show)
+
+    def imbalance(
+        self,
+        step: Duration | None = None,
+        unit: Unit = "usd",
+        *,
+        levels: Sequence[int] = (1, 5, 10, 50),
+        bands_bps: Sequence[float] | None = None,
+        show: Show = "mean",
+    ) -> Result:
+        """`(bids - asks) / (bids + asks)`, from -1 to 1, of the best N levels (`top10`) and of those within a band of
+        mid (`5bps`; bands of 2, 5, 10, 25 by default). Rows as `spread` has them. Source: Cartea, Donnelly, Jaimungal
+        2018, "Enhancing trading strategies with order book signals".
+
+        >>> l2vault.open("Vault").books("BTC-USDT-SWAP").imbalance(step="5m").frame.columns
+        ['t_from', 't_to', 'covered_share', 'top1', 'top5', 'top10', 'top50', '2bps', '5bps', '10bps', '25bps']
+        """
+        from l2vault.analytics.instant import imbalance
+
+        return _stepped(imbalance(self._read, unit, levels, _bands(bands_bps)), step, show)
+
+    def depth(
+        self,
+        step: Duration | None = None,
+        unit: Unit = "usd",
+        *,
+        bands_bps: Sequence[float] | None = None,
+        show: Show = "mean",
+    ) -> Result:
+        """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_reach_bps` (how
+        far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
+        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them.
+
+        >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").depth(unit="contracts").frame
+        >>> frame.select("bid_2bps", "ask_2bps").row(0)
+        (11.0, 2.5)
+        """
+        from l2vault.analytics.instant import depth
+
+        return _stepped(depth(self._read, unit, _bands(bands_bps)), step, show)
+
+    def slippage(
+        self, sizes: Amount | Sequence[Amount] | None = None, step: Duration | None = None, *, show: Show = "mean"
+    ) -> Result:
+        """What market orders of `sizes` (quote currency; 10k to 10M by default) would cost, walking the visible levels:
+        `buy_100k_avg` and `_worst` price, and `_bps`, the average against mid; the same for `sell`. Without fees and
+        impact; null where the visible levels run out. Rows as `spread` has them.
+
+        >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").slippage("1k").frame
+        >>> [round(cost, 4) for cost in frame.select("buy_1k_bps", "sell_1k_bps").row(0)]
+        [0.1667, 0.1667]
+        """
+        from l2vault.analytics.instant import SIZES, slippage
+
+        return _stepped(slippage(self._read, SIZES if sizes is None else amounts(sizes)), step, show)
+
+    def zones(self, width: float | None = None, unit: Unit = "usd", *, presence: float = 2.0) -> Result:
+        """Support and resistance: a row per bucket of price of this `width` (a round one of the visible range without),
+        best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`, `persistence` (share of the time
+        with at least `presence` times the usual size), `seen_share`, `tests`, `holds`, `breaks`, `t_first`, `t_last`
+        and more; docs/intelligence.md defines the score.
+
+        >>> zones = l2vault.open("Vault").books("BTC-USDT-SWAP").zones(width=100).frame
+        >>> zones.select("side", "price_from", "price_to").rows()[0]
+        ('ask', 60100.0, 60200.0)
+        """
+        from l2vault.analytics.zones import zones
+
+        return result_of(zones(self._read, unit, width, presence))
+
+    def shifts(
+        self,
+        horizon: Duration = "1m",
+        unit: Unit = "usd",
+        *,
+        bands_bps: Sequence[float] | None = None,
+        alert: float = 3.0,
+    ) -> Result:
+        """Liquidity that came and went: a row per window of `horizon`, `side` and `band` of distance from mid, in order
+        of time: `added`, `pulled`, `consumed`, `moved_in`, `moved_out`, `net`, and `z`, how many standard deviations
+        the net flow is off (null in fewer than 10 windows); `is_alert` where that is over `alert`.
+
+        >>> shifts = l2vault.open("Vault").books("BTC-USDT-SWAP").shifts(unit="contracts").frame
+        >>> shifts.filter(side="bid", band="0-2").select("added", "net").row(0)
+        (29.0, 29.0)
+        """
+        from l2vault.analytics.shifts import shifts
+
+        return result_of(shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert))
+
+    def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
+        """Price against time: a row per side and cell within the visible range, empty or not: `t_from`, `t_to`, `side`,
+        `price_from`, `price_to`, `size` (mean of what rested there), `seen_share`. At most so many `columns` of time
+        and `rows` of price.
+
+        >>> cells = l2vault.open("Vault").books("BTC-USDT-SWAP").heatmap(columns=10, rows=20)
+        >>> cells.provenance.settings["bin_ms"]
+        60000
+        """
+        from l2vault.analytics.heat import COLUMNS, ROWS, heat
+
+        grid = heat(self._read, unit, columns or COLUMNS, rows or ROWS)
+        return Result(renamed(grid.frame()), provenance_of(grid.about))
+
+    def __repr__(self) -> str:
+        read = self._read
+        return f"<Books of {read.inst_id}, {utc_text(read.start_ms)} to {utc_text(read.end_ms)}>"
+
+
+def _stepped(measured: "Measured", step: Duration | None, show: Show) -> Result:
+    if step is None:
+        return result_of(measured, is_per_book=True)
+    from l2vault.analytics.series import by_step
+
+    return result_of(measured, by_step(measured.frame, duration_ms(step), show))
+
+
+def _bands(bands_bps: Sequence[float] | None) -> Sequence[float]:
+    from l2vault.analytics.ladders import BANDS_BPS
+
+    return BANDS_BPS if bands_bps is None else bands_bps

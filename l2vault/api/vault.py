@@ -1,0 +1,237 @@
+"""`open`, and `Vault`: what a folder holds, read by name of instrument and time. Loads an analysis library only in the
+methods that need one."""
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from l2vault.api.snapshot import Contracts, Snapshot
+from l2vault.api.snapshots import Snapshots, Tail
+from l2vault.api.times import Duration, TimeLike, duration_ms, to_ms
+from l2vault.book.utc import utc_text
+from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable
+from l2vault.vault import reader
+from l2vault.vault.coverage.model import Coverage
+from l2vault.vault.files import analysis_extra, hours
+from l2vault.vault.follow import POLL_SEC
+from l2vault.vault.held import held_instruments
+from l2vault.vault.instruments import read_row
+from l2vault.vault.layout import HOUR_MS
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from l2vault.api.books import Books
+    from l2vault.api.tables import Levels
+
+_OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
+
+
+def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
+    """The vault at `path`, the folder a recorder writes to. Reads nothing yet, and never writes.
+
+    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault.
+
+    >>> l2vault.open("Vault").instruments
+    ['BTC-USDT-SWAP']
+    >>> l2vault.open("elsewhere")
+    Traceback (most recent call last):
+    l2vault.errors.VaultError: no vault at elsewhere. Try: l2vault.open(FOLDER) with the folder that ...
+    """
+    try:
+        return Vault(reader.open_vault(os.fspath(path)))
+    except VaultError as error:
+        raise VaultError(error.message, _OPEN_CURE) from None
+
+
+class Vault:
+    """A vault, open for reading; `l2vault.open` gives one.
+
+    Names of instruments are taken in any case. A span is `last` (`"2h"`: so long up to just behind the newest book,
+    whether or not the vault holds so much: coverage says) or `start` and `end` (half-open; without an `end` up to just
+    behind the newest book, without a `start` from the first one), or all there is. Times are any `TimeLike`: ISO text,
+    an aware datetime, a date, pandas, numpy, milliseconds, "now". What the vault does not hold raises VaultError with a
+    cure; what is no time or length, UsageError.
+
+    >>> vault = l2vault.open("Vault")
+    >>> vault
+    <Vault 'Vault': 1 instrument, 2024-08-20 03:00 to 2024-08-20 04:00 UTC>
+    >>> vault.books("btc-usdt-swap", last="5m").spread(step="1m").frame.columns[:4]
+    ['t_from', 't_to', 'covered_share', 'bid']
+    """
+
+    def __init__(self, read: reader.Vault) -> None:
+        self._read = read
+
+    @property
+    def instruments(self) -> list[str]:
+        """Every instrument of which there is an hour in any form, sorted."""
+        return self._read.instruments()
+
+    def books(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        include_disputed: bool = False,
+    ) -> "Books":
+        """The books of a span, for every measure: `vault.books("BTC-USDT-SWAP", last="2h").walls()`.
+
+        Books that two sources contradicted, or that nothing could verify, are left out unless `include_disputed`. Needs
+        the extra `analysis`, and OKX's instrument row, which the recorder keeps: VaultError says so otherwise.
+        """
+        with analysis_extra():
+            from l2vault.analytics.books import read_books
+            from l2vault.api.books import Books
+        name = self._held(inst_id)
+        span = self._span(name, last, start, end)
+        return Books(read_books(self._read, name, *span, include_disputed), self)
+
+    def snapshots(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> Snapshots:
+        """The recorded books of a span, to iterate, or as a frame: `.to_polars(levels=10)`. Iterating needs no analysis
+        library as long as no archived hour is read."""
+        name = self._held(inst_id)
+        span = self._span(name, last, start, end)
+        return Snapshots(self._read.snapshots(name, *span), self._contracts(name))
+
+    def book_at(self, inst_id: str, time: TimeLike) -> Snapshot:
+        """The last recorded book at or before a time. `state` says what is known of the time itself: `recorded` or
+        `quiet` if the book still stood then; otherwise it is the last one known before a hole, `age_ms` old.
+
+        Raises VaultError where the vault has no book so early.
+
+        >>> l2vault.open("Vault").book_at("BTC-USDT-SWAP", "2024-08-20T03:02:03Z")
+        <Snapshot BTC-USDT-SWAP 2024-08-20T03:02:00.000Z: 59999 / 60001, 2 bids, 2 asks, 3 s old (missing: chain)>
+        """
+        name, t_ms = self._held(inst_id), to_ms(time)
+        found = self._read.book_at(name, t_ms)
+        if found is None:
+            first_ms = self._read.first_line_ms(name)
+            cure = "l2vault verify" if first_ms is None else f"{utc_text(first_ms)} or later"
+            raise VaultError(f"the vault holds no book of {name} at or before {utc_text(t_ms)}.", cure)
+        return Snapshot(found.snapshot, self._contracts(name), found.state, found.cause, found.age_ms)
+
+    def follow(self, inst_id: str, since: TimeLike | None = None, poll_sec: float = POLL_SEC) -> Tail:
+        """Each new book as a running recorder writes it: `for book in vault.follow("BTC-USDT-SWAP"): ...`, for ever.
+
+        From now on, or from the first book at `since`; looks every `poll_sec` seconds. Needs no analysis library.
+        """
+        name = inst_id.upper()
+        # An instrument whose recording has just begun has its row, but no file yet.
+        if name not in self.instruments and read_row(self._read.layout, name) is None:
+            name = self._held(inst_id)
+        since_ms = None if since is None else to_ms(since)
+        return Tail(name, self._read.follow(name, since_ms, poll_sec), self._contracts(name))
+
+    def coverage(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> Coverage:
+        """What is known of every slot of a span, and every hole with its cause. `covered_share` is the share of slots
+        that are recorded or provably unchanged. Without bounds up to the newest evidence, lines or journal.
+
+        >>> coverage = l2vault.open("Vault").coverage("BTC-USDT-SWAP", last="1m")
+        >>> coverage.covered_share, coverage.holes
+        (1.0, [])
+        """
+        name = self._held(inst_id)
+        if last is None and start is None and end is None:
+            return self._read.coverage(name)
+        return self._read.coverage(name, *self._span(name, last, start, end))
+
+    def levels(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> "Levels":
+        """The level-interval table of a span: a row for as long as a level keeps its quantity and order count, as
+        `.to_polars()`, `.to_pandas()`, `.to_arrow()`. Needs the extra `analysis`.
+
+        >>> table = l2vault.open("Vault").levels("BTC-USDT-SWAP", last="1m")
+        >>> table.to_polars().columns
+        ['side', 'price', 'qty', 'orders', 't_from', 't_to']
+        """
+        with analysis_extra():
+            from l2vault.api.tables import Levels
+        name = self._held(inst_id)
+        return Levels(self._read.levels(name, *self._span(name, last, start, end)))
+
+    def duckdb(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        levels: int = 10,
+    ) -> "duckdb.DuckDBPyConnection":
+        """A DuckDB connection in memory with three tables of a span, whatever form its hours have (plain, gzip,
+        archive): `snapshots` (as `Snapshots.to_polars(levels)`), `levels` (as `Vault.levels`) and `holes` (as
+        `Coverage.to_polars`). Times are `TIMESTAMPTZ`, and the session's zone is UTC.
+
+        All of it is read at once: a day of one instrument takes about a gigabyte. Close the connection when done.
+
+        >>> with l2vault.open("Vault").duckdb("BTC-USDT-SWAP", last="5m") as sql:
+        ...     sql.sql("SELECT count(*), max(spread_bps) < 1 FROM snapshots").fetchall()
+        [(150, True)]
+        """
+        with analysis_extra():
+            from l2vault.api.tables import connected
+        name = self._held(inst_id)
+        start_ms, end_ms = self._span(name, last, start, end)
+        return connected(
+            self.snapshots(name, start=start_ms, end=end_ms).to_arrow(levels),
+            self.levels(name, start=start_ms, end=end_ms).to_arrow(),
+            self.coverage(name, start=start_ms, end=end_ms).to_polars().to_arrow(),
+        )
+
+    def _held(self, inst_id: str) -> str:
+        return held_instruments([inst_id], self.instruments)[0]
+
+    def _contracts(self, inst_id: str) -> Contracts:
+        return Contracts(self._read.layout, inst_id)
+
+    def _span(
+        self, inst_id: str, last: Duration | None, start: TimeLike | None, end: TimeLike | None
+    ) -> tuple[int, int]:
+        if last is not None and start is not None:
+            raise UsageError("`last` and `start` both say where the span begins.", "one of them")
+        first_ms, newest_ms = self._read.first_line_ms(inst_id), self._read.newest_line_ms(inst_id)
+        if first_ms is None or newest_ms is None:
+            raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
+        end_ms = newest_ms + 1 if end is None else to_ms(end)
+        start_ms = first_ms if start is None else to_ms(start)
+        if last is not None:
+            start_ms = max(0, end_ms - duration_ms(last))
+        if start is not None and end is not None and start_ms >= end_ms:
+            raise UsageError(
+                f"the span from {utc_text(start_ms)} to {utc_text(end_ms)} is empty.", "a start before the end"
+            )
+        if start_ms >= end_ms or start_ms > newest_ms or end_ms <= first_ms:
+            held = f"{utc_text(first_ms)} to {utc_text(newest_ms)}"
+            raise VaultError(f"the vault holds no book of {inst_id} in that span.", f"a time in {held}")
+        return start_ms, end_ms
+
+    def __repr__(self) -> str:
+        names = self.instruments
+        every = [forms.hour_ms for name in names for forms in hours(self._read.layout, name)]
+        bounds = (min(every), max(every) + HOUR_MS) if every else ()
+        span = " to ".join(utc_text(bound)[:16].replace("T", " ") for bound in bounds)
+        count = f"{len(names)} instrument{'' if len(names) == 1 else 's'}"
+        return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
