@@ -43,7 +43,7 @@ soak: $(VENV)/.development
 
 # The pictures and the answers in README.md and docs/, drawn anew.
 pictures: $(VENV)/.development
-	$(BIN)/python docs/pictures/draw.py
+	$(BIN)/python benchmarks/draw_pictures.py
 
 # The documents as a site in build/site, offline; a link or an anchor that leads nowhere fails it.
 docs: $(VENV)/.documents
