@@ -4,4 +4,4 @@ Read it in the order in which data flows: `okx` (the wire), `book` (the market a
 `analytics` (the meaning). `recorder` wires the first three, `cli` is the front door, `sim` is an exchange of our own.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
