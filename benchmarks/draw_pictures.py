@@ -1,6 +1,6 @@
 """`make pictures`: draws docs/pictures/*.png anew, each with the command that its page names, at full colour.
 
-The hour of the built-in market (`market.png`) is drawn in every clone. The pictures of real books need the captures that
+The hour of the built-in market (`market.png`) is drawn in every clone. Those of real books need the captures that
 docs/intelligence-example.md names; without them they are left as they are.
 """
 
