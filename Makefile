@@ -1,15 +1,33 @@
 # make demo: record from the built-in exchange.  make test: lint, types, tests.  Both set everything up first.
 # make torture: 500 schedules of faults (a quarter of an hour).  make soak: a day of exchange time (over half an hour).
+# make pictures: draws those of the documents.  make docs: the documents as a site.
 # make bench: what it costs beside other clients (half an hour); make bench BENCH=--quick to see that it works.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOOK := '  ./l2 walls BTC-USDT-SWAP --vault demo' '  ./l2 heatmap BTC-USDT-SWAP --vault demo --plot demo.png' \
+	'  ./l2 show BTC-USDT-SWAP --vault demo'
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
-.PHONY: demo test torture soak bench clean
+.PHONY: demo test torture soak bench pictures docs clean
 
+# Recording begins with the small set of packages; those for reading are installed meanwhile. Ctrl-C ends the recording alone.
 demo: $(VENV)/.recording
-	$(BIN)/l2vault record --demo
+	@trap : INT; \
+	if [ ! -e $(VENV)/.analysis ]; then \
+		( $(BIN)/python -m pip install --quiet -e ".[analysis]" && touch $(VENV)/.analysis ) >$(VENV)/analysis.log 2>&1 & \
+	fi; \
+	echo "Made-up books of two instruments go to demo/ until Ctrl-C. Look at them from another terminal, or afterwards:"; \
+	printf '%s\n' $(LOOK); \
+	$(BIN)/l2vault record --demo; code=$$?; \
+	[ -e $(VENV)/.analysis ] || echo "Installing the packages for reading, about a minute ..."; \
+	wait; \
+	if [ ! -e $(VENV)/.analysis ]; then \
+		cat $(VENV)/analysis.log; echo "Installing the packages for reading failed. Try: make demo again"; exit 1; \
+	fi; \
+	echo "Now look at what was recorded:"; \
+	printf '%s\n' $(LOOK); \
+	exit $$code
 
 test: $(VENV)/.development
 	$(BIN)/ruff check
@@ -23,6 +41,14 @@ torture: $(VENV)/.development
 
 soak: $(VENV)/.development
 	$(BIN)/python benchmarks/soak.py
+
+# The pictures and the answers in README.md and docs/, drawn anew.
+pictures: $(VENV)/.development
+	$(BIN)/python benchmarks/draw_pictures.py
+
+# The documents as a site in build/site, offline; a link or an anchor that leads nowhere fails it.
+docs: $(VENV)/.documents
+	$(BIN)/zensical build --strict --clean
 
 bench: $(VENV)/.development
 	$(BIN)/python benchmarks/bench_all.py $(BENCH)
@@ -41,4 +67,8 @@ $(VENV)/.recording: requirements.txt pyproject.toml | $(BIN)/pip
 
 $(VENV)/.development: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e ".[dev]"
-	@touch $@ $(VENV)/.recording
+	@touch $@ $(VENV)/.recording $(VENV)/.analysis
+
+$(VENV)/.documents: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	@touch $@

@@ -14,14 +14,17 @@ DEPTH_LEVELS = 400
 VAULT = "Vault"
 
 
-def main() -> int:
-    values = {
+def values() -> dict[str, object]:
+    return {
         "instruments": INSTRUMENTS,
         "cadence_sec": SNAPSHOT_CADENCE_SEC,
         "depth": DEPTH_LEVELS,
         "vault": VAULT,
     }
-    return launch("record", Path(__file__).resolve().parent, values)
+
+
+def main() -> int:
+    return launch("record", Path(__file__).resolve().parent, values())
 
 
 if __name__ == "__main__":

@@ -15,14 +15,17 @@ VAULT = "Vault"
 TRUST_CLOCK = False  # True: this machine's clock alone makes hours old enough, even where the vault no longer grows
 
 
-def main() -> int:
-    values = {
+def values() -> dict[str, object]:
+    return {
         "compress_after_hours": COMPRESS_AFTER_HOURS,
         "delete_after_days": DELETE_AFTER_DAYS,
         "vault": VAULT,
         "trust_clock": TRUST_CLOCK,
     }
-    return launch("retain", Path(__file__).resolve().parent, values)
+
+
+def main() -> int:
+    return launch("retain", Path(__file__).resolve().parent, values())
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from l2vault.api.vault import open_vault as open
     from l2vault.vault.coverage.model import Coverage as Coverage
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Books", "Coverage", "Result", "Snapshot", "Vault", "__version__", "errors", "open"]
 

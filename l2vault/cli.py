@@ -139,17 +139,17 @@ def main(
         sys.stdout, sys.stderr = stdout, stderr
 
 
-def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
+def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
     """`main` for a launcher script: vault, log and `l2vault.toml` are those beside it, wherever it is started from.
 
-    A relative `vault` among the values is beside the script too.
+    A relative `vault` among the values is beside the script too. Without a verb the first word typed is one.
     """
     beside = {"vault": "Vault", "log_file": "l2_exporter.log", **values}
     for name in ("vault", "log_file"):
         given = beside[name]
         if isinstance(given, str) and given.strip() and not given.startswith("~"):
             beside[name] = str(folder / given)
-    return main([verb, *sys.argv[1:]], beside, folder)
+    return main([*([] if verb is None else [verb]), *sys.argv[1:]], beside, folder)
 
 
 def _told(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
@@ -190,7 +190,7 @@ def _run(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
         return leaving.code if isinstance(leaving.code, int) else _USAGE
     flags = _flags(args)
     if args.verb in _NEED_A_VAULT:
-        args.vault = load_vault(args.vault, environment(), args.config, folder)
+        args.vault = load_vault(args.vault, environment(), args.config, folder, defaults)
     elif args.verb not in _NEED_NO_SETTING:
         args.settings = load_settings(flags, environment(), args.config, defaults, folder, _say)
         args.vault = Path(args.settings.vault)

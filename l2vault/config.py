@@ -135,7 +135,11 @@ def load_settings(
 
 
 def load_vault(
-    flag: str | Path | None, environment: Mapping[str, str], config_file: Path | None, folder: Path = Path()
+    flag: str | Path | None,
+    environment: Mapping[str, str],
+    config_file: Path | None,
+    folder: Path = Path(),
+    defaults: Mapping[str, object] | None = None,
 ) -> Path:
     """The vault's folder alone, for verbs that read one: no other setting is looked at, and no file where it is named.
 
@@ -149,6 +153,8 @@ def load_vault(
     file, values = _from_file(config_file, folder, are_keys_checked=False)
     if name in environment:
         return Path(_path(Given(name, environment[name], "the environment")))
+    if "vault" not in values and defaults and "vault" in defaults:
+        return Path(_path(Given("vault", defaults["vault"], "the launcher")))
     return Path(_path(Given("vault", values.get("vault", Settings().vault), printable(file))))
 
 

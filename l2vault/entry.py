@@ -29,8 +29,11 @@ def main() -> int:
     return _interruptible(run)
 
 
-def launch(verb: str, folder: Path, values: Mapping[str, object]) -> int:
-    """`l2vault VERB` for a launcher script with `values`, its settings; what is relative is beside it."""
+def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
+    """`l2vault VERB` for a launcher script with `values`, its settings; what is relative is beside it.
+
+    Without a verb the first word of the command line is one.
+    """
 
     def run() -> int:
         from l2vault.cli import launch

@@ -1,5 +1,37 @@
 """Every error l2vault raises on purpose. Each message says what, which file, key or instrument, and the cure."""
 
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+_CLONE: Final = Path(__file__).resolve().parent.parent
+_OF_EXTRA: Final = re.compile(r"""\bextra\s*==\s*['"]([\w-]+)['"]""")
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra into the environment that is running, from any folder.
+
+    In a clone it installs the clone again with the extra. Elsewhere it names the packages of the extra themselves,
+    never this project: what stands under its name on a package index may be somebody else's.
+    """
+    pip = f'"{sys.executable}" -m pip install'
+    if (_CLONE / "pyproject.toml").is_file():
+        return f'{pip} -e "{_CLONE}[{extra}]"'
+    packages = _packages(extra)
+    return f"{pip} {' '.join(packages)}" if packages else f'{pip} -e ".[{extra}]" in the folder of the clone'
+
+
+def _packages(extra: str) -> list[str]:
+    """What the extra asks for, quoted for a shell; empty where the installed package has no metadata."""
+    try:
+        needs = importlib.metadata.requires("l2vault") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    found = [need.split(";")[0].strip() for need in needs if extra in _OF_EXTRA.findall(need)]
+    return [f'"{need}"' for need in found]
+
 
 class L2VaultError(Exception):
     """Root of our errors. `cure` is what the user can do about it; printed after the message."""

@@ -1,7 +1,12 @@
 """The documents say what the code does: every verb, option, setting and event, and no other."""
 
 import argparse
+import gzip
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -9,13 +14,15 @@ from typing import get_args
 import msgspec
 import pytest
 
-from l2vault import cli
+from l2vault import __version__, cli
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.config import ENV_PREFIX, Settings
 from l2vault.vault.journal.events import Cause, Event
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(DOCS.glob("*.md"))]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMON = {"--config", "--help"}
 
 
@@ -81,8 +88,137 @@ def test_every_verb_and_document_a_page_names_exists() -> None:
         text = path.read_text(encoding="utf-8")
         for verb in re.findall(r"`l2vault ([a-z]+)", text):
             assert verb in cli.VERBS, f"{path.name}: l2vault {verb}"
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def _anchors(path: Path) -> set[str]:
+    """Of the headings, as GitHub and the site name them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", text, re.M)
+    }
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_every_link_and_anchor_of_a_page_leads_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place) if place else path
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+def test_every_page_is_in_the_spine_once_and_a_page_of_the_site_links_to_no_file_outside_it() -> None:
+    spine = re.findall(r"^ +- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    assert sorted(spine) == sorted(path.name for path in DOCS.glob("*.md"))
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", _text("index.md")))
+    assert linked == set(spine) - {"index.md"}
+    for path in DOCS.glob("*.md"):
+        assert "](../" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_the_site_asks_for_nothing_from_outside() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "font: false" in text
+    assert "https://" not in text
+    for path in DOCS.glob("*.md"):
+        assert not re.search(r"!\[[^]]*\]\(https?:", path.read_text(encoding="utf-8")), path.name
+
+
+def test_no_text_tells_to_install_this_project_by_its_name_from_an_index() -> None:
+    """The name is not ours there; whoever takes it would be installed."""
+    texts = [*PAGES, *(ROOT / "l2vault").rglob("*.py"), ROOT / "Makefile", *ROOT.glob("*.bat"), *ROOT.glob("*.sh")]
+    for path in texts:
+        assert not re.search(r"pip install [\"']?l2vault", path.read_text(encoding="utf-8")), path
+
+
+def test_the_answer_on_the_first_page_is_that_of_the_worked_example() -> None:
+    command, rows = re.search(r"^```\n\$ (l2vault walls .*)\n([^`]+)^```", README, re.M).groups()  # type: ignore[union-attr]
+    example = _text("intelligence-example.md")
+    answer = example[example.index(f"$ {command}\n") :].split("```")[0]
+    assert len(rows.splitlines()) == 6
+    for row in rows.splitlines():
+        assert row in answer
+
+
+def test_what_it_costs_is_what_the_benchmarks_measured() -> None:
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    sizes = [
+        float(re.search(rf"^\| {form} \| ([\d.]+) \|", results, re.M)[1])
+        for form in ("JSON lines", "gzip -6", "archive")
+    ]  # type: ignore[index]
+    assert f"{24 * sizes[0]:.0f} MB, {24 * sizes[1]:.0f} MB, {24 * sizes[2]:.0f} MB" in README
+    memory, share = (
+        float(text)
+        for text in re.search(
+            r"2 instruments, two lines: memory \| ([\d.]+) MB.*?processor \| ([\d.]+) %", results, re.S
+        ).groups()
+    )  # type: ignore[union-attr]
+    assert f"| {memory:.0f} MB |" in README
+    assert f"| {share:.1f} % of a core |" in README
+
+
+@pytest.mark.parametrize("depth", [400, 25])
+def test_the_readers_of_the_first_page_read_every_form_depth_and_leftover(
+    depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r'^\{"timestamp_utc".*\}$', _text("format.md"), re.M)
+    line = example.replace("_top400", f"_top{depth}")
+    empty = re.sub(r'"bids_top\d+":\[.*?\]\],', f'"bids_top{depth}":[],', line)
+    day = tmp_path / "Vault/raw/okx/l2_perps/BTC-USDT-SWAP/2023-12-14"
+    day.mkdir(parents=True)
+    packed = gzip.compress(f"{line}\n".encode())
+    (day / "14.jsonl.gz").write_bytes(packed)
+    (day / "15.jsonl").write_text(f"{line}\n{empty}\n", encoding="utf-8")
+    for leftover in (
+        ".14.packing",
+        ".14.gz.deleting",
+        "14.jsonl.gz.packing",
+        "14.jsonl.gz.4711.packing",
+        "14.jsonl.gz.deleting",
+    ):
+        (day / leftover).write_bytes(packed[:20])
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
+    assert len([text for text in code.splitlines() if text]) <= 10
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the document is what is tested
+    wall = "['43250.7', '12.5', '0', '3']"
+    assert capsys.readouterr().out.splitlines() == [
+        f"2023-12-14T15:30:45.123Z 43250.75 {wall}",
+        f"2023-12-14T15:30:45.123Z 43250.75 {wall}",
+        "2023-12-14T15:30:45.123Z 43250.75 None",
+    ]
+
+
+def test_what_is_deleted_is_on_the_first_screen_with_the_defaults_of_the_code() -> None:
+    first = "\n".join(README.splitlines()[:30])
+    settings = Settings()
+    words = (
+        f"gzipped after {settings.compress_after_hours:g} hours and deleted after {settings.delete_after_days:g} days"
+    )
+    assert words in first
+
+
+def test_the_newest_section_of_the_changelog_is_the_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert newest is not None
+    assert newest[1] == __version__
+
+
+def test_the_unit_for_systemd_has_no_fault() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    unit = _text("operate.md").split("```\n[Unit]")[1].split("```")[0]
+    unit = "[Unit]" + unit.replace("/srv/l2vault/.venv/bin/python", sys.executable)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "l2vault.service"
+        path.write_text(unit, encoding="utf-8")
+        done = subprocess.run(
+            ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, timeout=20, check=False
+        )
+    assert "l2vault.service" not in done.stderr
 
 
 def test_the_readme_and_the_architecture_stay_short() -> None:

@@ -291,17 +291,143 @@ class TestShell:
 
 @on_posix
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
-def test_make_demo_sets_everything_up_once_and_records(app: App) -> None:
+def test_make_demo_records_at_once_installs_what_reading_needs_meanwhile_and_says_how_to_look(app: App) -> None:
     app.codes.write_text("0 0\n")
     for _ in range(2):
         command = ["make", "--no-print-directory", "demo"]
-        subprocess.run(command, cwd=app.folder, env=app.env, timeout=WITHIN_SEC, check=True, capture_output=True)
-    assert app.happened == [
-        "python3 -m venv .venv",
-        "run [-m] [pip] [install] [--quiet] [-r] [requirements.txt] [-e] [.]",
-        "run [record] [--demo]",
-        "run [record] [--demo]",
+        done = subprocess.run(
+            command, cwd=app.folder, env=app.env, timeout=WITHIN_SEC, check=True, capture_output=True, text=True
+        )
+        said = done.stdout.splitlines()
+        looks = [line.strip() for line in said if line.startswith("  ./l2 ")]
+        assert [look.split()[1] for look in looks] == ["walls", "heatmap", "show"] * 2
+        assert said[-3:] == [f"  {look}" for look in looks[:3]], "the last lines are what to do next"
+    installs = ["run [-m] [pip] [install] [--quiet] [-r] [requirements.txt] [-e] [.]"]
+    assert app.happened[:2] == ["python3 -m venv .venv", *installs]
+    assert sorted(app.happened[2:]) == [
+        "run [-m] [pip] [install] [--quiet] [-e] [.[analysis]]",
+        *["run [record] [--demo]"] * 2,
     ]
+
+
+@on_posix
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_demo_says_so_if_what_reading_needs_cannot_be_installed(app: App) -> None:
+    app.is_installed()
+    app.codes.write_text("0\n")
+    command, env = ["make", "demo"], app.env | {"PIP_CODE": "1"}
+    for name in ("requirements.txt", "pyproject.toml"):
+        os.utime(app.folder / name, (0, 0))
+    shutil.copy(app.stubs / "recorder", app.venv / "bin" / "l2vault")
+    done = subprocess.run(
+        command, cwd=app.folder, env=env, timeout=WITHIN_SEC, check=False, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "run [record] [--demo]" in app.happened, "it records all the same"
+    assert "Installing the packages for reading failed. Try: make demo again" in done.stdout
+
+
+def test_the_three_commands_of_the_demo_work_on_a_vault_of_the_demo(tmp_path: Path) -> None:
+    """As pasted, but for the launcher's name: what `./l2` runs, in the folder of the demo."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    looks = re.findall(r"'  \./l2 (.*?)'", makefile)
+    assert len(looks) == 3
+    run = [sys.executable, str(ROOT / "l2.py")]
+    record = [*run, "record", "--demo", "--duration", "7", "--log-file", "demo.log"]
+    subprocess.run(record, cwd=tmp_path, timeout=60, check=True, capture_output=True)
+    for look in looks:
+        done = subprocess.run(
+            [*run, *look.split()], cwd=tmp_path, timeout=60, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "BTC-USDT-SWAP" in done.stdout
+    assert (tmp_path / "demo.png").stat().st_size > 10_000
+
+
+class TestVerbs:
+    """`l2`, `l2.bat` and `l2.py`."""
+
+    @pytest.fixture
+    def owner(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The launchers in a folder of the owner's, whose vault is `mine`, and another working folder."""
+        for name in [name for name in os.environ if name.startswith("L2VAULT_")]:
+            monkeypatch.delenv(name)
+        folder, elsewhere = tmp_path / "owner", tmp_path / "elsewhere"
+        for path in (folder, elsewhere):
+            path.mkdir()
+        for name in ("l2", "l2.py", "l2_exporter.py", "l2_retention.py"):
+            shutil.copy(ROOT / name, folder)
+        edited(folder / "l2_exporter.py", ('VAULT = "Vault"', 'VAULT = "mine"'))
+        (folder / "mine" / "raw").mkdir(parents=True)
+        monkeypatch.chdir(elsewhere)
+        return folder
+
+    def run(self, owner: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(owner / "l2.py"), *words],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_SEC,
+            check=False,
+        )
+
+    def test_the_vault_is_that_of_the_exporter_from_any_folder(self, owner: Path) -> None:
+        done = self.run(owner, "show", "BTC-USDT-SWAP", "--at", "2024-08-20")
+        assert done.returncode != 0
+        assert str(owner / "mine") in done.stderr
+
+    def test_a_flag_the_environment_and_the_file_beside_it_beat_it(
+        self, owner: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (owner / "l2vault.toml").write_text('vault = "filed"\n')
+        assert str(owner / "filed") in self.run(owner, "ls").stderr
+        assert "typed" in self.run(owner, "ls", "--vault", "typed").stderr
+        monkeypatch.setenv("L2VAULT_VAULT", "environed")
+        assert "environed" in self.run(owner, "ls").stderr
+
+    def test_retain_has_the_values_of_the_script_for_retention(self, owner: Path) -> None:
+        edited(owner / "l2_retention.py", ("COMPRESS_AFTER_HOURS = 6", "COMPRESS_AFTER_HOURS = -6"))
+        done = self.run(owner, "retain", "--dry-run")
+        assert done.returncode == 2
+        assert "compress_after_hours = -6 (the launcher)" in done.stderr
+
+    def test_without_a_word_it_prints_the_help(self, owner: Path) -> None:
+        done = self.run(owner)
+        assert done.returncode == 0
+        assert "VERB" in done.stdout
+
+    @on_posix
+    def test_without_a_venv_the_shell_script_says_in_a_sentence_what_makes_one(self, owner: Path) -> None:
+        done = subprocess.run(
+            [str(owner / "l2"), "ls"], capture_output=True, text=True, timeout=WITHIN_SEC, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"l2: nothing is installed in {owner}/.venv yet. Try: {owner}/start_l2.sh")
+        assert len(done.stderr.splitlines()) == 1
+
+    @on_posix
+    def test_the_shell_script_passes_every_word_on_as_it_is(self, owner: Path, tmp_path: Path) -> None:
+        python = owner / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text("#!/bin/sh\nprintf '[%s]' \"$@\"\n")
+        python.chmod(0o755)
+        done = subprocess.run(
+            [str(owner / "l2"), "walls", "a b", "*", ""],
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_SEC,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert done.stdout == f"[{owner}/l2.py][walls][a b][*][]"
+
+    def test_the_batch_file_does_the_same(self) -> None:
+        lines = (ROOT / "l2.bat").read_text(encoding="ascii").splitlines()
+        assert lines[-1] == '"%PY%" "%~dp0l2.py" %*'
+        assert 'if exist "%PY%" goto run' in lines
+        assert any("Try: start_l2.bat" in line for line in lines)
+        assert not any("pip" in line for line in lines), "it installs nothing"
 
 
 @on_posix

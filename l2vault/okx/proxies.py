@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from l2vault.errors import L2VaultError
+from l2vault.errors import L2VaultError, install_command
 from l2vault.foreign import printable
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -103,7 +103,7 @@ def require_socks(proxy: Proxy) -> None:
     """Raises UnusableProxy where this is a SOCKS proxy and the package for it is not installed."""
     if proxy.is_socks and importlib.util.find_spec("python_socks") is None:
         words = f"the proxy {proxy.address} is a SOCKS proxy, and the package python-socks is not installed"
-        raise UnusableProxy(words, 'pip install "l2vault[socks]"')
+        raise UnusableProxy(words, install_command("socks"))
 
 
 def _is_loopback(url: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.errors import VaultError
+from l2vault.errors import VaultError, install_command
 from l2vault.vault.layout import ArchivedHour, HourFile, Layout
 from l2vault.vault.stream import GzipDamage, Line, read_lines
 
@@ -33,8 +33,6 @@ UNFLAGGED_END: Final = b'"gap_detected":false}'
 LATEST_MS: Final = utc_ms("9999-12-30T00:00:00.000Z")
 """No hour at or after this, or in the first day of 1970, is taken for one: no time could be written around it."""
 EARLIEST_MS: Final = utc_ms("1970-01-02T00:00:00.000Z")
-
-_EXTRA: Final = 'pip install "l2vault[analysis]"'
 
 _KIND: Final = re.compile(r"[,:(]")
 """What comes before it in a reason is the same for every finding of a kind."""
@@ -97,7 +95,7 @@ def analysis_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise VaultError(f"this needs the analysis extra ({error}).", _EXTRA) from error
+        raise VaultError(f"this needs the analysis extra ({error}).", install_command("analysis")) from error
 
 
 def instruments(layout: Layout) -> list[str]:

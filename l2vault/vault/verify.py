@@ -13,6 +13,7 @@ import msgspec
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_ms, utc_text
+from l2vault.errors import install_command
 from l2vault.vault.census import scan
 from l2vault.vault.compress import PACKING_SUFFIX, packed_path
 from l2vault.vault.files import EARLIEST_MS, LATEST_MS, TIME, UNFLAGGED_END
@@ -144,7 +145,7 @@ class Verification:
                 try:
                     yield from self._check_archive(hour)
                 except ImportError as error:
-                    text = f'archives cannot be checked ({error}): pip install "l2vault[analysis]"'
+                    text = f"archives cannot be checked ({error}): {install_command('analysis')}"
                     yield Finding(self._name(self._layout.archive), None, "archive", text)
                     return
 

@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from l2vault.errors import install_command
 from l2vault.okx import connection
 from l2vault.okx.connection import MOST_CONTROL_FRAMES, CannotConnect, open_connection
 from support.proxies import http_proxy, listening, socks5_proxy
@@ -313,7 +314,7 @@ async def test_a_socks_proxy_without_its_package_is_told_with_the_command(monkey
     monkeypatch.setitem(sys.modules, "python_socks", None)
     monkeypatch.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:1080")
     text = await _failure(f"wss://{NAME}{PATH}")
-    assert text.endswith('the package python-socks is not installed. Try: pip install "l2vault[socks]"')
+    assert text.endswith(f"the package python-socks is not installed. Try: {install_command('socks')}")
 
 
 async def test_a_malformed_proxy_is_told_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from l2vault.errors import install_command
 from l2vault.okx.proxies import Proxy, UnusableProxy, parse_proxy, proxy_for, require_socks, system_proxy
 
 OKX = "wss://ws.okx.com/ws/v5/public"
@@ -97,5 +98,5 @@ def test_socks_without_its_package_is_refused_with_the_command(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "python_socks", None)
     with pytest.raises(UnusableProxy) as refused:
         require_socks(parse_proxy("socks5://a:1"))
-    assert refused.value.cure == 'pip install "l2vault[socks]"'
+    assert refused.value.cure == install_command("socks")
     require_socks(parse_proxy("http://a:1"))

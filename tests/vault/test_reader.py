@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from l2vault.book.snapshot import to_line
-from l2vault.errors import UsageError, VaultError
+from l2vault.errors import UsageError, VaultError, install_command
 from l2vault.vault.archive import archive_hour
 from l2vault.vault.journal import events as noted
 from l2vault.vault.layout import HOUR_MS, Layout
@@ -365,7 +365,7 @@ except VaultError as error:
 def test_without_the_analysis_extra_plain_files_can_be_read(layout):
     store(layout, "gzip", BOOKS)
     run = subprocess.run([sys.executable, "-c", ALONE, str(layout.root)], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ["3 10 100", 'pip install "l2vault[analysis]"']
+    assert run.stdout.splitlines() == ["3 10 100", install_command("analysis")]
 
 
 @pytest.mark.parametrize("is_archived", [False, True])

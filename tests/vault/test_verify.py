@@ -9,6 +9,7 @@ import pytest
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
+from l2vault.errors import install_command
 from l2vault.vault.compress import compress
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.linecheck import check_line
@@ -438,4 +439,4 @@ def test_without_the_libraries_for_archives_there_is_one_finding_that_says_so(la
     monkeypatch.setitem(sys.modules, "l2vault.vault.archive", None)
     finding = only(layout)
     assert (finding.file, finding.kind) == (name(layout, layout.archive), "archive")
-    assert 'pip install "l2vault[analysis]"' in finding.text
+    assert install_command("analysis") in finding.text
