@@ -224,7 +224,7 @@ class Intake:
     def _skip(self, claim: Claim) -> None:
         grid = utc_text(claim.grid_ms)
         self._put(events.Skipped(self._at(), claim.feed, claim.inst_id, grid))
-        words = "%s of %s on line %d came after a later line; not written"
+        words = "%s of %s on feed %d came after a later line; not written"
         _log.warning(words, claim.inst_id, grid, claim.feed)
 
     def _conflict(self, conflict: Conflict) -> None:
