@@ -114,7 +114,8 @@ class Recorder:
             self._begin()
             await self._supervise(stop, reason)
         finally:
-            self._lock.release()
+            if not self._disk.is_hanging:  # then the end of the process frees the lock
+                self._lock.release()
 
     async def _supervise(self, stop: asyncio.Event, reason: Callable[[], str]) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""

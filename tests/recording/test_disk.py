@@ -17,7 +17,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.recording import eventlog
-from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
+from l2vault.recording.disk import END_WITHIN_SEC, QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
 from l2vault.vault.hours import HourDigest
 from l2vault.vault.journal.events import (
     Alive,
@@ -683,3 +683,30 @@ async def test_nothing_is_written_once_the_vault_is_another_s(caplog: pytest.Log
     assert rig.writer.happened[-1] == "abandon"
     async with asyncio.timeout(1):
         await rig.disk.room()
+
+
+async def test_a_disk_that_hangs_delays_the_end_by_four_seconds_and_what_it_lacks_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.writer.gate.clear()
+    task = asyncio.create_task(rig.disk.run())
+    try:
+        rig.disk.put(line(BTC, 0))
+        await until(rig.writer.is_inside.is_set)
+        rig.disk.put(line(BTC, 1))
+        rig.disk.finish(beat(1))
+        await until(lambda: rig.clock.slept_sec)
+        rig.clock.advance(round(END_WITHIN_SEC * 1000) - 1)
+        await some_turns()
+        assert not task.done()
+        rig.clock.advance(1)
+        with pytest.raises(VaultError, match="the disk of the vault hangs: 2 lines and 1 events"):
+            async with asyncio.timeout(10):
+                await task
+    finally:
+        rig.writer.gate.set()
+    assert rig.disk.is_hanging
+    assert rig.disk.lines_lost == 2
+    assert "2 lines and 1 events are lost" in caplog.text
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "disk"), "none keeps the process"
