@@ -216,7 +216,7 @@ class Disk:
         where the wait for the one before was cancelled."""
 
         def disk() -> None:
-            with self._alone:
+            with self._alone, self._events.together():
                 act(*args)
 
         await in_daemon_thread(disk)

@@ -93,6 +93,7 @@ class FakeJournal:
         self.is_refusing = False
         self.tries = 0
         self.left_out = 0
+        self.syncs = 0
         self.run = "ab12"
         self.newest_line = b""
 
@@ -103,8 +104,12 @@ class FakeJournal:
         former, self.run = Place(self.run, self.tries), "cd34"
         return former
 
-    def append(self, event: Event) -> None:
+    def sync(self) -> None:
+        self.syncs += 1
+
+    def append(self, event: Event, is_synced: bool = True) -> None:
         self.tries += 1
+        self.syncs += is_synced
         if self.is_refusing:
             raise NO_SPACE
         self._writer.happened.append(event)
@@ -710,3 +715,12 @@ async def test_a_disk_that_hangs_delays_the_end_by_four_seconds_and_what_it_lack
     assert rig.disk.lines_lost == 2
     assert "2 lines and 1 events are lost" in caplog.text
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "disk"), "none keeps the process"
+
+
+async def test_the_events_of_a_batch_are_synced_once() -> None:
+    rig = Rig()
+    for second in range(500):
+        rig.disk.put(beat(second))
+    async with running(rig.disk):
+        await until(lambda: len(rig.written) == 500)
+    assert rig.journal.syncs <= 3, "of the batch, and of the end"
