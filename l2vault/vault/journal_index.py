@@ -55,6 +55,8 @@ _BEARING: Final = (
     SetAside,
 )
 
+_OF_BOOKS: Final = (Synced, Unverifiable, HourClosed)
+
 Stamp = tuple[int, int]
 
 
@@ -98,6 +100,16 @@ class JournalIndex:
         """Lines of the journal that cannot be read."""
         self._refresh()
         return [bad for _, day in sorted(self._days.items()) for bad in day.bad]
+
+    def instruments(self) -> set[str]:
+        """Every instrument of which the journal says that a book of it came, or an hour was closed."""
+        return {entry.event.inst_id for entry in self.entries() if isinstance(entry.event, _OF_BOOKS)}
+
+    def oldest_ms(self, inst_id: str) -> int | None:
+        """The exchange time of the first book of the instrument; None where the journal has none."""
+        books = (entry.event for entry in self.entries() if isinstance(entry.event, (Synced, Unverifiable)))
+        times = (book.ts for book in books if book.inst_id == inst_id and book.ts is not None)
+        return min(map(utc_ms, times), default=None)
 
     def deleted_hours(self, inst_id: str) -> set[int]:
         """Hours of which retention deleted a raw file, whether or not another form is left."""

@@ -188,6 +188,16 @@ class Vault:
         every = hours(self.layout, inst_id)
         return next((found for forms in every if (found := first_ms(forms)) is not None), None)
 
+    def first_evidence_ms(self, inst_id: str) -> int | None:
+        """The time of the oldest readable line or, where there is none, the oldest one that the journal has of it."""
+        line_ms = self.first_line_ms(inst_id)
+        if line_ms is not None:
+            return line_ms
+        oldest_ms, newest_ms = self.journal.oldest_ms(inst_id), self.journal.history(inst_id).newest_ms
+        if oldest_ms is None or newest_ms is None:
+            return oldest_ms
+        return max(oldest_ms, newest_ms - _LONGEST_SILENCE_MS)
+
     def newest_evidence_ms(self, inst_id: str) -> int | None:
         """The newest exchange time of which the vault knows anything of the instrument; None if of none.
 
@@ -195,7 +205,7 @@ class Vault:
         """
         line_ms, noted_ms = self._newest_line_ms(inst_id), self.journal.history(inst_id).newest_ms
         if line_ms is None or noted_ms is None:
-            return line_ms
+            return noted_ms if line_ms is None else line_ms
         return max(line_ms, noted_ms) if noted_ms <= line_ms + _LONGEST_SILENCE_MS else line_ms
 
     def follow(
@@ -249,7 +259,7 @@ class Vault:
 
     def _bounds(self, inst_id: str, start: Moment | None, end: Moment | None) -> tuple[Moment, Moment]:
         if start is None:
-            start = self.first_line_ms(inst_id)
+            start = self.first_evidence_ms(inst_id)
         if end is None:
             newest_ms = self.newest_evidence_ms(inst_id)
             end = None if newest_ms is None else newest_ms + 1

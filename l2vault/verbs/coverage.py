@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
     vault = open_vault(args.vault)
-    held = vault.instruments()
+    held = sorted({*vault.instruments(), *vault.journal.instruments()})
     for inst_id in args.inst_ids:
         if inst_id not in held:
             raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
@@ -80,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _span(vault: Vault, inst_ids: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
-    """What was asked for, or all there is: from the first line's slot to just after the newest evidence."""
+    """What was asked for, or all there is: from the first line or book to just after the newest evidence."""
     if start_ms is None:
-        starts = [first for inst_id in inst_ids if (first := vault.first_line_ms(inst_id)) is not None]
+        starts = [first for inst_id in inst_ids if (first := vault.first_evidence_ms(inst_id)) is not None]
         start_ms = min(starts, default=None)
     if end_ms is None:
         ends = [newest for inst_id in inst_ids if (newest := vault.newest_evidence_ms(inst_id)) is not None]

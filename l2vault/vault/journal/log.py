@@ -78,7 +78,7 @@ class Journal:
         """The place of the newest event on the disk; 0 before the first."""
         self.newest_line = b""
         """That event as it stands in the file, without its newline."""
-        self._unsynced: set[Path] = set()
+        self._unsynced: dict[Path, None] = {}
 
     def append(self, event: Event, is_synced: bool = True) -> None:
         """Raises OSError where the disk refuses; a torn line it may leave is skipped by readers.
@@ -119,7 +119,7 @@ class Journal:
             is_new = file.seek(0, os.SEEK_END) == 0
             torn = not is_new and _last_byte(path) != b"\n"
             _write_all(file, (b"\n" if torn else b"") + line + b"\n")
-        self._unsynced.update({path, *(changed_folders if is_new else ())})
+        self._unsynced.update(dict.fromkeys([path, *(changed_folders if is_new else ())]))
         if is_synced:
             self._sync()  # an event that it refuses is appended again, at the same place
         self.n, self.newest_line = self.n + 1, line
@@ -132,7 +132,7 @@ class Journal:
             else:
                 with suppress(FileNotFoundError), path.open("ab", buffering=0) as file:
                     os.fsync(file.fileno())
-            self._unsynced.discard(path)
+            del self._unsynced[path]
 
 
 def place_line(text: bytes, run: str, n: int, mono_ms: int) -> bytes:
