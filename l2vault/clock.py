@@ -1,5 +1,6 @@
 """The only module that reads a clock. Everything else is handed the time it needs."""
 
+import sys
 import time
 
 
@@ -14,7 +15,24 @@ class Clock:
         """Milliseconds that never go back; only differences mean anything."""
         return time.monotonic_ns() // 1_000_000
 
+    def elapsed_ms(self) -> int:
+        """Monotonic milliseconds that go on while the host sleeps, where the system counts those."""
+        return self.monotonic_ms() + _asleep_ms()
+
     async def sleep(self, seconds: float) -> None:
         import asyncio  # whoever only reads a vault never sleeps, and need not load it
 
         await asyncio.sleep(seconds)
+
+
+def _asleep_ms() -> int:
+    """For how long the host has slept since it started; 0 where `time.monotonic` goes on meanwhile, as on Windows."""
+    # Linux and macOS stop `time.monotonic` while the host sleeps, and have another clock that goes on.
+    name = "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME"
+    number = getattr(time, name, None)
+    if number is None:
+        return 0
+    try:
+        return max(0, time.clock_gettime_ns(number) - time.monotonic_ns()) // 1_000_000
+    except OSError:  # a kernel without it
+        return 0

@@ -103,7 +103,7 @@ class Recorder:
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
         self._intake.pipelines = self._lines.pipelines
         self._not_live: set[str] = set()
-        self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.monotonic_ms())
+        self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.elapsed_ms())
         self._is_stall_told = False
 
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
@@ -114,7 +114,8 @@ class Recorder:
             self._begin()
             await self._supervise(stop, reason)
         finally:
-            self._lock.release()
+            if not self._disk.is_hanging:  # then the end of the process frees the lock
+                self._lock.release()
 
     async def _supervise(self, stop: asyncio.Event, reason: Callable[[], str]) -> None:
         """The one place that catches everything: a task that dies takes the recorder with it, never in silence."""
@@ -363,10 +364,10 @@ class Recorder:
 
     def _watch(self) -> None:
         """A host that slept, a clock that was set, a disk that takes nothing: each is told within seconds."""
-        woken = self._sleep_watch.look(self._clock.wall_ms(), self._clock.monotonic_ms())
+        woken = self._sleep_watch.look(self._clock.wall_ms(), self._clock.elapsed_ms())
         if woken.stepped_ms:
             seconds = woken.stepped_ms / 1000
-            _log.warning("The clock stepped by %+.1f s: the host slept, or its clock was set", seconds)
+            _log.warning("The clock stepped by %+.1f s: it was set. Nothing that is recorded depends on it", seconds)
             self._disk.put(ClockStepped(self._at(), seconds))
         if woken.slept_ms:
             _log.warning("Nothing ran for %.1f s: the host slept, or this process was stopped", woken.slept_ms / 1000)

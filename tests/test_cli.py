@@ -121,7 +121,7 @@ def test_no_network_is_waited_out_saying_what_for(capsys: pytest.CaptureFixture[
     urls = ["--ws-url", f"ws://127.0.0.1:{port}/ws/v5/public", "--rest-url", f"http://127.0.0.1:{port}"]
     assert cli.main(["record", *urls, "--duration", "0.8"]) == 0
     err = capsys.readouterr().err
-    assert f"Line 1 cannot connect: 127.0.0.1:{port} refuses connections" in err
+    assert f"Feed 1 cannot connect: 127.0.0.1:{port} refuses connections" in err
     assert "Next try in" in err
     assert "No instrument row of BTC-USDT-SWAP yet" in err and "Recording goes on without it" in err
     events = list(read_journal(Layout(Path("Vault"))))
@@ -138,8 +138,8 @@ def test_the_demo_records_beside_the_real_vault_and_never_into_it(capsys: pytest
         assert (line["instId"], len(line["bids_top400"]), line["gap_detected"]) == (inst_id, 400, False)
     log = Path("l2_exporter.log").read_text()
     assert "Stopped (as long as asked) after " in log
-    assert "in sync on line 1" in log and "Snapshot written" in log
-    assert "in sync on line 1" in capsys.readouterr().err
+    assert "in sync on feed 1" in log and "Snapshot written" in log
+    assert "in sync on feed 1" in capsys.readouterr().err
 
 
 def test_an_instrument_okx_does_not_know_is_named_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:

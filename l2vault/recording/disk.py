@@ -7,8 +7,8 @@ the journal says was written is what the disk took, after it was synced.
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +20,7 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.recording.eventlog import EventLog
+from l2vault.recording.tasks.threads import in_daemon_thread
 from l2vault.vault.hours import RunningDigest
 from l2vault.vault.journal.events import (
     DiskStalled,
@@ -40,6 +41,8 @@ QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
 STALL_MS: Final = 10_000
 """A batch that takes longer is journaled once it is through."""
+END_WITHIN_SEC: Final = 4.0
+"""From the wish to stop on; what the disk has not taken by then is lost. Service managers kill a little later."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,12 +101,14 @@ class Disk:
         self._guard = guard
         self._events = EventLog(journal)
         self._past = Past()
-        self._thread = ThreadPoolExecutor(1, "disk")
+        self._alone = threading.Lock()
         self._queue: list[Item] = []
+        self._batch: list[Item] = []
+        """What the thread is at."""
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._finishing = False
+        self._finishing = asyncio.Event()
         self._last: Event | None = None
         self._is_closing = False
         self._lost: dict[str, _Lost] = {}
@@ -115,6 +120,8 @@ class Disk:
         self._given_up: VaultError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.lines_lost = 0
+        self.is_hanging = False
+        """Whether `run` ended without the disk: a call of its thread has not come back."""
 
     @property
     def waiting(self) -> int:
@@ -149,34 +156,70 @@ class Disk:
 
     def finish(self, last: Event | None = None) -> None:
         """Ends `run` once everything put so far is written and every file is closed; `last` is journaled after that."""
-        self._finishing = True
+        self._finishing.set()
         self._last = last or self._last
         self._wake.set()
 
     async def run(self) -> None:
-        """Write until told to `finish`. Raises VaultError once the vault is another's: nothing is written then."""
+        """Write until told to `finish`. Raises VaultError once the vault is another's: nothing is written then; and
+        where the disk does not take what is left within END_WITHIN_SEC.
+        """
         self._loop = asyncio.get_running_loop()
+        writing, late = asyncio.ensure_future(self._write_on()), asyncio.ensure_future(self._late())
         try:
-            while not (self._finishing and not self._queue):
+            await asyncio.wait({writing, late}, return_when=asyncio.FIRST_COMPLETED)
+            if not writing.done():
+                raise self._hanging()
+            writing.result()
+        finally:
+            writing.cancel()
+            late.cancel()
+
+    async def _late(self) -> None:
+        await self._finishing.wait()
+        await self._clock.sleep(END_WITHIN_SEC)
+
+    def _hanging(self) -> VaultError:
+        """The thread cannot be ended from outside. What it is at may still come through, and counts as lost."""
+        self.is_hanging = True
+        left = [*self._batch, *self._queue, *([] if self._last is None else [self._last])]
+        lines = sum(isinstance(item, Snapshot) for item in left)
+        self.lines_lost += lines
+        words = "The disk took nothing for %g s after the wish to stop: %d lines and %d events are lost"
+        _log.error(words, END_WITHIN_SEC, lines, len(left) - lines)
+        return VaultError(
+            f"the disk of the vault hangs: {lines} lines and {len(left) - lines} events could not be written.",
+            "look after the disk; the next start finds what is missing and records it",
+        )
+
+    async def _write_on(self) -> None:
+        try:
+            while not (self._finishing.is_set() and not self._queue):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._fsync_ms / 1000):
                         await self._wake.wait()
                 self._wake.clear()
-                batch, self._queue = self._queue, []
+                self._batch, self._queue = self._queue, []
                 self._room.set()
                 self._busy_since_ms = self._clock.monotonic_ms()
-                await self._in_thread(self._write, batch)
+                await self._in_thread(self._write, self._batch)
                 if self.stalled_ms() >= STALL_MS:
                     self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
-                self._busy_since_ms = None
+                self._batch, self._busy_since_ms = [], None
         finally:
             self._room.set()
-            await self._in_thread(self._close)
-            self._thread.shutdown()
+            if not self.is_hanging:
+                await self._in_thread(self._close)
 
     async def _in_thread(self, act: Callable[..., None], *args: object) -> None:
-        """In the disk's own thread: lines must never queue behind a REST call or a retention pass."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, act, *args)
+        """In a thread of its own: lines must never queue behind a REST call or a retention pass. One at a time, also
+        where the wait for the one before was cancelled."""
+
+        def disk() -> None:
+            with self._alone, self._events.together():
+                act(*args)
+
+        await in_daemon_thread(disk)
 
     def _write(self, batch: list[Item]) -> None:
         """In the worker thread."""

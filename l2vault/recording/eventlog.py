@@ -5,6 +5,8 @@ For one thread. Knows no line and no queue.
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -28,6 +30,7 @@ class EventLog:
         self._dropped = 0
         self._left_out = 0
         self._is_refused = False
+        self._is_together = False
 
     @property
     def run(self) -> str:
@@ -57,6 +60,20 @@ class EventLog:
         self._is_refused = False
         self._left_out = 0
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is put meanwhile is written at once and synced at the end: 500 instruments that stop journal 1500
+        events, and a sync of each would take seconds."""
+        self._is_together = True
+        try:
+            yield
+        finally:
+            self._is_together = False
+            try:
+                self._journal.sync()
+            except OSError as error:
+                _log.error("Cannot sync the journal: %s", error)
+
     def begin_run(self, started: Started) -> None:
         """What waits belongs to the new run, behind its beginning."""
         self._backlog.insert(0, started)
@@ -70,6 +87,6 @@ class EventLog:
         if isinstance(event, HourClosed):
             previous = None if self._hour_line is None else hashlib.sha256(self._hour_line).hexdigest()
             event = msgspec.structs.replace(event, previous=previous)
-        self._journal.append(event)
+        self._journal.append(event, not self._is_together)
         if isinstance(event, HourClosed):
             self._hour_line = self._journal.newest_line

@@ -105,6 +105,7 @@ class Intake:
         self._disputes: dict[str, _Dispute] = {}
         self._confirmed: set[tuple[int, str]] = set()
         self._unverifiable: set[tuple[int, str]] = set()
+        self._unverifiable_told: set[str] = set()
         self._future_told: dict[str, int] = {}
         """By instrument: the newest line that is from the future and stays where it is."""
         self._quote_after_ms = 0
@@ -191,6 +192,10 @@ class Intake:
         if event is not None:
             self._put(event)
         is_covered = isinstance(output, Lost) and bool(self._arbiter.in_sync(output.inst_id))
+        if isinstance(output, Unverifiable):
+            if output.inst_id in self._unverifiable_told:
+                return  # one ERROR: what one feed lacks, the other lacks too
+            self._unverifiable_told.add(output.inst_id)
         log_output(output, number, is_covered)
 
     def _lose(self, number: int, lost: Lost) -> None:
@@ -224,7 +229,7 @@ class Intake:
     def _skip(self, claim: Claim) -> None:
         grid = utc_text(claim.grid_ms)
         self._put(events.Skipped(self._at(), claim.feed, claim.inst_id, grid))
-        words = "%s of %s on line %d came after a later line; not written"
+        words = "%s of %s on feed %d came after a later line; not written"
         _log.warning(words, claim.inst_id, grid, claim.feed)
 
     def _conflict(self, conflict: Conflict) -> None:

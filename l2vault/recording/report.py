@@ -1,4 +1,4 @@
-"""What an output of a line means in words: the journal's event and the operator's log line. Decides nothing.
+"""What an output of a feed means in words: the journal's event and the operator's log line. Decides nothing.
 
 The phrases in capitals and `Forced resubscribe` are the owner's contract: operators grep for them.
 """
@@ -22,50 +22,50 @@ _BUILD_FAIL: Final = "BUILD_FAIL: Missing required fields for %s: %s; the messag
 _log = logging.getLogger("l2vault.recorder")
 
 
-def journal_event(output: LineOutput, line: int, at: str) -> events.Event | None:
+def journal_event(output: LineOutput, feed: int, at: str) -> events.Event | None:
     """The event that keeps this output for readers of the vault; None where it says nothing about coverage."""
     match output:
         case Synced(inst_id, ts_ms, seq_id, source):
-            return events.Synced(at, line, inst_id, _time(ts_ms), seq_id, source)
+            return events.Synced(at, feed, inst_id, _time(ts_ms), seq_id, source)
         case Lost():
             bounds = _time(output.from_ms), _time(output.to_ms)
-            return events.Lost(at, line, output.inst_id, output.cause, *bounds, output.detail)
+            return events.Lost(at, feed, output.inst_id, output.cause, *bounds, output.detail)
         case Unverifiable(inst_id, ts_ms, is_recorded):
-            return events.Unverifiable(at, line, inst_id, _time(ts_ms), is_recorded)
+            return events.Unverifiable(at, feed, inst_id, _time(ts_ms), is_recorded)
         case Refused():
-            return events.Refused(at, line, output.inst_id, output.code, output.message)
+            return events.Refused(at, feed, output.inst_id, output.code, output.message)
         case Notice():
-            return events.Noticed(at, line, output.code, output.message)
+            return events.Noticed(at, feed, output.code, output.message)
         case LineUp(url):
-            return events.Connected(at, line, url)
+            return events.Connected(at, feed, url)
         case LineDown() if output.was_up:
-            return events.Disconnected(at, line, output.reason)
+            return events.Disconnected(at, feed, output.reason)
     return None
 
 
-def log_output(output: LineOutput, line: int, is_covered: bool = False) -> None:
-    """One line per change of state; nothing per message. `is_covered`: what this line lost, another still has."""
+def log_output(output: LineOutput, feed: int, is_covered: bool = False) -> None:
+    """One line per change of state; nothing per message. `is_covered`: what this feed lost, another still has."""
     match output:
         case Synced(inst_id, ts_ms, seq_id, source):
             words = "full book" if source == "stream" else "full book by REST"
-            _log.info("%s in sync on line %d: %s of %s, seqId %s", inst_id, line, words, _time(ts_ms), seq_id)
+            _log.info("%s in sync on feed %d: %s of %s, seqId %s", inst_id, feed, words, _time(ts_ms), seq_id)
         case Lost():
-            _log_lost(output, line, is_covered)
+            _log_lost(output, feed, is_covered)
         case Unverifiable(inst_id, _, is_recorded):
             words = "Its lines are recorded all the same, as a setting asks" if is_recorded else "It is not recorded"
-            _log.error("%s on line %d has neither sequence numbers nor checksums. %s", inst_id, line, words)
+            _log.error("%s on feed %d has neither sequence numbers nor checksums. %s", inst_id, feed, words)
         case Refused():
             _log_refused(output)
         case SchemaFailure():
             _log.error(_BUILD_FAIL, "an unknown instrument", output.reason, _quote(output.frame))
         case Notice():
-            _log.warning("OKX announces on line %d: %s %s", line, output.code, output.message)
+            _log.warning("OKX announces on feed %d: %s %s", feed, output.code, output.message)
         case Refusal():
-            _log.warning("OKX reports an error on line %d: %s %s", line, output.code, output.message)
+            _log.warning("OKX reports an error on feed %d: %s %s", feed, output.code, output.message)
         case Unknown(what):
-            _log.debug("ignored on line %d: %s", line, what)
+            _log.debug("ignored on feed %d: %s", feed, what)
         case Dead() | LineUp() | LineDown():
-            _log_connection(output, line)
+            _log_connection(output, feed)
 
 
 def policy_words(policy: Policy | None) -> str:
@@ -88,33 +88,33 @@ def policy_words(policy: Policy | None) -> str:
     return words
 
 
-def _log_connection(output: Dead | LineUp | LineDown, line: int) -> None:
+def _log_connection(output: Dead | LineUp | LineDown, feed: int) -> None:
     match output:
         case Dead(reason):
-            _log.warning("Closing line %d: %s", line, reason)
+            _log.warning("Closing feed %d: %s", feed, reason)
         case LineUp(url):
-            _log.info("Line %d connected to %s", line, url)
+            _log.info("Feed %d connected to %s", feed, url)
         case LineDown() if output.is_last:
-            _log.info("Line %d ended: %s", line, output.reason)
+            _log.info("Feed %d ended: %s", feed, output.reason)
         case LineDown():
             words = "lost" if output.was_up else "cannot connect"
-            _log.warning("Line %d %s: %s. Next try in %.1f s", line, words, output.reason, output.retry_sec)
+            _log.warning("Feed %d %s: %s. Next try in %.1f s", feed, words, output.reason, output.retry_sec)
 
 
-def _log_lost(lost: Lost, line: int, is_covered: bool) -> None:
+def _log_lost(lost: Lost, feed: int, is_covered: bool) -> None:
     if lost.cause == "our_restart":
         return  # the recorder says that it stops; the journal has the rest
     bounds = f"last good book {_time(lost.from_ms) or 'none'}"
     if lost.cause == "chain" and is_covered:
-        _log.warning("%s broke on line %d, another line has it: %s; %s", lost.inst_id, line, lost.detail, bounds)
+        _log.warning("%s broke on feed %d, another feed has it: %s; %s", lost.inst_id, feed, lost.detail, bounds)
     elif lost.cause == "chain":
-        _log.error("GAP DETECTED: %s on line %d: %s; %s", lost.inst_id, line, lost.detail, bounds)
+        _log.error("GAP DETECTED: %s on feed %d: %s; %s", lost.inst_id, feed, lost.detail, bounds)
     elif lost.cause == "checksum":
-        _log.error("Checksum mismatch: %s on line %d: %s; %s", lost.inst_id, line, lost.detail, bounds)
+        _log.error("Checksum mismatch: %s on feed %d: %s; %s", lost.inst_id, feed, lost.detail, bounds)
     elif lost.cause == "schema":
         _log.error(_BUILD_FAIL, lost.inst_id, f"{lost.detail}; {bounds}", _quote(lost.frame or b""))
     else:
-        _log.warning("%s lost on line %d (%s): %s; %s", lost.inst_id, line, lost.cause, lost.detail, bounds)
+        _log.warning("%s lost on feed %d (%s): %s; %s", lost.inst_id, feed, lost.cause, lost.detail, bounds)
     if lost.cause not in ("disconnect", "notice"):
         _log.warning("Forced resubscribe: %s (%s)", lost.inst_id, lost.cause)
 

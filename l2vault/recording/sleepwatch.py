@@ -1,7 +1,7 @@
 """Tells a host that slept, or a process that was stopped, from a clock that was set. Pure; time is handed in.
 
-A watch that is to wake every second and wakes 400 s late has slept, whichever clock went on meanwhile: some systems'
-monotonic clocks stand still while a host sleeps, and go on while a process is stopped.
+A watch that is to wake every second and wakes 400 s late, by the clock that goes on while a host sleeps, was not
+running. A wall clock that says otherwise was set: no connection is the worse for it.
 """
 
 from typing import Final, NamedTuple
@@ -19,18 +19,16 @@ class Woken(NamedTuple):
 
 
 class SleepWatch:
-    """Call `look` every `every_ms`."""
+    """Call `look` every `every_ms`. `elapsed_ms` is a monotonic clock that goes on while the host sleeps."""
 
-    def __init__(self, every_ms: int, wall_ms: int, mono_ms: int) -> None:
+    def __init__(self, every_ms: int, wall_ms: int, elapsed_ms: int) -> None:
         self._every_ms = every_ms
         self._wall_ms = wall_ms
-        self._mono_ms = mono_ms
+        self._elapsed_ms = elapsed_ms
 
-    def look(self, wall_ms: int, mono_ms: int) -> Woken:
-        """A wall clock that went further than the monotonic one was set, or the host slept: that cannot be told apart
-        by two clocks, so a step ahead counts as both."""
-        wall_passed, mono_passed = wall_ms - self._wall_ms, mono_ms - self._mono_ms
-        self._wall_ms, self._mono_ms = wall_ms, mono_ms
-        stepped_ms = wall_passed - mono_passed
-        late_ms = max(wall_passed, mono_passed) - self._every_ms
+    def look(self, wall_ms: int, elapsed_ms: int) -> Woken:
+        passed_ms = elapsed_ms - self._elapsed_ms
+        stepped_ms = wall_ms - self._wall_ms - passed_ms
+        self._wall_ms, self._elapsed_ms = wall_ms, elapsed_ms
+        late_ms = passed_ms - self._every_ms
         return Woken(late_ms if late_ms >= SLEPT_MS else 0, stepped_ms if abs(stepped_ms) >= CLOCK_STEP_MS else 0)

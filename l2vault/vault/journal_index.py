@@ -55,6 +55,8 @@ _BEARING: Final = (
     SetAside,
 )
 
+_OF_BOOKS: Final = (Synced, Unverifiable, HourClosed)
+
 Stamp = tuple[int, int]
 
 
@@ -95,19 +97,27 @@ class JournalIndex:
         return self._entries
 
     def instruments(self) -> set[str]:
-        """Those of which a minute of either form notes lines."""
+        """Those of which a minute of either form notes lines, a book came, or an hour was closed."""
         found: set[str] = set()
         for entry in self.entries():
             if isinstance(entry.event, Minute):
                 found.update(entry.event.instruments)
             elif isinstance(entry.event, Slots):
                 found.update(inst_id for inst_id, lines in entry.event.written.items() if lines)
+            elif isinstance(entry.event, _OF_BOOKS):
+                found.add(entry.event.inst_id)
         return found
 
     def bad_lines(self) -> list[BadLine]:
         """Lines of the journal that cannot be read."""
         self._refresh()
         return [bad for _, day in sorted(self._days.items()) for bad in day.bad]
+
+    def oldest_ms(self, inst_id: str) -> int | None:
+        """The exchange time of the first book of the instrument; None where the journal has none."""
+        books = (entry.event for entry in self.entries() if isinstance(entry.event, (Synced, Unverifiable)))
+        times = (book.ts for book in books if book.inst_id == inst_id and book.ts is not None)
+        return min(map(utc_ms, times), default=None)
 
     def deleted_hours(self, inst_id: str) -> set[int]:
         """Hours of which retention deleted a raw file, whether or not another form is left."""

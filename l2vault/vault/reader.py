@@ -289,6 +289,9 @@ class Vault:
         starts = [first_ms for first_ms, _ in history.due] + [each.from_ms for each in history.counts if each.lines]
         if not starts:
             starts = [each.from_ms for each in history.intervals]
+        oldest_ms = self.journal.oldest_ms(inst_id)
+        if not starts and oldest_ms is not None:
+            starts = [oldest_ms]
         return [each for each in starts if each // HOUR_MS * HOUR_MS not in deleted]
 
     def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:

@@ -17,7 +17,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.recording import eventlog
-from l2vault.recording.disk import QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
+from l2vault.recording.disk import END_WITHIN_SEC, QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
 from l2vault.vault.hours import HourDigest
 from l2vault.vault.journal.events import (
     Alive,
@@ -93,6 +93,7 @@ class FakeJournal:
         self.is_refusing = False
         self.tries = 0
         self.left_out = 0
+        self.syncs = 0
         self.run = "ab12"
         self.newest_line = b""
 
@@ -103,8 +104,12 @@ class FakeJournal:
         former, self.run = Place(self.run, self.tries), "cd34"
         return former
 
-    def append(self, event: Event) -> None:
+    def sync(self) -> None:
+        self.syncs += 1
+
+    def append(self, event: Event, is_synced: bool = True) -> None:
         self.tries += 1
+        self.syncs += is_synced
         if self.is_refusing:
             raise NO_SPACE
         self._writer.happened.append(event)
@@ -683,3 +688,39 @@ async def test_nothing_is_written_once_the_vault_is_another_s(caplog: pytest.Log
     assert rig.writer.happened[-1] == "abandon"
     async with asyncio.timeout(1):
         await rig.disk.room()
+
+
+async def test_a_disk_that_hangs_delays_the_end_by_four_seconds_and_what_it_lacks_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.writer.gate.clear()
+    task = asyncio.create_task(rig.disk.run())
+    try:
+        rig.disk.put(line(BTC, 0))
+        await until(rig.writer.is_inside.is_set)
+        rig.disk.put(line(BTC, 1))
+        rig.disk.finish(beat(1))
+        await until(lambda: rig.clock.slept_sec)
+        rig.clock.advance(round(END_WITHIN_SEC * 1000) - 1)
+        await some_turns()
+        assert not task.done()
+        rig.clock.advance(1)
+        with pytest.raises(VaultError, match="the disk of the vault hangs: 2 lines and 1 events"):
+            async with asyncio.timeout(10):
+                await task
+    finally:
+        rig.writer.gate.set()
+    assert rig.disk.is_hanging
+    assert rig.disk.lines_lost == 2
+    assert "2 lines and 1 events are lost" in caplog.text
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "disk"), "none keeps the process"
+
+
+async def test_the_events_of_a_batch_are_synced_once() -> None:
+    rig = Rig()
+    for second in range(500):
+        rig.disk.put(beat(second))
+    async with running(rig.disk):
+        await until(lambda: len(rig.written) == 500)
+    assert rig.journal.syncs <= 3, "of the batch, and of the end"

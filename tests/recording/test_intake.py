@@ -331,3 +331,13 @@ def test_books_in_sync_are_noted_anew_for_a_journal_that_is_gone() -> None:
     rig.put.clear()
     rig.intake.synced_again()
     assert rig.put == [noted.Synced(at(rig), number, BTC, utc_text(T0_MS + number), None) for number in (1, 2)]
+
+
+def test_a_stream_that_nothing_could_verify_is_one_error_though_both_feeds_bring_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    for feed in (1, 2, 1):
+        rig.intake.take(feed, [Unverifiable(BTC, T0_MS, False)])
+    assert caplog.text.count("has neither sequence numbers nor checksums") == 1
+    assert len(rig.of(noted.Unverifiable)) == 3

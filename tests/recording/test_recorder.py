@@ -418,26 +418,27 @@ async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
         await _pass(rig, 3000)
         assert rig.lines.reconnected == []
         rig.clock.wall_offset_ms += 3_600_000
+        rig.clock.asleep_ms += 3_600_000
         await _pass(rig, 1000)
-        await until(lambda: rig.of(noted.ClockStepped))
-    (step,) = rig.of(noted.ClockStepped)
-    assert isinstance(step, noted.ClockStepped)
-    assert step.seconds == pytest.approx(3600, abs=1)
+        await until(lambda: rig.of(noted.HostSlept))
     (slept,) = rig.of(noted.HostSlept)
     assert isinstance(slept, noted.HostSlept)
     assert slept.seconds == pytest.approx(3600, abs=1)
+    assert rig.of(noted.ClockStepped) == []
     assert rig.lines.reconnected == ["the host slept"]
-    assert "The clock stepped by +3600" in caplog.text
+    assert "Nothing ran for 3600" in caplog.text
 
 
-async def test_a_clock_that_was_set_a_little_is_journaled_and_disturbs_no_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step_ms", [-7_000, 7_000, 3_600_000, -86_400_000])
+async def test_a_clock_that_was_set_is_journaled_and_disturbs_no_connection(tmp_path: Path, step_ms: int) -> None:
     async with Rig(tmp_path).recording() as rig:
-        rig.clock.wall_offset_ms -= 7_000
+        rig.clock.wall_offset_ms += step_ms
         await _pass(rig, 1000)
         await until(lambda: rig.of(noted.ClockStepped))
     (step,) = rig.of(noted.ClockStepped)
     assert isinstance(step, noted.ClockStepped)
-    assert step.seconds == pytest.approx(-7, abs=1)
+    assert step.seconds == pytest.approx(step_ms / 1000, abs=1)
+    assert rig.of(noted.HostSlept) == []
     assert rig.lines.reconnected == []
 
 

@@ -70,7 +70,7 @@ def said(output: LineOutput, caplog: pytest.LogCaptureFixture) -> list[tuple[str
 def test_a_broken_chain_is_a_gap_detected_and_a_forced_resubscribe(caplog: pytest.LogCaptureFixture) -> None:
     lost = Lost(BTC, "chain", "expected prevSeqId 5, got 7", T1_MS, T2_MS)
     assert said(lost, caplog) == [
-        ("ERROR", f"GAP DETECTED: {BTC} on line 2: expected prevSeqId 5, got 7; last good book {T1}"),
+        ("ERROR", f"GAP DETECTED: {BTC} on feed 2: expected prevSeqId 5, got 7; last good book {T1}"),
         ("WARNING", f"Forced resubscribe: {BTC} (chain)"),
     ]
 
@@ -78,7 +78,7 @@ def test_a_broken_chain_is_a_gap_detected_and_a_forced_resubscribe(caplog: pytes
 def test_a_wrong_checksum_is_a_checksum_mismatch_and_a_forced_resubscribe(caplog: pytest.LogCaptureFixture) -> None:
     lost = Lost(BTC, "checksum", "computed 1, OKX says 2", T1_MS, T2_MS)
     assert said(lost, caplog) == [
-        ("ERROR", f"Checksum mismatch: {BTC} on line 2: computed 1, OKX says 2; last good book {T1}"),
+        ("ERROR", f"Checksum mismatch: {BTC} on feed 2: computed 1, OKX says 2; last good book {T1}"),
         ("WARNING", f"Forced resubscribe: {BTC} (checksum)"),
     ]
 
@@ -125,7 +125,7 @@ def test_a_quoted_message_cannot_break_out_of_its_line(frame: bytes, caplog: pyt
 def test_every_other_loss_that_resubscribes_says_so(cause: str, caplog: pytest.LogCaptureFixture) -> None:
     lost = Lost(BTC, cause, "why", T1_MS, T2_MS)  # type: ignore[arg-type]
     assert said(lost, caplog) == [
-        ("WARNING", f"{BTC} lost on line 2 ({cause}): why; last good book {T1}"),
+        ("WARNING", f"{BTC} lost on feed 2 ({cause}): why; last good book {T1}"),
         ("WARNING", f"Forced resubscribe: {BTC} ({cause})"),
     ]
 
@@ -133,7 +133,7 @@ def test_every_other_loss_that_resubscribes_says_so(cause: str, caplog: pytest.L
 @pytest.mark.parametrize("cause", ["disconnect", "notice"])
 def test_a_lost_connection_forces_no_resubscribe_of_ours(cause: str, caplog: pytest.LogCaptureFixture) -> None:
     lost = Lost(BTC, cause, "1006", None, None)  # type: ignore[arg-type]
-    assert said(lost, caplog) == [("WARNING", f"{BTC} lost on line 2 ({cause}): 1006; last good book none")]
+    assert said(lost, caplog) == [("WARNING", f"{BTC} lost on feed 2 ({cause}): 1006; last good book none")]
 
 
 def test_our_own_restart_is_no_trouble_to_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -143,8 +143,8 @@ def test_our_own_restart_is_no_trouble_to_log(caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize(
     ("output", "level", "text"),
     [
-        (Synced(BTC, T1_MS, 7), "INFO", f"{BTC} in sync on line 2: full book of {T1}, seqId 7"),
-        (Synced(BTC, T1_MS, 7, "rest"), "INFO", f"{BTC} in sync on line 2: full book by REST of {T1}, seqId 7"),
+        (Synced(BTC, T1_MS, 7), "INFO", f"{BTC} in sync on feed 2: full book of {T1}, seqId 7"),
+        (Synced(BTC, T1_MS, 7, "rest"), "INFO", f"{BTC} in sync on feed 2: full book by REST of {T1}, seqId 7"),
         (
             Refused(BTC, "60018", "Wrong URL", 30_400),
             "ERROR",
@@ -155,13 +155,13 @@ def test_our_own_restart_is_no_trouble_to_log(caplog: pytest.LogCaptureFixture) 
             "ERROR",
             f"OKX refused {BTC} (63999): Internal system error; asking again in 60 s",
         ),
-        (Notice("64008", "soon closed"), "WARNING", "OKX announces on line 2: 64008 soon closed"),
-        (Refusal("60012", "Illegal", None), "WARNING", "OKX reports an error on line 2: 60012 Illegal"),
-        (Unknown("event greeting"), "DEBUG", "ignored on line 2: event greeting"),
-        (Dead("no answer to ping"), "WARNING", "Closing line 2: no answer to ping"),
-        (LineUp(URL), "INFO", f"Line 2 connected to {URL}"),
-        (LineDown("1006", True, 0.75), "WARNING", "Line 2 lost: 1006. Next try in 0.8 s"),
-        (LineDown("no route", False, 30.0), "WARNING", "Line 2 cannot connect: no route. Next try in 30.0 s"),
+        (Notice("64008", "soon closed"), "WARNING", "OKX announces on feed 2: 64008 soon closed"),
+        (Refusal("60012", "Illegal", None), "WARNING", "OKX reports an error on feed 2: 60012 Illegal"),
+        (Unknown("event greeting"), "DEBUG", "ignored on feed 2: event greeting"),
+        (Dead("no answer to ping"), "WARNING", "Closing feed 2: no answer to ping"),
+        (LineUp(URL), "INFO", f"Feed 2 connected to {URL}"),
+        (LineDown("1006", True, 0.75), "WARNING", "Feed 2 lost: 1006. Next try in 0.8 s"),
+        (LineDown("no route", False, 30.0), "WARNING", "Feed 2 cannot connect: no route. Next try in 30.0 s"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )

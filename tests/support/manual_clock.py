@@ -14,6 +14,8 @@ class ManualClock(Clock):
     def __init__(self) -> None:
         self.now_ms = 1_000_000
         self.wall_offset_ms = 1_767_225_600_000 - self.now_ms
+        self.asleep_ms = 0
+        """For how long the host has slept."""
         self.slept_sec: list[float] = []
         """Every sleep asked for, in order."""
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
@@ -23,6 +25,9 @@ class ManualClock(Clock):
 
     def monotonic_ms(self) -> int:
         return self.now_ms
+
+    def elapsed_ms(self) -> int:
+        return self.now_ms + self.asleep_ms
 
     async def sleep(self, seconds: float) -> None:
         awake: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -9,8 +9,8 @@ import pytest
 from l2vault import cli
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.journal.events import Event, Lost, Retained, Started, Stopped, Synced
-from l2vault.vault.journal.log import read_journal
+from l2vault.vault.journal.events import Alive, Event, Lost, Retained, Started, Stopped, Synced, Unverifiable
+from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.writer import LineWriter
 from support.hours import journal_v1_of
@@ -153,3 +153,19 @@ def test_a_misspelt_instrument_is_answered_with_the_nearest(
 def test_a_picture_of_coverage_is_a_png(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["coverage", "--plot", "holes.jpg"]) == 2
     assert "a name that ends in .png" in capsys.readouterr().err
+
+
+def test_an_instrument_of_which_nothing_could_be_recorded_is_covered_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = Layout(tmp_path)
+    journal = Journal(layout, run="aa")
+    at = "2026-01-31T10:00:{:02d}.000Z"
+    journal.append(Started(at.format(0), "1", "host", 1, "Linux", instruments=["ETH-USDT-SWAP"]))
+    journal.append(Unverifiable(at.format(0), 1, "ETH-USDT-SWAP", at.format(0), False))
+    journal.append(Alive(at.format(20), at.format(20)))
+    journal.append(Stopped(at.format(20), "asked to stop"))
+    assert cli.main(["coverage", "--vault", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "100.00 %" in out.splitlines()[1]
+    assert "unknown (unverifiable): ETH-USDT-SWAP 2026-01-31T10:00:00.000Z to 2026-01-31T10:00:20" in out

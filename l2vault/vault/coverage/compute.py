@@ -168,7 +168,7 @@ def _painted(history: SyncHistory, grid: _Grid, lines: Lines, absent: list[Absen
     spans = _overlay(spans, _lacking(history, grid, lines, absent), lambda below: below.cause == FORM_1)
     spans = _overlay(spans, _unwritten(history, grid, lines.times), _in_sync_only)
     gone = [_Span(each.from_ms, each.to_ms, "unknown", each.cause) for each in absent]
-    spans = _overlay(spans, _disjoint(gone), _in_sync_only)
+    spans = _overlay(spans, _disjoint(gone), lambda below: _in_sync_only(below) and below.cause != UNVERIFIABLE)
     quiet = _quiet(history, grid, lines)
     spans = _overlay(spans, _disjoint(_Span(each.from_ms, each.to_ms, "quiet", "") for each in quiet), _anywhere)
     tails = [_Span(each.to_ms, each.until_ms, "quiet", "") for each in quiet if each.to_ms < each.until_ms]

@@ -12,6 +12,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -77,17 +78,26 @@ class Journal:
         """The place of the newest event on the disk; 0 before the first."""
         self.newest_line = b""
         """That event as it stands in the file, without its newline."""
+        self._unsynced: dict[Path, None] = {}
 
-    def append(self, event: Event) -> None:
-        """Raises OSError where the disk refuses; a torn line it may leave is skipped by readers."""
+    def append(self, event: Event, is_synced: bool = True) -> None:
+        """Raises OSError where the disk refuses; a torn line it may leave is skipped by readers.
+
+        Where many events follow each other, one `sync` behind the last of them does for all.
+        """
         with self._alone:
             if self._begin is not None:
                 begin = self._begin
                 # Made once: after a refusal a part of it may be in the file, and must not be the place before itself.
                 self._start = self._start or begin(newest_place(self._layout))
-                self._append(self._start)
+                self._append(self._start, is_synced)
                 self._begin = None
-            self._append(event)
+            self._append(event, is_synced)
+
+    def sync(self) -> None:
+        """Put on the disk what was appended. Raises OSError where it refuses."""
+        with self._alone:
+            self._sync()
 
     def leave_out(self, events: int) -> None:
         """So many events could not be kept until the disk took them: readers see that they are missing."""
@@ -101,7 +111,7 @@ class Journal:
             self.run, self.n = secrets.token_hex(6), 0
             return former
 
-    def _append(self, event: Event) -> None:
+    def _append(self, event: Event, is_synced: bool) -> None:
         line = place_line(encoded(event), self.run, self.n + 1, self._monotonic_ms())
         path = self._layout.journal_file(utc_ms(event.at))
         changed_folders = {path.parent, *make_folders(path.parent)}
@@ -109,11 +119,20 @@ class Journal:
             is_new = file.seek(0, os.SEEK_END) == 0
             torn = not is_new and _last_byte(path) != b"\n"
             _write_all(file, (b"\n" if torn else b"") + line + b"\n")
-            os.fsync(file.fileno())
+        self._unsynced.update(dict.fromkeys([path, *(changed_folders if is_new else ())]))
+        if is_synced:
+            self._sync()  # an event that it refuses is appended again, at the same place
         self.n, self.newest_line = self.n + 1, line
-        if is_new:
-            for folder in changed_folders:
-                sync_folder(folder)
+
+    def _sync(self) -> None:
+        while self._unsynced:
+            path = next(iter(self._unsynced))
+            if path.is_dir():
+                sync_folder(path)
+            else:
+                with suppress(FileNotFoundError), path.open("ab", buffering=0) as file:
+                    os.fsync(file.fileno())
+            del self._unsynced[path]
 
 
 def place_line(text: bytes, run: str, n: int, mono_ms: int) -> bytes:
