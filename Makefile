@@ -1,12 +1,13 @@
 # make demo: record from the built-in exchange.  make test: lint, types, tests.  Both set everything up first.
 # make torture: 500 schedules of faults (a quarter of an hour).  make soak: a day of exchange time (over half an hour).
+# make mutants: 300 small faults planted one at a time, to see the tests fail (under an hour on 2 cores).
 # make bench: what it costs beside other clients (half an hour); make bench BENCH=--quick to see that it works.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
-.PHONY: demo test torture soak bench clean
+.PHONY: demo test torture soak mutants bench clean
 
 demo: $(VENV)/.recording
 	$(BIN)/l2vault record --demo
@@ -22,6 +23,9 @@ torture: $(VENV)/.development
 
 soak: $(VENV)/.development
 	$(BIN)/python benchmarks/soak.py
+
+mutants: $(VENV)/.development
+	$(BIN)/python benchmarks/mutants.py
 
 bench: $(VENV)/.development
 	$(BIN)/python benchmarks/bench_all.py $(BENCH)
