@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
+from itertools import count, pairwise
 from random import Random
 
 import pytest
@@ -263,6 +263,9 @@ async def test_older_rest_books_are_asked_again_and_then_given_up() -> None:
         await rig.pass_sec(AUDIT_EVERY_SEC)
     assert rig.outcomes[1:] == [(1, "older")]
     assert len(rig.rest.asked) == 3 + ATTEMPTS
+    times = [ms for _, ms in rig.rest.asked[3:]]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(500 <= gap <= 600 for gap in gaps), "half a second between two requests for one audit"
 
 
 async def test_a_rest_book_ahead_of_the_stream_is_judged_when_the_stream_has_come_that_far() -> None:
@@ -283,8 +286,10 @@ async def test_a_rest_book_that_stays_ahead_is_given_up_without_a_word_against_o
     rig.rest.answer = lambda inst_id: rest_book(inst_id, 8)
     async with rig.running():
         rig.join()
-        await rig.pass_sec(10)
-    assert rig.outcomes == [(1, "ahead")]
+        await rig.pass_sec(2)
+        assert rig.outcomes == []
+        await rig.pass_sec(2)
+    assert rig.outcomes == [(1, "ahead")], "it is looked at every fifth of a second, for three seconds"
     assert rig.lost == []
 
 
