@@ -19,6 +19,7 @@ test: $(VENV)/.development
 	$(BIN)/pytest -n 2
 
 torture: $(VENV)/.development
+	$(BIN)/python benchmarks/rough.py
 	$(BIN)/python benchmarks/torture.py
 
 soak: $(VENV)/.development

@@ -1,0 +1,497 @@
+"""A rough life for a whole recorder in virtual time: faults of feeds, host and files by a seed, and a judge at the end.
+
+The recorder is the real one, from its connections to its files; only the sockets and REST are in memory. What coverage
+then says of every slot is held against the exchange's own books and the lines in the files (`support.judge`).
+"""
+
+import asyncio
+import gzip
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from unittest import mock
+
+from websockets.exceptions import ConnectionClosedError
+
+from l2vault.book.change import BookChange
+from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.config import Settings
+from l2vault.errors import L2VaultError
+from l2vault.okx.connection import CannotConnect
+from l2vault.okx.rest import ServerTime, Unavailable
+from l2vault.recorder import Recorder
+from l2vault.vault.journal.events import Event
+from l2vault.vault.journal.log import Journal
+from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.reader import open_vault
+from l2vault.vault.writer import LineWriter
+from support.judge import UNDATED_MS, Judgement, Truth, judge_lines, judge_slots, lines_of, ms, utc_day_hour
+from support.virtual import VirtualClock, VirtualLoop, run_virtually
+from support.world import Connection, Socket, World
+
+CADENCE_MS = 2_000
+START_MS = 1_767_225_600_000 - 75_000
+"""2025-12-31 23:58:45 UTC: most runs cross an hour, a day and a year."""
+OLD_HOURS = range(6, 24 * 5 - 6, 6)
+"""Hours of the days before that the vault holds, by their distance from the start: by true time none is due."""
+INST_IDS = ("BTC-USDT-SWAP", "SLOW-USDT-SWAP")
+
+FEED_ACTS = ("drop", "double", "swap", "other_levels", "ts_zero", "ts_far", "ts_back", "garbage", "crossed")
+LINK_ACTS = ("close", "close_all", "stall", "refuse", "no_full_book", "part_of_book", "crossed_book")
+WORLD_ACTS = ("reset", "rest_down", "wall_step", "sleep", "disk_lines", "disk_journal", "disk_full")
+UNDATED_ACTS = frozenset({"ts_zero", "ts_back"})
+RUN_ACTS = ("restart", "kill")
+DAMAGES = (
+    "none", "none", "cut_end", "empty", "empty_gz", "gzip_cut", "remove", "swap_lines", "drop_lines",
+    "no_journal_day", "journal_flip", "journal_cut",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Act:
+    at_sec: float
+    name: str
+    inst_id: str
+    which: int
+    span_sec: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one seed does to the recorder."""
+
+    seed: int
+    feeds: int
+    seconds: int
+    acts: tuple[Act, ...]
+    damage: str
+
+    def __str__(self) -> str:
+        acts = "; ".join(
+            f"{act.at_sec:.1f} {act.name} {act.inst_id[:3]} {act.which} {act.span_sec:.0f}" for act in self.acts
+        )
+        return f"seed {self.seed}, {self.feeds} feeds, {self.seconds} s: {acts}; then {self.damage}"
+
+
+def plan_of(seed: int) -> Plan:
+    rng = Random(f"rough {seed}")
+    seconds = rng.randint(100, 200)
+    if seed % 8 == 7:
+        return _contradiction(seed, rng, seconds)
+    names = [
+        *rng.choices(FEED_ACTS, k=rng.randint(1, 5)),
+        *rng.choices(LINK_ACTS, k=rng.randint(0, 3)),
+        *rng.choices(WORLD_ACTS, k=rng.randint(0, 2)),
+        *rng.choices(RUN_ACTS, k=rng.randint(0, 2)),
+    ]
+    acts = [
+        Act(
+            rng.uniform(3, seconds * 0.85),
+            name,
+            rng.choice(INST_IDS),
+            rng.randint(0, 1),
+            rng.choice((1, 5, 20, 40, 90)),
+        )
+        for name in names
+    ]
+    return Plan(
+        seed, rng.choice((1, 2, 2)), seconds, tuple(sorted(acts, key=lambda act: act.at_sec)), rng.choice(DAMAGES)
+    )
+
+
+def _contradiction(seed: int, rng: Random, seconds: int) -> Plan:
+    """A level goes wrong on one of two feeds, with the chain unbroken: only another voice can tell.
+
+    Nothing else befalls the feeds then: with one feed alone, and no checksum, nobody could know before the next audit.
+    """
+    names = ["wrong_level", *rng.choices(("wrong_level", "wall_step", "restart", "rest_down"), k=rng.randint(0, 2))]
+    acts = [Act(rng.uniform(30, seconds * 0.7), name, rng.choice(INST_IDS), rng.randint(0, 1), 20) for name in names]
+    return Plan(seed, 2, seconds, tuple(sorted(acts, key=lambda act: act.at_sec)), "none")
+
+
+def live_through(plan: Plan, folder: Path) -> Judgement:
+    """Record under the plan, damage what was written, and judge what is said of it."""
+    logging.disable(logging.CRITICAL)
+    try:
+        life = run_virtually(lambda loop: _Life(plan, folder, loop).live())
+        _damage(plan, life.root)
+        return _judge(life)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@dataclass
+class _Life:
+    plan: Plan
+    folder: Path
+    loop: VirtualLoop
+    runs: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = Random(f"life {self.plan.seed}")
+        self.clock = VirtualClock(self.loop, START_MS)
+        self.world = World(list(INST_IDS), Random(f"world {self.plan.seed}"), self.clock.true_ms)
+        self.root = self.folder / "vault0"
+
+    async def live(self) -> "_Life":
+        _put_old_hours(self.root)
+        with _in_memory(self.world, self.clock):
+            moving = asyncio.create_task(self.world.run())
+            self._start()
+            begun = self.loop.time()
+            for act in self.plan.acts:
+                await asyncio.sleep(max(0.0, begun + act.at_sec - self.loop.time()))
+                await self._do(act)
+            await asyncio.sleep(max(0.0, begun + self.plan.seconds - self.loop.time()))
+            await self._stop()
+            self.end_ms = self.clock.true_ms()
+            moving.cancel()
+            await asyncio.gather(moving, *self.tasks, return_exceptions=True)
+        return self
+
+    def _start(self) -> None:
+        settings = Settings(
+            instruments=INST_IDS,
+            cadence_sec=CADENCE_MS / 1000,
+            feeds=self.plan.feeds,
+            ws_url=("ws://127.0.0.1:1/ws/v5/public", "ws://127.0.0.1:2/ws/v5/public"),
+            rest_url="http://127.0.0.1:1",
+        )
+        self.stop = asyncio.Event()
+        self.runs += 1
+        recorder = Recorder(settings, Layout(self.root), self.clock, Random(self.runs), lambda status: None)
+        self.running = asyncio.create_task(_run(recorder, self.stop))
+        self.tasks.append(self.running)
+
+    async def _stop(self) -> None:
+        self.stop.set()
+        await self.running
+
+    async def _do(self, act: Act) -> None:
+        linked = [one for one in self.world.connections if act.inst_id in one.subscribed]
+        link = linked[act.which % len(linked)] if linked else None
+        if act.name in RUN_ACTS:
+            await self._do_to_run(act)
+        elif act.name in WORLD_ACTS:
+            self._do_to_world(act)
+        elif act.name in LINK_ACTS:
+            self._do_to_links(act, link)
+        elif link is not None:
+            link.faults.append((act.inst_id, getattr(_Faults, act.name)))
+
+    async def _do_to_run(self, act: Act) -> None:
+        """A kill leaves the vault as it was at that moment: the copy goes on, the killed one is not looked at again."""
+        pause_sec = act.span_sec
+        if act.name == "kill":
+            killed, self.root = self.root, self.folder / f"vault{self.runs}"
+            shutil.copytree(killed, self.root)
+            pause_sec /= 10
+        await self._stop()
+        await asyncio.sleep(pause_sec)
+        self._start()
+
+    def _do_to_world(self, act: Act) -> None:
+        world = self.world
+        match act.name:
+            case "rest_down":
+                self._for_a_while(act, "is_rest_down", True, False)
+            case "reset":
+                world.emit(act.inst_id, world.instruments[act.inst_id].reset(self.clock.true_ms()))
+            case "wall_step":
+                self.clock.wall_error_ms = self.rng.choice((-86_400_000, -7_000, 0, 7_000, 3_600_000, 86_400_000 * 30))
+            case "sleep":
+                self._close_all()
+                self.clock.leap(act.span_sec * self.rng.choice((0.3, 1, 5)))
+            case _:
+                self._for_a_while(act, "full_disk", act.name, "")
+
+    def _do_to_links(self, act: Act, link: Connection | None) -> None:
+        if act.name == "stall":
+            if link is not None:
+                link.is_stalled = True
+                self.loop.call_later(act.span_sec, _resume, self.world, link)
+            return
+        if act.name == "close_all":
+            self._close_all()
+        elif act.name == "refuse":
+            self._for_a_while(act, "is_refusing", True, False)
+        elif act.name != "close":
+            self.world.snapshot_faults[act.inst_id] = getattr(_Faults, act.name)
+        if link is not None:
+            self.world.close(link)
+
+    def _for_a_while(self, act: Act, name: str, value: object, then: object) -> None:
+        setattr(self.world, name, value)
+        self.loop.call_later(act.span_sec, setattr, self.world, name, then)
+
+    def _close_all(self) -> None:
+        for one in list(self.world.connections):
+            self.world.close(one)
+
+
+class _Faults:
+    """What a connection gets instead of one push."""
+
+    @staticmethod
+    def wrong_level(push: dict) -> list[dict]:
+        data = push["data"][0]
+        for name in ("bids", "asks"):
+            for level in data[name]:
+                if level[1] != "0":
+                    level[1] = str(int(level[1]) + 1000)
+                    return [push]
+        return [push]
+
+    @staticmethod
+    def drop(push: dict) -> list[dict]:
+        return []
+
+    @staticmethod
+    def double(push: dict) -> list[dict]:
+        return [push, push]
+
+    @staticmethod
+    def swap(push: dict) -> list[dict]:
+        other = {**push, "data": [{**push["data"][0], "seqId": push["data"][0]["seqId"] + 5, "prevSeqId": 7}]}
+        return [other, push]
+
+    @staticmethod
+    def other_levels(push: dict) -> list[dict]:
+        data = push["data"][0]
+        other = {**data, "bids": [["1", "5", "0", "1"]], "asks": []}
+        return [push, {**push, "data": [other]}]
+
+    @staticmethod
+    def ts_zero(push: dict) -> list[dict]:
+        return [_at(push, 0)]
+
+    @staticmethod
+    def ts_far(push: dict) -> list[dict]:
+        ts = int(push["data"][0]["ts"])
+        return [_at(push, ts + (60_000, 590_000, 86_400_000 * 400)[ts % 3])]
+
+    @staticmethod
+    def ts_back(push: dict) -> list[dict]:
+        return [_at(push, int(push["data"][0]["ts"]) - 120_000)]
+
+    @staticmethod
+    def garbage(push: dict) -> list[dict]:
+        return [{**push, "data": [{**push["data"][0], "bids": [["1", "x", "0"]]}]}]
+
+    @staticmethod
+    def crossed(push: dict) -> list[dict]:
+        return [{**push, "data": [{**push["data"][0], "bids": [["2000", "5", "0", "1"]]}]}]
+
+    @staticmethod
+    def no_full_book(push: dict) -> list[dict]:
+        return []
+
+    @staticmethod
+    def part_of_book(push: dict) -> list[dict]:
+        data = push["data"][0]
+        return [{**push, "data": [{**data, "bids": data["bids"][:5]}]}]
+
+    @staticmethod
+    def crossed_book(push: dict) -> list[dict]:
+        data = push["data"][0]
+        return [{**push, "data": [{**data, "bids": [["2000", "5", "0", "1"], *data["bids"]]}]}]
+
+
+def _at(push: dict, ts_ms: int) -> dict:
+    return {**push, "data": [{**push["data"][0], "ts": str(ts_ms)}]}
+
+
+def _resume(world: World, link: Connection) -> None:
+    link.is_stalled = False
+    held, link.held = link.held, []
+    for frame in held:
+        world.send(link, frame)
+
+
+async def _run(recorder: Recorder, stop: asyncio.Event) -> None:
+    with suppress(L2VaultError):
+        await recorder.run(stop)
+
+
+class _AtOnce:
+    """In place of a thread: does its work where it is started."""
+
+    def __init__(self, target: Callable[[], None], **_: object) -> None:
+        self.start = target
+
+
+class _Rest:
+    """REST of the world in memory, in place of `OkxRest`."""
+
+    def __init__(self, world: World, clock: VirtualClock) -> None:
+        self._world = world
+        self._clock = clock
+
+    def __call__(self, *_: object, **__: object) -> "_Rest":
+        return self
+
+    def instrument(self, inst_id: str) -> bytes:
+        self._check()
+        return b'{"instId":"%b","state":"live","ctVal":"0.01","ctMult":"1"}' % inst_id.encode()
+
+    def book(self, inst_id: str, depth: int) -> BookChange:
+        self._check()
+        row = self._world.rest_book(inst_id)
+        sides = [[tuple(level) for level in row[name]] for name in ("bids", "asks")]
+        return BookChange(inst_id, True, *sides, int(row["ts"]), row["seqId"], None, None)
+
+    def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
+        self._check()
+        return ServerTime(self._clock.true_ms(), 20, monotonic_ms())
+
+    def swap_names(self) -> list[str]:
+        self._check()
+        return list(INST_IDS)
+
+    def close(self) -> None:
+        pass
+
+    def _check(self) -> None:
+        if self._world.is_rest_down:
+            raise Unavailable("no answer.", "again later")
+
+
+@contextmanager
+def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
+    async def open_connection(url: str, *_: object) -> Socket:
+        if world.is_refusing:
+            raise CannotConnect("refused")
+        socket = world.connect()
+        socket.closed = lambda: ConnectionClosedError(None, None)
+        return socket
+
+    append_line, append_event = LineWriter.append, Journal.append
+
+    def to_file(writer: LineWriter, snapshot: Snapshot) -> None:
+        if world.full_disk in ("disk_lines", "disk_full"):
+            raise OSError(28, "No space left on device")
+        append_line(writer, snapshot)
+
+    def to_journal(journal: Journal, event: Event) -> None:
+        if world.full_disk in ("disk_journal", "disk_full"):
+            raise OSError(28, "No space left on device")
+        append_event(journal, event)
+
+    with (
+        mock.patch.object(LineWriter, "append", to_file),
+        mock.patch.object(Journal, "append", to_journal),
+        mock.patch("l2vault.okx.websocket.open_connection", open_connection),
+        mock.patch("l2vault.recorder.OkxRest", _Rest(world, clock)),
+        mock.patch("l2vault.recording.tasks.threads.threading.Thread", _AtOnce),
+    ):
+        yield
+
+
+def _put_old_hours(root: Path) -> None:
+    """Hours of the days before, one in six: true time and the policy would keep them all."""
+    for hours in OLD_HOURS:
+        start_ms = START_MS // HOUR_MS * HOUR_MS - hours * HOUR_MS
+        lines = [_old_line(start_ms + at * CADENCE_MS) for at in range(12)]
+        day, hour = utc_day_hour(start_ms)
+        path = root / "raw" / "okx" / "l2_perps" / INST_IDS[0] / day / f"{hour}.jsonl.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(b"".join(line + b"\n" for line in lines), 1, mtime=0))
+
+
+def _old_line(ts_ms: int) -> bytes:
+    levels = [("100", "1", "0", "1")], [("101", "1", "0", "1")]
+    return to_line(Snapshot(INST_IDS[0], ts_ms, 400, *levels, 0, ts_ms, ts_ms - 1))
+
+
+def kept_hours(root: Path) -> set[int]:
+    """The old hours that are still there, by their start."""
+    names = [
+        "T".join((path.parent.name, path.name[:2])) + ":00:00.000Z"
+        for path in root.glob(f"raw/okx/l2_perps/{INST_IDS[0]}/*/*.jsonl*")
+        if not path.name.startswith(".")
+    ]
+    return {ms(name) for name in names}
+
+
+def _judge_retention(judgement: Judgement, life: "_Life") -> None:
+    """By true time an hour is kept until it has ended `delete_after_days` ago."""
+    kept = kept_hours(life.root)
+    newest_ms = START_MS // HOUR_MS * HOUR_MS
+    for hours in OLD_HOURS:
+        hour_ms = newest_ms - hours * HOUR_MS
+        is_due = hour_ms + HOUR_MS + Settings().delete_after_days * 24 * HOUR_MS <= life.end_ms
+        if not is_due and hour_ms not in kept:
+            judgement.deleted.append(f"the hour {hours} h before the start was deleted, which the policy keeps")
+
+
+def _damage(plan: Plan, root: Path) -> None:
+    """What befalls the files after all was written."""
+    rng = Random(f"damage {plan.seed}")
+    hours = ("2025-12-31/23.jsonl", "2026-01-01/00.jsonl")
+    files = sorted(path for hour in hours for path in root.glob(f"raw/okx/l2_perps/*/{hour}"))
+    days = sorted(root.glob("meta/okx/journal/*.jsonl"))
+    if not files or not days:
+        return
+    if "journal" in plan.damage:
+        _damage_journal(plan.damage, rng.choice(days), rng)
+    else:
+        _damage_file(plan.damage, rng.choice(files), rng)
+
+
+def _damage_file(damage: str, path: Path, rng: Random) -> None:
+    data = path.read_bytes()
+    lines = data.split(b"\n")[:-1]
+    if damage == "remove":
+        path.unlink()
+    elif damage in ("empty_gz", "gzip_cut"):
+        packed = gzip.compress(data)
+        path.with_name(path.name + ".gz").write_bytes(
+            gzip.compress(b"") if damage == "empty_gz" else packed[: rng.randrange(len(packed))]
+        )
+        path.unlink()
+    elif damage in ("empty", "cut_end"):
+        path.write_bytes(b"" if damage == "empty" else data[: rng.randrange(len(data) + 1)])
+    elif damage != "none" and len(lines) > 3:
+        at, to = sorted(rng.sample(range(len(lines)), 2))
+        if damage == "swap_lines":
+            lines[at], lines[to] = lines[to], lines[at]
+        else:
+            del lines[at : at + rng.randint(1, 5)]
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _damage_journal(damage: str, day: Path, rng: Random) -> None:
+    noted = bytearray(day.read_bytes())
+    if damage == "no_journal_day":
+        day.unlink()
+    elif damage == "journal_cut":
+        day.write_bytes(noted[: rng.randrange(len(noted))])
+    else:
+        noted[rng.randrange(len(noted))] ^= 1 << rng.randrange(7)
+        day.write_bytes(noted)
+
+
+def _judge(life: _Life) -> Judgement:
+    judgement = Judgement()
+    _judge_retention(judgement, life)
+    vault = open_vault(life.root)
+    undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0
+    for inst_id in INST_IDS:
+        truth = Truth(life.world.instruments[inst_id].images, undated_ms)
+        lines = [line for line in lines_of(life.root, inst_id) if ms(line["timestamp_utc"]) >= START_MS]
+        coverage = vault.coverage(inst_id, START_MS, life.end_ms + 30_000)
+        states = {
+            slot_ms: (stretch.state, stretch.cause)
+            for stretch in coverage.stretches
+            for slot_ms in range(stretch.first_ms, stretch.last_ms + 1, stretch.cadence_ms)
+        }
+        disputed = {slot_ms for slot_ms, (state, _) in states.items() if state == "disputed"}
+        judge_lines(judgement, inst_id, lines, truth, disputed, CADENCE_MS)
+        judge_slots(judgement, inst_id, states, lines, truth, CADENCE_MS)
+    return judgement
