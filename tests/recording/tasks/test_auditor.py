@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count, pairwise
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
@@ -13,7 +14,7 @@ from l2vault.book.change import BookChange, Level
 from l2vault.okx.pipeline import Lost, Pipeline, Synced
 from l2vault.okx.rest import Unavailable, UnknownInstrument
 from l2vault.okx.websocket import LineOutput
-from l2vault.recording.tasks.auditor import RULE_SEC, SECOND_BOOK_SEC, Auditor
+from l2vault.recording.tasks.auditor import RULE_SEC, Auditor
 from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC
 from l2vault.vault.journal.events import Audited, Event
 from support import wire
@@ -24,6 +25,11 @@ BTC = "BTC-USDT-SWAP"
 T0_MS = 1_767_225_600_000
 DOWN = Unavailable("no answer.", "check the network")
 HANGS = object()
+
+
+class Slow(NamedTuple):
+    seconds: float
+    book: BookChange
 
 
 def level(price: str, quantity: str = "5") -> Level:
@@ -129,6 +135,9 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         if answer is HANGS:
             await act.__self__._clock.sleep(10)  # type: ignore[attr-defined]
             raise DOWN
+        if isinstance(answer, Slow):
+            await act.__self__._clock.sleep(answer.seconds)  # type: ignore[attr-defined]
+            return answer.book
         return answer
 
     monkeypatch.setattr("l2vault.recording.tasks.rest_books.in_daemon_thread", call)
@@ -414,11 +423,22 @@ async def test_where_rest_gives_none_in_time_nothing_is_answered(answer: object)
     rig.rest.answer = lambda inst_id: answer
     async with rig.running():
         rig.auditor.need_second_book(1, BTC)
-        await rig.pass_sec(SECOND_BOOK_SEC + 1)
+        await rig.pass_sec(3)
         rig.rest.answer = lambda inst_id: rest_book(inst_id, 5)
         rig.auditor.need_second_book(1, BTC)
         await some_turns()
     assert said == [(2, 2)], "the next short book is judged again"
+
+
+@pytest.mark.parametrize(("seconds", "judged"), [(1.5, [(2, 2)]), (2.5, [])])
+async def test_a_short_book_waits_two_seconds_for_rest_s(seconds: float, judged: list[tuple[int, int]]) -> None:
+    rig = Rig(kind=Pipeline)
+    said = short_counts(rig, 1)
+    rig.rest.answer = lambda inst_id: Slow(seconds, rest_book(inst_id, 5))
+    async with rig.running():
+        rig.auditor.need_second_book(1, BTC)
+        await rig.pass_sec(5)
+    assert said == judged
 
 
 async def test_a_joined_short_book_is_believed_by_rest_and_then_audited() -> None:
