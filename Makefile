@@ -1,6 +1,7 @@
 # make demo: record from the built-in exchange.  make test: lint, types, tests.  Both set everything up first.
 # make torture: 500 schedules of faults (a quarter of an hour).  make soak: a day of exchange time (over half an hour).
 # make pictures: draws those of the documents.  make docs: the documents as a site.
+# make mutants: 300 small faults planted one at a time, to see the tests fail (under an hour on 2 cores).
 # make bench: what it costs beside other clients (half an hour); make bench BENCH=--quick to see that it works.
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ LOOK := '  ./l2 walls BTC-USDT-SWAP --vault demo' '  ./l2 heatmap BTC-USDT-SWAP 
 	'  ./l2 show BTC-USDT-SWAP --vault demo'
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
-.PHONY: demo test torture soak bench pictures docs clean
+.PHONY: demo test torture soak mutants bench pictures docs clean
 
 # Recording begins with the small set of packages; those for reading are installed meanwhile. Ctrl-C ends the recording alone.
 demo: $(VENV)/.recording
@@ -49,6 +50,9 @@ pictures: $(VENV)/.development
 # The documents as a site in build/site, offline; a link or an anchor that leads nowhere fails it.
 docs: $(VENV)/.documents
 	$(BIN)/zensical build --strict --clean
+
+mutants: $(VENV)/.development
+	$(BIN)/python benchmarks/mutants.py
 
 bench: $(VENV)/.development
 	$(BIN)/python benchmarks/bench_all.py $(BENCH)

@@ -1,24 +1,29 @@
 """Records a day of exchange time with faults and watches for what grows: memory, handles, tasks. `make soak`.
 
-    python benchmarks/soak.py [--hours 24] [--scale 40]
+    python benchmarks/soak.py [--hours 24] [--scale 40]      (--hours 0.5 to see that it works)
 
 The exchange and the recorder share one process and one clock, `scale` times as fast as the world. Prints one row an
 hour of exchange time; exits with 1 if live memory (Python's allocated blocks) grew by more than a tenth, or resident
-memory by more than half, between the first and the last hour, if handles grew, if an audit disagreed or the lines did,
-or if any line does not read back as it was written. Live and resident are told apart because the allocator keeps freed
-memory: resident grows by about half a megabyte an hour while nothing live does.
+memory by more than half, between the first and the last hour, if handles grew, if an audit disagreed or the feeds did,
+or if any line does not read back as it was written or is not the book that a naive witness made of what the exchange
+sent. Live and resident are told apart because the allocator keeps freed memory: resident grows by about half a megabyte
+an hour while nothing live does.
 """
 
 import argparse
 import asyncio
 import gc
+import gzip
+import json
 import logging
+import struct
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import psutil
 
@@ -29,10 +34,11 @@ from l2vault.config import Settings  # noqa: E402
 from l2vault.recorder import Recorder  # noqa: E402
 from l2vault.sim.fault_spec import parse_faults  # noqa: E402
 from l2vault.sim.server import SimOptions, Simulator  # noqa: E402
-from l2vault.vault.journal.events import Audited, Conflicted, Event, Lost, Minute  # noqa: E402
+from l2vault.vault.journal.events import Audited, Conflicted, Lost, Minute  # noqa: E402
 from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.layout import Layout  # noqa: E402
 from support.fast_clock import FastClock  # noqa: E402
+from support.reference import NaiveWitness, fingerprint  # noqa: E402
 
 INST_IDS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 FAULTS = (
@@ -44,6 +50,11 @@ FAULTS = (
 )
 
 
+TRUE_BOOK = struct.Struct("<Bqq")
+"""Instrument, `seqId` and fingerprint of a book the exchange had: a day of them lies on disk, not in memory."""
+WITNESSED = "witnessed"
+
+
 class Sample(NamedTuple):
     rss_mb: float
     blocks: int
@@ -51,11 +62,26 @@ class Sample(NamedTuple):
     tasks: int
 
 
-async def soak(hours: int, scale: int, root: Path) -> list[Sample]:
-    """One sample at the end of each hour of exchange time."""
+async def soak(hours: float, scale: int, folder: Path) -> list[Sample]:
+    """One sample at the end of each hour of exchange time. The vault is in `folder`, and what the witness saw."""
     clock = FastClock(scale)
-    simulator = Simulator(SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS)), clock)
-    await simulator.start()
+    with (folder / WITNESSED).open("wb") as file:
+        options = SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS))
+        simulator = Simulator(options, clock, _witness(file))
+        await simulator.start()
+        samples = await _record(hours, clock, simulator, folder / "vault")
+        await simulator.stop(grace_sec=0.1)
+    return samples
+
+
+def _witness(file: BinaryIO) -> NaiveWitness:
+    def keep(inst_id: str, ts_ms: int, seq_id: int | None, levels: int) -> None:
+        file.write(TRUE_BOOK.pack(INST_IDS.index(inst_id), seq_id or 0, levels - (1 << 63)))
+
+    return NaiveWitness(keep)
+
+
+async def _record(hours: float, clock: FastClock, simulator: Simulator, root: Path) -> list[Sample]:
     settings = Settings(
         instruments=INST_IDS, ws_url=(simulator.ws_url,), rest_url=simulator.rest_url, compress_after_hours=2
     )
@@ -63,8 +89,8 @@ async def soak(hours: int, scale: int, root: Path) -> list[Sample]:
     recorder = Recorder(settings, Layout(root), clock, Random(1), lambda status: None)
     recording = asyncio.create_task(recorder.run(stop))
     process, samples = psutil.Process(), []
-    for hour in range(hours):
-        until_ms = clock.monotonic_ms() + 3_600_000
+    for hour in range(max(1, round(hours))):
+        until_ms = clock.monotonic_ms() + round(3_600_000 * min(1.0, hours))
         while clock.monotonic_ms() < until_ms and not recording.done():
             await clock.sleep(60)
         gc.collect()
@@ -76,13 +102,12 @@ async def soak(hours: int, scale: int, root: Path) -> list[Sample]:
         print(f"hour {hour + 1:3}: {memory}, {sample.handles} handles, {sample.tasks} tasks", flush=True)
     stop.set()
     await recording
-    await simulator.stop(grace_sec=0.1)
     return samples
 
 
-def complaints(samples: list[Sample], root: Path) -> list[str]:
+def complaints(samples: list[Sample], folder: Path) -> list[str]:
     """What is wrong with the run, in words."""
-    found = []
+    found, root = [], folder / "vault"
     first, last = samples[0], samples[-1]
     if last.blocks > first.blocks * 1.1:
         found.append(f"live memory grew from {first.blocks} to {last.blocks} blocks")
@@ -97,17 +122,34 @@ def complaints(samples: list[Sample], root: Path) -> list[str]:
     if outcomes["mismatch"] or not outcomes["equal"]:
         found.append(f"audits did not agree: {dict(outcomes)}")
     if any(isinstance(event, Conflicted) for event in events):
-        found.append("the two lines disagreed")
-    return found + _unreadable(root, events)
+        found.append("the two feeds disagreed")
+    return found + _wrong_lines(folder)
 
 
-def _unreadable(root: Path, events: list[Event]) -> list[str]:
-    found = []
-    for path in sorted(root.rglob("raw/**/*.jsonl")):
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            if to_line(from_line(line)) != line:
-                found.append(f"{path}: line {number} is not what it says")
-    return found
+def _wrong_lines(folder: Path) -> list[str]:
+    """Lines that do not read back as they were written, and lines whose levels the exchange never had."""
+    found, said = [], defaultdict(list)
+    for path, number, line in _lines(folder / "vault"):
+        if to_line(from_line(line)) != line:
+            found.append(f"{path}: line {number} is not what it says")
+        row = json.loads(line)
+        levels = fingerprint(row["bids_top400"], row["asks_top400"])
+        said[INST_IDS.index(row["instId"]), row["seqId"], levels].append(f"{path}: line {number}")
+    count = sum(map(len, said.values()))
+    with (folder / WITNESSED).open("rb") as file:
+        while data := file.read(TRUE_BOOK.size * 4096):
+            for inst, seq_id, levels in TRUE_BOOK.iter_unpack(data):
+                said.pop((inst, seq_id, levels + (1 << 63)), None)
+    print(f"lines read: {count}; of another book than the exchange had: {sum(map(len, said.values()))}")
+    return found + [f"{place} is no book that the exchange had" for places in said.values() for place in places]
+
+
+def _lines(root: Path) -> Iterator[tuple[Path, int, bytes]]:
+    for path in sorted([*root.rglob("raw/**/*.jsonl"), *root.rglob("raw/**/*.jsonl.gz")]):
+        data = path.read_bytes()
+        text = gzip.decompress(data) if path.suffix == ".gz" else data
+        for number, line in enumerate(text.splitlines(), 1):
+            yield path, number, line
 
 
 def _handles(process: psutil.Process) -> int:
@@ -116,7 +158,7 @@ def _handles(process: psutil.Process) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hours", type=int, default=24)
+    parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--scale", type=int, default=40)
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)

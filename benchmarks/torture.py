@@ -48,11 +48,11 @@ def main() -> int:
                 recoveries[cause].append(seconds)
             bad += bool(verdict.complaints)
             for complaint in verdict.complaints:
-                print(f"seed {verdict.schedule.seed} ({verdict.schedule.lines} lines): {complaint}")
+                print(f"seed {verdict.schedule.seed} ({verdict.schedule.feeds} feeds): {complaint}")
             if verdict.complaints:
                 print(f"    {verdict.schedule.faults}", flush=True)
     print(f"{args.seeds} schedules, {bad} with complaints; slots: {dict(slots.most_common())}")
-    print("recovery of a line, seconds of exchange time: cause, times, median, longest")
+    print("recovery of a feed, seconds of exchange time: cause, times, median, longest")
     for cause, seconds in sorted(recoveries.items()):
         print(f"  {cause:12} {len(seconds):6} {median(seconds):8.1f} {max(seconds):8.1f}")
     return 1 if bad else 0

@@ -94,9 +94,8 @@ async def open_websocket(url: str, clock: Clock, within_sec: float, compression:
     began_ms = clock.monotonic_ms()
     infos = await _resolve(host, port, within_sec)
     resolved_ms = clock.monotonic_ms()
-    sock = await _connect_tcp(infos, within_sec)
+    sock, address = await _connect_tcp(infos, within_sec)
     connected_ms = clock.monotonic_ms()
-    address = _address(sock.getpeername())
     websocket, stood_ms, tls = await _upgrade(url, clock, within_sec, compression, sock=sock, proxy=None)
     stood_ms = connected_ms if stood_ms is None else stood_ms
     return Opened(
@@ -152,8 +151,8 @@ async def _resolve(host: str, port: int, within_sec: float) -> list[Any]:
         raise CannotConnect("name resolution", error_text(error)) from error
 
 
-async def _connect_tcp(infos: list[Any], within_sec: float) -> socket.socket:
-    """The first address that answers, in the system's order."""
+async def _connect_tcp(infos: list[Any], within_sec: float) -> tuple[socket.socket, str]:
+    """A socket to the first address that answers, in the system's order, and that address."""
     failure = "no address"
     for family, kind, protocol, _, address in infos:
         try:
@@ -165,12 +164,14 @@ async def _connect_tcp(infos: list[Any], within_sec: float) -> socket.socket:
         try:
             async with asyncio.timeout(within_sec):
                 await asyncio.get_running_loop().sock_connect(sock, address)
+            return sock, _address(sock.getpeername())
         except TimeoutError:
             failure = f"{_address(address)}: no answer within {within_sec:g} s"
         except OSError as error:
             failure = f"{_address(address)}: {error_text(error)}"
-        else:
-            return sock
+        except BaseException:  # cancelled: nobody else knows this socket
+            sock.close()
+            raise
         sock.close()
     raise CannotConnect("TCP", failure)
 

@@ -274,6 +274,17 @@ def test_a_market_that_wanders_far_and_comes_back_is_followed_exactly() -> None:
     assert book.copy().top(CHANNEL_DEPTH) == book.top(CHANNEL_DEPTH)
 
 
+def test_a_copy_is_equal_in_everything_and_goes_its_own_way() -> None:
+    book = Book()
+    full = [("1", "2", "0", "1")], [("3", "4", "0", "1")]
+    book.apply(BookChange("BTC-USDT-SWAP", True, *full, 1_000, 7, 6, -1234))
+    twin = book.copy()
+    state = (twin.ts_ms, twin.seq_id, twin.prev_seq_id, twin.checksum, twin.top(CHANNEL_DEPTH))
+    assert state == (1_000, 7, 6, -1234, full)
+    book.apply(BookChange("BTC-USDT-SWAP", False, [("1", "0", "0", "0")], [], 2_000, 8, 7, 5))
+    assert (twin.ts_ms, twin.seq_id, twin.prev_seq_id, twin.checksum, twin.top(CHANNEL_DEPTH)) == state
+
+
 class Naive:
     """A dict by Decimal, sorted when asked."""
 

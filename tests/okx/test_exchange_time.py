@@ -46,6 +46,12 @@ class TestServer:
         time.note_server(T0_MS, 200, MONO_MS)
         assert (time.now_ms(MONO_MS), time.uncertainty_ms(MONO_MS), time.source) == (T0_MS + 100, 100, "server")
 
+    def test_an_answer_whose_round_trip_explains_its_distance_is_no_contradiction(self) -> None:
+        time = ExchangeTime()
+        time.note_server(T0_MS, 0, MONO_MS)
+        time.note_server(T0_MS + AGREE_MS + 900 - 1000, 2000, MONO_MS)
+        assert time.now_ms(MONO_MS) == T0_MS + AGREE_MS + 900
+
     def test_monotonic_time_carries_the_proof_on_and_the_uncertainty_grows(self) -> None:
         time = ExchangeTime()
         time.note_server(T0_MS, 0, MONO_MS)

@@ -287,3 +287,24 @@ def test_no_slot_that_some_feed_in_sync_brought_is_lost_to_a_join(seed: int) -> 
     assert written == sorted(set(written))
     waiting = {held.claim.grid_ms // 2000 for held in arbiter._of(INST_ID).held}
     assert brought - set(written) - waiting == set()
+
+
+def test_a_feed_that_joins_is_compared_over_the_last_two_minutes_and_not_over_more() -> None:
+    """The number of remembered slots, by what it is for: at one slot every 2 s."""
+    arbiter = Arbiter()
+    arbiter.synced(1, INST_ID)
+    for slot in range(200):
+        offer(arbiter, 1, snapshot(slot), slot * 2000)
+    arbiter.synced(2, INST_ID)
+    assert offer(arbiter, 2, snapshot(140), 140 * 2000) == [(Matched, 140 * 2000)]
+    assert offer(arbiter, 2, snapshot(120), 120 * 2000) == [(Unaligned, 120 * 2000)], "forgotten: memory has a bound"
+
+
+def test_a_feed_that_joins_waits_for_a_minute_and_a_half_of_slots_but_not_for_three() -> None:
+    """The number of held snapshots: a fast replay runs up to 56 slots ahead, and 300 instruments share the memory."""
+    arbiter = Arbiter()
+    arbiter.synced(1, INST_ID)
+    offer(arbiter, 1, snapshot(0), 0)
+    arbiter.synced(2, INST_ID)
+    written = [bool(offer(arbiter, 2, snapshot(slot), slot * 2000)) for slot in range(1, 91)]
+    assert 56 <= written.index(True) < 90

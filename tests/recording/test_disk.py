@@ -534,7 +534,8 @@ async def test_lines_that_could_not_be_synced_wait_for_the_minute_after_the_next
     ]
 
 
-async def test_lines_of_a_file_that_is_gone_are_in_no_minute() -> None:
+@pytest.mark.parametrize("times", [(2000, 4000), (2000, 4000, 6000)])
+async def test_lines_of_a_file_that_is_gone_are_in_no_minute(times: tuple[int, ...]) -> None:
     rig = Rig()
     gone = Vanished(BTC, Path("15.jsonl"), 2, 2000, 4000)
 
@@ -542,10 +543,9 @@ async def test_lines_of_a_file_that_is_gone_are_in_no_minute() -> None:
         rig.writer.vanished = [gone]
         return []
 
-    lines = [line(BTC, ts_ms) for ts_ms in (2000, 4000, 6000)]
-    await written_through(rig, *lines, vanish, minute())
+    await written_through(rig, *[line(BTC, ts_ms) for ts_ms in times], vanish, minute())
     (noted,) = [item for item in rig.written if isinstance(item, Minute)]
-    assert noted.instruments[BTC].lines == 1
+    assert noted.instruments.get(BTC, MinuteOf()).lines == len(times) - 2
 
 
 async def test_a_chore_is_done_between_two_lines_and_its_failure_costs_nothing(

@@ -1,6 +1,7 @@
 """The law of optional tasks: whatever one raises, the recorder keeps recording, the journal names it, it comes back."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 
+import msgspec
+import psutil
 import pytest
 
 from l2vault import recorder as recorder_module
@@ -20,10 +23,12 @@ from l2vault.config import Settings
 from l2vault.okx.pipeline import Pipeline, Sampled
 from l2vault.okx.rest import ServerTime, Unavailable
 from l2vault.recorder import Recorder
+from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.journal.events import ClockSkew, Stopped, TaskFailed
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
-from support.manual_clock import ManualClock, some_turns
+from l2vault.vault.layout import HOUR_MS, Layout
+from support.hours import contents, line
+from support.manual_clock import ManualClock, some_turns, until
 
 BTC = "BTC-USDT-SWAP"
 T0_MS = 1_767_225_600_000
@@ -72,11 +77,11 @@ class FakeRest:
 
 
 class Rig:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **changes: object) -> None:
         self.layout = Layout(root)
         self.clock = ManualClock()
         self.stop = asyncio.Event()
-        settings = Settings(instruments=(BTC,), feeds=1)
+        settings = msgspec.structs.replace(Settings(instruments=(BTC,), feeds=1), **changes)
         self.recorder = Recorder(settings, self.layout, self.clock, Random(1), lambda text: None)
         self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
         self.slots = 0
@@ -193,6 +198,53 @@ async def test_the_skew_of_what_the_feeds_bring_reaches_the_journal(tmp_path: Pa
     (skew,) = [event for event in read_journal(rig.layout) if isinstance(event, ClockSkew)]
     assert skew.samples == 1
     assert skew.median_ms == pytest.approx(5 * 3_600_000, abs=10_000)
+
+
+async def test_a_pass_of_retention_finds_no_data_file_open(tmp_path: Path) -> None:
+    """Windows deletes and renames no open file, and a silent instrument keeps an hour long past open."""
+    process = psutil.Process()
+
+    def is_open() -> bool:
+        return any(file.path.endswith(".jsonl") and BTC in file.path for file in process.open_files())
+
+    async with Rig(tmp_path).recording() as rig:
+        await rig.write_a_line()
+        await until(is_open)
+        await pass_sec(rig, 50)
+        assert is_open()
+        await pass_sec(rig, 12)
+        await until(lambda: not is_open())
+
+
+def write_hour(rig: Rig, hours_ago: int) -> Path:
+    hour_ms = (rig.clock.wall_ms() // HOUR_MS - hours_ago) * HOUR_MS
+    path = rig.layout.hour_file(BTC, hour_ms)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(contents([msgspec.structs.replace(line(0), inst_id=BTC, ts_ms=hour_ms)]))
+    os.utime(path, (hour_ms / 1000 + 3600,) * 2)
+    return path
+
+
+@pytest.mark.parametrize(("days", "trusts", "is_kept"), [(2, True, False), (4, True, True), (2, False, True)])
+async def test_retention_acts_by_the_recorder_s_own_settings_and_by_no_clock_that_is_not_trusted(
+    tmp_path: Path, days: int, trusts: bool, is_kept: bool
+) -> None:
+    rig = Rig(tmp_path, delete_after_days=days, trust_clock=trusts, compress_after_hours=1)
+    newest = write_hour(rig, hours_ago=1)
+    old = write_hour(rig, hours_ago=72)
+    passes: list[int] = []
+    run_pass = rig.recorder._retention._run_pass
+
+    def counted() -> Outcome:
+        outcome = run_pass()
+        passes.append(1)
+        return outcome
+
+    rig.recorder._retention._run_pass = counted
+    async with rig.recording():
+        await pass_sec(rig, 62)
+        await until(lambda: passes)
+    assert [any(path.parent.glob(f"{path.name}*")) for path in (old, newest)] == [is_kept, True], "compressed or not"
 
 
 async def test_a_stop_closes_what_waits_for_rest(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """A deliberately naive order book, sharing no line with the package: a dict, `sorted`, `Decimal`."""
 
 import json
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
 
 
 class NaiveBook:
@@ -80,6 +83,47 @@ class NaiveMarket:
             "prevSeqId": image["prevSeqId"],
             "gap_detected": False,
         }
+
+
+class NaiveWitness:
+    """Every state of each instrument, fed change by change, for runs too long to keep whole books: as fingerprints.
+
+    Handed to the exchange's simulator; the book that this shows besides is left unread. `keep` gets instrument, book
+    time, `seqId` and fingerprint after each change.
+    """
+
+    def __init__(self, keep: Callable[[str, int, int | None, int], None]) -> None:
+        self._keep = keep
+        self._books: dict[str, tuple[dict[tuple[str, Decimal], list[str]], int, int]] = {}
+
+    def __call__(self, inst_id: str, change: Any, book: object) -> None:
+        levels, print_, ts_ms = self._books.get(inst_id, ({}, 0, 0))
+        if change.is_snapshot:
+            levels, print_ = {}, 0
+        for side, sent in (("bids", change.bids), ("asks", change.asks)):
+            for level in sent:
+                before = levels.pop((side, Decimal(level[0])), None)
+                if before is not None:
+                    print_ ^= _fingerprint_of_level(side, before)
+                if Decimal(level[1]) != 0:
+                    levels[side, Decimal(level[0])] = level
+                    print_ ^= _fingerprint_of_level(side, level)
+        ts_ms = max(ts_ms, change.ts_ms or 0)
+        self._books[inst_id] = levels, print_, ts_ms
+        self._keep(inst_id, ts_ms, change.seq_id, print_)
+
+
+def fingerprint(bids: Iterable[list[str]], asks: Iterable[list[str]]) -> int:
+    """The same for the same levels in any order; of a whole line, what `NaiveWitness` made of the book."""
+    print_ = 0
+    for side, levels in (("bids", bids), ("asks", asks)):
+        for level in levels:
+            print_ ^= _fingerprint_of_level(side, level)
+    return print_
+
+
+def _fingerprint_of_level(side: str, level: Iterable[str]) -> int:
+    return int.from_bytes(blake2b("|".join((side, *level)).encode(), digest_size=8).digest())
 
 
 def seen_by_chain(line: dict, wanted: dict) -> dict:

@@ -8,12 +8,11 @@ import asyncio
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-from l2vault.book.book import Book
-from l2vault.book.change import BookChange
 from l2vault.book.utc import utc_ms
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
@@ -27,6 +26,7 @@ from l2vault.vault.journal.log import read_journal
 from l2vault.vault.journal_index import JournalIndex
 from l2vault.vault.layout import Layout
 from support.fast_clock import FastClock
+from support.reference import NaiveWitness, fingerprint
 
 SCALE = 25
 WITHIN_SEC = 120
@@ -34,7 +34,8 @@ CADENCE_MS = 2000
 BATCH_LAG_MS = 2_000
 """A connection that merges pushes knows the book that much later."""
 
-Levels = list[tuple[str, str, str, str]]
+Image = tuple[int, int | None, int]
+"""A true book: its time, its `seqId`, the fingerprint of its levels."""
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Schedule:
 
     seed: int
     inst_ids: tuple[str, ...]
-    lines: int
+    feeds: int
     seconds: int
     faults: str
 
@@ -56,18 +57,15 @@ class Verdict:
     complaints: list[str] = field(default_factory=list)
     slots: Counter[str] = field(default_factory=Counter)
     recoveries: list[tuple[str, float]] = field(default_factory=list)
-    """Cause and seconds of exchange time until the next full book on that line."""
+    """Cause and seconds of exchange time until the next full book on that feed."""
 
 
-class Oracle:
-    """Every book the exchange had, by instrument, in order."""
+class Oracle(NaiveWitness):
+    """Every book the exchange had, by instrument, in order, rebuilt without a line of the package."""
 
     def __init__(self) -> None:
-        self.images: dict[str, list[tuple[int, int | None, Levels, Levels]]] = defaultdict(list)
-
-    def __call__(self, inst_id: str, change: BookChange, book: Book) -> None:
-        bids, asks = book.top(400)
-        self.images[inst_id].append((book.ts_ms or 0, book.seq_id, bids, asks))
+        self.images: dict[str, list[Image]] = defaultdict(list)
+        super().__init__(lambda inst_id, *image: self.images[inst_id].append(image))
 
 
 FAULTS = (
@@ -119,7 +117,7 @@ FAULTS = (
 
 
 def schedule_of(seed: int) -> Schedule:
-    """Two or five instruments, one or two lines, several faults at once: all of it from the seed."""
+    """Two or five instruments, one or two feeds, several faults at once: all of it from the seed."""
     rng = Random(seed)
     inst_ids = tuple(known_inst_ids(rng.choice((2, 2, 5))))
     seconds = rng.randint(50, 80)
@@ -148,7 +146,7 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     settings = Settings(
         instruments=schedule.inst_ids,
         cadence_sec=CADENCE_MS / 1000,
-        feeds=schedule.lines,
+        feeds=schedule.feeds,
         ws_url=(simulator.ws_url,),
         rest_url=simulator.rest_url,
         retention=False,
@@ -172,20 +170,19 @@ def _judge(verdict: Verdict, root: Path, oracle: Oracle) -> None:
     events = list(read_journal(Layout(root)))
     index = JournalIndex(Layout(root))
     for inst_id in verdict.schedule.inst_ids:
-        lines = _lines(root, inst_id)
+        lines = written_lines(root, inst_id)
         images = oracle.images[inst_id]
         _judge_lines(verdict, inst_id, lines, images)
         _judge_slots(verdict, inst_id, lines, images, (events, index.history(inst_id)))
         verdict.recoveries += _recoveries(events, inst_id)
 
 
-def _judge_lines(verdict: Verdict, inst_id: str, lines: list[dict], images: list) -> None:
+def _judge_lines(verdict: Verdict, inst_id: str, lines: list[dict], images: list[Image]) -> None:
     truth = defaultdict(list)
-    for _, seq_id, bids, asks in images:
-        truth[seq_id].append((bids, asks))
+    for _, seq_id, levels in images:
+        truth[seq_id].append(levels)
     for line in lines:
-        levels = [tuple(level) for level in line["bids_top400"]], [tuple(level) for level in line["asks_top400"]]
-        if levels not in truth[line["seqId"]]:
+        if fingerprint(line["bids_top400"], line["asks_top400"]) not in truth[line["seqId"]] or not _is_sorted(line):
             flag = "flagged " if line["gap_detected"] else ""
             verdict.complaints.append(f"wrong {flag}line {inst_id} {line['timestamp_utc']} seqId {line['seqId']}")
     times = [line["timestamp_utc"] for line in lines if not line["gap_detected"]]
@@ -193,8 +190,14 @@ def _judge_lines(verdict: Verdict, inst_id: str, lines: list[dict], images: list
         verdict.complaints.append(f"doubled or unordered lines of {inst_id}")
 
 
+def _is_sorted(line: dict) -> bool:
+    bids = [Decimal(level[0]) for level in line["bids_top400"]]
+    asks = [Decimal(level[0]) for level in line["asks_top400"]]
+    return bids == sorted(set(bids), reverse=True) and asks == sorted(set(asks))
+
+
 def _judge_slots(
-    verdict: Verdict, inst_id: str, lines: list[dict], images: list, told: tuple[list[Event], SyncHistory]
+    verdict: Verdict, inst_id: str, lines: list[dict], images: list[Image], told: tuple[list[Event], SyncHistory]
 ) -> None:
     events, history = told
     synced = [
@@ -215,14 +218,14 @@ def _judge_slots(
                 _judge_quiet(verdict, inst_id, slot_ms, times, images)
 
 
-def _judge_quiet(verdict: Verdict, inst_id: str, slot_ms: int, times: list[int], images: list) -> None:
+def _judge_quiet(verdict: Verdict, inst_id: str, slot_ms: int, times: list[int], images: list[Image]) -> None:
     """A slot said to be quiet: nothing may have changed since the last line."""
     last_ms = max((ts_ms for ts_ms in times if ts_ms <= slot_ms), default=0)
     lag_ms = BATCH_LAG_MS if "batch:" in verdict.schedule.faults else 0
     changed = [
         after[0]
         for before, after in pairwise(images)
-        if last_ms < after[0] <= slot_ms - lag_ms and before[2:] != after[2:]
+        if last_ms < after[0] <= slot_ms - lag_ms and before[2] != after[2]
     ]
     if changed:
         verdict.complaints.append(f"slot {slot_ms} of {inst_id} reads as quiet, but the book changed at {changed[0]}")
@@ -240,6 +243,7 @@ def _recoveries(events: list[Event], inst_id: str) -> list[tuple[str, float]]:
     return found
 
 
-def _lines(root: Path, inst_id: str) -> list[dict]:
+def written_lines(root: Path, inst_id: str) -> list[dict]:
+    """Every line of the instrument's plain hours, in order."""
     files = sorted(root.glob(f"raw/okx/l2_perps/{inst_id}/*/*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]

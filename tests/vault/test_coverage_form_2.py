@@ -231,3 +231,47 @@ def test_the_newest_evidence_is_proved_exchange_time_while_the_instrument_is_rec
     assert history([started(-9_000), skewed, noted.Alive(at(5_060_000))]).newest_ms == HOUR_AT_MS - 8_000
     other = started(70_000, instruments=("ETH-USDT-SWAP",))
     assert history([*IN_SYNC, beat, other, noted.Alive(at(90_000), at(90_000))]).newest_ms == HOUR_AT_MS + 50_000
+
+
+def test_a_killed_run_s_last_sign_of_life_begins_what_our_restart_cost():
+    """Nothing was held any more, so only the run after it knows when the one before was still alive."""
+    events = [*IN_SYNC, minute(1_000, first=0, last=0), lost(2_000, "chain"), started(14_000)]
+    events += [noted.UncleanEnd(at(14_000), at(8_000)), synced(16_000)]
+    assert [hole[3] for hole in holes(coverage(events, [0, 15_900], end_ms=16_000))] == ["chain", "our_restart"]
+    assert holes(coverage(events, [0, 15_900], end_ms=16_000))[1][0] == 8_000
+
+
+def test_a_second_sync_without_a_loss_between_leaves_a_hole_that_is_a_disconnect():
+    events = [*IN_SYNC, minute(4_000, first=0, last=2_000), synced(9_000), minute(20_000, first=10_000, last=18_000)]
+    times = [0, 2_000, 10_000, 12_000, 14_000, 16_000, 18_000]
+    covered = coverage([*events, *END], times)
+    assert letters(covered) == "rrmmmrrrrr"
+    assert [hole[2:] for hole in holes(covered)] == [("missing", "disconnect", 3)]
+
+
+def test_a_hole_that_ends_where_a_part_begins_is_not_in_it():
+    covered = coverage([*IN_SYNC, lost(2_000, "chain"), synced(9_000), *END], [0, 9_900])
+    (hole,) = [each for each in covered.holes if each.cause == "chain"]
+    after = covered.clip(hole.end_ms, covered.end_ms)
+    assert [each.cause for each in after.holes if each.cause == "chain"] == []
+    assert all(each.start_ms < each.end_ms for each in after.holes)
+
+
+def test_an_interval_cut_short_ends_where_the_next_one_begins():
+    """Its newest line is of a slot behind that beginning; the loss in between is none the less."""
+    events = [*IN_SYNC, disconnected(), connected(), synced(9_000), lost(9_200, "chain"), synced(13_000)]
+    covered = coverage([*events, *END], [0, 1_900, 3_900, 5_900, 7_900, 8_500, 13_900], end_ms=14_000)
+    assert (9_200, "missing", "chain") in [(hole[0], *hole[2:4]) for hole in holes(covered)]
+
+
+def test_what_was_noted_after_the_clock_was_set_back_makes_the_newest_sign_of_life_no_older():
+    events = [*IN_SYNC, lost(2_000, "chain"), noted.Alive(at(12_000)), noted.Alive(at(6_000))]
+    assert [(hole[1], *hole[2:4]) for hole in holes(coverage(events, [0, 1_900]))] == [
+        (12_000, "missing", "chain"),
+        (20_000, "unknown", ""),
+    ]
+
+
+def test_a_feed_that_syncs_anew_is_verifiable_again():
+    events = [*IN_SYNC, unverifiable(3_000, True), synced(9_000), minute(20_000, first=0, last=18_000), *END]
+    assert letters(coverage(events, range(0, 20_000, 2_000))) == "rrvvvrrrrr"

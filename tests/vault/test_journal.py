@@ -285,6 +285,22 @@ def test_a_second_verb_stands_behind_the_first(layout):
     assert newest_place(layout) == Place(str(read_ordered(layout)[0].entries[-1].run), 2)
 
 
+def test_verbs_behind_one_event_each_stand_there(layout):
+    run_of(layout, beat(1), run="aa")
+    for program in ("retain", "archive", "restore"):
+        behind = started(program=program, previous=Place("aa", 1))
+        verb = Journal(layout, lambda: 5, begin=lambda place, behind=behind: behind)
+        verb.append(noted.Retained(AT, "delete", program, "old", 1, 0))
+    events = [getattr(event, "program", getattr(event, "file", "beat")) for event in read_journal(layout)]
+    assert (events[0], events[-1]) == ("recorder", "beat")
+    assert sorted(events[1:-1]) == sorted(["retain", "archive", "restore"] * 2)
+
+
+def test_a_minute_without_comparisons_says_that_there_were_none():
+    minute = noted.Minute(AT, {})
+    assert (minute.matched, minute.unaligned, minute.conflicting) == (0, 0, 0)
+
+
 def test_a_verb_that_changes_nothing_leaves_no_trace(layout):
     verb_journal(layout, "retain", lambda: AT, lambda: 0)
     assert not layout.journal.exists()

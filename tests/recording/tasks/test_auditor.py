@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
+from itertools import count, pairwise
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
@@ -13,7 +14,7 @@ from l2vault.book.change import BookChange, Level
 from l2vault.okx.pipeline import Lost, Pipeline, Synced
 from l2vault.okx.rest import Unavailable, UnknownInstrument
 from l2vault.okx.websocket import LineOutput
-from l2vault.recording.tasks.auditor import RULE_SEC, SECOND_BOOK_SEC, Auditor
+from l2vault.recording.tasks.auditor import RULE_SEC, Auditor
 from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC
 from l2vault.vault.journal.events import Audited, Event
 from support import wire
@@ -24,6 +25,11 @@ BTC = "BTC-USDT-SWAP"
 T0_MS = 1_767_225_600_000
 DOWN = Unavailable("no answer.", "check the network")
 HANGS = object()
+
+
+class Slow(NamedTuple):
+    seconds: float
+    book: BookChange
 
 
 def level(price: str, quantity: str = "5") -> Level:
@@ -129,6 +135,9 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         if answer is HANGS:
             await act.__self__._clock.sleep(10)  # type: ignore[attr-defined]
             raise DOWN
+        if isinstance(answer, Slow):
+            await act.__self__._clock.sleep(answer.seconds)  # type: ignore[attr-defined]
+            return answer.book
         return answer
 
     monkeypatch.setattr("l2vault.recording.tasks.rest_books.in_daemon_thread", call)
@@ -263,6 +272,9 @@ async def test_older_rest_books_are_asked_again_and_then_given_up() -> None:
         await rig.pass_sec(AUDIT_EVERY_SEC)
     assert rig.outcomes[1:] == [(1, "older")]
     assert len(rig.rest.asked) == 3 + ATTEMPTS
+    times = [ms for _, ms in rig.rest.asked[3:]]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(500 <= gap <= 600 for gap in gaps), "half a second between two requests for one audit"
 
 
 async def test_a_rest_book_ahead_of_the_stream_is_judged_when_the_stream_has_come_that_far() -> None:
@@ -283,8 +295,10 @@ async def test_a_rest_book_that_stays_ahead_is_given_up_without_a_word_against_o
     rig.rest.answer = lambda inst_id: rest_book(inst_id, 8)
     async with rig.running():
         rig.join()
-        await rig.pass_sec(10)
-    assert rig.outcomes == [(1, "ahead")]
+        await rig.pass_sec(2)
+        assert rig.outcomes == []
+        await rig.pass_sec(2)
+    assert rig.outcomes == [(1, "ahead")], "it is looked at every fifth of a second, for three seconds"
     assert rig.lost == []
 
 
@@ -409,11 +423,22 @@ async def test_where_rest_gives_none_in_time_nothing_is_answered(answer: object)
     rig.rest.answer = lambda inst_id: answer
     async with rig.running():
         rig.auditor.need_second_book(1, BTC)
-        await rig.pass_sec(SECOND_BOOK_SEC + 1)
+        await rig.pass_sec(3)
         rig.rest.answer = lambda inst_id: rest_book(inst_id, 5)
         rig.auditor.need_second_book(1, BTC)
         await some_turns()
     assert said == [(2, 2)], "the next short book is judged again"
+
+
+@pytest.mark.parametrize(("seconds", "judged"), [(1.5, [(2, 2)]), (2.5, [])])
+async def test_a_short_book_waits_two_seconds_for_rest_s(seconds: float, judged: list[tuple[int, int]]) -> None:
+    rig = Rig(kind=Pipeline)
+    said = short_counts(rig, 1)
+    rig.rest.answer = lambda inst_id: Slow(seconds, rest_book(inst_id, 5))
+    async with rig.running():
+        rig.auditor.need_second_book(1, BTC)
+        await rig.pass_sec(5)
+    assert said == judged
 
 
 async def test_a_joined_short_book_is_believed_by_rest_and_then_audited() -> None:
