@@ -46,6 +46,7 @@ def main() -> int:
             found["wrong unflagged lines"] += len(judgement.wrong_lines)
             found["doubled lines"] += len(judgement.doubles)
             found["slots called recorded or quiet that are not"] += len(judgement.lies)
+            found["crashes"] += len(judgement.crashes)
             found["hours deleted that policy and true time would keep"] += len(judgement.deleted)
             if judgement.complaints:
                 print(plan_of(seed))

@@ -1,6 +1,5 @@
 """Every error l2vault raises on purpose. Each message says what, which file, key or instrument, and the cure."""
 
-import importlib.metadata
 import re
 import sys
 from pathlib import Path
@@ -25,6 +24,8 @@ def install_command(extra: str) -> str:
 
 def _packages(extra: str) -> list[str]:
     """What the extra asks for, quoted for a shell; empty where the installed package has no metadata."""
+    import importlib.metadata  # it loads sockets, which a process without this error need not
+
     try:
         needs = importlib.metadata.requires("l2vault") or []
     except importlib.metadata.PackageNotFoundError:

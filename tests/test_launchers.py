@@ -39,7 +39,7 @@ touch "$3/bin/pip"
 VENV_PYTHON = """#!/bin/bash
 # Knows of pip what its folder says. As the recorder it ends as the first word of CODES says, and takes that away.
 if [ "$1 $2 $3" = "-m pip --version" ]; then [ -e "$(dirname "$0")/pip" ]; exit; fi
-{ printf 'run'; printf ' [%s]' "$@"; echo; } >> "$STUB_LOG"
+words=$(printf ' [%s]' "$@"); echo "run$words" >> "$STUB_LOG"  # at once: two of these run at a time
 if [ "$1 $2" = "-m pip" ]; then exit "${PIP_CODE:-0}"; fi
 read -r -a codes < "$CODES"
 echo "${codes[@]:1}" > "$CODES"

@@ -29,11 +29,12 @@ class Judgement:
     doubles: list[str] = field(default_factory=list)
     lies: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
     slots: Counter[str] = field(default_factory=Counter)
 
     @property
     def complaints(self) -> list[str]:
-        return [*self.wrong_lines, *self.doubles, *self.lies, *self.deleted]
+        return [*self.wrong_lines, *self.doubles, *self.lies, *self.deleted, *self.crashes]
 
 
 class Truth:

@@ -9,7 +9,7 @@ import gzip
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -132,6 +132,7 @@ class _Life:
     runs: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = Random(f"life {self.plan.seed}")
@@ -166,7 +167,7 @@ class _Life:
         self.stop = asyncio.Event()
         self.runs += 1
         recorder = Recorder(settings, Layout(self.root), self.clock, Random(self.runs), lambda status: None)
-        self.running = asyncio.create_task(_run(recorder, self.stop))
+        self.running = asyncio.create_task(_run(recorder, self.stop, self.crashes))
         self.tasks.append(self.running)
 
     async def _stop(self) -> None:
@@ -315,9 +316,13 @@ def _resume(world: World, link: Connection) -> None:
         world.send(link, frame)
 
 
-async def _run(recorder: Recorder, stop: asyncio.Event) -> None:
-    with suppress(L2VaultError):
+async def _run(recorder: Recorder, stop: asyncio.Event, crashes: list[str]) -> None:
+    """A recorder may refuse to start on a full disk; it never crashes."""
+    try:
         await recorder.run(stop)
+    except L2VaultError as error:
+        if "crashed" in str(error):
+            crashes.append(f"{error} {error.__cause__!r}")
 
 
 class _AtOnce:
@@ -379,10 +384,10 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
             raise OSError(28, "No space left on device")
         append_line(writer, snapshot)
 
-    def to_journal(journal: Journal, event: Event) -> None:
+    def to_journal(journal: Journal, event: Event, *how: bool) -> None:
         if world.full_disk in ("disk_journal", "disk_full"):
             raise OSError(28, "No space left on device")
-        append_event(journal, event)
+        append_event(journal, event, *how)
 
     with (
         mock.patch.object(LineWriter, "append", to_file),
@@ -479,7 +484,7 @@ def _damage_journal(damage: str, day: Path, rng: Random) -> None:
 
 
 def _judge(life: _Life) -> Judgement:
-    judgement = Judgement()
+    judgement = Judgement(crashes=life.crashes)
     _judge_retention(judgement, life)
     vault = open_vault(life.root)
     undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0
