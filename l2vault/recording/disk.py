@@ -67,6 +67,8 @@ class _Lost:
     from_ms: int
     to_ms: int
     error: str
+    noted: int = 0
+    """How many of them are in the journal; the bounds are those of the others."""
 
 
 @dataclass(slots=True)
@@ -228,6 +230,8 @@ class Disk:
                 self._write_line(item)
             elif isinstance(item, Minute):
                 self._sync_files()
+                for inst_id, lost in self._lost.items():
+                    self._journal_lost(inst_id, lost)
                 self._events.put(self._completed(item))
             elif callable(item):
                 self._do(item)
@@ -289,12 +293,17 @@ class Disk:
             _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", snapshot.inst_id, error)
             self._lost[snapshot.inst_id] = _Lost(1, snapshot.ts_ms, snapshot.ts_ms, str(error))
         else:
+            if lost.noted == lost.lines:
+                lost.from_ms = snapshot.ts_ms
             lost.lines += 1
             lost.to_ms = snapshot.ts_ms
 
     def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
-        bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
-        self._events.put(WriteFailed(self._at(), inst_id, lost.lines, *bounds, lost.error))
+        """What was lost since the last time: each minute, so that a kill while the disk is full hides no cause."""
+        if lost.lines > lost.noted:
+            bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
+            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error))
+            lost.noted = lost.lines
 
     def _sync(self) -> None:
         self._synced_ms = self._clock.monotonic_ms()

@@ -135,9 +135,16 @@ def _share(count: int, slots: int) -> str:
 
 
 def _holes(coverages: list[Coverage]) -> Iterator[str]:
+    """Those that cost a slot; of the others, between two grid times, only how many there are."""
+    between = 0
     for coverage in coverages:
         for hole in coverage.holes:
+            if not hole.slots:
+                between += 1
+                continue
             cause = f" ({hole.cause})" if hole.cause else ""
             bounds = f"{utc_text(hole.start_ms)} to {utc_text(hole.end_ms)}"
             length = span_text(hole.end_ms - hole.start_ms)
             yield f"{hole.kind}{cause}: {printable(coverage.inst_id)} {bounds}, {length}, {hole.slots} slots\n"
+    if between:
+        yield f"and {between} between two grid times, without a slot: --json has them\n"

@@ -232,6 +232,23 @@ async def test_a_second_trouble_is_told_and_journaled_by_itself(caplog: pytest.L
     assert caplog.text.count(f"Cannot write {BTC}") == 2
 
 
+async def test_a_full_disk_is_journaled_each_minute_so_that_a_kill_hides_no_cause() -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: snapshot.ts_ms >= 2000
+    async with running(rig.disk):
+        for ts_ms in (0, 2000, 4000):
+            rig.disk.put(line(BTC, ts_ms))
+        rig.disk.put(Minute(utc_text(AT_MS)))
+        rig.disk.put(Minute(utc_text(AT_MS)))
+        rig.disk.put(line(BTC, 6000))
+    failures = [item for item in rig.written if isinstance(item, WriteFailed)]
+    assert [(failed.lines, failed.from_, failed.to) for failed in failures] == [
+        (2, utc_text(2000), utc_text(4000)),
+        (1, utc_text(6000), utc_text(6000)),
+    ]
+    assert rig.disk.lines_lost == 3
+
+
 async def test_lines_that_never_came_through_are_journaled_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig()
     rig.writer.refuse = lambda snapshot: snapshot.ts_ms >= 2000
