@@ -291,7 +291,8 @@ class Disk:
         lost = self._lost.get(snapshot.inst_id)
         if lost is None:
             _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", snapshot.inst_id, error)
-            self._lost[snapshot.inst_id] = _Lost(1, snapshot.ts_ms, snapshot.ts_ms, str(error))
+            lost = self._lost[snapshot.inst_id] = _Lost(1, snapshot.ts_ms, snapshot.ts_ms, str(error))
+            self._journal_lost(snapshot.inst_id, lost)  # at once: a disk that fills up may soon refuse the journal too
         else:
             if lost.noted == lost.lines:
                 lost.from_ms = snapshot.ts_ms

@@ -203,11 +203,11 @@ async def test_a_full_disk_costs_the_lines_it_refuses_and_the_journal_says_which
         for ts_ms in range(0, 10_000, 2000):
             rig.disk.put(line(BTC, ts_ms))
             rig.disk.put(line(ETH, ts_ms))
-    noted = WriteFailed(utc_text(AT_MS), BTC, 3, utc_text(2000), utc_text(6000), str(NO_SPACE))
-    assert [item for item in rig.written if item == noted or getattr(item, "inst_id", "") == BTC] == [
+    assert [item for item in rig.written if getattr(item, "inst_id", "") == BTC] == [
         line(BTC, 0),
+        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(2000), utc_text(2000), str(NO_SPACE)),
         line(BTC, 8000),
-        noted,
+        WriteFailed(utc_text(AT_MS), BTC, 2, utc_text(4000), utc_text(6000), str(NO_SPACE)),
     ]
     assert [item for item in rig.written if getattr(item, "inst_id", "") == ETH] == [
         line(ETH, ts_ms) for ts_ms in range(0, 10_000, 2000)
@@ -243,7 +243,8 @@ async def test_a_full_disk_is_journaled_each_minute_so_that_a_kill_hides_no_caus
         rig.disk.put(line(BTC, 6000))
     failures = [item for item in rig.written if isinstance(item, WriteFailed)]
     assert [(failed.lines, failed.from_, failed.to) for failed in failures] == [
-        (2, utc_text(2000), utc_text(4000)),
+        (1, utc_text(2000), utc_text(2000)),
+        (1, utc_text(4000), utc_text(4000)),
         (1, utc_text(6000), utc_text(6000)),
     ]
     assert rig.disk.lines_lost == 3
@@ -257,7 +258,8 @@ async def test_lines_that_never_came_through_are_journaled_at_the_end(caplog: py
             rig.disk.put(line(BTC, ts_ms))
     assert rig.written == [
         line(BTC, 0),
-        WriteFailed(utc_text(AT_MS), BTC, 2, utc_text(2000), utc_text(4000), str(NO_SPACE)),
+        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(2000), utc_text(2000), str(NO_SPACE)),
+        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(4000), utc_text(4000), str(NO_SPACE)),
     ]
     assert f"2 lines of {BTC} were lost" in caplog.text
 
@@ -528,9 +530,10 @@ async def test_lines_that_the_disk_refused_are_in_no_minute_and_those_before_are
     at = utc_text(AT_MS)
     assert rig.written == [
         lines[0],
+        WriteFailed(at, BTC, 1, utc_text(4000), utc_text(4000), str(NO_SPACE)),
         lines[3],
         Minute(at, {BTC: MinuteOf(lines=1, last_line=utc_text(2000))}),
-        WriteFailed(at, BTC, 2, utc_text(4000), utc_text(6000), str(NO_SPACE)),
+        WriteFailed(at, BTC, 1, utc_text(6000), utc_text(6000), str(NO_SPACE)),
         Minute(at, {BTC: MinuteOf(due=4, lines=1, last_line=utc_text(8000))}, 3, 2, 1),
     ]
 
