@@ -297,9 +297,16 @@ async def test_lines_in_a_file_that_was_taken_away_are_journaled(tmp_path: Path,
         await until(lambda: list(read_journal(layout)))
         disk.put(line(BTC, AT_MS + 2000))
         await until(lambda: len(file.read_bytes().splitlines()) == 2)
-        file.rename(tmp_path / "moved")
+
+        def move() -> tuple[()]:
+            """In the disk's thread, between two lines of one batch."""
+            file.rename(tmp_path / "moved")
+            if when == "at the next sync":
+                clock.advance(FSYNC_MS)
+            return ()
+
+        disk.put(move)
         if when == "at the next sync":
-            clock.advance(FSYNC_MS)
             disk.put(line(BTC, AT_MS + 4000))
             await until(lambda: disk.lines_lost)
             disk.put(line(BTC, AT_MS + 6000))
