@@ -3,14 +3,13 @@
 Knows what the file's hour holds, without reading again what it wrote itself. Knows no line and no other file.
 """
 
-import errno
 import os
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from l2vault.vault.durable import make_folders, sync_folder
+from l2vault.vault.durable import make_folders, sync_folder, write_all
 from l2vault.vault.hours import HourDigest, RunningDigest, digest_of
 
 _NEWLINE: Final = b"\n"
@@ -55,7 +54,7 @@ class AppendFile:
             self._begin_digest(file)
         try:
             self._torn_at = file.seek(0, os.SEEK_END)  # until the last byte is written
-            _write_all(file, data)
+            write_all(file, data)
             self._end = self._torn_at + len(data)
             self._torn_at = None
         except OSError:
@@ -166,19 +165,9 @@ def _joined(first: _Lines | None, second: _Lines) -> _Lines:
     return second if first is None else (first[0] + second[0], first[1], second[2])
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
-    """A disk about to be full takes a part first and refuses at the next try."""
-    rest = memoryview(data)
-    while rest:
-        written = file.write(rest)
-        if not written:
-            raise OSError(errno.ENOSPC, "the disk takes no more bytes", str(file.name))
-        rest = rest[written:]
-
-
 def _end_last_line(file: FileIO) -> None:
     """Recovery cuts torn ends at start-up. Should one be here all the same, no line may be glued to it."""
     if file.seek(0, os.SEEK_END) > 0:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != _NEWLINE:
-            _write_all(file, _NEWLINE)
+            write_all(file, _NEWLINE)

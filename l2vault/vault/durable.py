@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -92,3 +93,13 @@ def _insist(act: Callable[[], None]) -> None:
         else:
             return
     act()
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """All of `data`, or OSError: a disk about to be full takes a part first and refuses at the next try."""
+    rest = memoryview(data)
+    while rest:
+        written = file.write(rest)
+        if not written:
+            raise OSError(errno.ENOSPC, "the disk takes no more bytes", str(file.name))
+        rest = rest[written:]

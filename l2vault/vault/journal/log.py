@@ -5,7 +5,6 @@ Every line of form 2 carries the run it is of (`run`), its place in that run fro
 form 1 have none of these: they come first, in the order of the files. Knows no data file and draws no conclusion.
 """
 
-import errno
 import os
 import platform
 import secrets
@@ -13,12 +12,11 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from io import FileIO
 from pathlib import Path
 
 from l2vault import __version__
 from l2vault.book.utc import utc_ms
-from l2vault.vault.durable import make_folders, sync_folder
+from l2vault.vault.durable import make_folders, sync_folder, write_all
 from l2vault.vault.journal.events import SCHEMA, Event, Started
 from l2vault.vault.journal.lines import (
     BadLine,
@@ -118,7 +116,7 @@ class Journal:
         with path.open("ab+", buffering=0) as file:  # one write a line: other processes append to this file too
             is_new = file.seek(0, os.SEEK_END) == 0
             torn = not is_new and _last_byte(path) != b"\n"
-            _write_all(file, (b"\n" if torn else b"") + line + b"\n")
+            write_all(file, (b"\n" if torn else b"") + line + b"\n")
         self._unsynced.update(dict.fromkeys([path, *(changed_folders if is_new else ())]))
         if is_synced:
             self._sync()  # an event that it refuses is appended again, at the same place
@@ -160,15 +158,6 @@ def start_of_run(at: str, program: str, previous: Place | None) -> Started:
 def verb_journal(layout: Layout, program: str, at: Callable[[], str], monotonic_ms: Callable[[], int]) -> Journal:
     """A journal for a verb that may change the vault: its run begins with its first event."""
     return Journal(layout, monotonic_ms, lambda place: start_of_run(at(), program, place))
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = file.write(rest)
-        if not written:
-            raise OSError(errno.ENOSPC, "the disk takes no more bytes", str(file.name))
-        rest = rest[written:]
 
 
 def _last_byte(path: Path) -> bytes:
