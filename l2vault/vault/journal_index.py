@@ -29,7 +29,7 @@ from l2vault.vault.journal.events import (
     Unverifiable,
     WriteFailed,
 )
-from l2vault.vault.journal.log import BadLine, Entry, in_order, journal_files, read_file
+from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
 from l2vault.vault.layout import HOUR_MS, Layout
 
 _BEARING: Final = (
@@ -70,7 +70,6 @@ class Unreadable(NamedTuple):
 class _Day(NamedTuple):
     stamp: Stamp
     entries: list[Entry]
-    bad: list[BadLine]
 
 
 class JournalIndex:
@@ -107,11 +106,6 @@ class JournalIndex:
             elif isinstance(entry.event, _OF_BOOKS):
                 found.add(entry.event.inst_id)
         return found
-
-    def bad_lines(self) -> list[BadLine]:
-        """Lines of the journal that cannot be read."""
-        self._refresh()
-        return [bad for _, day in sorted(self._days.items()) for bad in day.bad]
 
     def oldest_ms(self, inst_id: str) -> int | None:
         """The exchange time of the first book of the instrument; None where the journal has none."""
@@ -168,7 +162,7 @@ class JournalIndex:
                 stamp = facts.st_size, facts.st_mtime_ns
                 if path not in self._days or self._days[path].stamp != stamp:
                     file = read_file(path)
-                    self._days[path] = _Day(stamp, _bearing(file.entries), file.bad)
+                    self._days[path] = _Day(stamp, _bearing(file.entries))
                     is_changed = True
             except OSError as error:
                 self.unreadable.append(Unreadable(path, error.strerror or str(error)))

@@ -23,9 +23,6 @@ HoleKind = Literal["disputed", "unverifiable", "missing", "unknown"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 COVERED: Final[tuple[State, ...]] = ("recorded", "quiet")
 
-UNAUDITED: Final = "unaudited"
-"""What a recorded slot is called besides, if its book was never seen to equal another one."""
-
 
 class Hole(msgspec.Struct, frozen=True):
     """A part of a span, half-open in exchange time, in which no book is known, or none that is beyond doubt.
