@@ -19,6 +19,7 @@ class Connection:
     tls_ms: int | None
     upgrade_ms: int
     tls: str
+    """Protocol and who signed the certificate; empty without TLS."""
     is_deflated: bool
 
 

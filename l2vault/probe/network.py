@@ -9,13 +9,13 @@ import socket
 import ssl
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from l2vault.clock import Clock
-from l2vault.okx.proxies import LOOPBACK
+from l2vault.okx.proxies import UnusableProxy, require_socks, system_proxy
+from l2vault.probe.findings import Connection
 
 LARGEST_FRAME_BYTES: Final = 4 * 1024 * 1024
 _PORTS: Final = {"ws": 80, "wss": 443}
@@ -24,20 +24,10 @@ Stage = Literal["name resolution", "TCP", "TLS", "upgrade", "proxy"]
 
 
 class Opened(NamedTuple):
-    """A connection that stands. Times of stages that could not be seen are None."""
+    """A connection that stands, and what was seen while it was made."""
 
     websocket: ClientConnection
-    url: str
-    address: str
-    addresses: int
-    proxy: str | None
-    name_ms: int | None
-    tcp_ms: int | None
-    tls_ms: int | None
-    upgrade_ms: int
-    tls: str
-    """Protocol and who signed the certificate; empty without TLS."""
-    is_deflated: bool
+    seen: Connection
 
 
 class CannotConnect(Exception):
@@ -52,17 +42,9 @@ class CannotConnect(Exception):
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment or the system names for this address, as the websocket library finds it."""
-    parts = urlsplit(url)
-    host, is_secure = parts.hostname or "", parts.scheme in ("wss", "https")
-    if host in LOOPBACK or proxy_bypass(f"{host}:{parts.port or (443 if is_secure else 80)}"):
-        return None
-    proxies = getproxies()
-    first = {"wss": ["wss", "socks"], "ws": ["ws", "socks"]}.get(parts.scheme, [])
-    for scheme in [*first, "https", *([] if is_secure else ["http"])]:
-        if scheme in proxies:
-            return proxies[scheme]
-    return None
+    """The proxy that the recorder would take to this address, with its password. Raises UnusableProxy."""
+    proxy = system_proxy(url)
+    return None if proxy is None else proxy.url
 
 
 def without_password(proxy: str) -> str:
@@ -86,9 +68,14 @@ class _Timed(ClientConnection):
 
 async def open_websocket(url: str, clock: Clock, within_sec: float, compression: str | None = None) -> Opened:
     """Connect as the recorder does. Raises CannotConnect."""
-    proxy = proxy_of(url)
+    try:
+        proxy = system_proxy(url)
+        if proxy is not None:
+            require_socks(proxy)
+    except UnusableProxy as error:
+        raise CannotConnect("proxy", str(error)) from error
     if proxy is not None:
-        return await _open_by_proxy(url, proxy, clock, within_sec, compression)
+        return await _open_by_proxy(url, proxy.url, clock, within_sec, compression)
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443)
     began_ms = clock.monotonic_ms()
@@ -98,8 +85,7 @@ async def open_websocket(url: str, clock: Clock, within_sec: float, compression:
     connected_ms = clock.monotonic_ms()
     websocket, stood_ms, tls = await _upgrade(url, clock, within_sec, compression, sock=sock, proxy=None)
     stood_ms = connected_ms if stood_ms is None else stood_ms
-    return Opened(
-        websocket,
+    seen = Connection(
         url,
         address,
         len({info[4][0] for info in infos}),
@@ -111,6 +97,7 @@ async def open_websocket(url: str, clock: Clock, within_sec: float, compression:
         tls,
         bool(websocket.protocol.extensions),
     )
+    return Opened(websocket, seen)
 
 
 async def is_port_open(host: str, port: int, within_sec: float) -> str:
@@ -131,14 +118,14 @@ async def is_port_open(host: str, port: int, within_sec: float) -> str:
 async def _open_by_proxy(url: str, proxy: str, clock: Clock, within_sec: float, compression: str | None) -> Opened:
     began_ms = clock.monotonic_ms()
     try:
-        websocket, _, tls = await _upgrade(url, clock, within_sec, compression, proxy=True)
+        websocket, _, tls = await _upgrade(url, clock, within_sec, compression, proxy=proxy)
     except CannotConnect as failure:
         stage: Stage = "proxy" if failure.stage == "TCP" else failure.stage
         raise CannotConnect(stage, failure.reason, failure.status, failure.is_certificate) from failure
     took_ms = clock.monotonic_ms() - began_ms
     is_deflated = bool(websocket.protocol.extensions)
     named = without_password(proxy)
-    return Opened(websocket, url, named, 0, named, None, None, None, took_ms, tls, is_deflated)
+    return Opened(websocket, Connection(url, named, 0, named, None, None, None, took_ms, tls, is_deflated))
 
 
 async def _resolve(host: str, port: int, within_sec: float) -> list[Any]:
@@ -182,7 +169,7 @@ async def _upgrade(
     """TLS, if any, and the websocket's handshake: the connection, when its transport stood, and its TLS in words."""
     made: list[_Timed] = []
 
-    class Connection(_Timed):
+    class Timed(_Timed):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.clock = clock
@@ -196,7 +183,7 @@ async def _upgrade(
             ping_interval=None,
             compression=compression,
             max_size=LARGEST_FRAME_BYTES,
-            create_connection=Connection,
+            create_connection=Timed,
             **how,
         )
     except InvalidStatus as refusal:

@@ -15,6 +15,7 @@ import msgspec
 
 from l2vault.book.change import BookChange, Level
 from l2vault.clock import Clock
+from l2vault.okx.proxies import UnusableProxy
 from l2vault.okx.rest import USER_AGENT
 from l2vault.okx.web import LARGEST_BODY_BYTES
 from l2vault.probe.network import error_text, proxy_of, without_password
@@ -76,7 +77,11 @@ class RestClient:
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
         self._timeout_sec = timeout_sec
         self._clock = clock
-        self._proxy = proxy_of(base_url)
+        self._proxy, self._unusable = None, None
+        try:
+            self._proxy = proxy_of(base_url)
+        except UnusableProxy as error:
+            self._unusable = error
         self._connection: HTTPConnection | None = None
         self._is_reset = False
 
@@ -102,7 +107,7 @@ class RestClient:
             connection.request("GET", target, headers=self._headers)
             response = connection.getresponse()
             body = response.read(LARGEST_BODY_BYTES)
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError, UnusableProxy) as error:
             self.close()
             self._is_reset = isinstance(error, ConnectionError)
             rtt_ms = self._clock.monotonic_ms() - sent_ms
@@ -133,9 +138,11 @@ class RestClient:
     def _new(self) -> HTTPConnection:
         parts, is_secure = self._parts, self._parts.scheme == "https"
         host, port = parts.hostname or "", parts.port or (443 if is_secure else 80)
+        if self._unusable is not None:
+            raise self._unusable
         if self._proxy is None:
             return self._plain_or_tls(host, port)
-        proxy = urlsplit(self._proxy if "://" in self._proxy else f"http://{self._proxy}")
+        proxy = urlsplit(self._proxy)
         if proxy.scheme != "http":
             raise ValueError(f"REST cannot go through the proxy {self.proxy}: only http:// proxies")
         connection = self._plain_or_tls(proxy.hostname or "", proxy.port or 80)
@@ -194,4 +201,6 @@ def _authorization(proxy: SplitResult) -> dict[str, str]:
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, UnusableProxy):
+        return str(error)
     return error_text(error)

@@ -23,8 +23,8 @@ from l2vault.okx.hosts import CLOSED_PORT
 from l2vault.okx.messages import BOOKS, Ack, Notice, Refusal, SchemaFailure, decode
 from l2vault.okx.session import Dead, Refused, Session, Silent
 from l2vault.okx.stitch import Misfit, Stitch
-from l2vault.probe.findings import Connection, End, ErrorFrame, Failure, Feed, Findings, Rest
-from l2vault.probe.network import CannotConnect, Opened, is_port_open, open_websocket
+from l2vault.probe.findings import End, ErrorFrame, Failure, Feed, Findings, Rest
+from l2vault.probe.network import CannotConnect, is_port_open, open_websocket
 from l2vault.probe.plan import Plan
 from l2vault.probe.rest import RestClient
 from l2vault.probe.rest_round import RestRound
@@ -138,7 +138,7 @@ class Probe:
         except CannotConnect as error:
             side.failure = _failure(self._plan.hosts.ws_urls[0], error)
             return
-        side.connection = _connection(opened)
+        side.connection = opened.seen
         good = self._plan.inst_ids[0]
         args = [{"channel": BOOKS, "instId": inst_id} for inst_id in (good, UNLISTED)]
         side.acked = False
@@ -203,7 +203,7 @@ class _FeedRunner:
                 self._feed.failures.append(_failure(url, error))
                 failures += 1
             else:
-                self._feed.connections.append(_connection(opened))
+                self._feed.connections.append(opened.seen)
                 failures = 0
                 await self._live(opened.websocket)
             await self._clock.sleep(RETRY_SEC[min(failures, len(RETRY_SEC) - 1)])
@@ -346,10 +346,6 @@ class _FeedRunner:
 def _trades_request(inst_ids: tuple[str, ...]) -> str:
     args = [{"channel": TRADES, "instId": inst_id} for inst_id in inst_ids]
     return msgspec.json.encode({"id": "probetrades", "op": "subscribe", "args": args}).decode()
-
-
-def _connection(opened: Opened) -> Connection:
-    return Connection(**{name: value for name, value in opened._asdict().items() if name != "websocket"})
 
 
 def _failure(url: str, error: CannotConnect) -> Failure:

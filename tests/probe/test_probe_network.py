@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from l2vault.clock import Clock
+from l2vault.okx.proxies import system_proxy
 from l2vault.probe.network import CannotConnect, is_port_open, open_websocket, proxy_of, without_password
 from l2vault.probe.rest import RestClient, time_of
 
@@ -96,10 +97,10 @@ async def test_every_stage_is_timed_and_the_address_named():
         opened = await open_websocket(f"ws://localhost:{port}/", Clock(), 5)
         await close(opened)
 
-    assert opened.address == f"127.0.0.1:{port}"
-    assert None not in (opened.name_ms, opened.tcp_ms, opened.upgrade_ms)
-    assert opened.tls_ms is None
-    assert (opened.tls, opened.proxy, opened.is_deflated) == ("", None, False)
+    assert opened.seen.address == f"127.0.0.1:{port}"
+    assert None not in (opened.seen.name_ms, opened.seen.tcp_ms, opened.seen.upgrade_ms)
+    assert opened.seen.tls_ms is None
+    assert (opened.seen.tls, opened.seen.proxy, opened.seen.is_deflated) == ("", None, False)
 
 
 async def test_compression_is_offered_only_when_asked_for():
@@ -109,8 +110,8 @@ async def test_compression_is_offered_only_when_asked_for():
         await close(plain)
         await close(offered)
 
-    assert not plain.is_deflated
-    assert offered.is_deflated
+    assert not plain.seen.is_deflated
+    assert offered.seen.is_deflated
 
 
 async def test_a_name_that_cannot_be_resolved(monkeypatch):
@@ -164,8 +165,8 @@ async def test_through_a_proxy_the_stages_are_not_seen_and_that_is_said(monkeypa
         opened = await open_websocket("ws://ws.okx.test/ws/v5/public", Clock(), 5)
         await close(opened)
 
-    assert opened.proxy == f"http://...@127.0.0.1:{proxy_port}"
-    assert (opened.name_ms, opened.tcp_ms, opened.tls_ms) == (None, None, None)
+    assert opened.seen.proxy == f"http://...@127.0.0.1:{proxy_port}"
+    assert (opened.seen.name_ms, opened.seen.tcp_ms, opened.seen.tls_ms) == (None, None, None)
     assert asked[0].startswith("CONNECT ws.okx.test:80 ")
 
 
@@ -186,6 +187,25 @@ def test_a_proxy_is_not_used_for_this_machine_or_where_no_proxy_says_so(monkeypa
     assert proxy_of("https://www.okx.test") == "http://proxy.test:3128"
     assert proxy_of("wss://direct.test/") is None
     assert proxy_of("ws://127.0.0.1:8443/") is None
+
+
+async def test_the_proxy_is_the_one_that_the_recorder_takes(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "proxy.test:3128")
+
+    for url in ("wss://ws.okx.test/ws/v5/public", "https://www.okx.test"):
+        assert proxy_of(url) == system_proxy(url).url == "http://proxy.test:3128"
+
+
+async def test_a_setting_that_is_no_address_of_a_proxy_is_named_for_the_websocket_and_for_rest(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://me:secret@proxy.test")
+    error = await failure("wss://ws.okx.test/ws/v5/public")
+    answer = RestClient("https://www.okx.test", {}, 5, Clock()).get("/api/v5/public/time")
+
+    assert (error.stage, answer.status) == ("proxy", 0)
+    for said in (error.reason, answer.said):
+        assert "no address of a proxy" in said
+        assert "gopher" in said
+        assert "secret" not in said
 
 
 @pytest.mark.parametrize(
