@@ -20,8 +20,8 @@ import psutil
 from material import INST_ID
 from venvs import ROOT
 
-from l2vault.sim.instruments import known_inst_ids
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.sim.exchange.instruments import known_inst_ids
+from l2vault.vault.store.layout import HOUR_MS, Layout
 
 WARM_UP_SEC: Final = 15
 CONFIGURATIONS: Final = ((2, 1), (2, 2), (50, 1), (50, 2), (300, 1), (300, 2))

@@ -34,10 +34,10 @@ from reading_peers import (
 
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.archive import archive_hour
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.reader import open_vault
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.archive.write import archive_hour
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.layout import HOUR_MS, Layout
 
 INSTRUMENTS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 19

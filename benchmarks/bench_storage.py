@@ -15,9 +15,9 @@ from looped_hour import START_MS
 from material import INST_ID, hour_snapshots
 
 from l2vault.book.snapshot import Snapshot, to_line
-from l2vault.vault.compress import GZIP_LEVEL, compress
-from l2vault.vault.layout import Layout
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.retention.compress import GZIP_LEVEL, compress
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.writer import LineWriter
 
 LINES: Final = 1000
 

@@ -24,7 +24,7 @@ from planted_judge import Judged, Verdict, judge
 from planted_vault import START_MS, record
 
 from l2vault.analytics.books import read_books
-from l2vault.analytics.walls import walls
+from l2vault.analytics.walls.walls import walls
 
 CAUSES: Final = ("consumed", "pulled", "moved", "rolled out", "gap", "standing")
 _DETAILS: Final = (

@@ -22,7 +22,7 @@ from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot
 from l2vault.book.utc import utc_ms
 from l2vault.okx.messages import decode
-from l2vault.vault.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS
 
 CADENCE_MS: Final = 2_000
 DEPTH: Final = 400

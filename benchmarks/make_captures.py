@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-from l2vault.sim.exchange import encode_push
-from l2vault.sim.market import Market
+from l2vault.sim.exchange.books import encode_push
+from l2vault.sim.exchange.market import Market
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "tests" / "data"
 START_MS: Final = 1_767_225_585_000

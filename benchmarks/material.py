@@ -16,9 +16,9 @@ from l2vault.book.change import BookChange
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot, to_line
 from l2vault.okx.checksum import book_checksum
-from l2vault.sim.exchange import encode_push
-from l2vault.sim.market import Market
-from l2vault.vault.layout import HOUR_MS
+from l2vault.sim.exchange.books import encode_push
+from l2vault.sim.exchange.market import Market
+from l2vault.vault.store.layout import HOUR_MS
 
 INST_ID: Final = "BTC-USDT-SWAP"
 _SEED: Final = 1

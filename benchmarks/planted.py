@@ -11,8 +11,8 @@ from typing import Final
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
-from l2vault.sim.market_shape import Shape, shape_of
-from l2vault.sim.market_side import MarketSide, Size
+from l2vault.sim.exchange.market_shape import Shape, shape_of
+from l2vault.sim.exchange.market_side import MarketSide, Size
 
 INST: Final = "BTC-USDT-SWAP"
 WALL_USD: Final = 1_000_000.0

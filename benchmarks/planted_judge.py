@@ -13,7 +13,7 @@ import polars as pl
 from planted import INST, Life
 from planted_vault import Recording
 
-from l2vault.sim.instruments import reference_price
+from l2vault.sim.exchange.instruments import reference_price
 
 AT_ONCE_MS: Final = 2_000
 NEAR_TICKS: Final = 32

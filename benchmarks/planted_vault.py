@@ -14,11 +14,11 @@ from l2vault.book.book import Book
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.instruments import keep_row
+from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal.log import Journal
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.instruments import keep_row
+from l2vault.vault.store.layout import HOUR_MS, Layout
 
 START_MS: Final = utc_ms("2024-08-20T00:00:00.000Z")
 CADENCE_MS: Final = 2_000

@@ -29,8 +29,8 @@ from l2vault.okx.pipeline import Pipeline, Sampled
 from l2vault.okx.websocket import Line
 from l2vault.recorder import Recorder
 from l2vault.vault import retention
-from l2vault.vault.layout import Layout
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.writer import LineWriter
 
 CADENCE_MS: Final = 2_000
 SAMPLE_SEC: Final = 0.5

@@ -32,11 +32,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from l2vault.book.snapshot import from_line, to_line  # noqa: E402
 from l2vault.config import Settings  # noqa: E402
 from l2vault.recorder import Recorder  # noqa: E402
-from l2vault.sim.fault_spec import parse_faults  # noqa: E402
-from l2vault.sim.server import SimOptions, Simulator  # noqa: E402
+from l2vault.sim.faults.spec import parse_faults  # noqa: E402
+from l2vault.sim.server.server import SimOptions, Simulator  # noqa: E402
 from l2vault.vault.journal.events import Audited, Conflicted, Lost, Minute  # noqa: E402
 from l2vault.vault.journal.log import read_journal  # noqa: E402
-from l2vault.vault.layout import Layout  # noqa: E402
+from l2vault.vault.store.layout import Layout  # noqa: E402
 from support.fast_clock import FastClock  # noqa: E402
 from support.reference import NaiveWitness, fingerprint  # noqa: E402
 

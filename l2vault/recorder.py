@@ -21,22 +21,20 @@ from l2vault.okx.hosts import addresses, closed_port_warnings
 from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import LineOutput
+from l2vault.recording.counters import Tally
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
+from l2vault.recording.feeds import Lines
 from l2vault.recording.handles import open_files, raise_limit
-from l2vault.recording.intake import Asks, Intake
-from l2vault.recording.lines import Lines
-from l2vault.recording.report import policy_words
+from l2vault.recording.router import Asks, Intake, policy_words
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.supervisor import Supervisor
 from l2vault.recording.tails import Tail
-from l2vault.recording.tally import Tally
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
 from l2vault.recording.tasks.retention import Retention
-from l2vault.vault.hours import digest_of, hours_without_record
 from l2vault.vault.journal.events import (
     Alive,
     ClockStepped,
@@ -49,13 +47,14 @@ from l2vault.vault.journal.events import (
 )
 from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run, start_of_run
 from l2vault.vault.journal.places import closed_hours
-from l2vault.vault.layout import Layout
-from l2vault.vault.lock import VaultLock
-from l2vault.vault.newest import LastLine, last_line, last_line_of_hour
-from l2vault.vault.recovery import future_lines, recover, set_aside
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.retention.proved_time import PassTime
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.store.digest import digest_of, hours_without_record
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.lock import VaultLock
+from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
+from l2vault.vault.store.recovery import future_lines, recover, set_aside
+from l2vault.vault.store.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
 SUMMARY_SEC: Final = 60.0

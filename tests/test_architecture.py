@@ -29,30 +29,43 @@ ALLOWED = {
     "cli": {"config"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
+ORDER = {
+    "vault": ("store", "journal", "coverage", "archive", "reading retention", "checking"),
+    "sim": ("exchange", "faults", "server"),
+    "analytics": (
+        "contract figures",
+        "one_book resample",
+        "book_matrix",
+        "books",
+        "metrics walls zones flow heatmap",
+        "pictures",
+    ),
+}
+"""Inside these rooms what stands on the left is known to what stands on its right, never the other way round; what
+stands side by side does not know each other."""
 PURE = [
     *(PACKAGE / "book").glob("*.py"),
-    *(PACKAGE / "okx" / f"{name}.py" for name in ("messages", "sequence", "checksum", "subscription", "session")),
     *(
         PACKAGE / "okx" / f"{name}.py"
-        for name in ("pipeline", "instrument", "outputs", "plausibility", "stitch", "audit")
+        for name in (
+            *("messages", "sequence", "checksum", "subscription", "session", "pipeline", "instrument", "outputs"),
+            *("plausibility", "rest_join", "audit", "exchange_time", "book_time"),
+        )
     ),
-    *(PACKAGE / "okx" / f"{name}.py" for name in ("exchange_time", "book_time")),
-    PACKAGE / "vault" / "layout.py",
-    PACKAGE / "sim" / "peer.py",
-    PACKAGE / "sim" / "trades.py",
+    PACKAGE / "vault" / "store" / "layout.py",
+    PACKAGE / "vault" / "store" / "linecheck.py",
+    PACKAGE / "sim" / "server" / "peer.py",
+    *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
+    PACKAGE / "sim" / "exchange" / "trades.py",
     *(
         PACKAGE / "probe" / f"{name}.py"
-        for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page")
-    ),
-    PACKAGE / "probe" / "plan.py",
-    *(
-        PACKAGE / "analytics" / f"{name}.py"
-        for name in ("contract", "ladders", "instant", "series", "walls", "ledger", "tracks")
+        for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page", "plan")
     ),
     *(
         PACKAGE / "analytics" / f"{name}.py"
-        for name in ("one_book", "points", "zones", "visits", "shifts", "steps", "heat", "cells")
+        for name in ("contract", "book_matrix", "metrics", "resample", "one_book", "figures")
     ),
+    *(path for room in ("walls", "zones", "flow", "heatmap") for path in (PACKAGE / "analytics" / room).glob("*.py")),
 ]
 IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 CLOCK_CALLS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "now", "utcnow", "today"}
@@ -96,6 +109,67 @@ def test_imports_go_downstream_only(path: Path) -> None:
         pytest.fail(f"{'/'.join(parts)} imports {name}")
 
 
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _arrows() -> dict[str, set[str]]:
+    """Which module imports which, function-level imports included; a package's `__init__` is a module of its own."""
+    known = {_name(path) for path in _modules()}
+    arrows: dict[str, set[str]] = {}
+    for path in _modules():
+        targets = {name if name in known else name.rpartition(".")[0] for name in _imports(path)}
+        arrows[_name(path)] = {name for name in targets & known if name != _name(path)}
+    return arrows
+
+
+def _first_circle(arrows: dict[str, set[str]]) -> list[str]:
+    """One way round, if there is any."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for target in sorted(arrows.get(name, ())):
+            if found := walk(target, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := walk(name, []))), [])
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert _first_circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    assert _first_circle(_arrows()) == []
+
+
+def test_no_room_imports_itself_by_way_of_others() -> None:
+    rooms: dict[str, set[str]] = {}
+    for name, targets in _arrows().items():
+        room = name.rpartition(".")[0] if (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists() else name
+        for target in targets:
+            is_module = (PACKAGE.parent / (target.replace(".", "/") + ".py")).exists()
+            other = target.rpartition(".")[0] if is_module else target
+            if other != room and "l2vault" not in (room, other):
+                rooms.setdefault(room, set()).add(other)
+    assert _first_circle(rooms) == []
+
+
+@pytest.mark.parametrize("outer", ORDER)
+def test_inner_rooms_import_to_the_left_only(outer: str) -> None:
+    rank = {room: at for at, rooms in enumerate(ORDER[outer]) for room in rooms.split()}
+    inner = {name: targets for name, targets in _arrows().items() if name.startswith(f"l2vault.{outer}.")}
+    assert {name.split(".")[2] for name in inner} == set(rank)
+    for name, targets in inner.items():
+        room = name.split(".")[2]
+        for target in targets:
+            if target.startswith(f"l2vault.{outer}.") and target.split(".")[2] != room:
+                assert rank[target.split(".")[2]] < rank[room], f"{name} imports {target}"
+
+
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_pure_modules_know_no_socket_file_clock_or_log(path: Path) -> None:
     imported = {name.split(".")[0] for name in _imports(path)}
@@ -129,7 +203,7 @@ def test_files_of_the_vault_are_renamed_and_deleted_in_one_place(path: Path) -> 
 
 
 def test_the_reading_half_loads_neither_asyncio_nor_the_wire() -> None:
-    assert _loaded_by("import l2vault.vault.reader", READING_NEVER_LOADS) == []
+    assert _loaded_by("import l2vault.vault.reading.vault", READING_NEVER_LOADS) == []
     assert _loaded_by("import l2vault.analytics.books, l2vault.verbs.walls", READING_NEVER_LOADS) == []
 
 

@@ -10,8 +10,8 @@ import pytest
 from l2vault import cli
 from l2vault.vault.journal.events import Alive, Disconnected, Started, Stopped
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
-from l2vault.vault.lock import VaultLock
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.lock import VaultLock
 from l2vault.verbs.demo import demo_exchange
 
 

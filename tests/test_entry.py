@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from l2vault import entry
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from support.hours import INST, line, put
 from support.signals import as_from_a_terminal
 

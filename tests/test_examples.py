@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import l2vault
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.layout import Layout
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.store.layout import Layout
 from support.hours import INST, journal_v1_of, levels, line, lost, put, started, synced
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -19,7 +19,7 @@ import pytest
 from l2vault.config import Settings
 from l2vault.vault.journal.events import Started, Stopped
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs import record as record_module
 from support.signals import as_from_a_terminal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from l2vault.vault.archive import archive_hour
+from l2vault.vault.archive.write import archive_hour
 from support.hours import HOUR_AT_MS, INST
 from support.small_vault import small_vault
 

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
-from l2vault.sim.exchange import Exchange
-from l2vault.sim.instruments import instrument_row
-from l2vault.sim.rest_api import answer
+from l2vault.sim.exchange.books import Exchange
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.sim.server.rest import answer
 
 BLOCK_BYTES = 64 * 1024
 BACKLOG_BYTES = 512 * 1024

@@ -13,15 +13,15 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.analytics.contract import Contract, Terms, Unit, terms_of
-from l2vault.analytics.ladders import SIDES, Ladders, SideName, ladders_of, stacked
+from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.coverage.model import STATES, Coverage
-from l2vault.vault.instruments import read_rows
-from l2vault.vault.layout import HOUR_MS
-from l2vault.vault.moments import Moment, span_ms
-from l2vault.vault.reader import Vault, open_vault
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.instruments import read_rows
+from l2vault.vault.store.layout import HOUR_MS
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""

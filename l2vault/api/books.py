@@ -75,8 +75,8 @@ class Books:
         >>> walls.frame.select("side", "price", "began", "end", "lives").rows()
         [('ask', 60120.0, 'found', 'standing', 2)]
         """
-        from l2vault.analytics.tracks import tracks_of
-        from l2vault.analytics.walls import Criteria, walls
+        from l2vault.analytics.walls.tracks import tracks_of
+        from l2vault.analytics.walls.walls import Criteria, walls
 
         least, each = (None if size is None else amount(size) for size in (min_size, per_order))
         measured = walls(self._read, unit, Criteria(least, relative=relative, per_order=each))
@@ -93,7 +93,7 @@ class Books:
         >>> steps.select("t_from", "spread").rows()[0][1], len(steps)
         (2.0, 2)
         """
-        from l2vault.analytics.instant import spread
+        from l2vault.analytics.metrics import spread
 
         return _stepped(spread(self._read, unit), step, show)
 
@@ -113,7 +113,7 @@ class Books:
         >>> l2vault.open("Vault").books("BTC-USDT-SWAP").imbalance(step="5m").frame.columns
         ['t_from', 't_to', 'covered_share', 'top1', 'top5', 'top10', 'top50', '2bps', '5bps', '10bps', '25bps']
         """
-        from l2vault.analytics.instant import imbalance
+        from l2vault.analytics.metrics import imbalance
 
         return _stepped(imbalance(self._read, unit, levels, _bands(bands_bps)), step, show)
 
@@ -133,7 +133,7 @@ class Books:
         >>> frame.select("bid_2bps", "ask_2bps").row(0)
         (11.0, 2.5)
         """
-        from l2vault.analytics.instant import depth
+        from l2vault.analytics.metrics import depth
 
         return _stepped(depth(self._read, unit, _bands(bands_bps)), step, show)
 
@@ -148,7 +148,7 @@ class Books:
         >>> [round(cost, 4) for cost in frame.select("buy_1k_bps", "sell_1k_bps").row(0)]
         [0.1667, 0.1667]
         """
-        from l2vault.analytics.instant import SIZES, slippage
+        from l2vault.analytics.metrics import SIZES, slippage
 
         return _stepped(slippage(self._read, SIZES if sizes is None else amounts(sizes)), step, show)
 
@@ -162,7 +162,7 @@ class Books:
         >>> zones.select("side", "price_from", "price_to").rows()[0]
         ('ask', 60100.0, 60200.0)
         """
-        from l2vault.analytics.zones import zones
+        from l2vault.analytics.zones.zones import zones
 
         return result_of(zones(self._read, unit, width, presence))
 
@@ -182,7 +182,7 @@ class Books:
         >>> shifts.filter(side="bid", band="0-2").select("added", "net").row(0)
         (29.0, 29.0)
         """
-        from l2vault.analytics.shifts import shifts
+        from l2vault.analytics.flow.liquidity_flow import shifts
 
         return result_of(shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert))
 
@@ -195,7 +195,7 @@ class Books:
         >>> cells.provenance.settings["bin_ms"]
         60000
         """
-        from l2vault.analytics.heat import COLUMNS, ROWS, heat
+        from l2vault.analytics.heatmap.heatmap import COLUMNS, ROWS, heat
 
         grid = heat(self._read, unit, columns or COLUMNS, rows or ROWS)
         return Result(renamed(grid.frame()), provenance_of(grid.about))
@@ -208,12 +208,12 @@ class Books:
 def _stepped(measured: "Measured", step: Duration | None, show: Show) -> Result:
     if step is None:
         return result_of(measured, is_per_book=True)
-    from l2vault.analytics.series import by_step
+    from l2vault.analytics.resample import by_step
 
     return result_of(measured, by_step(measured.frame, duration_ms(step), show))
 
 
 def _bands(bands_bps: Sequence[float] | None) -> Sequence[float]:
-    from l2vault.analytics.ladders import BANDS_BPS
+    from l2vault.analytics.book_matrix import BANDS_BPS
 
     return BANDS_BPS if bands_bps is None else bands_bps

@@ -127,7 +127,7 @@ class Result:
         >>> spread.summary().frame.filter(measure="spread").select("mean", "p95").rows()
         [(2.0, 2.0)]
         """
-        from l2vault.analytics.series import summary
+        from l2vault.analytics.resample import summary
 
         if not self._is_per_book:
             raise UsageError(f"{self.provenance.method} has no row per book to sum up.", "spread() or depth(), no step")

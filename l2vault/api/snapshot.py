@@ -13,8 +13,8 @@ from l2vault.book.snapshot import Snapshot as Row
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError
 from l2vault.vault.coverage.model import State
-from l2vault.vault.instruments import read_rows
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.instruments import read_rows
+from l2vault.vault.store.layout import HOUR_MS, Layout
 
 SIDES: Final = ("bid", "ask")
 

@@ -8,9 +8,9 @@ from l2vault.api.times import with_times
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError
 from l2vault.vault.coverage.model import Coverage
-from l2vault.vault.files import Finding, analysis_extra
-from l2vault.vault.follow import Follow
-from l2vault.vault.reader import Snapshots as Rows
+from l2vault.vault.reading.follow import Follow
+from l2vault.vault.reading.vault import Snapshots as Rows
+from l2vault.vault.store.catalog import Finding, analysis_extra
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from l2vault.api.times import with_times
 from l2vault.book.utc import utc_text
-from l2vault.vault.leveltable import Levels as Read
+from l2vault.vault.reading.level_table import Levels as Read
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from l2vault import grammar
+from l2vault.book.moments import Moment, as_ms
 from l2vault.errors import UsageError
-from l2vault.vault.moments import Moment, as_ms
 
 if TYPE_CHECKING:
     import polars as pl

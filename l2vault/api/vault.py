@@ -10,13 +10,13 @@ from l2vault.api.times import Duration, TimeLike, duration_ms, to_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault import reader
 from l2vault.vault.coverage.model import Coverage
-from l2vault.vault.files import analysis_extra, hours
-from l2vault.vault.follow import POLL_SEC
-from l2vault.vault.held import held_instruments
-from l2vault.vault.instruments import read_row
-from l2vault.vault.layout import HOUR_MS
+from l2vault.vault.reading import vault as reader
+from l2vault.vault.reading.follow import POLL_SEC
+from l2vault.vault.store.catalog import analysis_extra, hours
+from l2vault.vault.store.instruments import read_row
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.names import held_instruments
 
 if TYPE_CHECKING:
     import duckdb

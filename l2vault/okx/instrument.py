@@ -33,9 +33,9 @@ from l2vault.okx.outputs import (
 )
 from l2vault.okx.plausibility import Counts as LevelCounts
 from l2vault.okx.plausibility import implausible, is_clearly_longer, is_like, is_short, unreadable
+from l2vault.okx.rest_join import Misfit, Stitch
 from l2vault.okx.sequence import is_repeat, unfitness
 from l2vault.okx.session import Session
-from l2vault.okx.stitch import Misfit, Stitch
 
 SEED_WITHIN_MS: Final = 3_000
 ASK_AGAIN_MS: Final = 1_000

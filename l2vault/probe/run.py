@@ -21,8 +21,8 @@ from l2vault.clock import Clock
 from l2vault.okx.audit import Audit
 from l2vault.okx.hosts import CLOSED_PORT
 from l2vault.okx.messages import BOOKS, Ack, Notice, Refusal, SchemaFailure, decode
+from l2vault.okx.rest_join import Misfit, Stitch
 from l2vault.okx.session import Dead, Refused, Session, Silent
-from l2vault.okx.stitch import Misfit, Stitch
 from l2vault.probe.findings import End, ErrorFrame, Failure, Feed, Findings, Rest
 from l2vault.probe.network import CannotConnect, is_port_open, open_websocket
 from l2vault.probe.plan import Plan

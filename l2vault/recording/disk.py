@@ -21,7 +21,6 @@ from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.recording.eventlog import EventLog
 from l2vault.recording.tasks.threads import in_daemon_thread
-from l2vault.vault.hours import RunningDigest
 from l2vault.vault.journal.events import (
     DiskStalled,
     Event,
@@ -33,9 +32,10 @@ from l2vault.vault.journal.events import (
     WriteFailed,
 )
 from l2vault.vault.journal.log import Journal, Place
-from l2vault.vault.layout import HOUR_MS
-from l2vault.vault.lock import VaultLock
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.store.digest import RunningDigest
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.lock import VaultLock
+from l2vault.vault.store.writer import LineWriter
 
 QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""

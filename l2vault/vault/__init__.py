@@ -1,9 +1,10 @@
-"""The disk. Four groups of modules; read `layout` (every path), `events` and `journal` (what we can vouch for) first.
+"""The disk, in seven rooms. A room may use those before it in this list and none behind it.
 
-- Recording: `writer` (lines), `recovery` (after a crash), `lock` (one writer), `instruments` (OKX's rows), `durable`.
-- Retention: `plan` (what is due, pure), `census` (what is there), `retention` (does it), `compress`, `removal`, `tidy`.
-- Reading: `reader` (the front door), `files` and `stream` (lines of any form), `moments`, `follow` (the live tail),
-  `lookup` (the last book); `spans`, `coverage`, `testimony`, `absence`, `witness` (what can be said of each slot).
-- Level intervals: `levels` (the table), `columns`, `decimals`, `tables`, `leveltable`; `archive` (it as Parquet),
-  `parquet`, `rebuild` (lines out of it), `archived`; `verify` and `linecheck` re-check it all.
+- `store/`: names and bytes. Every path, every listing, how lines are written, read, cut, digested and deleted.
+- `journal/`: what the recorder and the verbs noted at the time.
+- `coverage/`: what can be said of each grid time of a span, and why.
+- `archive/`: the level-interval table and its Parquet form, lossless in both directions. Needs numpy and pyarrow.
+- `reading/`: the vault as a reader sees it: spans, the book at a time, the live tail, the level table.
+- `retention/`: what is compressed, archived and deleted, and when.
+- `checking/`: every line, file and journal entry re-checked.
 """

@@ -16,11 +16,11 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.coverage.model import COVERED
-from l2vault.vault.files import analysis_extra
-from l2vault.vault.held import held_instruments, one_of
-from l2vault.vault.layout import HOUR_MS
-from l2vault.vault.reader import Vault, open_vault
-from l2vault.verbs.terminal import bar, span_text
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.catalog import analysis_extra
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.names import held_instruments, one_of
+from l2vault.verbs.format import bar, span_text
 from l2vault.verbs.words import asked_instruments, configure_instruments, duration, moment, png
 
 if TYPE_CHECKING:

@@ -11,18 +11,17 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
-from l2vault.vault.census import Held, scan
-from l2vault.vault.files import HourForms, analysis_extra, hours
-from l2vault.vault.held import held_instruments
 from l2vault.vault.journal.log import verb_journal
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.lock import open_hours
-from l2vault.vault.reader import open_vault
+from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import SETTLE_MS, Action, Policy, Room, is_fresh
 from l2vault.vault.retention.run import Limits, RetentionReport, enforce, locked
-from l2vault.verbs.terminal import bar, moment, size_text
-from l2vault.verbs.words import asked_instruments, configure_instruments
+from l2vault.vault.store.catalog import Held, HourForms, analysis_extra, hours, scan
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.lock import open_hours
+from l2vault.vault.store.names import held_instruments
+from l2vault.verbs.format import bar, size_text
+from l2vault.verbs.words import asked_instruments, configure_instruments, moment
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"
 EXAMPLE: Final = "l2vault archive BTC-USDT-SWAP --to 2026-01-30 --keep"

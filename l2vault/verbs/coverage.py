@@ -13,12 +13,12 @@ from l2vault.errors import VaultError
 from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
-from l2vault.vault.files import analysis_extra
-from l2vault.vault.held import held_instruments
-from l2vault.vault.layout import HOUR_MS
-from l2vault.vault.reader import Vault, open_vault
-from l2vault.verbs.terminal import moment, span_text
-from l2vault.verbs.words import asked_instruments, configure_instruments, png
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.catalog import analysis_extra
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.names import held_instruments
+from l2vault.verbs.format import span_text
+from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
 HELP: Final = "say which times are covered, and list each hole with its cause"
 EXAMPLE: Final = "l2vault coverage BTC-USDT-SWAP --from 2026-01-31 --by hour"

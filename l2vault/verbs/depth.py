@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.instant import SIZES, depth_and_slippage
-    from l2vault.analytics.ladders import BANDS_BPS
+    from l2vault.analytics.book_matrix import BANDS_BPS
+    from l2vault.analytics.metrics import SIZES, depth_and_slippage
 
     result = depth_and_slippage(books, args.unit, args.bands or BANDS_BPS, args.sizes or SIZES)
     chosen = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst"))]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import figure, heading
+from l2vault.verbs.format import figure, heading
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.heat import heat
-    from l2vault.analytics.walls import walls
+    from l2vault.analytics.heatmap.heatmap import heat
+    from l2vault.analytics.walls.walls import walls
 
     grid = heat(books, args.unit)
     ledger = None if args.no_walls else walls(books, args.unit).frame

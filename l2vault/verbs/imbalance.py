@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.instant import LEVELS, imbalance
-    from l2vault.analytics.ladders import BANDS_BPS
+    from l2vault.analytics.book_matrix import BANDS_BPS
+    from l2vault.analytics.metrics import LEVELS, imbalance
 
     result = imbalance(books, args.unit, args.levels or LEVELS, args.bands or BANDS_BPS)
     return answer_of(result, args, result.frame.columns[2:], lambda measure: _DECIMALS)

@@ -11,12 +11,12 @@ import msgspec
 
 from l2vault.book.utc import utc_text
 from l2vault.foreign import printable
-from l2vault.vault.census import Form, Held, scan
-from l2vault.vault.held import held_instruments
-from l2vault.vault.layout import Layout
-from l2vault.vault.root import open_layout
-from l2vault.vault.stream import GzipDamage, read_chunks
-from l2vault.verbs.terminal import size_text
+from l2vault.vault.store.catalog import Form, Held, scan
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.names import held_instruments
+from l2vault.vault.store.root import open_layout
+from l2vault.vault.store.stream import GzipDamage, read_chunks
+from l2vault.verbs.format import size_text
 from l2vault.verbs.words import asked_instruments, configure_instruments
 
 HELP: Final = "list instruments, days and hours with their form and size"
@@ -67,7 +67,7 @@ def _row(layout: Layout, held: Held, count_lines: bool) -> Row:
 def _count(layout: Layout, held: Held) -> int | None:
     try:
         if held.form == "archive":
-            from l2vault.vault.archived import archived_times  # needs the analysis extra
+            from l2vault.vault.archive.read import archived_times  # needs the analysis extra
 
             return len(archived_times(layout.archived_hour(held.inst_id, held.hour_ms), with_flagged=True))
         return sum(chunk.count(b"\n") for chunk in read_chunks(held.path))

@@ -13,7 +13,7 @@ import msgspec
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
 from l2vault.verbs.words import seconds
 

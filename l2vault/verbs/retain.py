@@ -15,12 +15,12 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.journal.log import verb_journal
-from l2vault.vault.layout import Layout
 from l2vault.vault.retention.plan import SETTLE_MS, Action, policy_of
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Options, RetentionReport, run_retention
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import set_up_logging
-from l2vault.verbs.terminal import bar, size_text
+from l2vault.verbs.format import bar, size_text
 
 SERVER_WITHIN_SEC: Final = 3.0
 """How long OKX's clock may take to answer; without an answer it has proved nothing."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs.analysis import Answer
-from l2vault.verbs.figures import clock, figure, heading, share, size, table
+from l2vault.verbs.format import clock, figure, heading, share, size, table
 from l2vault.verbs.words import duration
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def configure_steps(parser: argparse.ArgumentParser) -> None:
 
 def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str], shown: Shown) -> Answer:
     """`chosen` are the measures that a terminal and a picture have room for; programs get all of them."""
-    from l2vault.analytics.series import by_step, summary
+    from l2vault.analytics.resample import by_step, summary
 
     about = result.about
     draw = _drawing(result, chosen)

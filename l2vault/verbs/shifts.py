@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import clock, figure, heading, size, table
+from l2vault.verbs.format import clock, figure, heading, size, table
 from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.ladders import BANDS_BPS
-    from l2vault.analytics.shifts import shifts, totals
+    from l2vault.analytics.book_matrix import BANDS_BPS
+    from l2vault.analytics.flow.liquidity_flow import shifts, totals
 
     result = shifts(books, args.unit, args.horizon, args.bands or BANDS_BPS, args.alert)
     rows, about = result.frame, result.about

@@ -13,12 +13,12 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.files import instruments
-from l2vault.vault.held import held_instruments, one_of
-from l2vault.vault.layout import Layout
-from l2vault.vault.lookup import last_book
-from l2vault.vault.root import open_layout
-from l2vault.verbs.terminal import span_text
+from l2vault.vault.reading.lookup import last_book
+from l2vault.vault.store.catalog import instruments
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.names import held_instruments, one_of
+from l2vault.vault.store.root import open_layout
+from l2vault.verbs.format import span_text
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"

@@ -15,10 +15,10 @@ from typing import Final
 from l2vault.errors import UsageError
 from l2vault.foreign import quoted
 from l2vault.grammar import split_names
-from l2vault.sim.fault_spec import parse_faults
-from l2vault.sim.instruments import known_inst_ids
-from l2vault.sim.options import SimOptions
-from l2vault.sim.server import serve_simulator
+from l2vault.sim.exchange.instruments import known_inst_ids
+from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.options import SimOptions
+from l2vault.sim.server.server import serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
 from l2vault.verbs.words import seconds
 

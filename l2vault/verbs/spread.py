@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.instant import spread
+    from l2vault.analytics.metrics import spread
 
     decimals = books.contract.tick_decimals
     shown = {"spread_bps": 3, "spread_ticks": 1, "microprice": decimals + 2, "bid_size": None, "ask_size": None}

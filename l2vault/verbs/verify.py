@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from l2vault.foreign import printable
-from l2vault.vault.root import open_layout
-from l2vault.vault.verify import Verification
-from l2vault.verbs.terminal import bar, size_text
+from l2vault.vault.checking.verify import Verification
+from l2vault.vault.store.root import open_layout
+from l2vault.verbs.format import bar, size_text
 
 HELP: Final = "re-check every file and line of the vault; exit 1 on any finding"
 EXAMPLE: Final = "l2vault verify --vault Vault"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import clock, figure, heading, share, size, table
-from l2vault.verbs.terminal import span_text
+from l2vault.verbs.format import clock, figure, heading, share, size, span_text, table
 from l2vault.verbs.words import at_least_1, number
 
 if TYPE_CHECKING:
@@ -40,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     import polars as pl
 
-    from l2vault.analytics.tracks import tracks_of
-    from l2vault.analytics.walls import PERCENTILE, Criteria, walls
+    from l2vault.analytics.walls.tracks import tracks_of
+    from l2vault.analytics.walls.walls import PERCENTILE, Criteria, walls
 
     criteria = Criteria(args.min_size, args.percentile or PERCENTILE, args.relative, args.per_order)
     result = walls(books, args.unit, criteria)
@@ -113,7 +112,7 @@ def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:
     """Books alone do not always tell consumed from pulled in the last moment: how many of them show it."""
     import polars as pl
 
-    from l2vault.analytics.ledger import EATEN_SHARE
+    from l2vault.analytics.walls.ledger import EATEN_SHARE
 
     consumed = ledger.filter(pl.col("end") == "consumed")
     eaten = len(consumed.filter(pl.col("eaten_share") >= EATEN_SHARE))
@@ -125,7 +124,7 @@ def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:
 
 def _drawing(books: "Books", result: "Result") -> Callable[[Path], None]:
     def draw(path: Path) -> None:
-        from l2vault.analytics.instant import spread
+        from l2vault.analytics.metrics import spread
         from l2vault.analytics.pictures import draw_walls
 
         draw_walls(result.frame, result.about, path, spread(books).frame)

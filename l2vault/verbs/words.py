@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from l2vault import grammar
+from l2vault.book.moments import as_ms
 from l2vault.errors import UsageError
 from l2vault.foreign import quoted
-from l2vault.vault.moments import as_ms
 
 _Value = TypeVar("_Value")
 

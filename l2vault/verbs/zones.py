@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
-from l2vault.verbs.figures import figure, heading, share, size, table
+from l2vault.verbs.format import figure, heading, share, size, table
 from l2vault.verbs.words import at_least_1, number
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.zones import zones
+    from l2vault.analytics.zones.zones import zones
 
     result = zones(books, args.unit, args.width)
     rows, about = result.frame, result.about

@@ -9,9 +9,9 @@ import pytest
 from l2vault.analytics import books as books_module
 from l2vault.analytics.books import Seen, books_of, read_books
 from l2vault.errors import VaultError
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.archive import archive_hour
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.archive.write import archive_hour
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.books import LINEAR, T0_MS, drawn, frames, hand_made
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 

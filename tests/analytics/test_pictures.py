@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from l2vault.analytics.books import About, Reach
-from l2vault.analytics.heat import heat
+from l2vault.analytics.heatmap.heatmap import heat
 from l2vault.analytics.pictures import canvas, draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
 from l2vault.analytics.pictures import coverage as coverage_module
 from l2vault.analytics.pictures.coverage import STATE_COLOURS, plot_coverage

@@ -15,7 +15,7 @@ import pytest
 
 import l2vault
 from l2vault.api.result import Provenance
-from l2vault.vault.archive import archive_hour
+from l2vault.vault.archive.write import archive_hour
 from support.hours import CADENCE_MS, HOUR_AT_MS, INST, put
 from support.small_vault import books as recorded
 from support.small_vault import small_vault

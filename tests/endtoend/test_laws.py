@@ -8,7 +8,7 @@ import pytest
 
 from l2vault.config import Settings
 from l2vault.okx.pipeline import Output, Pipeline
-from l2vault.recording import lines
+from l2vault.recording import feeds as lines
 from l2vault.vault.journal.events import Lost, Minute, Synced
 from support.captured import PAIR, as_swap, book_frames, capture, pair, rewritten, write_frames
 from support.reference import seen_by_chain

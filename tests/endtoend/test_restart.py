@@ -13,7 +13,7 @@ from random import Random
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.vault.journal.events import Event, Recovered, Started, Stopped, Synced, UncleanEnd
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from support.captured import PAIR, book_frames, looped, pair
 from support.reference import NaiveMarket, seen_by_chain
 from support.signals import as_from_a_terminal

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from l2vault.book.utc import utc_ms
-from l2vault.sim.fault_kinds import KINDS
+from l2vault.sim.faults.kinds import KINDS
 from l2vault.vault.journal.events import Event, Lost, Minute, Noticed, Refused, Synced
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
-from l2vault.vault.reader import open_vault
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.layout import Layout
 from support.torture import Schedule, schedule_of, torture, written_lines
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"

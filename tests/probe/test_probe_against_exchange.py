@@ -11,7 +11,7 @@ from l2vault.probe.page import WIDTH, as_json, page
 from l2vault.probe.questions import question_rows
 from l2vault.probe.rows import all_rows
 from l2vault.probe.verdict import judge
-from l2vault.sim.server import SimOptions, Simulator
+from l2vault.sim.server.server import SimOptions, Simulator
 from support.fast_clock import FastClock
 from support.manual_clock import until
 from support.probing import BTC, ETH, SCALE, probe_of, probed

@@ -10,7 +10,7 @@ from l2vault.config import Settings
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.recorder import Recorder
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from support.fast_clock import FastClock
 from support.manual_clock import until
 from support.rig import settings_with

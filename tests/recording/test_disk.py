@@ -18,7 +18,6 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.recording import eventlog
 from l2vault.recording.disk import END_WITHIN_SEC, QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
-from l2vault.vault.hours import HourDigest
 from l2vault.vault.journal.events import (
     Alive,
     DiskStalled,
@@ -31,8 +30,9 @@ from l2vault.vault.journal.events import (
     WriteFailed,
 )
 from l2vault.vault.journal.log import Journal, Place, read_journal
-from l2vault.vault.layout import Layout
-from l2vault.vault.writer import ClosedHour, LineWriter, Vanished
+from l2vault.vault.store.digest import HourDigest
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.writer import ClosedHour, LineWriter, Vanished
 from support.manual_clock import ManualClock, some_turns, until
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"

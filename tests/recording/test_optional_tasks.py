@@ -26,7 +26,7 @@ from l2vault.recorder import Recorder
 from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.journal.events import ClockSkew, Stopped, TaskFailed
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import contents, line
 from support.manual_clock import ManualClock, some_turns, until
 

@@ -26,14 +26,14 @@ from l2vault.okx.pipeline import Lost, Pipeline, Sampled
 from l2vault.okx.rest import ServerTime, Unavailable
 from l2vault.okx.websocket import LineOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
-from l2vault.recording.intake import QUOTE_EVERY_MS
+from l2vault.recording.router import QUOTE_EVERY_MS
 from l2vault.recording.tasks.metadata import REFRESH_SEC
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
-from l2vault.vault.lock import VaultLock
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.lock import VaultLock
+from l2vault.vault.store.writer import LineWriter
 from support import wire
 from support.manual_clock import ManualClock, some_turns, until
 from support.second_book import with_second_books

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from l2vault.sim.fault_kinds import KINDS
-from l2vault.sim.fault_spec import parse_faults
+from l2vault.sim.faults.kinds import KINDS
+from l2vault.sim.faults.spec import parse_faults
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (`[^|]*) \|([^|]*)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)

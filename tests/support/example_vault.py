@@ -8,8 +8,8 @@ from l2vault.book.book import Book
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import take_snapshot, to_line
 from l2vault.okx.messages import decode
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.layout import Layout
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.store.layout import Layout
 from support.captured import PAIR, book_frames, capture
 
 CADENCE_MS: Final = 2_000

@@ -11,7 +11,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 
 INST = "BTC-USDT-SWAP"
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")

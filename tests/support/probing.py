@@ -8,8 +8,8 @@ from l2vault.config import Settings
 from l2vault.probe.findings import Findings
 from l2vault.probe.plan import plan_of
 from l2vault.probe.run import Probe
-from l2vault.sim.fault_spec import parse_faults
-from l2vault.sim.server import SimOptions, Simulator
+from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.server import SimOptions, Simulator
 from support.fast_clock import FastClock
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"

@@ -7,18 +7,16 @@ from l2vault.book.book import Book
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
 from l2vault.okx.sequence import is_chained
-from l2vault.sim.exchange import Exchange
-from l2vault.sim.fault_plan import FaultPlan, Seat
-from l2vault.sim.fault_spec import parse_faults
-from l2vault.sim.faults import Faults
-from l2vault.sim.frame import Deafen, Frame, HangUp
-from l2vault.sim.instruments import instrument_row
-from l2vault.sim.limits import Limits
-from l2vault.sim.oracle import Oracle
-from l2vault.sim.patience import Patience
-from l2vault.sim.peer import Peer
-from l2vault.sim.playback import Pace, Playback, split_head
-from l2vault.sim.timeline import Tick
+from l2vault.sim.exchange.books import Exchange, Oracle, Tick
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.faults.engine import Faults
+from l2vault.sim.faults.frame import Deafen, Frame, HangUp
+from l2vault.sim.faults.plan import FaultPlan, Seat
+from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.limits import Limits
+from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.playback import Pace, Playback, split_head
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 START_MS = 1_790_000_000_000

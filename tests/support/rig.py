@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
-from l2vault.sim.fault_spec import parse_faults
-from l2vault.sim.server import SimOptions, Simulator
+from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.vault.journal.events import Connected, Disconnected, Event
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from support.reference import NaiveMarket
 
 WITHIN_SEC = 60

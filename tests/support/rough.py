@@ -26,9 +26,9 @@ from l2vault.okx.rest import ServerTime, Unavailable
 from l2vault.recorder import Recorder
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.reader import open_vault
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.writer import LineWriter
 from support.judge import UNDATED_MS, Judgement, Truth, judge_lines, judge_slots, lines_of, ms, utc_day_hour
 from support.virtual import VirtualClock, VirtualLoop, run_virtually
 from support.world import Connection, Socket, World

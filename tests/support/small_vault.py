@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from l2vault.book.snapshot import Snapshot
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.layout import Layout
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.store.layout import Layout
 from support.hours import INST, journal_v1_of, levels, line, lost, put, started, synced
 
 SLOTS = 300

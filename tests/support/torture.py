@@ -16,15 +16,15 @@ from random import Random
 from l2vault.book.utc import utc_ms
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
-from l2vault.sim.fault_spec import parse_faults
-from l2vault.sim.instruments import known_inst_ids
-from l2vault.sim.server import SimOptions, Simulator
+from l2vault.sim.exchange.instruments import known_inst_ids
+from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.vault.coverage.compute import Lines, cover
+from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, SyncHistory
 from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.journal_index import JournalIndex
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from support.fast_clock import FastClock
 from support.reference import NaiveWitness, fingerprint
 

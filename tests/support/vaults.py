@@ -5,10 +5,10 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
-from l2vault.sim.instruments import instrument_row
+from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal.log import Journal, start_of_run
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import CADENCE_MS, HOUR_AT_MS, INST, at, levels, line, put
 from support.reference_coverage import Truth
 

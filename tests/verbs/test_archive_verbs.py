@@ -15,7 +15,7 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.clock import Clock
 from l2vault.vault.journal.events import Restored, Retained, Started
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST, contents, line, put
 
 NOW_MS = HOUR_AT_MS + 30 * HOUR_MS

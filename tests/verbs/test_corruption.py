@@ -16,10 +16,10 @@ pytest.importorskip("pyarrow", reason="the verbs need the analysis extra")
 
 from l2vault import cli
 from l2vault.book.utc import utc_text
-from l2vault.vault.archive import archive_hour
+from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.coverage.model import COVERED
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.reader import open_vault
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST
 from support.reference_coverage import deserved
 from support.vaults import good_vault, truth

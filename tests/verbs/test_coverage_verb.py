@@ -11,8 +11,8 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.journal.events import Alive, Event, Lost, Retained, Started, Stopped, Synced, Unverifiable
 from l2vault.vault.journal.log import Journal, read_journal
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.writer import LineWriter
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.writer import LineWriter
 from support.hours import journal_v1_of
 
 BTC = "BTC-USDT-SWAP"

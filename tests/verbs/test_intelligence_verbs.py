@@ -8,9 +8,10 @@ from typing import get_args
 import pytest
 
 from l2vault import cli
-from l2vault.analytics import contract, series
-from l2vault.sim.instruments import instrument_row
-from l2vault.vault.layout import Layout
+from l2vault.analytics import contract
+from l2vault.analytics import resample as series
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs import analysis
 from l2vault.verbs import series as verb_series
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced

@@ -8,7 +8,7 @@ import pytest
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs import ls
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -137,7 +137,7 @@ def test_a_vault_without_data_lists_nothing_and_one_that_is_not_there_is_an_erro
 def test_an_archived_hour_is_one_row_with_its_lines(layout, capsys):
     pytest.importorskip("pyarrow", reason="archives need the analysis extra")
     from l2vault.book.snapshot import Snapshot, to_line
-    from l2vault.vault.archive import archive_hour
+    from l2vault.vault.archive.write import archive_hour
 
     start_ms = DAY_AT_MS + 30 * HOUR_MS
     books = [Snapshot(BTC, start_ms + at, 400, [("100", "5", "0", "2")], [], 0, at, at - 1) for at in range(3)]

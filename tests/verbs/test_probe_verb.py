@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from l2vault.cli import main
-from l2vault.sim.fault_spec import parse_faults
-from l2vault.sim.server import SimOptions, Simulator
+from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.server import SimOptions, Simulator
 
 BTC = "BTC-USDT-SWAP"
 

@@ -20,7 +20,7 @@ from l2vault.clock import Clock
 from l2vault.okx.rest import OkxRest
 from l2vault.vault.journal.events import Retained, Started
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs import retain
 
 BTC = "BTC-USDT-SWAP"

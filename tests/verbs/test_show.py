@@ -9,7 +9,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs import show
 
 BTC = "BTC-USDT-SWAP"

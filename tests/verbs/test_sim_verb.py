@@ -13,7 +13,7 @@ import pytest
 
 from l2vault import cli
 from l2vault.errors import L2VaultError
-from l2vault.sim.options import SimOptions
+from l2vault.sim.server.options import SimOptions
 from l2vault.verbs import demo as demo_module
 from l2vault.verbs import sim as sim_module
 from l2vault.verbs.demo import demo_exchange

@@ -10,7 +10,7 @@ import pytest
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs import verify
 
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from l2vault.analytics.book_matrix import SideName
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.heat import Heat
-from l2vault.analytics.ladders import SideName
+from l2vault.analytics.heatmap.heatmap import Heat
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.coverage import draw_strips, state_patches
 from l2vault.analytics.pictures.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest

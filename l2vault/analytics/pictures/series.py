@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.books import About
-from l2vault.analytics.cells import time_bins
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.heatmap.grid import time_bins
 from l2vault.analytics.pictures import canvas
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from l2vault.analytics.book_matrix import SideName
 from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.ladders import SideName
 from l2vault.analytics.pictures import canvas
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from l2vault.analytics.book_matrix import SIDES
 from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.figures import amount
-from l2vault.analytics.ladders import SIDES
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.wall_marks import draw_ends, end_colour, end_handles, heaviest, label_biggest
 

@@ -15,9 +15,9 @@ from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
 from l2vault.recording.tasks.threads import in_daemon_thread
-from l2vault.vault.instruments import keep_row
 from l2vault.vault.journal.events import Event, InstrumentNoted
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.instruments import keep_row
+from l2vault.vault.store.layout import Layout
 
 REFRESH_SEC: Final = 3600.0
 FIRST_RETRY_SEC: Final = 5.0

@@ -14,10 +14,10 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError
 from l2vault.vault.journal.log import verb_journal
-from l2vault.vault.layout import Layout
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Failure, Options, run_retention
+from l2vault.vault.store.layout import Layout
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

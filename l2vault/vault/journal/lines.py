@@ -13,7 +13,7 @@ import msgspec
 from l2vault.book.utc import utc_ms
 from l2vault.vault.journal.events import Alive, Event, Minute, Started
 from l2vault.vault.journal.order import RECORDER, Entry, Ordered, Place, in_order
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _DICT_DECODER: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from l2vault import __version__
 from l2vault.book.utc import utc_ms
-from l2vault.vault.durable import make_folders, sync_folder, write_all
 from l2vault.vault.journal.events import SCHEMA, Event, Started
 from l2vault.vault.journal.lines import (
     BadLine,
@@ -29,7 +28,8 @@ from l2vault.vault.journal.lines import (
 )
 from l2vault.vault.journal.order import Entry, Ordered, Place, encoded, in_order
 from l2vault.vault.journal.places import PreviousRun, newest_place, previous_run
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.durable import make_folders, sync_folder, write_all
+from l2vault.vault.store.layout import Layout
 
 __all__ = [
     "BadLine",

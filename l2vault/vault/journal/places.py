@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from l2vault.vault.journal.events import HourClosed, Retained, Started, Stopped
 from l2vault.vault.journal.lines import journal_files, place_of, read_line
 from l2vault.vault.journal.order import Entry, Place, in_order, is_recorders
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.layout import Layout
 
 _STARTED: Final = b'{"event":"started"'
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'

@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.durable import write_atomically
-from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.retention.plan import Action
 from l2vault.vault.retention.proved_time import Proved
+from l2vault.vault.store.durable import write_atomically
+from l2vault.vault.store.layout import HOUR_MS, Layout
 
 LEAST_HOURS: Final = 2
 """A pass may delete so many hours of an instrument, however short ago the pass before it was."""

@@ -14,8 +14,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from l2vault.errors import UsageError
-from l2vault.vault.census import Form, Held
-from l2vault.vault.layout import HOUR_MS
+from l2vault.vault.store.catalog import Form, Held
+from l2vault.vault.store.layout import HOUR_MS
 
 GB: Final = 1_000_000_000
 DEFAULT_COMPRESS_HOURS: Final = 6

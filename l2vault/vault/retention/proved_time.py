@@ -11,10 +11,9 @@ from statistics import median
 from typing import Final, Literal, NamedTuple
 
 from l2vault.book.utc import utc_ms
-from l2vault.vault.census import Held
-from l2vault.vault.files import TIME, has_time
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.stream import GzipDamage, read_lines
+from l2vault.vault.store.catalog import TIME, Held, has_time
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.stream import GzipDamage, read_lines
 
 Source = Literal["exchange", "server", "clock and newest line", "trusted clock", ""]
 
@@ -158,7 +157,7 @@ def _time(text: bytes, hour_ms: int) -> Iterator[int]:
 def _archived_times(layout: Layout, held: Held) -> list[int]:
     """An archive proves its time too, where the libraries that read it are there."""
     try:
-        from l2vault.vault.archived import CANNOT_READ, archived_times
+        from l2vault.vault.archive.read import CANNOT_READ, archived_times
     except ImportError:
         return []
     with suppress(*CANNOT_READ):

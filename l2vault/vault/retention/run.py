@@ -19,22 +19,20 @@ from filelock import FileLock, Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.vault.census import Held, scan
-from l2vault.vault.compress import compress
-from l2vault.vault.durable import unlink
-from l2vault.vault.files import analysis_extra
 from l2vault.vault.journal.events import Retained, RetentionHeld
 from l2vault.vault.journal.log import Journal
-from l2vault.vault.layout import HourFile, Layout
-from l2vault.vault.lock import open_hours
-from l2vault.vault.removal import remove
 from l2vault.vault.retention import pace
+from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.retention.tidy import clean, prune
-from l2vault.vault.root import open_layout
-from l2vault.vault.stream import read_chunks
+from l2vault.vault.store.catalog import Held, analysis_extra, scan
+from l2vault.vault.store.durable import remove, unlink
+from l2vault.vault.store.layout import HourFile, Layout
+from l2vault.vault.store.lock import open_hours
+from l2vault.vault.store.root import open_layout
+from l2vault.vault.store.stream import read_chunks
 
 Progress = Callable[[int, int, str], None]
 """Called before each step: steps done, steps in all, the file whose turn it is. May raise to end the pass there."""
@@ -443,5 +441,5 @@ def _archive(layout: Layout, held: Held) -> int:
     if not any(read_chunks(held.path)):
         return 0
     with analysis_extra():
-        from l2vault.vault.archive import archive_hour
+        from l2vault.vault.archive.write import archive_hour
     return archive_hour(layout, HourFile(held.inst_id, held.hour_ms, held.form == "gzip", held.path))

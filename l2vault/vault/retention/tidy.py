@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from l2vault.book.utc import utc_text
-from l2vault.vault.compress import PACKING_SUFFIX
-from l2vault.vault.durable import DRAFT_SUFFIX, unlink
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal
-from l2vault.vault.layout import HOUR_MS, Layout
-from l2vault.vault.removal import DELETING_SUFFIX, finish_removal, former_path
+from l2vault.vault.retention.compress import PACKING_SUFFIX
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks
+from l2vault.vault.store.durable import DELETING_SUFFIX, DRAFT_SUFFIX, finish_removal, former_path, unlink
+from l2vault.vault.store.layout import HOUR_MS, Layout
 
 _DAY_MS: Final = 24 * HOUR_MS
 

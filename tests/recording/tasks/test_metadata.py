@@ -21,9 +21,9 @@ from l2vault.recording.tasks.metadata import (
     SPACING_SEC,
     Metadata,
 )
-from l2vault.vault.instruments import read_row, read_rows
 from l2vault.vault.journal.events import Event, InstrumentNoted
-from l2vault.vault.layout import Layout
+from l2vault.vault.store.instruments import read_row, read_rows
+from l2vault.vault.store.layout import Layout
 from support.manual_clock import ManualClock, some_turns, until
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"

@@ -15,10 +15,10 @@ import pytest
 from l2vault.recording.tasks import retention, retention_child
 from l2vault.recording.tasks.retention import CLOSE_SEC, EVERY_SEC, FIRST_AFTER_SEC, Retention
 from l2vault.recording.tasks.retention_child import Outcome
-from l2vault.vault.layout import HOUR_MS, Layout
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Failure, Options
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import contents, line
 from support.manual_clock import ManualClock, some_turns, until
 

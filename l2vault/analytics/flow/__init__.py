@@ -1,0 +1,1 @@
+"""What changed? `book_diff` between two books, `liquidity_flow` over a span. Pure."""

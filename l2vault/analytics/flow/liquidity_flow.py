@@ -1,0 +1,180 @@
+"""Liquidity that came and went, by window of time, side and band of distance; and which of it was out of the ordinary.
+
+What each kind of change claims, `steps.CAUSES` says. Nothing is told across a hole. Pure.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ladders, SideName
+from l2vault.analytics.books import Books, Result, Seen
+from l2vault.analytics.contract import Unit
+from l2vault.analytics.flow.book_diff import CAUSES, MOVE_BPS, changes
+from l2vault.analytics.one_book import ROUNDING_BPS
+from l2vault.errors import UsageError
+
+SHIFTS: Final = pl.Schema(
+    {
+        "t_from": pl.Int64,
+        "t_to": pl.Int64,
+        "side": pl.String,
+        "band": pl.String,
+        "band_from_bps": pl.Float64,
+        "band_to_bps": pl.Float64,
+        **dict.fromkeys(CAUSES, pl.Float64),
+        "net": pl.Float64,
+        "net_flow": pl.Float64,
+        "reach_bps": pl.Float64,
+        "vouched_share": pl.Float64,
+        "z": pl.Float64,
+        "is_alert": pl.Boolean,
+    }
+)
+"""A row per window, side and band; `band_to_bps` of the last band is null: it is open. `reach_bps` is how far the side
+was seen in every book of the window, infinite where it was whole. The flows of a band no book reached are null."""
+
+LEAST_VOUCHED: Final = 0.5
+"""A window of which less was seen has no z, and is no history for others. Neither has one that did not always reach
+the band."""
+
+LEAST_HISTORY: Final = 10
+
+_NORMAL: Final = math.sqrt(math.pi / 2)
+"""The standard deviation of a normal distribution over its mean absolute deviation."""
+
+_FLOWS: Final = (*CAUSES, "net", "net_flow")
+
+
+def shifts(
+    books: Books,
+    unit: Unit = "usd",
+    horizon_ms: int = 60_000,
+    bands_bps: Sequence[float] = BANDS_BPS,
+    alert_z: float = 3.0,
+) -> Result:
+    """A row per window of `horizon_ms` (multiples since the epoch), side and band as `SHIFTS` says, in order of time.
+
+    A step between two books belongs to the window in which the later one begins; a window without any has no rows.
+    """
+    edges = [float(edge) for edge in bands_bps]
+    if not edges or edges[0] <= 0 or edges != sorted(set(edges)):
+        raise UsageError(f"bands of {list(bands_bps)} bps are impossible.", "rising numbers above 0, such as 2 5 10 25")
+    if horizon_ms <= 0 or not 0 < alert_z < math.inf:
+        raise UsageError(f"a horizon of {horizon_ms} ms, or a z of {alert_z:g}, is impossible.", "numbers above 0")
+    seen = Seen(books)
+    pieces = []
+    stood = _Stood()
+    for repeated, ladders in books.neighbours():
+        own = ladders.rows(slice(repeated, None))
+        seen.add(own)
+        stood.add(own)
+        pieces += [_sums(ladders, name, unit, horizon_ms, edges) for name in SIDES]
+    frame = (
+        pl.concat(pieces)
+        .group_by("window", "is_ask", "number")
+        .agg(pl.col(CAUSES).sum(), pl.col("reach_bps").fill_nan(None).min(), pl.col("most_bps").fill_nan(None).max())
+    )
+    frame = _told(frame.sort("window", "is_ask", "number"), horizon_ms, edges)
+    shares = stood.shares(
+        frame["t_from"].clip(lower_bound=books.start_ms), frame["t_to"].clip(upper_bound=books.end_ms)
+    )
+    frame = _judged(frame.with_columns(vouched_share=shares), alert_z).select(*SHIFTS).cast(SHIFTS)
+    settings = {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
+    return Result(frame, seen.about("shifts/1", unit, **settings))
+
+
+def totals(frame: pl.DataFrame) -> pl.DataFrame:
+    """A row per side: every flow summed over all windows and bands, and the number of `alerts`."""
+    return frame.group_by("side", maintain_order=True).agg(pl.col(_FLOWS).sum(), alerts=pl.col("is_alert").sum())
+
+
+def _sums(ladders: Ladders, name: SideName, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
+    """By window (its number), band (its number) and cause, for every window with a linked step."""
+    later = np.flatnonzero(ladders.is_linked[1:]) + 1
+    windows, first, of_later = np.unique(ladders.t_from[later] // horizon_ms, return_index=True, return_inverse=True)
+    reach = ladders.reach_bps(name)[later]
+    row = np.zeros(len(ladders), np.int64)
+    row[later] = of_later
+    changed = changes(ladders, name, unit)
+    band = np.searchsorted(edges, changed.distance_bps - ROUNDING_BPS)
+    bands = len(edges) + 1
+    cell = (row[changed.book] * bands + band) * len(CAUSES) + changed.cause
+    sums = np.bincount(cell, changed.size, len(windows) * bands * len(CAUSES)).astype(np.float64)
+    sums = sums.reshape(-1, len(CAUSES))  # without any change they were whole numbers
+    keys = {
+        "window": np.repeat(windows, bands),
+        "is_ask": np.full(len(sums), name == "ask"),
+        "number": np.tile(np.arange(bands), len(windows)),
+        "reach_bps": np.repeat(np.fmin.reduceat(reach, first) if len(first) else reach, bands),
+        "most_bps": np.repeat(np.fmax.reduceat(reach, first) if len(first) else reach, bands),
+    }
+    return pl.DataFrame(keys | {cause: sums[:, at] for at, cause in enumerate(CAUSES)})
+
+
+def _told(frame: pl.DataFrame, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
+    starts = [0.0, *edges]
+    bands = pl.DataFrame(
+        {
+            "number": np.arange(len(starts)),
+            "band": [f"{low:g}-{high:g}" for low, high in zip(starts, edges, strict=False)] + [f"{edges[-1]:g}+"],
+            "band_from_bps": starts,
+            "band_to_bps": [*edges, None],
+        }
+    )
+    flow = pl.col("added") + pl.col("moved_in") - pl.col("pulled") - pl.col("consumed") - pl.col("moved_out")
+    frame = frame.join(bands, "number", "left", maintain_order="left").with_columns(
+        t_from=pl.col("window") * horizon_ms,
+        t_to=(pl.col("window") + 1) * horizon_ms,
+        side=pl.when("is_ask").then(pl.lit("ask")).otherwise(pl.lit("bid")),
+        net_flow=flow,
+        net=flow + pl.col("rolled_in") - pl.col("rolled_out"),
+    )
+    is_hidden = (pl.col("most_bps") <= pl.col("band_from_bps")) & (pl.sum_horizontal(CAUSES) == 0)
+    return frame.with_columns(pl.when(is_hidden).then(None).otherwise(pl.col(_FLOWS)).name.keep())
+
+
+def _judged(frame: pl.DataFrame, alert_z: float) -> pl.DataFrame:
+    """With `z`: how many standard deviations from the median, the deviation told from the mean absolute one.
+
+    Flows have heavy tails. The plain deviation lets a few enormous windows hide each other, and of n windows none could
+    be more than `(n - 1) / sqrt(n)` of it from the mean: of ten not one 3. The median absolute deviation of a band in
+    which most windows see next to nothing is next to nothing, and calls out every other one.
+    """
+    is_history = (pl.col("vouched_share") >= LEAST_VOUCHED) & (pl.col("reach_bps") > pl.col("band_from_bps"))
+    flow = pl.when(is_history).then("net_flow")
+    own = ("side", "band")
+    away = flow - flow.median().over(own)
+    spread = away.abs().mean().over(own) * _NORMAL
+    is_told = (flow.count().over(own) >= LEAST_HISTORY) & (spread > 0)
+    frame = frame.with_columns(z=pl.when(is_told).then(away / spread))
+    return frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False))
+
+
+class _Stood:
+    """When books stood: stretches of them, one behind the other."""
+
+    def __init__(self) -> None:
+        self._bounds: list[int] = []
+
+    def add(self, ladders: Ladders) -> None:
+        is_apart = np.flatnonzero(ladders.t_from[1:] != ladders.t_to[:-1])
+        starts = ladders.t_from[np.append(0, is_apart + 1)].tolist()
+        ends = ladders.t_to[np.append(is_apart, -1)].tolist()
+        for start, end in zip(starts, ends, strict=True):
+            if self._bounds and self._bounds[-1] == start:
+                self._bounds[-1] = end
+            else:
+                self._bounds += [start, end]
+
+    def shares(self, t_from: pl.Series, t_to: pl.Series) -> pl.Series:
+        """Of each span, the share in which a book stood."""
+        bounds = np.array(self._bounds)
+        stood = np.zeros(len(bounds))
+        stood[1::2] = bounds[1::2] - bounds[::2]
+        passed = stood.cumsum()
+        start, end = t_from.to_numpy(), t_to.to_numpy()
+        return pl.Series((np.interp(end, bounds, passed) - np.interp(start, bounds, passed)) / (end - start))

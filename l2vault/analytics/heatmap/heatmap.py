@@ -1,0 +1,99 @@
+"""A heatmap as numbers: what rested in each cell of a grid of time and price, and for how long it could be seen. Pure.
+
+A cell that was never within reach, or in whose time no book stood, is not known, which is not the same as empty.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from l2vault.analytics.book_matrix import SIDES, Ints, SideName
+from l2vault.analytics.books import About, Books, Seen
+from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.heatmap.grid import Cells, TimeBins, time_bins
+
+COLUMNS: Final = 1200
+ROWS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Edges of the cells, `t_ms` and `price`; matrices with a row a time bin and a column a price bin.
+
+    `size[side]` is the mean of what rested in a cell over its `seen_ms[side]`, the time in which a book stood and
+    reached there; NaN where that is 0. `best[side]` is the best price of each time bin's last book, `worst[side]` the
+    farthest level of any of its books: NaN where there is none.
+    """
+
+    t_ms: Ints
+    price: Floats
+    size: dict[SideName, Floats]
+    seen_ms: dict[SideName, Ints]
+    best: dict[SideName, Floats]
+    worst: dict[SideName, Floats]
+    vouched_ms: Ints
+    about: About
+
+    @property
+    def total(self) -> Floats:
+        """Both sides; NaN where either could not be seen."""
+        return self.size["bid"] + self.size["ask"]
+
+    def frame(self) -> pl.DataFrame:
+        """A row per side and cell within reach, empty or not: `t_from, t_to, side, price_from, price_to, size,
+        seen_share`, the last of the time bin. Left out are cells that lie before the first level of their side."""
+        return pl.concat([self._rows(name) for name in SIDES]).sort("t_from", "price_from", "side")
+
+    def _rows(self, name: SideName) -> pl.DataFrame:
+        best_first = 1 if name == "ask" else -1
+        holds = self.size[name][:, ::best_first] > 0
+        is_behind = np.logical_or.accumulate(holds, axis=1)[:, ::best_first]
+        column, row = np.nonzero(is_behind & (self.seen_ms[name] > 0))
+        return pl.DataFrame(
+            {
+                "t_from": self.t_ms[column],
+                "t_to": self.t_ms[column + 1],
+                "side": pl.repeat(name, len(column), dtype=pl.String, eager=True),
+                "price_from": self.price[row],
+                "price_to": self.price[row + 1],
+                "size": self.size[name][column, row],
+                "seen_share": self.seen_ms[name][column, row] / np.diff(self.t_ms)[column],
+            }
+        )
+
+
+def heat(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int = ROWS) -> Heat:
+    """At most so many time and price bins, over all that was seen; time bins are no shorter than the cadence.
+
+    Raises VaultError if there is no book. `settings` has the size of a cell, `bin_ms` and `bin_price`.
+    """
+    bins = _bins(books, columns)
+    seen = Seen(books)
+    cells = Cells(bins, books.contract.tick, rows)
+    for ladders in books.ladders():
+        seen.add(ladders)
+        cells.add(ladders, unit)
+    step, first, last = cells.price_bins()
+    contract = books.contract
+    edges = np.round(np.arange(first, last + 2) * step * contract.tick, contract.tick_decimals)
+    seen_ms = {name: cells.seen_ms(name, step, first, last) for name in SIDES}
+    size: dict[SideName, Floats] = {}
+    for name in SIDES:
+        size_ms = cells.size_ms(name, step, first, last)
+        size[name] = np.where(seen_ms[name] > 0, size_ms / np.maximum(seen_ms[name], 1), np.nan)
+    settings = {"bin_ms": bins.width_ms, "bin_price": round(step * contract.tick, contract.tick_decimals)}
+    about = seen.about("heat/1", unit, **settings)
+    return Heat(bins.edges(), edges, size, seen_ms, cells.best, cells.worst, cells.vouched_ms, about)
+
+
+def _bins(books: Books, columns: int) -> TimeBins:
+    """No shorter than the cadence: of the journal, or without one the median time for which a book stands."""
+    coverage = books.coverage
+    if coverage is not None and coverage.stretches:
+        cadence_ms = max(stretch.cadence_ms for stretch in coverage.stretches)
+    else:
+        stood_ms = np.concatenate([ladders.t_to - ladders.t_from for ladders in books.ladders()])
+        cadence_ms = max(1, int(np.median(stood_ms)))
+    return time_bins(books.start_ms, books.end_ms, cadence_ms, columns)

@@ -1,0 +1,40 @@
+"""What a run of the exchange is to show, and where. Values only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from l2vault.errors import UsageError
+from l2vault.sim.faults.plan import FaultPlan
+
+
+@dataclass(frozen=True, slots=True)
+class SimOptions:
+    """What the exchange shows and where. Port 0 lets the system choose.
+
+    With `replay` the instruments are those of the captures; without, `inst_ids` and `seed` make a market of our own,
+    which has no speed but 1 and no end. `speed` None replays as fast as the clients read; `once` ends with the replay.
+    `faults` is what goes wrong. OKX's limits and delays run `time_scale` times as fast as the host's clock, for clients
+    whose own time is accelerated; None keeps no limits. The exchange's time is `clock_offset_sec` ahead of the host's.
+    """
+
+    port: int = 0
+    rest_port: int = 0
+    replay: tuple[Path, ...] = ()
+    verbatim: bool = False
+    speed: float | None = 1.0
+    hold_sec: float = 1.0
+    inst_ids: tuple[str, ...] = ()
+    seed: int = 0
+    once: bool = False
+    compression: bool = False
+    faults: FaultPlan | None = None
+    time_scale: float | None = 1.0
+    clock_offset_sec: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.speed is not None and self.speed <= 0:
+            raise UsageError(f"A speed of {self.speed} gets nowhere.", "a number above 0, or max")
+        if self.hold_sec < 0:
+            raise UsageError(f"A hold of {self.hold_sec} seconds is not possible.", "0 or more")
+        if self.time_scale is not None and self.time_scale <= 0:
+            raise UsageError(f"A time scale of {self.time_scale} is not possible.", "a number above 0, such as 20")

@@ -1,0 +1,166 @@
+"""One client connection as OKX answers it, sans-I/O: text and time in, frames to send out.
+
+Knows requests, acknowledgements, errors, subscriptions and OKX's limits; what happens on the market is told to it.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from l2vault.book.change import BookChange
+from l2vault.okx.messages import BOOKS, PING
+from l2vault.sim.exchange.books import Exchange, encode_push
+from l2vault.sim.exchange.trades import TRADES
+from l2vault.sim.faults.frame import Frame
+from l2vault.sim.faults.request_errors import NO_OBJECTIONS, Objection, Objections, illegal_request, no_such_channel
+from l2vault.sim.server.limits import Limits
+
+SILENCE_LIMIT_MS: Final = 30_000
+"""Docs, "Connect": the connection breaks if nothing is subscribed or pushed for more than 30 seconds."""
+
+_PONG: Final = "pong"
+_COUNTED_OPS: Final = ("subscribe", "unsubscribe")
+_LOGIN_CHANNELS: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
+
+_LOG_IN: Final = "Please log in"
+_TOO_FREQUENT: Final = "Requests too frequent"
+
+
+class _Arg(msgspec.Struct, frozen=True):
+    channel: str = ""
+    instId: str = ""
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """Docs: an `id` is up to 32 case-sensitive alphanumerics. `args` is checked apart: `ping` brings none."""
+
+    op: str
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]{1,32}$")] | None = None
+    args: list[_Arg] | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Request)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Peer:
+    """The exchange's side of one connection. `now_ms` is monotonic time throughout."""
+
+    def __init__(
+        self, exchange: Exchange, conn_id: str, now_ms: int, limits: Limits, objections: Objections = NO_OBJECTIONS
+    ) -> None:
+        self.conn_id = conn_id
+        self._exchange = exchange
+        self._limits = limits
+        self._allowance = limits.request_allowance()
+        self._objections = objections
+        self._has_book: dict[str, bool] = {}
+        self._trades: set[str] = set()
+        self._last_sign_ms = now_ms
+
+    @property
+    def subscriptions(self) -> int:
+        """How many channels of instruments it is subscribed to."""
+        return len(self._has_book) + len(self._trades)
+
+    @property
+    def silence_deadline_ms(self) -> int:
+        """When OKX gives the connection up, should nothing pass in either direction until then."""
+        return self._last_sign_ms + SILENCE_LIMIT_MS
+
+    def receive(self, text: str, now_ms: int) -> list[Frame]:
+        """The answers to one received frame, to be sent in order before anything that happens later."""
+        self._last_sign_ms = now_ms
+        if text == PING:
+            return [Frame(_PONG)]
+        try:
+            request = _DECODER.decode(text)
+        except msgspec.DecodeError:
+            return [self._illegal(text, None)]
+        # Seen live: {"op":"ping"} is not a keepalive but an illegal request.
+        if request.op == PING:
+            return [self._illegal(text, request.id)]
+        if request.op not in _COUNTED_OPS:
+            return [self._error("60019", f"Invalid op: {request.op}", request.id)]
+        if not self._limits.allows_request(self._allowance, self.conn_id, now_ms):
+            return [self._error("60014", _TOO_FREQUENT, request.id)]
+        if request.args is None:
+            return [self._illegal(text, request.id)]
+        return self._answer(request, request.args, text)
+
+    def takes(self, change: BookChange) -> bool:
+        """Whether this push goes to this client. Nothing does before a full book, which ends the wait for one."""
+        if change.inst_id not in self._has_book:
+            return False
+        if change.is_snapshot:
+            self._has_book[change.inst_id] = True
+        return self._has_book[change.inst_id]
+
+    def takes_trades(self, inst_id: str) -> bool:
+        """Whether trades of this instrument go to this client."""
+        return inst_id in self._trades
+
+    def note_sent(self, now_ms: int) -> None:
+        """A frame has been handed to the socket."""
+        self._last_sign_ms = now_ms
+
+    def note_oversized(self) -> None:
+        """The connection ends because of a request of more than 64 KB."""
+        self._limits.note_oversized(self.conn_id)
+
+    def _answer(self, request: _Request, args: list[_Arg], text: str) -> list[Frame]:
+        """One ack or error for each arg, in order, and then the full books of the fresh subscriptions."""
+        if not args:
+            return [self._error("60013", "Invalid args", request.id)]
+        refused: dict[str, Objection] = {}
+        for objection in self._objections.to_request(request.op, [arg.instId for arg in args]):
+            if objection.inst_id is None:
+                return [self._error(objection.code, objection.message(request.op, text, BOOKS), request.id)]
+            refused[objection.inst_id] = objection
+        replies: list[Frame] = []
+        full_books: list[Frame] = []
+        for arg in args:
+            objected = refused.get(arg.instId)
+            if objected is not None:
+                message = objected.message(request.op, text, arg.channel)
+                replies.append(self._error(objected.code, message, request.id))
+            elif (refusal := self._refusal(arg, request.id)) is not None:
+                replies.append(refusal)
+            else:
+                replies.append(self._event(request.id, {"event": request.op, "arg": arg}))
+                full_books += self._carry_out(request.op, arg)
+        return replies + full_books
+
+    def _carry_out(self, op: str, arg: _Arg) -> list[Frame]:
+        """The full book that a fresh subscription starts with; a repeated one is only acknowledged."""
+        inst_id = arg.instId
+        if arg.channel == TRADES:
+            (self._trades.add if op == "subscribe" else self._trades.discard)(inst_id)
+            return []
+        if op == "unsubscribe":
+            self._has_book.pop(inst_id, None)
+            return []
+        if inst_id in self._has_book:
+            return []
+        full_book = self._exchange.full_book(inst_id)
+        self._has_book[inst_id] = full_book is not None
+        return [] if full_book is None else [Frame(encode_push(full_book), full_book)]
+
+    def _refusal(self, arg: _Arg, request_id: str | None) -> Frame | None:
+        """The error for an arg that cannot be subscribed; the others of its request are not concerned."""
+        if arg.channel in _LOGIN_CHANNELS:
+            return self._error("60011", _LOG_IN, request_id)
+        if arg.channel in (BOOKS, TRADES) and arg.instId in self._exchange.inst_ids:
+            return None
+        return self._error("60018", no_such_channel(arg.channel, arg.instId), request_id)
+
+    def _illegal(self, text: str, request_id: str | None) -> Frame:
+        return self._error("60012", illegal_request(text), request_id)
+
+    def _error(self, code: str, message: str, request_id: str | None) -> Frame:
+        """The wire's key order, `event, msg, code`; the documentation prints `code` first."""
+        return self._event(request_id, {"event": "error", "msg": message, "code": code})
+
+    def _event(self, request_id: str | None, body: dict[str, object]) -> Frame:
+        head = {} if request_id is None else {"id": request_id}
+        return Frame(_ENCODER.encode(head | body | {"connId": self.conn_id}).decode())

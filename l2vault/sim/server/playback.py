@@ -1,0 +1,193 @@
+"""The timeline at work: ticks in their order and at their pace, applied to the exchange and handed to the clients.
+
+Knows when things happen and to whom they go; where ticks come from and what a client's socket is, it does not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from l2vault.clock import Clock
+from l2vault.errors import LevelError
+from l2vault.sim.exchange.books import Exchange, Tick, encode_push
+from l2vault.sim.exchange.trades import encode_trade
+from l2vault.sim.faults.engine import Faults
+from l2vault.sim.faults.frame import Frame
+from l2vault.sim.server.link import Link
+
+_log = logging.getLogger(__name__)
+
+_HEAD_MS: Final = 10_000
+"""How far from its start a timeline is searched for first full books; OKX sends them 3 to 200 ms after the ack."""
+
+_SHORTEST_SLEEP_MS: Final = 5
+"""Ticks closer than this go out together: hundreds of instruments would wake the loop thousands of times a second."""
+
+
+class Head(NamedTuple):
+    """The start of a timeline: the books there are before it begins, and everything after them."""
+
+    start_ms: int
+    books: list[Tick]
+    rest: Iterator[Tick]
+
+
+class Pace(NamedTuple):
+    """How a timeline runs: `speed` times as fast as it was recorded, or at None as fast as its clients read.
+
+    It begins `hold_sec` after the first subscription, unless it has begun already: at `begun_ms`, monotonic time.
+    """
+
+    speed: float | None
+    hold_sec: float
+    begun_ms: int | None = None
+
+
+def split_head(ticks: Iterator[Tick], inst_ids: Collection[str]) -> Head:
+    """Take the first full book of each instrument off the start of a timeline.
+
+    An instrument whose first full book comes later has no book until then. What precedes the full book of an
+    instrument is dropped: nobody can be at a book from which it would lead on.
+    """
+    books: dict[str, Tick] = {}
+    passed: list[Tick] = []
+    start_ms = 0
+    for tick in ticks:
+        inst_id = tick.change.inst_id
+        if not books and not passed:
+            start_ms = tick.ts_ms
+        if tick.change.is_snapshot and inst_id not in books:
+            books[inst_id] = tick
+            passed = [earlier for earlier in passed if earlier.change.inst_id != inst_id]
+        else:
+            passed.append(tick)
+        if len(books) == len(inst_ids) or tick.ts_ms - start_ms > _HEAD_MS:
+            break
+    return Head(start_ms, list(books.values()), chain(passed, ticks))
+
+
+class Playback:
+    """One timeline, the exchange it happens on, and the clients who watch."""
+
+    def __init__(self, exchange: Exchange, head: Head, pace: Pace, clock: Clock, faults: Faults) -> None:
+        self.links: set[Link] = set()
+        self._exchange = exchange
+        self._ticks = head.rest
+        self._start_ms = head.start_ms
+        self._pace = pace
+        self._clock = clock
+        self._faults = faults
+        self._begun_ms = pace.begun_ms
+        self._event_ms = head.start_ms
+        self._event_at_ms = clock.monotonic_ms()
+        self._latest_ms = head.start_ms
+        self._audience = asyncio.Event()
+        for tick in head.books:
+            self._apply(faults.first(tick))
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether it waits for clients that read slowly."""
+        return self._pace.speed is None
+
+    def note_audience(self) -> None:
+        """To be told whenever a client has subscribed, unsubscribed or left."""
+        if any(link.peer.subscriptions for link in self.links):
+            self._audience.set()
+        else:
+            self._audience.clear()
+
+    def exchange_ms(self) -> int:
+        """Where the timeline is, for what happens between its pushes. It goes on while the timeline stands still, so
+        that a client which is refused until some time is not refused for ever."""
+        now_ms = self._clock.monotonic_ms()
+        if self._pace.speed is None or self._begun_ms is None:
+            here_ms = self._event_ms + now_ms - self._event_at_ms
+        else:
+            here_ms = self._start_ms + round((now_ms - self._begun_ms) * self._pace.speed)
+        self._latest_ms = max(self._latest_ms, here_ms)
+        return self._latest_ms
+
+    async def run(self) -> None:
+        """Play to the end. What the source of the ticks raises comes out here; the clients stay connected."""
+        if self._begun_ms is None:
+            await self._audience.wait()
+            await self._clock.sleep(self._pace.hold_sec)
+            self._begun_ms = self._clock.monotonic_ms()
+        _log.info("timeline started")
+        for tick in self._ticks:
+            while (alarm_ms := self._faults.schedule.next_ms) is not None and alarm_ms <= tick.ts_ms:
+                await self._come_to(alarm_ms)
+                self._pass_time(alarm_ms)
+            await self._come_to(tick.ts_ms)
+            self._play(tick)
+        for link in self.links:
+            link.settle()
+        _log.info("timeline ended")
+
+    async def drained(self) -> None:
+        """Returns once every frame has been handed to the socket it was for."""
+        for link in list(self.links):
+            await link.drained()
+
+    async def _come_to(self, ts_ms: int) -> None:
+        """Wait until it is that late on the exchange."""
+        if self._pace.speed is None:
+            await self._until_read()
+        else:
+            begun_ms = self._begun_ms or 0
+            await self._until(begun_ms + (ts_ms - self._start_ms) / self._pace.speed)
+        self._event_ms = ts_ms
+        self._event_at_ms = self._clock.monotonic_ms()
+
+    def _pass_time(self, ts_ms: int) -> None:
+        begun = self._faults.pass_time(ts_ms)
+        for link in self.links:
+            link.pass_time(ts_ms, begun)
+
+    def _play(self, tick: Tick) -> None:
+        played = self._faults.play(tick)
+        if played.begun:
+            for link in self.links:
+                link.pass_time(tick.ts_ms, played.begun)
+        tick = played.tick
+        self._trade(tick)
+        self._apply(tick)
+        watching = [link for link in self.links if link.peer.takes(tick.change)]
+        if watching:
+            text = encode_push(tick.change) if tick.frame is None else tick.frame
+            frame = Frame(text, tick.change, played.number, played.struck)
+            for link in watching:
+                link.emit(frame)
+
+    def _trade(self, tick: Tick) -> None:
+        """Send the trades of the interval that this push ends, before it."""
+        inst_id = tick.change.inst_id
+        for trade in self._exchange.trades.follow(tick.change, self._exchange.book(inst_id)):
+            struck = self._faults.schedule.note_trade(inst_id, tick.ts_ms)
+            watching = [link for link in self.links if link.peer.takes_trades(inst_id)]
+            if watching:
+                frame = Frame(encode_trade(trade), struck=struck)
+                for link in watching:
+                    link.emit(frame)
+
+    def _apply(self, tick: Tick) -> None:
+        """A capture may hold what no book can: the clients get it all the same, as they did when it was recorded."""
+        try:
+            self._exchange.apply(tick.change)
+        except LevelError as error:
+            _log.warning("%s has no book until its next full one: %s", tick.change.inst_id, error)
+
+    async def _until_read(self) -> None:
+        """As fast as the slowest client reads, so not at all while nobody is subscribed to anything."""
+        await self._audience.wait()
+        for link in list(self.links):
+            await link.room()
+        await asyncio.sleep(0)  # at full speed nothing else gives the senders their turn
+
+    async def _until(self, due_ms: float) -> None:
+        while (delay_ms := due_ms - self._clock.monotonic_ms()) > 0:
+            await self._clock.sleep(max(delay_ms, _SHORTEST_SLEEP_MS) / 1000)
+        await asyncio.sleep(0)  # a timeline that is late would otherwise let nobody else have a turn

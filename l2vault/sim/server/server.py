@@ -1,0 +1,304 @@
+"""The sockets of the built-in exchange on 127.0.0.1: `/ws/v5/public` on one port, REST on another.
+
+Wires captures or the market, the exchange, its clients and the timeline together; decides nothing about any of them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from random import Random
+from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Any, Final, cast
+
+import msgspec
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from l2vault.clock import Clock
+from l2vault.errors import L2VaultError, UsageError
+from l2vault.sim.exchange.books import Exchange, OnTick
+from l2vault.sim.exchange.captures import capture_inst_ids, read_captures
+from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
+from l2vault.sim.exchange.market import Market
+from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.faults.engine import Faults
+from l2vault.sim.faults.plan import FaultPlan, Seat
+from l2vault.sim.server.gate import WS_PATH, Gate
+from l2vault.sim.server.limits import REQUEST_LIMIT_BYTES, Limits
+from l2vault.sim.server.link import GOING_AWAY, GRACE_SEC, Link, Outbox
+from l2vault.sim.server.options import SimOptions
+from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.playback import Head, Pace, Playback, split_head
+from l2vault.sim.server.rest import TOO_MANY_REQUESTS, Answer, RestFaults
+from l2vault.sim.server.wire import WiredConnection
+
+_log = logging.getLogger(__name__)
+
+# The library reports every REST answer as a handshake it turned down, at INFO; our own lines say what matters.
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.WARNING)
+
+_HOST: Final = "127.0.0.1"
+
+_WRITE_LIMIT_BYTES: Final = 16 * 1024
+_PATIENT_SEND_BUFFER_BYTES: Final = 64 * 1024
+"""Small, both of them: left to itself the system buffers megabytes, thousands of pushes by which the timeline, and
+with it what REST answers, would run ahead of a slow reader."""
+
+_OUTBOX_LIMIT: Final = 8192
+"""Three seconds of all of OKX's swaps (300 at 9 pushes a second) before a slow client is cut off."""
+
+_PATIENT_OUTBOX_LIMIT: Final = 64
+
+_LAST_GRACE_SEC: Final = 60.0
+"""For the end of a replay: the client may have megabytes of it still to read, and none of them may be lost."""
+
+_OPEN_WITHIN_SEC: Final = 10.0
+"""How long a client may take to say what it wants, beside what a plan makes it wait."""
+
+_NO_ANSWER_MS: Final = 60_000
+"""How long a request that is to get no answer is kept waiting: longer than any client should."""
+
+_DEFAULT_INSTRUMENTS: Final = 2
+
+_Handler = Callable[[ServerConnection], Awaitable[None]]
+_Hook = Callable[[ServerConnection, Request], Awaitable[Response | None]]
+"""Looks at an opening request before it becomes a websocket; its response, if any, is the answer instead."""
+
+
+class Simulator:
+    """The whole exchange. `start` it, use its URLs, `stop` it; then it is used up.
+
+    `on_tick` is told every change of its own books, first ones included: the truth, whatever goes wrong on the wire.
+    `limits` counts what clients did and where they went beyond what OKX allows.
+    """
+
+    def __init__(self, options: SimOptions, clock: Clock | None = None, on_tick: OnTick | None = None) -> None:
+        self.limits = Limits(is_kept=options.time_scale is not None)
+        self._options = options
+        self._clock = clock or Clock()
+        self._on_tick = on_tick
+        self._patience = Patience(self._clock, options.time_scale or 1.0)
+        self._conn_ids = Random(options.seed)
+        self._exchange: Exchange
+        self._faults: Faults
+        self._playback: Playback
+        self._gate: Gate
+        self._rest: RestFaults
+        self._timeline: asyncio.Task[None] | None = None
+        self._servers: list[Server] = []
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://{_HOST}:{_port(self._servers[0])}{WS_PATH}"
+
+    @property
+    def rest_url(self) -> str:
+        return f"http://{_HOST}:{_port(self._servers[1])}"
+
+    async def start(self) -> None:
+        """Load the first books, open both ports, start the timeline.
+
+        Raises CaptureError for a capture that is not one, L2VaultError for a port that cannot be had.
+        """
+        await self._load()
+        try:
+            await self._listen(self._options.port, self._serve_client, self._gate.admit, _LAST_GRACE_SEC)
+            await self._listen(self._options.rest_port, _unreachable, self._answer_rest, GRACE_SEC)
+        except L2VaultError:
+            await self.stop()
+            raise
+        self._timeline = asyncio.create_task(self._playback.run())
+        self._timeline.add_done_callback(_report_failure)
+
+    async def wait_ended(self) -> None:
+        """Returns once the replay is over and every frame of it has been handed to every client's socket.
+
+        Raises what ended the timeline before its end, for instance CaptureError for a file damaged half-way.
+        """
+        if self._timeline is None:
+            raise RuntimeError("the simulator has not been started")
+        await asyncio.wait([self._timeline])
+        if not self._timeline.cancelled():
+            self._timeline.result()
+            await self._playback.drained()
+
+    async def stop(self, grace_sec: float = GRACE_SEC) -> None:
+        """Close every connection (1001) and both ports; returns when nothing of it runs any more.
+
+        A client that has not read what it was sent within `grace_sec` is cut off.
+        """
+        self._patience.stop()
+        if self._timeline is not None:
+            self._timeline.cancel()
+            await asyncio.wait([self._timeline])
+        for server in self._servers:
+            server.close(close_connections=False)
+        if self._servers:
+            for link in self._playback.links:
+                link.hang_up(GOING_AWAY, grace_sec)
+        for server in self._servers:
+            await server.wait_closed()
+
+    async def _load(self) -> None:
+        options = self._options
+        if options.replay:
+            # Reading the names takes a while for big captures, and others may share this event loop.
+            inst_ids = await asyncio.to_thread(capture_inst_ids, options.replay)
+            ticks = read_captures(options.replay, options.verbatim)
+            pace = Pace(options.speed, options.hold_sec)
+        else:
+            inst_ids = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS)
+            pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
+            ticks = iter(Market(inst_ids, options.seed, self._exchange_wall_ms()).ticks())
+        self._open(inst_ids, split_head(ticks, inst_ids), pace)
+
+    def _open(self, inst_ids: list[str], head: Head, pace: Pace) -> None:
+        """Put the rooms together. Whoever watches the exchange must do so before the first books are in it."""
+        options = self._options
+        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed)
+        if self._on_tick is not None:
+            exchange.watch(self._on_tick)
+        faults = self._faults = Faults(options.faults or FaultPlan(), options.seed, head.start_ms, exchange)
+        self._rest = RestFaults(faults.schedule, exchange, lambda: self._playback.exchange_ms())
+        self._playback = Playback(exchange, head, pace, self._clock, faults)
+        self._gate = Gate(faults.schedule, self.limits, self._playback.exchange_ms, self._patience, options.compression)
+
+    async def _listen(self, port: int, handler: _Handler, hook: _Hook, close_sec: float) -> None:
+        """One listening port; `close_sec` is how long a client may take to follow when a connection is closed.
+
+        OKX neither pings its clients nor is known to compress today.
+        """
+        is_websocket = handler == self._serve_client
+        connection = partial(WiredConnection, self._gate.knock) if is_websocket else ServerConnection
+        try:
+            server = await serve(
+                handler,
+                _HOST,
+                port,
+                compression="deflate" if is_websocket and self._gate.may_compress else None,
+                process_request=hook,
+                open_timeout=_OPEN_WITHIN_SEC + self._longest_wait_sec(),
+                ping_interval=None,
+                close_timeout=close_sec,
+                max_size=REQUEST_LIMIT_BYTES,
+                write_limit=_WRITE_LIMIT_BYTES,
+                logger=_library_log,
+                create_connection=cast(Any, connection),
+            )
+        except (OSError, OverflowError) as error:
+            raise L2VaultError(
+                f"Port {port} on {_HOST} cannot be opened: {error}.", "another port, or 0 to let the system choose"
+            ) from error
+        self._servers.append(server)
+
+    def _longest_wait_sec(self) -> float:
+        """What a plan may make a client wait before it is answered at all."""
+        faults = self._faults.schedule.faults
+        waits_ms = [fault.number("delay") for fault in faults if fault.kind == "slow-handshake"]
+        waits_ms += [_NO_ANSWER_MS for fault in faults if fault.kind == "rest" and fault.word("answer") == "timeout"]
+        return max(waits_ms, default=0) / 1000 / (self._options.time_scale or 1.0)
+
+    async def _serve_client(self, socket: ServerConnection) -> None:
+        assert isinstance(socket, WiredConnection) and socket.visit.seat is not None  # the gate has admitted it
+        if self._patience.is_over:
+            await socket.close(*GOING_AWAY)
+            return
+        link = self._link(socket, socket.visit.seat)
+        if socket.visit.fault("accept-silent"):
+            socket.wire.is_deaf = True
+        self._playback.links.add(link)
+        try:
+            await link.run(self._playback.note_audience)
+        finally:
+            self._playback.links.discard(link)
+            self._playback.note_audience()
+
+    def _link(self, socket: WiredConnection, seat: Seat) -> Link:
+        conn_id = f"{self._conn_ids.getrandbits(32):08x}"
+        objections = self._faults.objections(seat, self._playback.exchange_ms)
+        peer = Peer(self._exchange, conn_id, self._patience.now_ms(), self.limits, objections)
+        chain = self._faults.chain(seat, conn_id, self._patience)
+        limit = _OUTBOX_LIMIT
+        if self._playback.is_patient:
+            limit = _PATIENT_OUTBOX_LIMIT
+            raw = socket.transport.get_extra_info("socket")
+            raw.setsockopt(SOL_SOCKET, SO_SNDBUF, _PATIENT_SEND_BUFFER_BYTES)
+        return Link(peer, socket, chain, self._patience, Outbox(limit), self._playback.is_patient)
+
+    def _exchange_wall_ms(self) -> int:
+        return self._clock.wall_ms() + round(self._options.clock_offset_sec * 1000)
+
+    async def _answer_rest(self, connection: ServerConnection, request: Request) -> Response | None:
+        if not self.limits.allows_rest(request.path.partition("?")[0], self._patience.now_ms()):
+            answer: Answer | None = TOO_MANY_REQUESTS
+        else:
+            answer = self._rest.answer(request.path, self._exchange_wall_ms())
+        if answer is None:
+            await self._patience.wait(_NO_ANSWER_MS)
+            connection.transport.abort()
+            await connection.wait_closed()
+            return None
+        response = connection.respond(HTTPStatus(answer.status), answer.body)
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json" if answer.body.startswith("{") else "text/html"
+        return response
+
+
+async def serve_simulator(
+    options: SimOptions, stop: asyncio.Event, announce: Callable[[str], None], clock: Clock | None = None
+) -> None:
+    """Run the exchange until `stop` is set, or with `once` until its replay has been sent.
+
+    `announce` gets one line of JSON, `{"ws_url": ..., "rest_url": ...}`, as soon as clients may connect. Raises as
+    `Simulator.start` and `Simulator.wait_ended` do.
+    """
+    simulator = Simulator(options, clock)
+    await simulator.start()
+    ended = asyncio.create_task(simulator.wait_ended())
+    stopped = asyncio.create_task(stop.wait())
+    grace_sec = GRACE_SEC
+    try:
+        announce(msgspec.json.encode({"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}).decode())
+        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            ended.result()
+            if options.once:
+                grace_sec = _LAST_GRACE_SEC
+            else:
+                await stopped
+    finally:
+        for task in (ended, stopped):
+            task.cancel()
+        await asyncio.wait([ended, stopped])
+        await simulator.stop(grace_sec)
+
+
+def _rows(inst_ids: list[str]) -> dict[str, dict[str, object]]:
+    """OKX's row of each instrument. Old captures hold spot and futures, of which only the books are known."""
+    rows = {}
+    for inst_id in inst_ids:
+        try:
+            rows[inst_id] = instrument_row(inst_id)
+        except UsageError:
+            _log.info("%s is no swap: it has books, but no row in /public/instruments", inst_id)
+    return rows
+
+
+def _report_failure(timeline: asyncio.Task[None]) -> None:
+    """Clients would only see silence, and a caller may never ask `wait_ended`."""
+    error = None if timeline.cancelled() else timeline.exception()
+    if error is not None:
+        _log.error("the timeline broke off: %s", error)
+
+
+def _port(server: Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+async def _unreachable(connection: ServerConnection) -> None:
+    """The REST port answers every request before it could become a websocket."""
+    raise AssertionError(f"a websocket was opened on the REST port: {connection.remote_address}")

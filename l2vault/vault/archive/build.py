@@ -1,0 +1,92 @@
+"""The two tables of an hour from its lines, with what is known of the time between and behind them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from l2vault.book.utc import utc_ms
+from l2vault.errors import LineError
+from l2vault.vault.archive.columns import Columns, read_columns, sift
+from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, Hour, hour_of_lines
+from l2vault.vault.archive.read import CANNOT_READ, read_archived
+from l2vault.vault.coverage.absence import Stand, doubted, unreadable
+from l2vault.vault.coverage.compute import Absent, Lines, cover, slot_of
+from l2vault.vault.coverage.sync_history import SyncHistory
+from l2vault.vault.store.catalog import (
+    TIME,
+    Finding,
+    HourForms,
+    PlacedLine,
+    Report,
+    first_ms,
+    hour_lines,
+    unreadable_archive,
+)
+from l2vault.vault.store.layout import HOUR_MS, Layout
+
+
+class Setting(NamedTuple):
+    """What surrounds the lines of an hour: the journal's history, the time of the next hour's first line if that hour
+    is held, and what of this one could not be read."""
+
+    history: SyncHistory
+    next_ms: int | None
+    absent: Sequence[Absent] = ()
+
+
+def build_hour(columns: Columns, inst_id: str, hour_ms: int, setting: Setting) -> Hour:
+    """The tables of the lines of an hour. Disputed books stand in them: whoever reads leaves them out."""
+    after_ms = hour_ms + HOUR_MS if setting.next_ms is None else setting.next_ms
+    times = columns.ts_ms[~columns.gap_detected].tolist()
+    flagged = columns.ts_ms[columns.gap_detected].tolist()
+    if setting.next_ms is not None:
+        times.append(setting.next_ms)  # of a recorder that was killed, only its lines tell how long it held the book
+    lines = Lines(times, hour_ms, after_ms, flagged)
+    coverage = cover(setting.history, inst_id, lines, (hour_ms, after_ms), setting.absent)
+    holes = [(hole.start_ms, hole.end_ms) for hole in coverage.holes if hole.kind in ("missing", "unknown")]
+    return hour_of_lines(columns, holes, after_ms)
+
+
+def read_hour(
+    layout: Layout, every: Sequence[HourForms], at: int, history: SyncHistory, span: tuple[int, int], report: Report
+) -> Hour:
+    """The tables of hour number `at` of `every`, as far as they bear on a span; empty where nothing can be read."""
+    forms = every[at]
+    if forms.archive is not None and not forms.raw:
+        try:
+            return read_archived(forms.archive, span)
+        except CANNOT_READ as error:
+            report(unreadable_archive(forms.archive, error))
+            return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
+    found: list[Finding] = []
+    columns, stands = _read(layout, forms, at == len(every) - 1, found.append)
+    for finding in found:
+        report(finding)
+    if any(True for _ in doubted(stands, found)):  # any of its lines may be altered
+        return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
+    absent = list(unreadable(stands, found, forms.hour_ms, partial(slot_of, history)))
+    return build_hour(columns, forms.inst_id, forms.hour_ms, Setting(history, next_ms(every, forms.hour_ms), absent))
+
+
+def next_ms(every: Sequence[HourForms], hour_ms: int) -> int | None:
+    """The time of the first line of the hour that follows, if the vault has that hour."""
+    return next((first_ms(forms) for forms in every if forms.hour_ms == hour_ms + HOUR_MS), None)
+
+
+def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> tuple[Columns, list[Stand]]:
+    """The columns, and where their lines stand. The lines themselves, 40 MB of them, are let go here."""
+    lines = list(hour_lines(layout, forms, is_newest, report))
+    columns = readable(lines, forms.inst_id, report)
+    return columns, [Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset) for line in lines]
+
+
+def readable(lines: Sequence[PlacedLine], inst_id: str, report: Report) -> Columns:
+    """The lines that can be read, as columns; the others are reported."""
+    texts = [line.text for line in lines]
+    try:
+        return read_columns(texts, inst_id)
+    except LineError:
+        sifted = sift(texts, inst_id)
+        for index, reason in sifted.bad:
+            report(Finding(lines[index].path, lines[index].offset, reason))
+        return read_columns(sifted.lines, inst_id)

@@ -1,0 +1,177 @@
+"""The two tables of an hour as Parquet bytes and back. Knows encodings and metadata, no path; needs numpy and pyarrow.
+
+What is small was measured on an hour of real books (benchmarks/bench_reading.py): rows in order of time make the times
+nearly free; within one time the prices ascend. Whole numbers split into byte streams halve what decimals or doubles
+take, because zstd finds nothing in numbers packed to 11 or 13 bits.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
+from l2vault.vault.archive.columns import Ints
+from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, is_ask_side
+
+SCHEMA_VERSION: Final = 1
+
+LONG_LIVED_MS: Final = 60_000
+"""Rows that stand longer come last, in row groups of their own, so that the times of the others bound what a query for
+one moment must read."""
+
+ROWS_PER_GROUP: Final = 32_768
+
+_PRICE_FACTOR: Final = 4
+"""Numerator and denominator of prices are multiplied by it in the file: shifted by two bits, the numbers split into
+bytes of which fewer change, a tenth less. (Measured for 1 to 64; quantities and order counts gain nothing.)"""
+
+_ZSTD_LEVEL: Final = 19
+_SPLIT: Final = "BYTE_STREAM_SPLIT"
+_DELTA: Final = "DELTA_BINARY_PACKED"
+_LEVEL_ENCODINGS: Final = {"price_num": _SPLIT, "qty_num": _SPLIT, "orders": _SPLIT}
+_SNAPSHOT_ENCODINGS: Final = {
+    "timestamp": _DELTA,
+    "t_to": _DELTA,
+    "seqId": _DELTA,
+    "prevSeqId": _DELTA,
+    "checksum": _SPLIT,
+}
+_MARK: Final = b"l2vault"
+_UNITS: Final = {
+    "t_from": "ms since 1970-01-01 UTC, exchange time",
+    "t_to": "ms since 1970-01-01 UTC, exchange time, exclusive",
+    "timestamp": "ms since 1970-01-01 UTC, exchange time",
+    "price": "price_num / price_den, exact, in the quote currency",
+    "qty": "qty_num / qty_den, exact, in contracts",
+    "orders": "orders resting at the price",
+}
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the metadata of both files of an hour says; `jsonl_blake2b` is of the lines with their newlines."""
+
+    inst_id: str
+    hour_utc: str
+    lines: int
+    jsonl_bytes: int
+    jsonl_blake2b: str
+    schema_version: int = SCHEMA_VERSION
+    partitions: tuple[str, ...] = ("inst_id", "date")
+    exchange: str = "okx"
+    market: str = "perp"
+    channel: str = "books"
+    units: dict[str, str] = msgspec.field(default_factory=lambda: dict(_UNITS))
+
+
+def hour_text(hour_ms: int) -> str:
+    """`2026-01-31T12`: how an hour is named in the metadata."""
+    return utc_text(hour_ms)[:13]
+
+
+def encode_levels(levels: pa.Table, facts: Facts) -> bytes:
+    """Small, and quick to ask for one moment."""
+    order, longs_at = _order(levels)
+    rows = len(order)
+    cuts = sorted({*range(0, longs_at, ROWS_PER_GROUP), *range(longs_at, rows, ROWS_PER_GROUP), rows})
+    ordered = _times(levels.take(pa.array(order)), lambda numbers: numbers * _PRICE_FACTOR)
+    return _encode([ordered.slice(at, to - at) for at, to in pairwise(cuts)], LEVELS, _LEVEL_ENCODINGS, facts)
+
+
+def encode_snapshots(snapshots: pa.Table, facts: Facts) -> bytes:
+    return _encode([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts)
+
+
+def facts_of(file: pq.ParquetFile) -> Facts:
+    """What a file says of itself; raises VaultError for one that is none of ours, or of a later version."""
+    try:
+        facts = msgspec.json.decode((file.metadata.metadata or {}).get(_MARK, b""), type=Facts)
+    except msgspec.MsgspecError as error:
+        raise VaultError(f"a Parquet file that is no archive of an hour ({error}).") from error
+    if facts.schema_version > SCHEMA_VERSION:
+        raise VaultError(f"an archive of schema version {facts.schema_version}.", "a newer version of l2vault")
+    return facts
+
+
+def read_levels(file: pq.ParquetFile, groups: Iterable[int] | None = None, moment: int | None = None) -> pa.Table:
+    """Its rows, or those of some row groups, or of these only the ones that stand at a moment or end at it.
+
+    A column that holds one value throughout is made, not read.
+    """
+    wanted = list(range(file.num_row_groups) if groups is None else groups)
+    facts = [file.metadata.row_group(group) for group in wanted]
+    constant = {name: value for at, name in enumerate(LEVELS.names) if (value := _constant(facts, at)) is not None}
+    if moment is not None:
+        constant = {name: value for name, value in constant.items() if name not in ("t_from", "t_to")}
+    varying = [name for name in LEVELS.names if name not in constant]
+    table = file.read_row_groups(wanted, columns=varying, use_threads=False)
+    if moment is not None:
+        stands = (table["t_from"].to_numpy() <= moment) & (table["t_to"].to_numpy() >= moment)
+        table = table.take(pa.array(np.flatnonzero(stands)))
+    columns = {
+        name: pa.repeat(constant[name], len(table)) if name in constant else table[name] for name in LEVELS.names
+    }
+    return _times(pa.table(columns).cast(LEVELS), lambda numbers: numbers // _PRICE_FACTOR)
+
+
+def _times(levels: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
+    """The same prices as other fractions."""
+    for name in ("price_num", "price_den"):
+        changed = pa.array(change(levels[name].to_numpy()))
+        levels = levels.set_column(levels.schema.get_field_index(name), LEVELS.field(name), changed)
+    return levels
+
+
+def _constant(groups: list[pq.RowGroupMetaData], at: int) -> pa.Scalar | None:
+    """The one value of a column, told by its statistics, or None if there are more or none."""
+    values: set[object] = set()
+    for group in groups:
+        column = group.column(at)
+        facts = column.statistics
+        if facts is not None and facts.null_count == column.num_values:
+            values.add(None)
+        elif facts is None or facts.null_count or not facts.has_min_max or facts.min != facts.max:
+            return None
+        else:
+            values.add(facts.min)
+    return pa.scalar(values.pop(), LEVELS.field(at).type) if len(values) == 1 else None
+
+
+def groups_at(file: pq.ParquetFile, from_ms: int, to_ms: int) -> Iterator[int]:
+    """The row groups that may hold rows which stand at some moment of `[from_ms, to_ms)`."""
+    t_from, t_to = LEVELS.get_field_index("t_from"), LEVELS.get_field_index("t_to")
+    for group in range(file.num_row_groups):
+        facts = file.metadata.row_group(group)
+        if facts.column(t_from).statistics.min < to_ms and facts.column(t_to).statistics.max > from_ms:
+            yield group
+
+
+def _order(levels: pa.Table) -> tuple[npt.NDArray[np.int64], int]:
+    """The order of the rows in the file, and where those of long life begin."""
+    t_from, t_to = levels["t_from"].to_numpy(), levels["t_to"].to_numpy()
+    is_long = t_to - t_from > LONG_LIVED_MS
+    order = np.lexsort((levels["price_num"].to_numpy(), is_ask_side(levels), t_to, t_from, is_long))
+    return order, int(len(order) - is_long.sum())
+
+
+def _encode(groups: list[pa.Table], schema: pa.Schema, encodings: dict[str, str], facts: Facts) -> bytes:
+    sink = pa.BufferOutputStream()
+    settings: dict[str, Any] = {
+        "compression": "zstd",
+        "compression_level": _ZSTD_LEVEL,
+        "use_dictionary": [name for name in schema.names if name not in encodings],
+        "column_encoding": encodings,
+        "store_schema": False,
+    }
+    with pq.ParquetWriter(sink, schema, **settings) as writer:
+        for group in groups:
+            writer.write_table(group, row_group_size=max(1, len(group)))
+        writer.add_key_value_metadata({_MARK: msgspec.json.encode(facts)})
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded

@@ -1,0 +1,141 @@
+"""The archive of an hour: two Parquet files that give its lines back byte for byte, checked before anyone relies on it.
+
+Order of work, so that a kill at any point loses nothing: first the rows, then the snapshots, whose file is what makes
+the hour an archived one; both are compared with what was meant to be written. The original is never touched here.
+"""
+
+import gzip
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from l2vault.errors import VaultError
+from l2vault.vault.archive.build import Setting, build_hour, next_ms, readable
+from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
+from l2vault.vault.archive.parquet import Facts, encode_levels, encode_snapshots, facts_of, hour_text, read_levels
+from l2vault.vault.archive.read import CANNOT_READ, archived_lines
+from l2vault.vault.archive.rebuild import lines_of_hour
+from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.store.catalog import Finding, PlacedLine, hour_forms, hour_lines, hours
+from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
+from l2vault.vault.store.layout import ArchivedHour, HourFile, Layout
+
+_GZIP_LEVEL: Final = 6
+_CURE: Final = "l2vault verify, to see what is wrong with the hour; until then it stays as it is"
+
+
+def archive_hour(layout: Layout, hour_file: HourFile) -> int:
+    """Archive the hour of `hour_file` from all its raw forms; returns the bytes of the two files.
+
+    When it returns, every line of the hour is in the archive and the raw forms may go. Safe to repeat. Raises
+    VaultError, and leaves the hour as it was, if a line is torn, foreign or altered, naming file and offset.
+    """
+    inst_id, hour_ms = hour_file.inst_id, hour_file.hour_ms
+    forms = hour_forms(layout, inst_id, hour_ms)
+    archived = layout.archived_hour(inst_id, hour_ms)
+    lines = list(hour_lines(layout, forms, False, _refuse))
+    if not lines:
+        raise VaultError(f"{hour_file.path}: no line to archive.", _CURE)
+    if forms.archive is not None:
+        if check_archive(archived) is None and archived_lines(archived) == [line.text for line in lines]:
+            return _size(archived)
+        _write_raw(hour_file, lines)
+        remove_archive(archived)
+    setting = Setting(JournalIndex(layout).history(inst_id), next_ms(hours(layout, inst_id), hour_ms))
+    hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
+    facts = _facts(inst_id, hour_ms, [line.text for line in lines])
+    contents = (encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts))
+    levels, snapshots = (pq.ParquetFile(pa.BufferReader(content)) for content in contents)
+    _compare(Hour(read_levels(levels), snapshots.read().cast(SNAPSHOTS)), lines, inst_id)
+    for path, content in zip((archived.levels, archived.snapshots), contents, strict=True):
+        write_atomically(path, content)
+        if path.read_bytes() != content:
+            raise VaultError(f"{path}: does not read back as it was written.", "check the disk")
+    return _size(archived)
+
+
+def restore_hour(archived: ArchivedHour, target: Path) -> int:
+    """Write the lines of an archived hour to `target`, gzipped if its name ends in `.gz`; returns how many.
+
+    The archive stays. Raises VaultError if `target` exists or the archive contradicts itself.
+    """
+    if target.exists():
+        raise VaultError(f"{target} is there already.", "another folder, or remove it first")
+    trouble = check_archive(archived)
+    if trouble is not None:
+        raise VaultError(f"{archived.snapshots}: {trouble}.", "fetch both files of the hour from a backup")
+    lines = archived_lines(archived)
+    write_atomically(target, _contents(lines, target.suffix == ".gz"))
+    return len(lines)
+
+
+def check_archive(archived: ArchivedHour) -> str | None:
+    """What is wrong with an archived hour, in words, or None: it must give back exactly the lines it was made of."""
+    return checked_lines(archived)[0]
+
+
+def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
+    """What is wrong with an archived hour, in words, and the lines that it gives back."""
+    try:
+        with pq.ParquetFile(archived.snapshots) as file:
+            facts = facts_of(file)
+        lines = archived_lines(archived)
+    except CANNOT_READ as error:
+        return f"cannot be read ({error})", []
+    if (facts.inst_id, facts.hour_utc) != (archived.inst_id, hour_text(archived.hour_ms)):
+        return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC", lines
+    if facts != _facts(archived.inst_id, archived.hour_ms, lines):
+        return "does not give back the lines it was made of", lines
+    return None, lines
+
+
+def remove_archive(archived: ArchivedHour) -> None:
+    """Delete both files, in the order in which a kill leaves no half of an archive that looks like a whole one."""
+    for path in (archived.snapshots, archived.levels):
+        unlink(path, missing_ok=True)
+        if path.parent.exists():
+            sync_folder(path.parent)
+
+
+def orphans(layout: Layout) -> list[Path]:
+    """Rows without snapshots: left by a kill between the two, worth nothing, safe to delete."""
+    found = (layout.archive / "levels").glob("inst_id=*/date=*/*.parquet")
+    hours_found = ((path, layout.parse_archive_file(path)) for path in found)
+    return [path for path, hour in hours_found if hour is not None and not hour.snapshots.exists()]
+
+
+def _refuse(finding: Finding) -> None:
+    raise VaultError(f"{finding.path} at byte {finding.offset}: {finding.reason}.", _CURE)
+
+
+def _compare(hour: Hour, lines: list[PlacedLine], inst_id: str) -> None:
+    rebuilt = lines_of_hour(hour, inst_id)
+    for line, text in zip(lines, rebuilt, strict=True):
+        if line.text != text:
+            _refuse(Finding(line.path, line.offset, "a line that its levels do not give back: unsorted or altered"))
+
+
+def _facts(inst_id: str, hour_ms: int, lines: list[bytes]) -> Facts:
+    digest = blake2b(digest_size=16)
+    for line in lines:
+        digest.update(line)
+        digest.update(b"\n")
+    size_bytes = sum(len(line) + 1 for line in lines)
+    return Facts(inst_id, hour_text(hour_ms), len(lines), size_bytes, digest.hexdigest())
+
+
+def _write_raw(hour_file: HourFile, lines: list[PlacedLine]) -> None:
+    """Bring lines that only the archive has back into the raw file, so that the archive may be made anew."""
+    write_atomically(hour_file.path, _contents([line.text for line in lines], hour_file.is_compressed))
+
+
+def _contents(lines: list[bytes], is_compressed: bool) -> bytes:
+    contents = b"".join(line + b"\n" for line in lines)
+    return gzip.compress(contents, _GZIP_LEVEL, mtime=0) if is_compressed else contents
+
+
+def _size(archived: ArchivedHour) -> int:
+    return archived.levels.stat().st_size + archived.snapshots.stat().st_size

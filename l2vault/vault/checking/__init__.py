@@ -1,0 +1,4 @@
+"""Everything re-checked: `verify` (files, lines, archives) and `journal` (entries, runs, the chain of digests).
+
+Believes nothing that another room concluded; changes nothing.
+"""

@@ -1,0 +1,153 @@
+"""Where the lines of an instrument stand, told by their times, and what cannot be had of them: what coverage rests on.
+
+Every file is read once as long as it does not change. A line counts only if it reads and is of its instrument and hour.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from l2vault.book.utc import utc_ms
+from l2vault.errors import VaultError
+from l2vault.vault.coverage.absence import NOT_PROVED, Stand, doubted, unreadable
+from l2vault.vault.coverage.compute import Absent, Lines, slot_of
+from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.store.catalog import (
+    TIME,
+    UNFLAGGED_END,
+    Finding,
+    HourForms,
+    Report,
+    analysis_extra,
+    hour_lines,
+    hours,
+    unreadable_archive,
+)
+from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.linecheck import why_unreadable
+from l2vault.vault.store.stream import read_chunks
+
+_SLACK_MS: Final = 60_000
+"""How far before a span its first line may lie: no cadence is longer."""
+
+_Stamp = tuple[tuple[Path, int, int], ...]
+
+
+class _Hour(NamedTuple):
+    """Times of the lines that read; where there are findings, `stands` tells where the unflagged ones are."""
+
+    times: "array[int]"
+    flagged: "array[int]"
+    findings: list[Finding]
+    stands: list[Stand]
+
+
+class Standing:
+    """The lines of a vault's hours. Asked again, it reads only the hours that have changed since."""
+
+    def __init__(self, layout: Layout, journal: JournalIndex) -> None:
+        self._layout = layout
+        self._journal = journal
+        self._hours: dict[tuple[str, int, bool], tuple[_Stamp, _Hour]] = {}
+
+    def lines(self, inst_id: str, span: tuple[int, int]) -> tuple[Lines, list[Absent]]:
+        """The lines that bear on a span, and where lines that there were cannot be had."""
+        history = self._journal.history(inst_id)
+        not_restored = self._journal.not_restored(inst_id)
+        every = hours(self._layout, inst_id)
+        times, flagged = array("q"), array("q")
+        absent: list[Absent] = []
+        doubts: list[Absent] = []
+        for forms in every:
+            if span[0] - _SLACK_MS - HOUR_MS < forms.hour_ms < span[1]:
+                hour = self._hour(forms, forms is every[-1])
+                absent += unreadable(hour.stands, hour.findings, forms.hour_ms, partial(slot_of, history))
+                doubts += doubted(hour.stands, hour.findings)
+                if forms.hour_ms in not_restored and forms.raw and not self._is_proved(forms):
+                    gone = Absent(forms.hour_ms, forms.hour_ms + HOUR_MS, NOT_PROVED)
+                    doubts.append(gone)
+                    absent.append(gone)
+                times += hour.times
+                flagged += hour.flagged
+        from_ms, to_ms = span[0] - _SLACK_MS, span[1]
+        inside = times[bisect_left(times, from_ms) : bisect_left(times, to_ms)]
+        others = [each for each in flagged if from_ms <= each < to_ms]
+        return Lines(inside, from_ms, to_ms, others, doubts), absent
+
+    def newest_ms(self, forms: HourForms) -> int | None:
+        """The time of the newest line of an hour that reads; None if none does."""
+        times = self._hour(forms, True).times
+        return times[-1] if times else None
+
+    def _hour(self, forms: HourForms, is_newest: bool) -> _Hour:
+        stamp, key = _stamp(forms), (forms.inst_id, forms.hour_ms, is_newest)
+        kept = self._hours.get(key)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        findings: list[Finding] = []
+        every = list(_read(self._layout, forms, is_newest, findings.append))
+        stands = [stand for stand, is_flagged in every if not is_flagged]
+        flagged = array("q", [stand.ts_ms for stand, is_flagged in every if is_flagged])
+        times = array("q", [stand.ts_ms for stand in stands])
+        hour = _Hour(times, flagged, findings, stands if findings else [])
+        self._hours[key] = stamp, hour
+        return hour
+
+    def _is_proved(self, forms: HourForms) -> bool:
+        """Whether raw files hold exactly what the newest record of the closed hour says."""
+        closed = self._journal.closed_hours(forms.inst_id).get(forms.hour_ms)
+        return closed is not None and digest_of(forms.raw) == (closed.bytes, closed.sha256)
+
+
+def digest_of(raw: tuple[HourFile, ...]) -> tuple[int, str] | None:
+    """Bytes and SHA-256 of the uncompressed contents of an hour; None where they cannot be had."""
+    digest, size = sha256(), 0
+    try:
+        for file in raw:
+            for chunk in read_chunks(file.path):
+                digest.update(chunk)
+                size += len(chunk)
+    except (OSError, VaultError):
+        return None
+    return size, digest.hexdigest()
+
+
+def _stamp(forms: HourForms) -> _Stamp:
+    paths = [file.path for file in forms.raw]
+    if forms.archive is not None:
+        paths += [forms.archive.levels, forms.archive.snapshots]
+    found = []
+    for path in paths:
+        try:
+            facts = path.stat()
+        except OSError:
+            found.append((path, -1, -1))
+        else:
+            found.append((path, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
+
+
+def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> Iterator[tuple[Stand, bool]]:
+    """Each line that reads, and whether it is flagged."""
+    if forms.archive is not None and not forms.raw:
+        with analysis_extra():
+            from l2vault.vault.archive.read import CANNOT_READ, archived_stands
+        try:
+            rows = archived_stands(forms.archive)
+        except CANNOT_READ as error:
+            report(unreadable_archive(forms.archive, error))
+            return
+        for ts_ms, is_flagged in rows:
+            yield Stand(ts_ms, forms.archive.snapshots, 0), is_flagged
+        return
+    for line in hour_lines(layout, forms, is_newest, report):
+        reason = why_unreadable(line.text, forms.inst_id)
+        if reason:
+            report(Finding(line.path, line.offset, reason))
+        else:
+            is_flagged = not line.text.endswith(UNFLAGGED_END)
+            yield Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset), is_flagged

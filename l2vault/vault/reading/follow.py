@@ -1,0 +1,262 @@
+"""The live tail of one instrument: each new line as the recorder writes it, across hours and compression.
+
+Each line comes once, whatever becomes of its file meanwhile: one that shrinks or is replaced is read again from its
+beginning, and what had been given is known. What cannot be given in order of time is a finding. A file is open only for
+the moment of reading, so that no retention is refused because of a reader (Windows).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.utc import utc_text
+from l2vault.errors import LineError
+from l2vault.vault.store.catalog import TIME, Finding, Findings, PlacedLine, has_time, hour_forms, hour_lines
+from l2vault.vault.store.layout import HOUR_MS, Layout
+
+POLL_SEC: Final = 0.2
+
+_TAIL_BYTES: Final = 1 << 20
+"""Read at a time. A line has at most 50 KB, so its end is found in as much."""
+_ANCHOR_BYTES: Final = 512
+"""The end of a line has its `seqId` and checksum, which tell it from all others."""
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """How far an hour has been read: `offset` bytes of its `.jsonl`, of which `anchor` are the last ones; the lines
+    that were given, and the time of the newest."""
+
+    hour_ms: int
+    offset: int = 0
+    anchor: bytes = b""
+    time: bytes = b""
+    given: set[int] = field(default_factory=set)
+    """Hashes of the lines: of an hour at most 36,000."""
+    begun: bytes = b""
+    """The newest time that was there when following began: earlier lines are none of its."""
+    other_forms: tuple[tuple[Path, int, int], ...] = ()
+    """The `.jsonl.gz` and the archive that have been read, each with size and time of modification."""
+    is_new: bool = True
+    is_in_long_line: bool = False
+
+    def place(self, offset: int, anchor: bytes) -> None:
+        self.offset, self.anchor = offset, anchor[-_ANCHOR_BYTES:]
+
+    def take(self, text: bytes) -> Literal["new", "known", "late"]:
+        """What the line is, as far as its time can tell. Lines of an hour come in order of time."""
+        if hash(text) in self.given:
+            return "known"
+        if has_time(text):
+            if text[TIME] < self.time:
+                return "known" if text[TIME] <= self.begun else "late"
+            self.time = text[TIME]
+        self.given.add(hash(text))
+        return "new"
+
+
+class Follow(Iterator[Snapshot]):
+    """Snapshots for ever: iterate it. `findings` has what could not be read, or not in order of time.
+
+    Begins behind what is there, or with `since_ms` at the first line of that time or later. Where there is nothing new,
+    `sleep` is called with `poll_sec`; what it raises ends the iteration.
+    """
+
+    def __init__(
+        self, layout: Layout, inst_id: str, since_ms: int | None, poll_sec: float, sleep: Callable[[float], None]
+    ) -> None:
+        self._layout = layout
+        self._inst_id = inst_id
+        self._since_ms = since_ms
+        self._poll_sec = poll_sec
+        self._sleep = sleep
+        self._snapshots = self._run()
+        self._former: _Cursor | None = None
+        self._refused: set[tuple[Path, str]] = set()
+        self.findings = Findings()
+
+    def __next__(self) -> Snapshot:
+        return next(self._snapshots)
+
+    def _run(self) -> Iterator[Snapshot]:
+        for line in self._lines():
+            try:
+                snapshot = from_line(line.text)
+            except LineError as error:
+                self._report(line.path, line.offset, error.message)
+                continue
+            if self._since_ms is None or snapshot.ts_ms >= self._since_ms:
+                yield snapshot
+
+    def _lines(self) -> Iterator[PlacedLine]:
+        cursor = self._begin()
+        while True:
+            # Looked for first: once a later hour has begun, what the reading below finds is all of this one.
+            later_ms = self._hour_after(cursor.hour_ms)
+            is_idle = True
+            for line in self._appended(cursor):
+                is_idle = False
+                yield line
+            self._watch_former()
+            if later_ms is not None:
+                self._report_torn(cursor)
+                self._former, cursor = cursor, _Cursor(later_ms)
+            elif is_idle:
+                self._sleep(self._poll_sec)
+
+    def _begin(self) -> _Cursor:
+        if self._since_ms is not None:
+            return _Cursor(self._since_ms // HOUR_MS * HOUR_MS)
+        cursor = _Cursor(self._newest_hour())
+        for _ in self._appended(cursor):
+            pass
+        cursor.begun = cursor.time
+        return cursor
+
+    def _appended(self, cursor: _Cursor) -> Iterator[PlacedLine]:
+        """The whole lines that have come since; one whose end is still to come is left for the next time."""
+        path = self._plain(cursor)
+        if cursor.is_new:  # a `.jsonl` may go on where a `.jsonl.gz` ends
+            cursor.is_new = False
+            yield from self._in_other_forms(cursor)
+        while True:
+            try:
+                chunk = _read(path, cursor)
+            except FileNotFoundError:
+                yield from self._in_other_forms(cursor)
+                return
+            except OSError as error:
+                self._report_once(path, cursor.offset, f"a file that cannot be read: {error.strerror}")
+                return
+            if chunk is None:
+                self._report(path, cursor.offset, "the file became shorter or another one than had been read so far")
+                cursor.place(0, b"")
+                continue
+            lines = self._whole_lines(cursor, path, chunk)
+            if lines is None:
+                return
+            yield from lines
+
+    def _whole_lines(self, cursor: _Cursor, path: Path, chunk: bytes) -> Iterator[PlacedLine] | None:
+        """Those of a chunk read at the cursor; None if it has no end of a line."""
+        whole, newline, _ = chunk.rpartition(b"\n")
+        if newline:
+            return self._taken(cursor, path, whole.split(b"\n"))
+        if len(chunk) < _TAIL_BYTES:
+            return None
+        if not cursor.is_in_long_line:
+            self._report(path, cursor.offset, "not a snapshot line: far too long")
+        cursor.is_in_long_line = True
+        cursor.place(cursor.offset + len(chunk), chunk)
+        return iter(())
+
+    def _taken(self, cursor: _Cursor, path: Path, texts: list[bytes]) -> Iterator[PlacedLine]:
+        for text in texts:
+            offset = cursor.offset
+            cursor.place(offset + len(text) + 1, text + b"\n")
+            if cursor.is_in_long_line:  # its end
+                cursor.is_in_long_line = False
+                continue
+            line = text.lstrip(b"\0")
+            if len(line) < len(text):
+                self._report(path, offset, f"{len(text) - len(line)} bytes of nothing, as a power cut leaves them")
+                offset += len(text) - len(line)
+            yield from self._new(cursor, PlacedLine(line, path, offset))
+
+    def _new(self, cursor: _Cursor, line: PlacedLine) -> Iterator[PlacedLine]:
+        what = cursor.take(line.text) if line.text else "known"
+        if what == "new":
+            yield line
+        elif what == "late":
+            self._report(line.path, line.offset, "a line that goes back in time")
+
+    def _in_other_forms(self, cursor: _Cursor) -> Iterator[PlacedLine]:
+        """What the hour holds beyond the cursor once it is, or was before, compressed or archived."""
+        forms = hour_forms(self._layout, self._inst_id, cursor.hour_ms)
+        paths = [file.path for file in forms.raw if file.is_compressed]
+        paths += [] if forms.archive is None else [forms.archive.snapshots]
+        found = tuple(each for path in paths if (each := _identity(path)) is not None)
+        if not found or found == cursor.other_forms:
+            return
+        cursor.other_forms = found
+        cursor.place(0, b"")  # a `.jsonl` that comes from now on is another one
+        for line in hour_lines(self._layout, forms, True, self.findings.report):
+            yield from self._new(cursor, line)
+
+    def _watch_former(self) -> None:
+        """Lines that come to an hour after the next one has begun cannot be given in order of time."""
+        if self._former is None:
+            return
+        path = self._plain(self._former)
+        identity = _identity(path)
+        if identity is not None and identity[1] > self._former.offset:
+            chunk = self._tail(self._former)
+            if b"\n" in chunk:
+                self._report_once(path, self._former.offset, "lines came to this hour after the next one had begun")
+                self._former = None
+
+    def _report_torn(self, cursor: _Cursor) -> None:
+        if self._tail(cursor):
+            self._report(self._plain(cursor), cursor.offset, "a torn line, without its end")
+
+    def _tail(self, cursor: _Cursor) -> bytes:
+        """What stands behind the cursor; nothing where that cannot be told."""
+        try:
+            return _read(self._plain(cursor), cursor) or b""
+        except OSError:
+            return b""
+
+    def _report(self, path: Path, offset: int, reason: str) -> None:
+        self.findings.report(Finding(path, offset, reason))
+
+    def _report_once(self, path: Path, offset: int, reason: str) -> None:
+        """Of what would be found again at every look."""
+        if (path, reason) not in self._refused:
+            self._refused.add((path, reason))
+            self._report(path, offset, reason)
+
+    def _newest_hour(self) -> int:
+        """The newest hour of which there is a raw file, from one listing of the days and one of the newest; 0 if
+        none."""
+        for day in sorted(self._days(""), reverse=True):
+            hours = self._hours_of(day)
+            if hours:
+                return max(hours)
+        return 0
+
+    def _hour_after(self, hour_ms: int) -> int | None:
+        """The next hour of which there is a raw file."""
+        for day in sorted(self._days(utc_text(hour_ms)[:10])):
+            later = [found for found in self._hours_of(day) if found > hour_ms]
+            if later:
+                return min(later)
+        return None
+
+    def _days(self, first_date: str) -> list[Path]:
+        folder = self._layout.instrument_folder(self._inst_id)
+        return [path for path in folder.glob("????-??-??") if path.name >= first_date]
+
+    def _hours_of(self, day: Path) -> list[int]:
+        files = (self._layout.parse_hour_file(path) for path in day.glob("*.jsonl*"))
+        return [file.hour_ms for file in files if file is not None]
+
+    def _plain(self, cursor: _Cursor) -> Path:
+        return self._layout.hour_file(self._inst_id, cursor.hour_ms)
+
+
+def _read(path: Path, cursor: _Cursor) -> bytes | None:
+    """What stands behind the cursor; None if what stands before it is no longer what was read."""
+    with path.open("rb") as file:
+        file.seek(cursor.offset - len(cursor.anchor))
+        found = file.read(len(cursor.anchor) + _TAIL_BYTES)
+    return found[len(cursor.anchor) :] if found.startswith(cursor.anchor) else None
+
+
+def _identity(path: Path) -> tuple[Path, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return path, stat.st_size, stat.st_mtime_ns

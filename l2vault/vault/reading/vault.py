@@ -1,0 +1,339 @@
+"""A vault for reading: `.jsonl` being written, `.jsonl.gz` and archive alike, by instrument and span of exchange time.
+
+Every result carries its coverage and its findings. Snapshots need no library beside msgspec; levels, and whatever must
+come from an archive, need the extra `analysis`, loaded where asked for.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from l2vault.book.moments import Moment, as_ms, span_ms
+from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.utc import utc_text
+from l2vault.errors import LineError, VaultError
+from l2vault.vault.coverage.absence import NOT_PROVED, absent_hours
+from l2vault.vault.coverage.compute import Absent, cover, reach, stands_until
+from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.model import Coverage, State
+from l2vault.vault.coverage.standing import Standing
+from l2vault.vault.coverage.sync_history import UNVERIFIABLE
+from l2vault.vault.reading.follow import POLL_SEC, Follow
+from l2vault.vault.store.catalog import (
+    TIME,
+    UNFLAGGED_END,
+    Finding,
+    Findings,
+    HourForms,
+    PlacedLine,
+    Report,
+    analysis_extra,
+    first_ms,
+    hour_forms,
+    hour_lines,
+    hours,
+    instruments,
+)
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.root import open_layout
+
+if TYPE_CHECKING:
+    from l2vault.vault.archive.intervals import Hour
+    from l2vault.vault.reading.level_table import Levels
+
+Form = Literal["plain", "gzip", "archive"]
+
+_LONGEST_SILENCE_MS: Final = 31 * 24 * HOUR_MS
+
+_CANDIDATES: Final = 8
+"""Newest lines held while looking for a book, should the very last not read."""
+
+
+class HourSpan(msgspec.Struct, frozen=True):
+    """One hour of an instrument in one form; an archive's size is that of its two files, its path the second's."""
+
+    hour_ms: int
+    form: Form
+    size_bytes: int
+    path: Path
+
+
+class BookAt(msgspec.Struct, frozen=True):
+    """The last unflagged snapshot at or before a moment, how long before, and what can be said of the moment.
+
+    `state` is `recorded` or `quiet` if the book still stood then; otherwise it is the last one known before a hole, or
+    one that is `disputed` or `unverifiable` itself.
+    """
+
+    snapshot: Snapshot
+    age_ms: int
+    state: State
+    cause: str
+    findings: list[Finding]
+
+
+class Snapshots(Iterable[Snapshot]):
+    """Snapshots in order of time, read while iterated; flagged ones included. `findings` fills meanwhile."""
+
+    def __init__(
+        self, inst_id: str, span: tuple[int, int], lines: Callable[[Report], Iterator[PlacedLine]], vault: "Vault"
+    ) -> None:
+        self.inst_id = inst_id
+        self.start_ms, self.end_ms = span
+        self.findings = Findings()
+        self._lines = lines
+        self._vault = vault
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        self.findings.clear()
+        for line in self._lines(self.findings.report):
+            snapshot = _snapshot(line, self.inst_id, self.findings.report)
+            if snapshot is not None:
+                yield snapshot
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What is known of the span."""
+        return self._vault.coverage(self.inst_id, self.start_ms, self.end_ms)
+
+
+def open_vault(path: str | Path) -> "Vault":
+    """The vault at `path`, the folder a recorder writes to. Raises VaultError if there is none."""
+    return Vault(open_layout(path))
+
+
+class Vault:
+    """Moments are ISO text (UTC where it names no zone), aware datetimes or epoch milliseconds; spans are half-open."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.journal = JournalIndex(layout)
+        self._standing = Standing(layout, self.journal)
+
+    def instruments(self) -> list[str]:
+        """Every instrument of which there is an hour in any form."""
+        return instruments(self.layout)
+
+    def noted_instruments(self) -> list[str]:
+        """Those and every one whose lines the journal noted and retention did not delete, though no file is left."""
+        lost = {inst_id for inst_id in self.journal.instruments() if self._noted_starts(inst_id)}
+        return sorted(lost.union(self.instruments()))
+
+    def days(self, inst_id: str) -> list[str]:
+        """The dates, `2026-01-31`, of which there is an hour."""
+        return sorted({utc_text(forms.hour_ms)[:10] for forms in hours(self.layout, inst_id)})
+
+    def spans(self, inst_id: str) -> list[HourSpan]:
+        """Every hour, once for each form it has."""
+        found = []
+        for forms in hours(self.layout, inst_id):
+            for file in forms.raw:
+                form: Form = "gzip" if file.is_compressed else "plain"
+                found.append(HourSpan(forms.hour_ms, form, _size(file.path), file.path))
+            if forms.archive is not None:
+                archive = forms.archive
+                size_bytes = _size(archive.levels) + _size(archive.snapshots)
+                found.append(HourSpan(forms.hour_ms, "archive", size_bytes, archive.snapshots))
+        return found
+
+    def snapshots(self, inst_id: str, start: Moment, end: Moment) -> Snapshots:
+        """The lines of the span as typed objects, read as they are asked for."""
+        span = span_ms(start, end)
+        return Snapshots(inst_id, span, lambda report: self._lines(inst_id, span, report), self)
+
+    def levels(self, inst_id: str, start: Moment, end: Moment, include_disputed: bool = False) -> "Levels":
+        """The level-interval table of the span. Needs the extra `analysis`.
+
+        Disputed and unverifiable books are left out unless asked for.
+        """
+        with analysis_extra():
+            from l2vault.vault.reading.level_table import Levels
+        span = span_ms(start, end)
+        return Levels(
+            inst_id,
+            span,
+            lambda findings: self._hours(inst_id, span, findings),
+            lambda: self.coverage(inst_id, *span),
+            lambda: self._left_out(inst_id, span, include_disputed),
+        )
+
+    def book_at(self, inst_id: str, t: Moment) -> BookAt | None:
+        """The last unflagged snapshot at or before a moment; None if the vault has none so early."""
+        t_ms = as_ms(t)
+        findings = Findings()
+        here = hour_forms(self.layout, inst_id, t_ms // HOUR_MS * HOUR_MS)
+        snapshot = self._last_book(here, t_ms, findings.report)
+        if snapshot is None:
+            earlier = [forms for forms in hours(self.layout, inst_id) if forms.hour_ms < here.hour_ms]
+            found = (self._last_book(forms, t_ms, findings.report) for forms in reversed(earlier))
+            snapshot = next((book for book in found if book is not None), None)
+        if snapshot is None:
+            return None
+        state, cause = self._state(inst_id, snapshot.ts_ms, t_ms)
+        return BookAt(snapshot, t_ms - snapshot.ts_ms, state, cause, findings)
+
+    def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
+        """Every grid slot of the span in its state, and the holes with their causes: what can be proved, slot by slot.
+
+        Without bounds from the first evidence to the newest: of the lines, and of what the journal noted of them.
+        """
+        start, end = self._bounds(inst_id, start, end)
+        span = span_ms(start, end)
+        history = self.journal.history(inst_id)
+        lines, absent = self._standing.lines(inst_id, reach(history, span))
+        return cover(history, inst_id, lines, span, [*absent, *self._absent_hours(inst_id, span)])
+
+    def first_line_ms(self, inst_id: str) -> int | None:
+        """The time of the oldest line of the instrument; None if none can be read."""
+        every = hours(self.layout, inst_id)
+        return next((found for forms in every if (found := first_ms(forms)) is not None), None)
+
+    def first_evidence_ms(self, inst_id: str) -> int | None:
+        """The oldest exchange time of which there is a line, or was one by the journal and retention did not delete it.
+
+        None if of none. A time in the journal counts if it is at most 31 days before the first line.
+        """
+        line_ms, noted = self.first_line_ms(inst_id), self._noted_starts(inst_id)
+        if noted and line_ms is not None:
+            return min([line_ms, *(each for each in noted if each >= line_ms - _LONGEST_SILENCE_MS)])
+        return min(noted) if noted else line_ms
+
+    def newest_line_ms(self, inst_id: str) -> int | None:
+        """The time of the newest unflagged line of the instrument; None if none can be read."""
+        for forms in reversed(hours(self.layout, inst_id)):
+            newest_ms = self._standing.newest_ms(forms)
+            if newest_ms is not None:
+                return newest_ms
+        return None
+
+    def newest_evidence_ms(self, inst_id: str) -> int | None:
+        """The newest exchange time of which the vault knows anything of the instrument; None if of none.
+
+        A time in the journal counts if it is at most 31 days behind the newest line: a damaged one opens no ages.
+        """
+        proved_ms, line_ms = self.journal.history(inst_id).newest_ms, self.newest_line_ms(inst_id)
+        noted = [*self._noted_starts(inst_id), *([] if proved_ms is None else [proved_ms])]
+        if line_ms is None:
+            line_ms = min(self._noted_starts(inst_id), default=None)
+        if line_ms is None:
+            return None
+        return max([line_ms, *(each for each in noted if each <= line_ms + _LONGEST_SILENCE_MS)])
+
+    def follow(
+        self,
+        inst_id: str,
+        since: Moment | None = None,
+        poll_sec: float = POLL_SEC,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Follow:
+        """New snapshots as they are written, for ever; `since` a moment instead of from now on."""
+        return Follow(self.layout, inst_id, None if since is None else as_ms(since), poll_sec, sleep)
+
+    def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
+        first, last = (utc_text(bound).encode() for bound in span)
+        every = hours(self.layout, inst_id)
+        for forms in every:
+            if span[0] - HOUR_MS < forms.hour_ms < span[1]:
+                for line in hour_lines(self.layout, forms, forms is every[-1], report):
+                    if first <= line.text[TIME] < last:
+                        yield line
+
+    def _hours(self, inst_id: str, span: tuple[int, int], findings: Findings) -> Iterator["Hour"]:
+        """The hours that bear on a span: from the one whose book stands at its start."""
+        from l2vault.vault.archive.build import read_hour
+
+        history = self.journal.history(inst_id)
+        every = hours(self.layout, inst_id, findings.report)
+        for at in range(self._first_bearing(every, span[0]), len(every)):
+            if every[at].hour_ms >= span[1]:
+                break
+            yield read_hour(self.layout, every, at, history, span, findings.report)
+
+    def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
+        at = sum(forms.hour_ms <= start_ms for forms in every) - 1
+        while at > 0:
+            begin_ms = first_ms(every[at])
+            if begin_ms is not None and begin_ms <= start_ms:
+                break
+            at -= 1
+        return max(at, 0)
+
+    def _left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool) -> list[tuple[int, int]]:
+        """Where lines that there are tell no book that is beyond doubt."""
+        history = self.journal.history(inst_id)
+        if not (history.disputed or history.unverifiable or self.journal.not_restored(inst_id)):
+            return []
+        kinds = () if include_disputed else ("disputed", "unverifiable")
+        causes = NOT_PROVED, UNVERIFIABLE
+        holes = self.coverage(inst_id, *span).holes
+        return [(hole.start_ms, hole.end_ms) for hole in holes if hole.kind in kinds or hole.cause in causes]
+
+    def _bounds(self, inst_id: str, start: Moment | None, end: Moment | None) -> tuple[Moment, Moment]:
+        if start is None:
+            start = self.first_evidence_ms(inst_id)
+        if end is None:
+            newest_ms = self.newest_evidence_ms(inst_id)
+            end = None if newest_ms is None else newest_ms + 1
+        if start is None or end is None:
+            raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
+        return start, end
+
+    def _noted_starts(self, inst_id: str) -> list[int]:
+        """Where the minutes begin that the journal noted lines of, but for hours that retention deleted."""
+        history, deleted = self.journal.history(inst_id), self.journal.deleted_hours(inst_id)
+        starts = [first_ms for first_ms, _ in history.due] + [each.from_ms for each in history.counts if each.lines]
+        if not starts:
+            starts = [each.from_ms for each in history.intervals]
+        oldest_ms = self.journal.oldest_ms(inst_id)
+        if not starts and oldest_ms is not None:
+            starts = [oldest_ms]
+        return [each for each in starts if each // HOUR_MS * HOUR_MS not in deleted]
+
+    def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:
+        held = {forms.hour_ms for forms in hours(self.layout, inst_id)}
+        return absent_hours(held, self.journal.deleted_hours(inst_id), span)
+
+    def _last_book(self, forms: HourForms, t_ms: int, report: Report) -> Snapshot | None:
+        if forms.archive is not None and not forms.raw:
+            with analysis_extra():
+                from l2vault.vault.archive.read import archived_book
+            return archived_book(forms.archive, t_ms, report)
+        last = utc_text(t_ms).encode()
+        candidates: deque[PlacedLine] = deque(maxlen=_CANDIDATES)
+        for line in hour_lines(self.layout, forms, True, report):
+            if line.text[TIME] > last:
+                break
+            if line.text.endswith(UNFLAGGED_END):
+                candidates.append(line)
+        found = (_snapshot(line, forms.inst_id, report) for line in reversed(candidates))
+        return next((snapshot for snapshot in found if snapshot is not None), None)
+
+    def _state(self, inst_id: str, ts_ms: int, t_ms: int) -> tuple[State, str]:
+        history = self.journal.history(inst_id)
+        lines, absent = self._standing.lines(inst_id, reach(history, (ts_ms, t_ms + 1)))
+        absent += self._absent_hours(inst_id, (ts_ms, t_ms + 1)) if t_ms // HOUR_MS > ts_ms // HOUR_MS else ()
+        return stands_until(history, lines, ts_ms, t_ms, absent)
+
+
+def _size(path: Path) -> int:
+    """0 for what is gone meanwhile, or cannot be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _snapshot(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:
+    try:
+        snapshot = from_line(line.text)
+        if snapshot.inst_id != inst_id:
+            raise LineError(f"a line of {snapshot.inst_id} among those of {inst_id}")
+    except LineError as error:
+        report(Finding(line.path, line.offset, error.message))
+        return None
+    return snapshot

@@ -1,0 +1,190 @@
+"""The newest lines of an instrument, read backwards: how far it is written, whatever version wrote the lines.
+
+Changes nothing. A line counts if it is one JSON object with a time; that this version can read all of it is not asked.
+"""
+
+import gzip
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import msgspec
+
+from l2vault.book.utc import utc_ms
+from l2vault.errors import VaultError
+from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+
+BLOCK_BYTES: Final = 1 << 18
+LONGEST_LINE_BYTES: Final = 1 << 20
+"""A line of 400 levels a side has 25 to 50 KB. What is longer is no line and is not gathered in memory."""
+_UNFLAGGED_END: Final = b'"gap_detected":false'
+_CANDIDATES: Final = 8
+_INT64: Final = 1 << 63
+_DICT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class LastLine(NamedTuple):
+    """Where the lines end: time and `seqId` of the newest unflagged line, and the newest time of any; -1 for none."""
+
+    ts_ms: int
+    seq_id: int | None
+    newest_ms: int
+
+
+class _Line(msgspec.Struct):
+    """What is asked of a line here. Keys that a later version adds are passed over."""
+
+    timestamp_utc: str
+    gap_detected: bool = False
+    seqId: int | None = None
+
+
+_LINE: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
+
+
+class PeekedLine(NamedTuple):
+    ts_ms: int
+    is_flagged: bool
+    seq_id: int | None
+
+
+def peek(line: bytes | None) -> PeekedLine | None:
+    """Time, flag and `seqId` of a line of this or a later version; None for what is no line."""
+    try:
+        found = None if line is None else _LINE.decode(line)
+        if found is None:
+            return None
+        seq_id = found.seqId if found.seqId is None or -_INT64 <= found.seqId < _INT64 else None
+        return PeekedLine(utc_ms(found.timestamp_utc), found.gap_detected, seq_id)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None
+
+
+def is_object(line: bytes | None) -> bool:
+    """Whether the bytes are one whole JSON object: a line, be it of this version or not, and not a torn one."""
+    try:
+        return line is not None and isinstance(_DICT.decode(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def instruments(layout: Layout) -> list[str]:
+    with blaming(layout.raw):
+        return sorted(path.name for path in layout.raw.iterdir() if path.is_dir()) if layout.raw.is_dir() else []
+
+
+def hour_files(layout: Layout, inst_id: str) -> Iterator[HourFile]:
+    """Newest first; of one hour the plain file before the compressed one, whose lines are older. Skips foreign files.
+
+    One day's folder at a time, so that the years behind it cost nothing.
+    """
+    folder = layout.instrument_folder(inst_id)
+    with blaming(folder):
+        for day in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
+            if day.is_dir():
+                found = [layout.parse_hour_file(path) for path in day.iterdir() if path.is_file()]
+                files = [file for file in found if file is not None]
+                yield from sorted(files, key=lambda file: (-file.hour_ms, file.is_compressed))
+
+
+def last_line(layout: Layout, inst_id: str, limit_ms: int | None = None) -> LastLine | None:
+    """Where the instrument's lines end, those later than `limit_ms` left out; None where it has no unflagged line."""
+    newest_ms = -1
+    for file in hour_files(layout, inst_id):
+        if limit_ms is not None and file.hour_ms > limit_ms:
+            continue
+        with blaming(file.path):
+            found = _last_in(file, limit_ms)
+        newest_ms = max(newest_ms, found.newest_ms)
+        if found.ts_ms >= 0:
+            return found._replace(newest_ms=max(newest_ms, found.ts_ms))
+    return None
+
+
+def last_line_of_hour(layout: Layout, inst_id: str, hour_ms: int) -> LastLine:
+    """The same of one hour, in whatever form it is. To an hour that is archived nothing can be added."""
+    plain = layout.hour_file(inst_id, hour_ms)
+    if layout.archived_hour(inst_id, hour_ms).snapshots.exists():
+        return LastLine(hour_ms + HOUR_MS - 1, None, hour_ms + HOUR_MS - 1)
+    newest_ms = -1
+    for path in (plain, plain.with_name(f"{plain.name}.gz")):
+        file = layout.parse_hour_file(path)
+        if file is None or not path.is_file():
+            continue
+        found = _last_in(file, None)
+        newest_ms = max(newest_ms, found.newest_ms)
+        if found.ts_ms >= 0:
+            return found._replace(newest_ms=newest_ms)
+    return LastLine(-1, None, newest_ms)
+
+
+def _last_in(file: HourFile, limit_ms: int | None) -> LastLine:
+    if file.is_compressed:
+        return _last_of(reversed(_ends_of_compressed(file.path)), limit_ms)
+    with file.path.open("rb") as opened:
+        lines = lines_backwards(opened, opened.seek(0, os.SEEK_END))
+        return _last_of((line for _, line in lines), limit_ms)
+
+
+def _last_of(lines: Iterable[bytes | None], limit_ms: int | None) -> LastLine:
+    newest_ms = -1
+    for line in lines:
+        found = peek(line)
+        if found is None or (limit_ms is not None and found.ts_ms > limit_ms):
+            continue
+        newest_ms = max(newest_ms, found.ts_ms)
+        if not found.is_flagged:
+            return LastLine(found.ts_ms, found.seq_id, newest_ms)
+    return LastLine(-1, None, newest_ms)
+
+
+def _ends_of_compressed(path: Path) -> deque[bytes]:
+    """Compressed files can only be read forwards, so the last few lines are held, those that seem unflagged too.
+
+    What is damaged is passed by.
+    """
+    unflagged: deque[bytes] = deque(maxlen=_CANDIDATES)
+    newest: deque[bytes] = deque(maxlen=_CANDIDATES)
+    with suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as lines:
+        for line in lines:
+            newest.append(line)
+            if _UNFLAGGED_END in line[-64:]:
+                unflagged.append(line)
+    return deque([*unflagged, *(line for line in newest if line not in unflagged)])
+
+
+def lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes | None]]:
+    """Offset and bytes of each line, last to first, read in blocks; None for one longer than any of ours.
+
+    The first is what follows the last newline, often nothing; all others had their newline.
+    """
+    line: bytes | None = b""
+    at = size
+    while at > 0:
+        end = min(BLOCK_BYTES, at)
+        at -= end
+        file.seek(at)
+        block = file.read(end)
+        while (newline := block.rfind(b"\n", 0, end)) >= 0:
+            yield at + newline + 1, _joined(block[newline + 1 : end], line)
+            line, end = b"", newline
+        line = _joined(block[:end], line)
+    yield 0, line
+
+
+def _joined(head: bytes, tail: bytes | None) -> bytes | None:
+    return None if tail is None or len(head) + len(tail) > LONGEST_LINE_BYTES else head + tail
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Raises VaultError naming `path` for what the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        cure = "let this user read and write it, make room on its disk, or move it out of the vault; then start again"
+        raise VaultError(f"the vault cannot be recovered because of {path}: {error}.", cure) from error

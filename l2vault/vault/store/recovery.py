@@ -1,0 +1,180 @@
+"""Start-up recovery: cuts what a crash tore off the ends of data files, and says how far each instrument is written.
+
+Torn is what has no newline, is no JSON object, or is NUL bytes; a line that a later version wrote is none of these and
+stays. Lines from the future are set aside once exchange time is proved. Deletes nothing: bytes are kept aside first.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from l2vault.book.utc import utc_text
+from l2vault.vault.journal.events import Recovered, SetAside
+from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
+from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.newest import (
+    BLOCK_BYTES,
+    LastLine,
+    blaming,
+    hour_files,
+    instruments,
+    is_object,
+    last_line,
+    lines_backwards,
+    peek,
+)
+
+_FILES_CHECKED: Final = 2
+"""Per instrument, newest first. Only the file being written can be torn; the one before may have waited for its cut."""
+
+
+class Recovery(NamedTuple):
+    """What was cut, for the journal, and where the lines of each instrument end that has an unflagged one."""
+
+    events: list[Recovered]
+    last: dict[str, LastLine]
+
+    @property
+    def last_ts_ms(self) -> dict[str, int]:
+        """The time of the last unflagged line of each instrument."""
+        return {inst_id: line.ts_ms for inst_id, line in self.last.items()}
+
+
+class Future(NamedTuple):
+    """The lines of one file that are later than proved exchange time: from `offset` to its end."""
+
+    path: Path
+    offset: int
+    lines: int
+    from_ms: int
+    to_ms: int
+
+
+def recover(layout: Layout, at: str) -> Recovery:
+    """Make every data file end with its last whole line. Call it with the vault's lock held, before writing.
+
+    Whole is a line that is a JSON object and has its newline. Doing it twice, or again after being killed at any
+    moment, is doing it once. Raises VaultError naming the file that cannot be read or cut.
+    """
+    cuts: list[tuple[str, Recovered]] = []
+    last: dict[str, LastLine] = {}
+    for inst_id in instruments(layout):
+        plain = (file.path for file in hour_files(layout, inst_id) if not file.is_compressed)
+        for path in list(islice(plain, _FILES_CHECKED)):
+            with blaming(path):
+                event = _cut_torn_end(layout, path, at)
+            if event is not None:
+                cuts.append((inst_id, event))
+        line = last_line(layout, inst_id)
+        if line is not None:
+            last[inst_id] = line
+    return Recovery([_named(event, inst_id, last.get(inst_id)) for inst_id, event in cuts], last)
+
+
+def future_lines(layout: Layout, inst_id: str, limit_ms: int) -> list[Future]:
+    """By file, newest first, the lines after the last one that is not later than `limit_ms`. Compressed files too, of
+    which `lines` is 0: they are not read."""
+    found: list[Future] = []
+    for file in hour_files(layout, inst_id):
+        if file.is_compressed and file.hour_ms > limit_ms:
+            found.append(Future(file.path, 0, 0, file.hour_ms, file.hour_ms + HOUR_MS - 1))
+            continue
+        if file.is_compressed or file.hour_ms + HOUR_MS <= limit_ms:
+            break
+        with blaming(file.path):
+            future = _future_in(file, limit_ms)
+        if future is None:
+            break
+        found.append(future)
+    return found
+
+
+def set_aside(layout: Layout, inst_id: str, limit_ms: int, at: str) -> SetAside | None:
+    """Move the lines later than `limit_ms` out of the vault, their bytes kept, if they are in one plain file.
+
+    None where there are none, and where they fill more than one file or a compressed one: so many lines are not a
+    slip of one message, and stay for a person to judge. Call it with the lock held and the instrument's files closed.
+    """
+    found = future_lines(layout, inst_id, limit_ms)
+    if len(found) != 1 or not found[0].lines:
+        return None
+    path, offset, lines, from_ms, to_ms = found[0]
+    with path.open("rb") as file:
+        kept = _keep(layout, path, file, offset)
+    if offset:
+        _cut(path, offset)
+    else:
+        unlink(path)
+        sync_folder(path.parent)
+    bounds = utc_text(from_ms), utc_text(to_ms)
+    return SetAside(at, inst_id, _name(layout, path), lines, *bounds, _name(layout, kept))
+
+
+def _named(event: Recovered, inst_id: str, last: LastLine | None) -> Recovered:
+    since = None if last is None else utc_text(last.ts_ms)
+    return Recovered(event.at, event.file, event.offset, event.cut_bytes, event.kept_in, inst_id, since)
+
+
+def _future_in(file: HourFile, limit_ms: int) -> Future | None:
+    times: list[int] = []
+    with file.path.open("rb") as opened:
+        offset = opened.seek(0, os.SEEK_END)
+        for start, line in lines_backwards(opened, offset):
+            found = peek(line)
+            if found is not None and found.ts_ms <= limit_ms:
+                break
+            if found is not None:
+                times.append(found.ts_ms)
+            offset = start
+    return Future(file.path, offset, len(times), min(times), max(times)) if times else None
+
+
+def _cut_torn_end(layout: Layout, path: Path, at: str) -> Recovered | None:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = _sound_end(file, size)
+        if end == size:
+            return None
+        kept = _keep(layout, path, file, end)
+    _cut(path, end)
+    return Recovered(at, _name(layout, path), end, size - end, _name(layout, kept))
+
+
+def _keep(layout: Layout, path: Path, file: BinaryIO, offset: int) -> Path:
+    """Copy what stands from `offset` on to where cut bytes are kept."""
+    checksum = 0
+    for chunk in _chunks(file, offset):
+        checksum = zlib.crc32(chunk, checksum)
+    kept = layout.torn_file(path, offset, checksum)
+    write_atomically(kept, _chunks(file, offset))
+    return kept
+
+
+def _cut(path: Path, offset: int) -> None:
+    with path.open("rb+") as file:
+        file.truncate(offset)
+        os.fsync(file.fileno())
+
+
+def _name(layout: Layout, path: Path) -> str:
+    return path.relative_to(layout.root).as_posix()
+
+
+def _sound_end(file: BinaryIO, size: int) -> int:
+    """The offset behind the last line that is whole and has its newline; 0 if there is none."""
+    lines = lines_backwards(file, size)
+    end, _ = next(lines)
+    for start, line in lines:
+        if is_object(line):
+            return end
+        end = start
+    return end
+
+
+def _chunks(file: BinaryIO, offset: int) -> Iterator[bytes]:
+    file.seek(offset)
+    while chunk := file.read(BLOCK_BYTES):
+        yield chunk

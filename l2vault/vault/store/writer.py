@@ -1,0 +1,220 @@
+"""Snapshot lines onto the disk: one append each, one file an hour, nothing torn left behind by a failure.
+
+Opens a file for a write and closes the least recently written, so that any number of instruments works with few
+handles. Knows what each hour holds: lines, bytes, SHA-256. Knows no queue, no clock and no journal: what a failure or a
+closed hour means is the caller's business. Not for several threads.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.vault.store.appendfile import AppendFile
+from l2vault.vault.store.digest import HourDigest
+from l2vault.vault.store.layout import HOUR_MS, Layout
+
+OPEN_FILES: Final = 64
+"""Handles that a writer holds at most."""
+_NEWLINE: Final = b"\n"
+
+_Key = tuple[str, int]
+"""Instrument and hour since the epoch: one data file."""
+
+
+class Vanished(NamedTuple):
+    """Lines that went into a file which is no longer where it was: moved, deleted, or its disk taken away."""
+
+    inst_id: str
+    path: Path
+    lines: int
+    from_ms: int
+    to_ms: int
+
+
+class ClosedHour(NamedTuple):
+    """What an hour holds in all its raw files. `is_open`: the recorder stops and may go on with it."""
+
+    inst_id: str
+    hour_ms: int
+    digest: HourDigest
+    is_open: bool
+
+
+class LineWriter:
+    """Appends each line to the file of its hour.
+
+    Where retention has compressed an hour already and a line of it still comes, a new `HH.jsonl` beside `HH.jsonl.gz`
+    is right: readers take both, the compressed one first. `on_hour_closed` is called with the instrument and the
+    beginning of each hour that is complete.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        open_files: int = OPEN_FILES,
+        on_hour_closed: Callable[[str, int], None] = lambda inst_id, hour_ms: None,
+    ) -> None:
+        self._layout = layout
+        self._open_files = open_files
+        self._on_hour_closed = on_hour_closed
+        self._vanished: list[Vanished] = []
+        self._files: dict[_Key, AppendFile] = {}
+        self._handles: dict[_Key, None] = {}
+        """Keys whose file has a handle, the least recently written first."""
+        self._current: dict[str, _Key] = {}
+        self._ended: dict[_Key, None] = {}
+        """Hours that wait for the sync after which they are closed."""
+        self._former: dict[str, _Key] = {}
+        """Of each instrument the hour that was closed last: a late line of it needs no reading of the whole file."""
+        self._closed: list[ClosedHour] = []
+
+    def resume(self, hours: Mapping[str, int]) -> None:
+        """The newest hour of each instrument that the vault holds: it is closed once a later one begins."""
+        for inst_id, hour_ms in hours.items():
+            key = inst_id, hour_ms // HOUR_MS
+            self._current[inst_id] = key
+            self._file(key)
+
+    def append(self, snapshot: Snapshot) -> None:
+        """Write one line. Raises OSError where the disk refuses; the line is then lost, but no part of it stays.
+
+        A line that comes after a failed one is as good as any: the file is cut back first, by path if need be.
+        """
+        line = to_line(snapshot) + _NEWLINE
+        key = (snapshot.inst_id, snapshot.ts_ms // HOUR_MS)
+        current = self._current.get(snapshot.inst_id)
+        if current is None or key[1] > current[1]:
+            self._current[snapshot.inst_id] = key
+            if current is not None:
+                self._ended[current] = None
+                self._file(current).is_busy = False
+        elif key != current:
+            self._ended[key] = None  # a late line: what the hour holds is to be noted again
+        file = self._file(key)
+        if not file.is_open:
+            self._make_room()
+        try:
+            file.append(line, snapshot.ts_ms)
+        finally:
+            self._handles.pop(key, None)
+            if file.is_open:
+                self._handles[key] = None
+
+    def open_hours(self) -> list[tuple[str, int]]:
+        """Instrument and beginning of each hour that is being written."""
+        keys = dict.fromkeys([*self._current.values(), *self._ended])
+        return [(inst_id, hour * HOUR_MS) for inst_id, hour in keys]
+
+    def take_vanished(self) -> list[Vanished]:
+        """What `sync` found gone since the last call. Nobody can read those lines; later ones go into a new file."""
+        vanished, self._vanished = self._vanished, []
+        return vanished
+
+    def take_closed(self) -> list[ClosedHour]:
+        """The hours that `sync` or `close` completed since the last call, with what they hold."""
+        closed, self._closed = self._closed, []
+        return closed
+
+    def sync(self) -> None:
+        """Put on the disk, past its caches, every file and folder changed since the last time.
+
+        An hour that has ended is closed, unless late lines came to it since the last time. One file's trouble does not
+        keep the others from it; the first OSError is raised at the end.
+        """
+        errors: list[OSError] = []
+        for key, file in list(self._files.items()):
+            try:
+                gone = file.let_go_if_gone()
+                if gone is not None:
+                    self._vanished.append(Vanished(key[0], file.path, *gone))
+                self._sync(key, file)
+                if key in self._ended and not file.is_busy:
+                    self._end(key, file)
+                file.is_busy = False
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def close(self, is_final: bool = False) -> None:
+        """Sync and close every file. No handle stays open even if OSError is raised; `append` opens files again.
+
+        With `is_final`, what the hours hold that are still being written is among the closed ones, as open.
+        """
+        try:
+            self.sync()
+            if is_final:
+                self._close_all_hours()
+        finally:
+            self.abandon()  # those that could not be closed; what they owe is not forgotten
+
+    def abandon(self) -> None:
+        """Let go of every handle without another byte: the vault is another's now."""
+        for file in self._files.values():
+            file.abandon()
+        self._handles.clear()
+
+    def close_instrument(self, inst_id: str) -> None:
+        """Let go of what is known of an instrument's files: somebody is about to change them."""
+        for key in [key for key in self._files if key[0] == inst_id]:
+            self._files[key].close()
+            self._forget(key)
+        self._current.pop(inst_id, None)
+
+    def _close_all_hours(self) -> None:
+        for key in list(self._ended):
+            self._end(key, self._file(key))
+        for key in self._current.values():
+            file = self._files.get(key)
+            if file is not None and file.was_written:
+                self._note_closed(key, file, True)
+
+    def _note_closed(self, key: _Key, file: AppendFile, is_open: bool) -> None:
+        digest = file.digest()
+        if digest is not None:
+            self._closed.append(ClosedHour(key[0], key[1] * HOUR_MS, digest, is_open))
+
+    def _sync(self, key: _Key, file: AppendFile) -> None:
+        """A file that owes a sync and has no handle is opened for it, and closed again where handles are few."""
+        was_open = file.is_open
+        file.sync()
+        if file.is_open and not was_open:
+            if len(self._handles) >= self._open_files:
+                file.abandon()
+            else:
+                self._handles[key] = None
+
+    def _end(self, key: _Key, file: AppendFile) -> None:
+        """Note what the hour holds and close it. Its state is kept until the instrument's next hour ends."""
+        file.close()
+        self._handles.pop(key, None)
+        del self._ended[key]
+        self._note_closed(key, file, False)
+        former = self._former.get(key[0])
+        if former is not None and former != key:
+            self._forget(former)
+        self._former[key[0]] = key
+        self._on_hour_closed(key[0], key[1] * HOUR_MS)
+
+    def _make_room(self) -> None:
+        """Close the least recently written file. It is not synced for that: the next `sync` opens it again."""
+        while len(self._handles) >= self._open_files:
+            key = next(iter(self._handles))
+            del self._handles[key]
+            self._files[key].abandon()
+
+    def _file(self, key: _Key) -> AppendFile:
+        file = self._files.get(key)
+        if file is None:
+            file = self._files[key] = AppendFile(self._layout.hour_file(key[0], key[1] * HOUR_MS))
+        return file
+
+    def _forget(self, key: _Key) -> None:
+        file = self._files.pop(key, None)
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+        self._handles.pop(key, None)
+        self._ended.pop(key, None)

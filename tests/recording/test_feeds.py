@@ -1,0 +1,309 @@
+"""Feeds against a small exchange: staggered starts, addresses, hand-overs in which nothing is ever out of sync."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from random import Random
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from l2vault.clock import Clock
+from l2vault.okx import websocket as websocket_module
+from l2vault.okx.connection import CannotConnect, Connection
+from l2vault.okx.pipeline import Lost, Synced
+from l2vault.okx.websocket import LineDown, LineOutput, LineUp
+from l2vault.recording import feeds as lines_module
+from l2vault.recording.feeds import Lines
+from support.fast_clock import FastClock
+from support.manual_clock import ManualClock, some_turns, until
+from support.second_book import ShortBookPipeline
+
+INST_ID = "BTC-USDT-SWAP"
+WITHIN_SEC = 20
+NOTICE = '{"event":"notice","msg":"The connection will soon be closed","code":"64008","connId":"a4d3ae55"}'
+
+Said = list[tuple[int, LineOutput]]
+
+
+class Exchange:
+    """Serves full books; tells each connection in turn what `script` says."""
+
+    def __init__(self, *script: str) -> None:
+        self.script = list(script)
+        self.accepted = 0
+
+    async def __call__(self, websocket: ServerConnection) -> None:
+        self.accepted += 1
+        nth = self.accepted
+        with suppress(ConnectionClosed):
+            async for text in websocket:
+                if text == "ping":
+                    await websocket.send("pong")
+                    continue
+                request = json.loads(text)
+                await websocket.send(
+                    json.dumps({"id": request["id"], "event": request["op"], "arg": request["args"][0]})
+                )
+                if request["op"] == "subscribe":
+                    await websocket.send(_full_book(nth))
+                    for frame in self.script[nth - 1 : nth]:
+                        await websocket.send(frame)
+
+
+def _full_book(seq_id: int) -> str:
+    data = {"asks": [["2", "1", "0", "1"]], "bids": [["1", "1", "0", "1"]], "ts": "1000", "checksum": 0}
+    data |= {"seqId": seq_id, "prevSeqId": -1}
+    return json.dumps({"arg": {"channel": "books", "instId": INST_ID}, "action": "snapshot", "data": [data]})
+
+
+@asynccontextmanager
+async def _serving(exchange: Exchange):
+    async with serve(exchange, "127.0.0.1", 0, ping_interval=None) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/v5/public"
+
+
+async def _run(
+    url: str | list[str],
+    count: int,
+    enough: Callable[[Said, Lines], bool],
+    clock: Clock,
+    beside: Callable[[Lines], Coroutine[None, None, None]] | None = None,
+) -> tuple[Said, Lines]:
+    said: Said = []
+    done = asyncio.Event()
+
+    async def deliver(number: int, outputs: list[LineOutput]) -> None:
+        said.extend((number, output) for output in outputs)
+        if enough(said, lines):
+            done.set()
+
+    lines = Lines(
+        [url] if isinstance(url, str) else url,
+        lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)),
+        deliver,
+        clock,
+        Random(1),
+    )
+    tasks = [asyncio.create_task(lines.run(count))]
+    if beside is not None:
+        tasks.append(asyncio.create_task(beside(lines)))
+    try:
+        async with asyncio.timeout(WITHIN_SEC):
+            await done.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return said, lines
+
+
+def _of(said: Said, *kinds: type) -> list[tuple[int, str]]:
+    return [(number, type(output).__name__) for number, output in said if isinstance(output, kinds)]
+
+
+async def test_two_lines_start_at_different_moments() -> None:
+    moments: list[int] = []
+    clock = FastClock()
+
+    def both_up(said: Said, lines: Lines) -> bool:
+        if isinstance(said[-1][1], LineUp):
+            moments.append(clock.monotonic_ms())
+        return len(moments) == 2
+
+    async with _serving(Exchange()) as url:
+        said, _ = await _run(url, 2, both_up, clock)
+    assert _of(said, LineUp) == [(1, "LineUp"), (2, "LineUp")]
+    assert moments[1] - moments[0] >= 1_000
+
+
+async def test_an_announced_close_opens_the_successor_before_the_old_line_ends() -> None:
+    """T12: `notice` 64008, "the connection will soon be closed for a service upgrade"."""
+    async with _serving(Exchange(NOTICE)) as url:
+        said, lines = await _run(url, 1, lambda said, _: isinstance(said[-1][1], LineDown), FastClock())
+    assert _of(said, LineUp, LineDown, Synced, Lost) == [
+        (1, "LineUp"),
+        (1, "Synced"),
+        (2, "LineUp"),
+        (2, "Synced"),
+        (1, "Lost"),
+        (1, "LineDown"),
+    ]
+    assert list(lines.pipelines) == [2] or list(lines.pipelines) == [1, 2]
+    assert lines.book_times() == {INST_ID: 1000}
+
+
+async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "RENEW_AFTER_SEC", 30.0)
+    async with _serving(Exchange()) as url:
+        said, _ = await _run(url, 1, lambda said, _: len(_of(said, LineDown)) == 2, FastClock())
+    in_sync: set[int] = set()
+    for number, output in said:
+        if isinstance(output, Synced):
+            in_sync.add(number)
+        elif isinstance(output, Lost):
+            in_sync.discard(number)
+            assert in_sync, f"line {number} ended before its successor was in sync"
+    assert [number for number, _ in _of(said, LineUp)][:3] == [1, 2, 3]
+
+
+async def test_after_a_sleep_of_the_host_every_connection_is_made_anew() -> None:
+    def act(said: Said, lines: Lines) -> bool:
+        if len(_of(said, Synced)) == 1 and not _of(said, LineDown):
+            lines.reconnect_all("the host slept")
+        return len(_of(said, Synced)) == 2
+
+    async with _serving(Exchange()) as url:
+        said, _ = await _run(url, 1, act, FastClock())
+    downs = [output for _, output in said if isinstance(output, LineDown)]
+    assert [down.reason for down in downs] == ["the host slept"]
+
+
+async def test_the_second_feed_takes_the_second_address() -> None:
+    async with _serving(Exchange()) as first, _serving(Exchange()) as second:
+        said, _ = await _run([first, second], 3, lambda said, _: len(_of(said, LineUp)) == 3, FastClock())
+    urls = {number: output.url for number, output in said if isinstance(output, LineUp)}
+    assert urls == {1: first, 2: second, 3: first}
+
+
+async def test_a_feed_that_moves_to_another_address_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0) as server:
+        dead = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with _serving(Exchange()) as good:
+        said, _ = await _run([dead, good], 1, lambda said, _: isinstance(said[-1][1], Synced), FastClock())
+    assert [output.url for _, output in said if isinstance(output, LineUp)] == [good]
+    assert f"Feed 1 failed 3 times in a row at one address and goes on at {good}" in caplog.messages
+
+
+async def test_a_hand_over_goes_to_the_next_address_too_where_its_own_fails() -> None:
+    exchange = Exchange(NOTICE)
+
+    def is_over(said: Said, lines: Lines) -> bool:
+        return (1, "LineDown") in _of(said, LineDown)
+
+    async with _serving(Exchange()) as other, serve(exchange, "127.0.0.1", 0, ping_interval=None) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        def closes_its_door(said: Said, lines: Lines) -> bool:
+            if isinstance(said[-1][1], Synced):
+                server.close(close_connections=False)
+            return is_over(said, lines)
+
+        said, _ = await _run([url, other], 1, closes_its_door, FastClock())
+    assert [(number, output.url) for number, output in said if isinstance(output, LineUp)] == [(1, url), (2, other)]
+    assert sum(number == 2 and isinstance(output, LineDown) for number, output in said) == 3
+    assert said[-1][1].is_last  # type: ignore[union-attr]
+
+
+async def test_a_close_announced_on_every_new_connection_makes_no_storm() -> None:
+    """All nodes are being upgraded: each new connection is told at once that it will be closed."""
+    exchange, clock = Exchange(*[NOTICE] * 1000), FastClock()
+    began_ms = clock.monotonic_ms()
+
+    async with _serving(exchange) as url:
+        await _run(url, 2, lambda *_: clock.monotonic_ms() - began_ms >= 25_000, clock)
+    assert 4 <= exchange.accepted <= 20
+
+
+async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_of_the_time() -> None:
+    clock = FastClock(20)
+    began_ms = clock.monotonic_ms()
+
+    class Flapping(Exchange):
+        async def __call__(self, websocket: ServerConnection) -> None:
+            asyncio.get_running_loop().call_later(1 / 20, websocket.transport.abort)
+            await super().__call__(websocket)
+
+    exchange = Flapping()
+    samples: list[bool] = []
+
+    async with _serving(exchange) as url:
+
+        def enough(said: Said, lines: Lines) -> bool:
+            return clock.monotonic_ms() - began_ms >= 30_000
+
+        async def sample(lines: Lines) -> None:
+            while True:
+                await clock.sleep(0.1)
+                samples.append(bool(lines.book_times()))
+
+        await _run(url, 2, enough, clock, sample)
+    assert sum(samples) >= 0.8 * len(samples)
+    assert 20 <= exchange.accepted <= 3 * 31
+
+
+async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, tried_ms = ManualClock(), []
+
+    async def refuse(_: str) -> Connection:
+        tried_ms.append(clock.now_ms)
+        raise CannotConnect("nobody there")
+
+    monkeypatch.setattr(websocket_module, "open_connection", refuse)
+    monkeypatch.setattr(lines_module, "STAGGER_SEC", 0.0)
+    feeds = Lines(
+        ["ws://exchange.test"], lambda _: ShortBookPipeline([], 2000, 400, Random(1)), _take, clock, Random(1)
+    )
+    task = asyncio.create_task(feeds.run(8))
+    for _ in range(400):
+        await some_turns(20)
+        clock.advance(10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(tried_ms) >= 9
+    assert all(later - earlier > 1_000 for earlier, later in zip(tried_ms, tried_ms[3:], strict=False)), tried_ms
+
+
+async def _take(_: int, outputs: list[LineOutput]) -> None:
+    assert outputs
+
+
+async def test_a_feed_found_wrong_gets_a_new_connection_and_the_second_time_another_address() -> None:
+    def act(said: Said, lines: Lines) -> bool:
+        if isinstance(said[-1][1], Synced) and said[-1][0] == 1:
+            lines.reconnect(99, "no such feed")
+            lines.reconnect(1, "its books were wrong")
+        return len(_of(said, LineUp)) == 5
+
+    async with _serving(Exchange()) as first, _serving(Exchange()) as second:
+        said, _ = await _run([first, second], 1, act, FastClock())
+    assert [output.url for _, output in said if isinstance(output, LineUp)] == [first, first, second, second, first]
+    assert {output.reason for _, output in said if isinstance(output, LineDown)} == {"its books were wrong"}
+
+
+async def test_a_feed_found_wrong_goes_to_another_address_at_once_where_that_is_asked() -> None:
+    def act(said: Said, lines: Lines) -> bool:
+        if isinstance(said[-1][1], Synced):
+            lines.reconnect(1, "its books were wrong", next_address=True)
+        return len(_of(said, LineUp)) == 2
+
+    async with _serving(Exchange()) as first, _serving(Exchange()) as second:
+        said, _ = await _run([first, second], 1, act, FastClock())
+    assert [output.url for _, output in said if isinstance(output, LineUp)] == [first, second]
+
+
+@pytest.mark.parametrize(("count", "hours"), [(1, 12), (2, 6)])
+async def test_connections_are_renewed_after_twelve_hours_at_the_latest(count: int, hours: int) -> None:
+    """With two feeds half a period apart, so that the first renewal comes after six."""
+    clock, said = ManualClock(), []
+
+    async def deliver(number: int, outputs: list[LineOutput]) -> None:
+        said.extend((number, output) for output in outputs)
+
+    async with _serving(Exchange()) as url:
+        lines = Lines([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+        task = asyncio.create_task(lines.run(count))
+        await some_turns()
+        clock.advance(3_000)  # for the start of the second
+        await until(lambda: len(_of(said, Synced)) == count)
+        clock.advance(hours * 3_600_000 - 60_000)
+        await some_turns(500)
+        assert {number for number, _ in _of(said, LineUp)} <= {1, 2}
+        assert list(lines.pipelines) == list(range(1, count + 1))
+        clock.advance(120_000)
+        await until(lambda: count + 1 in lines.pipelines)
+        await until(lambda: (count + 1, "LineUp") in _of(said, LineUp))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
