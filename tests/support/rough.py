@@ -394,7 +394,7 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
         mock.patch.object(Journal, "append", to_journal),
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
         mock.patch("l2vault.recorder.OkxRest", _Rest(world, clock)),
-        mock.patch("l2vault.recording.tasks.threads.threading.Thread", _AtOnce),
+        mock.patch("l2vault.recording.threads.threading.Thread", _AtOnce),
     ):
         yield
 
