@@ -5,7 +5,7 @@ wire -> `recording.feeds` (session, chain, book, sampler each) -> `recording.rou
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from random import Random
 from typing import Final
@@ -44,6 +44,8 @@ from l2vault.vault.journal.events import (
     Event,
     HostSlept,
     Minute,
+    Recovered,
+    SetAside,
     Started,
     Stopped,
     UncleanEnd,
@@ -57,7 +59,7 @@ from l2vault.vault.store.known_trades import known_trades
 from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.lock import VaultLock
 from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
-from l2vault.vault.store.recovery import future_lines, recover, set_aside
+from l2vault.vault.store.recovery import Cut, future_lines, recover, set_aside
 from l2vault.vault.store.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
@@ -94,7 +96,7 @@ class Recorder:
         fsync_ms = round(settings.fsync_sec * 1000)
         traded = settings.instruments if settings.trades else ()
         self._trades = TradeIntake(traded, self._counters, clock, self._put)
-        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, self._trades)
+        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._trades)
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
         self._time = ExchangeTime()
         rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
@@ -206,11 +208,9 @@ class Recorder:
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
         self._check_region(previous)
-        recovery = recover(self._layout, self._at())
+        recovery, trades = recover(self._layout), self._layout.of("trades")
+        of_trades = recover(trades)
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
-        trades = self._layout.of("trades")
-        of_trades = recover(trades, self._at())
-        cut = [msgspec.structs.replace(event, kind="trades") for event in of_trades.events]
         self._resume_hours({"books": recovery.last, "trades": of_trades.last})
         if self._settings.trades:
             self._trades.resume({inst_id: known_trades(trades, inst_id) for inst_id in self._settings.instruments})
@@ -219,10 +219,16 @@ class Recorder:
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
-        for event in [*recovery.events, *cut]:
-            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", event.file, event.cut_bytes, event.kept_in)
-            self._journal.append(event)
+        self._note_cuts(recovery.cuts, "books")
+        self._note_cuts(of_trades.cuts, "trades")
         self._log_start()
+
+    def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
+        for cut in cuts:
+            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
+            since = None if cut.since_ms is None else utc_text(cut.since_ms)
+            place = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
+            self._journal.append(Recovered(self._at(), *place, kind))
 
     def _check_region(self, previous: PreviousRun | None) -> None:
         if previous is not None and previous.region not in ("", self._settings.region):
@@ -297,12 +303,13 @@ class Recorder:
 
     def _set_aside_now(self, inst_id: str, limit_ms: int) -> list[Event]:
         self._writer.close_instrument(inst_id)
-        event = set_aside(self._layout, inst_id, limit_ms, self._at())
-        if event is None:
+        moved = set_aside(self._layout, inst_id, limit_ms)
+        if moved is None:
             return []
+        bounds = utc_text(moved.from_ms), utc_text(moved.to_ms)
         words = "Set aside %d lines of %s, %s to %s: later than exchange time, kept in %s"
-        _log.warning(words, event.lines, inst_id, event.from_, event.to, event.kept_in)
-        return [event]
+        _log.warning(words, moved.lines, inst_id, *bounds, moved.kept_in)
+        return [SetAside(self._at(), inst_id, moved.file, moved.lines, *bounds, moved.kept_in)]
 
     def _log_start(self) -> None:
         settings = self._settings

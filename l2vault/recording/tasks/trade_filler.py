@@ -15,7 +15,7 @@ from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater
 from l2vault.okx.trade_chain import NeedTrades
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 from l2vault.recording.trades import TradeIntake
 
 SPACING_SEC: Final = 0.125

@@ -12,8 +12,9 @@ from typing import Final
 
 from l2vault.book.trade import IdSpan, TradePush, trade_from_line
 from l2vault.errors import LineError
-from l2vault.vault.store.layout import HourFile, Layout
-from l2vault.vault.store.newest import blaming, hour_files
+from l2vault.vault.store.catalog import StoredHour
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.newest import blaming, raw_files
 
 _HOURS: Final = 2
 _EDGE_MS: Final = 5_000
@@ -25,14 +26,14 @@ def known_trades(layout: Layout, inst_id: str) -> list[IdSpan]:
 
     Where OKX began its numbering anew, only what came after that is told. Raises VaultError for what the disk refuses.
     """
-    files: list[HourFile] = []
+    files: list[StoredHour] = []
     hours: list[int] = []
-    for file in hour_files(layout, inst_id):
+    for file in raw_files(layout, inst_id):
         if file.hour_ms not in hours:
             if len(hours) == _HOURS:
                 break
             hours.append(file.hour_ms)
-        files.append(file)
+        files += [file] if file.is_file else []
     spans: list[IdSpan] = []
     for file in reversed(files):  # of one hour the compressed file first
         with blaming(file.path):
@@ -41,7 +42,7 @@ def known_trades(layout: Layout, inst_id: str) -> list[IdSpan]:
     return _joined(sorted(spans), hours[-1] + _EDGE_MS) if hours else []
 
 
-def _pushes(file: HourFile) -> Iterator[TradePush]:
+def _pushes(file: StoredHour) -> Iterator[TradePush]:
     """What is damaged is passed by."""
     with suppress(EOFError, zlib.error, gzip.BadGzipFile), _opened(file) as lines:
         for line in lines:
@@ -50,8 +51,8 @@ def _pushes(file: HourFile) -> Iterator[TradePush]:
 
 
 @contextmanager
-def _opened(file: HourFile) -> Iterator[Iterable[bytes]]:
-    with gzip.open(file.path) if file.is_compressed else file.path.open("rb") as lines:
+def _opened(file: StoredHour) -> Iterator[Iterable[bytes]]:
+    with gzip.open(file.path) if file.form == "gzip" else file.path.open("rb") as lines:
         yield lines
 
 
