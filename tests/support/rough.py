@@ -47,7 +47,7 @@ LINK_ACTS = ("close", "close_all", "stall", "refuse", "no_full_book", "part_of_b
 WORLD_ACTS = ("reset", "rest_down", "wall_step", "sleep", "disk_lines", "disk_journal", "disk_full")
 FLAP_SEC = (1.0, 1.4)
 """How long each connection lives under the act `flap`, which no seed draws."""
-TRADE_ACTS = ("trade_drop", "trade_double", "trade_swap", "trade_split", "trade_garbage", "trade_skip")
+TRADE_ACTS = ("trade_drop", "trade_double", "trade_swap", "trade_split", "trade_half", "trade_garbage", "trade_skip")
 UNDATED_ACTS = frozenset({"ts_zero", "ts_back"})
 RUN_ACTS = ("restart", "kill")
 DAMAGES = (
@@ -328,6 +328,10 @@ class _Faults:
     @staticmethod
     def trade_swap(push: dict) -> list[dict]:
         return _parts(push)[::-1]
+
+    @staticmethod
+    def trade_half(push: dict) -> list[dict]:
+        return _parts(push)[:1]
 
     @staticmethod
     def trade_garbage(push: dict) -> list[dict]:
