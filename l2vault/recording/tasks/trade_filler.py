@@ -95,14 +95,14 @@ class TradeFiller:
             late = _Search(search.inst_id, max(search.first, rows[0].last_id + 1), search.last)
             late.failures = search.failures
             self._again(late, f"REST's newest trade is {rows[0].last_id}")
+            search.last = rows[0].last_id
         search.failures = 0
         self._go_on(search, rows)
 
     def _go_on(self, search: _Search, rows: list[TradePush]) -> None:
         bottom = rows[-1]
         if bottom.last_id <= search.first:
-            self._end(search, "REST does not have them")  # all of them are filled or skipped, so this says nothing
-            return
+            return  # each of them is filled or skipped
         search.above, search.last = bottom.last_id, min(search.last, bottom.last_id - 1)
         if search.from_ms is None:
             search.from_ms = rows[0].ts_ms
