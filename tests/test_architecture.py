@@ -49,7 +49,7 @@ PURE = [
         PACKAGE / "okx" / f"{name}.py"
         for name in (
             *("messages", "sequence", "checksum", "subscription", "session", "pipeline", "instrument", "outputs"),
-            *("plausibility", "rest_join", "audit", "exchange_time", "book_time"),
+            *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "context", "context_messages"),
         )
     ),
     PACKAGE / "vault" / "store" / "layout.py",
