@@ -57,6 +57,7 @@ PURE = [
     PACKAGE / "sim" / "server" / "peer.py",
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
+    PACKAGE / "sim" / "exchange" / "context.py",
     *(
         PACKAGE / "probe" / f"{name}.py"
         for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page", "plan")

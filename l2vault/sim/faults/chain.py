@@ -124,7 +124,7 @@ class _Struck:
 
 
 class _Lost:
-    """A struck frame does not reach this connection: the message that restarts the sequence, or a trade."""
+    """A struck frame does not reach this connection: the message that restarts the sequence, a trade, or a value."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -133,8 +133,8 @@ class _Lost:
         return [] if self._scene.strikes(frame) else [frame]
 
 
-class _DuplicatedTrade:
-    """A struck trade arrives once more, or several times."""
+class _Duplicated:
+    """A struck frame that is no push of a book arrives once more, or several times."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -142,6 +142,17 @@ class _DuplicatedTrade:
     def feed(self, frame: Frame) -> list[Item]:
         copies = self._scene.fault.number("copies") if self._scene.strikes(frame) else 0
         return [frame] * (1 + copies)
+
+
+class _Altered:
+    """A struck frame that is no push of a book arrives as another text."""
+
+    def __init__(self, scene: Scene, effect: Callable[[Frame, Scene], Frame]) -> None:
+        self._scene = scene
+        self._effect = effect
+
+    def feed(self, frame: Frame) -> list[Item]:
+        return [self._effect(frame, self._scene) if self._scene.strikes(frame) else frame]
 
 
 def _dropped(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
@@ -183,7 +194,11 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "duplicate": _struck(_duplicated),
     "reorder": fault_flow.Reorder,
     "trade-drop": _Lost,
-    "trade-duplicate": _DuplicatedTrade,
+    "trade-duplicate": _Duplicated,
+    "context-ts": lambda scene: _Altered(scene, fault_levels.shift_context),
+    "context-corrupt": lambda scene: _Altered(scene, fault_text.corrupt_context),
+    "context-drop": _Lost,
+    "context-duplicate": _Duplicated,
     "notice": fault_extra.Notice,
     "close": _deed(fault_extra.close),
     "cut": fault_extra.Cut,
