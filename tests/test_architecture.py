@@ -49,7 +49,8 @@ PURE = [
         PACKAGE / "okx" / f"{name}.py"
         for name in (
             *("messages", "sequence", "checksum", "subscription", "session", "pipeline", "instrument", "outputs"),
-            *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "context", "context_messages"),
+            *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "trade_chain"),
+            *("context", "context_messages"),
         )
     ),
     PACKAGE / "vault" / "store" / "layout.py",

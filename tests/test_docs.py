@@ -38,7 +38,7 @@ def _options(verb: str) -> set[str]:
 
 
 def test_the_example_line_of_the_format_is_a_line() -> None:
-    (example,) = re.findall(r'^\{"timestamp_utc".*\}$', _text("format.md"), re.M)
+    (example,) = re.findall(r'^\{"timestamp_utc".*"books".*\}$', _text("format.md"), re.M)
     assert to_line(from_line(example.encode())) == example.encode()
 
 
@@ -164,7 +164,7 @@ def test_what_it_costs_is_what_the_benchmarks_measured() -> None:
 def test_the_readers_of_the_first_page_read_every_form_depth_and_leftover(
     depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r'^\{"timestamp_utc".*\}$', _text("format.md"), re.M)
+    (example,) = re.findall(r'^\{"timestamp_utc".*"books".*\}$', _text("format.md"), re.M)
     line = example.replace("_top400", f"_top{depth}")
     empty = re.sub(r'"bids_top\d+":\[.*?\]\],', f'"bids_top{depth}":[],', line)
     day = tmp_path / "Vault/raw/okx/l2_perps/BTC-USDT-SWAP/2023-12-14"

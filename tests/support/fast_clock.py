@@ -14,6 +14,9 @@ class FastClock(Clock):
     def wall_ms(self) -> int:
         return self._wall_start_ms + self.monotonic_ms() - self._start_ms * self._scale
 
+    def wall_us(self) -> int:
+        return self.wall_ms() * 1000
+
     def monotonic_ms(self) -> int:
         return super().monotonic_ms() * self._scale
 
