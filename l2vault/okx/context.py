@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from l2vault.book.context import KINDS, Context, Funding, Index, Kind, Limits, Mark, OpenInterest, Value
-from l2vault.okx.context_messages import Update
+from l2vault.okx.context_messages import CHANNEL_OF, SWAP, Update
 
 SETTLE_MS: Final = 1_000
 """A grid time is settled once a message this much later has come: the channels are not in step with each other."""
@@ -38,6 +38,15 @@ LossCause = Literal["disconnect", "our_restart"]
 def index_of(inst_id: str) -> str:
     """The index that a swap follows: OKX's `uly`, which is the swap's own name without `-SWAP`."""
     return inst_id.removesuffix("-SWAP")
+
+
+def topics_of(inst_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Channel and arg of everything that stands beside the books of these instruments."""
+    names = list(dict.fromkeys(inst_ids))
+    found = [("index-tickers", name) for name in dict.fromkeys(map(index_of, names))]
+    for kind, channel in CHANNEL_OF.items():
+        found += [(channel, name) for name in names if kind != "index"]
+    return [*found, ("liquidation-orders", SWAP), ("instruments", SWAP), ("status", "")]
 
 
 class Changed(NamedTuple):

@@ -34,7 +34,8 @@ CHANNEL_OF: Final[dict[Kind, Channel]] = {
 """The channel of each value, one subscription an instrument; of `index` one an index."""
 
 SWAP: Final = "SWAP"
-
+BY_TYPE: Final = frozenset({"liquidation-orders", "instruments"})
+"""Channels whose arg names a type of instruments and no instrument; `status` names nothing."""
 _QUOTED_CHARS: Final = 60
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 _TIME: Final = re.compile(r"[0-9]{1,15}")
@@ -95,9 +96,10 @@ Item = Update | Liquidation | Status | InstrumentRow
 
 
 class ContextPush(msgspec.Struct, frozen=True):
-    """Everything a push holds, in its order."""
+    """Everything a push holds, in its order. `name` is its arg's: an instrument, an index, a type, or nothing."""
 
     channel: Channel
+    name: str
     items: list[Item]
 
 
@@ -111,6 +113,8 @@ class ContextFailure(msgspec.Struct, frozen=True):
 
 class _Arg(msgspec.Struct, gc=False):
     channel: str = ""
+    instId: str = ""
+    instType: str = ""
 
 
 class _Mark(msgspec.Struct, gc=False):
@@ -199,12 +203,12 @@ def decode_context(frame: bytes) -> ContextPush | ContextFailure | None:
         head = _HEAD.decode(frame)
     except _UNREADABLE:
         return None
-    channel = head.arg.channel
+    channel, name = head.arg.channel, head.arg.instId or head.arg.instType
     reader = _READERS.get(channel)
     if reader is None or head.event:
         return None
     try:
-        return ContextPush(cast(Channel, channel), reader(frame))
+        return ContextPush(cast(Channel, channel), name, reader(frame))
     except _UNREADABLE as error:
         return ContextFailure(channel, str(error), frame)
 
@@ -308,8 +312,8 @@ def status_of(row: dict[str, object]) -> Status:
     texts = {name: value if isinstance(value, str) else _text(value) for name, value in row.items()}
     return Status(
         _ms(texts["ts"]) if texts.get("ts") else 0,
-        texts.get("title", ""),
-        texts.get("state", ""),
+        _said(texts, "title"),
+        _said(texts, "state"),
         _ms(texts["begin"], "begin") if texts.get("begin") else None,
         _ms(texts["end"], "end") if texts.get("end") else None,
         texts.get("serviceType", ""),
@@ -335,6 +339,12 @@ def _number(name: str, text: str) -> str:
     return text
 
 
+def _said(texts: dict[str, str], name: str) -> str:
+    if name not in texts:
+        raise _Unfit(f"no {name}")
+    return texts[name]
+
+
 def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -358,3 +368,5 @@ _READERS: Final[dict[str, Callable[[bytes], list[Item]]]] = {
     "status": _statuses,
     "instruments": _instruments,
 }
+CONTEXT_HEADS: Final = tuple(f'{{"arg":{{"channel":"{channel}"'.encode() for channel in _READERS)
+"""How OKX writes the beginning of these pushes; spelt otherwise, they are read all the same, a little later."""

@@ -189,7 +189,8 @@ def test_what_is_no_push_of_these_channels_is_none_of_their_business(frame: byte
         ("open-interest", {"instId": INST, "oi": "", "ts": "5"}, "oi"),
         ("price-limit", {"instId": INST, "buyLmt": "x", "ts": "5"}, "buyLmt"),
         ("liquidation-orders", {"instId": INST, "details": [{"side": "buy"}]}, "bkPx"),
-        ("status", {"title": "x", "begin": "soon", "ts": "5"}, "begin is 'soon'"),
+        ("status", {"title": "x", "state": "ongoing", "begin": "soon", "ts": "5"}, "begin is 'soon'"),
+        ("status", {"title": "x", "ts": "5"}, "no state"),
         ("instruments", {"state": "live"}, "instId"),
     ],
 )
