@@ -441,11 +441,12 @@ class TaskFailed(msgspec.Struct, frozen=True, tag_field="event", tag="task_faile
 
 
 class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instrument"):
-    """OKX's row of an instrument was first kept, has changed (the old row stays beside it), or cannot be had."""
+    """OKX's row of an instrument was first kept, has changed (the old row stays beside it), announces a change that is
+    to come, or cannot be had."""
 
     at: str
     inst_id: str
-    what: Literal["first", "changed", "unavailable"]
+    what: Literal["first", "changed", "announced", "unavailable"]
     detail: str
 
 
