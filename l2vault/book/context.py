@@ -83,6 +83,11 @@ class Context(msgspec.Struct, frozen=True):
     open_interest: OpenInterest | None = None
     limits: Limits | None = None
 
+    @property
+    def ts_ms(self) -> int:
+        """The time of its line, which is the grid time."""
+        return self.grid_ms
+
     def value(self, kind: Kind) -> Value | None:
         """The value of this kind."""
         found: Value | None = getattr(self, kind)

@@ -32,7 +32,7 @@ _WITNESS: Final[Kind] = "mark"
 _LOOK_MS: Final = 1_000
 
 State = Literal["present", "stale", "lost"]
-LossCause = Literal["disconnect", "our_restart"]
+LossCause = Literal["disconnect", "silence", "our_restart"]
 
 
 def index_of(inst_id: str) -> str:
@@ -51,7 +51,10 @@ def topics_of(inst_ids: Iterable[str]) -> list[tuple[str, str]]:
 
 class Changed(NamedTuple):
     """A value became current (`present`), or is no more: `stale` if nothing came for longer than is normal though the
-    connection stands, `lost` if the connection does not. `ts_ms` is the exchange time of the newest one, None without.
+    connection stands, `lost` if the connection does not.
+
+    `ts_ms` is the exchange time from which it is so: that of the value, or of the newest message that shows it to have
+    been current; None where it never was.
     """
 
     inst_id: str
@@ -59,6 +62,10 @@ class Changed(NamedTuple):
     state: State
     ts_ms: int | None
     cause: str = ""
+
+
+def _later(one_ms: int | None, other_ms: int) -> int:
+    return other_ms if one_ms is None else max(one_ms, other_ms)
 
 
 class _Names:
@@ -193,6 +200,8 @@ class Freshness:
         self._names = _Names(names)
         self._signs: dict[str, dict[Kind, _Sign]] = {name: {kind: _Sign() for kind in KINDS} for name in names}
         self._begun_ms: int | None = None
+        self._newest_ms: int | None = None
+        """Exchange time of the newest message of any value on this connection."""
         self._look_ms = 0
 
     def begin(self, now_ms: int) -> None:
@@ -201,11 +210,13 @@ class Freshness:
 
     def take(self, update: Update, now_ms: int) -> list[Changed]:
         changed: list[Changed] = []
+        ts_ms = update.value.ts_ms
+        self._newest_ms = _later(self._newest_ms, ts_ms)
         for inst_id in self._names.of(update):
             sign = self._signs[inst_id][update.kind]
             sign.heard_ms = now_ms
-            sign.ts_ms = update.value.ts_ms if sign.ts_ms is None else max(sign.ts_ms, update.value.ts_ms)
-            changed += self._enter(inst_id, update.kind, "present", "")
+            sign.ts_ms = _later(sign.ts_ms, ts_ms)
+            changed += self._enter(inst_id, update.kind, "present", sign.ts_ms)
         return changed
 
     def tick(self, now_ms: int) -> list[Changed]:
@@ -216,9 +227,9 @@ class Freshness:
         for inst_id, signs in self._signs.items():
             for kind, sign in signs.items():
                 if self._is_current(signs, kind, now_ms):
-                    changed += self._enter(inst_id, kind, "present", "")
+                    changed += self._enter(inst_id, kind, "present", self._known_ms(signs, kind))
                 elif sign.heard_ms is not None or self._never_came(kind, now_ms):
-                    changed += self._enter(inst_id, kind, "stale", "silence")
+                    changed += self._enter(inst_id, kind, "stale", self._known_ms(signs, kind), "silence")
         return changed
 
     def lose(self, cause: LossCause) -> list[Changed]:
@@ -227,9 +238,23 @@ class Freshness:
         changed: list[Changed] = []
         for inst_id, signs in self._signs.items():
             for kind, sign in signs.items():
-                changed += self._enter(inst_id, kind, "lost", cause)
-                sign.heard_ms = None
+                # A value that is present was so up to the newest message of the connection, whatever that was of.
+                known_ms = self._newest_ms if sign.state == "present" else self._known_ms(signs, kind)
+                changed += self._enter(inst_id, kind, "lost", known_ms, cause)
+        for signs in self._signs.values():
+            for sign in signs.values():
+                sign.heard_ms = sign.ts_ms = None
+        self._newest_ms = None
         return changed
+
+    def present(self) -> list[Changed]:
+        """Every value that is current, as if it had become so."""
+        return [
+            Changed(inst_id, kind, "present", self._known_ms(signs, kind))
+            for inst_id, signs in self._signs.items()
+            for kind, sign in signs.items()
+            if sign.state == "present"
+        ]
 
     def stale(self, longer_ms: int, now_ms: int) -> bool:
         """Whether some value has been stale for `longer_ms` beyond its longest silence: its subscription is gone."""
@@ -265,10 +290,16 @@ class Freshness:
     def _since(self, sign: _Sign) -> int:
         return sign.heard_ms if sign.heard_ms is not None else self._begun_ms or 0
 
-    def _enter(self, inst_id: str, kind: Kind, state: State, cause: str) -> list[Changed]:
-        """A change of state; `lost` is no change of a value that is stale and never came."""
+    def _known_ms(self, signs: dict[Kind, _Sign], kind: Kind) -> int | None:
+        """Until when the newest message, or that of its witness, shows the value to have been current."""
+        ts_ms, witness_ms = signs[kind].ts_ms, signs[_WITNESS].ts_ms
+        if ts_ms is None or LONGEST_SILENCE_MS[kind] is not None or witness_ms is None:
+            return ts_ms
+        return max(ts_ms, witness_ms)
+
+    def _enter(self, inst_id: str, kind: Kind, state: State, ts_ms: int | None, cause: str = "") -> list[Changed]:
         sign = self._signs[inst_id][kind]
         if sign.state == state:
             return []
         sign.state = state
-        return [Changed(inst_id, kind, state, sign.ts_ms, cause)]
+        return [Changed(inst_id, kind, state, ts_ms, cause)]

@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar, cast
 import msgspec
 
 from l2vault.book.context import Funding, Index, Kind, Limits, Mark, OpenInterest, Value
+from l2vault.book.day_lines import Liquidation, Status
 
 Channel = Literal[
     "mark-price",
@@ -50,39 +51,6 @@ class Update(msgspec.Struct, frozen=True):
     kind: Kind
     name: str
     value: Value
-
-
-class Liquidation(msgspec.Struct, frozen=True):
-    """One liquidated order of `liquidation-orders`: a sample, of which OKX says that it "does not represent the total".
-
-    `side` is the liquidating order's, `position_side` that of the position it closes; `price` is the bankruptcy price,
-    at which it need not have been filled; `size` is in contracts. They do not come in order of time.
-    """
-
-    inst_id: str
-    ts_ms: int
-    side: str
-    position_side: str
-    price: str
-    size: str
-    loss: str
-    currency: str
-
-
-class Status(msgspec.Struct, frozen=True):
-    """A maintenance of OKX's, as announced. `begin_ms`, `end_ms` are None where it names none.
-
-    `row` is what OKX sent, every value as text, in its order.
-    """
-
-    ts_ms: int
-    title: str
-    state: str
-    begin_ms: int | None
-    end_ms: int | None
-    service: str
-    environment: str
-    row: dict[str, str]
 
 
 class InstrumentRow(msgspec.Struct, frozen=True):

@@ -216,13 +216,29 @@ def test_it_is_stale_with_the_mark_price_and_back_with_it() -> None:
 def test_a_connection_that_is_gone_loses_every_value_with_its_cause() -> None:
     fresh = Freshness([INST])
     start(fresh)
+    fresh.take(mark(T + 5000, "1"), 5000)
 
     lost = fresh.lose("disconnect")
 
     assert {change.kind for change in lost} == set(KINDS)
-    assert {(change.state, change.ts_ms, change.cause) for change in lost} == {("lost", T, "disconnect")}
+    assert {(change.state, change.ts_ms, change.cause) for change in lost} == {("lost", T + 5000, "disconnect")}
     assert fresh.lose("disconnect") == []
     assert fresh.tick(500_000) == []
+
+
+def test_a_value_that_did_not_change_for_an_hour_was_known_until_its_witness_was_silent() -> None:
+    fresh = Freshness([INST])
+    start(fresh)
+    for now_ms in range(0, 3_600_000, 10_000):
+        fresh.take(mark(T + now_ms, "1"), now_ms)
+        fresh.take(index(T + now_ms, "1"), now_ms)
+        fresh.take(Update("funding", INST, Funding(T + now_ms, "1", "5")), now_ms)
+
+    stale = fresh.tick(3_590_000 + 31_000)
+
+    assert {(change.kind, change.ts_ms) for change in stale} == {
+        (kind, T + 3_590_000) for kind in ("mark", "open_interest", "limits")
+    }
 
 
 def test_a_value_of_the_connection_before_is_not_current_on_the_next_one() -> None:

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from l2vault.book.context import Funding, Index, Limits, Mark, OpenInterest
+from l2vault.book.day_lines import Liquidation
 from l2vault.okx.context_messages import (
     CHANNEL_OF,
     ContextFailure,
     ContextPush,
     InstrumentRow,
-    Liquidation,
     Update,
     decode_context,
     status_of,

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
+
 SCHEMA = 2
 """The form of the journal that this version writes. Lines of form 1 carry no run and no ordinal."""
 
@@ -534,4 +536,6 @@ Event = (
     | Retained
     | Restored
     | RetentionHeld
+    | ContextNoted
+    | MaintenanceNoted
 )

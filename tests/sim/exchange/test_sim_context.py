@@ -6,7 +6,8 @@ from itertools import islice, pairwise
 
 import pytest
 
-from l2vault.okx.context_messages import CHANNEL_OF, ContextPush, Liquidation, Status, Update, decode_context
+from l2vault.book.day_lines import Liquidation, Status
+from l2vault.okx.context_messages import CHANNEL_OF, ContextPush, Update, decode_context
 from l2vault.sim.exchange.books import Exchange
 from l2vault.sim.exchange.context import CHANNELS, ContextMarket, encode_context
 from l2vault.sim.exchange.instruments import instrument_row
