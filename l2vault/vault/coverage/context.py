@@ -180,7 +180,7 @@ def _pieces(
         if turn.is_cut_short:
             next_ms = turns[number + 1].from_ms if number + 1 < len(turns) else NEVER_MS
             newest_at = bisect_left(times, next_ms) - 1
-            from_ms = max(from_ms, times[newest_at]) if newest_at >= 0 else from_ms
+            from_ms = max(from_ms, times[newest_at] + 1) if newest_at >= 0 else from_ms
         pieces.append((at_ms, from_ms, state, cause))
         at_ms, state, cause = from_ms, turn.state, turn.cause
         if state == "lost" and cause in OUTSIDE and is_within(windows, from_ms):

@@ -130,7 +130,8 @@ def test_a_killed_recorder_held_its_values_up_to_its_last_line_and_not_beyond():
     ]
     coverage = cover_context(context_history(events, INST), INST, SPAN, [HOUR_AT_MS + 28_000], [])
 
-    assert told(coverage) == [(0, 28, "present", ""), (28, 41, "lost", "our_restart"), (41, 100, "unknown", "")]
+    assert told(coverage)[:2] == [(0, 28, "present", ""), (28, 41, "lost", "our_restart")]
+    assert told(coverage)[2:] == [(41, 100, "unknown", "")]
 
 
 def test_files_that_are_gone_leave_nothing_present_and_what_was_lost_stays_lost():
