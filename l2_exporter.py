@@ -1,4 +1,4 @@
-"""Records OKX order books: edit the four values, then `python l2_exporter.py`.
+"""Records OKX order books and trades: edit the five values, then `python l2_exporter.py`.
 
 `VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
 """
@@ -12,6 +12,7 @@ INSTRUMENTS = ["BTC-USDT-SWAP", "ETH-USDT-SWAP"]
 SNAPSHOT_CADENCE_SEC = 2
 DEPTH_LEVELS = 400
 VAULT = "Vault"
+TRADES = True
 
 
 def values() -> dict[str, object]:
@@ -20,6 +21,7 @@ def values() -> dict[str, object]:
         "cadence_sec": SNAPSHOT_CADENCE_SEC,
         "depth": DEPTH_LEVELS,
         "vault": VAULT,
+        "trades": TRADES,
     }
 
 

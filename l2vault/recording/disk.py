@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from l2vault.book.snapshot import Snapshot
+from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
@@ -29,14 +30,15 @@ from l2vault.vault.journal.events import (
     MinuteOf,
     Started,
     Stopped,
+    TradesOf,
     VaultReplaced,
     WriteFailed,
 )
 from l2vault.vault.journal.log import Journal, Place
 from l2vault.vault.store.digest import RunningDigest
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, Kind
 from l2vault.vault.store.lock import VaultLock
-from l2vault.vault.store.writer import LineWriter
+from l2vault.vault.store.writer import ClosedHour, LineWriter, Row, kind_of
 
 QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
@@ -51,7 +53,9 @@ _log = logging.getLogger(__name__)
 
 Chore = Callable[[], list[Event]]
 """Something that must be done between two lines, in the disk's thread; returns what the journal is to hold of it."""
-Item = Snapshot | Event | Chore
+Item = Row | Event | Chore
+_Stream = tuple[Kind, str]
+"""The lines of one kind of an instrument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +88,60 @@ class _OnDisk:
 
 
 @dataclass(slots=True)
-class Past:
-    """What the runs before left to do: hours that lack their closing record, oldest first, by instrument and beginning;
-    how an hour is digested; the newest closing record."""
+class _TradesOnDisk:
+    """Of one instrument: the lines of trades that were appended since the record before, and what they stand for."""
 
-    unclosed: list[tuple[str, int]] = field(default_factory=list)
-    digest: Callable[[str, int], RunningDigest] = lambda inst_id, hour_ms: RunningDigest()
+    lines: int = 0
+    ids: int = 0
+    first_id: int | None = None
+    last_id: int = 0
+    last_ms: int = 0
+
+    def add(self, push: TradePush) -> None:
+        first_id, last_id = push.first_id, push.last_id
+        self.lines += 1
+        self.ids += last_id - first_id + 1
+        self.first_id = first_id if self.first_id is None else min(first_id, self.first_id)
+        self.last_id = max(last_id, self.last_id)
+        self.last_ms = max(push.ts_ms, self.last_ms)
+
+
+@dataclass(slots=True)
+class Past:
+    """What the runs before left to do: hours that lack their closing record, oldest first, by kind, instrument and
+    beginning; how an hour is digested; the newest closing record."""
+
+    unclosed: list[tuple[Kind, str, int]] = field(default_factory=list)
+    digest: Callable[[Kind, str, int], RunningDigest] = lambda kind, inst_id, hour_ms: RunningDigest()
     newest_hour_line: bytes | None = None
+
+
+class Trades(Protocol):
+    """Who can have trades again that the disk refused. Both are called in the event loop."""
+
+    def unwritten(self, push: TradePush) -> None: ...
+
+    def written_again(self, inst_id: str) -> None: ...
 
 
 class Disk:
     """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
 
-    def __init__(
-        self, writer: LineWriter, journal: Journal, clock: Clock, fsync_ms: int, guard: Guard | None = None
+    def __init__(  # noqa: PLR0913 - the last two are of the recorder alone
+        self,
+        writer: LineWriter,
+        journal: Journal,
+        clock: Clock,
+        fsync_ms: int,
+        guard: Guard | None = None,
+        trades: Trades | None = None,
     ) -> None:
         self._writer = writer
         self._journal = journal
         self._clock = clock
         self._fsync_ms = fsync_ms
         self._guard = guard
+        self._trades = trades
         self._events = EventLog(journal)
         self._past = Past()
         self._alone = threading.Lock()
@@ -117,8 +155,9 @@ class Disk:
         self._last: Event | None = None
         self._sync_until_ms: int | None = None
         self._is_closing = False
-        self._lost: dict[str, _Lost] = {}
+        self._lost: dict[_Stream, _Lost] = {}
         self._on_disk: dict[str, _OnDisk] = {}
+        self._trades_on_disk: dict[str, _TradesOnDisk] = {}
         self._announced: set[tuple[str, int]] = set()
         self._is_sync_refused = False
         self._synced_ms = 0
@@ -191,7 +230,7 @@ class Disk:
         """The thread cannot be ended from outside. What it is at may still come through, and counts as lost."""
         self.is_hanging = True
         left = [*self._batch, *self._queue, *([] if self._last is None else [self._last])]
-        lines = sum(isinstance(item, Snapshot) for item in left)
+        lines = sum(isinstance(item, Row) for item in left)
         self.lines_lost += lines
         words = "The disk took nothing for %g s after the wish to stop: %d lines and %d events are lost"
         _log.error(words, END_WITHIN_SEC, lines, len(left) - lines)
@@ -232,12 +271,12 @@ class Disk:
     def _write(self, batch: list[Item]) -> None:
         """In the worker thread."""
         for item in batch:
-            if isinstance(item, Snapshot):
+            if isinstance(item, Row):
                 self._write_line(item)
             elif isinstance(item, Minute):
                 self._sync_files()
-                for inst_id, lost in self._lost.items():
-                    self._journal_lost(inst_id, lost)
+                for stream, lost in self._lost.items():
+                    self._journal_lost(stream, lost)
                 self._events.put(self._completed(item))
             elif callable(item):
                 self._do(item)
@@ -255,22 +294,32 @@ class Disk:
         except (OSError, VaultError) as error:
             _log.error("A change of the vault's files failed: %s", error)
 
-    def _write_line(self, snapshot: Snapshot) -> None:
-        inst_id = snapshot.inst_id
-        self._announce(inst_id, snapshot.ts_ms // HOUR_MS * HOUR_MS)
+    def _write_line(self, row: Row) -> None:
+        inst_id = row.inst_id
+        self._announce(inst_id, row.ts_ms // HOUR_MS * HOUR_MS)
         try:
-            self._writer.append(snapshot)
+            self._writer.append(row)
         except OSError as error:
-            self._note_lost(snapshot, error)
+            self._note_lost(row, error)
             return
-        _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(snapshot.ts_ms), snapshot.seq_id)
-        lost = self._lost.pop(inst_id, None)
+        stream = kind_of(row), inst_id
+        lost = self._lost.pop(stream, None)
         if lost is not None:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
             self._sync_files()
-            if self._on_disk:
+            if self._on_disk or self._trades_on_disk:
                 self._events.put(self._completed(Minute(self._at())))
-            self._journal_lost(inst_id, lost)
+            self._journal_lost(stream, lost)
+            if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
+                self._loop.call_soon_threadsafe(self._trades.written_again, inst_id)
+        if isinstance(row, TradePush):
+            self._trades_on_disk.setdefault(inst_id, _TradesOnDisk()).add(row)
+        else:
+            self._count(row)
+
+    def _count(self, snapshot: Snapshot) -> None:
+        inst_id = snapshot.inst_id
+        _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(snapshot.ts_ms), snapshot.seq_id)
         one = self._on_disk.setdefault(inst_id, _OnDisk())
         if snapshot.gap_detected:
             one.flagged += 1
@@ -288,35 +337,45 @@ class Disk:
             known = instruments.get(inst_id, MinuteOf())
             instruments[inst_id] = msgspec.structs.replace(known, lines=one.lines, flagged=one.flagged, last_line=last)
         if not self._is_sync_refused:
+            trades = {
+                inst_id: TradesOf(one.lines, one.ids, one.first_id or 0, one.last_id, utc_text(one.last_ms))
+                for inst_id, one in self._trades_on_disk.items()
+                if one.lines
+            }
             self._on_disk.clear()
-            return msgspec.structs.replace(minute, instruments=instruments)
+            self._trades_on_disk.clear()
+            return msgspec.structs.replace(minute, instruments=instruments, trades=trades)
         return minute  # what is not synced may be gone after a power cut: it is for the record after the next sync
 
-    def _note_lost(self, snapshot: Snapshot, error: OSError) -> None:
+    def _note_lost(self, row: Row, error: OSError) -> None:
         self.lines_lost += 1
-        lost = self._lost.get(snapshot.inst_id)
+        stream, ts_ms = (kind_of(row), row.inst_id), row.ts_ms
+        lost = self._lost.get(stream)
         if lost is None:
-            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", snapshot.inst_id, error)
-            lost = self._lost[snapshot.inst_id] = _Lost(1, snapshot.ts_ms, snapshot.ts_ms, str(error))
-            self._journal_lost(snapshot.inst_id, lost)  # at once: a disk that fills up may soon refuse the journal too
+            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", row.inst_id, error)
+            lost = self._lost[stream] = _Lost(1, ts_ms, ts_ms, str(error))
+            self._journal_lost(stream, lost)  # at once: a disk that fills up may soon refuse the journal too
         else:
             if lost.noted == lost.lines:
-                lost.from_ms = snapshot.ts_ms
+                lost.from_ms = ts_ms
             lost.lines += 1
-            lost.to_ms = snapshot.ts_ms
+            lost.to_ms = ts_ms
+        if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
+            self._loop.call_soon_threadsafe(self._trades.unwritten, row)
 
-    def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
+    def _journal_lost(self, stream: _Stream, lost: _Lost) -> None:
         """What was lost since the last time: each minute, so that a kill while the disk is full hides no cause."""
         if lost.lines > lost.noted:
-            bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
-            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error))
+            kind, inst_id = stream
+            bounds = utc_text(min(lost.from_ms, lost.to_ms)), utc_text(max(lost.from_ms, lost.to_ms))
+            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error, kind))
             lost.noted = lost.lines
 
     def _sync(self) -> None:
         self._synced_ms = self._clock.monotonic_ms()
         gone = self._sync_files()
         for closed in self._writer.take_closed():
-            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+            self._note_hour(closed)
         self._close_past_hour()
         if self._guard is not None:
             self._check(self._guard, gone)
@@ -336,25 +395,26 @@ class Disk:
             reason = f"{gone.path} was moved or deleted while it was being written"
             _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
             self.lines_lost += gone.lines
-            one = self._on_disk.get(gone.inst_id)
+            one = (self._on_disk if gone.kind == "books" else self._trades_on_disk).get(gone.inst_id)
             if one is not None:
                 one.lines = max(0, one.lines - gone.lines)
-            self._journal_lost(gone.inst_id, _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
+            self._journal_lost((gone.kind, gone.inst_id), _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
             files.append(gone.path.name if self._guard is None else str(gone.path))
         return files
 
-    def _note_hour(self, inst_id: str, hour_ms: int, lines: int, size: int, sha256: str, is_open: bool) -> None:
-        self._events.put(HourClosed(self._at(), inst_id, utc_text(hour_ms), lines, size, sha256, is_open=is_open))
+    def _note_hour(self, closed: ClosedHour) -> None:
+        hour = closed.inst_id, utc_text(closed.hour_ms), *closed.digest
+        self._events.put(HourClosed(self._at(), *hour, kind=closed.kind, is_open=closed.is_open))
 
     def _close_past_hour(self) -> None:
         """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
         if not self._past.unclosed:
             return
-        inst_id, hour_ms = self._past.unclosed.pop(0)
+        kind, inst_id, hour_ms = self._past.unclosed.pop(0)
         with suppress(OSError):  # deleted or compressed meanwhile, or damaged: then it has no record
-            digest = self._past.digest(inst_id, hour_ms)
+            digest = self._past.digest(kind, inst_id, hour_ms)
             if digest.bytes:
-                self._note_hour(inst_id, hour_ms, *digest.value(), is_open=False)
+                self._note_hour(ClosedHour(inst_id, hour_ms, digest.value(), False, kind))
 
     def _announce(self, inst_id: str, hour_ms: int) -> None:
         """Before the first line of an hour: other processes keep their hands off it. Once for all instruments."""
@@ -394,12 +454,12 @@ class Disk:
             self._writer.abandon()
             return
         self._sync_files()
-        for inst_id, lost in self._lost.items():
-            _log.error("%d lines of %s were lost (%s)", lost.lines, inst_id, lost.error)
-            self._journal_lost(inst_id, lost)
+        for stream, lost in self._lost.items():
+            _log.error("%d lines of %s were lost (%s)", lost.lines, stream[1], lost.error)
+            self._journal_lost(stream, lost)
         self._close_writer(is_final=True)
         for closed in self._writer.take_closed():
-            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+            self._note_hour(closed)
         if self._last is not None:
             self._events.put(self._with_unsynced(self._last))
         if self._events.waiting:

@@ -608,7 +608,7 @@ async def test_closed_hours_are_journaled_each_with_the_digest_of_the_record_bef
         def value(self) -> HourDigest:
             return next(digests)
 
-    rig.disk.resume(Past([(ETH, 0)], lambda inst_id, hour_ms: Digest(), before))  # type: ignore[arg-type, return-value]
+    rig.disk.resume(Past([("books", ETH, 0)], lambda kind, inst_id, hour_ms: Digest(), before))  # type: ignore[arg-type, return-value]
     rig.writer.closed = [closed(1)]
     async with running(rig.disk):
         rig.disk.put(beat(0))

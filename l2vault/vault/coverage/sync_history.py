@@ -302,6 +302,8 @@ class _Reading:
 
     def _recover(self, event: Recovered) -> None:
         """A torn end was cut off: what the run before held ends with the newest line that is left."""
+        if event.kind != "books":
+            return
         path = event.file.split("/")
         if (event.inst_id or (path[-3] if len(path) > 2 else "")) != self._inst_id:
             return

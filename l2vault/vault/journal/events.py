@@ -53,6 +53,8 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started", omi
     program: str = "recorder"
     region: str = ""
     schema: int = 1
+    trades: bool = False
+    """Whether the run records trades too."""
     previous_run: str | None = None
     previous_n: int | None = None
 
@@ -90,6 +92,7 @@ class Recovered(msgspec.Struct, frozen=True, tag_field="event", tag="recovered",
     kept_in: str
     inst_id: str | None = None
     since: str | None = None
+    kind: str = "books"
 
 
 class SetAside(msgspec.Struct, frozen=True, tag_field="event", tag="set_aside", rename={"from_": "from"}):
@@ -245,8 +248,8 @@ class MinuteOf(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TradesOf(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One instrument's trades in one `minute`, as the disk took them: `lines` that stand for `ids` new ids, the least
-    and the greatest of them, and the greatest of their times. Ids that an `overlap` line repeats are not counted."""
+    """One instrument's trades in one `minute`, as the disk took them: `lines` that stand for so many `ids`, the least
+    and the greatest of them, and the newest time. Ids that an `overlap` line repeats are counted again."""
 
     lines: int
     ids: int

@@ -532,7 +532,7 @@ def test_closed_hours_are_those_with_a_final_record_and_the_newest_line_is_of_th
         newer.append(event)
     run_of(layout, closed(1, False), closed(9, False), run="aa")
     found = closed_hours(layout)
-    assert found.closed == {(BTC, f"2026-11-22T{hour:02d}:00:00.000Z") for hour in (1, 2, 9)}
+    assert found.of("books") == {(BTC, f"2026-11-22T{hour:02d}:00:00.000Z") for hour in (1, 2, 9)}
     assert found.newest_line == newer.newest_line
 
 
