@@ -6,7 +6,7 @@ this room does is never in the way of books: it takes what it is given and waits
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,8 +94,12 @@ class ContextKeeper:
         """By instrument the newest line that the vault holds: nothing is written twice or goes back."""
         self._newest = dict(newest)
 
-    def take(self, number: int, output: FeedOutput) -> None:
-        """Whatever a feed reports; most of it is not for this room."""
+    def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
+        """Whatever a feed reports, in order; most of it is not for this room."""
+        for output in outputs if self._inst_ids else ():
+            self._take_output(number, output)
+
+    def _take_output(self, number: int, output: FeedOutput) -> None:
         match output:
             case ContextPush() if number == self._carrier:
                 for item in output.items:

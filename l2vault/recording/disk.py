@@ -314,7 +314,7 @@ class Disk:
                 self._loop.call_soon_threadsafe(self._trades.written_again, inst_id)
         if isinstance(row, TradePush):
             self._trades_on_disk.setdefault(inst_id, _TradesOnDisk()).add(row)
-        else:
+        elif isinstance(row, Snapshot):
             self._count(row)
 
     def _count(self, snapshot: Snapshot) -> None:
@@ -396,7 +396,7 @@ class Disk:
             _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
             self.lines_lost += gone.lines
             one = (self._on_disk if gone.kind == "books" else self._trades_on_disk).get(gone.inst_id)
-            if one is not None:
+            if one is not None and gone.kind != "context":  # of which nothing is counted
                 one.lines = max(0, one.lines - gone.lines)
             self._journal_lost((gone.kind, gone.inst_id), _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
             files.append(gone.path.name if self._guard is None else str(gone.path))

@@ -57,7 +57,7 @@ class Rig:
     def push(self, *items: Item, feed: int = 1) -> None:
         for item in items:
             channel = CHANNEL_OF[item.kind] if isinstance(item, Update) else "status"
-            self.keeper.take(feed, ContextPush(channel, "", [item]))
+            self.keeper.take(feed, [ContextPush(channel, "", [item])])
 
     def all_values(self, ts_ms: int = T, feed: int = 1, inst_id: str = BTC) -> None:
         for kind in KINDS:
@@ -72,11 +72,11 @@ class Rig:
             self.keeper.tick()
 
     def up(self, number: int = 1) -> "Rig":
-        self.keeper.take(number, FeedUp("wss://x"))
+        self.keeper.take(number, [FeedUp("wss://x")])
         return self
 
     def down(self, number: int = 1) -> None:
-        self.keeper.take(number, FeedDown("lost", True, 1.0))
+        self.keeper.take(number, [FeedDown("lost", True, 1.0)])
 
     @property
     def lines(self) -> list[Context]:
@@ -147,7 +147,7 @@ def test_without_any_feed_the_next_one_that_stands_carries_it(rig: Rig) -> None:
 
 def test_a_feed_that_hands_over_leaves_it_to_its_successor(rig: Rig) -> None:
     rig.up(1).up(2).up(3)
-    rig.keeper.take(1, FeedDown("handed over to its successor", True, 0.0, is_last=True))
+    rig.keeper.take(1, [FeedDown("handed over to its successor", True, 0.0, is_last=True)])
 
     assert rig.carried[-1] == (3, True)
 
@@ -380,7 +380,7 @@ def test_a_push_that_cannot_be_read_is_counted_and_quoted_now_and_then(
     caplog.set_level(logging.ERROR)
     rig.up()
     for _ in range(50):
-        rig.keeper.take(1, ContextFailure("mark-price", "markPx is 'NaN'", b'{"x":1}'))
+        rig.keeper.take(1, [ContextFailure("mark-price", "markPx is 'NaN'", b'{"x":1}')])
 
     assert rig.keeper.counts["unreadable"] == 50
     assert caplog.text.count("BUILD_FAIL: a push of mark-price") == 1
@@ -388,9 +388,19 @@ def test_a_push_that_cannot_be_read_is_counted_and_quoted_now_and_then(
 
 def test_what_is_not_for_this_room_passes_by(rig: Rig) -> None:
     rig.up()
-    rig.keeper.take(1, Unknown("event x"))
+    rig.keeper.take(1, [Unknown("event x")])
 
     assert rig.put == []
+
+
+def test_where_it_is_not_recorded_nothing_carries_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.keeper = ContextKeeper((), 2000, rig.clock, rig.keeper._hands, DayWriter(rig.layout), "1")
+    rig.up(1)
+    rig.push(mark(T), mark(T + 1500), LIQUIDATION, status())
+    rig.pass_ms(200_000)
+
+    assert rig.carried == rig.put == []
 
 
 def test_the_summary_says_what_is_current_and_what_is_stale(rig: Rig) -> None:

@@ -55,6 +55,7 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started", omi
     schema: int = 1
     trades: bool = False
     """Whether the run records trades too."""
+    context: bool = False
     previous_run: str | None = None
     previous_n: int | None = None
 
