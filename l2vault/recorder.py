@@ -5,7 +5,7 @@ wire -> `recording.feeds` (session, chain, book, sampler each) -> `recording.rou
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from random import Random
 from typing import Final
@@ -100,7 +100,7 @@ class Recorder:
         fsync_ms = round(settings.fsync_sec * 1000)
         traded = settings.instruments if settings.trades else ()
         self._trades = TradeIntake(traded, self._counters, clock, self._put)
-        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, self._trades)
+        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._trades)
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
         self._time = ExchangeTime()
         rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
@@ -237,15 +237,15 @@ class Recorder:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
         for kind, found in recovered.items():
-            for cut in found.cuts:
-                self._journal.append(self._cut_off(kind, cut))
+            self._note_cuts(found.cuts, kind)
         self._log_start()
 
-    def _cut_off(self, kind: Kind, cut: Cut) -> Recovered:
-        _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
-        since = None if cut.since_ms is None else utc_text(cut.since_ms)
-        where = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
-        return Recovered(self._at(), *where, kind=kind)
+    def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
+        for cut in cuts:
+            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
+            since = None if cut.since_ms is None else utc_text(cut.since_ms)
+            place = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
+            self._journal.append(Recovered(self._at(), *place, kind))
 
     def _check_region(self, previous: PreviousRun | None) -> None:
         if previous is not None and previous.region not in ("", self._settings.region):

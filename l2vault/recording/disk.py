@@ -8,7 +8,7 @@ the journal says was written is what the disk took, after it was synced.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -19,18 +19,17 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
+from l2vault.errors import L2VaultError, VaultError
 from l2vault.recording.eventlog import EventLog
+from l2vault.recording.on_disk import OnDisk
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
     DiskStalled,
     Event,
     HourClosed,
     Minute,
-    MinuteOf,
     Started,
     Stopped,
-    TradesOf,
     VaultReplaced,
     WriteFailed,
 )
@@ -58,6 +57,12 @@ _Stream = tuple[Kind, str]
 """The lines of one kind of an instrument."""
 
 
+HourHook = Callable[[ClosedHour], None]
+"""What is to be done with an hour that is complete on the disk, or that the recorder leaves (`is_open`). Called in the
+disk's thread, where lines wait meanwhile: what takes longer than a moment belongs in a thread of its own. May raise
+OSError and L2VaultError, which are logged, and nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """What keeps the vault ours: its lock, the beginning of a new run behind a place, and whom to call after that."""
@@ -76,34 +81,6 @@ class _Lost:
     error: str
     noted: int = 0
     """How many of them are in the journal; the bounds are those of the others."""
-
-
-@dataclass(slots=True)
-class _OnDisk:
-    """Of one instrument: what was appended since the record before."""
-
-    lines: int = 0
-    flagged: int = 0
-    last_ms: int | None = None
-
-
-@dataclass(slots=True)
-class _TradesOnDisk:
-    """Of one instrument: the lines of trades that were appended since the record before, and what they stand for."""
-
-    lines: int = 0
-    ids: int = 0
-    first_id: int | None = None
-    last_id: int = 0
-    last_ms: int = 0
-
-    def add(self, push: TradePush) -> None:
-        first_id, last_id = push.first_id, push.last_id
-        self.lines += 1
-        self.ids += last_id - first_id + 1
-        self.first_id = first_id if self.first_id is None else min(first_id, self.first_id)
-        self.last_id = max(last_id, self.last_id)
-        self.last_ms = max(push.ts_ms, self.last_ms)
 
 
 @dataclass(slots=True)
@@ -127,13 +104,14 @@ class Trades(Protocol):
 class Disk:
     """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
 
-    def __init__(  # noqa: PLR0913 - the last two are of the recorder alone
+    def __init__(  # noqa: PLR0913 - the last three are of the recorder alone
         self,
         writer: LineWriter,
         journal: Journal,
         clock: Clock,
         fsync_ms: int,
         guard: Guard | None = None,
+        on_hour_closed: Sequence[HourHook] = (),
         trades: Trades | None = None,
     ) -> None:
         self._writer = writer
@@ -141,6 +119,7 @@ class Disk:
         self._clock = clock
         self._fsync_ms = fsync_ms
         self._guard = guard
+        self._hour_hooks: tuple[HourHook, ...] = (self._journal_hour, *on_hour_closed)
         self._trades = trades
         self._events = EventLog(journal)
         self._past = Past()
@@ -156,8 +135,7 @@ class Disk:
         self._sync_until_ms: int | None = None
         self._is_closing = False
         self._lost: dict[_Stream, _Lost] = {}
-        self._on_disk: dict[str, _OnDisk] = {}
-        self._trades_on_disk: dict[str, _TradesOnDisk] = {}
+        self._on_disk = OnDisk()
         self._announced: set[tuple[str, int]] = set()
         self._is_sync_refused = False
         self._synced_ms = 0
@@ -307,45 +285,22 @@ class Disk:
         if lost is not None:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
             self._sync_files()
-            if self._on_disk or self._trades_on_disk:
+            if self._on_disk:
                 self._events.put(self._completed(Minute(self._at())))
             self._journal_lost(stream, lost)
             if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
                 self._loop.call_soon_threadsafe(self._trades.written_again, inst_id)
-        if isinstance(row, TradePush):
-            self._trades_on_disk.setdefault(inst_id, _TradesOnDisk()).add(row)
-        elif isinstance(row, Snapshot):
-            self._count(row)
-
-    def _count(self, snapshot: Snapshot) -> None:
-        inst_id = snapshot.inst_id
-        _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(snapshot.ts_ms), snapshot.seq_id)
-        one = self._on_disk.setdefault(inst_id, _OnDisk())
-        if snapshot.gap_detected:
-            one.flagged += 1
-        else:
-            one.lines += 1
-            one.last_ms = snapshot.ts_ms
+        self._on_disk.add(row)
+        if isinstance(row, Snapshot):
+            _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(row.ts_ms), row.seq_id)
 
     def _completed(self, minute: Minute) -> Minute:
         """With the lines that the disk took since the record before, of every instrument."""
-        instruments = dict(minute.instruments)
-        for inst_id, one in self._on_disk.items():
-            if not one.lines + one.flagged:
-                continue
-            last = None if one.last_ms is None else utc_text(one.last_ms)
-            known = instruments.get(inst_id, MinuteOf())
-            instruments[inst_id] = msgspec.structs.replace(known, lines=one.lines, flagged=one.flagged, last_line=last)
-        if not self._is_sync_refused:
-            trades = {
-                inst_id: TradesOf(one.lines, one.ids, one.first_id or 0, one.last_id, utc_text(one.last_ms))
-                for inst_id, one in self._trades_on_disk.items()
-                if one.lines
-            }
-            self._on_disk.clear()
-            self._trades_on_disk.clear()
-            return msgspec.structs.replace(minute, instruments=instruments, trades=trades)
-        return minute  # what is not synced may be gone after a power cut: it is for the record after the next sync
+        if self._is_sync_refused:
+            return minute  # what is not synced may be gone after a power cut: it is for the record after the next sync
+        completed = self._on_disk.completed(minute)
+        self._on_disk.clear()
+        return completed
 
     def _note_lost(self, row: Row, error: OSError) -> None:
         self.lines_lost += 1
@@ -375,7 +330,7 @@ class Disk:
         self._synced_ms = self._clock.monotonic_ms()
         gone = self._sync_files()
         for closed in self._writer.take_closed():
-            self._note_hour(closed)
+            self._hour_closed(closed)
         self._close_past_hour()
         if self._guard is not None:
             self._check(self._guard, gone)
@@ -395,16 +350,24 @@ class Disk:
             reason = f"{gone.path} was moved or deleted while it was being written"
             _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
             self.lines_lost += gone.lines
-            one = (self._on_disk if gone.kind == "books" else self._trades_on_disk).get(gone.inst_id)
-            if one is not None and gone.kind != "context":  # of which nothing is counted
-                one.lines = max(0, one.lines - gone.lines)
+            self._on_disk.drop(gone.kind, gone.inst_id, gone.lines)
             self._journal_lost((gone.kind, gone.inst_id), _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
             files.append(gone.path.name if self._guard is None else str(gone.path))
         return files
 
-    def _note_hour(self, closed: ClosedHour) -> None:
-        hour = closed.inst_id, utc_text(closed.hour_ms), *closed.digest
-        self._events.put(HourClosed(self._at(), *hour, kind=closed.kind, is_open=closed.is_open))
+    def _hour_closed(self, closed: ClosedHour) -> None:
+        """The one place where it is said that an hour is complete, to the journal first. Every hour comes by here, also
+        one that a run before left, or that late lines came to and that is closed anew."""
+        for hook in self._hour_hooks:
+            try:
+                hook(closed)
+            except (OSError, L2VaultError) as error:
+                _log.error("After hour %s of %s was closed: %s", utc_text(closed.hour_ms), closed.inst_id, error)
+
+    def _journal_hour(self, closed: ClosedHour) -> None:
+        hour = utc_text(closed.hour_ms)
+        kind, is_open = closed.kind, closed.is_open
+        self._events.put(HourClosed(self._at(), closed.inst_id, hour, *closed.digest, kind=kind, is_open=is_open))
 
     def _close_past_hour(self) -> None:
         """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
@@ -414,7 +377,7 @@ class Disk:
         with suppress(OSError):  # deleted or compressed meanwhile, or damaged: then it has no record
             digest = self._past.digest(kind, inst_id, hour_ms)
             if digest.bytes:
-                self._note_hour(ClosedHour(inst_id, hour_ms, digest.value(), False, kind))
+                self._hour_closed(ClosedHour(inst_id, hour_ms, digest.value(), False, kind))
 
     def _announce(self, inst_id: str, hour_ms: int) -> None:
         """Before the first line of an hour: other processes keep their hands off it. Once for all instruments."""
@@ -459,7 +422,7 @@ class Disk:
             self._journal_lost(stream, lost)
         self._close_writer(is_final=True)
         for closed in self._writer.take_closed():
-            self._note_hour(closed)
+            self._hour_closed(closed)
         if self._last is not None:
             self._events.put(self._with_unsynced(self._last))
         if self._events.waiting:

@@ -25,7 +25,7 @@ from l2vault.okx.trade_chain import (
 )
 from l2vault.okx.websocket import FeedDown, FeedOutput
 from l2vault.recording.counters import Counters
-from l2vault.vault.journal import events
+from l2vault.vault.journal import trade_events as events
 from l2vault.vault.journal.events import Event
 
 _log = logging.getLogger("l2vault.recorder")

@@ -91,6 +91,7 @@ class Playback:
         self._audience = asyncio.Event()
         for tick in head.books:
             self._apply(faults.first(tick))
+        exchange.context.pass_time(head.start_ms)
 
     @property
     def is_patient(self) -> bool:

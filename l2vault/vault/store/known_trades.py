@@ -33,7 +33,7 @@ def known_trades(layout: Layout, inst_id: str) -> list[IdSpan]:
             if len(hours) == _HOURS:
                 break
             hours.append(file.hour_ms)
-        files.append(file)
+        files += [file] if file.is_file else []
     spans: list[IdSpan] = []
     for file in reversed(files):  # of one hour the compressed file first
         with blaming(file.path):

@@ -55,7 +55,7 @@ class Vanished(NamedTuple):
 
 
 class ClosedHour(NamedTuple):
-    """What an hour holds in all its raw files. `is_open`: the recorder stops and may go on with it."""
+    """What an hour holds in all its raw files of a kind. `is_open`: the recorder stops and may go on with it."""
 
     inst_id: str
     hour_ms: int
@@ -68,19 +68,12 @@ class LineWriter:
     """Appends each line to the file of its hour.
 
     Where retention has compressed an hour already and a line of it still comes, a new `HH.jsonl` beside `HH.jsonl.gz`
-    is right: readers take both, the compressed one first. `on_hour_closed` is called with the instrument and the
-    beginning of each hour that is complete.
+    is right: readers take both, the compressed one first.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        open_files: int = OPEN_FILES,
-        on_hour_closed: Callable[[str, int], None] = lambda inst_id, hour_ms: None,
-    ) -> None:
+    def __init__(self, layout: Layout, open_files: int = OPEN_FILES) -> None:
         self._layout = layout
         self._open_files = open_files
-        self._on_hour_closed = on_hour_closed
         self._vanished: list[Vanished] = []
         self._files: dict[_Key, AppendFile] = {}
         self._handles: dict[_Key, None] = {}
@@ -251,7 +244,6 @@ class LineWriter:
         if former is not None and former != key:
             self._forget(former)
         self._former[key[0]] = key
-        self._on_hour_closed(key[0].inst_id, key[1] * HOUR_MS)
 
     def _make_room(self) -> None:
         """Close the least recently written file. It is not synced for that: the next `sync` opens it again."""
