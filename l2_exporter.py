@@ -1,4 +1,4 @@
-"""Records OKX order books and trades: edit the five values, then `python l2_exporter.py`.
+"""Records OKX order books, trades and context: edit the six values, then `python l2_exporter.py`.
 
 `VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
 """
@@ -13,6 +13,7 @@ SNAPSHOT_CADENCE_SEC = 2
 DEPTH_LEVELS = 400
 VAULT = "Vault"
 TRADES = True
+CONTEXT = True
 
 
 def values() -> dict[str, object]:
@@ -22,6 +23,7 @@ def values() -> dict[str, object]:
         "depth": DEPTH_LEVELS,
         "vault": VAULT,
         "trades": TRADES,
+        "context": CONTEXT,
     }
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import l2vault
+from l2vault.api.context import Context
 from l2vault.api.result import Provenance, Visible
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
+from l2vault.vault.coverage.context import ContextCoverage
 
 PAGE = Path(__file__).with_name("api.md")
 CLASSES = [
@@ -22,6 +24,8 @@ CLASSES = [
     (Tail, "Tail"),
     (Levels, "Levels"),
     (l2vault.Coverage, "l2vault.Coverage"),
+    (Context, "Context"),
+    (ContextCoverage, "ContextCoverage"),
     (l2vault.errors.L2VaultError, "l2vault.errors.L2VaultError"),
     (l2vault.errors.VaultError, "l2vault.errors.VaultError"),
     (l2vault.errors.UsageError, "l2vault.errors.UsageError"),
@@ -59,6 +63,8 @@ ALIASES = (
     ("str | datetime.timedelta", "Duration"),
     ("Literal['contracts', 'coin', 'usd']", "Unit"),
     ("Literal['recorded', 'quiet', 'disputed', 'unverifiable', 'missing', 'unknown']", "State"),
+    ("Literal['mark', 'index', 'funding', 'open_interest', 'limits']", "Kind"),
+    ("Literal['present', 'stale', 'lost', 'unknown']", "ContextState"),
     ("str | float", "Amount"),
 )
 

@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     depth: int = 400
     feeds: int = 2
     trades: bool = True
+    context: bool = True
     region: str = "global"
     ws_url: tuple[str, ...] = ()
     rest_url: str = ""
@@ -417,6 +418,7 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "depth": _whole(1, CHANNEL_DEPTH, f"1 to {CHANNEL_DEPTH} levels a side"),
     "feeds": _whole(1, MOST_FEEDS, "2 (each compared with the other), or 1"),
     "trades": _truth,
+    "context": _truth,
     "region": _region,
     "ws_url": _ws_urls,
     "rest_url": _rest_url,

@@ -22,6 +22,7 @@ from l2vault.okx.hosts import addresses, closed_port_warnings
 from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import FeedOutput
+from l2vault.recording.context import FUTURE_MS, ContextKeeper, Hands
 from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
 from l2vault.recording.feeds import Feeds
@@ -54,11 +55,12 @@ from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run,
 from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.store.days import DayWriter
 from l2vault.vault.store.digest import RunningDigest, digest_of, hours_without_record
 from l2vault.vault.store.known_trades import known_trades
 from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.lock import VaultLock
-from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
+from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour, newest_time
 from l2vault.vault.store.recovery import Cut, future_lines, recover, set_aside
 from l2vault.vault.store.writer import LineWriter
 
@@ -69,6 +71,8 @@ WATCH_SEC: Final = 1.0
 REST_WITHIN_SEC: Final = 10.0
 STALE_AFTER_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
+
+_RECORDED: Final[tuple[Kind, ...]] = ("books", "trades", "context")
 
 _log = logging.getLogger(__name__)
 
@@ -108,12 +112,22 @@ class Recorder:
         self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
         self._router = Router(self._counters, clock, self._disk.put, self._ledger, self._asks())
         self._filler = TradeFiller(rest, clock, self._trades, self._disk.room)
+        self._context = self._make_context()
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
         self._router.pipelines = self._feeds.pipelines
         self._not_live: set[str] = set()
         self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.elapsed_ms())
         self._is_stall_told = False
+
+    def _make_context(self) -> ContextKeeper:
+        """Of no instrument where the settings do not ask for it: then nothing carries it."""
+        settings = self._settings
+        hands = Hands(self._disk.put, self._carry, self._limit_ms, self._metadata.take_row, self._clock.wall_us)
+        environment = "2" if settings.region == "demo-trading" else "1"
+        inst_ids = settings.instruments if settings.context else ()
+        days = DayWriter(self._layout)
+        return ContextKeeper(inst_ids, settings.cadence_ms, self._clock, hands, days, environment)
 
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
         """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
@@ -208,19 +222,22 @@ class Recorder:
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
         self._check_region(previous)
-        recovery, trades = recover(self._layout), self._layout.of("trades")
-        of_trades = recover(trades)
-        self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
-        self._resume_hours({"books": recovery.last, "trades": of_trades.last})
+        recovered = {kind: recover(self._layout.of(kind)) for kind in _RECORDED}
+        self._router.resume({inst_id: Tail(*line) for inst_id, line in recovered["books"].last.items()})
+        self._resume_hours({kind: found.last for kind, found in recovered.items()})
         if self._settings.trades:
+            trades = self._layout.of("trades")
             self._trades.resume({inst_id: known_trades(trades, inst_id) for inst_id in self._settings.instruments})
+        if self._settings.context:
+            context = self._layout.of("context")
+            self._context.resume({inst_id: newest_time(context, inst_id) for inst_id in self._settings.instruments})
         self._journal.append(self._started(previous))
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
-        self._note_cuts(recovery.cuts, "books")
-        self._note_cuts(of_trades.cuts, "trades")
+        for kind, found in recovered.items():
+            self._note_cuts(found.cuts, kind)
         self._log_start()
 
     def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
@@ -244,6 +261,7 @@ class Recorder:
         going_on: dict[Kind, tuple[str, ...]] = {
             "books": settings.instruments,
             "trades": settings.instruments if settings.trades else (),
+            "context": settings.instruments if settings.context else (),
         }
         closed = closed_hours(self._layout)
         unclosed: list[tuple[Kind, str, int]] = []
@@ -270,6 +288,7 @@ class Recorder:
             config_digest=settings.digest(),
             region=settings.region,
             trades=settings.trades,
+            context=settings.context,
         )
 
     def _begin_again(self, former: Place) -> Started:
@@ -279,6 +298,7 @@ class Recorder:
     def _on_replaced(self) -> None:
         self._router.synced_again()
         self._metadata.refresh_all()
+        self._context.noted_again()
 
     def _put(self, item: TradePush | Event) -> None:
         self._disk.put(item)
@@ -319,6 +339,8 @@ class Recorder:
         _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
         kept = "every push, into raw/okx/trades" if settings.trades else "not recorded (trades = false)"
         _log.info("Trades: %s", kept)
+        beside = "mark, index, funding, open interest, limits each grid time anything is new, into raw/okx/context"
+        _log.info("Context: %s", beside if settings.context else "not recorded (context = false)")
         _log.info("Retention: %s", policy_words(self._policy if settings.retention else None))
 
     def _note_end(self, reason: str) -> None:
@@ -327,6 +349,7 @@ class Recorder:
             self._router.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
         self._router.close()
         self._trades.close()
+        self._context.close()
         self._put_minute()  # what waited for another feed was written just now
         self._disk.finish(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._counters.lines, self._counters.gaps)
@@ -368,7 +391,19 @@ class Recorder:
                 self._clock_check.note(output.until_ms, wall_ms)
         self._router.take(number, [*outputs])
         self._trades.take(number, outputs)
+        self._context.take(number, outputs)
         self._auditor.take(number, outputs)
+
+    def _carry(self, number: int, is_carrying: bool) -> None:
+        """The context on a feed, or no more; one that has ended needs no word."""
+        pipeline = self._feeds.pipelines.get(number)
+        if pipeline is not None:
+            pipeline.carry_context(is_carrying, self._clock.monotonic_ms())
+
+    def _limit_ms(self) -> int | None:
+        """The latest exchange time that a value can have."""
+        now_ms = self._time.now_ms(self._clock.monotonic_ms())
+        return None if now_ms is None else now_ms + FUTURE_MS
 
     def _pass_time(self) -> PassTime:
         """From what time ages count in a retention pass: this machine's clock alone never makes an hour older."""
@@ -395,7 +430,8 @@ class Recorder:
         counts = self._counters.take_minute(self._counts)
         self._disk.put(Minute(self._at(), self._ledger.take_minute(book_times), *counts.compared))
         summary = self._counters.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
-        _log.info("Snapshot written: %s", summary)
+        beside = self._context.summary()
+        _log.info("Snapshot written: %s%s", summary, beside and f"; {beside}")
 
     def _status(self) -> None:
         wall_ms, in_sync = self._clock.wall_ms(), len(self._feeds.book_times())
@@ -415,6 +451,7 @@ class Recorder:
             self._feeds.reconnect_all("the host slept")
         self._router.tick()
         self._trades.tick()
+        self._context.tick()
         stalled_ms = self._disk.stalled_ms()
         if stalled_ms >= STALL_MS and not self._is_stall_told:
             _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)

@@ -51,6 +51,7 @@ PURE = [
         for name in (
             *("messages", "sequence", "checksum", "subscription", "session", "pipeline", "instrument", "outputs"),
             *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "trade_chain"),
+            *("context", "context_messages"),
         )
     ),
     PACKAGE / "vault" / "store" / "layout.py",
@@ -59,6 +60,7 @@ PURE = [
     PACKAGE / "sim" / "server" / "peer.py",
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
+    PACKAGE / "sim" / "exchange" / "context.py",
     *(
         PACKAGE / "probe" / f"{name}.py"
         for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page", "plan")

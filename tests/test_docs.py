@@ -15,8 +15,13 @@ import msgspec
 import pytest
 
 from l2vault import __version__, cli
+from l2vault.book.context import from_line as context_from_line
+from l2vault.book.context import to_line as context_to_line
+from l2vault.book.day_lines import liquidation_from_line, liquidation_to_line, status_to_line
 from l2vault.book.snapshot import from_line, to_line
+from l2vault.book.utc import utc_micros
 from l2vault.config import ENV_PREFIX, Settings
+from l2vault.okx.context_messages import status_of
 from l2vault.vault.journal.events import Cause, Event
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +45,18 @@ def _options(verb: str) -> set[str]:
 def test_the_example_line_of_the_format_is_a_line() -> None:
     (example,) = re.findall(r'^\{"timestamp_utc".*"books".*\}$', _text("format.md"), re.M)
     assert to_line(from_line(example.encode())) == example.encode()
+
+
+def test_the_example_lines_of_the_context_and_the_day_files_are_such_lines() -> None:
+    lines = {msgspec.json.decode(line)["channel"]: line.encode() for line in _examples()}
+    assert context_to_line(context_from_line(lines["context"])) == lines["context"]
+    assert liquidation_to_line(*liquidation_from_line(lines["liquidation_sample"])) == lines["liquidation_sample"]
+    row = msgspec.json.decode(lines["status"])
+    assert status_to_line(status_of(row["status"]), utc_micros(row["recv_utc"])) == lines["status"]
+
+
+def _examples() -> list[str]:
+    return re.findall(r'^\{"timestamp_utc".*\}$', _text("format.md"), re.M)
 
 
 def test_every_event_and_cause_of_the_journal_is_described() -> None:

@@ -67,6 +67,27 @@ def test_every_sql_block_runs():
             connection.execute(code)
 
 
+def test_the_basis_and_the_funding_that_was_paid():
+    names = python_with("ASOF JOIN")
+    assert len(names["basis"]) == 10
+    assert {round(bps, 4) for _, bps in names["basis"]} == {-0.4333}
+    ((settled_at, rate, mark, paid),) = names["paid"]
+    assert (f"{settled_at:%H:%M:%S}", rate, mark) == ("03:05:00", 0.00005, 60000.5)
+    assert round(paid, 6) == 3.000025
+
+
+def test_the_context_has_a_frame_and_shares(capsys):
+    names = python_with("basis_bps=(frame")
+    assert names["premium"].columns == ["time", "basis_bps"]
+    assert names["frame"].height == 300
+    assert capsys.readouterr().out == "1.0 0.0\n"
+
+
+def test_duckdb_alone_reads_the_lines_of_the_context():
+    ((hour, usd),) = python_with("read_json", "oiUsd")["per_hour"]
+    assert (hour.hour, usd) == (3, 1329667806.0)
+
+
 def test_plain_python_reads_every_book(vault):
     best_bids = python_with("json.loads")["best_bids"]
     assert len(best_bids) == 297

@@ -38,10 +38,10 @@ class Levels:
         return f"<Levels of {read.inst_id}, {utc_text(read.start_ms)} to {utc_text(read.end_ms)}>"
 
 
-def connected(snapshots: pa.Table, levels: pa.Table, holes: pa.Table) -> duckdb.DuckDBPyConnection:
-    """A connection of its own that has the three as tables."""
+def connected(snapshots: pa.Table, levels: pa.Table, holes: pa.Table, context: pa.Table) -> duckdb.DuckDBPyConnection:
+    """A connection of its own that has the four as tables."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    for name, table in (("snapshots", snapshots), ("levels", levels), ("holes", holes)):
+    for name, table in (("snapshots", snapshots), ("levels", levels), ("holes", holes), ("context", context)):
         connection.register(name, table)
     return connection

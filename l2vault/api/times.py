@@ -11,7 +11,13 @@ from l2vault.errors import UsageError
 if TYPE_CHECKING:
     import polars as pl
 
-TIMES: Final = frozenset({"time", "t_from", "t_to", "t_first", "t_last"})
+TIMES: Final = frozenset(
+    {
+        *("time", "t_from", "t_to", "t_first", "t_last"),
+        *("mark_at", "index_at", "funding_at", "open_interest_at", "limits_at"),
+        *("funding_time", "next_funding_time", "previous_funding_time"),
+    }
+)
 """Columns that are exchange time, whatever the frame."""
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from l2vault.api.books import Books
+    from l2vault.api.context import Context
     from l2vault.api.tables import Levels
 
 _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
@@ -155,6 +156,35 @@ class Vault:
             return self._read.coverage(name)
         return self._read.coverage(name, *self._span(name, last, start, end))
 
+    def context(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> "Context":
+        """Mark and index price, funding, open interest and price limits over a span: `.frame`, and `.coverage` per
+        value. Without an `end` up to just behind the newest line of context, without a `start` from its first one.
+
+        Raises VaultError where the vault holds no context of the instrument.
+
+        >>> context = l2vault.open("Vault").context("BTC-USDT-SWAP", last="5m")
+        >>> context.frame.select((l2vault.open("Vault").context("BTC-USDT-SWAP").frame["mark"] > 0).all()).item()
+        True
+        """
+        from l2vault.api.context import Context
+        from l2vault.vault.reading.context import ContextReader
+
+        reader = ContextReader(self._read.layout)
+        name = held_instruments([inst_id], sorted({*self.instruments, *reader.instruments()}))[0]
+        bounds = reader.bounds(name)
+        if bounds is None:
+            raise VaultError(
+                f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
+            )
+        return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+
     def levels(
         self,
         inst_id: str,
@@ -184,9 +214,10 @@ class Vault:
         end: TimeLike | None = None,
         levels: int = 10,
     ) -> "duckdb.DuckDBPyConnection":
-        """A DuckDB connection in memory with three tables of a span, whatever form its hours have (plain, gzip,
-        archive): `snapshots` (as `Snapshots.to_polars(levels)`), `levels` (as `Vault.levels`) and `holes` (as
-        `Coverage.to_polars`). Times are `TIMESTAMPTZ`, and the session's zone is UTC.
+        """A DuckDB connection in memory with four tables of a span, whatever form its hours have (plain, gzip,
+        archive): `snapshots` (as `Snapshots.to_polars(levels)`), `levels` (as `Vault.levels`), `holes` (as
+        `Coverage.to_polars`) and `context` (as `Context.to_polars`; empty where none was recorded). Times are
+        `TIMESTAMPTZ`, and the session's zone is UTC.
 
         All of it is read at once: a day of one instrument takes about a gigabyte. Close the connection when done.
 
@@ -195,13 +226,16 @@ class Vault:
         [(150, True)]
         """
         with analysis_extra():
+            from l2vault.api.context import Context
             from l2vault.api.tables import connected
+            from l2vault.vault.reading.context import ContextReader
         name = self._held(inst_id)
         start_ms, end_ms = self._span(name, last, start, end)
         return connected(
             self.snapshots(name, start=start_ms, end=end_ms).to_arrow(levels),
             self.levels(name, start=start_ms, end=end_ms).to_arrow(),
             self.coverage(name, start=start_ms, end=end_ms).to_polars().to_arrow(),
+            Context(ContextReader(self._read.layout), name, (start_ms, end_ms)).to_arrow(),
         )
 
     def _held(self, inst_id: str) -> str:
@@ -213,23 +247,10 @@ class Vault:
     def _span(
         self, inst_id: str, last: Duration | None, start: TimeLike | None, end: TimeLike | None
     ) -> tuple[int, int]:
-        if last is not None and start is not None:
-            raise UsageError("`last` and `start` both say where the span begins.", "one of them")
         first_ms, newest_ms = self._read.first_line_ms(inst_id), self._read.newest_line_ms(inst_id)
         if first_ms is None or newest_ms is None:
             raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-        end_ms = newest_ms + 1 if end is None else to_ms(end)
-        start_ms = first_ms if start is None else to_ms(start)
-        if last is not None:
-            start_ms = max(0, end_ms - duration_ms(last))
-        if start is not None and end is not None and start_ms >= end_ms:
-            raise UsageError(
-                f"the span from {utc_text(start_ms)} to {utc_text(end_ms)} is empty.", "a start before the end"
-            )
-        if start_ms >= end_ms or start_ms > newest_ms or end_ms <= first_ms:
-            held = f"{utc_text(first_ms)} to {utc_text(newest_ms)}"
-            raise VaultError(f"the vault holds no book of {inst_id} in that span.", f"a time in {held}")
-        return start_ms, end_ms
+        return _span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
 
     def __repr__(self) -> str:
         names = self.instruments
@@ -238,3 +259,25 @@ class Vault:
         span = " to ".join(utc_text(bound)[:16].replace("T", " ") for bound in bounds)
         count = f"{len(names)} instrument{'' if len(names) == 1 else 's'}"
         return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
+
+
+def _span_within(
+    held: tuple[int, int], last: Duration | None, start: TimeLike | None, end: TimeLike | None, what: str
+) -> tuple[int, int]:
+    """The span asked for, of what is held from a first to a newest time. Raises UsageError for one that contradicts
+    itself, VaultError for one of which nothing is held."""
+    if last is not None and start is not None:
+        raise UsageError("`last` and `start` both say where the span begins.", "one of them")
+    first_ms, newest_ms = held
+    end_ms = newest_ms + 1 if end is None else to_ms(end)
+    start_ms = first_ms if start is None else to_ms(start)
+    if last is not None:
+        start_ms = max(0, end_ms - duration_ms(last))
+    if start is not None and end is not None and start_ms >= end_ms:
+        raise UsageError(
+            f"the span from {utc_text(start_ms)} to {utc_text(end_ms)} is empty.", "a start before the end"
+        )
+    if start_ms >= end_ms or start_ms > newest_ms or end_ms <= first_ms:
+        bounds = f"{utc_text(first_ms)} to {utc_text(newest_ms)}"
+        raise VaultError(f"the vault holds no {what} in that span.", f"a time in {bounds}")
+    return start_ms, end_ms

@@ -5,12 +5,14 @@ Tolerant where OKX grows (unknown events, channels and fields pass), strict wher
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from l2vault.book.change import BookChange, Level
 from l2vault.book.trade import TRADES, Int64, TradePush, trade_fault
+from l2vault.okx.context_messages import BY_TYPE, CONTEXT_HEADS, ContextFailure, ContextPush, decode_context
 
 BOOKS: Final = "books"
 """The channel: 400 levels a side, a full book once, then changes every 100 ms. Matched exactly: `books5` is another."""
@@ -31,7 +33,10 @@ class Pong(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """OKX acknowledges one `arg` of a request. `request_id` is echoed only if one was sent."""
+    """OKX acknowledges one `arg` of a request. `request_id` is echoed only if one was sent.
+
+    `inst_id` is what the arg names beside its channel: an instrument, an index, a type of instruments, or nothing.
+    """
 
     is_subscribe: bool
     channel: str
@@ -77,12 +82,13 @@ class SchemaFailure(msgspec.Struct, frozen=True):
     channel: str = BOOKS
 
 
-Message = BookChange | Traded | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
+Message = BookChange | Traded | ContextPush | ContextFailure | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
 
 
 class _Arg(msgspec.Struct, gc=False):
     channel: str = ""
     instId: str = ""
+    instType: str = ""
 
 
 class _Books(msgspec.Struct, gc=False):
@@ -144,19 +150,27 @@ def decode(frame: bytes, recv_us: int = 0) -> Message:
     """One received frame. Never raises: what cannot be read is a `SchemaFailure`. `recv_us` is for trades."""
     if frame.startswith(_TRADES_HEAD):
         return _decode_trades(frame, recv_us)
+    if frame.startswith(CONTEXT_HEADS) and (context := decode_context(frame)) is not None:
+        return context
     try:
         push = _PUSH_DECODER.decode(frame)
     except _UNREADABLE as error:
         return _decode_other(frame, str(error), recv_us)
     if push.arg.channel != BOOKS:
-        return Unknown(f"channel {push.arg.channel}")
+        return decode_context(frame) or Unknown(f"channel {push.arg.channel}")
     return _book_change(push, frame)
 
 
-def encode_request(op: str, inst_ids: list[str], request_id: str, channel: str = BOOKS) -> str:
-    """A `subscribe` or `unsubscribe` of a channel for many instruments at once (480 requests an hour, so batch)."""
-    args = [{"channel": channel, "instId": inst_id} for inst_id in inst_ids]
+def encode_request(op: str, topics: Sequence[tuple[str, str]], request_id: str) -> str:
+    """A `subscribe` or `unsubscribe` of many channels and names at once (480 requests an hour, so batch)."""
+    args = [_arg_of(channel, name) for channel, name in topics]
     return msgspec.json.encode({"id": request_id, "op": op, "args": args}).decode()
+
+
+def _arg_of(channel: str, name: str) -> dict[str, str]:
+    if not name:
+        return {"channel": channel}
+    return {"channel": channel, "instType" if channel in BY_TYPE else "instId": name}
 
 
 def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
@@ -216,13 +230,15 @@ def _decode_other(frame: bytes, push_error: str, recv_us: int) -> Message:
         return SchemaFailure(None, str(error), frame)
     arg = head.arg or _Arg()
     if head.event in ("subscribe", "unsubscribe"):
-        return Ack(head.event == "subscribe", arg.channel, arg.instId, head.id, head.connId)
+        return Ack(head.event == "subscribe", arg.channel, arg.instId or arg.instType, head.id, head.connId)
     if head.event == "error":
         return Refusal(str(head.code), head.msg, head.id)
     if head.event == "notice":
         return Notice(str(head.code), head.msg)
     if not head.event and arg.channel == TRADES:
         return _decode_trades(frame, recv_us)
-    if head.event or arg.channel != BOOKS:
-        return Unknown(f"event {head.event}" if head.event else f"channel {arg.channel}")
+    if head.event:
+        return Unknown(f"event {head.event}")
+    if arg.channel != BOOKS:
+        return decode_context(frame) or Unknown(f"channel {arg.channel}")
     return SchemaFailure(arg.instId or None, push_error, frame)

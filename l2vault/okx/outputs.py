@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from l2vault.book.snapshot import Snapshot
+from l2vault.okx.context_messages import ContextFailure, ContextPush
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Traded, Unknown
 from l2vault.okx.session import Dead, Refused
 
@@ -100,6 +101,8 @@ Output = (
     | AuditSoon
     | Unverifiable
     | Traded
+    | ContextPush
+    | ContextFailure
     | Refused
     | Notice
     | Refusal
@@ -121,3 +124,5 @@ class Counts:
     """Messages that repeated the last applied one and were dropped."""
     trades: int = 0
     """Pushes of trades, repeats included."""
+    context: int = 0
+    """Pushes of the channels beside books and trades."""

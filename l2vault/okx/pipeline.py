@@ -16,6 +16,8 @@ from l2vault.book.change import BookChange
 from l2vault.book.trade import TRADES
 from l2vault.okx.audit import Verdict
 from l2vault.okx.book_time import ahead
+from l2vault.okx.context import topics_of
+from l2vault.okx.context_messages import ContextPush
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.instrument import STITCH_WITHIN_MS, InstrumentBook, Terms
 from l2vault.okx.messages import BOOKS, SchemaFailure, Traded
@@ -100,6 +102,11 @@ class Pipeline:
         self._session.open(now_ms)
         for instrument in self._instruments.values():
             instrument.open()
+
+    def carry_context(self, is_carrying: bool, now_ms: int) -> None:
+        """Whether the channels beside books and trades come on this feed; their pushes are then outputs as they are."""
+        topics = topics_of(self._instruments)
+        (self._session.carry if is_carrying else self._session.drop)(topics, now_ms)
 
     def take_outgoing(self) -> list[str]:
         return self._session.take_outgoing()
@@ -186,6 +193,7 @@ class Pipeline:
             return self._instruments[event.inst_id].silent(now_ms)
         if isinstance(event, SchemaFailure) and event.inst_id is not None and event.channel == BOOKS:
             return self._instruments[event.inst_id].fail("schema", event.reason, now_ms)
+        self._counts.context += isinstance(event, ContextPush)
         return [self._dated(event, now_ms)] if isinstance(event, Traded) else [event]
 
     def _dated(self, traded: Traded, now_ms: int) -> Traded | SchemaFailure:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from l2vault.book.change import BookChange
 from l2vault.book.trade import TRADES
+from l2vault.okx.context_messages import ContextFailure, ContextPush
 from l2vault.okx.messages import (
     BOOKS,
     PING,
@@ -25,7 +26,7 @@ from l2vault.okx.messages import (
     decode,
     encode_request,
 )
-from l2vault.okx.subscription import ANSWER_WITHIN_MS, SILENCE_MS, Phase, Subscription
+from l2vault.okx.subscription import ANSWER_WITHIN_MS, BATCH, SILENCE_MS, Phase, Subscription
 
 PING_AFTER_MS: Final = 15_000
 """OKX closes with 4004 after 30 s without data, so a quiet connection must be pinged well before."""
@@ -80,7 +81,19 @@ class Dead:
     reason: str
 
 
-Event = BookChange | Traded | SchemaFailure | Notice | Refusal | Refused | Unknown | Silent | Dead
+Event = (
+    BookChange
+    | Traded
+    | ContextPush
+    | ContextFailure
+    | SchemaFailure
+    | Notice
+    | Refusal
+    | Refused
+    | Unknown
+    | Silent
+    | Dead
+)
 
 
 class Session:
@@ -88,7 +101,7 @@ class Session:
 
     `beside` are further channels of the same instruments, which have no full book and may be silent for as long as they
     like. Trouble with one of them changes nothing for `books`: its requests are its own, and it never ends the
-    connection.
+    connection. The same holds for what `carry` adds while the session lives.
     """
 
     def __init__(self, inst_ids: Iterable[str], rng: Random, beside: Iterable[str] = ()) -> None:
@@ -111,6 +124,20 @@ class Session:
         for subscription in self._subscriptions.values():
             subscription.begin_again(now_ms)
 
+    def carry(self, topics: Iterable[tuple[str, str]], now_ms: int) -> None:
+        """Subscribe to these channels too, on this connection and the next ones, until `drop`."""
+        for channel, name in topics:
+            subscription = Subscription(name, channel=channel, deadline_ms=now_ms)
+            self._subscriptions.setdefault(Topic(channel, name), subscription)
+
+    def drop(self, topics: Iterable[tuple[str, str]], now_ms: int) -> None:
+        """The opposite of `carry`: their data is dropped at once, whether or not OKX may be asked to end it."""
+        gone = [(topic, one) for topic in topics if (one := self._subscriptions.pop(Topic(*topic), None)) is not None]
+        held = [topic for topic, one in gone if one.phase is not Phase.IDLE]
+        for at in range(0, len(held), BATCH):
+            if self._may_request(now_ms, KEPT_FOR_BOOKS):
+                self._request("unsubscribe", held[at : at + BATCH])
+
     def take_outgoing(self) -> list[str]:
         """The text frames to send now, in order. Each is handed out once."""
         frames, self._outgoing = self._outgoing, []
@@ -125,6 +152,8 @@ class Session:
             return [message] if self._takes(Topic(BOOKS, message.inst_id), now_ms) else []
         if isinstance(message, Traded):
             return [message] if self._takes(Topic(TRADES, message.inst_id), now_ms) else []
+        if isinstance(message, ContextPush):
+            return [message] if self._takes(Topic(message.channel, message.name), now_ms) else []
         if isinstance(message, SchemaFailure) and message.inst_id is not None:
             return [message] if self._takes(Topic(message.channel, message.inst_id), now_ms) else []
         if isinstance(message, Pong):
@@ -218,13 +247,18 @@ class Session:
             first = due[0]
             op, next_phase = _REQUESTS[first.phase]
             alike = [one for one in due if (one.phase, one.batch) == (first.phase, first.batch)]
-            batch = [one for one in alike if one.channel == first.channel][: first.batch]
-            self._requests += 1
-            request_id = f"l2v{self._requests}"
-            self._outgoing.append(encode_request(op, [one.inst_id for one in batch], request_id, first.channel))
+            batch = [one for one in alike if _group(one.channel) == _group(first.channel)][: first.batch]
+            request_id = self._request(op, [(one.channel, one.inst_id) for one in batch])
             for one in batch:
                 one.enter(next_phase, now_ms + ANSWER_WITHIN_MS, request_id)
             due = [one for one in due if one.phase in _REQUESTS]
+
+    def _request(self, op: str, topics: list[tuple[str, str]]) -> str:
+        """Returns the request's id."""
+        self._requests += 1
+        request_id = f"l2v{self._requests}"
+        self._outgoing.append(encode_request(op, topics, request_id))
+        return request_id
 
     def _may_request(self, now_ms: int, kept: int) -> bool:
         """OKX counts requests, not instruments. What may not be sent stays due; `kept` of the burst must be left."""
@@ -287,3 +321,8 @@ class Session:
         for one in refused:
             one.refuse(now_ms, delay_ms)
         return [Refused(one.inst_id, refusal.code, refusal.message, delay_ms, one.channel) for one in refused]
+
+
+def _group(channel: str) -> str:
+    """Channels that may share a request: books and trades stand alone, so that no other's trouble is theirs."""
+    return channel if channel in (BOOKS, TRADES) else ""

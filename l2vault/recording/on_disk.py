@@ -1,4 +1,5 @@
-"""What the disk took since the minute record before, by instrument: lines of books, and lines of trades.
+"""What the disk took since the minute record before, by instrument: lines of books, and lines of trades. Of the context
+nothing is counted: a line of it is due only where something is new.
 
 Pure. What was queued, and what the disk refused, is in none of it.
 """
@@ -60,13 +61,13 @@ class OnDisk:
     def add(self, row: Row) -> None:
         if isinstance(row, Snapshot):
             self._books.setdefault(row.inst_id, _Books()).add(row)
-        else:
+        elif isinstance(row, TradePush):
             self._trades.setdefault(row.inst_id, _Trades(row.first_id)).add(row)
 
     def drop(self, kind: Kind, inst_id: str, lines: int) -> None:
         """The file that so many lines went into is no longer where it was."""
         one = (self._books if kind == "books" else self._trades).get(inst_id)
-        if one is not None:
+        if one is not None and kind != "context":
             one.lines = max(0, one.lines - lines)
 
     def completed(self, minute: Minute) -> Minute:

@@ -9,13 +9,15 @@ from typing import Final
 import msgspec
 
 from l2vault.book.utc import utc_text
-from l2vault.errors import VaultError, analysis_extra
+from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
+from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments
+from l2vault.verbs.context import print_coverage
 from l2vault.verbs.format import span_text
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
@@ -55,11 +57,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
     parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
+    words = "books (default), or each value of the context: when it was present, stale or lost"
+    parser.add_argument("--kind", choices=("books", "context"), default="books", help=words)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
     vault = open_vault(args.vault)
+    if args.kind == "context":
+        return _context(ContextReader(vault.layout), args)
     held = vault.noted_instruments()
     inst_ids = held_instruments(asked_instruments(args), held) or held
     if not inst_ids:
@@ -75,6 +81,23 @@ def run(args: argparse.Namespace) -> int:
         with analysis_extra():
             from l2vault.analytics.pictures import plot_coverage
         plot_coverage(coverages, args.plot)
+    return 0
+
+
+def _context(reader: ContextReader, args: argparse.Namespace) -> int:
+    """Each value over the whole span, of every instrument that has a line of context."""
+    if args.plot is not None:
+        raise UsageError("--plot draws the coverage of books.", "--plot without --kind context")
+    held = reader.instruments()
+    inst_ids = held_instruments(asked_instruments(args), held) or held
+    known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}
+    if not known:
+        raise VaultError(f"the vault at {args.vault} holds no context.", "l2vault record, with context = true")
+    start_ms = min(first for first, _ in known.values()) if args.start is None else args.start
+    end_ms = max(newest for _, newest in known.values()) + 1 if args.end is None else args.end
+    if end_ms <= start_ms:
+        raise VaultError(f"nothing lies between {utc_text(start_ms)} and {utc_text(end_ms)}.", "a later --to")
+    print_coverage([reader.coverage(inst_id, (start_ms, end_ms)) for inst_id in known], args.json)
     return 0
 
 

@@ -35,6 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-trades", dest="trades", action="store_const", const=False, help="books only (default: trades too)"
     )
+    words = "without mark, index, funding, open interest and limits (default: these too)"
+    parser.add_argument("--no-context", dest="context", action="store_const", const=False, help=words)
     parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")

@@ -1,4 +1,4 @@
-"""`l2vault show`: one book as a ladder a person can read."""
+"""`l2vault show`: one book as a ladder a person can read, or what stood beside it."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
+from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.format import span_text
@@ -52,6 +53,8 @@ class Ladder(msgspec.Struct, frozen=True):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
     parser.add_argument("--at", type=moment, metavar="TIME", help="the book of this time (default: now)")
+    words = "the book (default), or mark, index, funding, open interest and limits"
+    parser.add_argument("--kind", choices=("books", "context"), default="books", help=words)
     parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
@@ -64,6 +67,12 @@ def run(args: argparse.Namespace) -> int:
 
         at_ms = Clock().wall_ms()
     vault = open_vault(args.vault)
+    if args.kind == "context":
+        from l2vault.verbs.context import show_context
+
+        reader = ContextReader(vault.layout)
+        show_context(reader, _instrument(reader.instruments(), asked_instruments(args)), at_ms, args.json)
+        return 0
     inst_id = _instrument(vault.instruments(), asked_instruments(args))
     found = vault.book_at(inst_id, at_ms, with_flagged=True)
     if found is None:

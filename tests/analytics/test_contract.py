@@ -1,10 +1,14 @@
 """What a contract is worth, by the row that was valid at the time."""
 
+import json
+
 import numpy as np
 import pytest
 
 from l2vault.analytics.contract import Contract, Terms, contract_of, terms_of
 from l2vault.errors import VaultError
+from l2vault.vault.store.instruments import keep_row, read_rows
+from l2vault.vault.store.layout import Layout
 
 BTC = {"ctType": "linear", "ctVal": "0.01", "ctMult": "1", "ctValCcy": "BTC", "settleCcy": "USDT", "tickSz": "0.1"}
 BTC_USD = {"ctType": "inverse", "ctVal": "100", "ctMult": "1", "ctValCcy": "USD", "settleCcy": "BTC", "tickSz": "0.1"}
@@ -84,3 +88,18 @@ def test_where_the_latest_row_does_not_read_the_last_one_known_counts():
     terms = terms_of("BTC-USDT-SWAP", [(100, BTC)], (50, 300))
     assert [(each.from_ms, each.to_ms) for each in terms] == [(50, 300)]
     assert [(each.from_ms, each.to_ms) for each in terms_of("BTC-USDT-SWAP", [(100, BTC)], (150, 300))] == [(150, 300)]
+
+
+def test_the_old_contract_holds_up_to_an_announced_time_and_the_new_one_from_it_on(tmp_path):
+    layout, effective_ms = Layout(tmp_path), 1_790_000_000_000
+    announced = {"param": "ctVal", "newValue": "0.1", "effTime": str(effective_ms)}
+    keep_row(layout, "BTC-USDT-SWAP", json.dumps(BTC | {"upcChg": [announced]}).encode(), effective_ms - 86_400_000)
+    keep_row(layout, "BTC-USDT-SWAP", json.dumps(BTC | {"ctVal": "0.1"}).encode(), effective_ms + 86_400_000)
+
+    rows = read_rows(layout, "BTC-USDT-SWAP")
+    terms = terms_of("BTC-USDT-SWAP", rows, (effective_ms - 10, effective_ms + 10))
+
+    assert [(each.from_ms - effective_ms, each.to_ms - effective_ms, each.contract.value) for each in terms] == [
+        (-10, 0, 0.01),
+        (0, 10, 0.1),
+    ]

@@ -1,4 +1,5 @@
-"""OKX's instrument rows while recording: fetched at start, when missing, then every hour; never in capture's way."""
+"""OKX's instrument rows while recording: fetched at start, when missing, then every hour, and patched in between by
+what the channel `instruments` pushes; never in capture's way."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from l2vault.okx.backoff import Backoff
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import Event, InstrumentNoted
-from l2vault.vault.store.instruments import keep_row
+from l2vault.vault.store.instruments import DELISTING, Coming, Row, What, coming, keep_row, patch_row, read_row
 from l2vault.vault.store.layout import Layout
 
 REFRESH_SEC: Final = 3600.0
@@ -28,10 +29,6 @@ SPACING_SEC: Final = 0.2
 """Between two requests: half of the 20 per 2 s that OKX allows."""
 
 _log = logging.getLogger(__name__)
-
-
-class _State(msgspec.Struct):
-    state: object = None
 
 
 class Metadata:
@@ -56,6 +53,9 @@ class Metadata:
         """Of the instruments whose row could not be had when it was asked for last."""
         self._misnamed: set[str] = set()
         self._due_ms: dict[str, int] = {}
+        self._pushed: dict[str, tuple[bytes, int]] = {}
+        """The newest row that the channel pushed of an instrument, and the wall time of that."""
+        self._announced: dict[str, set[Coming]] = {}
 
     async def run(self, inst_ids: tuple[str, ...]) -> None:
         """Until cancelled. A row that cannot be had is asked for again, less and less often."""
@@ -64,9 +64,17 @@ class Metadata:
             inst_id, due_ms = min(self._due_ms.items(), key=lambda item: item[1])
             wait_sec = (due_ms - self._clock.monotonic_ms()) / 1000
             await self._clock.sleep(min(max(wait_sec, SPACING_SEC), LOOK_SEC))
+            while self._pushed:
+                pushed_id = next(iter(self._pushed))
+                await self._patch(pushed_id, *self._pushed.pop(pushed_id))
             if wait_sec <= LOOK_SEC:
                 next_sec = await self._refresh(inst_id)
                 self._due_ms[inst_id] = self._clock.monotonic_ms() + round(next_sec * 1000)
+
+    def take_row(self, inst_id: str, row: bytes) -> None:
+        """The channel `instruments` has pushed this row; a push never is the list of all there are."""
+        if inst_id in self._due_ms:
+            self._pushed[inst_id] = row, self._clock.wall_ms()
 
     def refresh_soon(self, inst_id: str) -> None:
         """Ask at the next look: something suggests that the row has changed."""
@@ -86,13 +94,41 @@ class Metadata:
                 await self._name_nearest(inst_id)
             return self._miss(inst_id, error)
         self._backoffs.pop(inst_id, None)
-        state = msgspec.json.decode(row, type=_State).state
+        self._kept(inst_id, msgspec.json.decode(row, type=dict[str, object]), what)
+        return REFRESH_SEC
+
+    async def _patch(self, inst_id: str, row: bytes, wall_ms: int) -> None:
+        try:
+            what = await in_daemon_thread(patch_row, self._layout, inst_id, row, wall_ms)
+            whole = await in_daemon_thread(read_row, self._layout, inst_id)
+        except (OSError, ValueError) as error:
+            _log.warning("A pushed instrument row of %s is not kept: %s", inst_id, printable(str(error)))
+            return
+        if what is not None and whole is not None:
+            self._kept(inst_id, whole, what)
+
+    def _kept(self, inst_id: str, row: Row, what: What) -> None:
+        state = row.get("state")
         self._on_state(inst_id, state in ("live", None))
         if what != "same":
             _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, printable(str(state)))
-            detail = f"state {printable(str(state))}"
-            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, what, detail))
-        return REFRESH_SEC
+            self._note(InstrumentNoted(self._at(), inst_id, what, f"state {printable(str(state))}"))
+        self._announce(inst_id, row, what)
+
+    def _announce(self, inst_id: str, row: Row, what: What) -> None:
+        """What is to come is logged once in a run, and journaled when it is first in the row."""
+        known = self._announced.setdefault(inst_id, set())
+        for change in coming(row):
+            if change in known or change.from_ms <= self._clock.wall_ms():
+                continue
+            known.add(change)
+            words = _coming_words(change, row)
+            _log.warning("OKX announces for %s: %s. What was recorded before keeps its contract", inst_id, words)
+            if what != "same":
+                self._note(InstrumentNoted(self._at(), inst_id, "announced", words))
+
+    def _at(self) -> str:
+        return utc_text(self._clock.wall_ms())
 
     def _miss(self, inst_id: str, error: Exception) -> float:
         is_first = inst_id not in self._backoffs
@@ -103,7 +139,7 @@ class Metadata:
         words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
         _log.warning(words, inst_id, retry_sec, error)
         if is_first:
-            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", str(error)))
+            self._note(InstrumentNoted(self._at(), inst_id, "unavailable", str(error)))
         return retry_sec
 
     async def _name_nearest(self, inst_id: str) -> None:
@@ -119,3 +155,11 @@ class Metadata:
         nearest = get_close_matches(inst_id, known, 1)
         hint = f"the nearest name that it lists is {printable(nearest[0])}" if nearest else "it lists none like it"
         _log.error("OKX does not know %s; %s. Correct the name in the settings and start again", inst_id, hint)
+
+
+def _coming_words(change: Coming, row: Row) -> str:
+    at = utc_text(change.from_ms)
+    if change.param == DELISTING:
+        return f"its delisting at {at}"
+    values = printable(f"{change.param} {row.get(change.param)} becomes {change.value}")
+    return f"{values} at {at}"

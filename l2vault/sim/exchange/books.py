@@ -15,6 +15,7 @@ from l2vault.book.change import BookChange, Level
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import BOOKS
+from l2vault.sim.exchange.context import INSTRUMENTS, SWAP, ContextMarket
 from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.trades import Trade, Trades
 
@@ -121,6 +122,7 @@ class Exchange:
         self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
         self._books: dict[str, Book] = {}
         self._watchers: list[OnTick] = []
+        self.context = ContextMarket(self._rows, seed, self.book)
 
     def watch(self, on_tick: OnTick) -> None:
         """Have every change told from now on, in order."""
@@ -168,9 +170,10 @@ class Exchange:
         return BooksRow(asks, bids, _ts(book.ts_ms), _or_unset(book.seq_id))
 
     def amend_row(self, inst_id: str, **fields: object) -> None:
-        """Change the row of an instrument that has one."""
+        """Change the row of an instrument that has one; the channel `instruments` pushes it, and no other row."""
         if inst_id in self._rows:
             self._rows[inst_id].update(fields)
+            self.context.announce(INSTRUMENTS, SWAP, dict(self._rows[inst_id]))
 
     def row_value(self, inst_id: str, name: str) -> object:
         """One field of an instrument's row, None without a row."""

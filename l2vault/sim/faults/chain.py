@@ -135,13 +135,24 @@ class _Struck:
 
 
 class _Lost:
-    """A struck frame does not reach this connection: the message that restarts the sequence, or a trade."""
+    """A struck frame does not reach this connection: the message that restarts the sequence, a trade, or a value."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
     def feed(self, frame: Frame) -> list[Item]:
         return [] if self._scene.strikes(frame) else [frame]
+
+
+class _Altered:
+    """A struck frame that is no push of a book or of trades leaves as `effect` has it."""
+
+    def __init__(self, scene: Scene, effect: Callable[[Frame, Scene], list[Item]]) -> None:
+        self._scene = scene
+        self._effect = effect
+
+    def feed(self, frame: Frame) -> list[Item]:
+        return self._effect(frame, self._scene) if self._scene.strikes(frame) else [frame]
 
 
 def _dropped(frame: Frame, scene: Scene) -> list[Item]:
@@ -158,6 +169,10 @@ def _push(effect: Callable[[Frame, Scene], list[Item]]) -> Callable[[Scene], Sta
 
 def _struck(effect: Callable[[Frame, BookChange, Scene], list[Item]]) -> Callable[[Scene], Stage]:
     return lambda scene: _Struck(scene, effect)
+
+
+def _altered(effect: Callable[[Frame, Scene], list[Item]]) -> Callable[[Scene], Stage]:
+    return lambda scene: _Altered(scene, effect)
 
 
 def _deed(deed: Callable[[Scene], list[Item]]) -> Callable[[Scene], Stage]:
@@ -189,6 +204,10 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "reorder": fault_flow.Reorder,
     "trade-drop": _Lost,
     "trade-duplicate": _push(_duplicated),
+    "context-ts": _altered(fault_levels.shift_context),
+    "context-corrupt": _altered(fault_text.corrupt_context),
+    "context-drop": _Lost,
+    "context-duplicate": _altered(_duplicated),
     "notice": fault_extra.Notice,
     "close": _deed(fault_extra.close),
     "cut": fault_extra.Cut,

@@ -11,7 +11,7 @@ from l2vault.sim.exchange.books import Exchange, Tick
 from l2vault.sim.exchange.scaled_clock import Patience
 from l2vault.sim.faults.chain import Chain, build_chain
 from l2vault.sim.faults.context import Scene
-from l2vault.sim.faults.exchange import Disturbance, Reset, State, TickSize
+from l2vault.sim.faults.exchange import Disturbance, Maintenance, Reset, State, TickSize
 from l2vault.sim.faults.frame import NOBODY
 from l2vault.sim.faults.plan import Fault, FaultPlan, Seat
 from l2vault.sim.faults.request_errors import Objections
@@ -36,7 +36,7 @@ class Faults:
         self._exchange = exchange
         self._disturbances = [
             (index, self._disturbance(index, fault))
-            for kind in ("state", "tick-size", "reset")
+            for kind in ("state", "tick-size", "reset", "maintenance")
             for index, fault in enumerate(plan.faults)
             if fault.kind == kind
         ]
@@ -83,6 +83,8 @@ class Faults:
             return Reset(fault)
         if fault.kind == "tick-size":
             return TickSize(fault, self.schedule, self._exchange)
+        if fault.kind == "maintenance":
+            return Maintenance(fault, self.schedule, self._exchange)
         return State(index, fault, self.schedule, self._exchange)
 
     def _altered(self, tick: Tick, struck: frozenset[int]) -> tuple[Tick, frozenset[int]]:

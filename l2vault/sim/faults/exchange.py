@@ -15,6 +15,7 @@ from l2vault.book.price import price_key
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.sim.exchange.books import Exchange
+from l2vault.sim.exchange.context import STATUS
 from l2vault.sim.exchange.levels import ASK, BID, Image, difference, price_text
 from l2vault.sim.faults.plan import Fault
 from l2vault.sim.faults.schedule import Schedule
@@ -173,6 +174,52 @@ class State:
     def _restore(self, inst_id: str) -> None:
         if inst_id in self._states:
             self._exchange.amend_row(inst_id, state=self._states.pop(inst_id))
+
+
+class Maintenance:
+    """A maintenance as OKX announces it on the channel `status`: scheduled, ongoing, and how it ends.
+
+    What goes wrong meanwhile is for other faults of the plan.
+    """
+
+    def __init__(self, fault: Fault, schedule: Schedule, exchange: Exchange) -> None:
+        self._fault = fault
+        self._exchange = exchange
+        self._announce_ms = schedule.start_ms + fault.when.start
+        self._begin_ms = self._announce_ms + fault.number("notice")
+        self._end_ms = self._begin_ms + fault.number("lasts")
+        self._now_ms = schedule.start_ms - 1
+        for ts_ms in (self._begin_ms, self._end_ms):
+            schedule.wake_at(ts_ms)
+
+    def alter(self, change: BookChange, is_struck: bool) -> tuple[BookChange, bool]:
+        return change, False
+
+    def pass_time(self, ts_ms: int) -> None:
+        was_ms, self._now_ms = self._now_ms, ts_ms
+        end = self._fault.word("end")
+        is_canceled = end == "canceled"
+        steps = [(self._announce_ms, "scheduled"), (self._begin_ms, end if is_canceled else "ongoing")]
+        for at_ms, state in steps if is_canceled else [*steps, (self._end_ms, end)]:
+            if was_ms < at_ms <= ts_ms:
+                self._exchange.context.announce(STATUS, "", self._row(state, at_ms))
+
+    def _row(self, state: str, ts_ms: int) -> dict[str, object]:
+        """The key order of OKX's documentation."""
+        return {
+            "title": "Trading account WebSocket system upgrade",
+            "state": state,
+            "begin": str(self._begin_ms),
+            "end": str(self._end_ms),
+            "href": "",
+            "preOpenBegin": "",
+            "scheDesc": "",
+            "serviceType": str(self._fault.number("service")),
+            "system": "unified",
+            "maintType": "1",
+            "env": "1",
+            "ts": str(ts_ms),
+        }
 
 
 def _crossed(true: Image) -> Image:

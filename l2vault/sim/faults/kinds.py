@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from l2vault.sim.exchange.context import CHANNELS
 from l2vault.sim.faults.plan import Value
 
-Family = Literal["push", "trade", "mode", "line", "connect", "request", "rest", "exchange"]
-"""Where it strikes: single pushes of a book; single trades; all that goes out while it lasts; a connection as such; its
-making; requests on it; REST; the exchange itself."""
+Family = Literal["push", "trade", "context", "mode", "line", "connect", "request", "rest", "exchange"]
+"""Where it strikes: single pushes of a book, of trades, of a channel beside the books; all that goes out while it
+lasts; a connection as such; its making; requests on it; REST; the exchange itself."""
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_MS: Final = {"ms": 1, "s": 1000, None: 1000, "m": 60_000, "h": 3_600_000}
@@ -146,6 +147,11 @@ def _trade(**params: Param) -> Kind:
     return Kind("trade", params, _TRADE, pushes=1, by_instrument=True)
 
 
+def _context(**params: Param) -> Kind:
+    channel = _choice("all", *CHANNELS)
+    return Kind("context", {"channel": channel, **params}, _TRADE, pushes=1, by_instrument=True)
+
+
 def _book_mode(**params: Param) -> Kind:
     return Kind("mode", params, _MODE, by_instrument=True)
 
@@ -187,6 +193,10 @@ KINDS: Final[dict[str, Kind]] = {
     "trade-drop": _trade(),
     "trade-duplicate": _trade(copies=_count(1, 1, 100)),
     "trade-split": _trade(first=_count(1, 1, 100)),
+    "context-drop": _context(),
+    "context-duplicate": _context(copies=_count(1, 1, 100)),
+    "context-corrupt": _context(how=_choice("flip", "cut", "unquoted")),
+    "context-ts": _context(how=_choice("zero", "back", "ahead"), by=_duration("5s")),
     "no-snapshot": _book_mode(),
     "late-snapshot": _book_mode(updates=_count(1, 1, 10_000), book=_choice("fresh", "stale")),
     "no-book": _book_mode(),
@@ -224,5 +234,12 @@ KINDS: Final[dict[str, Kind]] = {
         to=_choice("post_only", "suspend", "preopen"),
         crossed=_choice("yes", "no"),
         lead=_duration("0s"),
+    ),
+    "maintenance": _exchange(
+        frozenset({"at"}),
+        notice=_duration("30s"),
+        lasts=_duration("30s"),
+        service=_count(0, 0, 99),
+        end=_choice("completed", "canceled"),
     ),
 }

@@ -5,6 +5,7 @@ Each is a function of one struck push and gives what is sent instead; the exchan
 
 import re
 from bisect import bisect_left
+from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -21,21 +22,41 @@ from l2vault.sim.faults.frame import Frame, Item
 
 _STRUCTURE: Final = re.compile(r'[{}\[\]:,"]')
 _QUOTED_NUMBER: Final = re.compile(r'"(\d+(?:\.\d+)?)"')
+_TS: Final = re.compile(r'"ts":"(\d+)"')
 
 
 def corrupt(frame: Frame, scene: Scene) -> list[Item]:
     """A byte flipped or the end cut off, so that it is no JSON; or a number without its quotes, which still is."""
-    dice, text = scene.dice(frame), frame.text
-    how = scene.fault.word("how")
+    return [frame._replace(text=_corrupted(frame.text, scene.fault.word("how"), scene.dice(frame)))]
+
+
+def corrupt_context(frame: Frame, scene: Scene) -> list[Item]:
+    """The same for a push of a channel beside the books."""
+    dice = Random(f"{scene.schedule.seed} {scene.index} {frame.text}")
+    return [frame._replace(text=_corrupted(frame.text, scene.fault.word("how"), dice))]
+
+
+def shift_context(frame: Frame, scene: Scene) -> list[Item]:
+    """Another time in a push of a channel beside the books."""
+    how, by_ms = scene.fault.word("how"), scene.fault.number("by")
+
+    def shifted(match: re.Match[str]) -> str:
+        ts_ms = {"zero": 0, "back": int(match[1]) - by_ms, "ahead": int(match[1]) + by_ms}[how]
+        return f'"ts":"{ts_ms}"'
+
+    return [frame._replace(text=_TS.sub(shifted, frame.text))]
+
+
+def _corrupted(text: str, how: str, dice: Random) -> str:
     if how == "cut":
-        return [frame._replace(text=text[: dice.randrange(1, max(len(text), 2))])]
+        return text[: dice.randrange(1, max(len(text), 2))]
     marks = list((_STRUCTURE if how == "flip" else _QUOTED_NUMBER).finditer(text))
     if not marks:
-        return [frame]
+        return text
     mark = dice.choice(marks)
     # A tilde is JSON only inside a string, and no string of a push could end where this one then would.
     instead = "~" if how == "flip" else mark[1]
-    return [frame._replace(text=text[: mark.start()] + instead + text[mark.end() :])]
+    return text[: mark.start()] + instead + text[mark.end() :]
 
 
 def split(frame: Frame, scene: Scene) -> list[Item]:

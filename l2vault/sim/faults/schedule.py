@@ -54,7 +54,11 @@ class Schedule:
         self._next_alarm = next(self._alarms, None)
         self._wakes: list[int] = []
         self._pushes: Counter[str] = Counter()
+        self._context_faults = [
+            (index, fault) for index, fault in enumerate(plan.faults) if KINDS[fault.kind].family == "context"
+        ]
         self._trades: Counter[str] = Counter()
+        self._context: Counter[tuple[str, str]] = Counter()
 
     @property
     def next_ms(self) -> int | None:
@@ -105,6 +109,19 @@ class Schedule:
             index
             for fault, index, strikes in self._trade_faults
             if fault.concerns(inst_id) and strikes.hits(inst_id, self._trades[inst_id], ts_ms)
+        )
+
+    def note_context(self, channel: str, inst_id: str, ts_ms: int) -> frozenset[int]:
+        """The faults that strike this push of a channel beside the books; each channel of an instrument is counted by
+        itself. `inst_id` is empty for what is of no instrument: then only a fault of all strikes it."""
+        self._context[channel, inst_id] += 1
+        number, key = self._context[channel, inst_id], f"{channel} {inst_id}"
+        return frozenset(
+            index
+            for index, fault in self._context_faults
+            if fault.word("channel") in ("all", channel)
+            and fault.concerns(inst_id)
+            and self._strikes[index].hits(key, number, ts_ms)
         )
 
     def is_on(self, index: int, inst_id: str) -> bool:

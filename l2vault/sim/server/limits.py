@@ -27,9 +27,17 @@ _REST: Final = {
     "/api/v5/market/history-trades": 20,
     "/api/v5/public/instruments": 20,
     "/api/v5/public/time": 10,
+    "/api/v5/public/mark-price": 10,
+    "/api/v5/public/funding-rate": 20,
+    "/api/v5/public/open-interest": 20,
+    "/api/v5/public/price-limit": 20,
+    "/api/v5/market/index-tickers": 20,
+    "/api/v5/system/status": 1,
 }
 """Docs: requests of each endpoint in 2 s from one IP address. Beyond it HTTP 429 with code 50011."""
 _REST_MS: Final = 2000
+_SLOW_REST_MS: Final = {"/api/v5/system/status": 5000}
+"""Those whose limit is for another time than 2 s."""
 
 
 class Allowance:
@@ -62,7 +70,7 @@ class Limits:
         self.rest_over = 0
         self._is_kept = is_kept
         self._connects = Allowance(_CONNECTS, _CONNECTS_MS)
-        self._rest = {path: Allowance(most, _REST_MS) for path, most in _REST.items()}
+        self._rest = {path: Allowance(most, _SLOW_REST_MS.get(path, _REST_MS)) for path, most in _REST.items()}
 
     @property
     def violations(self) -> int:
@@ -96,7 +104,8 @@ class Limits:
         if not self._is_kept or allowance is None or allowance.take(now_ms):
             return True
         self.rest_over += 1
-        _log.warning("%s is asked too often: OKX allows %d requests in 2 s", path, _REST[path])
+        seconds = _SLOW_REST_MS.get(path, _REST_MS) // 1000
+        _log.warning("%s is asked too often: OKX allows %d requests in %d s", path, _REST[path], seconds)
         return False
 
     def note_oversized(self, conn_id: str) -> None:

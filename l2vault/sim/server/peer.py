@@ -11,6 +11,7 @@ from l2vault.book.change import BookChange
 from l2vault.book.trade import TRADES
 from l2vault.okx.messages import BOOKS, PING
 from l2vault.sim.exchange.books import Exchange, encode_push
+from l2vault.sim.exchange.context import CHANNELS, INSTRUMENTS, LIQUIDATIONS, STATUS, encode_context
 from l2vault.sim.faults.frame import Frame
 from l2vault.sim.faults.request_errors import NO_OBJECTIONS, Objection, Objections, illegal_request, no_such_channel
 from l2vault.sim.server.limits import Limits
@@ -26,9 +27,24 @@ _LOG_IN: Final = "Please log in"
 _TOO_FREQUENT: Final = "Requests too frequent"
 
 
-class _Arg(msgspec.Struct, frozen=True):
+_BY_TYPE: Final = frozenset({LIQUIDATIONS, INSTRUMENTS})
+
+
+class _Arg(msgspec.Struct, frozen=True, omit_defaults=True):
     channel: str = ""
     instId: str = ""
+    instType: str = ""
+
+    @property
+    def name(self) -> str:
+        """What of the channel is meant. Seen live: liquidations take the type alone, and of all its instruments."""
+        return "" if self.channel == STATUS else self.instType if self.channel in _BY_TYPE else self.instId
+
+    def taken(self) -> "_Arg":
+        """As it is acknowledged: what does not count is silently dropped."""
+        if self.channel in _BY_TYPE:
+            return _Arg(self.channel, instType=self.instType)
+        return _Arg(self.channel, self.instId) if self.channel != STATUS else _Arg(self.channel)
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -56,12 +72,18 @@ class Peer:
         self._objections = objections
         self._has_book: dict[str, bool] = {}
         self._trades: set[str] = set()
+        self._context: set[tuple[str, str]] = set()
         self._last_sign_ms = now_ms
 
     @property
     def subscriptions(self) -> int:
         """How many channels of instruments it is subscribed to."""
-        return len(self._has_book) + len(self._trades)
+        return len(self._has_book) + len(self._trades) + len(self._context)
+
+    @property
+    def has_context(self) -> bool:
+        """Whether it is subscribed to any channel of what stands beside the books."""
+        return bool(self._context)
 
     @property
     def silence_deadline_ms(self) -> int:
@@ -100,6 +122,10 @@ class Peer:
         """Whether trades of this instrument go to this client."""
         return inst_id in self._trades
 
+    def takes_context(self, channel: str, name: str) -> bool:
+        """Whether pushes of this channel and arg go to this client."""
+        return (channel, name) in self._context
+
     def note_sent(self, now_ms: int) -> None:
         """A frame has been handed to the socket."""
         self._last_sign_ms = now_ms
@@ -127,7 +153,7 @@ class Peer:
             elif (refusal := self._refusal(arg, request.id)) is not None:
                 replies.append(refusal)
             else:
-                replies.append(self._event(request.id, {"event": request.op, "arg": arg}))
+                replies.append(self._event(request.id, {"event": request.op, "arg": arg.taken()}))
                 full_books += self._carry_out(request.op, arg)
         return replies + full_books
 
@@ -137,6 +163,8 @@ class Peer:
         if arg.channel == TRADES:
             (self._trades.add if op == "subscribe" else self._trades.discard)(inst_id)
             return []
+        if arg.channel in CHANNELS:
+            return self._carry_out_context(op, arg)
         if op == "unsubscribe":
             self._has_book.pop(inst_id, None)
             return []
@@ -146,11 +174,23 @@ class Peer:
         self._has_book[inst_id] = full_book is not None
         return [] if full_book is None else [Frame(encode_push(full_book), full_book)]
 
+    def _carry_out_context(self, op: str, arg: _Arg) -> list[Frame]:
+        """A fresh subscription is given what stands; one of `instruments` the whole list."""
+        key = arg.channel, arg.name
+        if op == "unsubscribe" or key in self._context:
+            (self._context.discard if op == "unsubscribe" else self._context.add)(key)
+            return []
+        self._context.add(key)
+        rows = self._exchange.instrument_rows() if arg.channel == INSTRUMENTS else self._exchange.context.newest(*key)
+        return [Frame(encode_context(*key, rows))] if rows else []
+
     def _refusal(self, arg: _Arg, request_id: str | None) -> Frame | None:
         """The error for an arg that cannot be subscribed; the others of its request are not concerned."""
         if arg.channel in _LOGIN_CHANNELS:
             return self._error("60011", _LOG_IN, request_id)
         if arg.channel in (BOOKS, TRADES) and arg.instId in self._exchange.inst_ids:
+            return None
+        if arg.name in self._exchange.context.names.get(arg.channel, ()):
             return None
         return self._error("60018", no_such_channel(arg.channel, arg.instId), request_id)
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from l2vault.clock import Clock
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.books import Exchange, Tick, TradeTick, encode_push
+from l2vault.sim.exchange.context import encode_context
 from l2vault.sim.exchange.trades import Trade, encode_trade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.frame import Frame
@@ -21,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 _HEAD_MS: Final = 10_000
 """How far from its start a timeline is searched for first full books; OKX sends them 3 to 200 ms after the ack."""
+
+_CONTEXT_MS: Final = 100
+"""How often what stands beside the books is published while no book changes."""
 
 _SHORTEST_SLEEP_MS: Final = 5
 """Ticks closer than this go out together: hundreds of instruments would wake the loop thousands of times a second."""
@@ -83,9 +87,11 @@ class Playback:
         self._event_ms = head.start_ms
         self._event_at_ms = clock.monotonic_ms()
         self._latest_ms = head.start_ms
+        self._published_ms = head.start_ms
         self._audience = asyncio.Event()
         for tick in head.books:
             self._apply(faults.first(tick))
+        exchange.context.pass_time(head.start_ms)
 
     @property
     def is_patient(self) -> bool:
@@ -118,7 +124,7 @@ class Playback:
             self._begun_ms = self._clock.monotonic_ms()
         _log.info("timeline started")
         for tick in self._ticks:
-            while (alarm_ms := self._faults.schedule.next_ms) is not None and alarm_ms <= tick.ts_ms:
+            while (alarm_ms := self._next_ms(tick.ts_ms)) is not None:
                 await self._come_to(alarm_ms)
                 self._pass_time(alarm_ms)
             await self._come_to(tick.ts_ms)
@@ -146,10 +152,19 @@ class Playback:
         self._event_ms = ts_ms
         self._event_at_ms = self._clock.monotonic_ms()
 
+    def _next_ms(self, until_ms: int) -> int | None:
+        """When, up to a time, something happens that is no push of a book: a fault, or what stands beside the books."""
+        alarm_ms = self._faults.schedule.next_ms
+        times = [] if alarm_ms is None else [alarm_ms]
+        if any(link.peer.has_context for link in self.links):
+            times.append(self._published_ms + _CONTEXT_MS)
+        return min((ts_ms for ts_ms in times if ts_ms <= until_ms), default=None)
+
     def _pass_time(self, ts_ms: int) -> None:
         begun = self._faults.pass_time(ts_ms)
         for link in self.links:
             link.pass_time(ts_ms, begun)
+        self._publish(ts_ms)
 
     def _play(self, tick: Tick) -> None:
         played = self._faults.play(tick)
@@ -157,6 +172,7 @@ class Playback:
             for link in self.links:
                 link.pass_time(tick.ts_ms, played.begun)
         tick = played.tick
+        self._publish(tick.ts_ms)
         self._trade(tick)
         self._apply(tick)
         watching = [link for link in self.links if link.peer.takes(tick.change)]
@@ -165,6 +181,17 @@ class Playback:
             frame = Frame(text, tick.change, played.number, played.struck)
             for link in watching:
                 link.emit(frame)
+
+    def _publish(self, ts_ms: int) -> None:
+        """Send what the exchange says beside its books up to this time."""
+        self._published_ms = max(ts_ms, self._published_ms)
+        for push in self._exchange.context.pass_time(ts_ms):
+            struck = self._faults.schedule.note_context(push.channel, push.inst_id, ts_ms)
+            watching = [link for link in self.links if link.peer.takes_context(push.channel, push.name)]
+            if watching:
+                frame = Frame(encode_context(push.channel, push.name, [push.row]), struck=struck)
+                for link in watching:
+                    link.emit(frame)
 
     def _trade(self, tick: Tick) -> None:
         """Send the trades of the interval that this push ends, before it."""

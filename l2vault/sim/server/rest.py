@@ -1,4 +1,5 @@
-"""OKX's public REST interface as far as a recorder asks it: instruments, books, trades, time. Pure.
+"""OKX's public REST interface as far as a recorder asks it: instruments, books, trades, time, and the values beside
+the books. Pure.
 
 Rate limits are kept elsewhere (`limits`); envelopes and refusals are those seen on OKX.
 """
@@ -14,6 +15,7 @@ import msgspec
 from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange
 from l2vault.sim.exchange.books import BooksRow, Exchange
+from l2vault.sim.exchange.context import FUNDING, INDEX, INTEREST, LIMITS, MARK, STATUS, SWAP
 from l2vault.sim.faults.plan import ALL_INSTRUMENTS, Fault
 from l2vault.sim.faults.schedule import Schedule
 
@@ -24,6 +26,15 @@ _TRADE_ID: Final = re.compile("[0-9]{1,18}")
 _DEFAULT_TRADES: Final = "100"
 _MOST_TRADES: Final = 500
 _MOST_OF_A_PAGE: Final = 100
+_ANY: Final = "ANY"
+_CONTEXT: Final = {
+    "/api/v5/public/mark-price": MARK,
+    "/api/v5/public/funding-rate": FUNDING,
+    "/api/v5/public/open-interest": INTEREST,
+    "/api/v5/public/price-limit": LIMITS,
+    "/api/v5/market/index-tickers": INDEX,
+    "/api/v5/system/status": STATUS,
+}
 _FILTERS: Final = ("instType", "instFamily", "instId")
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -50,6 +61,8 @@ def answer(exchange: Exchange, target: str, now_ms: int) -> Answer:
         return _trades(exchange, params, _MOST_TRADES)
     if url.path == "/api/v5/market/history-trades":
         return _trades(exchange, params, _MOST_OF_A_PAGE)
+    if url.path in _CONTEXT:
+        return _context(exchange, _CONTEXT[url.path], params)
     return refusal(404, "404", "Not Found")
 
 
@@ -91,6 +104,22 @@ def _trades(exchange: Exchange, params: dict[str, str], most: int) -> Answer:
     if params["instId"] not in exchange.inst_ids:
         return unknown_instrument()
     return data(exchange.trades.page(params["instId"], int(limit), *bounds))
+
+
+def _context(exchange: Exchange, channel: str, params: dict[str, str]) -> Answer:
+    """The values that stand, in the form of the websocket's; `system/status` has no `ts`."""
+    if channel == STATUS:
+        rows = [{name: row[name] for name in row if name != "ts"} for row in exchange.context.newest(STATUS, "")]
+        return data([row for row in rows if params.get("state") in (None, row["state"])])
+    if channel in (MARK, INTEREST) and params.get("instType") != SWAP:
+        return _bad_parameter("instType")
+    known, asked = exchange.context.names[channel], params.get("instId")
+    if asked is None and channel not in (MARK, INTEREST):
+        return _bad_parameter("instId")
+    names = sorted(known) if asked is None or (channel == FUNDING and asked == _ANY) else [asked]
+    if not known.issuperset(names):
+        return unknown_instrument()
+    return data([row for name in names for row in exchange.context.newest(channel, name)])
 
 
 def data(rows: Sequence[object]) -> Answer:

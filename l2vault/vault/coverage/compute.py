@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, is_within
 from l2vault.vault.coverage.model import COVERED, Coverage, Hole, State, Stretch, count_slots
 from l2vault.vault.coverage.sync_history import (
     ALWAYS_MS,
@@ -200,7 +201,9 @@ def _causes(history: SyncHistory) -> Iterator[_Span]:
     ends = [*(cause.from_ms for cause in history.causes[1:]), NEVER_MS]
     for cause, to_ms in zip(history.causes, ends, strict=True):
         if cause.from_ms < to_ms:
-            yield _Span(cause.from_ms, to_ms, cause.kind, cause.cause, is_loss=cause.kind == "missing")
+            is_planned = cause.cause in OUTSIDE and is_within(history.maintenance, cause.from_ms)
+            why = MAINTENANCE if is_planned else cause.cause
+            yield _Span(cause.from_ms, to_ms, cause.kind, why, is_loss=cause.kind == "missing")
 
 
 def _in_sync(history: SyncHistory, grid: _Grid, times: Sequence[int]) -> list[_Span]:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.sync_history import SyncHistory, sync_history
+from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.events import (
     Alive,
     ClockStepped,
@@ -53,6 +54,8 @@ _BEARING: Final = (
     Retained,
     Restored,
     SetAside,
+    ContextNoted,
+    MaintenanceNoted,
 )
 
 _OF_BOOKS: Final = (Synced, Unverifiable, HourClosed)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.coverage.maintenance import Maintenance
 from l2vault.vault.coverage.model import HoleKind
+from l2vault.vault.journal.context_events import MaintenanceNoted
 from l2vault.vault.journal.events import (
     Alive,
     ClockStepped,
@@ -133,6 +135,8 @@ class SyncHistory:
     unverifiable: list[UnverifiableSpan] = field(default_factory=list)
     counts: list[LineCount] = field(default_factory=list)
     newest_ms: int | None = None
+    maintenance: list[tuple[int, int]] = field(default_factory=list)
+    """Times, both bounds included, for which OKX had announced maintenance."""
 
 
 def sync_history(entries: Iterable[Entry], inst_id: str) -> SyncHistory:
@@ -179,6 +183,7 @@ class _Reading:
         """Whether the wall clock was seen to go with exchange time in the present run."""
         self._counted_ms: int | None = None
         self._uncounted = 0
+        self._maintenance = Maintenance()
 
     def take(self, event: Event, is_form_1: bool) -> None:
         self._noted_ms = max(self._noted_ms, utc_ms(event.at))
@@ -195,6 +200,8 @@ class _Reading:
                 self._beat(event)
             case ClockStepped():
                 self._is_same_clock = False
+            case MaintenanceNoted():
+                self._maintenance.take(event)
             case Slots() | Minute() | Recovered():
                 self._sum_up(event)
             case _ if getattr(event, "inst_id", None) == self._inst_id:
@@ -237,6 +244,7 @@ class _Reading:
         elif self._is_running:
             self._cause(self._noted_ms, "unknown", "")
         found = self._history
+        found.maintenance = self._maintenance.windows()
         self._verifiable_again(NEVER_MS)
         found.intervals.sort(key=lambda interval: interval.from_ms)
         found.causes.sort(key=lambda cause: cause.from_ms)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
     TradesFilled,
@@ -62,6 +63,7 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started", omi
     schema: int = 1
     trades: bool = False
     """Whether the run records trades too."""
+    context: bool = False
     previous_run: str | None = None
     previous_n: int | None = None
 
@@ -379,11 +381,12 @@ class TaskFailed(msgspec.Struct, frozen=True, tag_field="event", tag="task_faile
 
 
 class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instrument"):
-    """OKX's row of an instrument was first kept, has changed (the old row stays beside it), or cannot be had."""
+    """OKX's row of an instrument was first kept, has changed (the old row stays beside it), announces a change that is
+    to come, or cannot be had."""
 
     at: str
     inst_id: str
-    what: Literal["first", "changed", "unavailable"]
+    what: Literal["first", "changed", "announced", "unavailable"]
     detail: str
 
 
@@ -471,4 +474,6 @@ Event = (
     | Retained
     | Restored
     | RetentionHeld
+    | ContextNoted
+    | MaintenanceNoted
 )

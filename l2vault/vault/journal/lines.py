@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.vault.journal.events import Alive, Event, Minute, Started
 from l2vault.vault.journal.order import RECORDER, Entry, Ordered, Place, in_order
 from l2vault.vault.store.layout import Layout
@@ -164,6 +165,9 @@ def _check(event: Event) -> None:
         raise ValueError(f"cadence_ms is {event.cadence_ms}")
     if isinstance(event, Minute):
         _check_minute(event)
+    if isinstance(event, ContextNoted):
+        for time in filter(None, event.kinds.values()):
+            _check_time(time)
 
 
 def _check_minute(minute: Minute) -> None:

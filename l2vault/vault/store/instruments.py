@@ -1,10 +1,14 @@
 """OKX's instrument rows as it sent them, byte for byte, and the former ones beside the latest.
 
-Knows that a row is a JSON object, and nothing of its fields: OKX changes them every few months.
+Knows that a row is a JSON object, and of its fields only those that announce a change: OKX changes the others every few
+months.
 """
 
+import re
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -16,9 +20,46 @@ Row = dict[str, object]
 _DECODER: Final[msgspec.json.Decoder[dict[str, Any]]] = msgspec.json.Decoder(dict[str, Any])
 _STAMP_MS: Final = 1000
 """Resolution of the moment in a former row's file name."""
+_NUMBER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
+_TIME: Final = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
+_WHOLE: Final = frozenset({"ctType", "ctVal", "ctMult", "tickSz"})
+"""Without these a row says nothing of the contract: a push that lacks them is no row of its own."""
+_LATEST_MS: Final = 253_370_764_800_000
+"""9999-01-01."""
+DELISTING: Final = "delisting"
+
+What = Literal["first", "changed", "same"]
 
 
-def keep_row(layout: Layout, inst_id: str, row: bytes, wall_ms: int) -> Literal["first", "changed", "same"]:
+class Coming(NamedTuple):
+    """What a row announces: from `from_ms` of exchange time on, `param` has this value. `param` `delisting` has none.
+
+    OKX, `GET /api/v5/public/instruments`, 2026-07: `upcChg` has `param`, `newValue`, `effTime`; `expTime` of a swap is
+    the time of its delisting.
+    """
+
+    param: str
+    value: str
+    from_ms: int
+
+
+def patch_row(layout: Layout, inst_id: str, pushed: bytes, wall_ms: int) -> What | None:
+    """Keep what the channel `instruments` pushed of an instrument, whose row may lack keys there; else as `keep_row`.
+
+    Keys that only the push has wait for the row of REST, and numbers that only look different are the same: the two
+    sources would otherwise take turns. None where no row is known and the push is not a whole one.
+    """
+    told, known = _DECODER.decode(pushed), read_row(layout, inst_id)
+    if known is None:
+        return keep_row(layout, inst_id, pushed, wall_ms) if told.keys() >= _WHOLE else None
+    merged = {key: value if _is_same(value, told.get(key, value)) else told[key] for key, value in known.items()}
+    if merged == known:
+        return "same"
+    row = pushed if merged == told else msgspec.json.encode(merged)
+    return keep_row(layout, inst_id, row, wall_ms)
+
+
+def keep_row(layout: Layout, inst_id: str, row: bytes, wall_ms: int) -> What:
     """Keep the row, verbatim; a kept one that says something else stays beside it as valid until `wall_ms`.
 
     At every moment the latest row can be read, even by a reader of a process killed here. A kept file that does not
@@ -31,7 +72,7 @@ def keep_row(layout: Layout, inst_id: str, row: bytes, wall_ms: int) -> Literal[
         write_atomically(path, row)
         return "first"
     known = _row(kept)
-    if known == told:
+    if known is not None and known.keys() == told.keys() and all(_is_same(known[key], told[key]) for key in told):
         return "same"
     write_atomically(_free_former_file(layout, inst_id, wall_ms), kept)
     write_atomically(path, row)
@@ -45,9 +86,11 @@ def read_row(layout: Layout, inst_id: str) -> Row | None:
 
 
 def read_rows(layout: Layout, inst_id: str) -> list[tuple[int | None, Row]]:
-    """Every row that reads, oldest first, each with the wall time until which it was the latest known (None: it is).
+    """Every row that reads, oldest first, each with the time until which it was valid (None: the latest is).
 
-    The row at a time is the first whose `until_ms` is None or later.
+    The row at a time is the first whose `until_ms` is None or later. A change that a row announces is one from its
+    effective time on, as long as no later row was known by then: the old contract holds up to it, however late its
+    change was noticed. For other changes the time is this machine's, when they were noticed.
     """
     found: list[tuple[int | None, Row]] = []
     for until_ms, path in sorted(_former_files(layout, inst_id)):
@@ -55,7 +98,51 @@ def read_rows(layout: Layout, inst_id: str) -> list[tuple[int | None, Row]]:
         if row is not None:
             found.append((until_ms, row))
     latest = read_row(layout, inst_id)
-    return found if latest is None else [*found, (None, latest)]
+    rows = found if latest is None else [*found, (None, latest)]
+    pieces: list[tuple[int | None, Row]] = []
+    begin_ms: int | None = None
+    for end_ms, row in rows:
+        pieces += _pieces(begin_ms, end_ms, row)
+        begin_ms = end_ms
+    return pieces
+
+
+def coming(row: Row) -> list[Coming]:
+    """What the row announces, in order of time; what does not read as such is left out."""
+    found = [Coming(DELISTING, "", ms)] if (ms := _ms(row.get("expTime"))) is not None else []
+    changes = row.get("upcChg")
+    for change in changes if isinstance(changes, list) else []:
+        if not isinstance(change, dict):
+            continue
+        param, value, from_ms = change.get("param"), change.get("newValue"), _ms(change.get("effTime"))
+        if isinstance(param, str) and isinstance(value, str) and param and value and from_ms is not None:
+            found.append(Coming(param, value, from_ms))
+    return sorted(found, key=lambda each: each.from_ms)
+
+
+def _pieces(begin_ms: int | None, until_ms: int | None, row: Row) -> Iterator[tuple[int | None, Row]]:
+    """A row and, from their effective times on, what it announces for the time in which it was the latest known."""
+    for change in coming(row):
+        is_later = begin_ms is None or begin_ms < change.from_ms
+        is_meanwhile = is_later and (until_ms is None or change.from_ms < until_ms)
+        if is_meanwhile and change.param != DELISTING and not _is_same(row.get(change.param), change.value):
+            yield change.from_ms, row
+            row = row | {change.param: change.value}
+    yield until_ms, row
+
+
+def _ms(value: object) -> int | None:
+    ms = int(value) if isinstance(value, str) and _TIME.fullmatch(value) else None
+    return ms if ms is not None and ms < _LATEST_MS else None
+
+
+def _is_same(one: object, other: object) -> bool:
+    """`"0.01"` and `"0.0100"` are: the channel and REST need not print alike."""
+    if one == other:
+        return True
+    if not (isinstance(one, str) and isinstance(other, str) and _NUMBER.fullmatch(one) and _NUMBER.fullmatch(other)):
+        return False
+    return Decimal(one) == Decimal(other)
 
 
 def _former_files(layout: Layout, inst_id: str) -> list[tuple[int, Path]]:

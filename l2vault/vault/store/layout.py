@@ -20,6 +20,8 @@ _FOLDERS: Final[dict[Kind, str]] = {
     "changes": "book_changes",
     "context": "context",
 }
+DayKind = Literal["liquidations", "status"]
+"""What the lines of a day file are: these are not of one instrument, and come seldom."""
 _RAW: Final = Path("raw", "okx")
 _META: Final = Path("meta", "okx")
 _ARCHIVE: Final = Path("archive", "okx")
@@ -101,6 +103,13 @@ class Layout:
         """The uncompressed data file in which a line of exchange time `ts_ms` belongs."""
         text = utc_text(ts_ms)
         return self.raw / inst_id / text[:10] / f"{text[11:13]}.jsonl"
+
+    def day_folder(self, kind: DayKind) -> Path:
+        return self.root / _RAW / kind
+
+    def day_file(self, kind: DayKind, ts_ms: int) -> Path:
+        """The file of the day in which a line of time `ts_ms` belongs."""
+        return self.day_folder(kind) / f"{utc_text(ts_ms)[:10]}.jsonl"
 
     def journal_file(self, wall_ms: int) -> Path:
         return self.journal / f"{utc_text(wall_ms)[:10]}.jsonl"

@@ -55,6 +55,16 @@ def last_line(layout: Layout, inst_id: str, limit_ms: int | None = None) -> Last
     return None
 
 
+def newest_time(layout: Layout, inst_id: str) -> int:
+    """The newest time of any line of the newest raw file that has one, whatever its kind; -1 where none has."""
+    for file in raw_files(layout, inst_id):
+        with blaming(file.path):
+            found = _last_in(file, None)
+        if found.newest_ms >= 0:
+            return found.newest_ms
+    return -1
+
+
 def last_line_of_hour(layout: Layout, inst_id: str, hour_ms: int) -> LastLine:
     """The same of one hour, in whatever form it is. To an hour that is archived nothing can be added."""
     forms = Catalog(layout).hour(inst_id, hour_ms)

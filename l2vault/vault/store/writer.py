@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from l2vault.book.context import Context
+from l2vault.book.context import to_line as context_to_line
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.vault.store.appendfile import AppendFile
@@ -26,7 +28,7 @@ FILES_A_THREAD: Final = 16
 other, 0.05 s by eight threads (2026). Few files are not worth a thread."""
 _NEWLINE: Final = b"\n"
 
-Row = Snapshot | TradePush
+Row = Snapshot | TradePush | Context
 """What one line is of."""
 
 
@@ -267,8 +269,12 @@ class LineWriter:
 
 
 def kind_of(row: Row) -> Kind:
-    return "books" if isinstance(row, Snapshot) else "trades"
+    if isinstance(row, Snapshot):
+        return "books"
+    return "trades" if isinstance(row, TradePush) else "context"
 
 
 def _line_of(row: Row) -> bytes:
-    return to_line(row) if isinstance(row, Snapshot) else trade_to_line(row)
+    if isinstance(row, Snapshot):
+        return to_line(row)
+    return trade_to_line(row) if isinstance(row, TradePush) else context_to_line(row)

@@ -360,3 +360,96 @@ async def test_a_state_that_would_forge_log_lines_is_escaped(rig: Rig, caplog: p
         await rig.pass_sec(1)
     assert all(record.getMessage().isprintable() for record in caplog.records)
     assert all(len(event.detail) < 300 for event in rig.events if isinstance(event, InstrumentNoted))
+
+
+# --- what the channel `instruments` pushes
+
+
+def coming(param: str, value: str, from_ms: int) -> dict[str, str]:
+    return {"param": param, "newValue": value, "effTime": str(from_ms)}
+
+
+async def test_a_pushed_row_patches_the_kept_one_within_seconds_and_asks_rest_for_nothing(rig: Rig) -> None:
+    async with rig.running(BTC):
+        await rig.pass_sec(1)
+        rig.metadata.take_row(BTC, b'{"instId":"BTC-USDT-SWAP","state":"suspend"}')
+        await rig.pass_sec(LOOK_SEC)
+    assert read_row(rig.layout, BTC) == json.loads(row(BTC, state="suspend"))
+    assert rig.states == [(BTC, True), (BTC, False)]
+    assert [(event.what, event.detail) for event in rig.events if isinstance(event, InstrumentNoted)] == [
+        ("first", "state live"),
+        ("changed", "state suspend"),
+    ]
+    assert len(rig.rest.asked) == 1
+
+
+async def test_a_push_that_says_nothing_of_the_state_leaves_the_instrument_as_it_is(rig: Rig) -> None:
+    rig.rest.answers[BTC] = row(BTC, state="preopen")
+    async with rig.running(BTC):
+        await rig.pass_sec(1)
+        rig.metadata.take_row(BTC, b'{"instId":"BTC-USDT-SWAP","tickSz":"0.5"}')
+        await rig.pass_sec(LOOK_SEC)
+    assert rig.states == [(BTC, False), (BTC, False)]
+
+
+async def test_rows_of_instruments_that_are_not_recorded_are_passed_over(rig: Rig) -> None:
+    async with rig.running(BTC):
+        await rig.pass_sec(1)
+        rig.metadata.take_row(ETH, row(ETH))
+        await rig.pass_sec(LOOK_SEC)
+    assert read_row(rig.layout, ETH) is None
+    assert read_row(rig.layout, BTC) is not None, "a push that lacks it is no delisting"
+
+
+async def test_a_push_that_is_no_row_does_no_harm(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    async with rig.running(BTC):
+        await rig.pass_sec(1)
+        rig.metadata.take_row(BTC, b"[1]")
+        await rig.pass_sec(LOOK_SEC)
+        rig.metadata.take_row(BTC, row(BTC, tickSz="0.5"))
+        await rig.pass_sec(LOOK_SEC)
+    assert "is not kept" in caplog.text
+    assert read_row(rig.layout, BTC) == json.loads(row(BTC, tickSz="0.5"))
+
+
+async def test_what_is_announced_is_logged_and_journaled_once_however_often_it_is_pushed(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    effective_ms = rig.clock.wall_ms() + 86_400_000
+    announced = row(BTC, upcChg=[coming("tickSz", "0.01", effective_ms)], expTime=str(effective_ms + 1))
+    async with rig.running(BTC):
+        await rig.pass_sec(1)
+        for _ in range(3):
+            rig.metadata.take_row(BTC, announced)
+            await rig.pass_sec(LOOK_SEC)
+        rig.rest.answers[BTC] = announced
+        await rig.pass_sec(REFRESH_SEC)
+    words = [event.detail for event in rig.events if isinstance(event, InstrumentNoted) and event.what == "announced"]
+    assert words == [
+        "tickSz 0.1 becomes 0.01 at 2026-01-02T00:00:00.000Z",
+        "its delisting at 2026-01-02T00:00:00.001Z",
+    ]
+    assert caplog.text.count("OKX announces for BTC-USDT-SWAP") == 2
+
+
+async def test_what_is_over_is_announced_no_more(rig: Rig) -> None:
+    rig.rest.answers[BTC] = row(BTC, upcChg=[coming("tickSz", "0.01", rig.clock.wall_ms())])
+    async with rig.running(BTC):
+        await rig.pass_sec(1)
+    assert [event.what for event in rig.events if isinstance(event, InstrumentNoted)] == ["first"]
+
+
+async def test_a_restart_logs_what_is_to_come_again_and_journals_it_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    events: list[Event] = []
+    for _ in range(2):
+        rig = Rig(tmp_path)
+        rig.rest.answers[BTC] = row(BTC, ctVal="0.01", upcChg=[coming("ctVal", "0.1", rig.clock.wall_ms() + 1000)])
+        async with rig.running(BTC):
+            await rig.pass_sec(0.5)
+        events += rig.events
+    assert [event.what for event in events if isinstance(event, InstrumentNoted)] == ["first", "announced"]
+    assert caplog.text.count("ctVal 0.01 becomes 0.1") == 2

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.journal import context_events, trade_events
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
-from l2vault.vault.journal import trade_events
 from l2vault.vault.journal.log import (
     Journal,
     Place,
@@ -78,6 +78,8 @@ ONE_OF_EACH = [
     trade_events.TradesFilled(AT, "BTC-USDT-SWAP", 6, 7, 2, "rest"),
     trade_events.TradesSkipped(AT, "BTC-USDT-SWAP", 8, 8, 1),
     trade_events.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
+    context_events.ContextNoted(AT, 1, BTC, "stale", {"mark": TS, "funding": None}, "silence"),
+    context_events.MaintenanceNoted(AT, "upgrade", "scheduled", TS, None, "0"),
 ]
 
 
@@ -573,3 +575,12 @@ def test_a_refusing_disk_is_told_to_the_caller(layout, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write(layout, noted.Alive(AT))
+
+
+@pytest.mark.parametrize("time", ["soon", "2026-11-22 10:00:00", "9999-12-31T23:59:59.999Z"])
+def test_a_state_of_the_context_with_a_time_that_is_none_is_no_event(layout, time):
+    event = context_events.ContextNoted(AT, 1, BTC, "present", {"mark": time})
+    path = raw(layout, placed(event, "ab", 1))
+
+    (bad,) = read_file(path).bad
+    assert (bad.path, bad.number) == (path, 1)

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 
 from l2vault.book.utc import utc_ms
-from l2vault.vault.store.instruments import keep_row, read_row, read_rows
+from l2vault.vault.store.instruments import Coming, coming, keep_row, patch_row, read_row, read_rows
 from l2vault.vault.store.layout import Layout
 from support.captured import CAPTURES
 
@@ -162,3 +162,142 @@ def test_a_pipe_in_the_place_of_a_row_is_no_row(layout):
     path.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path)
     assert read_row(layout, "BTC-USDT-SWAP") is None
+
+
+# --- what a row announces, and what the channel pushes of it
+
+DAY_MS = 86_400_000
+WHOLE = {
+    "instId": BTC,
+    "ctType": "linear",
+    "ctVal": "0.01",
+    "ctMult": "1",
+    "tickSz": "0.1",
+    "maxIcebergSz": "100000000.0000000000000000",
+    "state": "live",
+    "expTime": "",
+    "upcChg": [],
+}
+
+
+def text(**fields):
+    return json.dumps(WHOLE | fields, separators=(",", ":")).encode()
+
+
+def announced(param, value, from_ms):
+    return {"param": param, "newValue": value, "effTime": str(from_ms)}
+
+
+def until(layout, name):
+    """Time and value of each piece of the history."""
+    return [(until_ms, row[name]) for until_ms, row in read_rows(layout, BTC)]
+
+
+def test_a_row_announces_changes_and_its_delisting_in_order_of_time():
+    changes = [announced("tickSz", "0.01", NOON_MS + 2), announced("ctVal", "0.1", NOON_MS + 1)]
+    row = json.loads(text(upcChg=changes, expTime=str(NOON_MS + 3)))
+
+    assert coming(row) == [
+        Coming("ctVal", "0.1", NOON_MS + 1),
+        Coming("tickSz", "0.01", NOON_MS + 2),
+        Coming("delisting", "", NOON_MS + 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"upcChg": "soon"},
+        {"upcChg": [None, 5, {}, {"param": "tickSz"}, announced("", "1", 5), announced("tickSz", "", 5)]},
+        {"upcChg": [{"param": "tickSz", "newValue": "1", "effTime": "tomorrow"}]},
+        {"upcChg": [{"param": "tickSz", "newValue": 1, "effTime": "5"}]},
+        {"upcChg": [announced("tickSz", "1", 10**15 - 1)]},
+        {"expTime": "never"},
+        {"upcChg": None, "expTime": None},
+    ],
+)
+def test_what_does_not_read_as_an_announcement_is_none(broken):
+    assert coming(json.loads(text(**broken))) == []
+
+
+def test_the_old_contract_holds_up_to_the_announced_time_however_late_the_change_is_noticed(layout):
+    effective_ms = NOON_MS + 3_600_000
+    keep_row(layout, BTC, text(), NOON_MS)
+    keep_row(layout, BTC, text(upcChg=[announced("ctVal", "0.1", effective_ms)]), NOON_MS + SECOND_MS)
+    keep_row(layout, BTC, text(ctVal="0.1"), effective_ms + DAY_MS)
+
+    noticed_ms = (effective_ms + DAY_MS) // SECOND_MS * SECOND_MS
+    assert until(layout, "ctVal")[1:] == [(effective_ms, "0.01"), (noticed_ms, "0.1"), (None, "0.1")]
+
+
+def test_an_announced_change_is_one_even_if_nobody_recorded_after_it(layout):
+    keep_row(layout, BTC, text(upcChg=[announced("tickSz", "0.01", NOON_MS + DAY_MS)]), NOON_MS)
+
+    assert until(layout, "tickSz") == [(NOON_MS + DAY_MS, "0.1"), (None, "0.01")]
+
+
+def test_a_change_that_was_put_off_before_its_time_is_not_made_then(layout):
+    keep_row(layout, BTC, text(upcChg=[announced("tickSz", "0.01", NOON_MS + DAY_MS)]), NOON_MS)
+    keep_row(layout, BTC, text(upcChg=[announced("tickSz", "0.01", NOON_MS + 3 * DAY_MS)]), NOON_MS + SECOND_MS)
+
+    assert until(layout, "tickSz")[1:] == [(NOON_MS + 3 * DAY_MS, "0.1"), (None, "0.01")]
+    assert until(layout, "tickSz")[0][1] == "0.1"
+
+
+def test_a_row_that_still_announces_what_it_already_has_changes_nothing(layout):
+    keep_row(layout, BTC, text(tickSz="0.01", upcChg=[announced("tickSz", "0.010", NOON_MS)]), NOON_MS)
+
+    assert until(layout, "tickSz") == [(None, "0.01")]
+
+
+def test_two_changes_of_one_row_come_one_after_the_other(layout):
+    changes = [announced("tickSz", "0.01", NOON_MS + 2 * DAY_MS), announced("ctVal", "1", NOON_MS + DAY_MS)]
+    keep_row(layout, BTC, text(upcChg=changes, expTime=str(NOON_MS + DAY_MS // 2)), NOON_MS)
+
+    found = [(until_ms, row["ctVal"], row["tickSz"]) for until_ms, row in read_rows(layout, BTC)]
+    assert found == [
+        (NOON_MS + DAY_MS, "0.01", "0.1"),
+        (NOON_MS + 2 * DAY_MS, "1", "0.1"),
+        (None, "1", "0.01"),
+    ]
+
+
+def test_a_push_changes_the_keys_that_it_has_and_leaves_the_others(layout):
+    keep_row(layout, BTC, text(), NOON_MS)
+
+    assert patch_row(layout, BTC, b'{"instId":"BTC-USDT-SWAP","state":"suspend"}', NOON_MS) == "changed"
+    assert read_row(layout, BTC) == WHOLE | {"state": "suspend"}
+
+
+def test_a_whole_push_is_kept_byte_for_byte(layout):
+    keep_row(layout, BTC, text(), NOON_MS)
+
+    assert patch_row(layout, BTC, text(tickSz="0.01"), NOON_MS) == "changed"
+    assert layout.instrument_file(BTC).read_bytes() == text(tickSz="0.01")
+
+
+def test_channel_and_rest_do_not_take_turns_over_how_a_number_looks_or_a_key_that_one_lacks(layout):
+    pushed = text(maxIcebergSz="100000000", tickSz="0.10", onlyHere="1")
+    keep_row(layout, BTC, text(), NOON_MS)
+    for hour in range(3):
+        assert patch_row(layout, BTC, pushed, NOON_MS + hour) == "same"
+        assert keep_row(layout, BTC, text(), NOON_MS + hour) == "same"
+
+    assert keep_row(layout, BTC, text(maxIcebergSz="100000000"), NOON_MS) == "same"
+    assert layout.instrument_file(BTC).read_bytes() == text()
+    assert len(names(layout)) == 1
+
+
+def test_a_push_without_a_row_of_rest_is_kept_only_if_it_is_whole(layout):
+    assert patch_row(layout, BTC, b'{"instId":"BTC-USDT-SWAP","state":"live"}', NOON_MS) is None
+    assert read_row(layout, BTC) is None
+    assert patch_row(layout, BTC, text(), NOON_MS) == "first"
+    assert layout.instrument_file(BTC).read_bytes() == text()
+
+
+@pytest.mark.parametrize("pushed", [b"[]", b"{", b"5", b"\xff"])
+def test_a_push_that_is_no_object_is_refused(layout, pushed):
+    keep_row(layout, BTC, text(), NOON_MS)
+    with pytest.raises(ValueError):
+        patch_row(layout, BTC, pushed, NOON_MS)
+    assert read_row(layout, BTC) == WHOLE
