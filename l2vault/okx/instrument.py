@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH, Book
-from l2vault.book.change import BookChange
+from l2vault.book.change import BookChange, contradicts_its_numbers
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot
 from l2vault.errors import LevelError
@@ -136,7 +136,7 @@ class InstrumentBook:
         released = [] if self._wait is None else self._end_wait(now_ms)
         if change.is_snapshot:
             return released + self._replace(change, book, now_ms)
-        if change.prev_seq_id != book.seq_id or _contradicts_its_numbers(change):
+        if change.prev_seq_id != book.seq_id or contradicts_its_numbers(change):
             return [*released, self._break(change, book, now_ms)]
         fault = self._update_fault(change, book, now_ms)
         if fault is not None:
@@ -448,11 +448,6 @@ class InstrumentBook:
         self.book = self.audit = self._wait = self._last = None
         self._is_reported = False
         return Lost(self.inst_id, cause, detail, from_ms, to_ms, flagged)
-
-
-def _contradicts_its_numbers(change: BookChange) -> bool:
-    """OKX: a heartbeat, whose `seqId` equals its `prevSeqId`, says that nothing has changed: it has no levels."""
-    return change.seq_id is not None and change.seq_id == change.prev_seq_id and bool(change.bids or change.asks)
 
 
 def _verified_by(change: BookChange) -> Verifiable | None:
