@@ -28,6 +28,7 @@ from l2vault.vault.journal.events import (
     Minute,
     MinuteOf,
     Started,
+    Stopped,
     VaultReplaced,
     WriteFailed,
 )
@@ -43,6 +44,8 @@ STALL_MS: Final = 10_000
 """A batch that takes longer is journaled once it is through."""
 END_WITHIN_SEC: Final = 4.0
 """From the wish to stop on; what the disk has not taken by then is lost. Service managers kill a little later."""
+SYNC_WITHIN_SEC: Final = 2.0
+"""From the wish to stop on; by then everything is written, and files that are not synced yet are left to the system."""
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +115,7 @@ class Disk:
         self._room.set()
         self._finishing = asyncio.Event()
         self._last: Event | None = None
+        self._sync_until_ms: int | None = None
         self._is_closing = False
         self._lost: dict[str, _Lost] = {}
         self._on_disk: dict[str, _OnDisk] = {}
@@ -158,6 +162,8 @@ class Disk:
 
     def finish(self, last: Event | None = None) -> None:
         """Ends `run` once everything put so far is written and every file is closed; `last` is journaled after that."""
+        if self._sync_until_ms is None:
+            self._sync_until_ms = self._clock.monotonic_ms() + round(SYNC_WITHIN_SEC * 1000)
         self._finishing.set()
         self._last = last or self._last
         self._wake.set()
@@ -318,7 +324,7 @@ class Disk:
     def _sync_files(self) -> list[str]:
         """Returns the data files that were found gone; what they held is no longer on the disk."""
         try:
-            self._writer.sync()
+            self._writer.sync(self._is_late)
         except OSError as error:
             if not self._is_sync_refused:
                 _log.error("Cannot sync the vault: %s", error)
@@ -394,15 +400,28 @@ class Disk:
         self._close_writer(is_final=True)
         for closed in self._writer.take_closed():
             self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
-        self._events.put(*([] if self._last is None else [self._last]))
+        if self._last is not None:
+            self._events.put(self._with_unsynced(self._last))
         if self._events.waiting:
             _log.error("%d events are not in the journal, which cannot be written", self._events.waiting)
 
+    def _with_unsynced(self, last: Event) -> Event:
+        unsynced = self._writer.unsynced()
+        if not unsynced:
+            return last
+        words = "Not synced when the recorder stopped: the newest lines of %d instruments. They are written; only a "
+        _log.warning(words + "power cut of the next half minute could take them", len(unsynced))
+        return msgspec.structs.replace(last, unsynced=unsynced) if isinstance(last, Stopped) else last
+
     def _close_writer(self, is_final: bool) -> None:
         try:
-            self._writer.close(is_final)
+            self._writer.close(is_final, self._is_late)
         except OSError as error:
             _log.error("Cannot close the vault's files: %s", error)
+
+    def _is_late(self) -> bool:
+        """Asked between two syncs, in whatever thread; the wish to stop may come in the middle of them."""
+        return self._sync_until_ms is not None and self._clock.monotonic_ms() >= self._sync_until_ms
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())

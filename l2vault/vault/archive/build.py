@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from l2vault.book.utc import utc_ms
 from l2vault.errors import LineError
 from l2vault.vault.archive.columns import Columns, read_columns, sift
 from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, Hour, hour_of_lines
@@ -13,7 +12,6 @@ from l2vault.vault.coverage.absence import Stand, doubted, unreadable
 from l2vault.vault.coverage.compute import Absent, Lines, cover, slot_of
 from l2vault.vault.coverage.sync_history import SyncHistory
 from l2vault.vault.store.catalog import (
-    TIME,
     Finding,
     HourForms,
     PlacedLine,
@@ -23,6 +21,7 @@ from l2vault.vault.store.catalog import (
     unreadable_archive,
 )
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import time_ms
 
 
 class Setting(NamedTuple):
@@ -77,7 +76,7 @@ def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> 
     """The columns, and where their lines stand. The lines themselves, 40 MB of them, are let go here."""
     lines = list(hour_lines(layout, forms, is_newest, report))
     columns = readable(lines, forms.inst_id, report)
-    return columns, [Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset) for line in lines]
+    return columns, [Stand(time_ms(line.text), line.path, line.offset) for line in lines]
 
 
 def readable(lines: Sequence[PlacedLine], inst_id: str, report: Report) -> Columns:

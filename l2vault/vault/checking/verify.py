@@ -12,13 +12,14 @@ from typing import Final, Literal
 import msgspec
 
 from l2vault.book.snapshot import Snapshot
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
 from l2vault.vault.retention.compress import PACKING_SUFFIX, packed_path
-from l2vault.vault.store.catalog import EARLIEST_MS, LATEST_MS, TIME, UNFLAGGED_END, scan
+from l2vault.vault.store.catalog import EARLIEST_MS, LATEST_MS, scan
 from l2vault.vault.store.durable import DELETING_SUFFIX
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, HourFile, Layout
+from l2vault.vault.store.line import is_flagged, time_ms
 from l2vault.vault.store.linecheck import check_line
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
 
@@ -168,8 +169,8 @@ class Verification:
         contents.begin_file()
         for line in lines:
             contents.add(line + b"\n")
-            if line.endswith(UNFLAGGED_END):
-                self._journal.line(hour.inst_id, utc_ms(line[TIME].decode()))
+            if not is_flagged(line):
+                self._journal.line(hour.inst_id, time_ms(line))
         if not any(_is_regular(path) for path in self._raw_forms(hour)):  # else the archive is behind them
             yield from map(self._of_journal, self._journal.hour_trouble(hour.snapshots, hour.hour_ms, contents))
 
@@ -340,9 +341,9 @@ def _times(layout: Layout, plain: Path) -> frozenset[int]:
             continue
         with suppress(OSError, GzipDamage):
             for line in read_lines(path):
-                if line.text is not None and line.text.endswith(UNFLAGGED_END):
+                if line.text is not None and not is_flagged(line.text):
                     with suppress(ValueError):
-                        found.add(utc_ms(line.text[TIME].decode()))
+                        found.add(time_ms(line.text))
     return frozenset(found)
 
 

@@ -11,14 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.coverage.absence import NOT_PROVED, Stand, doubted, unreadable
 from l2vault.vault.coverage.compute import Absent, Lines, slot_of
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.store.catalog import (
-    TIME,
-    UNFLAGGED_END,
     Finding,
     HourForms,
     Report,
@@ -28,6 +25,7 @@ from l2vault.vault.store.catalog import (
     unreadable_archive,
 )
 from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.line import is_flagged, time_ms
 from l2vault.vault.store.linecheck import why_unreadable
 from l2vault.vault.store.stream import read_chunks
 
@@ -90,8 +88,8 @@ class Standing:
             return kept[1]
         findings: list[Finding] = []
         every = list(_read(self._layout, forms, is_newest, findings.append))
-        stands = [stand for stand, is_flagged in every if not is_flagged]
-        flagged = array("q", [stand.ts_ms for stand, is_flagged in every if is_flagged])
+        stands = [stand for stand, flag in every if not flag]
+        flagged = array("q", [stand.ts_ms for stand, flag in every if flag])
         times = array("q", [stand.ts_ms for stand in stands])
         hour = _Hour(times, flagged, findings, stands if findings else [])
         self._hours[key] = stamp, hour
@@ -141,13 +139,12 @@ def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> 
         except CANNOT_READ as error:
             report(unreadable_archive(forms.archive, error))
             return
-        for ts_ms, is_flagged in rows:
-            yield Stand(ts_ms, forms.archive.snapshots, 0), is_flagged
+        for ts_ms, flag in rows:
+            yield Stand(ts_ms, forms.archive.snapshots, 0), flag
         return
     for line in hour_lines(layout, forms, is_newest, report):
         reason = why_unreadable(line.text, forms.inst_id)
         if reason:
             report(Finding(line.path, line.offset, reason))
         else:
-            is_flagged = not line.text.endswith(UNFLAGGED_END)
-            yield Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset), is_flagged
+            yield Stand(time_ms(line.text), line.path, line.offset), is_flagged(line.text)

@@ -13,8 +13,9 @@ from typing import Final, Literal
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import LineError
-from l2vault.vault.store.catalog import TIME, Finding, Findings, PlacedLine, has_time, hour_forms, hour_lines
+from l2vault.vault.store.catalog import Finding, Findings, PlacedLine, hour_forms, hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import has_time, time_text
 
 POLL_SEC: Final = 0.2
 
@@ -50,9 +51,10 @@ class _Cursor:
         if hash(text) in self.given:
             return "known"
         if has_time(text):
-            if text[TIME] < self.time:
-                return "known" if text[TIME] <= self.begun else "late"
-            self.time = text[TIME]
+            time = time_text(text)
+            if time < self.time:
+                return "known" if time <= self.begun else "late"
+            self.time = time
         self.given.add(hash(text))
         return "new"
 

@@ -7,10 +7,10 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.book.utc import utc_text
 from l2vault.errors import LineError
-from l2vault.vault.store.catalog import TIME, Finding, HourForms, PlacedLine, hour_lines, hours
+from l2vault.vault.store.catalog import Finding, HourForms, PlacedLine, hour_lines, hours
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.line import as_time_text, time_text
 
 _CANDIDATES: Final = 8
 """Newest lines held per hour, should the very last not read."""
@@ -44,6 +44,6 @@ def last_book(layout: Layout, inst_id: str, at_ms: int) -> Found | None:
 def _newest_lines(
     layout: Layout, forms: HourForms, is_newest: bool, at_ms: int, passed_by: list[Finding]
 ) -> deque[PlacedLine]:
-    limit = utc_text(at_ms).encode()
+    limit = as_time_text(at_ms)
     lines = hour_lines(layout, forms, is_newest, passed_by.append)
-    return deque((line for line in lines if line.text[TIME] <= limit), maxlen=_CANDIDATES)
+    return deque((line for line in lines if time_text(line.text) <= limit), maxlen=_CANDIDATES)

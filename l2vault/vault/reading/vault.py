@@ -25,8 +25,6 @@ from l2vault.vault.coverage.standing import Standing
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.reading.follow import POLL_SEC, Follow
 from l2vault.vault.store.catalog import (
-    TIME,
-    UNFLAGGED_END,
     Finding,
     Findings,
     HourForms,
@@ -40,6 +38,7 @@ from l2vault.vault.store.catalog import (
     instruments,
 )
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import as_time_text, is_flagged, time_text
 from l2vault.vault.store.root import open_layout
 
 if TYPE_CHECKING:
@@ -235,12 +234,12 @@ class Vault:
         return Follow(self.layout, inst_id, None if since is None else as_ms(since), poll_sec, sleep)
 
     def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
-        first, last = (utc_text(bound).encode() for bound in span)
+        first, last = map(as_time_text, span)
         every = hours(self.layout, inst_id)
         for forms in every:
             if span[0] - HOUR_MS < forms.hour_ms < span[1]:
                 for line in hour_lines(self.layout, forms, forms is every[-1], report):
-                    if first <= line.text[TIME] < last:
+                    if first <= time_text(line.text) < last:
                         yield line
 
     def _hours(self, inst_id: str, span: tuple[int, int], findings: Findings) -> Iterator["Hour"]:
@@ -303,12 +302,12 @@ class Vault:
             with analysis_extra():
                 from l2vault.vault.archive.read import archived_book
             return archived_book(forms.archive, t_ms, report)
-        last = utc_text(t_ms).encode()
+        last = as_time_text(t_ms)
         candidates: deque[PlacedLine] = deque(maxlen=_CANDIDATES)
         for line in hour_lines(self.layout, forms, True, report):
-            if line.text[TIME] > last:
+            if time_text(line.text) > last:
                 break
-            if line.text.endswith(UNFLAGGED_END):
+            if not is_flagged(line.text):
                 candidates.append(line)
         found = (_snapshot(line, forms.inst_id, report) for line in reversed(candidates))
         return next((snapshot for snapshot in found if snapshot is not None), None)

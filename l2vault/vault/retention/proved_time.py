@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal, NamedTuple
 
-from l2vault.book.utc import utc_ms
-from l2vault.vault.store.catalog import TIME, Held, has_time
+from l2vault.vault.store.catalog import Held
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import has_time, time_ms
 from l2vault.vault.store.stream import GzipDamage, read_lines
 
 Source = Literal["exchange", "server", "clock and newest line", "trusted clock", ""]
@@ -149,7 +149,7 @@ def _time(text: bytes, hour_ms: int) -> Iterator[int]:
     """The time of a line, if it is one of that hour."""
     if has_time(text):
         with suppress(ValueError):
-            ts_ms = utc_ms(text[TIME].decode())
+            ts_ms = time_ms(text)
             if ts_ms // HOUR_MS * HOUR_MS == hour_ms:
                 yield ts_ms
 

@@ -17,18 +17,11 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError, install_command
 from l2vault.vault.store.layout import ArchivedHour, HourFile, Layout
+from l2vault.vault.store.line import has_time, hour_text, is_of_hour, time_ms, time_text
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
-
-_START: Final = b'{"timestamp_utc":"'
-TIME: Final = slice(len(_START), len(_START) + 24)
-"""Where `timestamp_utc` stands in a line; as text of one form it sorts by time."""
-
-_HOUR: Final = slice(len(_START), len(_START) + 13)
-_TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")
-UNFLAGGED_END: Final = b'"gap_detected":false}'
 
 LATEST_MS: Final = utc_ms("9999-12-30T00:00:00.000Z")
 """No hour at or after this, or in the first day of 1970, is taken for one: no time could be written around it."""
@@ -154,7 +147,7 @@ def hour_lines(layout: Layout, forms: HourForms, is_newest: bool, report: Report
 def first_ms(forms: HourForms) -> int | None:
     """The time of the first line of an hour; None if it has none that can be read."""
     firsts = [next(raw_lines(file, False, _ignore), None) for file in forms.raw]
-    times = [utc_ms(line.text[TIME].decode()) for line in firsts if line is not None]
+    times = [time_ms(line.text) for line in firsts if line is not None]
     if forms.archive is not None:
         with analysis_extra():
             from l2vault.vault.archive.read import CANNOT_READ, archived_times
@@ -169,7 +162,7 @@ def _ignore(finding: Finding) -> None:
 
 def raw_lines(file: HourFile, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
     """The lines of one raw file that are of its hour and do not go back in time; what else there is is reported."""
-    hour = utc_text(file.hour_ms)[:13].encode()
+    hour = hour_text(file.hour_ms)
     newest, end = b"", 0
     trouble = why_no_file(file.path)
     if trouble:
@@ -182,7 +175,7 @@ def raw_lines(file: HourFile, is_newest: bool, report: Report) -> Iterator[Place
             if reason:
                 report(Finding(file.path, line.offset, reason, _claimed(line, hour)))
             elif line.text is not None and line.is_ended:
-                newest = line.text[TIME]
+                newest = time_text(line.text)
                 yield PlacedLine(line.text, file.path, line.offset)
     except GzipDamage as damage:
         report(Finding(file.path, end, damage.what, is_of_file=not damage.is_cut_short))
@@ -209,14 +202,9 @@ def why_no_file(path: Path) -> str:
 
 def _claimed(line: Line, hour: bytes) -> int | None:
     """The time of a line of this hour that was refused."""
-    if line.text is None or not line.is_ended or not has_time(line.text) or line.text[_HOUR] != hour:
+    if line.text is None or not line.is_ended or not has_time(line.text) or not is_of_hour(line.text, hour):
         return None
-    return utc_ms(line.text[TIME].decode())
-
-
-def has_time(text: bytes) -> bool:
-    """Whether a line begins as a snapshot line does, up to its time."""
-    return text.startswith(_START) and _TIME_TEXT.fullmatch(text[TIME]) is not None
+    return time_ms(line.text)
 
 
 def _objection(line: Line, hour: bytes, newest: bytes, may_be_torn: bool) -> str:
@@ -227,10 +215,10 @@ def _objection(line: Line, hour: bytes, newest: bytes, may_be_torn: bool) -> str
         return "" if may_be_torn else "a torn line, without its end"
     if not has_time(line.text):
         return "not a snapshot line"
-    if line.text[_HOUR] != hour:
-        return f"a line of another hour, {line.text[TIME].decode()}"
-    if line.text[TIME] < newest:
-        return f"a line that goes back in time, {line.text[TIME].decode()} after {newest.decode()}"
+    if not is_of_hour(line.text, hour):
+        return f"a line of another hour, {time_text(line.text).decode()}"
+    if time_text(line.text) < newest:
+        return f"a line that goes back in time, {time_text(line.text).decode()} after {newest.decode()}"
     return ""
 
 
@@ -244,9 +232,9 @@ def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[Place
         return
     time = b""
     seen: dict[bytes, Path] = {}
-    for line in heapq.merge(*streams, key=lambda line: line.text[TIME]):
-        if line.text[TIME] != time:
-            time = line.text[TIME]
+    for line in heapq.merge(*streams, key=lambda line: time_text(line.text)):
+        if time_text(line.text) != time:
+            time = time_text(line.text)
             seen.clear()
         if seen.setdefault(line.text, line.path) == line.path:
             yield line

@@ -12,19 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-import msgspec
-
-from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.line import joined, may_be_unflagged, peek
 
 BLOCK_BYTES: Final = 1 << 18
-LONGEST_LINE_BYTES: Final = 1 << 20
-"""A line of 400 levels a side has 25 to 50 KB. What is longer is no line and is not gathered in memory."""
-_UNFLAGGED_END: Final = b'"gap_detected":false'
 _CANDIDATES: Final = 8
-_INT64: Final = 1 << 63
-_DICT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class LastLine(NamedTuple):
@@ -33,43 +26,6 @@ class LastLine(NamedTuple):
     ts_ms: int
     seq_id: int | None
     newest_ms: int
-
-
-class _Line(msgspec.Struct):
-    """What is asked of a line here. Keys that a later version adds are passed over."""
-
-    timestamp_utc: str
-    gap_detected: bool = False
-    seqId: int | None = None
-
-
-_LINE: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
-
-
-class PeekedLine(NamedTuple):
-    ts_ms: int
-    is_flagged: bool
-    seq_id: int | None
-
-
-def peek(line: bytes | None) -> PeekedLine | None:
-    """Time, flag and `seqId` of a line of this or a later version; None for what is no line."""
-    try:
-        found = None if line is None else _LINE.decode(line)
-        if found is None:
-            return None
-        seq_id = found.seqId if found.seqId is None or -_INT64 <= found.seqId < _INT64 else None
-        return PeekedLine(utc_ms(found.timestamp_utc), found.gap_detected, seq_id)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-        return None
-
-
-def is_object(line: bytes | None) -> bool:
-    """Whether the bytes are one whole JSON object: a line, be it of this version or not, and not a torn one."""
-    try:
-        return line is not None and isinstance(_DICT.decode(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def instruments(layout: Layout) -> list[str]:
@@ -152,7 +108,7 @@ def _ends_of_compressed(path: Path) -> deque[bytes]:
     with suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as lines:
         for line in lines:
             newest.append(line)
-            if _UNFLAGGED_END in line[-64:]:
+            if may_be_unflagged(line):
                 unflagged.append(line)
     return deque([*unflagged, *(line for line in newest if line not in unflagged)])
 
@@ -170,14 +126,10 @@ def lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes | No
         file.seek(at)
         block = file.read(end)
         while (newline := block.rfind(b"\n", 0, end)) >= 0:
-            yield at + newline + 1, _joined(block[newline + 1 : end], line)
+            yield at + newline + 1, joined(block[newline + 1 : end], line)
             line, end = b"", newline
-        line = _joined(block[:end], line)
+        line = joined(block[:end], line)
     yield 0, line
-
-
-def _joined(head: bytes, tail: bytes | None) -> bytes | None:
-    return None if tail is None or len(head) + len(tail) > LONGEST_LINE_BYTES else head + tail
 
 
 @contextmanager

@@ -15,16 +15,15 @@ from l2vault.book.utc import utc_text
 from l2vault.vault.journal.events import Recovered, SetAside
 from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
 from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.line import is_object, peek
 from l2vault.vault.store.newest import (
     BLOCK_BYTES,
     LastLine,
     blaming,
     hour_files,
     instruments,
-    is_object,
     last_line,
     lines_backwards,
-    peek,
 )
 
 _FILES_CHECKED: Final = 2

@@ -178,7 +178,8 @@ def test_a_good_line_is_not_made_of_the_beginning_of_a_longer_one(layout):
     length = len(line()) - 1
     data = line()[:-1] + b"\x00" * (2 * length - 1) + b"\n"
     path = put(layout, data)
-    with mock.patch.multiple(newest, BLOCK_BYTES=length, LONGEST_LINE_BYTES=length + 10):
+    longest = mock.patch("l2vault.vault.store.line.LONGEST_LINE_BYTES", length + 10)
+    with mock.patch.object(newest, "BLOCK_BYTES", length), longest:
         recovered = recover(layout, AT)
     assert path.read_bytes() == b""
     assert cuts(recovered, layout) == cut_after(b"", data)
@@ -210,14 +211,14 @@ def test_only_the_end_of_a_large_file_is_read(layout):
     data = line(levels=399) * 400
     put(layout, data + b"torn")
     read = 0
-    real = newest._joined
+    real = newest.joined
 
     def counting(head, tail):
         nonlocal read
         read += len(head)
         return real(head, tail)
 
-    with mock.patch.object(newest, "_joined", counting):
+    with mock.patch.object(newest, "joined", counting):
         recover(layout, AT)
     assert len(data) > 5_000_000
     assert read < 4 * newest.BLOCK_BYTES
