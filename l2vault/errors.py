@@ -59,7 +59,7 @@ class LevelError(L2VaultError):
 
 
 class LineError(L2VaultError):
-    """A line of a vault file is not a snapshot line as `docs/format.md` defines it."""
+    """A line of a vault file is none of those that `docs/format.md` defines."""
 
 
 class VaultError(L2VaultError):

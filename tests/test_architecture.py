@@ -49,7 +49,7 @@ PURE = [
         PACKAGE / "okx" / f"{name}.py"
         for name in (
             *("messages", "sequence", "checksum", "subscription", "session", "pipeline", "instrument", "outputs"),
-            *("plausibility", "rest_join", "audit", "exchange_time", "book_time"),
+            *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "trade_chain"),
         )
     ),
     PACKAGE / "vault" / "store" / "layout.py",

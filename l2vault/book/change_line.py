@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from l2vault.book.change import BookChange, Level
-from l2vault.book.utc import utc_ms, utc_text, utc_text_us, utc_us
+from l2vault.book.utc import utc_micros, utc_micros_text, utc_ms, utc_text
 from l2vault.errors import LineError
 
 Origin = Literal["ws", "rest", "book"]
@@ -81,7 +81,7 @@ def to_change_line(recorded: RecordedChange) -> bytes:
         change.checksum,
         change.seq_id,
         change.prev_seq_id,
-        utc_text_us(change.recv_us),
+        utc_micros_text(change.recv_us),
         recorded.origin,
         recorded.feed,
     )
@@ -92,7 +92,7 @@ def from_change_line(line: bytes) -> RecordedChange:
     """What a line holds; raises LineError for a torn or foreign one. `to_change_line` gives an unaltered one back."""
     try:
         row = _DECODER.decode(line)
-        ts_ms, recv_us = utc_ms(row.timestamp_utc), utc_us(row.recv_utc)
+        ts_ms, recv_us = utc_ms(row.timestamp_utc), utc_micros(row.recv_utc)
         own_ms = int(row.ts) if _TIME.fullmatch(row.ts) else -1
     except ValueError as error:  # msgspec's errors are ValueErrors
         raise LineError(f"not a line of book changes: {error}") from error

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_micros, utc_micros_text, utc_ms, utc_text
 
 LAST_MS = 253_402_300_799_999
 
@@ -77,3 +77,18 @@ def test_what_is_read_is_exactly_what_would_be_written(text: str) -> None:
 def test_a_time_beyond_the_calendar_has_no_text() -> None:
     with pytest.raises((ValueError, OverflowError, OSError)):
         utc_text(LAST_MS + 1)
+
+
+@given(st.integers(0, LAST_MS * 1000 + 999))
+def test_receive_times_have_six_decimals_and_come_back(us: int) -> None:
+    text = utc_micros_text(us)
+    assert text[:-4] + "Z" == utc_text(us // 1000)
+    assert utc_micros(text) == us
+
+
+@pytest.mark.parametrize(
+    "text", ["2023-12-14T15:30:45.123Z", "2023-12-14T15:30:45.12345xZ", "2023-12-14T15:30:45.12345²Z"]
+)
+def test_another_form_of_a_receive_time_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="not a time"):
+        utc_micros(text)

@@ -183,7 +183,7 @@ class Disputed(msgspec.Struct, frozen=True, tag_field="event", tag="disputed", r
     detail: str
 
 
-class Refused(msgspec.Struct, frozen=True, tag_field="event", tag="refused"):
+class Refused(msgspec.Struct, frozen=True, tag_field="event", tag="refused", omit_defaults=True):
     """OKX refused the subscription of one instrument; it is asked again later."""
 
     at: str
@@ -191,6 +191,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="event", tag="refused"):
     inst_id: str
     code: str
     message: str
+    channel: str = "books"
 
 
 class Noticed(msgspec.Struct, frozen=True, tag_field="event", tag="notice"):
@@ -241,6 +242,17 @@ class MinuteOf(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the newest book in sync, null where none is."""
 
 
+class TradesOf(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One instrument's trades in one `minute`, as the disk took them: `lines` that stand for `ids` new ids, the least
+    and the greatest of them, and the greatest of their times. Ids that an `overlap` line repeats are not counted."""
+
+    lines: int
+    ids: int
+    first_id: int
+    last_id: int
+    last_ts: str
+
+
 class Minute(msgspec.Struct, frozen=True, tag_field="event", tag="minute", omit_defaults=True):
     """Once a minute, and at the end of a run: what was put on disk and how many grid times were due since the last one.
 
@@ -253,6 +265,70 @@ class Minute(msgspec.Struct, frozen=True, tag_field="event", tag="minute", omit_
     matched: int = 0
     unaligned: int = 0
     conflicting: int = 0
+    trades: dict[str, TradesOf] = {}
+
+
+class TradesBegun(msgspec.Struct, frozen=True, tag_field="event", tag="trades_begun"):
+    """From the trade `id` of exchange time `ts` on, every id is in the files, in a `trades_hole` or `trades_skipped`.
+
+    `cause` is `first` (the vault holds none before it) or `numbering` (OKX's ids began anew: the same ids come again).
+    """
+
+    at: str
+    inst_id: str
+    id: int
+    ts: str
+    cause: Literal["first", "numbering"]
+
+
+class TradesHole(msgspec.Struct, frozen=True, tag_field="event", tag="trades_hole", rename={"from_": "from"}):
+    """No feed brought the ids `from_id` to `to_id`, `size` of them; they lie between the exchange times `from` and
+    `to`, those of the trades beside them. REST is asked for them."""
+
+    at: str
+    inst_id: str
+    from_id: int
+    to_id: int
+    size: int
+    from_: str
+    to: str
+    cause: Cause
+
+
+class TradesFilled(msgspec.Struct, frozen=True, tag_field="event", tag="trades_filled"):
+    """So many `ids` of holes, all between `from_id` and `to_id`, have come after all: by a `feed` or by `rest`."""
+
+    at: str
+    inst_id: str
+    from_id: int
+    to_id: int
+    ids: int
+    by: Literal["feed", "rest"]
+
+
+class TradesSkipped(msgspec.Struct, frozen=True, tag_field="event", tag="trades_skipped"):
+    """REST has the trades on both sides of the ids `from_id` to `to_id` and none between: OKX never used these ids, and
+    nothing is lost."""
+
+    at: str
+    inst_id: str
+    from_id: int
+    to_id: int
+    size: int
+
+
+class TradesMissing(msgspec.Struct, frozen=True, tag_field="event", tag="trades_missing", rename={"from_": "from"}):
+    """The ids `from_id` to `to_id` of a hole could not be had, for the reason in `detail`: they stay missing unless a
+    later `trades_filled` names them. The next run looks for them again."""
+
+    at: str
+    inst_id: str
+    from_id: int
+    to_id: int
+    size: int
+    from_: str
+    to: str
+    detail: str
 
 
 class HourClosed(msgspec.Struct, frozen=True, tag_field="event", tag="hour_closed", omit_defaults=True):
@@ -373,7 +449,9 @@ class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instr
     detail: str
 
 
-class WriteFailed(msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}):
+class WriteFailed(
+    msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}, omit_defaults=True
+):
     """Lines lost on the way to the disk, noted once writing works again; both bounds are times of lost lines."""
 
     at: str
@@ -382,6 +460,7 @@ class WriteFailed(msgspec.Struct, frozen=True, tag_field="event", tag="write_fai
     from_: str
     to: str
     error: str
+    kind: str = "books"
 
 
 class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
@@ -433,6 +512,11 @@ Event = (
     | Noticed
     | Slots
     | Minute
+    | TradesBegun
+    | TradesHole
+    | TradesFilled
+    | TradesSkipped
+    | TradesMissing
     | HourClosed
     | Alive
     | Conflicted

@@ -72,6 +72,11 @@ ONE_OF_EACH = [
     noted.VaultReplaced(AT, "recorder.lock"),
     noted.TaskFailed(AT, "audit", "ValueError: x", 1.5),
     noted.Stopped(AT, "asked to stop"),
+    noted.TradesBegun(AT, "BTC-USDT-SWAP", 5, AT, "first"),
+    noted.TradesHole(AT, "BTC-USDT-SWAP", 6, 9, 4, AT, AT, "chain"),
+    noted.TradesFilled(AT, "BTC-USDT-SWAP", 6, 7, 2, "rest"),
+    noted.TradesSkipped(AT, "BTC-USDT-SWAP", 8, 8, 1),
+    noted.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
 ]
 
 
