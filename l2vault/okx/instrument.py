@@ -19,6 +19,7 @@ from l2vault.okx.book_time import SLACK_MS, UNTIMED_MS, BookTime, ahead
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.outputs import (
+    Applied,
     AuditSoon,
     Counts,
     Ending,
@@ -64,6 +65,8 @@ class Terms:
     feed: int
     time: ExchangeTime
     record_unverifiable: bool
+    with_changes: bool = False
+    """Whether every push that is applied is put out, as `Applied`."""
 
 
 @dataclass(slots=True)
@@ -246,6 +249,8 @@ class InstrumentBook:
         outputs: list[Output] = [Synced(self.inst_id, book.ts_ms, book.seq_id, source)]
         if self._verifiable is None:
             outputs.append(Unverifiable(self.inst_id, book.ts_ms, is_recorded=True))
+        if self._terms.with_changes:
+            outputs.append(Applied(full, book.ts_ms, "ws" if source == "stream" else "rest"))
         outputs.append(AuditSoon(self.inst_id))
         self._audit_after_ms = now_ms + AUDIT_AGAIN_MS
         if self._must_wait(book.counts(), None):
@@ -269,10 +274,12 @@ class InstrumentBook:
         counts = book.counts()
         if self._wait is not None:
             if is_clearly_longer(counts, before):
-                self._wait.outputs = [one for one in self._wait.outputs if not isinstance(one, Sampled)]
+                self._wait.outputs = _without_the_short_one(self._wait.outputs, full)
             return outputs
         if self._must_wait(counts, before):
-            return outputs + self._begin_wait(trusted_ms, [AuditSoon(self.inst_id)], now_ms)
+            applied = [one for one in outputs if isinstance(one, Applied)]
+            known = [one for one in outputs if not isinstance(one, Applied)]
+            return known + self._begin_wait(trusted_ms, [*applied, AuditSoon(self.inst_id)], now_ms)
         return outputs + self._ask_audit(now_ms)
 
     def _full_fault(self, full: BookChange, book_ms: int | None, now_ms: int) -> _Fault | None:
@@ -356,6 +363,8 @@ class InstrumentBook:
         lost = self._apply(change, book, now_ms)
         if lost is not None:
             return [*due, lost] if stands_anyway else [lost]
+        if self._terms.with_changes:
+            due.append(Applied(change, book.ts_ms))
         if book.unknown_in_whole != whole:
             due += self._ask_audit(now_ms)
         return self._say(due) if due else due
@@ -448,6 +457,13 @@ class InstrumentBook:
         self.book = self.audit = self._wait = self._last = None
         self._is_reported = False
         return Lost(self.inst_id, cause, detail, from_ms, to_ms, flagged)
+
+
+def _without_the_short_one(outputs: list[Output], full: BookChange) -> list[Output]:
+    """What waits, once a longer full book has come: nothing that shows the short one before it."""
+    return [
+        one for one in outputs if not isinstance(one, Sampled) and (not isinstance(one, Applied) or one.change is full)
+    ]
 
 
 def _verified_by(change: BookChange) -> Verifiable | None:

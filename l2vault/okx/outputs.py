@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.session import Dead, Refused
@@ -29,6 +30,19 @@ class Sampled:
     snapshot: Snapshot
     grid_ms: int
     until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A push was applied to the book, which is believed, and has the time `ts_ms` now (None: none is known yet).
+
+    Only where the pipeline was asked for changes. From `Synced` or from a full book on they come without a gap and in
+    order, until `Lost`; the full book is the first of them.
+    """
+
+    change: BookChange
+    ts_ms: int | None
+    origin: Literal["ws", "rest"] = "ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,7 @@ class Unverifiable:
 
 Output = (
     Sampled
+    | Applied
     | Synced
     | Lost
     | NeedBook

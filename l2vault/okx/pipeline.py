@@ -16,6 +16,7 @@ from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.instrument import STITCH_WITHIN_MS, InstrumentBook, Terms
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.outputs import (
+    Applied,
     AuditSoon,
     Counts,
     Ending,
@@ -33,6 +34,7 @@ from l2vault.okx.session import Event, Session, Silent
 
 __all__ = [
     "STITCH_WITHIN_MS",
+    "Applied",
     "AuditSoon",
     "Counts",
     "Ending",
@@ -53,7 +55,8 @@ class Pipeline:
 
     After each `receive` and `tick` the caller delivers the outputs, all of them and in order, and then sends what
     `take_outgoing` returns. An output is returned once; a `Lost` that was returned is not repeated by `close`.
-    `time` is shared by all pipelines of the process; `feed` tells their messages apart there.
+    `time` is shared by all pipelines of the process; `feed` tells their messages apart there. With `with_changes` every
+    push that is applied comes out too, as `Applied`.
     """
 
     def __init__(  # noqa: PLR0913 - three of them are for one pipeline among several
@@ -65,11 +68,12 @@ class Pipeline:
         feed: int = 0,
         time: ExchangeTime | None = None,
         record_unverifiable: bool = False,
+        with_changes: bool = False,
     ) -> None:
         names = list(dict.fromkeys(inst_ids))
         self._session = Session(names, rng)
         self._counts = Counts()
-        terms = Terms(cadence_ms, depth, feed, time or ExchangeTime(), record_unverifiable)
+        terms = Terms(cadence_ms, depth, feed, time or ExchangeTime(), record_unverifiable, with_changes)
         self._instruments = {name: InstrumentBook(name, self._session, terms, self._counts) for name in names}
 
     @property

@@ -75,8 +75,9 @@ class ChangeWriter:
         self._holes: list[ChangesHole] = []
         self._refused: dict[str, str] = {}
 
-    def write(self, recorded: RecordedChange, cause: str | None = None) -> None:
-        """Take one change. `cause` is given with a full book that does not follow what was written before: why not.
+    def write(self, recorded: RecordedChange, cause: str | None = None, dropped: int = 0) -> None:
+        """Take one change. `cause` is given with a full book that does not follow what was written before: why not, and
+        how many changes were dropped between the two.
 
         Never raises: what cannot be written becomes a hole, and `take_refused` names the instrument.
         """
@@ -91,7 +92,7 @@ class ChangeWriter:
             self._refuse(stream, "disk_full", str(error))
             return
         if stream.last_ms is not None and recorded.ts_ms < stream.last_ms:
-            self._refuse(stream, "clock", "older than what the file of its hour holds")
+            self._refuse(stream, cause or "clock", "older than what the file of its hour holds")
             return
         if stream.needs_full and not is_full:
             self._refuse(stream, "file_gone", f"{file.path} has no full book to go on from")
@@ -100,6 +101,7 @@ class ChangeWriter:
             stream.hole = _Hole(stream.last_ms, cause, "")
         if stream.hole is not None and stream.hole.to_ms is None:
             stream.hole.to_ms = recorded.ts_ms
+            stream.hole.lines += dropped
         file.add(to_change_line(recorded) + b"\n")
         stream.needs_full = False
         stream.last_ms = recorded.ts_ms
