@@ -11,6 +11,10 @@ class Clock:
         """Milliseconds since the Unix epoch, UTC. May jump when the host corrects its clock."""
         return time.time_ns() // 1_000_000
 
+    def wall_us(self) -> int:
+        """The same in microseconds, for the times at which frames arrive."""
+        return time.time_ns() // 1_000
+
     def monotonic_ms(self) -> int:
         """Milliseconds that never go back; only differences mean anything."""
         return time.monotonic_ns() // 1_000_000

@@ -21,9 +21,9 @@ class MeteredPipeline(Pipeline):
     meter: Meter
     done: asyncio.Event
 
-    def receive(self, frame: bytes, now_ms: int):  # type: ignore[no-untyped-def]
+    def receive(self, frame: bytes, now_ms: int, recv_us: int = 0):  # type: ignore[no-untyped-def]
         before = self.counts.messages
-        outputs = super().receive(frame, now_ms)
+        outputs = super().receive(frame, now_ms, recv_us)
         if self.counts.messages != before and self.meter.note():
             self.done.set()
         return outputs

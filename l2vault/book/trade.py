@@ -26,6 +26,7 @@ _YEAR_9999_MS: Final = 253_370_764_800_000
 _SIDES: Final = frozenset({"buy", "sell"})
 _QUOTED_CHARS: Final = 60
 Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""What does not fit 64 bits is refused where it comes in, since no archive and no table could hold it."""
 
 
 class TradePush(msgspec.Struct, frozen=True, gc=False):

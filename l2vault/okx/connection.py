@@ -6,7 +6,9 @@ Whatever keeps it from being made is one exception with one sentence. Knows noth
 import asyncio
 import os
 from collections import deque
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -46,18 +48,29 @@ class CannotConnect(Exception):
 
 
 class Connection(ClientConnection):
-    """A connection that counts its control frames; `flood` says why it was ended, if they were too many."""
+    """A connection that counts its control frames; `flood` says why it was ended, if they were too many.
 
-    def __init__(self, protocol: ClientProtocol, **limits: Any) -> None:
+    It notes by `now_us` when each message has arrived, before the library queues it.
+    """
+
+    def __init__(self, now_us: Callable[[], int], protocol: ClientProtocol, **limits: Any) -> None:
         super().__init__(protocol, **limits)
         self.flood: str | None = None
         self._control_at: deque[float] = deque(maxlen=MOST_CONTROL_FRAMES)
+        self._now_us = now_us
+        self._arrived_us: deque[int] = deque()
 
     def process_event(self, event: Event) -> None:
         """Called by the library for every received frame; it has answered pings by then."""
         if isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG):
             self._count()
+        elif isinstance(event, Frame) and event.fin and event.opcode is not Opcode.CLOSE:
+            self._arrived_us.append(self._now_us())
         super().process_event(event)
+
+    def take_arrival_us(self) -> int:
+        """When the message that `recv` has returned last arrived. To be called once after each."""
+        return self._arrived_us.popleft()
 
     def _count(self) -> None:
         now = self.loop.time()
@@ -75,7 +88,7 @@ class _Connect(connect):
         return exc
 
 
-async def open_connection(url: str, within_sec: float = OPEN_WITHIN_SEC) -> Connection:
+async def open_connection(url: str, now_us: Callable[[], int], within_sec: float = OPEN_WITHIN_SEC) -> Connection:
     """A connection after its opening handshake. Raises CannotConnect. The caller ends it with `transport.abort()`."""
     proxy: Proxy | None = None
     try:
@@ -83,7 +96,7 @@ async def open_connection(url: str, within_sec: float = OPEN_WITHIN_SEC) -> Conn
         if proxy is not None:
             require_socks(proxy)
         async with asyncio.timeout(within_sec):
-            opened = await _open(url, proxy)
+            opened = await _open(url, proxy, now_us)
     except _CANNOT_OPEN as error:
         raise CannotConnect(explain(error, url, proxy, within_sec, _missing_certificates())) from error
     assert isinstance(opened, Connection)
@@ -96,7 +109,7 @@ def _missing_certificates() -> str | None:
     return named if named and not os.path.isfile(named) else None
 
 
-async def _open(url: str, proxy: Proxy | None) -> ClientConnection:
+async def _open(url: str, proxy: Proxy | None, now_us: Callable[[], int]) -> ClientConnection:
     parts = urlsplit(url)
     direct: dict[str, Any] = {}
     if proxy is None:
@@ -110,6 +123,6 @@ async def _open(url: str, proxy: Proxy | None) -> ClientConnection:
         compression=None,
         max_size=LARGEST_FRAME_BYTES,
         proxy=None if proxy is None else proxy.url,
-        create_connection=Connection,
+        create_connection=cast(Any, partial(Connection, now_us)),
         **direct,
     )

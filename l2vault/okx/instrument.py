@@ -65,7 +65,7 @@ class Terms:
     feed: int
     time: ExchangeTime
     record_unverifiable: bool
-    with_changes: bool = False
+    changes: bool = False
     """Whether every push that is applied is put out, as `Applied`."""
 
 
@@ -249,7 +249,7 @@ class InstrumentBook:
         outputs: list[Output] = [Synced(self.inst_id, book.ts_ms, book.seq_id, source)]
         if self._verifiable is None:
             outputs.append(Unverifiable(self.inst_id, book.ts_ms, is_recorded=True))
-        if self._terms.with_changes:
+        if self._terms.changes:
             outputs.append(Applied(full, book.ts_ms, "ws" if source == "stream" else "rest"))
         outputs.append(AuditSoon(self.inst_id))
         self._audit_after_ms = now_ms + AUDIT_AGAIN_MS
@@ -363,7 +363,7 @@ class InstrumentBook:
         lost = self._apply(change, book, now_ms)
         if lost is not None:
             return [*due, lost] if stands_anyway else [lost]
-        if self._terms.with_changes:
+        if self._terms.changes:
             due.append(Applied(change, book.ts_ms))
         if book.unknown_in_whole != whole:
             due += self._ask_audit(now_ms)

@@ -1,15 +1,16 @@
 """Frames of OKX's v5 public websocket as types, both directions. Pure.
 
-Tolerant where OKX grows (unknown events, channels and fields pass), strict where a wrong book could follow: a `books`
-push without `ts`, `bids` or `asks` is a `SchemaFailure`, never a guess.
+Tolerant where OKX grows (unknown events, channels and fields pass), strict where a wrong book or trade could follow: a
+`books` push without `ts`, `bids` or `asks` is a `SchemaFailure`, never a guess.
 """
 
 import re
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from l2vault.book.change import BookChange, Level
+from l2vault.book.trade import TRADES, Int64, TradePush, trade_fault
 
 BOOKS: Final = "books"
 """The channel: 400 levels a side, a full book once, then changes every 100 ms. Matched exactly: `books5` is another."""
@@ -60,19 +61,23 @@ class Unknown(msgspec.Struct, frozen=True):
     what: str
 
 
+class Traded(msgspec.Struct, frozen=True):
+    """A push of `trades`. OKX sends one object a push; more are in the order of the wire."""
+
+    inst_id: str
+    pushes: list[TradePush]
+
+
 class SchemaFailure(msgspec.Struct, frozen=True):
     """A frame we cannot read as what it claims to be. `inst_id` is None where not even that can be told."""
 
     inst_id: str | None
     reason: str
     frame: bytes
+    channel: str = BOOKS
 
 
-Message = BookChange | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
-
-
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""`seqId`, `prevSeqId` and `checksum`: what does not fit 64 bits is refused here, since no file could hold it."""
+Message = BookChange | Traded | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
 
 
 class _Arg(msgspec.Struct, gc=False):
@@ -97,6 +102,23 @@ class _Push(msgspec.Struct, gc=False):
     data: list[_Books]
 
 
+class _Trade(msgspec.Struct, gc=False):
+    instId: str
+    tradeId: str
+    px: str
+    sz: str
+    side: str
+    ts: str
+    count: str | None = None
+    source: str | None = None
+    seqId: Int64 | None = None
+
+
+class _TradesPush(msgspec.Struct, gc=False):
+    arg: _Arg
+    data: list[_Trade]
+
+
 class _Frame(msgspec.Struct, gc=False):
     """Any frame, as far as it is common to all."""
 
@@ -109,30 +131,38 @@ class _Frame(msgspec.Struct, gc=False):
 
 
 _PUSH_DECODER: Final = msgspec.json.Decoder(_Push)
+_TRADES_DECODER: Final = msgspec.json.Decoder(_TradesPush)
 _FRAME_DECODER: Final = msgspec.json.Decoder(_Frame)
+_TRADES_HEAD: Final = b'{"arg":{"channel":"trades",'
+"""How OKX writes it; spelt otherwise, a push of `trades` is read all the same, a little later."""
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Malformed or ill-typed JSON, invalid UTF-8, and nesting so deep that the decoder gives up."""
 _ACTIONS: Final = {"snapshot": True, "update": False}
 
 
-def decode(frame: bytes) -> Message:
-    """One received frame. Never raises: what cannot be read is a `SchemaFailure`."""
+def decode(frame: bytes, recv_us: int = 0) -> Message:
+    """One received frame. Never raises: what cannot be read is a `SchemaFailure`.
+
+    `recv_us` is our clock when it arrived, in microseconds; books and trades carry it on.
+    """
+    if frame.startswith(_TRADES_HEAD):
+        return _decode_trades(frame, recv_us)
     try:
         push = _PUSH_DECODER.decode(frame)
     except _UNREADABLE as error:
-        return _decode_other(frame, str(error))
+        return _decode_other(frame, str(error), recv_us)
     if push.arg.channel != BOOKS:
         return Unknown(f"channel {push.arg.channel}")
-    return _book_change(push, frame)
+    return _book_change(push, frame, recv_us)
 
 
-def encode_request(op: str, inst_ids: list[str], request_id: str) -> str:
-    """A `subscribe` or `unsubscribe` of `books` for many instruments at once (480 requests an hour, so batch)."""
-    args = [{"channel": BOOKS, "instId": inst_id} for inst_id in inst_ids]
+def encode_request(op: str, inst_ids: list[str], request_id: str, channel: str = BOOKS) -> str:
+    """A `subscribe` or `unsubscribe` of a channel for many instruments at once (480 requests an hour, so batch)."""
+    args = [{"channel": channel, "instId": inst_id} for inst_id in inst_ids]
     return msgspec.json.encode({"id": request_id, "op": op, "args": args}).decode()
 
 
-def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
+def _book_change(push: _Push, frame: bytes, recv_us: int) -> BookChange | SchemaFailure:
     inst_id = push.arg.instId
     if not inst_id:
         return SchemaFailure(None, "a push of `books` that names no instrument", frame)
@@ -148,10 +178,39 @@ def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
         return SchemaFailure(inst_id, f"ts is {str(data.ts)[:_QUOTED_CHARS]!r}", frame)
     # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
     known_ms = ts_ms or None
-    return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, data.seqId, data.prevSeqId, data.checksum)
+    numbers = data.seqId, data.prevSeqId, data.checksum
+    return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, *numbers, recv_us)
 
 
-def _decode_other(frame: bytes, push_error: str) -> Message:
+def _decode_trades(frame: bytes, recv_us: int) -> Message:
+    try:
+        push = _TRADES_DECODER.decode(frame)
+    except _UNREADABLE as error:
+        return _unreadable_trades(frame, str(error))
+    inst_id = push.arg.instId
+    pushes = []
+    for row in push.data:
+        values = row.tradeId, row.px, row.sz, row.side, row.ts, row.count, row.source, row.seqId
+        one = TradePush(row.instId, *values, recv_us, "ws")
+        fault = trade_fault(one) if row.instId == inst_id else f"a trade of {row.instId[:_QUOTED_CHARS]!r}"
+        if fault is not None:
+            return SchemaFailure(inst_id or None, fault, frame, TRADES)
+        pushes.append(one)
+    if not inst_id or not pushes:
+        return SchemaFailure(inst_id or None, "a push of `trades` without instrument or trade", frame, TRADES)
+    return Traded(inst_id, pushes)
+
+
+def _unreadable_trades(frame: bytes, reason: str) -> SchemaFailure:
+    """Its instrument is named as far as the rest of the frame is JSON."""
+    try:
+        arg = _FRAME_DECODER.decode(frame).arg
+    except _UNREADABLE:
+        arg = None
+    return SchemaFailure(arg.instId or None if arg is not None else None, reason, frame, TRADES)
+
+
+def _decode_other(frame: bytes, push_error: str, recv_us: int) -> Message:
     """What is not a well-formed `books` push: a `pong`, an event, another channel, or a failure."""
     if frame == _PONG:
         return Pong()
@@ -166,6 +225,8 @@ def _decode_other(frame: bytes, push_error: str) -> Message:
         return Refusal(str(head.code), head.msg, head.id)
     if head.event == "notice":
         return Notice(str(head.code), head.msg)
+    if not head.event and arg.channel == TRADES:
+        return _decode_trades(frame, recv_us)
     if head.event or arg.channel != BOOKS:
         return Unknown(f"event {head.event}" if head.event else f"channel {arg.channel}")
     return SchemaFailure(arg.instId or None, push_error, frame)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot
-from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
+from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Traded, Unknown
 from l2vault.okx.session import Dead, Refused
 
 Trouble = Literal[
@@ -114,6 +114,7 @@ Output = (
     | NeedSecondBook
     | AuditSoon
     | Unverifiable
+    | Traded
     | Refused
     | Notice
     | Refusal
@@ -133,3 +134,5 @@ class Counts:
     unknown_deletes: int = 0
     duplicates: int = 0
     """Messages that repeated the last applied one and were dropped."""
+    trades: int = 0
+    """Pushes of trades, repeats included."""

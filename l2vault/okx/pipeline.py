@@ -7,14 +7,18 @@ loss, and what a second feed brings are decided elsewhere.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from random import Random
-from typing import Literal
+from typing import Final, Literal
+
+import msgspec
 
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange
+from l2vault.book.trade import TRADES
 from l2vault.okx.audit import Verdict
+from l2vault.okx.book_time import ahead
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.instrument import STITCH_WITHIN_MS, InstrumentBook, Terms
-from l2vault.okx.messages import SchemaFailure
+from l2vault.okx.messages import BOOKS, SchemaFailure, Traded
 from l2vault.okx.outputs import (
     Applied,
     AuditSoon,
@@ -45,9 +49,14 @@ __all__ = [
     "Pipeline",
     "Sampled",
     "Synced",
+    "Traded",
     "Trouble",
     "Unverifiable",
 ]
+
+
+OLD_MS: Final = 3_600_000
+"""A push of trades that is this much older than proved time has no true `ts`."""
 
 
 class Pipeline:
@@ -55,11 +64,12 @@ class Pipeline:
 
     After each `receive` and `tick` the caller delivers the outputs, all of them and in order, and then sends what
     `take_outgoing` returns. An output is returned once; a `Lost` that was returned is not repeated by `close`.
-    `time` is shared by all pipelines of the process; `feed` tells their messages apart there. With `with_changes` every
-    push that is applied comes out too, as `Applied`.
+    `time` is shared by all pipelines of the process; `feed` tells their messages apart there. With `trades`, pushes of
+    trades come out as they are (`Traded`): whether they are new is for whoever sees all feeds. With `changes`, every
+    push that is applied to a book comes out too (`Applied`).
     """
 
-    def __init__(  # noqa: PLR0913 - three of them are for one pipeline among several
+    def __init__(  # noqa: PLR0913 - five of them are for one pipeline among several
         self,
         inst_ids: Iterable[str],
         cadence_ms: int,
@@ -68,12 +78,14 @@ class Pipeline:
         feed: int = 0,
         time: ExchangeTime | None = None,
         record_unverifiable: bool = False,
-        with_changes: bool = False,
+        trades: bool = False,
+        changes: bool = False,
     ) -> None:
         names = list(dict.fromkeys(inst_ids))
-        self._session = Session(names, rng)
+        self._session = Session(names, rng, (TRADES,) if trades else ())
         self._counts = Counts()
-        terms = Terms(cadence_ms, depth, feed, time or ExchangeTime(), record_unverifiable, with_changes)
+        self._time = time or ExchangeTime()
+        terms = Terms(cadence_ms, depth, feed, self._time, record_unverifiable, changes)
         self._instruments = {name: InstrumentBook(name, self._session, terms, self._counts) for name in names}
 
     @property
@@ -117,10 +129,13 @@ class Pipeline:
         book = self._instruments[inst_id].book
         return book.counts() if book is not None else None
 
-    def receive(self, frame: bytes, now_ms: int) -> list[Output]:
-        """One received frame, all its consequences, in the order in which they are to take effect."""
+    def receive(self, frame: bytes, now_ms: int, recv_us: int = 0) -> list[Output]:
+        """One received frame, all its consequences, in the order in which they are to take effect.
+
+        `recv_us` is our clock when it arrived, before any queue, in microseconds since the epoch.
+        """
         outputs: list[Output] = []
-        for event in self._session.receive(frame, now_ms):
+        for event in self._session.receive(frame, now_ms, recv_us):
             if isinstance(event, BookChange):
                 outputs += self._instruments[event.inst_id].change(event, now_ms)
             else:
@@ -177,12 +192,26 @@ class Pipeline:
             return self._instruments[event.inst_id].change(event, now_ms)
         if isinstance(event, Silent):
             return self._instruments[event.inst_id].silent(now_ms)
-        if isinstance(event, SchemaFailure) and event.inst_id is not None:
+        if isinstance(event, SchemaFailure) and event.inst_id is not None and event.channel == BOOKS:
             return self._instruments[event.inst_id].fail("schema", event.reason, now_ms)
-        return [event]
+        return [self._dated(event, now_ms)] if isinstance(event, Traded) else [event]
+
+    def _dated(self, traded: Traded, now_ms: int) -> Traded | SchemaFailure:
+        """Trades of a time that cannot be are unreadable: they would stand in the file of another hour."""
+        self._counts.trades += len(traded.pushes)
+        proved_ms = self._time.now_ms(now_ms)
+        for push in traded.pushes:
+            fault = ahead(self._time, push.ts_ms, None, now_ms)
+            if fault is None and proved_ms is not None and push.ts_ms < proved_ms - OLD_MS:
+                fault = f"ts {push.ts_ms} is long before the proved time {proved_ms}"
+            if fault is not None:
+                return SchemaFailure(traded.inst_id, fault, b"", TRADES)
+        return traded
 
 
 def _quote(output: Output, frame: bytes) -> Output:
     if isinstance(output, Lost) and output.cause == "schema":
         return replace(output, frame=frame)
+    if isinstance(output, SchemaFailure) and not output.frame:
+        return msgspec.structs.replace(output, frame=frame)
     return output

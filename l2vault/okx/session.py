@@ -8,10 +8,23 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from l2vault.book.change import BookChange
-from l2vault.okx.messages import BOOKS, PING, Ack, Notice, Pong, Refusal, SchemaFailure, Unknown, decode, encode_request
+from l2vault.book.trade import TRADES
+from l2vault.okx.messages import (
+    BOOKS,
+    PING,
+    Ack,
+    Notice,
+    Pong,
+    Refusal,
+    SchemaFailure,
+    Traded,
+    Unknown,
+    decode,
+    encode_request,
+)
 from l2vault.okx.subscription import ANSWER_WITHIN_MS, SILENCE_MS, Phase, Subscription
 
 PING_AFTER_MS: Final = 15_000
@@ -26,10 +39,20 @@ REQUEST_EVERY_MS: Final = 8_600
 Paced all along rather than cut off at the end of the allowance, which one instrument in trouble would use up so that
 another had to wait for an hour. What has to wait shares the next request."""
 
+KEPT_FOR_BOOKS: Final = 20
+"""Of that burst: other channels never use up what a book may need."""
+
 _OF_THE_WHOLE_REQUEST: Final = frozenset({"60014", "63999", "64007"})
 """Too frequent, and OKX's internal errors: no instrument is to blame, so asking in halves would only ask more often."""
-_NAMED_INSTRUMENT: Final = re.compile(r"instId:([A-Za-z0-9_-]+)")
+_NAMED: Final = re.compile(r"(?:channel:([A-Za-z0-9-]+), *)?instId:([A-Za-z0-9_-]+)")
 _REQUESTS: Final = {Phase.PAUSED: ("unsubscribe", Phase.UNSUBSCRIBING), Phase.IDLE: ("subscribe", Phase.SUBSCRIBING)}
+
+
+class Topic(NamedTuple):
+    """What can be subscribed."""
+
+    channel: str
+    inst_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,7 @@ class Refused:
     code: str
     message: str
     retry_ms: int
+    channel: str = BOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +80,21 @@ class Dead:
     reason: str
 
 
-Event = BookChange | SchemaFailure | Notice | Refusal | Refused | Unknown | Silent | Dead
+Event = BookChange | Traded | SchemaFailure | Notice | Refusal | Refused | Unknown | Silent | Dead
 
 
 class Session:
-    """The subscriptions of `inst_ids` to `books`, through any number of connections, one at a time."""
+    """The subscriptions of `inst_ids` to `books`, through any number of connections, one at a time.
 
-    def __init__(self, inst_ids: Iterable[str], rng: Random) -> None:
-        self._subscriptions = {inst_id: Subscription(inst_id) for inst_id in inst_ids}
+    `beside` are further channels of the same instruments, which have no full book and may be silent for as long as they
+    like. Trouble with one of them changes nothing for `books`: its requests are its own, and it never ends the
+    connection.
+    """
+
+    def __init__(self, inst_ids: Iterable[str], rng: Random, beside: Iterable[str] = ()) -> None:
+        names = list(inst_ids)
+        topics = [Topic(channel, inst_id) for channel in (BOOKS, *beside) for inst_id in names]
+        self._subscriptions = {topic: Subscription(topic.inst_id, channel=topic.channel) for topic in topics}
         self._rng = rng
         self._outgoing: list[str] = []
         self._all_requests_free_ms = 0
@@ -85,13 +116,17 @@ class Session:
         frames, self._outgoing = self._outgoing, []
         return frames
 
-    def receive(self, frame: bytes, now_ms: int) -> list[Event]:
-        """One received frame. Data of an instrument that is being resubscribed is dropped."""
+    def receive(self, frame: bytes, now_ms: int, recv_us: int = 0) -> list[Event]:
+        """One received frame. Data of an instrument whose book is being resubscribed is dropped."""
         self._heard_ms = now_ms
         self._pong_due_ms = None
-        message = decode(frame)
-        if isinstance(message, BookChange) or (isinstance(message, SchemaFailure) and message.inst_id is not None):
-            return [message] if self._takes(message.inst_id, now_ms) else []
+        message = decode(frame, recv_us)
+        if isinstance(message, BookChange):
+            return [message] if self._takes(Topic(BOOKS, message.inst_id), now_ms) else []
+        if isinstance(message, Traded):
+            return [message] if self._takes(Topic(TRADES, message.inst_id), now_ms) else []
+        if isinstance(message, SchemaFailure) and message.inst_id is not None:
+            return [message] if self._takes(Topic(message.channel, message.inst_id), now_ms) else []
         if isinstance(message, Pong):
             return []
         if isinstance(message, Ack):
@@ -101,11 +136,15 @@ class Session:
             return self._refuse(message, now_ms)
         return [message]
 
-    def _takes(self, inst_id: str | None, now_ms: int) -> bool:
-        """Whether data of this instrument is wanted now; where it flows, it has just shown to be alive."""
-        subscription = self._subscriptions.get(inst_id or "")
+    def _takes(self, topic: Topic, now_ms: int) -> bool:
+        """Whether data of this topic is wanted now; where it flows, it has just shown to be alive."""
+        subscription = self._subscriptions.get(topic)
         if subscription is None:
             return False
+        if topic.channel != BOOKS:
+            if subscription.takes_data and subscription.phase is not Phase.FLOWING:
+                subscription.sync(now_ms)  # it may overtake its ack
+            return subscription.takes_data
         if subscription.phase is Phase.FLOWING:
             subscription.deadline_ms = now_ms + SILENCE_MS
             return True
@@ -113,24 +152,24 @@ class Session:
 
     def synced(self, inst_id: str, now_ms: int) -> None:
         """The caller holds a full book of this instrument. Until told so, the session treats it as failing."""
-        subscription = self._subscriptions[inst_id]
+        subscription = self._subscriptions[Topic(BOOKS, inst_id)]
         if subscription.takes_data:
             subscription.sync(now_ms)
 
     def resync(self, inst_id: str, now_ms: int) -> None:
         """Begin unsubscribe, ack, subscribe, full book: a second subscribe alone would only be acked again."""
-        subscription = self._subscriptions[inst_id]
+        subscription = self._subscriptions[Topic(BOOKS, inst_id)]
         if subscription.takes_data:
             subscription.fail(now_ms, self._rng)
 
     def seeks_book(self, inst_id: str) -> bool:
         """Whether its data is taken but no full book has come yet; only then may one come from elsewhere."""
-        subscription = self._subscriptions[inst_id]
+        subscription = self._subscriptions[Topic(BOOKS, inst_id)]
         return subscription.takes_data and subscription.phase is not Phase.FLOWING
 
     def wait_longer(self, inst_id: str, until_ms: int) -> None:
         """The caller seeks the full book elsewhere: let the subscription stand without one until then."""
-        subscription = self._subscriptions[inst_id]
+        subscription = self._subscriptions[Topic(BOOKS, inst_id)]
         if subscription.phase in (Phase.SUBSCRIBING, Phase.SEEDING):
             subscription.deadline_ms = max(subscription.deadline_ms, until_ms)
 
@@ -148,7 +187,7 @@ class Session:
                 events.append(Silent(one.inst_id))
             else:
                 one.unanswered += 1
-                unanswered.append(one)
+                unanswered += [one] if one.channel == BOOKS else []
             one.fail(now_ms, self._rng)
         events += self._escalate(unanswered)
         self._send_due(now_ms)
@@ -164,7 +203,7 @@ class Session:
 
     def _escalate(self, unanswered: list[Subscription]) -> list[Event]:
         """One instrument's trouble is its own: others that flow are not disturbed for it, but for one escalation."""
-        flow = any(one.phase is Phase.FLOWING for one in self._subscriptions.values())
+        flow = any(one.phase is Phase.FLOWING and one.channel == BOOKS for one in self._subscriptions.values())
         grave = [one for one in unanswered if one.unanswered == ESCALATE_AT] if flow else unanswered
         if not grave:
             return []
@@ -172,34 +211,38 @@ class Session:
         return [Dead(f"no answer for {grave[0].inst_id}{others} within {ANSWER_WITHIN_MS} ms")]
 
     def _send_due(self, now_ms: int) -> None:
-        """Who has waited longest goes first, and takes along everyone who is due for the same."""
+        """Books first. Who has waited longest goes first, and takes along everyone who is due for the same."""
         due = [one for one in self._subscriptions.values() if one.phase in _REQUESTS and now_ms >= one.deadline_ms]
-        due.sort(key=lambda one: one.deadline_ms)
-        while due and self._may_request(now_ms):
+        due.sort(key=lambda one: (one.channel != BOOKS, one.deadline_ms))
+        while due and self._may_request(now_ms, 0 if due[0].channel == BOOKS else KEPT_FOR_BOOKS):
             first = due[0]
             op, next_phase = _REQUESTS[first.phase]
-            batch = [one for one in due if one.phase is first.phase and one.batch == first.batch][: first.batch]
+            alike = [one for one in due if (one.phase, one.batch) == (first.phase, first.batch)]
+            batch = [one for one in alike if one.channel == first.channel][: first.batch]
             self._requests += 1
             request_id = f"l2v{self._requests}"
-            self._outgoing.append(encode_request(op, [one.inst_id for one in batch], request_id))
+            self._outgoing.append(encode_request(op, [one.inst_id for one in batch], request_id, first.channel))
             for one in batch:
                 one.enter(next_phase, now_ms + ANSWER_WITHIN_MS, request_id)
             due = [one for one in due if one.phase in _REQUESTS]
 
-    def _may_request(self, now_ms: int) -> bool:
-        """OKX counts requests, not instruments. What may not be sent stays due."""
+    def _may_request(self, now_ms: int, kept: int) -> bool:
+        """OKX counts requests, not instruments. What may not be sent stays due; `kept` of the burst must be left."""
         all_free_ms = max(self._all_requests_free_ms, now_ms) + REQUEST_EVERY_MS
-        if all_free_ms - now_ms > REQUEST_BURST * REQUEST_EVERY_MS:
+        if all_free_ms - now_ms > (REQUEST_BURST - kept) * REQUEST_EVERY_MS:
             return False
         self._all_requests_free_ms = all_free_ms
         return True
 
     def _acknowledge(self, ack: Ack, now_ms: int) -> None:
-        subscription = self._subscriptions.get(ack.inst_id)
-        if subscription is None or ack.channel != BOOKS or ack.request_id not in (None, subscription.request_id):
+        subscription = self._subscriptions.get(Topic(ack.channel, ack.inst_id))
+        if subscription is None or ack.request_id not in (None, subscription.request_id):
             return  # not ours, or the late ack of a request given up
         if ack.is_subscribe and subscription.phase in (Phase.SUBSCRIBING, Phase.DOUBTED):
-            subscription.enter(Phase.SEEDING, now_ms + ANSWER_WITHIN_MS)
+            if subscription.channel == BOOKS:
+                subscription.enter(Phase.SEEDING, now_ms + ANSWER_WITHIN_MS)
+            else:
+                subscription.sync(now_ms)
         elif not ack.is_subscribe and subscription.phase is Phase.UNSUBSCRIBING:
             subscription.enter(Phase.IDLE, now_ms)
 
@@ -230,12 +273,12 @@ class Session:
 
     def _meant_by(self, refusal: Refusal) -> list[Subscription]:
         """Those who wait for the answer that this may be; without its `id` it is taken for that of a subscribe."""
-        named = _NAMED_INSTRUMENT.search(refusal.message)
+        named = _NAMED.search(refusal.message)
         return [
             one
             for one in self._subscriptions.values()
             if (one.request_id == refusal.request_id if refusal.request_id else one.phase is Phase.SUBSCRIBING)
-            and (named is None or one.inst_id == named[1])
+            and (named is None or (one.inst_id == named[2] and named[1] in (None, one.channel)))
         ]
 
     def _put_off(self, refused: list[Subscription], refusal: Refusal, now_ms: int) -> list[Event]:
@@ -243,4 +286,4 @@ class Session:
         delay_ms = max(one.refusal_delay_ms(self._rng) for one in refused)
         for one in refused:
             one.refuse(now_ms, delay_ms)
-        return [Refused(one.inst_id, refusal.code, refusal.message, delay_ms) for one in refused]
+        return [Refused(one.inst_id, refusal.code, refusal.message, delay_ms, one.channel) for one in refused]

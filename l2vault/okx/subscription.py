@@ -1,11 +1,11 @@
-"""One instrument's subscription on one connection: which phase it is in, until when, and how it backs off. Pure."""
+"""One subscription to an instrument's channel on one connection: its phase, until when, and how it backs off. Pure."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random
 from typing import Final
 
-from l2vault.okx.messages import Refusal
+from l2vault.okx.messages import BOOKS, Refusal
 
 ANSWER_WITHIN_MS: Final = 5_000
 """For an ack, and for the full book after it. OKX took 3 to 200 ms in a capture of 2022."""
@@ -17,6 +17,9 @@ STABLE_MS: Final = 60_000
 """A book in sync this long has healed: its next trouble is met at once again, without back-off."""
 BATCH: Final = 100
 """Instruments in one request: 100 are 6 KB, where OKX allows 64 KB."""
+
+NEVER_MS: Final = 1 << 62
+"""The deadline of a channel that may be silent for hours, as trades may."""
 
 _FIRST_DELAY_MS: Final = 1_000
 _LONGEST_DELAY_MS: Final = 60_000
@@ -41,6 +44,8 @@ _TAKING: Final = frozenset({Phase.SUBSCRIBING, Phase.DOUBTED, Phase.SEEDING, Pha
 
 @dataclass(slots=True)
 class Subscription:
+    """Of `books`, whose pushes begin with a full book, or of a channel that has neither that nor a heartbeat."""
+
     inst_id: str
     phase: Phase = Phase.IDLE
     deadline_ms: int = 0
@@ -56,6 +61,7 @@ class Subscription:
     """How many may share its request; halved when one is refused and nobody says for whom."""
     doubt: Refusal | None = None
     """The refusal that may be for it, while it is `DOUBTED`."""
+    channel: str = BOOKS
 
     def enter(self, phase: Phase, deadline_ms: int, request_id: str | None = None) -> None:
         self.phase = phase
@@ -102,7 +108,7 @@ class Subscription:
     def sync(self, now_ms: int) -> None:
         self.synced_ms = now_ms
         self.batch = BATCH
-        self.enter(Phase.FLOWING, now_ms + SILENCE_MS)
+        self.enter(Phase.FLOWING, now_ms + SILENCE_MS if self.channel == BOOKS else NEVER_MS)
 
     def _heal(self, now_ms: int) -> None:
         if self.phase is Phase.FLOWING and now_ms - self.synced_ms >= STABLE_MS:

@@ -131,7 +131,7 @@ class Feed:
         self._cause, self._dead, self._had_book = "disconnect", None, False
         self._log("= connecting to %s", url)
         try:
-            websocket = await open_connection(url)
+            websocket = await open_connection(url, self._clock.wall_us)
         except CannotConnect as error:
             return False, str(error)
         self._websocket = websocket
@@ -154,9 +154,10 @@ class Feed:
         try:
             while True:
                 frame = await websocket.recv(decode=False)
+                recv_us = websocket.take_arrival_us()
                 if _wire.isEnabledFor(logging.DEBUG):
                     self._log("< %s", printable(frame.decode("utf-8", "replace")))
-                outputs = self._pipeline.receive(frame, self._clock.monotonic_ms())
+                outputs = self._pipeline.receive(frame, self._clock.monotonic_ms(), recv_us)
                 if outputs:
                     await self._act(outputs)
         except ConnectionClosed as closed:

@@ -16,9 +16,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from l2vault.clock import Clock
 from l2vault.errors import install_command
 from l2vault.okx import connection
 from l2vault.okx.connection import MOST_CONTROL_FRAMES, CannotConnect, open_connection
+from support.manual_clock import until
 from support.proxies import http_proxy, listening, socks5_proxy
 
 PATH = "/ws/v5/public"
@@ -65,7 +67,7 @@ async def _answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
 
 async def _failure(url: str, within_sec: float = 5.0) -> str:
     with pytest.raises(CannotConnect) as failed:
-        await open_connection(url, within_sec)
+        await open_connection(url, Clock().wall_us, within_sec)
     text = str(failed.value)
     assert text.isprintable()
     assert not text.endswith(".")
@@ -73,7 +75,7 @@ async def _failure(url: str, within_sec: float = 5.0) -> str:
 
 
 async def _speak(url: str) -> None:
-    opened = await open_connection(url)
+    opened = await open_connection(url, Clock().wall_us)
     await opened.send("hello")
     assert await opened.recv() == "hello"
     opened.transport.abort()
@@ -337,7 +339,7 @@ async def _flooded(count: int, kind: str) -> tuple[str | None, bool]:
         await websocket.wait_closed()
 
     async with serve(flood, "127.0.0.1", 0, ping_interval=None) as server:
-        opened = await open_connection(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}")
+        opened = await open_connection(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}", Clock().wall_us)
         with suppress(ConnectionClosed):
             async with asyncio.timeout(10):
                 assert await opened.recv() == "after"  # may have come with the last of them
@@ -363,3 +365,29 @@ async def test_as_many_control_frames_as_are_allowed_do_no_harm() -> None:
 async def test_control_frames_are_counted_within_their_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "CONTROL_WINDOW_SEC", 0.0)
     assert await _flooded(MOST_CONTROL_FRAMES * 3, "ping") == (None, True)
+
+
+async def test_each_message_is_dated_as_it_arrives_and_not_as_it_is_read() -> None:
+    sent = asyncio.Event()
+
+    async def send(websocket: ServerConnection) -> None:
+        await websocket.send("one")
+        await websocket.ping()
+        await websocket.send(["t", "w", "o"])  # in three fragments
+        await websocket.send(b"three")
+        sent.set()
+        await websocket.wait_closed()
+
+    stamped: list[int] = []
+
+    def now_us() -> int:
+        stamped.append(100 + len(stamped))
+        return stamped[-1]
+
+    async with serve(send, "127.0.0.1", 0, ping_interval=None) as server:
+        opened = await open_connection(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}", now_us)
+        await sent.wait()
+        await until(lambda: len(stamped) == 3)  # before any is read
+        read = [(await opened.recv(decode=False), opened.take_arrival_us()) for _ in range(3)]
+        opened.transport.abort()
+    assert read == [(b"one", 100), (b"two", 101), (b"three", 102)]

@@ -14,11 +14,21 @@ from l2vault.okx.messages import (
     Pong,
     Refusal,
     SchemaFailure,
+    Traded,
     Unknown,
     decode,
     encode_request,
 )
-from support.received import REAL_2022, REAL_2023, REAL_2026, REAL_2026_WITH_A_GAP, received_frames
+from support.received import (
+    OTHER_CHANNELS,
+    REAL_2022,
+    REAL_2023,
+    REAL_2026,
+    REAL_2026_WITH_A_GAP,
+    TRADES_2022,
+    frames_of_channel,
+    received_frames,
+)
 from support.wire import as_bytes, full, update
 
 INST_ID = "BTC-USDT-SWAP"
@@ -401,8 +411,94 @@ def test_every_frame_that_okx_ever_sent_us_is_read_as_what_it_is(name: str) -> N
             numbers = (message.ts_ms, message.seq_id, message.prev_seq_id, message.checksum)
             assert numbers == (int(data["ts"]), data.get("seqId"), data.get("prevSeqId"), data.get("checksum"))
             assert (message.inst_id, message.is_snapshot) == (parsed["arg"]["instId"], parsed["action"] == "snapshot")
+        elif parsed["arg"]["channel"] == "trades":
+            assert isinstance(message, Traded)
+            (push,) = message.pushes
+            (data,) = parsed["data"]
+            assert {name: getattr(push, name) for name in ("px", "sz", "side", "ts", "count", "source", "seq_id")} == {
+                **{name: data[name] for name in ("px", "sz", "side", "ts")},
+                **{"count": data.get("count"), "source": data.get("source"), "seq_id": data.get("seqId")},
+            }
+            assert (message.inst_id, push.inst_id, push.trade_id) == (data["instId"], data["instId"], data["tradeId"])
         else:
             assert message == Unknown(f"channel {parsed['arg']['channel']}")
+
+
+TRADE = {
+    "instId": "BTC-USDT-SWAP", "tradeId": "130639474", "px": "42219.9", "sz": "0.12", "side": "buy",
+    "ts": "1630048897897", "count": "3", "source": "0", "seqId": 1234,
+}  # fmt: skip
+
+
+def trades_frame(*rows: dict[str, object], inst_id: str = "BTC-USDT-SWAP") -> bytes:
+    return as_bytes({"arg": {"channel": "trades", "instId": inst_id}, "data": list(rows)})
+
+
+class TestTrades:
+    def test_pushes_seen_live_and_printed_by_okx_are_read(self) -> None:
+        frames = frames_of_channel("trades", *OTHER_CHANNELS, TRADES_2022)
+        assert len(frames) == 76
+        for frame in frames:
+            message = decode(frame, 5)
+            assert isinstance(message, Traded)
+            (data,) = json.loads(frame)["data"]
+            (push,) = message.pushes
+            as_sent = {name: data.get(name) for name in ("instId", "tradeId", "px", "sz", "side", "ts", "count")}
+            assert as_sent == {
+                **{"instId": push.inst_id, "tradeId": push.trade_id, "px": push.px, "sz": push.sz},
+                **{"side": push.side, "ts": push.ts, "count": push.count},
+            }
+            assert (push.source, push.seq_id) == (data.get("source"), data.get("seqId"))
+            assert (push.recv_us, push.origin, push.overlap) == (5, "ws", False)
+
+    def test_a_push_that_is_spelt_otherwise_is_read_all_the_same(self) -> None:
+        spelt = json.dumps({"data": [TRADE], "arg": {"instId": "BTC-USDT-SWAP", "channel": "trades"}}, indent=1)
+        assert decode(spelt.encode()) == decode(trades_frame(TRADE))
+
+    def test_several_of_one_push_stay_in_order(self) -> None:
+        message = decode(trades_frame(TRADE, TRADE | {"tradeId": "130639475", "count": "1"}))
+        assert isinstance(message, Traded)
+        assert [push.trade_id for push in message.pushes] == ["130639474", "130639475"]
+
+    def test_a_field_of_a_later_version_is_passed_over(self) -> None:
+        assert decode(trades_frame(TRADE | {"new": [1, None]})) == decode(trades_frame(TRADE))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"tradeId": 130639474},
+            {"tradeId": "x"},
+            {"px": "-1"},
+            {"px": 5},
+            {"sz": ""},
+            {"side": "hold"},
+            {"ts": "0"},
+            {"ts": ""},
+            {"ts": "9" * 15},
+            {"count": "0"},
+            {"count": 3},
+            {"seqId": "5"},
+            {"seqId": 2**63},
+            {"instId": "ETH-USDT-SWAP"},
+        ],
+        ids=str,
+    )
+    def test_what_can_be_no_trade_is_a_failure_of_trades_alone(self, change: dict[str, object]) -> None:
+        message = decode(trades_frame(TRADE | change))
+        assert isinstance(message, SchemaFailure)
+        assert (message.channel, message.inst_id) == ("trades", "BTC-USDT-SWAP")
+        assert message.reason
+
+    @pytest.mark.parametrize("name", ["tradeId", "px", "sz", "side", "ts", "instId"])
+    def test_a_missing_field_is_a_failure(self, name: str) -> None:
+        message = decode(trades_frame({key: value for key, value in TRADE.items() if key != name}))
+        assert isinstance(message, SchemaFailure)
+        assert message.channel == "trades"
+
+    def test_a_frame_that_is_cut_at_any_byte_is_a_failure(self) -> None:
+        frame = trades_frame(TRADE)
+        for end in range(1, len(frame)):
+            assert isinstance(decode(frame[:end]), SchemaFailure)
 
 
 def test_the_frames_that_these_tests_make_are_those_of_the_wire() -> None:

@@ -14,7 +14,8 @@ from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.okx.book_time import LONGEST_STEP_MS
 from l2vault.okx.checksum import book_checksum
-from l2vault.okx.messages import PING, Notice, Refusal, SchemaFailure, Unknown
+from l2vault.okx.exchange_time import ExchangeTime
+from l2vault.okx.messages import PING, Notice, Refusal, SchemaFailure, Traded, Unknown
 from l2vault.okx.pipeline import (
     STITCH_WITHIN_MS,
     AuditSoon,
@@ -38,7 +39,7 @@ from support.received import (
 )
 from support.reference import NaiveMarket
 from support.second_book import with_second_books
-from support.wire import ASKS, BIDS, ack, as_bytes, error, full, unknown_instrument, update
+from support.wire import ASKS, BIDS, ack, as_bytes, error, full, trade, unknown_instrument, update
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 INSTRUMENTS_2022 = ("BTC-USDT", "UNI-USD-SWAP", "BTC-USD-220527")
@@ -810,3 +811,46 @@ class Exchange:
 
 def _samples(outputs: list[Output], inst_id: str) -> list[bytes]:
     return [to_line(one.snapshot) for one in outputs if isinstance(one, Sampled) and one.snapshot.inst_id == inst_id]
+
+
+TRADED_MS = 1_790_000_000_000
+
+
+class TestTrades:
+    """`trades` beside the books: handed on as they come, and never at a book's cost."""
+
+    def begin(self, time=None):
+        pipeline = Pipeline((BTC, ETH), CADENCE_MS, 400, Random(1), time=time, trades=True)
+        pipeline.open(0)
+        pipeline.tick(100)
+        pipeline.take_outgoing()
+        return pipeline
+
+    def test_a_push_comes_out_as_it_is_with_its_arrival(self):
+        (traded,) = self.begin().receive(trade(BTC, 9, TRADED_MS, 3, 77), 200, 123)
+        (push,) = traded.pushes
+        assert (push.first_id, push.last_id, push.seq_id, push.recv_us) == (7, 9, 77, 123)
+
+    def test_one_that_cannot_be_read_leaves_the_book_in_sync(self):
+        pipeline = self.begin()
+        levels = {"bids": [[str(100 - n), "1", "0", "1"] for n in range(90)]}
+        pipeline.receive(full(BTC, TRADED_MS, 5, **levels), 200)
+        frame = trade(BTC, 9, TRADED_MS, px="")
+        (failure,) = pipeline.receive(frame, 300)
+        assert isinstance(failure, SchemaFailure)
+        assert (failure.channel, failure.inst_id, failure.frame) == ("trades", BTC, frame)
+        assert pipeline.level_counts(BTC) is not None
+
+    @pytest.mark.parametrize("off_ms", [3_600_000 * 2, -3_600_000 * 2])
+    def test_one_far_from_proved_time_is_unreadable(self, off_ms):
+        time = ExchangeTime()
+        pipeline = self.begin(time)
+        assert isinstance(
+            pipeline.receive(trade(BTC, 9, TRADED_MS + off_ms), 300)[0], Traded
+        )  # nothing proves the time yet
+        time.note_server(TRADED_MS, 10, 300)
+        frame = trade(BTC, 9, TRADED_MS + off_ms)
+        (failure,) = pipeline.receive(frame, 300)
+        assert isinstance(failure, SchemaFailure)
+        assert failure.frame == frame
+        assert isinstance(pipeline.receive(trade(BTC, 9, TRADED_MS), 300)[0], Traded)

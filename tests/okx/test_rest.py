@@ -18,6 +18,7 @@ import pytest
 
 from l2vault import __version__
 from l2vault.book.change import BookChange
+from l2vault.book.trade import TradePush
 from l2vault.errors import RestError, UsageError
 from l2vault.okx.rest import (
     Forbidden,
@@ -181,8 +182,20 @@ def test_the_exchanges_clock_is_read(exchange):
         ),
         (lambda okx: okx.book(BTC, 25), BOOK, "/api/v5/market/books", {"instId": [BTC], "sz": ["25"]}),
         (lambda okx: okx.server_time_ms(), TIME, "/api/v5/public/time", {}),
+        (
+            lambda okx: okx.trades(BTC, 77, lambda: 0),
+            b'{"code":"0","data":[]}',
+            "/api/v5/market/history-trades",
+            {"instId": [BTC], "type": ["1"], "limit": ["100"], "after": ["77"]},
+        ),
+        (
+            lambda okx: okx.trades(BTC, None, lambda: 0, limit=1),
+            b'{"code":"0","data":[]}',
+            "/api/v5/market/history-trades",
+            {"instId": [BTC], "type": ["1"], "limit": ["1"]},
+        ),
     ],
-    ids=["instrument", "book", "time"],
+    ids=["instrument", "book", "time", "trades", "newest trade"],
 )
 @pytest.mark.parametrize("prefix", ["", "/", "/mirror/"])
 def test_a_request_names_what_it_wants_and_who_asks(exchange, ask, answer, path, query, prefix):
@@ -240,6 +253,44 @@ def test_an_answer_that_is_no_book_is_the_error_that_says_what_to_do(exchange, a
     assert type(caught.value) is kind
     for word in [f"{exchange.url}/api/v5/market/books?instId={BTC}&sz=400", " Try: ", *words]:
         assert word in str(caught.value)
+
+
+def trade_row(trade_id, **fields):
+    row = {"instId": BTC, "side": "sell", "sz": "2", "source": "0", "px": "29963.2"}
+    return row | {"tradeId": str(trade_id), "ts": "1654161646974"} | fields
+
+
+def trades_body(*rows):
+    return json.dumps({"code": "0", "msg": "", "data": rows}).encode()
+
+
+def test_single_trades_come_back_newest_first_with_their_strings(exchange):
+    exchange.answer = Canned(200, trades_body(trade_row(242720720), trade_row(242720717, source="1", sz="0.01")))
+    first, second = client(exchange).trades(BTC, 242720721, lambda: 17)
+    assert first == TradePush(
+        BTC, "242720720", "29963.2", "2", "sell", "1654161646974", None, "0", None, recv_us=17, origin="rest"
+    )
+    assert (second.last_id, second.source, second.sz) == (242720717, "1", "0.01")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [trade_row(5), trade_row(6)],
+        [trade_row(5), trade_row(5)],
+        [trade_row(9), trade_row(8)],
+        [trade_row(5, instId="BTC-USD-SWAP")],
+        [trade_row(5, px="x")],
+        [trade_row(5, tradeId=5)],
+        [trade_row(5, side="")],
+        [{"instId": BTC}],
+    ],
+    ids=str,
+)
+def test_trades_that_cannot_be_are_an_error(exchange, rows):
+    exchange.answer = Canned(200, trades_body(*rows))
+    with pytest.raises(RestError, match="cannot be used"):
+        client(exchange).trades(BTC, 9, lambda: 0)
 
 
 @pytest.mark.parametrize("data", [b"[]", b'[{"instId":"BTC-USD-SWAP"}]'])

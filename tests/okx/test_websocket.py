@@ -325,6 +325,9 @@ class FakeConnection:
     def abort(self) -> None:
         self._aborted.set()
 
+    def take_arrival_us(self) -> int:
+        return 0
+
     async def recv(self, decode: bool) -> bytes:
         assert not decode
         await self._asked.wait()
@@ -340,7 +343,7 @@ class FakeConnection:
 
 
 def _opens(monkeypatch: pytest.MonkeyPatch, connection: FakeConnection) -> None:
-    async def open_connection(_: str) -> FakeConnection:
+    async def open_connection(_: str, now_us: object) -> FakeConnection:
         return connection
 
     monkeypatch.setattr(websocket_module, "open_connection", open_connection)

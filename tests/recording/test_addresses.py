@@ -21,7 +21,7 @@ NOBODY = Settings(rest_url="http://127.0.0.1:9", retention=False)
 async def _tried(settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
     urls: list[str] = []
 
-    async def refuse(url: str) -> Connection:
+    async def refuse(url: str, now_us: object) -> Connection:
         urls.append(url)
         raise CannotConnect("nobody there")
 

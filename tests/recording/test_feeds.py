@@ -237,7 +237,7 @@ async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_
 async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, tried_ms = ManualClock(), []
 
-    async def refuse(_: str) -> Connection:
+    async def refuse(_: str, now_us: object) -> Connection:
         tried_ms.append(clock.now_ms)
         raise CannotConnect("nobody there")
 

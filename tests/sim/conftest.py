@@ -20,6 +20,9 @@ class ManualClock(Clock):
     def wall_ms(self) -> int:
         return 1_700_000_000_000 + self._now_ms
 
+    def wall_us(self) -> int:
+        return self.wall_ms() * 1000
+
     def monotonic_ms(self) -> int:
         return self._now_ms
 

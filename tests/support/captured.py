@@ -3,10 +3,13 @@
 import copy
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from l2vault.sim.exchange.books import Tick
+from l2vault.sim.exchange.captures import read_captures
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BESIDE_THE_PROJECT = _ROOT.parent / "shared" / "data"
@@ -93,3 +96,8 @@ def looped(source: Path, target: Path, times: int) -> Path:
     length_ms = int(pushes[-1]["data"][0]["ts"]) - int(pushes[0]["data"][0]["ts"]) + 100
     rounds = (moved(copy.deepcopy(push), round_ * length_ms) for round_ in range(times) for push in pushes)
     return write_frames(target, rounds)
+
+
+def read_books(paths: Sequence[Path], verbatim: bool) -> Iterator[Tick]:
+    """The pushes of `books` on the timeline of captures."""
+    return (tick for tick in read_captures(paths, verbatim) if isinstance(tick, Tick))

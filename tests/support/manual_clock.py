@@ -23,6 +23,9 @@ class ManualClock(Clock):
     def wall_ms(self) -> int:
         return self.wall_offset_ms + self.now_ms
 
+    def wall_us(self) -> int:
+        return self.wall_ms() * 1000
+
     def monotonic_ms(self) -> int:
         return self.now_ms
 

@@ -1,5 +1,6 @@
 """The text frames of a capture exactly as they were received, of every channel; none that was sent."""
 
+import json
 import re
 
 import pytest
@@ -24,3 +25,14 @@ def received_frames(name: str) -> list[bytes]:
         zstandard = pytest.importorskip("zstandard")
         content = zstandard.ZstdDecompressor().decompressobj().decompress(content)
     return [match[1] for line in content.splitlines() if (match := _RECEIVED.fullmatch(line))]
+
+
+OTHER_CHANNELS = ("okx-other/okx_ws_other_channels_real_frames.jsonl", "okx-other/okx_docs_examples.jsonl")
+TRADES_2022 = "okx-other/cryptofeed_2022-05-13_trades.jsonl"
+
+
+def frames_of_channel(channel: str, *names: str) -> list[bytes]:
+    """The frames of a channel in files that keep each beside a note, compact as they were sent."""
+    rows = [json.loads(line) for name in names for line in capture(name).read_text(encoding="utf-8").splitlines()]
+    frames = [row["frame"] for row in rows if row["frame"].get("arg", {}).get("channel") == channel]
+    return [json.dumps(frame, separators=(",", ":")).encode() for frame in frames]

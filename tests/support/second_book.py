@@ -19,6 +19,6 @@ def with_second_books(pipeline: Pipeline, outputs: list[Output], now_ms: int) ->
 class ShortBookPipeline(Pipeline):
     """A pipeline whose short books are believed at once; for tests of what is around it. It asks for no audits."""
 
-    def receive(self, frame: bytes, now_ms: int) -> list[Output]:
-        outputs = with_second_books(self, super().receive(frame, now_ms), now_ms)
+    def receive(self, frame: bytes, now_ms: int, recv_us: int = 0) -> list[Output]:
+        outputs = with_second_books(self, super().receive(frame, now_ms, recv_us), now_ms)
         return [output for output in outputs if not isinstance(output, AuditSoon)]

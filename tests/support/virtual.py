@@ -62,6 +62,9 @@ class VirtualClock(Clock):
     def wall_ms(self) -> int:
         return self.true_ms() + self.wall_error_ms
 
+    def wall_us(self) -> int:
+        return self.wall_ms() * 1000
+
     def monotonic_ms(self) -> int:
         return round(self._loop.time() * 1000)
 

@@ -27,10 +27,29 @@ def update(
     return _books(inst_id, "update", _data(ts_ms, seq_id, prev, bids, asks) | fields)
 
 
-def ack(op: str, inst_id: str, request_id: str | None = None, conn_id: str | None = CONN_ID) -> bytes:
+def trade(inst_id: str, last_id: int, ts_ms: int, count: int = 1, seq_id: int | None = None, **fields: object) -> bytes:
+    """A push of trades: the ids up to `last_id`, `count` of them; `fields` as in `full`."""
+    data = {
+        "instId": inst_id,
+        "tradeId": str(last_id),
+        "px": "100.5",
+        "sz": "3",
+        "side": "buy",
+        "ts": str(ts_ms),
+        "count": str(count),
+        "source": "0",
+        "seqId": seq_id,
+    }
+    kept = {key: value for key, value in (data | fields).items() if value is not None}
+    return as_bytes({"arg": {"channel": "trades", "instId": inst_id}, "data": [kept]})
+
+
+def ack(
+    op: str, inst_id: str, request_id: str | None = None, conn_id: str | None = CONN_ID, channel: str = "books"
+) -> bytes:
     head = {} if request_id is None else {"id": request_id}
     tail = {} if conn_id is None else {"connId": conn_id}
-    return as_bytes(head | {"event": op, "arg": {"channel": "books", "instId": inst_id}} | tail)
+    return as_bytes(head | {"event": op, "arg": {"channel": channel, "instId": inst_id}} | tail)
 
 
 def error(code: str, msg: str, request_id: str | None = None) -> bytes:
@@ -38,10 +57,10 @@ def error(code: str, msg: str, request_id: str | None = None) -> bytes:
     return as_bytes(head | {"event": "error", "msg": msg, "code": code, "connId": CONN_ID})
 
 
-def unknown_instrument(inst_id: str, request_id: str | None = None) -> bytes:
+def unknown_instrument(inst_id: str, request_id: str | None = None, channel: str = "books") -> bytes:
     """OKX's own words of 2026 for 60018."""
     words = "Please use the correct URL, channel and parameters referring to API document."
-    return error("60018", f"Wrong URL or channel:books, instId:{inst_id} doesn't exist. {words}", request_id)
+    return error("60018", f"Wrong URL or channel:{channel}, instId:{inst_id} doesn't exist. {words}", request_id)
 
 
 def _data(ts_ms: int, seq_id: int, prev: int, bids: Iterable, asks: Iterable) -> dict[str, object]:

@@ -154,6 +154,9 @@ class World:
         for instrument in self.instruments.values():
             instrument.note(now_ms())
 
+    def now_us(self) -> int:
+        return self._now_ms() * 1000
+
     async def run(self) -> None:
         """Moves until cancelled."""
         while True:
@@ -253,6 +256,9 @@ class Socket:
             self._wake.clear()
             await self._wake.wait()
         return self._frames.popleft()
+
+    def take_arrival_us(self) -> int:
+        return self._world.now_us()
 
     async def send(self, text: str) -> None:
         if self._is_ended:

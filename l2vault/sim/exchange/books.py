@@ -16,7 +16,7 @@ from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import BOOKS
 from l2vault.sim.exchange.levels import Image
-from l2vault.sim.exchange.trades import Trades
+from l2vault.sim.exchange.trades import Trade, Trades
 
 
 class Tick(NamedTuple):
@@ -28,6 +28,22 @@ class Tick(NamedTuple):
     ts_ms: int
     change: BookChange
     frame: str | None
+
+    @property
+    def inst_id(self) -> str:
+        return self.change.inst_id
+
+
+class TradeTick(NamedTuple):
+    """One push of trades that was recorded on OKX, and its text. `ts_ms` is its place on the timeline."""
+
+    ts_ms: int
+    trade: Trade
+    frame: str
+
+    @property
+    def inst_id(self) -> str:
+        return self.trade.inst_id
 
 
 _NO_SEQ_ID: Final = -1
@@ -92,9 +108,16 @@ class Exchange:
     Whoever must know what was true may `watch`: all of it passes there, whatever becomes of it on the wire.
     """
 
-    def __init__(self, inst_ids: list[str], rows: Mapping[str, dict[str, object]], seed: int = 0) -> None:
+    def __init__(
+        self,
+        inst_ids: list[str],
+        rows: Mapping[str, dict[str, object]],
+        seed: int = 0,
+        recorded: frozenset[str] = frozenset(),
+    ) -> None:
+        """The trades of the `recorded` instruments are in a capture; all others' are made up."""
         self.inst_ids = frozenset(inst_ids)
-        self.trades = Trades(seed)
+        self.trades = Trades(seed, recorded)
         self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
         self._books: dict[str, Book] = {}
         self._watchers: list[OnTick] = []

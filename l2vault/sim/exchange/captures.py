@@ -1,4 +1,4 @@
-"""Recorded websocket frames as a timeline: any file of `books` pushes, compressed or not, many files merged on one.
+"""Recorded websocket frames as a timeline: any file of `books` pushes and the `trades` among them, many files on one.
 
 Knows how captures are written down and how OKX numbers its pushes; knows no socket and keeps no book. Every file is
 streamed: memory does not grow with its size.
@@ -19,8 +19,9 @@ import msgspec
 
 from l2vault.book.change import BookChange
 from l2vault.errors import CaptureError
-from l2vault.okx.messages import SchemaFailure, decode
-from l2vault.sim.exchange.books import Tick
+from l2vault.okx.messages import SchemaFailure, Traded, decode
+from l2vault.sim.exchange.books import Tick, TradeTick
+from l2vault.sim.exchange.trades import trade_of
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _LINE: Final = re.compile(rb"(?:\d+(?:\.\d+)?: )?(\{.*)", re.DOTALL)
 """A received frame, alone or after the time it was received. `URL <- TIME: FRAME` was sent, so it does not match."""
 
+_TRADES_HEAD: Final = b'{"arg":{"channel":"trades"'
 _INST_ID: Final = re.compile(rb'"instId"\s*:\s*"([^"]+)"')
 
 
@@ -37,42 +39,61 @@ class _Placed(NamedTuple):
     """A push and its place on the timeline of its file: the latest `ts` up to it."""
 
     ts_ms: int
-    change: BookChange
+    message: BookChange | Traded
     frame: str
 
 
-def read_captures(paths: Sequence[Path], verbatim: bool) -> Iterator[Tick]:
-    """Every `books` push of the files, merged by time; the order inside a file stays as it was.
+class Survey(NamedTuple):
+    """The instruments that have a `books` push, in order of appearance, and those among them that have `trades`."""
+
+    inst_ids: list[str]
+    traded: frozenset[str]
+
+
+def read_captures(paths: Sequence[Path], verbatim: bool) -> Iterator[Tick | TradeTick]:
+    """Every push of `books` and `trades` in the files, merged by time; the order inside a file stays as it was.
 
     A push has the place of the latest `ts` its file has shown so far, so one whose `ts` is 0 or older stays where it
-    was received. Pushes of before OKX numbered them get numbers unless `verbatim`; all others keep their text byte
-    for byte. Raises CaptureError, naming the file, for one that cannot be read or holds no such push.
+    was received. Books of before OKX numbered them get numbers unless `verbatim`; everything else keeps its text byte
+    for byte. Raises CaptureError, naming the file, for one that cannot be read or holds no push of books.
     """
     merged = heapq.merge(*(_placed(path) for path in paths), key=lambda placed: placed.ts_ms)
     numbers = _Numbers()
-    for placed in merged:
-        if verbatim or numbers.note(placed.change):
-            yield Tick(*placed)
+    for ts_ms, message, frame in merged:
+        if isinstance(message, Traded):
+            for push in message.pushes:
+                yield TradeTick(ts_ms, trade_of(push), frame)
+        elif verbatim or numbers.note(message):
+            yield Tick(ts_ms, message, frame)
         else:
-            yield numbers.numbered(placed)
+            yield numbers.numbered(ts_ms, message, frame)
 
 
-def capture_inst_ids(paths: Sequence[Path]) -> list[str]:
-    """The instruments that have a `books` push in the files, in order of appearance. Raises as `read_captures` does.
+def survey(paths: Sequence[Path]) -> Survey:
+    """What the files hold. Raises as `read_captures` does.
 
     It reads every file to its end, but parses only frames that name an instrument not yet found.
     """
     found: dict[str, None] = {}
+    traded: set[str] = set()
     for path in paths:
-        of_file: set[bytes] = set()
+        books: set[bytes] = set()
+        trades: set[bytes] = set()
         for frame in _frames(path):
             match = _INST_ID.search(frame)
-            if match is not None and match[1] not in of_file and isinstance(change := decode(frame), BookChange):
-                of_file.add(match[1])
-                found[change.inst_id] = None
-        if not of_file:
+            seen = trades if frame.startswith(_TRADES_HEAD) else books
+            if match is None or match[1] in seen:
+                continue
+            message = decode(frame)
+            if isinstance(message, BookChange | Traded):
+                seen.add(match[1])
+            if isinstance(message, BookChange):
+                found[message.inst_id] = None
+            elif isinstance(message, Traded):
+                traded.add(message.inst_id)
+        if not books:
             raise _no_books(path)
-    return list(found)
+    return Survey(list(found), frozenset(traded & found.keys()))
 
 
 class _Numbers:
@@ -88,25 +109,24 @@ class _Numbers:
         self._last[change.inst_id] = change.seq_id
         return True
 
-    def numbered(self, placed: _Placed) -> Tick:
+    def numbered(self, ts_ms: int, change: BookChange, text: str) -> Tick:
         """The same push with `seqId` and `prevSeqId`, its keys in OKX's order: `..., checksum, seqId, prevSeqId`."""
-        seq_id, prev_seq_id = self._next(placed)
-        frame: dict[str, Any] = msgspec.json.decode(placed.frame)
+        seq_id, prev_seq_id = self._next(ts_ms, change)
+        frame: dict[str, Any] = msgspec.json.decode(text)
         data = frame["data"][0]
         if "checksum" in data:
             data["checksum"] = data.pop("checksum")
         data["seqId"], data["prevSeqId"] = seq_id, prev_seq_id
-        change = msgspec.structs.replace(placed.change, seq_id=seq_id, prev_seq_id=prev_seq_id)
-        return Tick(placed.ts_ms, change, msgspec.json.encode(frame).decode())
+        change = msgspec.structs.replace(change, seq_id=seq_id, prev_seq_id=prev_seq_id)
+        return Tick(ts_ms, change, msgspec.json.encode(frame).decode())
 
-    def _next(self, placed: _Placed) -> tuple[int, int]:
+    def _next(self, ts_ms: int, change: BookChange) -> tuple[int, int]:
         """OKX's rules: a full book follows -1, every other push the one before it, a heartbeat keeps the number.
 
         The first number is the time of the push, which has the size of OKX's own; steps are as uneven as theirs,
         so that nobody comes to rely on `seqId + 1`.
         """
-        change = placed.change
-        last = self._last.get(change.inst_id, placed.ts_ms)
+        last = self._last.get(change.inst_id, ts_ms)
         levels = len(change.bids) + len(change.asks)
         seq_id = last + levels if levels or not change.is_snapshot else last + 1
         self._last[change.inst_id] = seq_id
@@ -115,12 +135,12 @@ class _Numbers:
 
 def _placed(path: Path) -> Iterator[_Placed]:
     """The pushes of one file with their places; those before the first known `ts` share the place of that one."""
-    early: list[tuple[BookChange, str]] = []
+    early: list[tuple[BookChange | Traded, str]] = []
     latest_ms: int | None = None
-    for change, frame in _changes(path):
-        if change.ts_ms is not None:
-            latest_ms = max(latest_ms or 0, change.ts_ms)
-        early.append((change, frame))
+    for message, frame in _changes(path):
+        if isinstance(message, BookChange) and message.ts_ms is not None:
+            latest_ms = max(latest_ms or 0, message.ts_ms)
+        early.append((message, frame))
         if latest_ms is not None:
             for known in early:
                 yield _Placed(latest_ms, *known)
@@ -129,14 +149,14 @@ def _placed(path: Path) -> Iterator[_Placed]:
         yield _Placed(0, *known)
 
 
-def _changes(path: Path) -> Iterator[tuple[BookChange, str]]:
-    """The `books` pushes of one file, parsed and as text. A frame that cannot be read is skipped and reported."""
+def _changes(path: Path) -> Iterator[tuple[BookChange | Traded, str]]:
+    """The pushes of one file, parsed and as text. A frame that cannot be read is skipped and reported."""
     kept = unreadable = 0
     first_reason = ""
     for frame in _frames(path):
         message = decode(frame)
-        if isinstance(message, BookChange):
-            kept += 1
+        if isinstance(message, BookChange | Traded):
+            kept += isinstance(message, BookChange)
             yield message, frame.decode(errors="replace")
         elif isinstance(message, SchemaFailure):
             unreadable += 1

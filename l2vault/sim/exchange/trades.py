@@ -4,8 +4,8 @@ It has random numbers of its own and changes no book: whoever subscribes to `boo
 it. What is invented is only which of the losses were trades rather than cancellations, and who traded.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from itertools import islice
 from random import Random
 from typing import Final, NamedTuple
@@ -16,11 +16,9 @@ from msgspec import UNSET, UnsetType
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange, Level
 from l2vault.book.price import price_key
+from l2vault.book.trade import TRADES, TradePush
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.levels import price_text
-
-TRADES: Final = "trades"
-"""The channel. OKX pushes at once; here a trade leaves just before the push of the book that lacks what it took."""
 
 _SWEPT_LEVELS: Final = 20
 """The most levels that one taker order goes through."""
@@ -29,12 +27,15 @@ _TRADED_SHARE: Final = 0.7
 _RPI_CHANCE: Final = 0.02
 """Chance a push that a trade of source 1 comes with it: against an RPI order, which is in no `books`."""
 _MOST_MATCHES: Final = 12
-_KEPT: Final = 600
-"""Trades of an instrument that REST can still name: OKX's own bound of 500, and some."""
+_KEPT: Final = 20_000
+"""Trades of an instrument that REST can still name: an hour of the busiest, where OKX keeps three months."""
 
 
 class Trade(NamedTuple):
-    """One push of `trades`: the matches of one taker order at one price. `trade_id` is the last match's id."""
+    """One push of `trades`: the matches of one taker order at one price. `trade_id` is the last match's id.
+
+    OKX pushes at once; here a trade leaves just before the push of the book that lacks what it took.
+    """
 
     inst_id: str
     trade_id: int
@@ -103,6 +104,28 @@ def encode_trade(trade: Trade) -> str:
     return _ENCODER.encode(_Push(_Arg(TRADES, trade.inst_id), [data])).decode()
 
 
+def trade_of(push: TradePush) -> Trade:
+    """A push that was recorded on OKX, as one of ours."""
+    ids = push.last_id - push.first_id + 1
+    return Trade(
+        *(push.inst_id, push.last_id, push.px, push.sz, push.side, push.ts_ms, ids, push.source or "0", push.seq_id)
+    )
+
+
+def split_trade(trade: Trade, first: int) -> tuple[Trade, Trade]:
+    """The same matches in two pushes, the first of `first` matches; there must be more than that."""
+    sizes = _split(price_key(trade.sz), trade.matches)
+    left, right = price_text(sum(sizes[:first])), price_text(sum(sizes[first:]))
+    return (
+        trade._replace(trade_id=trade.trade_id - trade.matches + first, sz=left, matches=first),
+        trade._replace(sz=right, matches=trade.matches - first),
+    )
+
+
+OnTrade = Callable[[Trade], None]
+"""Told of every trade, in the order of their ids."""
+
+
 class _Fill(NamedTuple):
     """What one taker order takes at one price, in units of 1e-18, from so many resting orders."""
 
@@ -117,15 +140,38 @@ class _Tape:
     def __init__(self, inst_id: str, seed: int, first_id: int) -> None:
         self.rng = Random(f"{seed} trades {inst_id}")
         self.last_id = first_id
-        self.kept: deque[Trade] = deque(maxlen=_KEPT)
+        self.kept: list[Trade] = []
+
+    def keep(self, trade: Trade) -> None:
+        """Those beyond the bound go all at once, now and then."""
+        self.last_id = trade.trade_id
+        self.kept.append(trade)
+        if len(self.kept) > 2 * _KEPT:
+            del self.kept[:_KEPT]
 
 
 class Trades:
-    """All instruments' trades. `follow` every change of a book before it is applied."""
+    """All instruments' trades. `follow` every change of a book before it is applied.
 
-    def __init__(self, seed: int = 0) -> None:
+    Whoever must know what was true may `watch`. Trades of `recorded` instruments are not made up: `note` those that a
+    capture holds.
+    """
+
+    def __init__(self, seed: int = 0, recorded: frozenset[str] = frozenset()) -> None:
         self._seed = seed
+        self._recorded = recorded
         self._tapes: dict[str, _Tape] = {}
+        self._watchers: list[OnTrade] = []
+
+    def watch(self, on_trade: OnTrade) -> None:
+        """Have every trade told from now on, whatever becomes of it on the wire."""
+        self._watchers.append(on_trade)
+
+    def note(self, trade: Trade) -> None:
+        """A trade that was recorded on OKX happens again."""
+        self._tape(trade.inst_id, trade.trade_id - trade.matches).keep(trade)
+        for on_trade in self._watchers:
+            on_trade(trade)
 
     def follow(self, change: BookChange, before: Book | None) -> list[Trade]:
         """The trades of the interval that ends with `change`, in order; `before` is the book of its beginning.
@@ -134,22 +180,28 @@ class Trades:
         """
         if before is None or change.is_snapshot or not (change.bids or change.asks):
             return []
-        tape = self._tapes.get(change.inst_id)
-        if tape is None:
-            first_id = before.seq_id or 1_000_000
-            tape = self._tapes[change.inst_id] = _Tape(change.inst_id, self._seed, first_id)
+        if change.inst_id in self._recorded:
+            return []
+        tape = self._tape(change.inst_id, before.seq_id or 1_000_000)
         try:
             orders = _taker_orders(change, before, tape.rng)
         except (LevelError, ValueError):  # a capture may hold numbers that are none
             return []
         trades = list(_trades(orders, change, before, tape))
-        tape.kept.extend(trades)
+        for trade in trades:
+            tape.keep(trade)
+            for on_trade in self._watchers:
+                on_trade(trade)
         return trades
 
-    def rows(self, inst_id: str) -> Iterator[TradeRow]:
-        """The single matches that are still known, newest first."""
-        tape = self._tapes.get(inst_id)
-        for trade in reversed(tape.kept) if tape is not None else ():
+    def rows(self, inst_id: str, older_than: int | None = None) -> Iterator[TradeRow]:
+        """The single matches that are still known, newest first, from those of `older_than` on."""
+        kept = self._tapes[inst_id].kept if inst_id in self._tapes else []
+        end = len(kept)
+        if older_than is not None:
+            end = min(end, bisect_left(kept, older_than, key=lambda trade: trade.trade_id) + 1)
+        for at in range(end - 1, -1, -1):
+            trade = kept[at]
             sizes = _split(price_key(trade.sz), trade.matches)
             for back, size in enumerate(reversed(sizes)):
                 trade_id = str(trade.trade_id - back)
@@ -161,11 +213,17 @@ class Trades:
         """As `/market/history-trades` pages by trade id: at most `limit` rows within exclusive bounds."""
         rows = (
             row
-            for row in self.rows(inst_id)
+            for row in self.rows(inst_id, older_than)
             if (older_than is None or int(row.tradeId) < older_than)
             and (newer_than is None or int(row.tradeId) > newer_than)
         )
         return list(islice(rows, limit))
+
+    def _tape(self, inst_id: str, first_id: int) -> _Tape:
+        tape = self._tapes.get(inst_id)
+        if tape is None:
+            tape = self._tapes[inst_id] = _Tape(inst_id, self._seed, first_id)
+        return tape
 
 
 def _taker_orders(change: BookChange, before: Book, rng: Random) -> list[tuple[str, str, list[_Fill]]]:

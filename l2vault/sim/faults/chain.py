@@ -110,8 +110,19 @@ class Chain:
         return strikes.hits(key, self._frames[key], scene.schedule.now_ms)
 
 
+class _StruckPush:
+    """A stage that replaces struck pushes, of whichever channel, and full books, and lets everything else pass."""
+
+    def __init__(self, scene: Scene, effect: Callable[[Frame, Scene], list[Item]]) -> None:
+        self._scene = scene
+        self._effect = effect
+
+    def feed(self, frame: Frame) -> list[Item]:
+        return self._effect(frame, self._scene) if frame.inst_id and self._scene.strikes(frame) else [frame]
+
+
 class _Struck:
-    """A stage that replaces struck pushes and full books and lets everything else pass."""
+    """A stage that replaces struck pushes of books and full books and lets everything else pass."""
 
     def __init__(self, scene: Scene, effect: Callable[[Frame, BookChange, Scene], list[Item]]) -> None:
         self._scene = scene
@@ -133,23 +144,16 @@ class _Lost:
         return [] if self._scene.strikes(frame) else [frame]
 
 
-class _DuplicatedTrade:
-    """A struck trade arrives once more, or several times."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-
-    def feed(self, frame: Frame) -> list[Item]:
-        copies = self._scene.fault.number("copies") if self._scene.strikes(frame) else 0
-        return [frame] * (1 + copies)
-
-
-def _dropped(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def _dropped(frame: Frame, scene: Scene) -> list[Item]:
     return []
 
 
-def _duplicated(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def _duplicated(frame: Frame, scene: Scene) -> list[Item]:
     return [frame] * (1 + scene.fault.number("copies"))
+
+
+def _push(effect: Callable[[Frame, Scene], list[Item]]) -> Callable[[Scene], Stage]:
+    return lambda scene: _StruckPush(scene, effect)
 
 
 def _struck(effect: Callable[[Frame, BookChange, Scene], list[Item]]) -> Callable[[Scene], Stage]:
@@ -168,9 +172,10 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "resend": _struck(fault_levels.resend),
     "checksum": _struck(fault_levels.checksum),
     "ts": fault_levels.Times,
-    "missing": _struck(fault_text.missing),
-    "unknown-field": _struck(fault_text.unknown_field),
-    "corrupt": _struck(fault_text.corrupt),
+    "trade-split": _push(fault_text.split),
+    "missing": _push(fault_text.missing),
+    "unknown-field": _push(fault_text.unknown_field),
+    "corrupt": _push(fault_text.corrupt),
     "heartbeat": _struck(fault_extra.heartbeat),
     "snapshot": _struck(fault_extra.unasked_full_book),
     "big-frame": _deed(fault_extra.big_frame),
@@ -179,11 +184,11 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "late-snapshot": fault_flow.LateFullBook,
     "no-book": fault_flow.NoBook,
     "reset": _Lost,
-    "drop": _struck(_dropped),
-    "duplicate": _struck(_duplicated),
+    "drop": _push(_dropped),
+    "duplicate": _push(_duplicated),
     "reorder": fault_flow.Reorder,
     "trade-drop": _Lost,
-    "trade-duplicate": _DuplicatedTrade,
+    "trade-duplicate": _push(_duplicated),
     "notice": fault_extra.Notice,
     "close": _deed(fault_extra.close),
     "cut": fault_extra.Cut,
@@ -202,7 +207,8 @@ def build_chain(scenes: Iterable[Scene]) -> Chain:
     concerned = [scene for scene in scenes if scene.fault.kind in _STAGES and _concerns(scene)]
     concerned.sort(key=lambda scene: _PLACES[scene.fault.kind])
     own = [(scene, scene.schedule.strikes(scene.index)) for scene in concerned if scene.fault.when.unit == "frame"]
-    lasting = [scene for scene in concerned if KINDS[scene.fault.kind].family == "push" and _lasts(scene.fault.when)]
+    of_books = [scene for scene in concerned if scene.fault.channel != "trades"]
+    lasting = [scene for scene in of_books if KINDS[scene.fault.kind].family == "push" and _lasts(scene.fault.when)]
     return Chain([_STAGES[scene.fault.kind](scene) for scene in concerned], own, lasting)
 
 

@@ -29,8 +29,10 @@ class Scene:
 
     def dice(self, frame: Frame) -> Random:
         """The same for the same push of the same timeline, on whichever connection."""
-        change = frame.change
+        change, trade = frame.change, frame.trade
         push = "" if change is None else f"{change.inst_id} {change.seq_id} {change.ts_ms}"
+        if trade is not None:
+            push = f"{trade.inst_id} trade {trade.trade_id}"
         return Random(f"{self.schedule.seed} {self.index} {push}")
 
     def full_book(self, inst_id: str) -> Frame | None:

@@ -66,23 +66,23 @@ class LateFullBook:
 
 
 class Reorder:
-    """A struck push changes places with the next one of its instrument."""
+    """A struck push changes places with the next one of its instrument and channel."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._held: dict[str, Frame] = {}
+        self._held: dict[tuple[str, bool], Frame] = {}
 
     def feed(self, frame: Frame) -> list[Item]:
-        change = frame.change
-        if change is None:
+        change, key = frame.change, (frame.inst_id, frame.trade is not None)
+        if not frame.inst_id:
             return [frame]
-        held = self._held.pop(change.inst_id, None)
+        held = self._held.pop(key, None)
         if held is not None:
             # A new subscription's full book makes what was held a thing of the past.
-            return [frame] if change.is_snapshot and not frame.number else [frame, held]
+            return [frame] if change is not None and change.is_snapshot and not frame.number else [frame, held]
         if not self._scene.strikes(frame):
             return [frame]
-        self._held[change.inst_id] = frame
+        self._held[key] = frame
         return []
 
     def settle(self) -> list[Item]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
 
 from l2vault.book.change import BookChange
+from l2vault.sim.exchange.trades import Trade
 
 ABNORMAL: Final = 1006
 """Not a code that can be sent: the connection ends without a close frame."""
@@ -37,7 +38,7 @@ class Deafen(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One text frame. `change` is what it says, where it is a push of a book or a full book.
+    """One text frame. `change` is what it says, where it is a push of a book or a full book; `trade`, of trades.
 
     `number` counts the pushes of its instrument on the timeline; it is 0 for what answers a request. `struck` are the
     faults, by their place in the plan, that strike this frame.
@@ -48,6 +49,14 @@ class Frame(NamedTuple):
     number: int = 0
     struck: frozenset[int] = NOBODY
     manner: Manner | None = None
+    trade: Trade | None = None
+
+    @property
+    def inst_id(self) -> str:
+        """Whose push it is; empty for what is none."""
+        if self.change is not None:
+            return self.change.inst_id
+        return "" if self.trade is None else self.trade.inst_id
 
 
 Item = Frame | HangUp | Deafen

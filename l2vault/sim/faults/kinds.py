@@ -130,11 +130,16 @@ REST_ANSWERS: Final = (
     "older",
     "empty",
 )
-REST_PATHS: Final = ("all", "books", "instruments", "time", "trades")
+REST_PATHS: Final = ("all", "books", "instruments", "time", "trades", "history-trades")
 
 
 def _push(**params: Param) -> Kind:
     return Kind("push", params, _PUSH, pushes=1, by_instrument=True)
+
+
+def _any_push(**params: Param) -> Kind:
+    """Of either channel; of both, each counts its own."""
+    return _push(**params, channel=_choice("books", "trades", "both"))
 
 
 def _trade(**params: Param) -> Kind:
@@ -161,15 +166,16 @@ def _exchange(keys: frozenset[str], pushes: int | None = None, **params: Param) 
     return Kind("exchange", params, keys, pushes, by_instrument=True)
 
 
+_BOOK_FIELDS: Final = ("ts", "bids", "asks", "seqId", "prevSeqId", "checksum", "arg", "instId", "action", "data")
+_TRADE_FIELDS: Final = ("tradeId", "px", "sz", "side", "count", "source")
+
 KINDS: Final[dict[str, Kind]] = {
-    "drop": _push(),
-    "duplicate": _push(copies=_count(1, 1, 100)),
-    "reorder": _push(),
-    "corrupt": _push(how=_choice("flip", "cut", "unquoted")),
-    "missing": _push(
-        field=_choice("ts", "bids", "asks", "seqId", "prevSeqId", "checksum", "arg", "instId", "action", "data")
-    ),
-    "unknown-field": _push(where=_choice("data", "push", "arg", "level")),
+    "drop": _any_push(),
+    "duplicate": _any_push(copies=_count(1, 1, 100)),
+    "reorder": _any_push(),
+    "corrupt": _any_push(how=_choice("flip", "cut", "unquoted")),
+    "missing": _any_push(field=_choice(*_BOOK_FIELDS, *_TRADE_FIELDS)),
+    "unknown-field": _any_push(where=_choice("data", "push", "arg", "level")),
     "ts": _push(how=_choice("zero", "back", "repeat"), by=_duration("5s")),
     "heartbeat": _push(),
     "snapshot": _push(),
@@ -180,6 +186,7 @@ KINDS: Final[dict[str, Kind]] = {
     "checksum": Kind("push", {"how": _choice("wrong", "real", "zero")}, _PUSH, by_instrument=True),
     "trade-drop": _trade(),
     "trade-duplicate": _trade(copies=_count(1, 1, 100)),
+    "trade-split": _trade(first=_count(1, 1, 100)),
     "no-snapshot": _book_mode(),
     "late-snapshot": _book_mode(updates=_count(1, 1, 10_000), book=_choice("fresh", "stale")),
     "no-book": _book_mode(),

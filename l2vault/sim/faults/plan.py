@@ -70,6 +70,11 @@ class Fault:
     when: When
     params: dict[str, Value]
 
+    @property
+    def channel(self) -> str:
+        """Whose pushes it strikes: `books`, `trades` or `both`."""
+        return str(self.params.get("channel", "books"))
+
     def concerns(self, inst_id: str) -> bool:
         return self.inst_id in (ALL_INSTRUMENTS, inst_id)
 

@@ -15,6 +15,7 @@ from l2vault.book.price import SCALE_DIGITS, price_key
 from l2vault.okx.checksum import book_checksum
 from l2vault.sim.exchange.books import encode_push
 from l2vault.sim.exchange.levels import ASK, BID, last_words, price_text
+from l2vault.sim.exchange.trades import encode_trade, split_trade
 from l2vault.sim.faults.context import Scene
 from l2vault.sim.faults.frame import Frame, Item
 
@@ -22,7 +23,7 @@ _STRUCTURE: Final = re.compile(r'[{}\[\]:,"]')
 _QUOTED_NUMBER: Final = re.compile(r'"(\d+(?:\.\d+)?)"')
 
 
-def corrupt(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def corrupt(frame: Frame, scene: Scene) -> list[Item]:
     """A byte flipped or the end cut off, so that it is no JSON; or a number without its quotes, which still is."""
     dice, text = scene.dice(frame), frame.text
     how = scene.fault.word("how")
@@ -37,7 +38,16 @@ def corrupt(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
     return [frame._replace(text=text[: mark.start()] + instead + text[mark.end() :])]
 
 
-def missing(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def split(frame: Frame, scene: Scene) -> list[Item]:
+    """A push of trades leaves as two: two connections may sum up the matches of one order differently."""
+    first = scene.fault.number("first")
+    if frame.trade is None or frame.trade.matches <= first:
+        return [frame]
+    parts = split_trade(frame.trade, first)
+    return [frame._replace(text=encode_trade(part), trade=part) for part in parts]
+
+
+def missing(frame: Frame, scene: Scene) -> list[Item]:
     name = scene.fault.word("field")
     push: dict[str, Any] = msgspec.json.decode(frame.text)
     for part in _parts(push).values():
@@ -45,13 +55,13 @@ def missing(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
     return [_encoded(frame, push)]
 
 
-def unknown_field(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def unknown_field(frame: Frame, scene: Scene) -> list[Item]:
     """A key nobody knows yet, in the envelope, its `arg` or its data; or a fifth member in the first levels."""
     push: dict[str, Any] = msgspec.json.decode(frame.text)
     parts, where = _parts(push), scene.fault.word("where")
     if where == "level":
         for side in ("asks", "bids"):
-            levels = parts["data"].get(side, [])
+            levels = parts["data"].get(side, [])  # trades have none
             levels[:1] = [[*level, "0"] for level in levels[:1]]
     else:
         parts[where]["newField"] = {"since": "2027", "values": [1, "2", None]}

@@ -32,11 +32,17 @@ class Schedule:
         self._shared = [
             (index, fault)
             for index, fault in enumerate(plan.faults)
-            if KINDS[fault.kind].family in _TIMELINE_FAMILIES and fault.when.unit in _SHARED_UNITS
+            if KINDS[fault.kind].family in _TIMELINE_FAMILIES
+            and fault.when.unit in _SHARED_UNITS
+            and not (KINDS[fault.kind].family == "push" and fault.channel == "trades")
         ]
         self._trade_faults = [
-            (index, fault) for index, fault in enumerate(plan.faults) if KINDS[fault.kind].family == "trade"
+            (fault, index, self.strikes(index))
+            for index, fault in enumerate(plan.faults)
+            if KINDS[fault.kind].family == "trade"
+            or (KINDS[fault.kind].family == "push" and fault.channel in ("trades", "both"))
         ]
+        """Counted apart: a fault of both channels strikes each by that channel's own numbers."""
         self._lines = frozenset(index for index, fault in self._shared if KINDS[fault.kind].family == "line")
         self._alarms = heapq.merge(
             *(
@@ -97,8 +103,8 @@ class Schedule:
         self._trades[inst_id] += 1
         return frozenset(
             index
-            for index, fault in self._trade_faults
-            if fault.concerns(inst_id) and self._strikes[index].hits(inst_id, self._trades[inst_id], ts_ms)
+            for fault, index, strikes in self._trade_faults
+            if fault.concerns(inst_id) and strikes.hits(inst_id, self._trades[inst_id], ts_ms)
         )
 
     def is_on(self, index: int, inst_id: str) -> bool:

@@ -101,6 +101,8 @@ def _fault(name: str, values: dict[str, str]) -> Fault:
         if key not in kind.keys and key not in kind.params:
             raise _unknown("key", key, name, [*kind.params, *sorted(kind.keys)])
     params = {key: _param(name, key, param, values.get(key, param.default)) for key, param in kind.params.items()}
+    if kind.family == "push" and params.get("channel", "books") != "books" and "frame" in values:
+        raise UsageError(f"{name} of trades has frame, which counts frames of books.", "push= counts trades")
     return Fault(name, values.get("inst", ALL_INSTRUMENTS), _who(name, values), _when(name, kind, values), params)
 
 

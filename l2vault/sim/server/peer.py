@@ -8,9 +8,9 @@ from typing import Annotated, Final
 import msgspec
 
 from l2vault.book.change import BookChange
+from l2vault.book.trade import TRADES
 from l2vault.okx.messages import BOOKS, PING
 from l2vault.sim.exchange.books import Exchange, encode_push
-from l2vault.sim.exchange.trades import TRADES
 from l2vault.sim.faults.frame import Frame
 from l2vault.sim.faults.request_errors import NO_OBJECTIONS, Objection, Objections, illegal_request, no_such_channel
 from l2vault.sim.server.limits import Limits

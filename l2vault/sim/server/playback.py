@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from l2vault.clock import Clock
 from l2vault.errors import LevelError
-from l2vault.sim.exchange.books import Exchange, Tick, encode_push
-from l2vault.sim.exchange.trades import encode_trade
+from l2vault.sim.exchange.books import Exchange, Tick, TradeTick, encode_push
+from l2vault.sim.exchange.trades import Trade, encode_trade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.frame import Frame
 from l2vault.sim.server.link import Link
@@ -31,7 +31,7 @@ class Head(NamedTuple):
 
     start_ms: int
     books: list[Tick]
-    rest: Iterator[Tick]
+    rest: Iterator[Tick | TradeTick]
 
 
 class Pace(NamedTuple):
@@ -45,22 +45,22 @@ class Pace(NamedTuple):
     begun_ms: int | None = None
 
 
-def split_head(ticks: Iterator[Tick], inst_ids: Collection[str]) -> Head:
+def split_head(ticks: Iterator[Tick | TradeTick], inst_ids: Collection[str]) -> Head:
     """Take the first full book of each instrument off the start of a timeline.
 
     An instrument whose first full book comes later has no book until then. What precedes the full book of an
     instrument is dropped: nobody can be at a book from which it would lead on.
     """
     books: dict[str, Tick] = {}
-    passed: list[Tick] = []
+    passed: list[Tick | TradeTick] = []
     start_ms = 0
     for tick in ticks:
-        inst_id = tick.change.inst_id
+        inst_id = tick.inst_id
         if not books and not passed:
             start_ms = tick.ts_ms
-        if tick.change.is_snapshot and inst_id not in books:
+        if isinstance(tick, Tick) and tick.change.is_snapshot and inst_id not in books:
             books[inst_id] = tick
-            passed = [earlier for earlier in passed if earlier.change.inst_id != inst_id]
+            passed = [each for each in passed if each.inst_id != inst_id or isinstance(each, TradeTick)]
         else:
             passed.append(tick)
         if len(books) == len(inst_ids) or tick.ts_ms - start_ms > _HEAD_MS:
@@ -122,7 +122,11 @@ class Playback:
                 await self._come_to(alarm_ms)
                 self._pass_time(alarm_ms)
             await self._come_to(tick.ts_ms)
-            self._play(tick)
+            if isinstance(tick, TradeTick):
+                self._exchange.trades.note(tick.trade)
+                self._send_trade(tick.trade, tick.ts_ms, tick.frame)
+            else:
+                self._play(tick)
         for link in self.links:
             link.settle()
         _log.info("timeline ended")
@@ -166,12 +170,15 @@ class Playback:
         """Send the trades of the interval that this push ends, before it."""
         inst_id = tick.change.inst_id
         for trade in self._exchange.trades.follow(tick.change, self._exchange.book(inst_id)):
-            struck = self._faults.schedule.note_trade(inst_id, tick.ts_ms)
-            watching = [link for link in self.links if link.peer.takes_trades(inst_id)]
-            if watching:
-                frame = Frame(encode_trade(trade), struck=struck)
-                for link in watching:
-                    link.emit(frame)
+            self._send_trade(trade, tick.ts_ms, None)
+
+    def _send_trade(self, trade: Trade, ts_ms: int, text: str | None) -> None:
+        struck = self._faults.schedule.note_trade(trade.inst_id, ts_ms)
+        watching = [link for link in self.links if link.peer.takes_trades(trade.inst_id)]
+        if watching:
+            frame = Frame(encode_trade(trade) if text is None else text, struck=struck, trade=trade)
+            for link in watching:
+                link.emit(frame)
 
     def _apply(self, tick: Tick) -> None:
         """A capture may hold what no book can: the clients get it all the same, as they did when it was recorded."""

@@ -127,6 +127,7 @@ _PATHS: Final = {
     "instruments": "/api/v5/public/instruments",
     "time": "/api/v5/public/time",
     "trades": "/api/v5/market/trades",
+    "history-trades": "/api/v5/market/history-trades",
 }
 
 _ANSWERS: Final = {

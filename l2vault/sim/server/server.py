@@ -19,10 +19,11 @@ from websockets.http11 import Request, Response
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, UsageError
 from l2vault.sim.exchange.books import Exchange, OnTick
-from l2vault.sim.exchange.captures import capture_inst_ids, read_captures
+from l2vault.sim.exchange.captures import read_captures, survey
 from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.trades import OnTrade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.plan import FaultPlan, Seat
 from l2vault.sim.server.gate import WS_PATH, Gate
@@ -71,15 +72,23 @@ _Hook = Callable[[ServerConnection, Request], Awaitable[Response | None]]
 class Simulator:
     """The whole exchange. `start` it, use its URLs, `stop` it; then it is used up.
 
-    `on_tick` is told every change of its own books, first ones included: the truth, whatever goes wrong on the wire.
+    `on_tick` is told every change of its own books, first ones included, and `on_trade` every trade: the truth,
+    whatever goes wrong on the wire.
     `limits` counts what clients did and where they went beyond what OKX allows.
     """
 
-    def __init__(self, options: SimOptions, clock: Clock | None = None, on_tick: OnTick | None = None) -> None:
+    def __init__(
+        self,
+        options: SimOptions,
+        clock: Clock | None = None,
+        on_tick: OnTick | None = None,
+        on_trade: OnTrade | None = None,
+    ) -> None:
         self.limits = Limits(is_kept=options.time_scale is not None)
         self._options = options
         self._clock = clock or Clock()
         self._on_tick = on_tick
+        self._on_trade = on_trade
         self._patience = Patience(self._clock, options.time_scale or 1.0)
         self._conn_ids = Random(options.seed)
         self._exchange: Exchange
@@ -146,21 +155,23 @@ class Simulator:
         options = self._options
         if options.replay:
             # Reading the names takes a while for big captures, and others may share this event loop.
-            inst_ids = await asyncio.to_thread(capture_inst_ids, options.replay)
+            inst_ids, traded = await asyncio.to_thread(survey, options.replay)
             ticks = read_captures(options.replay, options.verbatim)
             pace = Pace(options.speed, options.hold_sec)
         else:
-            inst_ids = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS)
+            inst_ids, traded = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS), frozenset()
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
             ticks = iter(Market(inst_ids, options.seed, self._exchange_wall_ms()).ticks())
-        self._open(inst_ids, split_head(ticks, inst_ids), pace)
+        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded)
+        self._open(exchange, split_head(ticks, inst_ids), pace)
 
-    def _open(self, inst_ids: list[str], head: Head, pace: Pace) -> None:
+    def _open(self, exchange: Exchange, head: Head, pace: Pace) -> None:
         """Put the rooms together. Whoever watches the exchange must do so before the first books are in it."""
         options = self._options
-        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed)
         if self._on_tick is not None:
             exchange.watch(self._on_tick)
+        if self._on_trade is not None:
+            exchange.trades.watch(self._on_trade)
         faults = self._faults = Faults(options.faults or FaultPlan(), options.seed, head.start_ms, exchange)
         self._rest = RestFaults(faults.schedule, exchange, lambda: self._playback.exchange_ms())
         self._playback = Playback(exchange, head, pace, self._clock, faults)

@@ -58,6 +58,21 @@ def hour_of_changes(tables: ChangeTables, after_ms: int | None) -> Hour:
     return Hour(_levels(tables, steps, ends_ms), _snapshots(tables.messages, steps, ends_ms))
 
 
+class _Rows(NamedTuple):
+    """Level rows, each column as LEVELS names it; `orders` is -1 where OKX sent no number."""
+
+    side: npt.NDArray[np.int8]
+    price: Ints
+    qty: Ints
+    orders: Ints
+    t_from: Ints
+    t_to: Ints
+
+    def take(self, which: Ints | Bools) -> "_Rows":
+        side, price, qty, orders, t_from, t_to = self
+        return _Rows(side[which], price[which], qty[which], orders[which], t_from[which], t_to[which])
+
+
 def _ends(ts_ms: Ints, steps: Steps, after_ms: int | None) -> Ints:
     """Until when the book of each message stands."""
     if not len(ts_ms):
@@ -75,23 +90,24 @@ def _levels(tables: ChangeTables, steps: Steps, ends_ms: Ints) -> pa.Table:
     message = events["message"].to_numpy()
     is_used = steps.is_known[message]
     events, message = events.filter(pa.array(is_used)), message[is_used]
-    ts_ms = tables.messages["timestamp"].to_numpy()
     is_full = tables.messages["is_full"].to_numpy()
     part = np.cumsum(is_full)[message]
-    side = pc.equal(events["side"], "ask").to_numpy().astype(np.int8)
-    price, qty = events["price_num"].to_numpy(), events["qty_num"].to_numpy()
-    orders = events["orders"].fill_null(-1).to_numpy()
-    order = np.lexsort((message, price, side, part))  # stable: of a price that stands twice in a message the last counts
-    message, part, side, price, qty, orders = (each[order] for each in (message, part, side, price, qty, orders))
-    last = _last_of_parts(steps, is_full)[part]
-    is_next_same = np.append(
-        (part[1:] == part[:-1]) & (side[1:] == side[:-1]) & (price[1:] == price[:-1]), False
-    ) if len(part) else np.zeros(0, np.bool_)
-    t_from = ts_ms[message]
-    t_to = np.where(is_next_same, np.append(t_from[1:], 0), ends_ms[last])
-    kept = (qty > 0) & (t_from < t_to)
-    columns = (side[kept], price[kept], qty[kept], orders[kept], t_from[kept], t_to[kept])
-    return _table(*_merged(*columns), _den(events, "price_den"), _den(events, "qty_den"))
+    begins = tables.messages["timestamp"].to_numpy()[message]
+    rows = _Rows(
+        pc.equal(events["side"], "ask").to_numpy().astype(np.int8),
+        events["price_num"].to_numpy(),
+        events["qty_num"].to_numpy(),
+        events["orders"].cast(pa.int64()).fill_null(-1).to_numpy(),
+        begins,
+        ends_ms[_last_of_parts(steps, is_full)[part]],
+    )
+    # Stable: of a price that stands twice in a message the last one counts.
+    order = np.lexsort((message, rows.price, rows.side, part))
+    rows, part = rows.take(order), part[order]
+    is_same = (part[1:] == part[:-1]) & (rows.side[1:] == rows.side[:-1]) & (rows.price[1:] == rows.price[:-1])
+    rows.t_to[:-1][is_same] = rows.t_from[1:][is_same]
+    stands = (rows.qty > 0) & (rows.t_from < rows.t_to)
+    return _table(_merged(rows.take(stands)), _den(events, "price_den"), _den(events, "qty_den"))
 
 
 def _last_of_parts(steps: Steps, is_full: Bools) -> Ints:
@@ -103,36 +119,34 @@ def _last_of_parts(steps: Steps, is_full: Bools) -> Ints:
     return last
 
 
-def _merged(*columns: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], ...]:
+def _merged(rows: _Rows) -> _Rows:
     """Rows of one level that touch, as one: a re-send changes nothing, nor does a full book."""
-    side, price, qty, orders, t_from, t_to = columns
-    order = np.lexsort((t_from, orders, qty, price, side))
-    side, price, qty, orders, t_from, t_to = (each[order] for each in columns)
-    if not len(order):
-        return columns
-    same = (t_to[:-1] == t_from[1:]) & (side[1:] == side[:-1]) & (price[1:] == price[:-1])
-    same &= (qty[1:] == qty[:-1]) & (orders[1:] == orders[:-1])
-    first, last = np.append(True, ~same), np.append(~same, True)
-    return side[first], price[first], qty[first], orders[first], t_from[first], t_to[last]
+    if not len(rows.side):
+        return rows
+    rows = rows.take(np.lexsort((rows.t_from, rows.orders, rows.qty, rows.price, rows.side)))
+    is_same = rows.t_to[:-1] == rows.t_from[1:]
+    for column in (rows.side, rows.price, rows.qty, rows.orders):
+        is_same &= column[1:] == column[:-1]
+    first, last = np.append(True, ~is_same), np.append(~is_same, True)
+    return rows.take(first)._replace(t_to=rows.t_to[last])
 
 
-def _table(*columns: object) -> pa.Table:
-    side, price, qty, orders, t_from, t_to, price_den, qty_den = columns
-    rows = len(side)  # type: ignore[arg-type]
-    zeros = np.zeros(rows, np.int32)
+def _table(rows: _Rows, price_den: int, qty_den: int) -> pa.Table:
+    count = len(rows.side)
+    zeros = np.zeros(count, np.int32)
     return pa.table(
         {
-            "side": pa.DictionaryArray.from_arrays(pa.array(side), pa.array(SIDES)),
-            "price_num": price,
-            "price_den": np.full(rows, price_den),
-            "qty_num": qty,
-            "qty_den": np.full(rows, qty_den),
-            "orders": pa.array(orders, mask=orders == -1),  # type: ignore[operator]
-            "t_from": t_from,
-            "t_to": t_to,
+            "side": pa.DictionaryArray.from_arrays(pa.array(rows.side), pa.array(SIDES)),
+            "price_num": rows.price,
+            "price_den": np.full(count, price_den),
+            "qty_num": rows.qty,
+            "qty_den": np.full(count, qty_den),
+            "orders": pa.array(rows.orders.astype(np.int32), mask=rows.orders == -1),
+            "t_from": rows.t_from,
+            "t_to": rows.t_to,
             "nth_from": zeros,
             "nth_to": zeros,
-            "level_text": pa.nulls(rows, pa.string()),
+            "level_text": pa.nulls(count, pa.string()),
         },
         LEVELS,
     )

@@ -9,7 +9,7 @@ from l2vault.book.change import BookChange
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum
 from l2vault.sim.exchange.books import Exchange, encode_push
-from l2vault.sim.exchange.captures import read_captures
+from support.captured import read_books
 
 OKX_2022 = "okx-ws/cryptofeed_2022-05-13_books.log.zst"
 TODAY_2026 = "okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl"
@@ -47,13 +47,13 @@ def test_a_push_carries_no_key_that_the_feed_did_not_have():
 @pytest.mark.parametrize("name", [OKX_2022, TODAY_2026])
 @pytest.mark.parametrize("verbatim", [True, False])
 def test_a_push_encoded_anew_is_the_recorded_text(captures, name, verbatim):
-    for tick in read_captures([captures / name], verbatim):
+    for tick in read_books([captures / name], verbatim):
         assert encode_push(tick.change) == tick.frame
 
 
 @pytest.mark.parametrize("name", [OKX_2022, TODAY_2026])
 def test_the_full_book_of_this_moment_is_the_applied_book(captures, name):
-    ticks = list(read_captures([captures / name], verbatim=False))
+    ticks = list(read_books([captures / name], verbatim=False))
     one = Exchange([], {})
     books = {}
     for tick in ticks:

@@ -13,7 +13,8 @@ from l2vault.errors import CaptureError
 from l2vault.okx.checksum import book_checksum
 from l2vault.okx.messages import decode
 from l2vault.okx.sequence import is_chained
-from l2vault.sim.exchange.captures import capture_inst_ids, read_captures
+from l2vault.sim.exchange.captures import survey
+from support.captured import read_books
 
 OKX_2022 = "okx-ws/cryptofeed_2022-05-13_books.log.zst"
 OKCOIN_2023 = "okx-ws/cryptofeed_okcoin_2023-05-27_books.log.zst"
@@ -45,7 +46,7 @@ def written(path: Path, *lines: str) -> Path:
 
 
 def read(*paths: Path, verbatim=False):
-    return list(read_captures(paths, verbatim))
+    return list(read_books(paths, verbatim))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_capture_is_read_as_it_is_asked_for(tmp_path):
     packed = gzip.compress(file.read_bytes())
     damaged.write_bytes(packed[: len(packed) // 2])
 
-    ticks = read_captures([damaged], verbatim=False)
+    ticks = read_books([damaged], verbatim=False)
 
     assert [next(ticks).ts_ms, next(ticks).ts_ms] == [1, 2]
     with pytest.raises(CaptureError, match=r"damaged\.jsonl\.gz"):
@@ -255,7 +256,7 @@ def damaged_zstd(content: bytes) -> bytes:
 def test_what_is_no_capture_is_an_error_that_names_the_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
 
-    for use in (lambda path: read(path), lambda path: capture_inst_ids([path])):
+    for use in (lambda path: read(path), lambda path: survey([path])):
         with pytest.raises(CaptureError, match=name):
             use(tmp_path / name)
 
@@ -285,6 +286,6 @@ def test_a_torn_frame_is_skipped_and_reported(tmp_path, caplog):
 def test_the_instruments_of_captures_are_those_with_a_book(captures, tmp_path):
     tickers = written(tmp_path / "mixed.jsonl", TICKER.replace("BTC", "SOL"), push("update", 1, "ETH-USDT"))
 
-    names = capture_inst_ids([captures / OKX_2022, tickers, captures / DERIVED_BTC])
+    names = survey([captures / OKX_2022, tickers, captures / DERIVED_BTC]).inst_ids
 
     assert names == ["BTC-USD-220527", "UNI-USD-SWAP", "BTC-USDT", "ETH-USDT", "BTC-USDT-SWAP"]

@@ -17,9 +17,9 @@ from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange, Level
 from l2vault.book.price import Memo, is_zero, price_key
 from l2vault.sim.exchange.books import Tick, encode_push
-from l2vault.sim.exchange.captures import read_captures
 from l2vault.sim.exchange.instruments import known_inst_ids
 from l2vault.sim.exchange.market import Market
+from support.captured import read_books
 
 OKX_2022 = "okx-ws/cryptofeed_2022-05-13_books.log.zst"
 OKX_2026 = (
@@ -121,19 +121,19 @@ def model() -> Measures:
 
 @pytest.fixture(scope="module")
 def of_2022(captures) -> Measures:
-    return Measures().take(read_captures([captures / OKX_2022], verbatim=True), "BTC-USDT")
+    return Measures().take(read_books([captures / OKX_2022], verbatim=True), "BTC-USDT")
 
 
 @pytest.fixture(scope="module")
 def each_of_2026(captures) -> list[Measures]:
-    return [Measures().take(read_captures([captures / name], verbatim=True), "BTC-USDT") for name in OKX_2026]
+    return [Measures().take(read_books([captures / name], verbatim=True), "BTC-USDT") for name in OKX_2026]
 
 
 @pytest.fixture(scope="module")
 def of_2026(captures) -> Measures:
     measures = Measures()
     for name in OKX_2026:
-        measures.take(read_captures([captures / name], verbatim=True), "BTC-USDT")
+        measures.take(read_books([captures / name], verbatim=True), "BTC-USDT")
     return measures
 
 
@@ -223,7 +223,7 @@ def test_neighbours_are_as_far_apart_as_in_2026(model, each_of_2026, gap: int) -
 def test_a_quiet_swap_is_as_quiet_as_it_was(captures) -> None:
     """UNI-USD-SWAP: messages within a factor of two and a half, bytes of one and a half, the pace within 5 ms."""
     inst_id = "UNI-USD-SWAP"
-    real = Measures().take(read_captures([captures / OKX_2022], verbatim=True), inst_id)
+    real = Measures().take(read_books([captures / OKX_2022], verbatim=True), inst_id)
     model = Measures().take(islice(Market([inst_id], 1, START_MS).ticks(), 1500), inst_id)
 
     for share in (0.25, 0.5, 0.75, 0.9):

@@ -7,12 +7,18 @@ import pytest
 
 from l2vault.book.book import Book
 from l2vault.book.price import price_key
-from l2vault.sim.exchange.books import Exchange
+from l2vault.errors import UsageError
+from l2vault.okx.messages import Traded, decode
+from l2vault.sim.exchange.books import Exchange, TradeTick, encode_push
+from l2vault.sim.exchange.captures import read_captures, survey
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.exchange.trades import Trades, encode_trade
+from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.rest import answer
+from support.captured import write_frames
 from support.rehearsal import BTC, ETH, START_MS, Stage, timeline
+from support.wire import trade as trade_frame
 
 UPDATES = 3000
 
@@ -229,6 +235,116 @@ async def test_a_duplicated_trade_comes_again_and_the_books_do_not_notice(clock)
     assert ids.count(ids[4]) == 3
     assert len(set(ids)) == len(ids) - 2
     assert viewer.breaks() == []
+
+
+PUSH_FAULTS = {
+    "drop:channel=trades,push=5,k=2": lambda ids: ids[:4] + ids[6:],
+    "duplicate:channel=trades,push=5": lambda ids: ids[:5] + ids[4:],
+    "reorder:channel=trades,push=5": lambda ids: [*ids[:4], ids[5], ids[4], *ids[6:]],
+    "corrupt:channel=trades,push=5,how=cut": lambda ids: ids[:4] + ids[5:],
+    "corrupt:channel=trades,push=5,how=flip": lambda ids: ids[:4] + ids[5:],
+    "unknown-field:channel=trades,push=5": lambda ids: ids,
+    "missing:channel=trades,push=5,field=px": lambda ids: ids[:4] + ids[5:],
+}
+
+
+def readable_ids(viewer):
+    messages = [decode(text.encode()) for text in viewer.texts]
+    return [push.last_id for message in messages if isinstance(message, Traded) for push in message.pushes]
+
+
+@pytest.mark.parametrize("spec", PUSH_FAULTS)
+async def test_a_fault_of_pushes_strikes_the_channel_that_it_names(clock, spec):
+    ticks = market_ticks(400)
+    (clean,) = await play(clock, None, ticks, ("books", "trades"))
+    first, second = await play(clock, f"{spec},conn=first", ticks, ("books", "trades"), ("trades",))
+
+    assert readable_ids(first) == PUSH_FAULTS[spec](readable_ids(clean))
+    assert readable_ids(second) == readable_ids(clean)
+    assert [push.seq_id for push in first.pushes] == [push.seq_id for push in clean.pushes]
+
+
+async def test_a_fault_of_both_channels_counts_each_apart(clock):
+    ticks = market_ticks(400)
+    (clean,) = await play(clock, None, ticks, ("books", "trades"))
+    (struck,) = await play(clock, "drop:channel=both,push=5", ticks, ("books", "trades"))
+
+    assert readable_ids(struck) == readable_ids(clean)[:4] + readable_ids(clean)[5:]
+    assert len(struck.pushes) == len(clean.pushes) - 1
+
+
+async def test_a_stalled_connection_keeps_its_trades_back_and_then_sends_them_in_order(clock):
+    ticks = market_ticks(400)
+    (clean,) = await play(clock, None, ticks, ("books", "trades"))
+    (stalled,) = await play(clock, "stall:at=5s,for=20s", ticks, ("books", "trades"))
+
+    assert readable_ids(stalled) == readable_ids(clean)
+
+
+async def test_two_connections_may_sum_up_an_order_differently(clock):
+    split, whole = await play(
+        clock, "trade-split:push=1,for=1h,conn=first", market_ticks(2000), ("trades",), ("trades",)
+    )
+
+    def pushes(viewer):
+        messages = [decode(text.encode()) for text in viewer.texts]
+        return [push for message in messages if isinstance(message, Traded) for push in message.pushes]
+
+    parts = {push.last_id: push for push in pushes(split)}
+    seen = 0
+    for push in pushes(whole):
+        before = parts.get(push.first_id)
+        if push.first_id == push.last_id:
+            assert parts[push.last_id] == push
+            continue
+        seen += 1
+        after = parts[push.last_id]
+        assert (before.first_id, before.last_id, after.first_id) == (push.first_id, push.first_id, push.first_id + 1)
+        assert price_key(before.sz) + price_key(after.sz) == price_key(push.sz)
+    assert seen > 20
+
+
+def test_frames_of_trades_are_not_counted():
+    with pytest.raises(UsageError, match="counts frames of books"):
+        parse_faults("drop:channel=trades,frame=5")
+
+
+def test_the_truth_is_every_trade_in_order_whoever_takes_it(traded):
+    trades, seen, book = Trades(3), [], Book()
+    trades.watch(seen.append)
+    made = []
+    for tick in market_ticks(600):
+        made += trades.follow(tick.change, book if book.seq_id is not None else None)
+        book.apply(tick.change)
+    assert seen == made != []
+
+
+def test_a_page_deep_in_the_past_is_the_same_as_one_by_one(traded):
+    every = list(traded.trades.rows(BTC))
+    for at in range(0, len(every) - 5, 37):
+        bound = int(every[at].tradeId)
+        assert traded.trades.page(BTC, 4, bound, None) == every[at + 1 : at + 5]
+
+
+def recorded(inst_id, trade_id):
+    return json.loads(trade_frame(inst_id, trade_id, START_MS + 50, 2, 7))
+
+
+async def test_trades_of_a_capture_are_sent_as_recorded_and_answered_by_rest(tmp_path):
+    books = [json.loads(encode_push(tick.change)) for tick in timeline(3)]
+    path = write_frames(tmp_path / "x.jsonl", [books[0], recorded(BTC, 41), books[1], recorded(BTC, 43), *books[2:]])
+    assert survey([path]) == ([BTC], frozenset({BTC}))
+    ticks = list(read_captures([path], verbatim=True))
+    assert [type(tick).__name__ for tick in ticks] == ["Tick", "TradeTick", "Tick", "TradeTick", "Tick", "Tick"]
+    exchange = Exchange([BTC], {}, recorded=frozenset({BTC}))
+    for tick in ticks:
+        if isinstance(tick, TradeTick):
+            assert tick.frame == encode_trade(tick.trade)
+            exchange.trades.note(tick.trade)
+        else:
+            assert exchange.trades.follow(tick.change, exchange.book(BTC)) == []
+            exchange.apply(tick.change)
+    assert [row.tradeId for row in exchange.trades.rows(BTC)] == ["43", "42", "41", "40"]
 
 
 async def test_faults_of_the_books_leave_the_trades_alone(clock):

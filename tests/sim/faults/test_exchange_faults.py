@@ -13,11 +13,11 @@ from l2vault.book.book import Book
 from l2vault.book.price import price_key
 from l2vault.okx.checksum import book_checksum
 from l2vault.okx.sequence import is_chained
-from l2vault.sim.exchange.captures import read_captures
 from l2vault.sim.exchange.levels import ASK, BID, difference
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.faults.exchange import _on_grid
 from l2vault.sim.server.rest import answer
+from support.captured import read_books
 from support.rehearsal import BTC, ETH, SEQ, START_MS, Stage, rehearse, timeline
 
 DERIVED = "derived/DERIVED_BTC-USDT-SWAP_from-binance-20240808.jsonl.zst"
@@ -230,7 +230,7 @@ async def test_a_row_says_so_as_long_as_the_book_is_crossed(clock):
 
 
 async def test_real_checksums_stay_real_when_the_book_is_another(clock, captures):
-    ticks = list(islice(read_captures([captures / DERIVED], verbatim=False), 90))
+    ticks = list(islice(read_books([captures / DERIVED], verbatim=False), 90))
     stage = Stage(clock, "tick-size:tick=2,at=1s,notice=1s,how=levels;state:to=preopen,at=3s,for=2s", ticks)
     stage.enter(BTC)
     await stage.play()

@@ -9,8 +9,8 @@ from l2vault.book.change import BookChange
 from l2vault.book.price import price_key
 from l2vault.okx.checksum import book_checksum
 from l2vault.sim.exchange.books import Tick
-from l2vault.sim.exchange.captures import read_captures
 from l2vault.sim.faults.pushes import _free_prices
+from support.captured import read_books
 from support.rehearsal import BTC, ETH, START_MS, rehearse, timeline
 
 DERIVED = "derived/DERIVED_BTC-USDT-SWAP_from-binance-20240808.jsonl.zst"
@@ -64,7 +64,7 @@ async def test_levels_beyond_the_window_are_added_until_there_are_too_many(clock
 
 
 async def test_401_levels_are_400_and_one_more(clock, captures):
-    ticks = list(islice(read_captures([captures / DERIVED], verbatim=False), 6))
+    ticks = list(islice(read_books([captures / DERIVED], verbatim=False), 6))
     stage = await rehearse(clock, "levels:push=3", ticks)
 
     book, breaches = Book(), []

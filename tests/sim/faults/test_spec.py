@@ -18,7 +18,7 @@ def test_a_plan_in_one_line_is_read_in_order_with_its_seed():
 
     assert plan == FaultPlan(
         (
-            Fault("drop", BTC, Who(), When(start=12_500, pushes=3), {}),
+            Fault("drop", BTC, Who(), When(start=12_500, pushes=3), {"channel": "books"}),
             Fault("close", "all", Who(place=1), When(start=30_000), {"code": 4004}),
         ),
         seed=7,
@@ -139,7 +139,7 @@ def test_connections_are_chosen_by_place_or_by_number(word, sits, not_there):
         ("tick-size:tick=0.05,notice=1m,how=levels", {"tick": "0.05", "notice": 60_000, "how": "levels"}),
         ("reset:to=0,lost=first", {"to": 0, "lost": "first"}),
         ("rest:answer=older,path=books,by=500ms", {"answer": "older", "path": "books", "by": 500}),
-        ("missing:field=prevSeqId", {"field": "prevSeqId"}),
+        ("missing:field=prevSeqId", {"field": "prevSeqId", "channel": "books"}),
     ],
 )
 def test_parameters_have_the_units_of_their_kind(spec, params):

@@ -15,9 +15,9 @@ from l2vault.book.book import Book
 from l2vault.errors import CaptureError, L2VaultError, UsageError
 from l2vault.okx.messages import decode
 from l2vault.okx.sequence import is_chained
-from l2vault.sim.exchange.captures import read_captures
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.sim.server.server import SimOptions, Simulator, serve_simulator
+from support.captured import read_books
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 OKX_2022 = "okx-ws/cryptofeed_2022-05-13_books.log.zst"
@@ -122,7 +122,7 @@ async def test_at_full_speed_a_slow_reader_gets_every_frame(capture, clock):
 
 
 async def test_all_of_a_real_capture_arrives_as_it_was_recorded(captures):
-    ticks = list(read_captures([captures / OKX_2022], verbatim=False))
+    ticks = list(read_books([captures / OKX_2022], verbatim=False))
     async with (
         running(replay=(captures / OKX_2022,), speed=None, hold_sec=0.0) as simulator,
         client(simulator) as ws,
