@@ -31,7 +31,7 @@ class Replay:
         """Give it every line; `why_refused` says why one does not fit."""
         change, book = recorded.change, self.book
         step: Step = "begins"
-        if book is not None and self._follows(recorded, book):
+        if self.follows(recorded):
             step = "follows"
         elif not change.is_snapshot:
             return self._refuse("no full book before it" if book is None else _mismatch(change, book))
@@ -51,8 +51,11 @@ class Replay:
         assert self.book is not None
         return take_snapshot(inst_id, self.book, depth)
 
-    def _follows(self, recorded: RecordedChange, book: Book) -> bool:
-        change = recorded.change
+    def follows(self, recorded: RecordedChange) -> bool:
+        """Whether the book that is held stood unchanged until this line, which is to be applied next."""
+        change, book = recorded.change, self.book
+        if book is None:
+            return False
         if not change.is_snapshot:
             return change.prev_seq_id == book.seq_id and not contradicts_its_numbers(change)
         if recorded.origin != "book":

@@ -4,7 +4,7 @@ A row for each message and one for each level in it, in the order of the line: r
 not there, included. What is not exactly as `to_change_line` writes it is refused. Needs numpy and pyarrow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,19 +72,23 @@ class ChangeTables:
 
 def read_changes(lines: Sequence[bytes], inst_id: str) -> ChangeTables:
     """The tables of lines without newlines. Raises LineError, without saying where, if any is not as it should be."""
-    return tables_of([_exact(line, inst_id) for line in lines])
+    return tables_of(_exact(line, inst_id) for line in lines)
 
 
-def tables_of(changes: Sequence[RecordedChange]) -> ChangeTables:
-    """The tables of changes of one instrument. Raises LineError for a level that no table can hold."""
+def tables_of(changes: Iterable[RecordedChange]) -> ChangeTables:
+    """The tables of changes of one instrument, which are let go one by one. Raises LineError for a level that no table
+    can hold."""
     numbers: dict[Level, int] = {}
     codes: list[int] = []
-    counts = np.zeros((len(changes), 2), np.int64)
-    for at, recorded in enumerate(changes):
+    counts: list[tuple[int, int]] = []
+    heads: list[tuple[object, ...]] = []
+    for recorded in changes:
         change = recorded.change
-        counts[at] = len(change.asks), len(change.bids)
+        counts.append((len(change.asks), len(change.bids)))
         codes += [numbers.setdefault(level, len(numbers)) for level in (*change.asks, *change.bids)]
-    return ChangeTables(_messages(changes), _events(list(numbers), np.array(codes, np.int64), counts))
+        heads.append(_head(recorded))
+    sizes = np.array(counts, np.int64).reshape(-1, 2)
+    return ChangeTables(_messages(heads), _events(list(numbers), np.array(codes, np.int64), sizes))
 
 
 def changes_of(tables: ChangeTables, inst_id: str) -> list[bytes]:
@@ -107,23 +111,20 @@ def _exact(line: bytes, inst_id: str) -> RecordedChange:
     return recorded
 
 
-def _messages(changes: Sequence[RecordedChange]) -> pa.Table:
-    each = [recorded.change for recorded in changes]
-    origins = pa.array([ORIGINS.index(recorded.origin) for recorded in changes], pa.int8())
-    return pa.table(
-        {
-            "timestamp": pa.array([recorded.ts_ms for recorded in changes], pa.int64()),
-            "ts": pa.array([change.ts_ms for change in each], pa.int64()),
-            "is_full": pa.array([change.is_snapshot for change in each], pa.bool_()),
-            "seqId": pa.array([change.seq_id for change in each], pa.int64()),
-            "prevSeqId": pa.array([change.prev_seq_id for change in each], pa.int64()),
-            "checksum": pa.array([change.checksum for change in each], pa.int64()),
-            "recv_us": pa.array([change.recv_us for change in each], pa.int64()),
-            "origin": pa.DictionaryArray.from_arrays(origins, pa.array(ORIGINS)),
-            "feed": pa.array([recorded.feed for recorded in changes], pa.int64()),
-        },
-        MESSAGES,
-    )
+def _head(recorded: RecordedChange) -> tuple[object, ...]:
+    """A row of MESSAGES, its origin as a number."""
+    change = recorded.change
+    numbers = change.seq_id, change.prev_seq_id, change.checksum, change.recv_us
+    return recorded.ts_ms, change.ts_ms, change.is_snapshot, *numbers, ORIGINS.index(recorded.origin), recorded.feed
+
+
+def _messages(heads: list[tuple[object, ...]]) -> pa.Table:
+    columns = list(zip(*heads, strict=True)) if heads else [()] * len(MESSAGES)
+    types = [pa.int8() if field.name == "origin" else field.type for field in MESSAGES]
+    arrays = [pa.array(column, type_) for column, type_ in zip(columns, types, strict=True)]
+    at = MESSAGES.get_field_index("origin")
+    arrays[at] = pa.DictionaryArray.from_arrays(arrays[at], pa.array(ORIGINS))
+    return pa.table(arrays, schema=MESSAGES)
 
 
 def _events(levels: list[Level], codes: Ints, counts: Ints) -> pa.Table:
