@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
-COMMON = {"errors", "clock", "foreign", "grammar", "__version__", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "version", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -21,6 +21,7 @@ ALLOWED = {
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
     "clock": set(),
+    "version": set(),
     "errors": set(),
     "foreign": set(),
     "grammar": set(),

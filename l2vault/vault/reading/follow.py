@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.book.utc import utc_text
 from l2vault.errors import LineError
-from l2vault.vault.store.catalog import Finding, Findings, PlacedLine, hour_forms, hour_lines
+from l2vault.vault.store.catalog import Catalog, Finding, Findings
+from l2vault.vault.store.forms import PlacedLine, hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.line import has_time, time_text
 
@@ -70,6 +70,7 @@ class Follow(Iterator[Snapshot]):
         self, layout: Layout, inst_id: str, since_ms: int | None, poll_sec: float, sleep: Callable[[float], None]
     ) -> None:
         self._layout = layout
+        self._catalog = Catalog(layout)
         self._inst_id = inst_id
         self._since_ms = since_ms
         self._poll_sec = poll_sec
@@ -96,7 +97,7 @@ class Follow(Iterator[Snapshot]):
         cursor = self._begin()
         while True:
             # Looked for first: once a later hour has begun, what the reading below finds is all of this one.
-            later_ms = self._hour_after(cursor.hour_ms)
+            later_ms = next(self._catalog.raw_hours(self._inst_id, cursor.hour_ms), None)
             is_idle = True
             for line in self._appended(cursor):
                 is_idle = False
@@ -111,7 +112,7 @@ class Follow(Iterator[Snapshot]):
     def _begin(self) -> _Cursor:
         if self._since_ms is not None:
             return _Cursor(self._since_ms // HOUR_MS * HOUR_MS)
-        cursor = _Cursor(self._newest_hour())
+        cursor = _Cursor(self._catalog.newest_raw_hour(self._inst_id) or 0)
         for _ in self._appended(cursor):
             pass
         cursor.begun = cursor.time
@@ -176,15 +177,14 @@ class Follow(Iterator[Snapshot]):
 
     def _in_other_forms(self, cursor: _Cursor) -> Iterator[PlacedLine]:
         """What the hour holds beyond the cursor once it is, or was before, compressed or archived."""
-        forms = hour_forms(self._layout, self._inst_id, cursor.hour_ms)
-        paths = [file.path for file in forms.raw if file.is_compressed]
-        paths += [] if forms.archive is None else [forms.archive.snapshots]
-        found = tuple(each for path in paths if (each := _identity(path)) is not None)
+        forms = self._catalog.hour(self._inst_id, cursor.hour_ms)
+        others = (stored.path for stored in forms.every if stored.form != "plain")
+        found = tuple(each for path in others if (each := _identity(path)) is not None)
         if not found or found == cursor.other_forms:
             return
         cursor.other_forms = found
         cursor.place(0, b"")  # a `.jsonl` that comes from now on is another one
-        for line in hour_lines(self._layout, forms, True, self.findings.report):
+        for line in hour_lines(self._catalog, forms, True, self.findings.report):
             yield from self._new(cursor, line)
 
     def _watch_former(self) -> None:
@@ -218,31 +218,6 @@ class Follow(Iterator[Snapshot]):
         if (path, reason) not in self._refused:
             self._refused.add((path, reason))
             self._report(path, offset, reason)
-
-    def _newest_hour(self) -> int:
-        """The newest hour of which there is a raw file, from one listing of the days and one of the newest; 0 if
-        none."""
-        for day in sorted(self._days(""), reverse=True):
-            hours = self._hours_of(day)
-            if hours:
-                return max(hours)
-        return 0
-
-    def _hour_after(self, hour_ms: int) -> int | None:
-        """The next hour of which there is a raw file."""
-        for day in sorted(self._days(utc_text(hour_ms)[:10])):
-            later = [found for found in self._hours_of(day) if found > hour_ms]
-            if later:
-                return min(later)
-        return None
-
-    def _days(self, first_date: str) -> list[Path]:
-        folder = self._layout.instrument_folder(self._inst_id)
-        return [path for path in folder.glob("????-??-??") if path.name >= first_date]
-
-    def _hours_of(self, day: Path) -> list[int]:
-        files = (self._layout.parse_hour_file(path) for path in day.glob("*.jsonl*"))
-        return [file.hour_ms for file in files if file is not None]
 
     def _plain(self, cursor: _Cursor) -> Path:
         return self._layout.hour_file(self._inst_id, cursor.hour_ms)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from l2vault.errors import VaultError
-from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.catalog import Catalog, StoredHour
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.line import joined, may_be_unflagged, peek
 
 BLOCK_BYTES: Final = 1 << 18
@@ -28,29 +29,22 @@ class LastLine(NamedTuple):
     newest_ms: int
 
 
-def instruments(layout: Layout) -> list[str]:
+def raw_instruments(layout: Layout) -> list[str]:
+    """Every instrument that has a folder of raw files."""
     with blaming(layout.raw):
-        return sorted(path.name for path in layout.raw.iterdir() if path.is_dir()) if layout.raw.is_dir() else []
+        return Catalog(layout).raw_instruments()
 
 
-def hour_files(layout: Layout, inst_id: str) -> Iterator[HourFile]:
-    """Newest first; of one hour the plain file before the compressed one, whose lines are older. Skips foreign files.
-
-    One day's folder at a time, so that the years behind it cost nothing.
-    """
-    folder = layout.instrument_folder(inst_id)
-    with blaming(folder):
-        for day in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
-            if day.is_dir():
-                found = [layout.parse_hour_file(path) for path in day.iterdir() if path.is_file()]
-                files = [file for file in found if file is not None]
-                yield from sorted(files, key=lambda file: (-file.hour_ms, file.is_compressed))
+def raw_files(layout: Layout, inst_id: str) -> Iterator[StoredHour]:
+    """Newest first; see `Catalog.raw_newest_first`."""
+    with blaming(layout.instrument_folder(inst_id)):
+        yield from Catalog(layout).raw_newest_first(inst_id)
 
 
 def last_line(layout: Layout, inst_id: str, limit_ms: int | None = None) -> LastLine | None:
     """Where the instrument's lines end, those later than `limit_ms` left out; None where it has no unflagged line."""
     newest_ms = -1
-    for file in hour_files(layout, inst_id):
+    for file in raw_files(layout, inst_id):
         if limit_ms is not None and file.hour_ms > limit_ms:
             continue
         with blaming(file.path):
@@ -63,13 +57,12 @@ def last_line(layout: Layout, inst_id: str, limit_ms: int | None = None) -> Last
 
 def last_line_of_hour(layout: Layout, inst_id: str, hour_ms: int) -> LastLine:
     """The same of one hour, in whatever form it is. To an hour that is archived nothing can be added."""
-    plain = layout.hour_file(inst_id, hour_ms)
-    if layout.archived_hour(inst_id, hour_ms).snapshots.exists():
+    forms = Catalog(layout).hour(inst_id, hour_ms)
+    if forms.archive is not None:
         return LastLine(hour_ms + HOUR_MS - 1, None, hour_ms + HOUR_MS - 1)
     newest_ms = -1
-    for path in (plain, plain.with_name(f"{plain.name}.gz")):
-        file = layout.parse_hour_file(path)
-        if file is None or not path.is_file():
+    for file in reversed(forms.raw):
+        if not file.is_file:
             continue
         found = _last_in(file, None)
         newest_ms = max(newest_ms, found.newest_ms)
@@ -78,8 +71,8 @@ def last_line_of_hour(layout: Layout, inst_id: str, hour_ms: int) -> LastLine:
     return LastLine(-1, None, newest_ms)
 
 
-def _last_in(file: HourFile, limit_ms: int | None) -> LastLine:
-    if file.is_compressed:
+def _last_in(file: StoredHour, limit_ms: int | None) -> LastLine:
+    if file.form == "gzip":
         return _last_of(reversed(_ends_of_compressed(file.path)), limit_ms)
     with file.path.open("rb") as opened:
         lines = lines_backwards(opened, opened.seek(0, os.SEEK_END))
