@@ -202,6 +202,7 @@ class Recorder:
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
         self._resume_hours(recovery.last)
         self._journal.append(self._started(previous))
+        self._journal.keep_room()
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)

@@ -22,6 +22,7 @@ from l2vault.errors import VaultError
 from l2vault.recording.eventlog import EventLog
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
+    Alive,
     DiskStalled,
     Event,
     HourClosed,
@@ -236,12 +237,14 @@ class Disk:
                 self._write_line(item)
             elif isinstance(item, Minute):
                 self._sync_files()
-                for inst_id, lost in self._lost.items():
-                    self._journal_lost(inst_id, lost)
+                self._journal_all_lost()
                 self._events.put(self._completed(item))
+                self._journal.keep_room()
             elif callable(item):
                 self._do(item)
             else:
+                if isinstance(item, Alive):  # each sign of life says what was lost until then
+                    self._journal_all_lost()
                 self._events.put(item)
         if self._is_closing or self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
             self._sync()
@@ -305,8 +308,12 @@ class Disk:
             lost.lines += 1
             lost.to_ms = snapshot.ts_ms
 
+    def _journal_all_lost(self) -> None:
+        for inst_id, lost in self._lost.items():
+            self._journal_lost(inst_id, lost)
+
     def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
-        """What was lost since the last time: each minute, so that a kill while the disk is full hides no cause."""
+        """What was lost since the last time: every 15 s, so that a kill while the disk is full hides no cause."""
         if lost.lines > lost.noted:
             bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
             self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error))

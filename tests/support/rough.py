@@ -186,7 +186,10 @@ class _Life:
         elif act.name in LINK_ACTS:
             self._do_to_links(act, link)
         elif link is not None:
-            link.faults.append((act.inst_id, getattr(_Faults, act.name)))
+            fault = act.inst_id, getattr(_Faults, act.name)
+            if act.name == "wrong_level" and any(fault in one.faults for one in self.world.connections):
+                return  # the next push would be wrong on both feeds alike, and no other voice could tell
+            link.faults.append(fault)
 
     async def _do_to_run(self, act: Act) -> None:
         """A kill leaves the vault as it was at that moment: the copy goes on, the killed one is not looked at again."""

@@ -452,7 +452,7 @@ class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instr
 class WriteFailed(
     msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}, omit_defaults=True
 ):
-    """Lines lost on the way to the disk, noted once writing works again; both bounds are times of lost lines."""
+    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines."""
 
     at: str
     inst_id: str
