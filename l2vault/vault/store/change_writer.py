@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, NamedTuple
 from l2vault.book.change_line import RecordedChange, to_change_line
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.gzip_append import GzipAppend, Replaced, Whole, complete
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 from l2vault.vault.store.line import time_ms
 
 LEAST_FREE_BYTES: Final = 256_000_000
@@ -67,7 +67,7 @@ class ChangeWriter:
     def __init__(
         self, layout: Layout, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
     ) -> None:
-        self._layout = layout
+        self._layout = layout.of("changes")
         self._free_bytes = free_bytes
         self._streams: dict[str, _Stream] = {}
         self._unfinished: list[GzipAppend] = []
@@ -158,8 +158,7 @@ class ChangeWriter:
             self._flushed(stream, stream.file)
             self._unfinished.append(stream.file)
             stream.file = None
-        path = self._layout.hour_file(stream.inst_id, hour_ms)
-        path = path.with_name(f"{path.name}.gz")
+        path = packed_path(self._layout.hour_file(stream.inst_id, hour_ms))
         self._unfinished = [file for file in self._unfinished if file.path != path]  # completed here instead
         found = self._complete(path) if path.exists() else Whole(0, b"", 0, b"")
         if hour_ms != stream.hour_ms:

@@ -41,7 +41,7 @@ def times(layout: Layout, ts_ms: int = T0) -> list[int]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "vault")
+    return Layout(tmp_path / "vault", "changes")
 
 
 def test_what_was_flushed_reads_and_the_rest_is_not_there_yet(layout: Layout) -> None:
