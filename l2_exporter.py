@@ -1,6 +1,6 @@
-"""Records OKX order books: edit the four values, then `python l2_exporter.py`.
+"""Records OKX order books: edit the five values, then `python l2_exporter.py`.
 
-`VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
+`CHANGES = True` keeps every change of the books too, some 4 MB an hour of BTC. `VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
 """
 
 import sys
@@ -11,6 +11,7 @@ from l2vault.entry import launch
 INSTRUMENTS = ["BTC-USDT-SWAP", "ETH-USDT-SWAP"]
 SNAPSHOT_CADENCE_SEC = 2
 DEPTH_LEVELS = 400
+CHANGES = False
 VAULT = "Vault"
 
 
@@ -19,6 +20,7 @@ def values() -> dict[str, object]:
         "instruments": INSTRUMENTS,
         "cadence_sec": SNAPSHOT_CADENCE_SEC,
         "depth": DEPTH_LEVELS,
+        "changes": CHANGES,
         "vault": VAULT,
     }
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from l2vault.vault.journal.change_events import ChangesLost, Latency
+
 SCHEMA = 2
 """The form of the journal that this version writes. Lines of form 1 carry no run and no ordinal."""
 
@@ -525,6 +527,8 @@ Event = (
     | ClockStepped
     | HostSlept
     | ClockSkew
+    | ChangesLost
+    | Latency
     | DiskStalled
     | VaultReplaced
     | TaskFailed
