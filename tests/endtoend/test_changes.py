@@ -1,5 +1,6 @@
 """Every capture through the recorder with changes: books rebuilt from them are the recorded lines, byte for byte."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,8 @@ def assert_rebuilt(outcome: Outcome, settings: Settings) -> None:
             continue
         rebuilt = vault.snapshots(inst_id, EARLY_MS, LATE_MS, "changes", settings.cadence_ms)
         lines = [to_line(snapshot if settings.depth == 400 else _cut(snapshot, settings.depth)) for snapshot in rebuilt]
-        assert lines == outcome.raw_lines(inst_id)
+        differing = [pair for pair in zip_longest(lines, outcome.raw_lines(inst_id)) if pair[0] != pair[1]]
+        assert [tuple(line and line[:60] + line[-90:] for line in pair) for pair in differing] == []
         assert rebuilt.findings == []
 
 
@@ -47,7 +49,7 @@ async def test_the_books_of_a_capture_are_rebuilt_from_its_changes(case: str, tm
 
 @pytest.mark.parametrize("name", SHIPPED)
 async def test_the_books_of_a_shipped_capture_are_rebuilt_and_every_push_is_there(name: str, tmp_path: Path) -> None:
-    settings = Settings(instruments=SHIPPED[name], depth=25, changes=True)
+    settings = Settings(instruments=SHIPPED[name], depth=25, feeds=1, changes=True)
     outcome = await record_replay(tmp_path / "vault", [shipped(name)], settings)
     assert_rebuilt(outcome, settings)
     sent = list(book_frames(shipped(name)))
@@ -62,8 +64,8 @@ async def test_the_books_of_a_shipped_capture_are_rebuilt_and_every_push_is_ther
         assert own["timestamp_utc"].endswith("00:00.000Z") and own["action"] == "snapshot"
     assert not [event for event in outcome.events if isinstance(event, ChangesLost)]
     latencies = [event for event in outcome.events if isinstance(event, Latency)]
-    assert {event.feed for event in latencies} == {1, 2}
-    assert sum(event.pushes for event in latencies) >= len(sent)
+    assert {event.feed for event in latencies} == {1}
+    assert sum(event.pushes for event in latencies) == len(sent)
 
 
 async def test_without_the_setting_no_change_is_kept(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -59,6 +59,9 @@ class _Stream:
     waiting: int = 0
     needs_full: bool = True
     hole: _Hole | None = None
+    """One that no full book has ended yet."""
+    ended: list[_Hole] = field(default_factory=list)
+    """Those whose full book is waiting."""
 
 
 class ChangeWriter:
@@ -99,9 +102,10 @@ class ChangeWriter:
             return
         if cause is not None and stream.hole is None and stream.last_ms is not None:
             stream.hole = _Hole(stream.last_ms, cause, "")
-        if stream.hole is not None and stream.hole.to_ms is None:
-            stream.hole.to_ms = recorded.ts_ms
-            stream.hole.lines += dropped
+        if stream.hole is not None:
+            stream.hole.to_ms, stream.hole.lines = recorded.ts_ms, stream.hole.lines + dropped
+            stream.ended.append(stream.hole)
+            stream.hole = None
         file.add(to_change_line(recorded) + b"\n")
         stream.needs_full = False
         stream.last_ms = recorded.ts_ms
@@ -220,16 +224,19 @@ class ChangeWriter:
             self._lose(stream, "disk_full", str(error))
         else:
             stream.disk_ms, stream.waiting = stream.last_ms, 0
-            hole = stream.hole
-            if hole is not None and hole.to_ms is not None:
+            for hole in stream.ended:
                 self._note(stream, hole)
-                stream.hole = None
+            stream.ended.clear()
             return True
         return False
 
     def _lose(self, stream: _Stream, cause: str, detail: str) -> None:
         """What was taken since the last flush never came to the file."""
         lines, stream.waiting, stream.last_ms = stream.waiting, 0, stream.disk_ms
+        if stream.ended:  # their full books are lost too: what they ended goes on
+            stream.hole = stream.ended[0]
+            stream.hole.lines = sum(hole.lines for hole in stream.ended)
+            stream.ended.clear()
         self._refuse(stream, cause, detail, lines)
 
     def _refuse(self, stream: _Stream, cause: str, detail: str, lines: int = 1) -> None:
@@ -238,8 +245,7 @@ class ChangeWriter:
         self._refused[stream.inst_id] = cause
         if stream.hole is None:
             stream.hole = _Hole(stream.last_ms, cause, detail)
-        stream.hole.to_ms = None
-        stream.hole.lines += lines
+        stream.hole.to_ms, stream.hole.lines = None, stream.hole.lines + lines
         if not stream.hole.is_noted:
             stream.hole.is_noted = True
             self._note(stream, stream.hole)

@@ -200,3 +200,27 @@ def test_a_full_book_that_follows_names_no_hole(layout: Layout) -> None:
     writer.close()
     assert writer.take_holes() == []
     assert times(layout) == [T0, T0]
+
+
+def test_holes_between_two_flushes_are_named_one_by_one_or_as_one_if_the_disk_refuses_them(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = ChangeWriter(layout)
+    writer.write(change(T0, True), "our_restart")
+    writer.flush()
+    writer.write(change(T0 + 1_000, True), "chain")
+    writer.write(change(T0 + 2_000, True), "disconnect")
+    writer.flush()
+    assert [hole[:4] for hole in writer.take_holes()] == [
+        (INST, T0, T0 + 1_000, "chain"),
+        (INST, T0 + 1_000, T0 + 2_000, "disconnect"),
+    ]
+    writer.write(change(T0 + 3_000, True), "chain")
+    writer.write(change(T0 + 4_000, True), "silence")
+    with monkeypatch.context() as full:
+        full.setattr(gzip_append, "write_all", refuse)
+        writer.flush()
+    assert [hole[:5] for hole in writer.take_holes()] == [(INST, T0 + 2_000, None, "chain", 2)]
+    writer.write(change(T0 + 5_000, True), "disk_full")
+    writer.close()
+    assert [hole[:4] for hole in writer.take_holes()] == [(INST, T0 + 2_000, T0 + 5_000, "chain")]
