@@ -39,15 +39,10 @@ def doubtful(root: Path, inst_id: str) -> list[tuple[int, int]]:
     return [(ms(event["from"]), ms(event["to"])) for event in events if event.get("from") and event.get("to")]
 
 
-def judge_changes(judgement: Judgement, root: Path, inst_id: str, truth: Truth) -> int:
-    """Every change follows the one before or begins anew at a named time, and each book is one that the exchange had.
-
-    Returns how many pushes there are.
-    """
-    ends, doubts = named_ends(root, inst_id), doubtful(root, inst_id)
-    book: Book = {}
+def judge_chain(judgement: Judgement, root: Path, inst_id: str) -> None:
+    """Every change follows the one before, or begins anew at a time that the journal names; files begin with a book."""
+    ends = named_ends(root, inst_id)
     last: dict | None = None
-    pushes = 0
     for rows in change_rows(root, inst_id):
         if rows and rows[0]["action"] != "snapshot":
             judgement.lies.append(f"changes of {inst_id}: the file of {rows[0]['timestamp_utc']} begins without a book")
@@ -58,9 +53,19 @@ def judge_changes(judgement: Judgement, root: Path, inst_id: str, truth: Truth) 
             trouble = _follow(row, last, ends)
             if trouble:
                 judgement.lies.append(f"changes of {inst_id} at {row['timestamp_utc']}: {trouble}")
+            last = row
+
+
+def judge_changes(judgement: Judgement, root: Path, inst_id: str, truth: Truth) -> int:
+    """The chain, and each book is one that the exchange had at its number. Returns how many pushes there are."""
+    judge_chain(judgement, root, inst_id)
+    doubts = doubtful(root, inst_id)
+    book: Book = {}
+    pushes = 0
+    for rows in change_rows(root, inst_id):
+        for row in rows:
             _apply(book, row)
             pushes += row["origin"] == "ws"
-            last = row
             at_ms = ms(row["timestamp_utc"])
             is_true = any(
                 (image.bids, image.asks) == (book["bids"], book["asks"]) for image in truth.numbered(row["seqId"])
