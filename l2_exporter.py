@@ -1,6 +1,7 @@
-"""Records OKX order books: edit the five values, then `python l2_exporter.py`.
+"""Records OKX order books and trades: edit the six values, then `python l2_exporter.py`.
 
-`CHANGES = True` keeps every change of the books too, some 4 MB an hour of BTC. `VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
+`VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
+`CHANGES = True` keeps every push of the books too.
 """
 
 import sys
@@ -11,8 +12,9 @@ from l2vault.entry import launch
 INSTRUMENTS = ["BTC-USDT-SWAP", "ETH-USDT-SWAP"]
 SNAPSHOT_CADENCE_SEC = 2
 DEPTH_LEVELS = 400
-CHANGES = False
 VAULT = "Vault"
+TRADES = True
+CHANGES = False
 
 
 def values() -> dict[str, object]:
@@ -20,8 +22,9 @@ def values() -> dict[str, object]:
         "instruments": INSTRUMENTS,
         "cadence_sec": SNAPSHOT_CADENCE_SEC,
         "depth": DEPTH_LEVELS,
-        "changes": CHANGES,
         "vault": VAULT,
+        "trades": TRADES,
+        "changes": CHANGES,
     }
 
 

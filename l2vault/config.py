@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cadence_sec: float = 2.0
     depth: int = 400
     feeds: int = 2
+    trades: bool = True
     changes: bool = False
     region: str = "global"
     ws_url: tuple[str, ...] = ()
@@ -416,6 +417,7 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "cadence_sec": _cadence,
     "depth": _whole(1, CHANNEL_DEPTH, f"1 to {CHANNEL_DEPTH} levels a side"),
     "feeds": _whole(1, MOST_FEEDS, "2 (each compared with the other), or 1"),
+    "trades": _truth,
     "changes": _truth,
     "region": _region,
     "ws_url": _ws_urls,

@@ -5,13 +5,14 @@ wire -> `recording.feeds` (session, chain, book, sampler each) -> `recording.rou
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from random import Random
 from typing import Final
 
 import msgspec
 
+from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
@@ -36,6 +37,8 @@ from l2vault.recording.tasks.clock import ClockCheck
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
 from l2vault.recording.tasks.retention import Retention
+from l2vault.recording.tasks.trade_filler import TradeFiller
+from l2vault.recording.trades import TradeIntake
 from l2vault.vault.journal.events import (
     Alive,
     ClockStepped,
@@ -54,12 +57,13 @@ from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.change_writer import ChangeWriter
-from l2vault.vault.store.digest import digest_of, hours_without_record
+from l2vault.vault.store.digest import RunningDigest, digest_of, hours_without_record
 from l2vault.vault.store.follower import followed_at
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.known_trades import known_trades
+from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.lock import VaultLock
 from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
-from l2vault.vault.store.recovery import future_lines, recover, set_aside
+from l2vault.vault.store.recovery import Cut, future_lines, recover, set_aside
 from l2vault.vault.store.writer import LineWriter
 
 ALIVE_SEC: Final = 15.0
@@ -88,7 +92,7 @@ class Recorder:
         self._clock = clock
         self._rng = rng
         self._show_status = show_status
-        self._counters = Counters(settings.instruments)
+        self._counters = Counters(settings.instruments, settings.trades)
         self._ledger = SlotLedger(settings.cadence_ms)
         self._counts = Counts()
         self._journal = Journal(layout, clock.monotonic_ms)
@@ -96,7 +100,10 @@ class Recorder:
         self._previous: PreviousRun | None = None
         self._writer = LineWriter(layout, open_files(settings.feeds, raise_limit()))
         guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
-        self._disk = Disk(self._writer, self._journal, clock, round(settings.fsync_sec * 1000), guard)
+        fsync_ms = round(settings.fsync_sec * 1000)
+        traded = settings.instruments if settings.trades else ()
+        self._trades = TradeIntake(traded, self._counters, clock, self._put)
+        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._trades)
         hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
         self._time = ExchangeTime()
         rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
@@ -110,6 +117,7 @@ class Recorder:
         if settings.changes:
             self._changes = ChangeKeeper(ChangeWriter(layout), clock, self._disk.put, partial(followed_at, layout))
         self._router = Router(self._counters, clock, self._disk.put, self._ledger, self._asks())
+        self._filler = TradeFiller(rest, clock, self._trades, self._disk.room)
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
         self._router.pipelines = self._feeds.pipelines
@@ -171,6 +179,8 @@ class Recorder:
         yield "clock", self._clock_check.run
         yield "metadata", partial(self._metadata.run, inst_ids)
         yield "audit", partial(self._auditor.run, inst_ids)
+        if self._settings.trades:
+            yield "trades", self._filler.run
         if self._settings.retention:
             yield "retention", self._retention.run
         if self._changes is not None:
@@ -211,23 +221,29 @@ class Recorder:
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
         self._check_region(previous)
-        recovery = recover(self._layout)
+        recovery, trades = recover(self._layout), self._layout.of("trades")
+        of_trades = recover(trades)
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
-        self._resume_hours(recovery.last)
+        self._resume_hours({"books": recovery.last, "trades": of_trades.last})
+        if self._settings.trades:
+            self._trades.resume({inst_id: known_trades(trades, inst_id) for inst_id in self._settings.instruments})
         self._journal.append(self._started(previous))
         self._journal.keep_room()
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
-        for cut in recovery.cuts:
-            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
-            since = None if cut.since_ms is None else utc_text(cut.since_ms)
-            self._journal.append(
-                Recovered(self._at(), cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since)
-            )
+        self._note_cuts(recovery.cuts, "books")
+        self._note_cuts(of_trades.cuts, "trades")
         self._complete_changes()
         self._log_start()
+
+    def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
+        for cut in cuts:
+            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
+            since = None if cut.since_ms is None else utc_text(cut.since_ms)
+            place = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
+            self._journal.append(Recovered(self._at(), *place, kind))
 
     def _complete_changes(self) -> None:
         """Files of changes that a killed run left open, of instruments that are not going on: one chore each."""
@@ -244,16 +260,25 @@ class Recorder:
                 f'region = "{previous.region}", or another vault with --vault',
             )
 
-    def _resume_hours(self, last: dict[str, LastLine]) -> None:
+    def _resume_hours(self, last: dict[Kind, dict[str, LastLine]]) -> None:
         """What the run before left without a closing record gets one while recording."""
-        going_on = self._settings.instruments
-        self._writer.resume({inst_id: last[inst_id].ts_ms for inst_id in going_on if inst_id in last})
+        settings = self._settings
+        going_on: dict[Kind, tuple[str, ...]] = {
+            "books": settings.instruments,
+            "trades": settings.instruments if settings.trades else (),
+        }
         closed = closed_hours(self._layout)
+        unclosed: list[tuple[Kind, str, int]] = []
         is_form_2 = self._previous is not None and self._previous.run is not None
-        unclosed = hours_without_record(self._layout, closed.closed, going_on) if is_form_2 else []
-        layout = self._layout
-        digest = lambda inst_id, hour_ms: digest_of(layout.hour_file(inst_id, hour_ms))  # noqa: E731
-        self._disk.resume(Past(unclosed, digest, closed.newest_line))
+        for kind, inst_ids in going_on.items():
+            self._writer.resume({one: last[kind][one].ts_ms for one in inst_ids if one in last[kind]}, kind)
+            if is_form_2:
+                hours = hours_without_record(self._layout.of(kind), closed.of(kind), inst_ids)
+                unclosed += [(kind, *hour) for hour in hours]
+        self._disk.resume(Past(unclosed, self._digest, closed.newest_line))
+
+    def _digest(self, kind: Kind, inst_id: str, hour_ms: int) -> RunningDigest:
+        return digest_of(self._layout.of(kind).hour_file(inst_id, hour_ms))
 
     def _started(self, previous: PreviousRun | Place | None) -> Started:
         settings = self._settings
@@ -266,6 +291,7 @@ class Recorder:
             feeds=settings.feeds,
             config_digest=settings.digest(),
             region=settings.region,
+            trades=settings.trades,
         )
 
     def _begin_again(self, former: Place) -> Started:
@@ -275,6 +301,9 @@ class Recorder:
     def _on_replaced(self) -> None:
         self._router.synced_again()
         self._metadata.refresh_all()
+
+    def _put(self, item: TradePush | Event) -> None:
+        self._disk.put(item)
 
     def _set_aside(self, inst_id: str, limit_ms: int) -> Tail | None:
         """Lines from the future, against proved exchange time: moved out in the disk's thread, between two lines."""
@@ -310,6 +339,8 @@ class Recorder:
             _log.warning(words)
         names, root = ", ".join(settings.instruments), self._layout.root
         _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
+        kept = "every push, into raw/okx/trades" if settings.trades else "not recorded (trades = false)"
+        _log.info("Trades: %s", kept)
         if settings.changes:
             _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
         _log.info("Retention: %s", policy_words(self._policy if settings.retention else None))
@@ -319,6 +350,7 @@ class Recorder:
         for number, pipeline in list(self._feeds.pipelines.items()):
             self._router.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
         self._router.close()
+        self._trades.close()
         self._put_minute()  # what waited for another feed was written just now
         if self._changes is not None:
             self._changes.finish()
@@ -335,7 +367,8 @@ class Recorder:
             feed,
             self._time,
             settings.record_unverifiable,
-            changes=settings.changes,
+            settings.trades,
+            settings.changes,
         )
         pipeline.counts = self._counts
         for inst_id in self._not_live:
@@ -362,6 +395,7 @@ class Recorder:
                 self._clock_check.note(output.until_ms, wall_ms)
         others = [*outputs] if self._changes is None else self._changes.take(number, outputs)
         self._router.take(number, others)
+        self._trades.take(number, others)
         self._auditor.take(number, others)
 
     def _pass_time(self) -> PassTime:
@@ -410,6 +444,7 @@ class Recorder:
         if woken.slept_ms > STALE_AFTER_MS:
             self._feeds.reconnect_all("the host slept")
         self._router.tick()
+        self._trades.tick()
         stalled_ms = self._disk.stalled_ms()
         if stalled_ms >= STALL_MS and not self._is_stall_told:
             _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)

@@ -4,7 +4,7 @@ Shared by writers and readers; knows no file and no path. Whether its ids are ne
 """
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,9 @@ _EXCHANGE: Final = "okx"
 _MARKET: Final = "perp"
 TRADES: Final = "trades"
 """The channel, and the value of the line's key."""
+RENUMBERED_MS: Final = 5_000
+RENUMBERED_IDS: Final = 1_000
+"""Ids that are so far back in a push that is so much newer are those of a numbering begun anew, and no repeat."""
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _TIME: Final = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
@@ -63,6 +66,19 @@ class TradePush(msgspec.Struct, frozen=True, gc=False):
     @property
     def ts_ms(self) -> int:
         return int(self.ts)
+
+    def is_renumbered(self, head: int, head_ms: int) -> bool:
+        """Whether its ids cannot be of the numbering whose greatest is `head`, of time `head_ms`: OKX began anew."""
+        return self.last_id < head - RENUMBERED_IDS and self.ts_ms > head_ms + RENUMBERED_MS
+
+
+class IdSpan(NamedTuple):
+    """Ids that stand in the vault, both ends included, and the exchange times of the first and the last of them."""
+
+    first: int
+    last: int
+    from_ms: int
+    to_ms: int
 
 
 class _Line(msgspec.Struct, omit_defaults=True, gc=False):

@@ -7,7 +7,7 @@ loss, and what a second feed brings are decided elsewhere.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from random import Random
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -53,10 +53,6 @@ __all__ = [
     "Trouble",
     "Unverifiable",
 ]
-
-
-OLD_MS: Final = 3_600_000
-"""A push of trades that is this much older than proved time has no true `ts`."""
 
 
 class Pipeline:
@@ -197,13 +193,11 @@ class Pipeline:
         return [self._dated(event, now_ms)] if isinstance(event, Traded) else [event]
 
     def _dated(self, traded: Traded, now_ms: int) -> Traded | SchemaFailure:
-        """Trades of a time that cannot be are unreadable: they would stand in the file of another hour."""
+        """Trades from the future are unreadable: they would stand in the file of another hour. Old ones are not: OKX
+        has been seen to begin a subscription with the newest trade, which may be hours old."""
         self._counts.trades += len(traded.pushes)
-        proved_ms = self._time.now_ms(now_ms)
         for push in traded.pushes:
             fault = ahead(self._time, push.ts_ms, None, now_ms)
-            if fault is None and proved_ms is not None and push.ts_ms < proved_ms - OLD_MS:
-                fault = f"ts {push.ts_ms} is long before the proved time {proved_ms}"
             if fault is not None:
                 return SchemaFailure(traded.inst_id, fault, b"", TRADES)
         return traded

@@ -4,14 +4,15 @@ OKX: `tradeId` is the last id of a push and `count` how many it stands for, so t
 begins behind the ids before it. Knows no file, no socket and no clock: whoever asks REST hands over what it answered.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
-from l2vault.book.trade import TradePush
+from l2vault.book.trade import IdSpan, TradePush
 
 GRACE_MS: Final = 500
 """Of exchange time: a message that only changed places with the next one closes its own hole within that."""
@@ -19,22 +20,10 @@ WAIT_MS: Final = 3_000
 """Of exchange time: for another feed that is on its way to the hole. Connections differ by far less."""
 STANDSTILL_MS: Final = 10_000
 """Monotonic: where messages no longer come, nothing else would end a wait."""
-RESTART_MS: Final = 5_000
-RESTART_IDS: Final = 1_000
-"""Ids that are so far back in a push that is so much newer are those of a numbering begun anew, and no repeat."""
 MOST_HOLES: Final = 256
 """Of an instrument: beyond it the oldest is said to be missing and forgotten."""
 
 HoleCause = Literal["chain", "disconnect", "notice", "our_restart", "disk_full", "silence"]
-
-
-class Known(NamedTuple):
-    """Ids that stand in the vault, both ends included, and the exchange times of the first and the last of them."""
-
-    first: int
-    last: int
-    from_ms: int
-    to_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +102,7 @@ TradeOutput = Take | Begun | Hole | NeedTrades | Filled | Skipped | StillMissing
 class _State(Enum):
     WAITS = auto()  # for another feed
     ASKED = auto()  # REST
+    UNWRITTEN = auto()  # the disk refused the lines; to be asked of REST once it takes lines again
     GIVEN_UP = auto()  # a late push may fill it all the same
 
 
@@ -151,6 +141,8 @@ class TradeChain:
         """Why the last feed went; until the next push."""
         self._late: Filled | None = None
         """What feeds have put into reported holes since the last `tick`."""
+        self._new_in: OrderedDict[int, tuple[tuple[int, int], ...]] = OrderedDict()
+        """Of the newest overlaps, by their last id: which of their ids were new."""
         self.pushed_ms = 0
         """Monotonic time of the last new push."""
 
@@ -163,7 +155,7 @@ class TradeChain:
         """Ids that are not known at this moment."""
         return sum(hole.last - hole.first + 1 for hole in self._holes)
 
-    def resume(self, known: Sequence[Known], now_ms: int) -> None:
+    def resume(self, known: Sequence[IdSpan], now_ms: int) -> None:
         """What the vault holds, by id and disjoint: each step between is a hole of a run before, and so is the next."""
         for before, after in zip(known, known[1:], strict=False):
             bounds = before.last + 1, after.first - 1, before.to_ms, after.from_ms
@@ -181,15 +173,20 @@ class TradeChain:
     def offer(self, feed: int, push: TradePush, now_ms: int) -> list[TradeOutput]:
         """A feed's push, in the order in which the feed brought it. `now_ms` is monotonic."""
         outputs: list[TradeOutput] = []
-        if self._head is None or self._is_new_numbering(push, self._head):
+        if self._head is None or push.is_renumbered(self._head, self._head_ms):
             outputs += self._begin(push, "first" if self._head is None else "numbering")
         self._feeds[feed] = max(push.last_id, self._feeds.get(feed, push.last_id))
         self._newest_ms = max(self._newest_ms, push.ts_ms)
-        new = self._note(push, now_ms)
+        new = self._new_of(push)
+        self._note(push, now_ms)
         if new:
             self.pushed_ms = now_ms
-            is_overlap = new < push.last_id - push.first_id + 1
-            outputs.append(Take(msgspec.structs.replace(push, overlap=True) if is_overlap else push))
+            if new != ((push.first_id, push.last_id),):
+                push = msgspec.structs.replace(push, overlap=True)
+                self._new_in[push.last_id] = new
+                if len(self._new_in) > MOST_HOLES:
+                    self._new_in.popitem(last=False)
+            outputs.append(Take(push))
         return outputs + self._end_waits(now_ms) if self._holes else outputs
 
     def tick(self, now_ms: int) -> list[TradeOutput]:
@@ -229,15 +226,22 @@ class TradeChain:
                 outputs += self._abandon(hole, detail)
         return outputs
 
-    def lost(self, push: TradePush, now_ms: int) -> list[TradeOutput]:
-        """The disk refused this line. What a feed brought is asked of REST once more; a row of REST is not."""
-        first, last = push.first_id, push.last_id
-        if self._head is None or last > self._head or any(h.first <= last and first <= h.last for h in self._holes):
-            return []
-        hole = _Hole(first, last, push.ts_ms, push.ts_ms, "disk_full", push.ts_ms, now_ms + STANDSTILL_MS)
-        self._open(hole)
-        is_final = push.origin == "rest" or push.overlap
-        return self._abandon(hole, "the disk refused the line") if is_final else []
+    def unwritten(self, push: TradePush) -> None:
+        """The disk refused this line: its ids are missing. Nothing is asked before `written_again`."""
+        new = self._new_in.pop(push.last_id, ()) if push.overlap else ((push.first_id, push.last_id),)
+        for first, last in new:
+            if self._head is None or last > self._head or self._new_of(push) != ():
+                continue  # of a numbering that is over
+            self._open(_Hole(first, last, push.ts_ms, push.ts_ms, "disk_full", push.ts_ms, 0, _State.UNWRITTEN))
+        self._holes = list(_merged(self._holes))
+
+    def written_again(self) -> list[TradeOutput]:
+        """The disk takes lines again: what it refused is asked of REST."""
+        outputs: list[TradeOutput] = []
+        for hole in self._holes:
+            if hole.state is _State.UNWRITTEN:
+                outputs += self._ask(hole)
+        return outputs
 
     def end(self) -> list[TradeOutput]:
         """Recording stops: what is missing now is looked for by the next run."""
@@ -259,27 +263,38 @@ class TradeChain:
         self._head, self._head_ms = push.first_id - 1, push.ts_ms
         return [*outputs, Begun(self._inst_id, push.first_id, push.ts_ms, cause)]
 
-    def _is_new_numbering(self, push: TradePush, head: int) -> bool:
-        return push.ts_ms > self._head_ms + RESTART_MS and push.last_id < head - RESTART_IDS
+    def _new_of(self, push: TradePush) -> tuple[tuple[int, int], ...]:
+        """The ids of the push that are not known: those in holes, and those behind the head."""
+        first, last, head = push.first_id, push.last_id, self._head
+        if head is None or first > head:
+            return ((first, last),)
+        new = [(max(first, hole.first), min(last, hole.last)) for hole in self._holes]
+        if last > head:
+            new.append((head + 1, last))
+        found: list[tuple[int, int]] = []
+        for low, high in new:
+            if low > high:
+                continue
+            if found and found[-1][1] == low - 1:
+                low = found.pop()[0]
+            found.append((low, high))
+        return tuple(found)
 
-    def _note(self, push: TradePush, now_ms: int) -> int:
-        """How many ids of the push are new; from now on none of them is."""
+    def _note(self, push: TradePush, now_ms: int) -> None:
+        """From now on no id of the push is new."""
         first, last, head = push.first_id, push.last_id, self._head
         assert head is not None
-        new = 0
         if self._holes and first <= head:
             before = self.missing
             filled = self._fill(first, min(last, head), push.ts_ms)
-            new = before - self.missing
             if any(filled):
-                self._note_late(first, last, new)
+                self._note_late(first, last, before - self.missing)
         if last <= head:
-            return new
+            return
         if first > head + 1:
             cause, until_ms = self._down_cause or "chain", now_ms + STANDSTILL_MS
             self._open(_Hole(head + 1, first - 1, self._head_ms, push.ts_ms, cause, push.ts_ms, until_ms))
         self._head, self._head_ms, self._down_cause = last, push.ts_ms, None
-        return new + last - max(head, first - 1)
 
     def _open(self, hole: _Hole) -> None:
         self._holes.append(hole)
@@ -323,9 +338,12 @@ class TradeChain:
                 outputs += self._abandon(oldest, f"more than {MOST_HOLES} holes at a time")
         for hole in self._holes:
             if hole.state is _State.WAITS and self._is_due(hole, now_ms):
-                hole.state = _State.ASKED
-                outputs += [*self._report(hole), NeedTrades(self._inst_id, hole.first, hole.last)]
+                outputs += self._ask(hole)
         return outputs
+
+    def _ask(self, hole: _Hole) -> list[TradeOutput]:
+        hole.state = _State.ASKED
+        return [*self._report(hole), NeedTrades(self._inst_id, hole.first, hole.last)]
 
     def _is_due(self, hole: _Hole, now_ms: int) -> bool:
         passed_ms = self._newest_ms - hole.seen_ms
@@ -343,3 +361,18 @@ class TradeChain:
         hole.state = _State.GIVEN_UP
         missing = StillMissing(self._inst_id, hole.first, hole.last, hole.from_ms, hole.to_ms, detail)
         return [*self._report(hole), missing]
+
+
+def _merged(holes: Iterable[_Hole]) -> Iterator[_Hole]:
+    """Lines that the disk refused one after the other are one hole."""
+    last: _Hole | None = None
+    for hole in holes:
+        is_next = last is not None and last.last == hole.first - 1
+        if last is not None and is_next and last.state is hole.state is _State.UNWRITTEN:
+            last = replace(last, last=hole.last, to_ms=hole.to_ms)
+            continue
+        if last is not None:
+            yield last
+        last = hole
+    if last is not None:
+        yield last

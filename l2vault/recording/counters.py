@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Final, NamedTuple
 
 from l2vault.book.snapshot import Snapshot
+from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Counts, Lost
 from l2vault.recording.arbiter import Conflict, Decision, Matched, Unaligned
@@ -27,13 +28,19 @@ class MinuteCounts(NamedTuple):
     held_back: int
     compared: Compared
     messages: int
+    trades: int | None = None
+    """Lines of trades; None where none are recorded."""
 
 
 class Counters:
     """What was written and lost, since the start and since the last minute's summary."""
 
-    def __init__(self, inst_ids: tuple[str, ...]) -> None:
+    def __init__(self, inst_ids: tuple[str, ...], trades: bool = False) -> None:
         self._inst_ids = inst_ids
+        self._has_trades = trades
+        self._trades_before = 0
+        self.trades = 0
+        self.trades_a_minute = 0
         self._minute: Counter[str] = Counter()
         self._held_back = 0
         self._last: dict[str, Snapshot] = {}
@@ -48,6 +55,10 @@ class Counters:
         self.lines += 1
         self._minute[snapshot.inst_id] += 1
         self._last[snapshot.inst_id] = snapshot
+
+    def traded(self, push: TradePush) -> None:
+        """A line of trades was written."""
+        self.trades += 1
 
     def held_back(self, inst_id: str) -> None:
         """A line was held back because the vault holds its time, or a later one, already."""
@@ -66,7 +77,9 @@ class Counters:
         """What came since the last call; the next one starts from zero."""
         compared = Compared(*(self._compared[kind] for kind in (Matched, Unaligned, Conflict)))
         messages, self._messages_before = counts.messages - self._messages_before, counts.messages
-        minute = MinuteCounts(dict(self._minute), self._held_back, compared, messages)
+        self.trades_a_minute, self._trades_before = self.trades - self._trades_before, self.trades
+        trades = self.trades_a_minute if self._has_trades else None
+        minute = MinuteCounts(dict(self._minute), self._held_back, compared, messages, trades)
         self._minute.clear()
         self._held_back = 0
         self._compared.clear()
@@ -79,6 +92,7 @@ class Counters:
             f"{total} since the last summary{_by_name(minute.written)}",
             f"in sync {in_sync} of {len(self._inst_ids)}",
             f"messages {minute.messages}",
+            *([] if minute.trades is None else [f"lines of trades {minute.trades}"]),
             *_comparison(minute.compared, total),
         ]
         since_start = {
@@ -105,6 +119,7 @@ class Counters:
             f"lines {self.lines}",
             f"gaps {self.gaps}",
             f"messages {counts.messages}",
+            *([f"trades {self.trades} ({self.trades_a_minute}/min)"] if self._has_trades else []),
             *self._prices(),
         ]
         while len(fields) > 1 and len("  ".join(fields)) > width:

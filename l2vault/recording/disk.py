@@ -8,18 +8,20 @@ the journal says was written is what the disk took, after it was synced.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from l2vault.book.snapshot import Snapshot
+from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
+from l2vault.errors import L2VaultError, VaultError
 from l2vault.recording.eventlog import EventLog
+from l2vault.recording.on_disk import OnDisk
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
     Alive,
@@ -27,7 +29,6 @@ from l2vault.vault.journal.events import (
     Event,
     HourClosed,
     Minute,
-    MinuteOf,
     Started,
     Stopped,
     VaultReplaced,
@@ -35,9 +36,9 @@ from l2vault.vault.journal.events import (
 )
 from l2vault.vault.journal.log import Journal, Place
 from l2vault.vault.store.digest import RunningDigest
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, Kind
 from l2vault.vault.store.lock import VaultLock
-from l2vault.vault.store.writer import LineWriter
+from l2vault.vault.store.writer import ClosedHour, LineWriter, Row, kind_of
 
 QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
@@ -52,7 +53,15 @@ _log = logging.getLogger(__name__)
 
 Chore = Callable[[], list[Event]]
 """Something that must be done between two lines, in the disk's thread; returns what the journal is to hold of it."""
-Item = Snapshot | Event | Chore
+Item = Row | Event | Chore
+_Stream = tuple[Kind, str]
+"""The lines of one kind of an instrument."""
+
+
+HourHook = Callable[[ClosedHour], None]
+"""What is to be done with an hour that is complete on the disk, or that the recorder leaves (`is_open`). Called in the
+disk's thread, where lines wait meanwhile: what takes longer than a moment belongs in a thread of its own. May raise
+OSError and L2VaultError, which are logged, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +85,43 @@ class _Lost:
 
 
 @dataclass(slots=True)
-class _OnDisk:
-    """Of one instrument: what was appended since the record before."""
-
-    lines: int = 0
-    flagged: int = 0
-    last_ms: int | None = None
-
-
-@dataclass(slots=True)
 class Past:
-    """What the runs before left to do: hours that lack their closing record, oldest first, by instrument and beginning;
-    how an hour is digested; the newest closing record."""
+    """What the runs before left to do: hours that lack their closing record, oldest first, by kind, instrument and
+    beginning; how an hour is digested; the newest closing record."""
 
-    unclosed: list[tuple[str, int]] = field(default_factory=list)
-    digest: Callable[[str, int], RunningDigest] = lambda inst_id, hour_ms: RunningDigest()
+    unclosed: list[tuple[Kind, str, int]] = field(default_factory=list)
+    digest: Callable[[Kind, str, int], RunningDigest] = lambda kind, inst_id, hour_ms: RunningDigest()
     newest_hour_line: bytes | None = None
+
+
+class Trades(Protocol):
+    """Who can have trades again that the disk refused. Both are called in the event loop."""
+
+    def unwritten(self, push: TradePush) -> None: ...
+
+    def written_again(self, inst_id: str) -> None: ...
 
 
 class Disk:
     """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
 
-    def __init__(
-        self, writer: LineWriter, journal: Journal, clock: Clock, fsync_ms: int, guard: Guard | None = None
+    def __init__(  # noqa: PLR0913 - the last three are of the recorder alone
+        self,
+        writer: LineWriter,
+        journal: Journal,
+        clock: Clock,
+        fsync_ms: int,
+        guard: Guard | None = None,
+        on_hour_closed: Sequence[HourHook] = (),
+        trades: Trades | None = None,
     ) -> None:
         self._writer = writer
         self._journal = journal
         self._clock = clock
         self._fsync_ms = fsync_ms
         self._guard = guard
+        self._hour_hooks: tuple[HourHook, ...] = (self._journal_hour, *on_hour_closed)
+        self._trades = trades
         self._events = EventLog(journal)
         self._past = Past()
         self._alone = threading.Lock()
@@ -118,8 +135,8 @@ class Disk:
         self._last: Event | None = None
         self._sync_until_ms: int | None = None
         self._is_closing = False
-        self._lost: dict[str, _Lost] = {}
-        self._on_disk: dict[str, _OnDisk] = {}
+        self._lost: dict[_Stream, _Lost] = {}
+        self._on_disk = OnDisk()
         self._announced: set[tuple[str, int]] = set()
         self._is_sync_refused = False
         self._synced_ms = 0
@@ -192,7 +209,7 @@ class Disk:
         """The thread cannot be ended from outside. What it is at may still come through, and counts as lost."""
         self.is_hanging = True
         left = [*self._batch, *self._queue, *([] if self._last is None else [self._last])]
-        lines = sum(isinstance(item, Snapshot) for item in left)
+        lines = sum(isinstance(item, Row) for item in left)
         self.lines_lost += lines
         words = "The disk took nothing for %g s after the wish to stop: %d lines and %d events are lost"
         _log.error(words, END_WITHIN_SEC, lines, len(left) - lines)
@@ -233,7 +250,7 @@ class Disk:
     def _write(self, batch: list[Item]) -> None:
         """In the worker thread."""
         for item in batch:
-            if isinstance(item, Snapshot):
+            if isinstance(item, Row):
                 self._write_line(item)
             elif isinstance(item, Minute):
                 self._sync_files()
@@ -258,72 +275,69 @@ class Disk:
         except (OSError, VaultError) as error:
             _log.error("A change of the vault's files failed: %s", error)
 
-    def _write_line(self, snapshot: Snapshot) -> None:
-        inst_id = snapshot.inst_id
-        self._announce(inst_id, snapshot.ts_ms // HOUR_MS * HOUR_MS)
+    def _write_line(self, row: Row) -> None:
+        inst_id = row.inst_id
+        self._announce(inst_id, row.ts_ms // HOUR_MS * HOUR_MS)
         try:
-            self._writer.append(snapshot)
+            self._writer.append(row)
         except OSError as error:
-            self._note_lost(snapshot, error)
+            self._note_lost(row, error)
             return
-        _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(snapshot.ts_ms), snapshot.seq_id)
-        lost = self._lost.pop(inst_id, None)
+        stream = kind_of(row), inst_id
+        lost = self._lost.pop(stream, None)
         if lost is not None:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
             self._sync_files()
             if self._on_disk:
                 self._events.put(self._completed(Minute(self._at())))
-            self._journal_lost(inst_id, lost)
-        one = self._on_disk.setdefault(inst_id, _OnDisk())
-        if snapshot.gap_detected:
-            one.flagged += 1
-        else:
-            one.lines += 1
-            one.last_ms = snapshot.ts_ms
+            self._journal_lost(stream, lost)
+            if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
+                self._loop.call_soon_threadsafe(self._trades.written_again, inst_id)
+        self._on_disk.add(row)
+        if isinstance(row, Snapshot):
+            _log.debug("Snapshot written: %s %s seqId %s", inst_id, utc_text(row.ts_ms), row.seq_id)
 
     def _completed(self, minute: Minute) -> Minute:
         """With the lines that the disk took since the record before, of every instrument."""
-        instruments = dict(minute.instruments)
-        for inst_id, one in self._on_disk.items():
-            if not one.lines + one.flagged:
-                continue
-            last = None if one.last_ms is None else utc_text(one.last_ms)
-            known = instruments.get(inst_id, MinuteOf())
-            instruments[inst_id] = msgspec.structs.replace(known, lines=one.lines, flagged=one.flagged, last_line=last)
-        if not self._is_sync_refused:
-            self._on_disk.clear()
-            return msgspec.structs.replace(minute, instruments=instruments)
-        return minute  # what is not synced may be gone after a power cut: it is for the record after the next sync
+        if self._is_sync_refused:
+            return minute  # what is not synced may be gone after a power cut: it is for the record after the next sync
+        completed = self._on_disk.completed(minute)
+        self._on_disk.clear()
+        return completed
 
-    def _note_lost(self, snapshot: Snapshot, error: OSError) -> None:
+    def _note_lost(self, row: Row, error: OSError) -> None:
         self.lines_lost += 1
-        lost = self._lost.get(snapshot.inst_id)
+        stream, ts_ms = (kind_of(row), row.inst_id), row.ts_ms
+        lost = self._lost.get(stream)
         if lost is None:
-            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", snapshot.inst_id, error)
-            lost = self._lost[snapshot.inst_id] = _Lost(1, snapshot.ts_ms, snapshot.ts_ms, str(error))
-            self._journal_lost(snapshot.inst_id, lost)  # at once: a disk that fills up may soon refuse the journal too
+            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", row.inst_id, error)
+            lost = self._lost[stream] = _Lost(1, ts_ms, ts_ms, str(error))
+            self._journal_lost(stream, lost)  # at once: a disk that fills up may soon refuse the journal too
         else:
             if lost.noted == lost.lines:
-                lost.from_ms = snapshot.ts_ms
+                lost.from_ms = ts_ms
             lost.lines += 1
-            lost.to_ms = snapshot.ts_ms
+            lost.to_ms = ts_ms
+        if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
+            self._loop.call_soon_threadsafe(self._trades.unwritten, row)
 
     def _journal_all_lost(self) -> None:
-        for inst_id, lost in self._lost.items():
-            self._journal_lost(inst_id, lost)
+        for stream, lost in self._lost.items():
+            self._journal_lost(stream, lost)
 
-    def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
+    def _journal_lost(self, stream: _Stream, lost: _Lost) -> None:
         """What was lost since the last time: every 15 s, so that a kill while the disk is full hides no cause."""
         if lost.lines > lost.noted:
-            bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
-            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error))
+            kind, inst_id = stream
+            bounds = utc_text(min(lost.from_ms, lost.to_ms)), utc_text(max(lost.from_ms, lost.to_ms))
+            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error, kind))
             lost.noted = lost.lines
 
     def _sync(self) -> None:
         self._synced_ms = self._clock.monotonic_ms()
         gone = self._sync_files()
         for closed in self._writer.take_closed():
-            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+            self._hour_closed(closed)
         self._close_past_hour()
         if self._guard is not None:
             self._check(self._guard, gone)
@@ -343,25 +357,34 @@ class Disk:
             reason = f"{gone.path} was moved or deleted while it was being written"
             _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
             self.lines_lost += gone.lines
-            one = self._on_disk.get(gone.inst_id)
-            if one is not None:
-                one.lines = max(0, one.lines - gone.lines)
-            self._journal_lost(gone.inst_id, _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
+            self._on_disk.drop(gone.kind, gone.inst_id, gone.lines)
+            self._journal_lost((gone.kind, gone.inst_id), _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
             files.append(gone.path.name if self._guard is None else str(gone.path))
         return files
 
-    def _note_hour(self, inst_id: str, hour_ms: int, lines: int, size: int, sha256: str, is_open: bool) -> None:
-        self._events.put(HourClosed(self._at(), inst_id, utc_text(hour_ms), lines, size, sha256, is_open=is_open))
+    def _hour_closed(self, closed: ClosedHour) -> None:
+        """The one place where it is said that an hour is complete, to the journal first. Every hour comes by here, also
+        one that a run before left, or that late lines came to and that is closed anew."""
+        for hook in self._hour_hooks:
+            try:
+                hook(closed)
+            except (OSError, L2VaultError) as error:
+                _log.error("After hour %s of %s was closed: %s", utc_text(closed.hour_ms), closed.inst_id, error)
+
+    def _journal_hour(self, closed: ClosedHour) -> None:
+        hour = utc_text(closed.hour_ms)
+        kind, is_open = closed.kind, closed.is_open
+        self._events.put(HourClosed(self._at(), closed.inst_id, hour, *closed.digest, kind=kind, is_open=is_open))
 
     def _close_past_hour(self) -> None:
         """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
         if not self._past.unclosed:
             return
-        inst_id, hour_ms = self._past.unclosed.pop(0)
+        kind, inst_id, hour_ms = self._past.unclosed.pop(0)
         with suppress(OSError):  # deleted or compressed meanwhile, or damaged: then it has no record
-            digest = self._past.digest(inst_id, hour_ms)
+            digest = self._past.digest(kind, inst_id, hour_ms)
             if digest.bytes:
-                self._note_hour(inst_id, hour_ms, *digest.value(), is_open=False)
+                self._hour_closed(ClosedHour(inst_id, hour_ms, digest.value(), False, kind))
 
     def _announce(self, inst_id: str, hour_ms: int) -> None:
         """Before the first line of an hour: other processes keep their hands off it. Once for all instruments."""
@@ -401,12 +424,12 @@ class Disk:
             self._writer.abandon()
             return
         self._sync_files()
-        for inst_id, lost in self._lost.items():
-            _log.error("%d lines of %s were lost (%s)", lost.lines, inst_id, lost.error)
-            self._journal_lost(inst_id, lost)
+        for stream, lost in self._lost.items():
+            _log.error("%d lines of %s were lost (%s)", lost.lines, stream[1], lost.error)
+            self._journal_lost(stream, lost)
         self._close_writer(is_final=True)
         for closed in self._writer.take_closed():
-            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+            self._hour_closed(closed)
         if self._last is not None:
             self._events.put(self._with_unsynced(self._last))
         if self._events.waiting:

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
+from l2vault.okx.messages import BOOKS, Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import Lost, Output, Pipeline, Sampled, Synced, Unverifiable
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
@@ -43,7 +43,7 @@ def journal_event(output: FeedOutput, feed: int, at: str) -> events.Event | None
         case Unverifiable(inst_id, ts_ms, is_recorded):
             return events.Unverifiable(at, feed, inst_id, _time(ts_ms), is_recorded)
         case Refused():
-            return events.Refused(at, feed, output.inst_id, output.code, output.message)
+            return events.Refused(at, feed, output.inst_id, output.code, output.message, output.channel)
         case Notice():
             return events.Noticed(at, feed, output.code, output.message)
         case FeedUp(url):
@@ -67,7 +67,8 @@ def log_output(output: FeedOutput, feed: int, is_covered: bool = False) -> None:
         case Refused():
             _log_refused(output)
         case SchemaFailure():
-            _log.error(_BUILD_FAIL, "an unknown instrument", output.reason, _quote(output.frame))
+            whose = "an unknown instrument" if output.inst_id is None else f"{output.channel} of {output.inst_id}"
+            _log.error(_BUILD_FAIL, whose, output.reason, _quote(output.frame))
         case Notice():
             _log.warning("OKX announces on feed %d: %s %s", feed, output.code, output.message)
         case Refusal():
@@ -130,7 +131,10 @@ def _log_lost(lost: Lost, feed: int, is_covered: bool) -> None:
 
 
 def _log_refused(refused: Refused) -> None:
-    if refused.code == _UNKNOWN_INSTRUMENT:
+    if refused.channel != BOOKS:
+        words = "OKX refused %s of %s (%s: %s); asking again in %.0f s, the books go on"
+        _log.error(words, refused.channel, refused.inst_id, refused.code, refused.message, refused.retry_ms / 1000)
+    elif refused.code == _UNKNOWN_INSTRUMENT:
         cure = f"Check its name at OKX; asking again in {refused.retry_ms / 1000:.0f} s, the others go on"
         _log.error("OKX does not know %s (60018). %s", refused.inst_id, cure)
     else:

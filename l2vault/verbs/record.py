@@ -33,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")
     parser.add_argument("--changes", action="store_const", const=True, help="keep every push of the books too")
     parser.add_argument("--lines", dest="lines", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--no-trades", dest="trades", action="store_const", const=False, help="books only (default: trades too)"
+    )
     parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")

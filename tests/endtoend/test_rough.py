@@ -13,6 +13,7 @@ from support.rough import (
     INST_IDS,
     LINK_ACTS,
     RUN_ACTS,
+    TRADE_ACTS,
     WORLD_ACTS,
     Act,
     Plan,
@@ -60,6 +61,6 @@ def test_ten_minutes_of_two_feeds_that_flap_each_second_cost_few_slots_and_each_
 def test_500_seeds_try_every_act_and_every_damage() -> None:
     plans = [plan_of(seed) for seed in range(500)]
     acts = {act.name for plan in plans for act in plan.acts}
-    assert acts == {*FEED_ACTS, *LINK_ACTS, *WORLD_ACTS, *RUN_ACTS, "wrong_level"}
+    assert acts == {*FEED_ACTS, *LINK_ACTS, *WORLD_ACTS, *RUN_ACTS, *TRADE_ACTS, "wrong_level"}
     assert {plan.damage for plan in plans} == set(DAMAGES)
     assert {plan.feeds for plan in plans} == {1, 2}

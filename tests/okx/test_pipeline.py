@@ -841,8 +841,14 @@ class TestTrades:
         assert (failure.channel, failure.inst_id, failure.frame) == ("trades", BTC, frame)
         assert pipeline.level_counts(BTC) is not None
 
-    @pytest.mark.parametrize("off_ms", [3_600_000 * 2, -3_600_000 * 2])
-    def test_one_far_from_proved_time_is_unreadable(self, off_ms):
+    def test_the_newest_trade_of_hours_ago_is_taken(self):
+        time = ExchangeTime()
+        pipeline = self.begin(time)
+        time.note_server(TRADED_MS, 10, 300)
+        assert isinstance(pipeline.receive(trade(BTC, 9, TRADED_MS - 7_200_000), 300)[0], Traded)
+
+    @pytest.mark.parametrize("off_ms", [60_000, 7_200_000])
+    def test_one_ahead_of_proved_time_is_unreadable(self, off_ms):
         time = ExchangeTime()
         pipeline = self.begin(time)
         assert isinstance(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2vault.book.trade import TradePush
+from l2vault.book.trade import IdSpan, TradePush
 from l2vault.okx.trade_chain import (
     GRACE_MS,
     MOST_HOLES,
@@ -16,7 +16,6 @@ from l2vault.okx.trade_chain import (
     Begun,
     Filled,
     Hole,
-    Known,
     NeedTrades,
     Skipped,
     StillMissing,
@@ -208,7 +207,7 @@ def test_a_hole_given_up_is_said_once_and_filled_by_whoever_comes_late() -> None
 
 def test_a_run_goes_on_where_the_one_before_ended_and_knows_its_holes() -> None:
     chain = TradeChain(BTC)
-    chain.resume([Known(5, 9, T0, T0 + 5), Known(12, 20, T0 + 7, T0 + 20_000)], 0)
+    chain.resume([IdSpan(5, 9, T0, T0 + 5), IdSpan(12, 20, T0 + 7, T0 + 20_000)], 0)
     outputs = chain.offer(A, push(20), 0)
     assert ids_of(outputs) == []
     outputs += chain.offer(A, push(25, 2), 0)
@@ -253,15 +252,33 @@ def test_a_quiet_chain_learns_from_rest_that_it_has_missed_something() -> None:
     assert ids_of(chain.join(rows(13, 12, 11), None)) == [(12, 12), (13, 13)]
 
 
-def test_a_line_that_the_disk_refused_is_asked_of_rest_once() -> None:
+def test_lines_that_the_disk_refused_are_asked_of_rest_once_it_takes_lines_again() -> None:
     chain = begun(A)
-    chain.offer(A, push(13, 3), 0)
-    assert chain.lost(push(13, 3), 0) == []
-    assert kinds(chain.tick(STANDSTILL_MS)) == ["Hole", "NeedTrades"]
-    chain.join(rows(14, 13, 12, 11, 10), None)
-    outputs = chain.lost(push(12, origin="rest"), 0)
-    assert kinds(outputs) == ["Hole", "StillMissing"]
+    for last in (13, 16, 19):
+        chain.offer(A, push(last, 3), 0)
+    for last in (13, 16):
+        chain.unwritten(push(last, 3))
+    assert chain.missing == 6
     assert chain.tick(10**9) == []
+    hole = Hole(BTC, 11, 16, T0 + 13_000, T0 + 16_000, "disk_full")
+    assert chain.written_again() == [hole, NeedTrades(BTC, 11, 16)]
+    assert ids_of(chain.join(rows(*range(17, 9, -1)), None)) == [(one, one) for one in range(11, 17)]
+    assert chain.written_again() == []
+
+
+def test_of_an_overlap_that_the_disk_refused_only_the_new_ids_are_missing() -> None:
+    chain = begun(A, B)
+    chain.offer(A, push(12, 2), 0)
+    (taken,) = chain.offer(B, push(14, 4), 0)
+    chain.unwritten(taken.push)
+    assert [one for one in chain.written_again() if isinstance(one, NeedTrades)] == [NeedTrades(BTC, 13, 14)]
+
+
+def test_lines_refused_until_the_end_of_the_run_are_said_to_be_missing() -> None:
+    chain = begun(A)
+    chain.offer(A, push(11), 0)
+    chain.unwritten(push(11))
+    assert kinds(chain.end()) == ["Hole", "StillMissing"]
 
 
 def test_holes_are_bounded_and_the_oldest_goes_with_a_word() -> None:

@@ -32,7 +32,7 @@ from support.manual_clock import ManualClock, some_turns, until
 
 BTC = "BTC-USDT-SWAP"
 T0_MS = 1_767_225_600_000
-OPTIONAL = ("clock", "metadata", "audit", "retention", "memory", "beat", "summary", "status", "watch")
+OPTIONAL = ("clock", "metadata", "audit", "trades", "retention", "memory", "beat", "summary", "status", "watch")
 Task = Callable[[], Coroutine[object, object, object]]
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from support.trade_judge import TradeVerdict
 from support.world import Image
 
 WITHOUT_TIME_MS = 5_000
@@ -36,10 +37,12 @@ class Judgement:
     rebuilt: int = 0
     not_rebuilt: int = 0
     """Lines that equal the book rebuilt from changes, and lines beside which there are no changes."""
+    trades: dict[str, TradeVerdict] = field(default_factory=dict)
 
     @property
     def complaints(self) -> list[str]:
-        return [*self.wrong_lines, *self.doubles, *self.lies, *self.deleted, *self.crashes]
+        of_trades = [complaint for one in self.trades.values() for complaint in one.complaints]
+        return [*self.wrong_lines, *self.doubles, *self.lies, *self.deleted, *self.crashes, *of_trades]
 
 
 class Truth:

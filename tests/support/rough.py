@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.trade import TradePush
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError
 from l2vault.okx.connection import CannotConnect
@@ -34,6 +35,7 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.writer import LineWriter
 from support.judge import UNDATED_MS, Judgement, Truth, judge_lines, judge_slots, lines_of, ms, utc_day_hour
 from support.judge_changes import judge_changes
+from support.trade_judge import judge_trades
 from support.virtual import VirtualClock, VirtualLoop, run_virtually
 from support.world import Connection, Socket, World
 
@@ -49,6 +51,7 @@ LINK_ACTS = ("close", "close_all", "stall", "refuse", "no_full_book", "part_of_b
 WORLD_ACTS = ("reset", "rest_down", "wall_step", "sleep", "disk_lines", "disk_journal", "disk_full")
 FLAP_SEC = (1.0, 1.4)
 """How long each connection lives under the act `flap`, which no seed draws."""
+TRADE_ACTS = ("trade_drop", "trade_double", "trade_swap", "trade_split", "trade_half", "trade_garbage", "trade_skip")
 UNDATED_ACTS = frozenset({"ts_zero", "ts_back"})
 RUN_ACTS = ("restart", "kill")
 DAMAGES = (
@@ -104,9 +107,19 @@ def plan_of(seed: int) -> Plan:
         )
         for name in names
     ]
-    return Plan(
-        seed, rng.choice((1, 2, 2)), seconds, tuple(sorted(acts, key=lambda act: act.at_sec)), rng.choice(DAMAGES)
-    )
+    feeds, damage = rng.choice((1, 2, 2)), rng.choice(DAMAGES)
+    acts += _trade_acts(seed, seconds)
+    return Plan(seed, feeds, seconds, tuple(sorted(acts, key=lambda act: act.at_sec)), damage)
+
+
+def _trade_acts(seed: int, seconds: int) -> list[Act]:
+    """What befalls trades: of a number of its own, so that it changes nothing of what befalls the books."""
+    rng = Random(f"rough trades {seed}")
+    names = rng.choices(TRADE_ACTS, k=rng.randint(0, 6))
+    return [
+        Act(rng.uniform(3, seconds * 0.85), name, rng.choice(INST_IDS), rng.randint(0, 1), rng.choice((1, 5, 20)))
+        for name in names
+    ]
 
 
 def _contradiction(seed: int, rng: Random, seconds: int) -> Plan:
@@ -188,6 +201,11 @@ class _Life:
         link = linked[act.which % len(linked)] if linked else None
         if act.name in RUN_ACTS:
             await self._do_to_run(act)
+        elif act.name == "trade_skip":
+            self.world.instruments[act.inst_id].skips = round(act.span_sec)
+        elif act.name in TRADE_ACTS:
+            if link is not None:
+                link.faults.append((f"trades {act.inst_id}", getattr(_Faults, act.name)))
         elif act.name in WORLD_ACTS or act.name == "flap":
             self._do_to_world(act)
         elif act.name in LINK_ACTS:
@@ -306,6 +324,30 @@ class _Faults:
         return [{**push, "data": [{**push["data"][0], "bids": [["2000", "5", "0", "1"]]}]}]
 
     @staticmethod
+    def trade_drop(push: dict) -> list[dict]:
+        return []
+
+    @staticmethod
+    def trade_double(push: dict) -> list[dict]:
+        return [push, push]
+
+    @staticmethod
+    def trade_split(push: dict) -> list[dict]:
+        return _parts(push)
+
+    @staticmethod
+    def trade_swap(push: dict) -> list[dict]:
+        return _parts(push)[::-1]
+
+    @staticmethod
+    def trade_half(push: dict) -> list[dict]:
+        return _parts(push)[:1]
+
+    @staticmethod
+    def trade_garbage(push: dict) -> list[dict]:
+        return [{**push, "data": [{**push["data"][0], "px": 5}]}]
+
+    @staticmethod
     def no_full_book(push: dict) -> list[dict]:
         return []
 
@@ -318,6 +360,18 @@ class _Faults:
     def crossed_book(push: dict) -> list[dict]:
         data = push["data"][0]
         return [{**push, "data": [{**data, "bids": [["2000", "5", "0", "1"], *data["bids"]]}]}]
+
+
+def _parts(push: dict) -> list[dict]:
+    """A push of several matches as two; World keeps sizes apart, and here the first match gets its own."""
+    (data,) = push["data"]
+    count, sizes = int(data["count"]), data.get("sizes")
+    if count < 2 or sizes is None:
+        return [push]
+    last = int(data["tradeId"])
+    first = {**data, "tradeId": str(last - count + 1), "count": "1", "sz": str(sizes[0])}
+    rest = {**data, "count": str(count - 1), "sz": str(sum(sizes[1:]))}
+    return [{**push, "data": [one]} for one in (first, rest)]
 
 
 def _at(push: dict, ts_ms: int) -> dict:
@@ -367,6 +421,16 @@ class _Rest:
         sides = [[tuple(level) for level in row[name]] for name in ("bids", "asks")]
         return BookChange(inst_id, True, *sides, int(row["ts"]), row["seqId"], None, None)
 
+    def trades(
+        self, inst_id: str, older_than: int | None, now_us: Callable[[], int], limit: int = 100
+    ) -> list[TradePush]:
+        self._check()
+        return [
+            TradePush(inst_id, row["tradeId"], row["px"], row["sz"], row["side"], row["ts"], None, row["source"], None,
+                      now_us(), "rest")
+            for row in self._world.instruments[inst_id].rows(older_than, limit)
+        ]  # fmt: skip
+
     def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
         self._check()
         return ServerTime(self._clock.true_ms(), 20, monotonic_ms())
@@ -394,7 +458,7 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
 
     append_line, append_event, write_all = LineWriter.append, Journal.append, gzip_append.write_all
 
-    def to_file(writer: LineWriter, snapshot: Snapshot) -> None:
+    def to_file(writer: LineWriter, snapshot: Snapshot | TradePush) -> None:
         if world.full_disk in ("disk_lines", "disk_full"):
             raise OSError(28, "No space left on device")
         append_line(writer, snapshot)
@@ -532,6 +596,8 @@ def _judge(judgement: Judgement, life: _Life) -> Judgement:
             for slot_ms in range(stretch.first_ms, stretch.last_ms + 1, stretch.cadence_ms)
         }
         disputed = {slot_ms for slot_ms, (state, _) in states.items() if state == "disputed"}
+        matches, is_whole = life.world.instruments[inst_id].matches, "journal" not in life.plan.damage
+        judgement.trades[inst_id] = judge_trades(life.root, inst_id, matches, is_whole)
         judge_lines(judgement, inst_id, lines, truth, disputed, CADENCE_MS)
         judge_slots(judgement, inst_id, states, lines, truth, CADENCE_MS)
     return judgement

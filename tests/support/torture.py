@@ -1,7 +1,7 @@
 """One tortured recording: a seeded schedule of faults, a recorder, and a judge who looks only at what was written.
 
-The exchange runs its own market on a clock many times as fast as the world and tells an oracle every true book. The
-suite tortures a few seeds; `make torture` (benchmarks/torture.py) 500.
+The exchange runs its own market on a clock many times as fast as the world and tells an oracle every true book and
+trade. The suite tortures a few seeds; `make torture` (benchmarks/torture.py) 500.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 from l2vault.book.utc import utc_ms
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.sim.exchange.instruments import known_inst_ids
+from l2vault.sim.exchange.trades import Trade, single_matches
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.vault.coverage.compute import Lines, cover
@@ -27,6 +29,7 @@ from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
 from support.fast_clock import FastClock
 from support.reference import NaiveWitness, fingerprint
+from support.trade_judge import Match, TradeVerdict, judge_trades
 
 SCALE = 25
 WITHIN_SEC = 120
@@ -58,6 +61,7 @@ class Verdict:
     slots: Counter[str] = field(default_factory=Counter)
     recoveries: list[tuple[str, float]] = field(default_factory=list)
     """Cause and seconds of exchange time until the next full book on that feed."""
+    trades: dict[str, TradeVerdict] = field(default_factory=dict)
 
 
 class Oracle(NaiveWitness):
@@ -116,32 +120,66 @@ FAULTS = (
 )
 
 
+class TradeOracle:
+    """Every match of every instrument, by its id."""
+
+    def __init__(self) -> None:
+        self.matches: dict[str, dict[int, Match]] = defaultdict(dict)
+
+    def __call__(self, trade: Trade) -> None:
+        for one in single_matches(trade):
+            self.matches[one.inst_id][one.trade_id] = Match(one.px, one.sz, one.side, str(one.ts_ms), one.source)
+
+
+TRADE_FAULTS = (
+    "drop:channel=trades,inst={inst},at={at},k={few},conn={conn}",
+    "drop:channel=trades,p=0.02,conn={conn},at={at},until={later}",
+    "duplicate:channel=trades,inst={inst},at={at},conn={conn}",
+    "reorder:channel=trades,p=0.05,at={at},until={later},conn={conn}",
+    "corrupt:channel=trades,inst={inst},at={at},how=flip,k={few},conn={conn}",
+    "corrupt:channel=trades,inst={inst},at={at},how=cut,conn={conn}",
+    "corrupt:channel=trades,inst={inst},at={at},how=unquoted,conn={conn}",
+    "missing:channel=trades,inst={inst},at={at},field=tradeId,conn={conn}",
+    "missing:channel=trades,inst={inst},at={at},field=px,conn={conn}",
+    "unknown-field:channel=trades,inst={inst},at={at}",
+    "trade-split:first=1,p=0.5,conn=first;trade-split:first=2,p=0.5,conn=second",
+    "close:at={at},code=1006,conn=all",
+    "rest:at={at},answer=503,path=history-trades,for={span}",
+    "rest:at={at},answer=429-html,path=history-trades,for={span}",
+    "rest:at={at},answer=empty,path=history-trades,for={span}",
+)
+
+
 def schedule_of(seed: int) -> Schedule:
     """Two or five instruments, one or two feeds, several faults at once: all of it from the seed."""
     rng = Random(seed)
     inst_ids = tuple(known_inst_ids(rng.choice((2, 2, 5))))
     seconds = rng.randint(50, 80)
-    faults = []
-    for text in rng.sample(FAULTS, rng.randint(2, 6)):
-        at = rng.uniform(3, seconds * 0.6)
-        faults.append(
-            text.format(
-                inst=rng.choice(inst_ids),
-                at=f"{at:.2f}s",
-                later=f"{at + rng.uniform(1, 15):.2f}s",
-                few=rng.randint(1, 4),
-                span=f"{rng.uniform(2, 20):.1f}s",
-                conn=rng.choice(("first", "second", "all", "all")),
-            )
-        )
-    return Schedule(seed, inst_ids, rng.choice((1, 2)), seconds, f"seed={seed};" + ";".join(faults))
+    faults = [_filled_in(text, rng, seconds, inst_ids) for text in rng.sample(FAULTS, rng.randint(2, 6))]
+    feeds = rng.choice((1, 2))
+    of_trades = Random(f"trades {seed}")  # a number of its own, so that books meet what they met before
+    for text in of_trades.sample(TRADE_FAULTS, of_trades.randint(0, 3)):
+        faults.append(_filled_in(text, of_trades, seconds, inst_ids))
+    return Schedule(seed, inst_ids, feeds, seconds, f"seed={seed};" + ";".join(faults))
+
+
+def _filled_in(text: str, rng: Random, seconds: int, inst_ids: tuple[str, ...]) -> str:
+    at = rng.uniform(3, seconds * 0.6)
+    return text.format(
+        inst=rng.choice(inst_ids),
+        at=f"{at:.2f}s",
+        later=f"{at + rng.uniform(1, 15):.2f}s",
+        few=rng.randint(1, 4),
+        span=f"{rng.uniform(2, 20):.1f}s",
+        conn=rng.choice(("first", "second", "all", "all")),
+    )
 
 
 async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict:
     """Record under the schedule, then judge."""
-    clock, oracle = FastClock(scale), Oracle()
+    clock, oracle, trades = FastClock(scale), Oracle(), TradeOracle()
     options = SimOptions(inst_ids=schedule.inst_ids, seed=schedule.seed, faults=parse_faults(schedule.faults))
-    simulator = Simulator(options, clock, oracle)
+    simulator = Simulator(options, clock, oracle, trades)
     await simulator.start()
     settings = Settings(
         instruments=schedule.inst_ids,
@@ -153,11 +191,9 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     )
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), clock, Random(schedule.seed), lambda status: None)
-    async with asyncio.timeout(WITHIN_SEC):
-        recording = asyncio.create_task(recorder.run(stop))
-        await clock.sleep(schedule.seconds)
-        stop.set()
-        await recording
+    # Nobody cuts the power here: a sync makes no difference but for time, of which a fast clock has little.
+    with mock.patch("os.fsync"):
+        await _record(recorder, stop, clock, schedule.seconds)
         await simulator.stop(grace_sec=0.1)
     verdict = Verdict(schedule)
     limits = simulator.limits
@@ -165,7 +201,18 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
         counts = f"{limits.connects_over} connections, {limits.requests_over} requests, {limits.rest_over} by REST"
         verdict.complaints.append(f"too many for OKX's limits: {counts}; {limits.oversized} requests too large")
     _judge(verdict, root, oracle)
+    for inst_id in schedule.inst_ids:
+        verdict.trades[inst_id] = judge_trades(root, inst_id, trades.matches[inst_id])
+        verdict.complaints += verdict.trades[inst_id].complaints
     return verdict
+
+
+async def _record(recorder: Recorder, stop: asyncio.Event, clock: FastClock, seconds: int) -> None:
+    async with asyncio.timeout(WITHIN_SEC):
+        recording = asyncio.create_task(recorder.run(stop))
+        await clock.sleep(seconds)
+        stop.set()
+        await recording
 
 
 def _judge(verdict: Verdict, root: Path, oracle: Oracle) -> None:

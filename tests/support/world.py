@@ -14,6 +14,8 @@ from random import Random
 from types import TracebackType
 from typing import NamedTuple
 
+from support.trade_judge import Match
+
 STEP_MS = 100
 LEVELS = 12
 HEARTBEAT_MS = 60_000
@@ -44,8 +46,14 @@ class Instrument:
     images: list[Image] = field(default_factory=list)
     calm_until_ms: int = 0
     last_ms: int = 0
+    last_trade: int = 10**9
+    matches: dict[int, Match] = field(default_factory=dict)
+    """Every trade that happened, by its id."""
+    skips: int = 0
+    """So many ids are passed over before the next trade."""
 
     def __post_init__(self) -> None:
+        self.trading = Random(f"trades {self.inst_id} {self.seq_id}")
         for away in range(1, LEVELS + 1):
             self.bids[self.mid - away] = (self.rng.randint(1, 900), 1)
             self.asks[self.mid + away] = (self.rng.randint(1, 900), 2)
@@ -89,6 +97,32 @@ class Instrument:
         bids = [changed["bids"][price] for price in sorted(changed["bids"], reverse=True)]
         return self._frame("update", asks, bids, ts_ms, self.seq_id, previous)
 
+    def trade(self, ts_ms: int, book_seq_id: int) -> list[dict]:
+        """The pushes of trades since the last step: each the matches of one taker order at one price."""
+        pushes = []
+        for _ in range(self.trading.choice((0, 0, 1, 1, 2))):
+            side = self.trading.choice(("buy", "sell"))
+            px = _text(self.mid + (1 if side == "buy" else -1))
+            source = "1" if self.trading.random() < 0.1 else "0"
+            self.last_trade += self.skips
+            self.skips = 0
+            sizes = [self.trading.randint(1, 90) for _ in range(self.trading.randint(1, 3))]
+            for sz in sizes:
+                self.last_trade += 1
+                self.matches[self.last_trade] = Match(px, str(sz), side, str(ts_ms), source)
+            data = {"instId": self.inst_id, "tradeId": str(self.last_trade), "px": px, "side": side}
+            data |= {"sz": str(sum(sizes)), "ts": str(ts_ms), "count": str(len(sizes)), "source": source}
+            data |= {"seqId": book_seq_id + 1, "sizes": sizes}  # the last is ours, for faults that split the push
+            pushes.append({"arg": {"channel": "trades", "instId": self.inst_id}, "data": [data]})
+        return pushes
+
+    def rows(self, older_than: int | None, limit: int) -> list[dict]:
+        """Single trades as REST pages them, newest first."""
+        below = self.last_trade + 1 if older_than is None else older_than
+        ids = [one for one in range(min(below - 1, self.last_trade), min(self.matches, default=0) - 1, -1)]
+        found = [one for one in ids if one in self.matches][:limit]
+        return [{"tradeId": str(one)} | self.matches[one]._asdict() for one in found]
+
     def reset(self, ts_ms: int) -> dict:
         """Maintenance: the numbers start anew, smaller, in one chained message without a change."""
         previous = self.seq_id
@@ -124,8 +158,9 @@ class Connection:
     number: int
     socket: "Socket"
     subscribed: set[str] = field(default_factory=set)
+    traded: set[str] = field(default_factory=set)
     faults: deque[tuple[str, Change]] = field(default_factory=deque)
-    """Each meets the next push of its instrument."""
+    """Each meets the next push of its instrument; of its trades where it is named `trades` and the instrument."""
     is_stalled: bool = False
     held: list[dict] = field(default_factory=list)
 
@@ -162,14 +197,22 @@ class World:
         while True:
             await asyncio.sleep(STEP_MS / 1000)
             for instrument in self.instruments.values():
+                before = instrument.seq_id
                 push = instrument.step(self._now_ms())
                 if push is not None:
+                    for trade in instrument.trade(self._now_ms(), before):
+                        self.emit_trade(instrument.inst_id, trade)
                     self.emit(instrument.inst_id, push)
 
     def emit(self, inst_id: str, push: dict) -> None:
         for connection in list(self.connections):
             if inst_id in connection.subscribed:
                 self._send_through_faults(connection, inst_id, push)
+
+    def emit_trade(self, inst_id: str, push: dict) -> None:
+        for connection in list(self.connections):
+            if inst_id in connection.traded:
+                self._send_through_faults(connection, f"trades {inst_id}", push)
 
     def _send_through_faults(self, connection: Connection, inst_id: str, push: dict) -> None:
         pushes = [push]
@@ -198,7 +241,9 @@ class World:
             head = {"id": request["id"]} if "id" in request else {}
             self.send(connection, head | {"event": request["op"], "arg": arg, "connId": "a4d3ae55"})
             inst_id = arg["instId"]
-            if request["op"] == "unsubscribe":
+            if arg["channel"] == "trades":
+                (connection.traded.add if request["op"] == "subscribe" else connection.traded.discard)(inst_id)
+            elif request["op"] == "unsubscribe":
                 connection.subscribed.discard(inst_id)
             elif inst_id not in connection.subscribed:
                 connection.subscribed.add(inst_id)

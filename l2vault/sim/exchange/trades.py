@@ -122,6 +122,15 @@ def split_trade(trade: Trade, first: int) -> tuple[Trade, Trade]:
     )
 
 
+def single_matches(trade: Trade) -> list[Trade]:
+    """The matches that a push sums up, one each, in the order of their ids."""
+    first_id = trade.trade_id - trade.matches + 1
+    sizes = _split(price_key(trade.sz), trade.matches)
+    return [
+        trade._replace(trade_id=first_id + place, sz=price_text(size), matches=1) for place, size in enumerate(sizes)
+    ]
+
+
 OnTrade = Callable[[Trade], None]
 """Told of every trade, in the order of their ids."""
 
@@ -202,12 +211,8 @@ class Trades:
             end = min(end, bisect_left(kept, older_than, key=lambda trade: trade.trade_id) + 1)
         for at in range(end - 1, -1, -1):
             trade = kept[at]
-            sizes = _split(price_key(trade.sz), trade.matches)
-            for back, size in enumerate(reversed(sizes)):
-                trade_id = str(trade.trade_id - back)
-                yield TradeRow(
-                    inst_id, trade.side, price_text(size), trade.source, trade.px, trade_id, str(trade.ts_ms)
-                )
+            for one in reversed(single_matches(trade)):
+                yield TradeRow(inst_id, one.side, one.sz, one.source, one.px, str(one.trade_id), str(one.ts_ms))
 
     def page(self, inst_id: str, limit: int, older_than: int | None, newer_than: int | None) -> list[TradeRow]:
         """As `/market/history-trades` pages by trade id: at most `limit` rows within exclusive bounds."""

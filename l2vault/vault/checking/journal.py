@@ -190,7 +190,7 @@ class JournalCheck:
     def _instruments(self) -> set[str]:
         found = set()
         for entry in self._index.entries():
-            if isinstance(entry.event, HourClosed):
+            if isinstance(entry.event, HourClosed) and entry.event.kind == "books":
                 found.add(entry.event.inst_id)
             elif isinstance(entry.event, Minute):
                 found.update(entry.event.instruments)

@@ -103,7 +103,7 @@ class JournalIndex:
                 found.update(entry.event.instruments)
             elif isinstance(entry.event, Slots):
                 found.update(inst_id for inst_id, lines in entry.event.written.items() if lines)
-            elif isinstance(entry.event, _OF_BOOKS):
+            elif isinstance(entry.event, _OF_BOOKS) and getattr(entry.event, "kind", "books") == "books":
                 found.add(entry.event.inst_id)
         return found
 

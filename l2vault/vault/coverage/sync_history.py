@@ -223,7 +223,7 @@ class _Reading:
                 self._no_more_verifiable(event)
             case Disputed():
                 self._history.disputed.append((utc_ms(event.from_), utc_ms(event.to)))
-            case WriteFailed():
+            case WriteFailed() if event.kind == "books":
                 self._not_written(utc_ms(event.from_), utc_ms(event.to))
             case Skipped():
                 grid_ms = utc_ms(event.grid)
@@ -302,6 +302,8 @@ class _Reading:
 
     def _recover(self, event: Recovered) -> None:
         """A torn end was cut off: what the run before held ends with the newest line that is left."""
+        if event.kind != "books":
+            return
         path = event.file.split("/")
         if (event.inst_id or (path[-3] if len(path) > 2 else "")) != self._inst_id:
             return

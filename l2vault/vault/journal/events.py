@@ -10,6 +10,14 @@ from typing import Literal
 import msgspec
 
 from l2vault.vault.journal.change_events import ChangesLost, Latency
+from l2vault.vault.journal.trade_events import (
+    TradesBegun,
+    TradesFilled,
+    TradesHole,
+    TradesMissing,
+    TradesOf,
+    TradesSkipped,
+)
 
 SCHEMA = 2
 """The form of the journal that this version writes. Lines of form 1 carry no run and no ordinal."""
@@ -53,6 +61,8 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started", omi
     program: str = "recorder"
     region: str = ""
     schema: int = 1
+    trades: bool = False
+    """Whether the run records trades too."""
     previous_run: str | None = None
     previous_n: int | None = None
 
@@ -90,6 +100,7 @@ class Recovered(msgspec.Struct, frozen=True, tag_field="event", tag="recovered",
     kept_in: str
     inst_id: str | None = None
     since: str | None = None
+    kind: str = "books"
 
 
 class SetAside(msgspec.Struct, frozen=True, tag_field="event", tag="set_aside", rename={"from_": "from"}):
@@ -244,17 +255,6 @@ class MinuteOf(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the newest book in sync, null where none is."""
 
 
-class TradesOf(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One instrument's trades in one `minute`, as the disk took them: `lines` that stand for `ids` new ids, the least
-    and the greatest of them, and the greatest of their times. Ids that an `overlap` line repeats are not counted."""
-
-    lines: int
-    ids: int
-    first_id: int
-    last_id: int
-    last_ts: str
-
-
 class Minute(msgspec.Struct, frozen=True, tag_field="event", tag="minute", omit_defaults=True):
     """Once a minute, and at the end of a run: what was put on disk and how many grid times were due since the last one.
 
@@ -268,69 +268,6 @@ class Minute(msgspec.Struct, frozen=True, tag_field="event", tag="minute", omit_
     unaligned: int = 0
     conflicting: int = 0
     trades: dict[str, TradesOf] = {}
-
-
-class TradesBegun(msgspec.Struct, frozen=True, tag_field="event", tag="trades_begun"):
-    """From the trade `id` of exchange time `ts` on, every id is in the files, in a `trades_hole` or `trades_skipped`.
-
-    `cause` is `first` (the vault holds none before it) or `numbering` (OKX's ids began anew: the same ids come again).
-    """
-
-    at: str
-    inst_id: str
-    id: int
-    ts: str
-    cause: Literal["first", "numbering"]
-
-
-class TradesHole(msgspec.Struct, frozen=True, tag_field="event", tag="trades_hole", rename={"from_": "from"}):
-    """No feed brought the ids `from_id` to `to_id`, `size` of them; they lie between the exchange times `from` and
-    `to`, those of the trades beside them. REST is asked for them."""
-
-    at: str
-    inst_id: str
-    from_id: int
-    to_id: int
-    size: int
-    from_: str
-    to: str
-    cause: Cause
-
-
-class TradesFilled(msgspec.Struct, frozen=True, tag_field="event", tag="trades_filled"):
-    """So many `ids` of holes, all between `from_id` and `to_id`, have come after all: by a `feed` or by `rest`."""
-
-    at: str
-    inst_id: str
-    from_id: int
-    to_id: int
-    ids: int
-    by: Literal["feed", "rest"]
-
-
-class TradesSkipped(msgspec.Struct, frozen=True, tag_field="event", tag="trades_skipped"):
-    """REST has the trades on both sides of the ids `from_id` to `to_id` and none between: OKX never used these ids, and
-    nothing is lost."""
-
-    at: str
-    inst_id: str
-    from_id: int
-    to_id: int
-    size: int
-
-
-class TradesMissing(msgspec.Struct, frozen=True, tag_field="event", tag="trades_missing", rename={"from_": "from"}):
-    """The ids `from_id` to `to_id` of a hole could not be had, for the reason in `detail`: they stay missing unless a
-    later `trades_filled` names them. The next run looks for them again."""
-
-    at: str
-    inst_id: str
-    from_id: int
-    to_id: int
-    size: int
-    from_: str
-    to: str
-    detail: str
 
 
 class HourClosed(msgspec.Struct, frozen=True, tag_field="event", tag="hour_closed", omit_defaults=True):

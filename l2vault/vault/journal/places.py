@@ -32,10 +32,14 @@ class PreviousRun(NamedTuple):
 
 
 class ClosedHours(NamedTuple):
-    """Of which instruments and hours the journal holds a final `hour_closed`, and the newest line of that kind."""
+    """Instruments and hours of which the journal holds a final `hour_closed`, by the kind of their lines; and the
+    newest line of that event."""
 
-    closed: set[tuple[str, str]]
+    by_kind: dict[str, set[tuple[str, str]]]
     newest_line: bytes | None
+
+    def of(self, kind: str) -> set[tuple[str, str]]:
+        return self.by_kind.get(kind, set())
 
 
 @dataclass(slots=True)
@@ -98,11 +102,11 @@ def newest_place(layout: Layout) -> Place | None:
 def closed_hours(layout: Layout) -> ClosedHours:
     """What `hour_closed` lines the vault holds, for a recorder that goes on with their chain."""
     scan = _scan(layout)
-    closed: set[tuple[str, str]] = set()
+    closed: dict[str, set[tuple[str, str]]] = {}
     for line in scan.hours:
         entry = read_line(line)
         if entry is not None and isinstance(entry.event, HourClosed) and not entry.event.is_open:
-            closed.add((entry.event.inst_id, entry.event.hour))
+            closed.setdefault(entry.event.kind, set()).add((entry.event.inst_id, entry.event.hour))
     newest = [run.hour_closed for head in scan.heads() if (run := scan.runs[str(head.run)]).hour_closed is not None]
     return ClosedHours(closed, newest[-1][1] if newest and newest[-1] is not None else None)
 

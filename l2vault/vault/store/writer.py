@@ -1,4 +1,4 @@
-"""Snapshot lines onto the disk: one append each, one file an hour, nothing torn left behind by a failure.
+"""Lines of books and trades onto the disk: one append each, one file an hour, nothing torn left behind by a failure.
 
 Opens a file for a write and closes the least recently written, so that any number of instruments works with few
 handles. Knows what each hour holds: lines, bytes, SHA-256. Knows no queue, no clock and no journal: what a failure or a
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.vault.store.appendfile import AppendFile
 from l2vault.vault.store.digest import HourDigest
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
 
 OPEN_FILES: Final = 64
 """Handles that a writer holds at most."""
@@ -25,8 +26,19 @@ FILES_A_THREAD: Final = 16
 other, 0.05 s by eight threads (2026). Few files are not worth a thread."""
 _NEWLINE: Final = b"\n"
 
-_Key = tuple[str, int]
-"""Instrument and hour since the epoch: one data file."""
+Row = Snapshot | TradePush
+"""What one line is of."""
+
+
+class _Stream(NamedTuple):
+    """Lines that go into one row of hours."""
+
+    kind: Kind
+    inst_id: str
+
+
+_Key = tuple[_Stream, int]
+"""A stream and an hour since the epoch: one data file."""
 
 
 class Vanished(NamedTuple):
@@ -37,62 +49,58 @@ class Vanished(NamedTuple):
     lines: int
     from_ms: int
     to_ms: int
+    kind: Kind = "books"
 
 
 class ClosedHour(NamedTuple):
-    """What an hour holds in all its raw files. `is_open`: the recorder stops and may go on with it."""
+    """What an hour holds in all its raw files of a kind. `is_open`: the recorder stops and may go on with it."""
 
     inst_id: str
     hour_ms: int
     digest: HourDigest
     is_open: bool
+    kind: Kind = "books"
 
 
 class LineWriter:
     """Appends each line to the file of its hour.
 
     Where retention has compressed an hour already and a line of it still comes, a new `HH.jsonl` beside `HH.jsonl.gz`
-    is right: readers take both, the compressed one first. `on_hour_closed` is called with the instrument and the
-    beginning of each hour that is complete.
+    is right: readers take both, the compressed one first.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        open_files: int = OPEN_FILES,
-        on_hour_closed: Callable[[str, int], None] = lambda inst_id, hour_ms: None,
-    ) -> None:
+    def __init__(self, layout: Layout, open_files: int = OPEN_FILES) -> None:
         self._layout = layout
         self._open_files = open_files
-        self._on_hour_closed = on_hour_closed
         self._vanished: list[Vanished] = []
         self._files: dict[_Key, AppendFile] = {}
         self._handles: dict[_Key, None] = {}
         """Keys whose file has a handle, the least recently written first."""
-        self._current: dict[str, _Key] = {}
+        self._current: dict[_Stream, _Key] = {}
         self._ended: dict[_Key, None] = {}
         """Hours that wait for the sync after which they are closed."""
-        self._former: dict[str, _Key] = {}
-        """Of each instrument the hour that was closed last: a late line of it needs no reading of the whole file."""
+        self._former: dict[_Stream, _Key] = {}
+        """Of each stream the hour that was closed last: a late line of it needs no reading of the whole file."""
         self._closed: list[ClosedHour] = []
 
-    def resume(self, hours: Mapping[str, int]) -> None:
+    def resume(self, hours: Mapping[str, int], kind: Kind = "books") -> None:
         """The newest hour of each instrument that the vault holds: it is closed once a later one begins."""
         for inst_id, hour_ms in hours.items():
-            key = inst_id, hour_ms // HOUR_MS
-            self._current[inst_id] = key
+            key = _Stream(kind, inst_id), hour_ms // HOUR_MS
+            self._current[key[0]] = key
             self._file(key)
 
-    def append(self, snapshot: Snapshot) -> None:
+    def append(self, row: Row) -> None:
         """Write one line. Raises OSError where the disk refuses; the line is then lost, but no part of it stays.
 
         A line that comes after a failed one is as good as any: the file is cut back first, by path if need be.
         """
-        line = to_line(snapshot) + _NEWLINE
-        key = (snapshot.inst_id, snapshot.ts_ms // HOUR_MS)
-        current = self._current.get(snapshot.inst_id)
+        line = _line_of(row) + _NEWLINE
+        ts_ms = row.ts_ms
+        key = _Stream(kind_of(row), row.inst_id), ts_ms // HOUR_MS
+        current = self._current.get(key[0])
         if current is None or key[1] > current[1]:
-            self._current[snapshot.inst_id] = key
+            self._current[key[0]] = key
             if current is not None:
                 self._ended[current] = None
                 self._file(current).is_busy = False
@@ -102,7 +110,7 @@ class LineWriter:
         if not file.is_open:
             self._make_room()
         try:
-            file.append(line, snapshot.ts_ms)
+            file.append(line, ts_ms)
         finally:
             self._handles.pop(key, None)
             if file.is_open:
@@ -111,7 +119,7 @@ class LineWriter:
     def open_hours(self) -> list[tuple[str, int]]:
         """Instrument and beginning of each hour that is being written."""
         keys = dict.fromkeys([*self._current.values(), *self._ended])
-        return [(inst_id, hour * HOUR_MS) for inst_id, hour in keys]
+        return list(dict.fromkeys((stream.inst_id, hour * HOUR_MS) for stream, hour in keys))
 
     def take_vanished(self) -> list[Vanished]:
         """What `sync` found gone since the last call. Nobody can read those lines; later ones go into a new file."""
@@ -125,7 +133,7 @@ class LineWriter:
 
     def unsynced(self) -> list[str]:
         """The instruments whose newest lines are written but not synced: a power cut could still take them."""
-        return list(dict.fromkeys(key[0] for key, file in self._files.items() if file.owes_sync))
+        return list(dict.fromkeys(key[0].inst_id for key, file in self._files.items() if file.owes_sync))
 
     def sync(self, is_late: Callable[[], bool] = lambda: False) -> None:
         """Put on the disk, past its caches, every file and folder changed since the last time.
@@ -137,7 +145,7 @@ class LineWriter:
         for key, file in self._files.items():
             gone = file.let_go_if_gone()
             if gone is not None:
-                self._vanished.append(Vanished(key[0], file.path, *gone))
+                self._vanished.append(Vanished(key[0].inst_id, file.path, *gone, key[0].kind))
         errors = self._sync_files([key for key, file in self._files.items() if file.owes_sync], is_late)
         for key, file in list(self._files.items()):
             if file.owes_sync:
@@ -170,11 +178,12 @@ class LineWriter:
         self._handles.clear()
 
     def close_instrument(self, inst_id: str) -> None:
-        """Let go of what is known of an instrument's files: somebody is about to change them."""
-        for key in [key for key in self._files if key[0] == inst_id]:
+        """Let go of what is known of the files of an instrument's books: somebody is about to change them."""
+        stream = _Stream("books", inst_id)
+        for key in [key for key in self._files if key[0] == stream]:
             self._files[key].close()
             self._forget(key)
-        self._current.pop(inst_id, None)
+        self._current.pop(stream, None)
 
     def _close_all_hours(self) -> None:
         """But those that are not synced: what such an hour will hold after a power cut is not known."""
@@ -188,7 +197,8 @@ class LineWriter:
     def _note_closed(self, key: _Key, file: AppendFile, is_open: bool) -> None:
         digest = file.digest()
         if digest is not None:
-            self._closed.append(ClosedHour(key[0], key[1] * HOUR_MS, digest, is_open))
+            stream, hour = key
+            self._closed.append(ClosedHour(stream.inst_id, hour * HOUR_MS, digest, is_open, stream.kind))
 
     def _sync_files(self, keys: Sequence[_Key], is_late: Callable[[], bool]) -> list[OSError]:
         """Returns what went wrong. Nobody else works on a file meanwhile."""
@@ -232,7 +242,6 @@ class LineWriter:
         if former is not None and former != key:
             self._forget(former)
         self._former[key[0]] = key
-        self._on_hour_closed(key[0], key[1] * HOUR_MS)
 
     def _make_room(self) -> None:
         """Close the least recently written file. It is not synced for that: the next `sync` opens it again."""
@@ -244,7 +253,8 @@ class LineWriter:
     def _file(self, key: _Key) -> AppendFile:
         file = self._files.get(key)
         if file is None:
-            file = self._files[key] = AppendFile(self._layout.hour_file(key[0], key[1] * HOUR_MS))
+            stream, hour = key
+            file = self._files[key] = AppendFile(self._layout.of(stream.kind).hour_file(stream.inst_id, hour * HOUR_MS))
         return file
 
     def _forget(self, key: _Key) -> None:
@@ -254,3 +264,11 @@ class LineWriter:
                 file.close()
         self._handles.pop(key, None)
         self._ended.pop(key, None)
+
+
+def kind_of(row: Row) -> Kind:
+    return "books" if isinstance(row, Snapshot) else "trades"
+
+
+def _line_of(row: Row) -> bytes:
+    return to_line(row) if isinstance(row, Snapshot) else trade_to_line(row)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from l2vault.book.utc import utc_ms
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
+from l2vault.vault.journal import trade_events
 from l2vault.vault.journal.log import (
     Journal,
     Place,
@@ -72,11 +73,11 @@ ONE_OF_EACH = [
     noted.VaultReplaced(AT, "recorder.lock"),
     noted.TaskFailed(AT, "audit", "ValueError: x", 1.5),
     noted.Stopped(AT, "asked to stop"),
-    noted.TradesBegun(AT, "BTC-USDT-SWAP", 5, AT, "first"),
-    noted.TradesHole(AT, "BTC-USDT-SWAP", 6, 9, 4, AT, AT, "chain"),
-    noted.TradesFilled(AT, "BTC-USDT-SWAP", 6, 7, 2, "rest"),
-    noted.TradesSkipped(AT, "BTC-USDT-SWAP", 8, 8, 1),
-    noted.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
+    trade_events.TradesBegun(AT, "BTC-USDT-SWAP", 5, AT, "first"),
+    trade_events.TradesHole(AT, "BTC-USDT-SWAP", 6, 9, 4, AT, AT, "chain"),
+    trade_events.TradesFilled(AT, "BTC-USDT-SWAP", 6, 7, 2, "rest"),
+    trade_events.TradesSkipped(AT, "BTC-USDT-SWAP", 8, 8, 1),
+    trade_events.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
 ]
 
 
@@ -532,7 +533,7 @@ def test_closed_hours_are_those_with_a_final_record_and_the_newest_line_is_of_th
         newer.append(event)
     run_of(layout, closed(1, False), closed(9, False), run="aa")
     found = closed_hours(layout)
-    assert found.closed == {(BTC, f"2026-11-22T{hour:02d}:00:00.000Z") for hour in (1, 2, 9)}
+    assert found.of("books") == {(BTC, f"2026-11-22T{hour:02d}:00:00.000Z") for hour in (1, 2, 9)}
     assert found.newest_line == newer.newest_line
 
 
