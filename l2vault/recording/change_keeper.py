@@ -115,6 +115,7 @@ class ChangeKeeper:
 
     def finish(self) -> None:
         """The end of a run: everything that waits is written, and every file completed."""
+        self._relay.close()
         batch, self._waiting = self._waiting, []
         self._put(partial(self._close, batch))
 

@@ -23,6 +23,9 @@ WAITING_AT_MOST: Final = 256
 BACK_MS: Final = 60_000
 """Where no feed is written and one in sync is this much older than what was, that had a time of the future."""
 
+REMEMBERED: Final = 64
+"""Pushes of an instrument that the other feed's are compared with; feeds are hardly ever 6 s apart."""
+
 _DISPROVED: Final = frozenset({"conflict", "audit"})
 """Losses which say that pushes before may have been wrong, not only those to come."""
 
@@ -72,6 +75,20 @@ class _Instrument:
     lost_cause: str = "our_restart"
     dropped: int = 0
     dropped_ms: int = -1
+    seen: dict[int, tuple[int, int | None, int]] = field(default_factory=dict)
+    """By `seqId`, of whoever brought a push first: the feed, `prevSeqId` and a hash of the levels."""
+    disputed_ms: int | None = None
+    """After this time the feeds brought a push of the same numbers with other levels, and no equal book since."""
+
+    def contradicts(self, number: int, change: BookChange) -> bool:
+        """Whether another feed brought a push of these numbers with other levels."""
+        if change.is_snapshot or change.seq_id is None or change.seq_id == change.prev_seq_id:
+            return False
+        levels = hash((tuple(change.asks), tuple(change.bids)))
+        first = self.seen.setdefault(change.seq_id, (number, change.prev_seq_id, levels))
+        if len(self.seen) > REMEMBERED:
+            del self.seen[next(iter(self.seen))]
+        return first[0] != number and first[1] == change.prev_seq_id and first[2] != levels
 
     def look_back(self, applied: Applied) -> None:
         ts_ms, written_ms = applied.ts_ms, self.written_ms
@@ -98,6 +115,9 @@ class ChangeRelay:
         feed = one.feeds.setdefault(number, _Feed())
         if feed.book is None and not feed.waiting and not applied.change.is_snapshot:
             return  # a feed is followed from a full book on
+        if one.contradicts(number, applied.change) and one.disputed_ms is None:
+            before_ms = (applied.ts_ms or 0) - 1
+            one.disputed_ms = before_ms if one.written_ms is None else min(before_ms, one.written_ms)
         feed.waiting.append(applied)
         one.look_back(applied)
         if one.current == number:
@@ -120,16 +140,27 @@ class ChangeRelay:
             from_ms = max(one.begun_ms, feed.proved_ms)
             if cause in _DISPROVED and one.written_ms is not None and from_ms < one.written_ms:
                 self._doubt(inst_id, from_ms, one.written_ms, cause)
+                one.disputed_ms = None
             for other, ahead in one.feeds.items():
                 _pass_written(one, ahead)
                 if one.current is None and ahead.waiting:
                     self._begin(one, other, ahead)
 
     def proved(self, number: int, inst_id: str, ts_ms: int) -> None:
-        """The feed's book of this time was seen to be right."""
-        feed = self._of(inst_id).feeds.get(number)
+        """The feed's book of this time was seen to be right. What the feeds contradicted each other in is over then."""
+        one = self._of(inst_id)
+        feed = one.feeds.get(number)
         if feed is not None:
             feed.proved_ms = max(feed.proved_ms, ts_ms)
+        if one.disputed_ms is not None and ts_ms > one.disputed_ms:
+            self._doubt(inst_id, one.disputed_ms, ts_ms, "conflict")
+            one.disputed_ms = None
+
+    def close(self) -> None:
+        """The end of a run: what the feeds contradicted each other in stays in doubt."""
+        for inst_id, one in self._instruments.items():
+            if one.disputed_ms is not None and one.written_ms is not None:
+                self._doubt(inst_id, one.disputed_ms, max(one.written_ms, one.disputed_ms), "conflict")
 
     def restart(self, inst_id: str, cause: str) -> None:
         """What was put last is not on the disk: begin anew with a full book."""

@@ -247,6 +247,25 @@ def test_a_disproved_feed_puts_in_doubt_what_it_wrote_since_it_was_seen_right(no
     assert notes.doubts == [(INST, pushes[4].ts_ms, pushes[9].ts_ms, "audit")]
 
 
+def test_pushes_of_the_same_numbers_with_other_levels_are_in_doubt_until_the_feeds_agree(
+    notes: Notes, relay: ChangeRelay
+) -> None:
+    """A wrong level may be gone again before the next line is compared: only the pushes themselves show it."""
+    market = Market()
+    pushes = [market.full(), *(market.move() for _ in range(9))]
+    for at, push in enumerate(pushes):
+        relay.take(1, applied(push))
+        other = msgspec.structs.replace(push, bids=[("1", "1", "0", "1")]) if at == 4 else push
+        relay.take(2, applied(other))
+    assert notes.doubts == []
+    relay.proved(1, INST, pushes[3].ts_ms or 0)
+    assert notes.doubts == [], "of a book before it"
+    relay.proved(1, INST, pushes[7].ts_ms or 0)
+    assert notes.doubts == [(INST, (pushes[4].ts_ms or 0) - 1, pushes[7].ts_ms, "conflict")]
+    relay.close()
+    assert len(notes.doubts) == 1
+
+
 def test_a_time_of_the_future_silences_nothing_for_longer_than_its_feed_lives(notes: Notes, relay: ChangeRelay) -> None:
     market = Market()
     relay.take(1, applied(market.full()))
