@@ -1,6 +1,7 @@
-"""Records OKX order books, trades and context: edit the six values, then `python l2_exporter.py`.
+"""Records OKX order books, trades and context: edit the seven values, then `python l2_exporter.py`.
 
 `VAULT` is a folder beside this script, or anywhere: 'D:/l2/Vault', '../RaveQuant/Vault' (with slashes, on Windows too).
+`CHANGES = True` keeps every push of the books too.
 """
 
 import sys
@@ -14,6 +15,7 @@ DEPTH_LEVELS = 400
 VAULT = "Vault"
 TRADES = True
 CONTEXT = True
+CHANGES = False
 
 
 def values() -> dict[str, object]:
@@ -24,6 +26,7 @@ def values() -> dict[str, object]:
         "vault": VAULT,
         "trades": TRADES,
         "context": CONTEXT,
+        "changes": CHANGES,
     }
 
 

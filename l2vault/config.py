@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feeds: int = 2
     trades: bool = True
     context: bool = True
+    changes: bool = False
     region: str = "global"
     ws_url: tuple[str, ...] = ()
     rest_url: str = ""
@@ -419,6 +420,7 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "feeds": _whole(1, MOST_FEEDS, "2 (each compared with the other), or 1"),
     "trades": _truth,
     "context": _truth,
+    "changes": _truth,
     "region": _region,
     "ws_url": _ws_urls,
     "rest_url": _rest_url,

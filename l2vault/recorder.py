@@ -22,6 +22,7 @@ from l2vault.okx.hosts import addresses, closed_port_warnings
 from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import FeedOutput
+from l2vault.recording.change_keeper import ChangeKeeper
 from l2vault.recording.context import FUTURE_MS, ContextKeeper, Hands
 from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
@@ -55,8 +56,11 @@ from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run,
 from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.days import DayWriter
 from l2vault.vault.store.digest import RunningDigest, digest_of, hours_without_record
+from l2vault.vault.store.follower import followed_at
 from l2vault.vault.store.known_trades import known_trades
 from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.lock import VaultLock
@@ -73,6 +77,8 @@ STALE_AFTER_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
 
 _RECORDED: Final[tuple[Kind, ...]] = ("books", "trades", "context")
+CHANGES_MB_A_DAY: Final = 100
+"""Of a busy instrument, compressed; measured (benchmarks/results.md)."""
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +116,9 @@ class Recorder:
         self._auditor = Auditor(rest, clock, rng, self._note, self._take, self._feeds.pipelines)
         self._auditor.resolve = self._resolve
         self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
+        self._changes: ChangeKeeper | None = None
+        if settings.changes:
+            self._changes = ChangeKeeper(ChangeWriter(layout), clock, self._disk.put, partial(followed_at, layout))
         self._router = Router(self._counters, clock, self._disk.put, self._ledger, self._asks())
         self._filler = TradeFiller(rest, clock, self._trades, self._disk.room)
         self._context = self._make_context()
@@ -187,6 +196,8 @@ class Recorder:
             yield "trades", self._filler.run
         if self._settings.retention:
             yield "retention", self._retention.run
+        if self._changes is not None:
+            yield "changes", self._changes.run
         yield "memory", partial(trim_regularly, self._clock)
         for name, seconds, act in (
             ("beat", ALIVE_SEC, self._beat),
@@ -209,6 +220,7 @@ class Recorder:
             renew_feed=self._feeds.reconnect,
             set_aside=self._set_aside,
             look_up=lambda inst_id, hour_ms: Tail(*last_line_of_hour(self._layout, inst_id, hour_ms)),
+            proved=lambda *proof: None if self._changes is None else self._changes.proved(*proof),
             time=self._time,
         )
 
@@ -232,12 +244,14 @@ class Recorder:
             context = self._layout.of("context")
             self._context.resume({inst_id: newest_time(context, inst_id) for inst_id in self._settings.instruments})
         self._journal.append(self._started(previous))
+        self._journal.keep_room()
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
         for kind, found in recovered.items():
             self._note_cuts(found.cuts, kind)
+        self._complete_changes()
         self._log_start()
 
     def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
@@ -246,6 +260,13 @@ class Recorder:
             since = None if cut.since_ms is None else utc_text(cut.since_ms)
             place = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
             self._journal.append(Recovered(self._at(), *place, kind))
+
+    def _complete_changes(self) -> None:
+        """Files of changes that a killed run left open, of instruments that are not going on: one chore each."""
+        writer, going_on = ChangeWriter(self._layout), self._settings.instruments if self._settings.changes else ()
+        for inst_id in Catalog(self._layout.of("changes")).raw_instruments():
+            if inst_id not in going_on:
+                self._disk.put(partial(_no_event, writer.complete_newest, inst_id))
 
     def _check_region(self, previous: PreviousRun | None) -> None:
         if previous is not None and previous.region not in ("", self._settings.region):
@@ -341,6 +362,8 @@ class Recorder:
         _log.info("Trades: %s", kept)
         beside = "mark, index, funding, open interest, limits each grid time anything is new, into raw/okx/context"
         _log.info("Context: %s", beside if settings.context else "not recorded (context = false)")
+        if settings.changes:
+            _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
         _log.info("Retention: %s", policy_words(self._policy if settings.retention else None))
 
     def _note_end(self, reason: str) -> None:
@@ -351,6 +374,8 @@ class Recorder:
         self._trades.close()
         self._context.close()
         self._put_minute()  # what waited for another feed was written just now
+        if self._changes is not None:
+            self._changes.finish()
         self._disk.finish(Stopped(self._at(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._counters.lines, self._counters.gaps)
 
@@ -365,6 +390,7 @@ class Recorder:
             self._time,
             settings.record_unverifiable,
             settings.trades,
+            settings.changes,
         )
         pipeline.counts = self._counts
         for inst_id in self._not_live:
@@ -389,10 +415,11 @@ class Recorder:
         for output in outputs:
             if isinstance(output, Sampled):
                 self._clock_check.note(output.until_ms, wall_ms)
-        self._router.take(number, [*outputs])
-        self._trades.take(number, outputs)
-        self._context.take(number, outputs)
-        self._auditor.take(number, outputs)
+        others = [*outputs] if self._changes is None else self._changes.take(number, outputs)
+        self._router.take(number, others)
+        self._trades.take(number, others)
+        self._context.take(number, others)
+        self._auditor.take(number, others)
 
     def _carry(self, number: int, is_carrying: bool) -> None:
         """The context on a feed, or no more; one that has ended needs no word."""
@@ -429,6 +456,8 @@ class Recorder:
         book_times = self._feeds.book_times()
         counts = self._counters.take_minute(self._counts)
         self._disk.put(Minute(self._at(), self._ledger.take_minute(book_times), *counts.compared))
+        if self._changes is not None:
+            self._changes.note_latency(self._clock_check.offset)
         summary = self._counters.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
         beside = self._context.summary()
         _log.info("Snapshot written: %s%s", summary, beside and f"; {beside}")
@@ -464,6 +493,11 @@ class Recorder:
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())
+
+
+def _no_event(act: Callable[[str], None], inst_id: str) -> list[Event]:
+    act(inst_id)
+    return []
 
 
 async def _crash_with(writing: asyncio.Task[None]) -> None:

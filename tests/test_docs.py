@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from l2vault import __version__, cli
+from l2vault.book.change_line import from_change_line, to_change_line
 from l2vault.book.context import from_line as context_from_line
 from l2vault.book.context import to_line as context_to_line
 from l2vault.book.day_lines import liquidation_from_line, liquidation_to_line, status_to_line
@@ -43,8 +44,13 @@ def _options(verb: str) -> set[str]:
 
 
 def test_the_example_line_of_the_format_is_a_line() -> None:
-    (example,) = re.findall(r'^\{"timestamp_utc".*"books".*\}$', _text("format.md"), re.M)
+    (example,) = re.findall(r'^\{"timestamp_utc".*"bids_top.*\}$', _text("format.md"), re.M)
     assert to_line(from_line(example.encode())) == example.encode()
+
+
+def test_the_example_of_a_change_in_the_format_is_a_line() -> None:
+    (example,) = re.findall(r'^\{"timestamp_utc".*"action":.*\}$', _text("format.md"), re.M)
+    assert to_change_line(from_change_line(example.encode())) == example.encode()
 
 
 def test_the_example_lines_of_the_context_and_the_day_files_are_such_lines() -> None:
@@ -181,7 +187,7 @@ def test_what_it_costs_is_what_the_benchmarks_measured() -> None:
 def test_the_readers_of_the_first_page_read_every_form_depth_and_leftover(
     depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r'^\{"timestamp_utc".*"books".*\}$', _text("format.md"), re.M)
+    (example,) = re.findall(r'^\{"timestamp_utc".*"bids_top.*\}$', _text("format.md"), re.M)
     line = example.replace("_top400", f"_top{depth}")
     empty = re.sub(r'"bids_top\d+":\[.*?\]\],', f'"bids_top{depth}":[],', line)
     day = tmp_path / "Vault/raw/okx/l2_perps/BTC-USDT-SWAP/2023-12-14"

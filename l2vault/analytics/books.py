@@ -19,7 +19,7 @@ from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.coverage.model import STATES, Coverage
-from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS
 
@@ -186,10 +186,15 @@ class Seen:
         )
 
 
-def read_books(
-    vault: Vault | str | Path, inst_id: str, start: Moment, end: Moment, include_disputed: bool = False
+def read_books(  # noqa: PLR0913 - three name the span
+    vault: Vault | str | Path,
+    inst_id: str,
+    start: Moment,
+    end: Moment,
+    include_disputed: bool = False,
+    resolution: Resolution = "lines",
 ) -> Books:
-    """The books of a span of a vault, without disputed and unverifiable ones unless asked for.
+    """The books of a span of a vault, without disputed and unverifiable ones unless asked for; of `changes` every book.
 
     Raises VaultError for an instrument it does not hold or has no row of.
     """
@@ -200,7 +205,7 @@ def read_books(
     terms = terms_of(inst_id, read_rows(vault.layout, inst_id), span)
 
     def frames() -> Iterator[Frames]:
-        for part in vault.levels(inst_id, *span, include_disputed).parts():
+        for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
     return Books(inst_id, span, frames, terms, lambda: vault.coverage(inst_id, *span))

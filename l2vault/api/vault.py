@@ -13,6 +13,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC
+from l2vault.vault.reading.vault import Resolution
 from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
 from l2vault.vault.store.layout import HOUR_MS
@@ -77,8 +78,10 @@ class Vault:
         start: TimeLike | None = None,
         end: TimeLike | None = None,
         include_disputed: bool = False,
+        resolution: Resolution = "lines",
     ) -> "Books":
-        """The books of a span, for every measure: `vault.books("BTC-USDT-SWAP", last="2h").walls()`.
+        """The books of a span, for every measure: `vault.books("BTC-USDT-SWAP", last="2h").walls()`. With
+        `resolution="changes"` every book that a push of OKX's left, where the recorder kept the changes.
 
         Books that two sources contradicted, or that nothing could verify, are left out unless `include_disputed`. Needs
         the extra `analysis`, and OKX's instrument row, which the recorder keeps: VaultError says so otherwise.
@@ -97,16 +100,25 @@ class Vault:
         last: Duration | None = None,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
+        resolution: Resolution | None = None,
+        every: Duration | None = None,
     ) -> Snapshots:
         """The recorded books of a span, to iterate, or as a frame: `.to_polars(levels=10)`. Iterating needs no analysis
-        library as long as no archived hour is read."""
+        library as long as no archived hour is read.
+
+        With `resolution="changes"` the book after each push, where the recorder kept the changes; with `every` the book
+        at each multiple of that length, such as `"100ms"`, but none twice that has not changed.
+        """
         name = self._held(inst_id)
         span = self._span(name, last, start, end)
-        return Snapshots(self._read.snapshots(name, *span), self._contracts(name))
+        every_ms = None if every is None else duration_ms(every)
+        chosen = resolution or ("lines" if every is None else "changes")
+        return Snapshots(self._read.snapshots(name, *span, chosen, every_ms), self._contracts(name))
 
-    def book_at(self, inst_id: str, time: TimeLike) -> Snapshot:
+    def book_at(self, inst_id: str, time: TimeLike, resolution: Resolution = "lines") -> Snapshot:
         """The last recorded book at or before a time. `state` says what is known of the time itself: `recorded` or
-        `quiet` if the book still stood then; otherwise it is the last one known before a hole, `age_ms` old.
+        `quiet` if the book still stood then; otherwise it is the last one known before a hole, `age_ms` old. With
+        `resolution="changes"` it is the book after the last push, where the recorder kept the changes.
 
         Raises VaultError where the vault has no book so early.
 
@@ -114,7 +126,7 @@ class Vault:
         <Snapshot BTC-USDT-SWAP 2024-08-20T03:02:00.000Z: 59999 / 60001, 2 bids, 2 asks, 3 s old (missing: chain)>
         """
         name, t_ms = self._held(inst_id), to_ms(time)
-        found = self._read.book_at(name, t_ms)
+        found = self._read.book_at(name, t_ms, resolution=resolution)
         if found is None:
             first_ms = self._read.first_line_ms(name)
             cure = "l2vault verify" if first_ms is None else f"{utc_text(first_ms)} or later"
@@ -192,9 +204,11 @@ class Vault:
         last: Duration | None = None,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
+        resolution: Resolution = "lines",
     ) -> "Levels":
         """The level-interval table of a span: a row for as long as a level keeps its quantity and order count, as
-        `.to_polars()`, `.to_pandas()`, `.to_arrow()`. Needs the extra `analysis`.
+        `.to_polars()`, `.to_pandas()`, `.to_arrow()`. Needs the extra `analysis`. With `resolution="changes"` rows
+        begin and end with the very push, where the recorder kept the changes.
 
         >>> table = l2vault.open("Vault").levels("BTC-USDT-SWAP", last="1m")
         >>> table.to_polars().columns
@@ -203,7 +217,7 @@ class Vault:
         with analysis_extra():
             from l2vault.api.tables import Levels
         name = self._held(inst_id)
-        return Levels(self._read.levels(name, *self._span(name, last, start, end)))
+        return Levels(self._read.levels(name, *self._span(name, last, start, end), resolution=resolution))
 
     def duckdb(
         self,

@@ -1,5 +1,6 @@
 """The market as values: pure, no socket, no file, no clock, no log.
 
 In reading order: `price` (exact order of decimal strings), `change` (one push on the wire), `book` (the state),
-`sampler` (when a book is due), `snapshot`, `trade` and `context` (the rows that are written), `utc` (times as text).
+`sampler` (when a book is due), `snapshot`, `trade`, `context` and `change_line` (the rows that are written), `replay`
+(books rebuilt from changes), `utc` (times as text).
 """

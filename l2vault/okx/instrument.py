@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH, Book
-from l2vault.book.change import BookChange
+from l2vault.book.change import BookChange, contradicts_its_numbers
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot
 from l2vault.errors import LevelError
@@ -19,6 +19,7 @@ from l2vault.okx.book_time import SLACK_MS, UNTIMED_MS, BookTime, ahead
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.outputs import (
+    Applied,
     AuditSoon,
     Counts,
     Ending,
@@ -64,6 +65,8 @@ class Terms:
     feed: int
     time: ExchangeTime
     record_unverifiable: bool
+    changes: bool = False
+    """Whether every push that is applied is put out, as `Applied`."""
 
 
 @dataclass(slots=True)
@@ -136,7 +139,7 @@ class InstrumentBook:
         released = [] if self._wait is None else self._end_wait(now_ms)
         if change.is_snapshot:
             return released + self._replace(change, book, now_ms)
-        if change.prev_seq_id != book.seq_id or _contradicts_its_numbers(change):
+        if change.prev_seq_id != book.seq_id or contradicts_its_numbers(change):
             return [*released, self._break(change, book, now_ms)]
         fault = self._update_fault(change, book, now_ms)
         if fault is not None:
@@ -246,6 +249,8 @@ class InstrumentBook:
         outputs: list[Output] = [Synced(self.inst_id, book.ts_ms, book.seq_id, source)]
         if self._verifiable is None:
             outputs.append(Unverifiable(self.inst_id, book.ts_ms, is_recorded=True))
+        if self._terms.changes:
+            outputs.append(Applied(full, book.ts_ms, "ws" if source == "stream" else "rest"))
         outputs.append(AuditSoon(self.inst_id))
         self._audit_after_ms = now_ms + AUDIT_AGAIN_MS
         if self._must_wait(book.counts(), None):
@@ -269,10 +274,12 @@ class InstrumentBook:
         counts = book.counts()
         if self._wait is not None:
             if is_clearly_longer(counts, before):
-                self._wait.outputs = [one for one in self._wait.outputs if not isinstance(one, Sampled)]
+                self._wait.outputs = _without_the_short_one(self._wait.outputs, full)
             return outputs
         if self._must_wait(counts, before):
-            return outputs + self._begin_wait(trusted_ms, [AuditSoon(self.inst_id)], now_ms)
+            applied = [one for one in outputs if isinstance(one, Applied)]
+            known = [one for one in outputs if not isinstance(one, Applied)]
+            return known + self._begin_wait(trusted_ms, [*applied, AuditSoon(self.inst_id)], now_ms)
         return outputs + self._ask_audit(now_ms)
 
     def _full_fault(self, full: BookChange, book_ms: int | None, now_ms: int) -> _Fault | None:
@@ -356,6 +363,8 @@ class InstrumentBook:
         lost = self._apply(change, book, now_ms)
         if lost is not None:
             return [*due, lost] if stands_anyway else [lost]
+        if self._terms.changes:
+            due.append(Applied(change, book.ts_ms))
         if book.unknown_in_whole != whole:
             due += self._ask_audit(now_ms)
         return self._say(due) if due else due
@@ -450,9 +459,11 @@ class InstrumentBook:
         return Lost(self.inst_id, cause, detail, from_ms, to_ms, flagged)
 
 
-def _contradicts_its_numbers(change: BookChange) -> bool:
-    """OKX: a heartbeat, whose `seqId` equals its `prevSeqId`, says that nothing has changed: it has no levels."""
-    return change.seq_id is not None and change.seq_id == change.prev_seq_id and bool(change.bids or change.asks)
+def _without_the_short_one(outputs: list[Output], full: BookChange) -> list[Output]:
+    """What waits, once a longer full book has come: nothing that shows the short one before it."""
+    return [
+        one for one in outputs if not isinstance(one, Sampled) and (not isinstance(one, Applied) or one.change is full)
+    ]
 
 
 def _verified_by(change: BookChange) -> Verifiable | None:

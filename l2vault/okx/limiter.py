@@ -12,8 +12,8 @@ from l2vault.clock import Clock
 
 MOST_CONNECTS: Final = 3
 WINDOW_MS: Final = 1_500
-"""Half a second more than OKX's: it counts when an attempt arrives, and the way there (name, TCP, TLS) takes one attempt
-longer than the next."""
+"""Half a second more than OKX's: it counts when an attempt arrives, and the way there (name, TCP, TLS) takes one longer
+than the next."""
 
 
 class ConnectLimiter:

@@ -147,7 +147,10 @@ _ACTIONS: Final = {"snapshot": True, "update": False}
 
 
 def decode(frame: bytes, recv_us: int = 0) -> Message:
-    """One received frame. Never raises: what cannot be read is a `SchemaFailure`. `recv_us` is for trades."""
+    """One received frame. Never raises: what cannot be read is a `SchemaFailure`.
+
+    `recv_us` is our clock when it arrived, in microseconds; books and trades carry it on.
+    """
     if frame.startswith(_TRADES_HEAD):
         return _decode_trades(frame, recv_us)
     if frame.startswith(CONTEXT_HEADS) and (context := decode_context(frame)) is not None:
@@ -158,7 +161,7 @@ def decode(frame: bytes, recv_us: int = 0) -> Message:
         return _decode_other(frame, str(error), recv_us)
     if push.arg.channel != BOOKS:
         return decode_context(frame) or Unknown(f"channel {push.arg.channel}")
-    return _book_change(push, frame)
+    return _book_change(push, frame, recv_us)
 
 
 def encode_request(op: str, topics: Sequence[tuple[str, str]], request_id: str) -> str:
@@ -173,7 +176,7 @@ def _arg_of(channel: str, name: str) -> dict[str, str]:
     return {"channel": channel, "instType" if channel in BY_TYPE else "instId": name}
 
 
-def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
+def _book_change(push: _Push, frame: bytes, recv_us: int) -> BookChange | SchemaFailure:
     inst_id = push.arg.instId
     if not inst_id:
         return SchemaFailure(None, "a push of `books` that names no instrument", frame)
@@ -189,7 +192,8 @@ def _book_change(push: _Push, frame: bytes) -> BookChange | SchemaFailure:
         return SchemaFailure(inst_id, f"ts is {str(data.ts)[:_QUOTED_CHARS]!r}", frame)
     # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
     known_ms = ts_ms or None
-    return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, data.seqId, data.prevSeqId, data.checksum)
+    numbers = data.seqId, data.prevSeqId, data.checksum
+    return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, *numbers, recv_us)
 
 
 def _decode_trades(frame: bytes, recv_us: int) -> Message:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot
 from l2vault.okx.context_messages import ContextFailure, ContextPush
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Traded, Unknown
@@ -30,6 +31,19 @@ class Sampled:
     snapshot: Snapshot
     grid_ms: int
     until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A push was applied to the book, which is believed, and has the time `ts_ms` now (None: none is known yet).
+
+    Only where the pipeline was asked for changes. From `Synced` or from a full book on they come without a gap and in
+    order, until `Lost`; the full book is the first of them.
+    """
+
+    change: BookChange
+    ts_ms: int | None
+    origin: Literal["ws", "rest"] = "ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,7 @@ class Unverifiable:
 
 Output = (
     Sampled
+    | Applied
     | Synced
     | Lost
     | NeedBook

@@ -22,6 +22,7 @@ from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.instrument import STITCH_WITHIN_MS, InstrumentBook, Terms
 from l2vault.okx.messages import BOOKS, SchemaFailure, Traded
 from l2vault.okx.outputs import (
+    Applied,
     AuditSoon,
     Counts,
     Ending,
@@ -39,6 +40,7 @@ from l2vault.okx.session import Event, Session, Silent
 
 __all__ = [
     "STITCH_WITHIN_MS",
+    "Applied",
     "AuditSoon",
     "Counts",
     "Ending",
@@ -61,10 +63,11 @@ class Pipeline:
     After each `receive` and `tick` the caller delivers the outputs, all of them and in order, and then sends what
     `take_outgoing` returns. An output is returned once; a `Lost` that was returned is not repeated by `close`.
     `time` is shared by all pipelines of the process; `feed` tells their messages apart there. With `trades`, pushes of
-    trades come out as they are (`Traded`): whether they are new is for whoever sees all feeds.
+    trades come out as they are (`Traded`): whether they are new is for whoever sees all feeds. With `changes`, every
+    push that is applied to a book comes out too (`Applied`).
     """
 
-    def __init__(  # noqa: PLR0913 - four of them are for one pipeline among several
+    def __init__(  # noqa: PLR0913 - five of them are for one pipeline among several
         self,
         inst_ids: Iterable[str],
         cadence_ms: int,
@@ -74,12 +77,13 @@ class Pipeline:
         time: ExchangeTime | None = None,
         record_unverifiable: bool = False,
         trades: bool = False,
+        changes: bool = False,
     ) -> None:
         names = list(dict.fromkeys(inst_ids))
         self._session = Session(names, rng, (TRADES,) if trades else ())
         self._counts = Counts()
         self._time = time or ExchangeTime()
-        terms = Terms(cadence_ms, depth, feed, self._time, record_unverifiable)
+        terms = Terms(cadence_ms, depth, feed, self._time, record_unverifiable, changes)
         self._instruments = {name: InstrumentBook(name, self._session, terms, self._counts) for name in names}
 
     @property

@@ -60,7 +60,7 @@ class Stitch:
     def join(self, full: BookChange) -> list[BookChange] | Misfit:
         """What to apply, in order: the full book from REST, then the updates after it.
 
-        Where the stream has stood at its number, the book carries that update's time, `prevSeqId` and checksum, so
+        Where the stream has stood at its number, the book carries that update's times, `prevSeqId` and checksum, so
         that the line written of it is the one that any other observer writes.
         """
         joined = self._join(full)
@@ -76,7 +76,7 @@ class Stitch:
             if updates[at - 1].seq_id == seq_id:
                 return [_as_streamed(full, updates[at - 1]), *updates[at:]]
         if updates[0].prev_seq_id == seq_id:
-            return [full, *updates]
+            return [msgspec.structs.replace(full, recv_us=updates[0].recv_us), *updates]
         last = updates[-1].seq_id
         if last is not None and seq_id > last:
             return Misfit.AHEAD
@@ -86,4 +86,6 @@ class Stitch:
 
 def _as_streamed(full: BookChange, update: BookChange) -> BookChange:
     ts_ms = full.ts_ms if update.ts_ms is None else update.ts_ms
-    return msgspec.structs.replace(full, ts_ms=ts_ms, prev_seq_id=update.prev_seq_id, checksum=update.checksum)
+    return msgspec.structs.replace(
+        full, ts_ms=ts_ms, prev_seq_id=update.prev_seq_id, checksum=update.checksum, recv_us=update.recv_us
+    )

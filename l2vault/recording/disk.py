@@ -24,6 +24,7 @@ from l2vault.recording.eventlog import EventLog
 from l2vault.recording.on_disk import OnDisk
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
+    Alive,
     DiskStalled,
     Event,
     HourClosed,
@@ -253,12 +254,14 @@ class Disk:
                 self._write_line(item)
             elif isinstance(item, Minute):
                 self._sync_files()
-                for stream, lost in self._lost.items():
-                    self._journal_lost(stream, lost)
+                self._journal_all_lost()
                 self._events.put(self._completed(item))
+                self._journal.keep_room()
             elif callable(item):
                 self._do(item)
             else:
+                if isinstance(item, Alive):  # each sign of life says what was lost until then
+                    self._journal_all_lost()
                 self._events.put(item)
         if self._is_closing or self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
             self._sync()
@@ -318,8 +321,12 @@ class Disk:
         if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
             self._loop.call_soon_threadsafe(self._trades.unwritten, row)
 
+    def _journal_all_lost(self) -> None:
+        for stream, lost in self._lost.items():
+            self._journal_lost(stream, lost)
+
     def _journal_lost(self, stream: _Stream, lost: _Lost) -> None:
-        """What was lost since the last time: each minute, so that a kill while the disk is full hides no cause."""
+        """What was lost since the last time: every 15 s, so that a kill while the disk is full hides no cause."""
         if lost.lines > lost.noted:
             kind, inst_id = stream
             bounds = utc_text(min(lost.from_ms, lost.to_ms)), utc_text(max(lost.from_ms, lost.to_ms))

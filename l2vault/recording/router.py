@@ -191,6 +191,8 @@ class Asks:
     """Lines of the instrument are later than this proved time: move them out; returns what the vault then ends with,
     None where they stay."""
     look_up: LookUp = lambda inst_id, hour_ms: Tail()
+    proved: Callable[[int, str, int], None] = lambda number, inst_id, ts_ms: None
+    """A feed's book of this time was seen to equal another feed's."""
     time: ProvedTime = NoProof()
 
 
@@ -347,6 +349,7 @@ class Router:
             self._counters.compared(decision)
             if isinstance(decision, Matched):
                 for number in (decision.first, claim.feed):
+                    self._asks.proved(number, claim.inst_id, claim.ts_ms)
                     self._confirm(number, claim.inst_id, "feed", claim.seq_id)
             elif isinstance(decision, Conflict):
                 self._conflict(decision)

@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
     parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")
+    parser.add_argument("--changes", action="store_const", const=True, help="keep every push of the books too")
     parser.add_argument("--lines", dest="lines", help=argparse.SUPPRESS)
     parser.add_argument(
         "--no-trades", dest="trades", action="store_const", const=False, help="books only (default: trades too)"

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from l2vault.foreign import printable
+from l2vault.vault.checking.changes import Compared
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.store.root import open_layout
 from l2vault.verbs.format import bar, size_text
@@ -50,4 +51,15 @@ def run(args: argparse.Namespace) -> int:
         console.show("")
     checked = f"{verification.files} files, {verification.lines} lines, {size_text(verification.bytes_read)}"
     sys.stderr.write(f"checked {checked}: {findings or 'no'} finding{'' if findings == 1 else 's'}\n")
+    sys.stderr.write(_rebuilt(verification.compared))
     return 1 if findings else 0
+
+
+def _rebuilt(compared: Compared) -> str:
+    """What became of the lines beside which changes were kept."""
+    if not compared.equal + compared.different + compared.unaligned:
+        return ""
+    text = f"rebuilt from changes: {compared.equal} lines equal, {compared.different} different"
+    if compared.unaligned:
+        text += f", {compared.unaligned} of another feed's batch"
+    return text + (f"; {compared.uncovered} without changes\n" if compared.uncovered else "\n")

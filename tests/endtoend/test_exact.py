@@ -7,28 +7,9 @@ import pytest
 
 from l2vault.config import Settings
 from l2vault.vault.journal.events import Lost
-from support.captured import as_swap, book_frames, capture, rewritten, shipped
+from support.captured import CASES, as_swap, book_frames, capture, rewritten, shipped
 from support.reference import NaiveMarket
 from support.rig import Outcome, record_replay
-
-PAIRS_2023 = ("USDT-USD-SWAP", "BTC-USD-SWAP", "ETH-USD-SWAP", "USDC-USDT-SWAP")
-CASES = {
-    "the derived pair of swaps": (
-        ["derived/DERIVED_BTC-USDT-SWAP_from-binance-20240808.jsonl.zst",
-         "derived/DERIVED_ETH-USDT-SWAP_from-binance-20240808.jsonl.zst"],
-        ("BTC-USDT-SWAP", "ETH-USDT-SWAP"), 2.0, 172,
-    ),
-    "2022 with sequence numbers added beforehand": (
-        ["derived/DERIVED_okx-real-2022-05-13_books_plus-synthetic-seqId.jsonl.zst"],
-        ("BTC-USDT-SWAP", "UNI-USD-SWAP", "BTC-USD-220527-SWAP"), 0.5, 20,
-    ),
-    "2022 as captured": (
-        ["okx-ws/cryptofeed_2022-05-13_books.log.zst"],
-        ("BTC-USDT-SWAP", "UNI-USD-SWAP", "BTC-USD-220527-SWAP"), 0.5, 20,
-    ),
-    "2023, quiet": (["okx-ws/cryptofeed_okcoin_2023-05-27_books.log.zst"], PAIRS_2023, 0.1, 0),
-    "2026": (["okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl"], ("BTC-USDT-SWAP",), 0.1, 5),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,5 +1,6 @@
 """A recorder killed again and again: whatever it wrote reads, nothing is doubled, only the time down is missing."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -11,10 +12,14 @@ from pathlib import Path
 from random import Random
 
 from l2vault.book.snapshot import from_line, to_line
+from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.events import Event, Recovered, Started, Stopped, Synced, UncleanEnd
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.store.follower import touch
 from l2vault.vault.store.layout import Layout
 from support.captured import PAIR, book_frames, looped, pair
+from support.judge import Judgement
+from support.judge_changes import change_rows, judge_chain
 from support.reference import NaiveMarket, seen_by_chain
 from support.signals import as_from_a_terminal
 
@@ -34,6 +39,7 @@ def test_killed_at_20_scattered_moments_it_loses_only_the_time_down(tmp_path: Pa
             undisturbed.feed(push)
     vault, rng = tmp_path / "vault", Random(20)
     runs: list[dict[str, str]] = []
+    flushed: list[dict[str, list[dict]]] = []
     with _simulator(captures, str(SPEED)) as urls:
         for _ in range(KILLS):
             with _recorder(vault, urls) as process:
@@ -41,6 +47,7 @@ def test_killed_at_20_scattered_moments_it_loses_only_the_time_down(tmp_path: Pa
                 _until_grown(vault, process, rng.randrange(40_000, 160_000))
                 process.kill()
             runs.append(_last_times(vault))
+            flushed.append({inst_id: sum(change_rows(vault, inst_id), []) for inst_id in PAIR})
         with _recorder(vault, urls) as process:
             _until_grown(vault, process, 80_000)
             process.terminate()
@@ -51,6 +58,7 @@ def test_killed_at_20_scattered_moments_it_loses_only_the_time_down(tmp_path: Pa
     assert isinstance(events[-1], Stopped) or sys.platform == "win32"
     for inst_id in PAIR:
         _assert_only_the_time_down_is_missing(vault, inst_id, undisturbed.expected_lines(inst_id, 400), runs, events)
+        _assert_flushed_changes_stay_and_the_rest_is_named(vault, inst_id, [at[inst_id] for at in flushed], events)
 
 
 def test_bytes_torn_off_by_a_power_cut_are_kept_aside_and_the_journal_says_so(tmp_path: Path) -> None:
@@ -106,6 +114,25 @@ def _assert_only_the_time_down_is_missing(
         assert [at for at in times if synced[0] <= at <= last] == up, "nothing is missing while it ran"
 
 
+def _assert_flushed_changes_stay_and_the_rest_is_named(
+    vault: Path, inst_id: str, flushed: list[list[dict]], events: list[Event]
+) -> None:
+    """What could be read of the changes when the recorder was killed can be read for good; each loss begins there."""
+    rows = sum(change_rows(vault, inst_id), [])
+    assert len(rows) > len(flushed[-1]) > 100
+    lost = [event for event in events if isinstance(event, ChangesLost) and event.inst_id == inst_id]
+    begins = {event.from_ for event in lost}
+    for before in filter(None, flushed):
+        assert rows[: len(before)] == before
+        assert before[-1]["timestamp_utc"] in begins
+    assert {event.cause for event in lost} <= {"our_restart", "full_book"}, "the looped capture begins anew unasked"
+    judgement = Judgement()
+    judge_chain(judgement, vault, inst_id)
+    assert judgement.complaints == []
+    for path in vault.glob(f"raw/okx/book_changes/{inst_id}/*/*.jsonl.gz"):
+        gzip.decompress(path.read_bytes())  # each was completed
+
+
 def _last_times(vault: Path) -> dict[str, str]:
     return {inst_id: _lines(vault, inst_id)[-1]["timestamp_utc"] for inst_id in PAIR}
 
@@ -123,6 +150,7 @@ def _until_grown(vault: Path, process: subprocess.Popen[bytes], by_bytes: int) -
     while _size(vault) < before + by_bytes or any(not list(vault.glob(f"raw/*/*/{i}/*/*.jsonl")) for i in PAIR):
         assert process.poll() is None, "the recorder ended by itself"
         assert time.monotonic() < deadline, "nothing was written"
+        touch(Layout(vault))  # whoever follows makes the changes come five times a second
         time.sleep(0.002)
 
 
@@ -157,7 +185,7 @@ def _recorder(vault: Path, urls: dict[str, str]) -> Iterator[subprocess.Popen[by
 def _command(vault: Path, urls: dict[str, str]) -> list[str]:
     named = [word for inst_id in PAIR for word in ("--inst", inst_id)]
     addresses = ["--ws-url", urls["ws_url"], "--rest-url", urls["rest_url"]]
-    log = ["--log-file", str(vault.parent / "l2_exporter.log")]
+    log = ["--changes", "--log-file", str(vault.parent / "l2_exporter.log")]
     return [sys.executable, "-m", "l2vault", "record", "--vault", str(vault), *named, *addresses, *log]
 
 

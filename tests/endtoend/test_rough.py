@@ -40,6 +40,9 @@ def test_an_undisturbed_life_is_recorded_or_quiet_from_its_first_slot_to_its_las
     # Nothing is known of a quiet instrument after its last message, which may be half a minute before the end.
     assert judgement.slots["recorded"] + judgement.slots["quiet"] >= 130
     assert judgement.slots["missing (our_restart)"] <= 2 * 30_000 // 2_000 + 20
+    assert judgement.rebuilt == judgement.slots["recorded"], "each line is rebuilt from the changes"
+    assert judgement.not_rebuilt == 0
+    assert judgement.pushes > 1_000
 
 
 def test_ten_minutes_of_two_feeds_that_flap_each_second_cost_few_slots_and_each_says_why(tmp_path: Path) -> None:

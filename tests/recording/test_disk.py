@@ -99,6 +99,7 @@ class FakeJournal:
         self.tries = 0
         self.left_out = 0
         self.syncs = 0
+        self.rooms = 0
         self.run = "ab12"
         self.newest_line = b""
 
@@ -111,6 +112,9 @@ class FakeJournal:
 
     def sync(self) -> None:
         self.syncs += 1
+
+    def keep_room(self) -> None:
+        self.rooms += 1
 
     def append(self, event: Event, is_synced: bool = True) -> None:
         self.tries += 1
@@ -155,6 +159,31 @@ def line(inst_id: str, ts_ms: int) -> Snapshot:
 
 def beat(second: int) -> Alive:
     return Alive(utc_text(AT_MS + second * 1000))
+
+
+async def test_while_the_disk_refuses_lines_each_sign_of_life_says_which_were_lost_until_then() -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: True
+    async with running(rig.disk):
+        for second in range(0, 32, 2):
+            rig.disk.put(line(BTC, second * 1000))
+            if second in (14, 30):
+                rig.disk.put(beat(second))
+        await until(lambda: len(rig.written) == 5)
+        assert rig.written == [
+            WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(0), utc_text(0), str(NO_SPACE)),
+            WriteFailed(utc_text(AT_MS), BTC, 7, utc_text(2_000), utc_text(14_000), str(NO_SPACE)),
+            beat(14),
+            WriteFailed(utc_text(AT_MS), BTC, 8, utc_text(16_000), utc_text(30_000), str(NO_SPACE)),
+            beat(30),
+        ]
+
+
+async def test_the_journal_keeps_its_room_each_minute() -> None:
+    rig = Rig()
+    async with running(rig.disk):
+        rig.disk.put(Minute(utc_text(AT_MS)))
+        await until(lambda: rig.journal.rooms == 1)
 
 
 async def test_lines_and_events_keep_the_order_in_which_they_were_put() -> None:

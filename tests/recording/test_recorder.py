@@ -184,6 +184,11 @@ async def test_no_two_unflagged_lines_share_a_time_and_none_is_older_than_the_la
     assert one.last_line == utc_text(T0_MS + 4001)
 
 
+async def test_room_is_kept_for_the_journal_from_the_start_on(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        assert rig.layout.journal_reserve.stat().st_size > 0
+
+
 async def test_that_holds_across_a_restart(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as first:
         await first.feeds.say(sampled(2000), sampled(4000), sampled(6000, ETH))

@@ -32,6 +32,11 @@ class Judgement:
     deleted: list[str] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
     slots: Counter[str] = field(default_factory=Counter)
+    pushes: int = 0
+    """In the files of changes, as they came."""
+    rebuilt: int = 0
+    not_rebuilt: int = 0
+    """Lines that equal the book rebuilt from changes, and lines beside which there are no changes."""
     trades: dict[str, TradeVerdict] = field(default_factory=dict)
 
     @property

@@ -1,6 +1,7 @@
 """The whole recorder against the built-in exchange over real sockets on 127.0.0.1, in one event loop."""
 
 import asyncio
+import gzip
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,10 @@ class Outcome:
     def raw_lines(self, inst_id: str) -> list[bytes]:
         files = sorted((self.root / "raw" / "okx" / "l2_perps" / inst_id).glob("*/*.jsonl"))
         return [line for file in files for line in file.read_bytes().splitlines()]
+
+    def changes(self, inst_id: str) -> list[dict]:
+        files = sorted((self.root / "raw" / "okx" / "book_changes" / inst_id).glob("*/*.jsonl.gz"))
+        return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
 
     def files(self) -> dict[str, bytes]:
         """Every data file of books by its path in the vault: only these are the same bytes in every run."""

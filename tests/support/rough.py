@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from random import Random
 from unittest import mock
@@ -25,12 +26,15 @@ from l2vault.errors import L2VaultError
 from l2vault.okx.connection import CannotConnect
 from l2vault.okx.rest import ServerTime, Unavailable
 from l2vault.recorder import Recorder
+from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store import gzip_append
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.writer import LineWriter
 from support.judge import UNDATED_MS, Judgement, Truth, judge_lines, judge_slots, lines_of, ms, utc_day_hour
+from support.judge_changes import judge_changes
 from support.trade_judge import judge_trades
 from support.virtual import VirtualClock, VirtualLoop, run_virtually
 from support.world import Connection, Socket, World
@@ -133,8 +137,10 @@ def live_through(plan: Plan, folder: Path) -> Judgement:
     logging.disable(logging.CRITICAL)
     try:
         life = run_virtually(lambda loop: _Life(plan, folder, loop).live())
+        judgement = Judgement(crashes=life.crashes)
+        _judge_changes(judgement, life)
         _damage(plan, life.root)
-        return _judge(life)
+        return _judge(judgement, life)
     finally:
         logging.disable(logging.NOTSET)
 
@@ -178,6 +184,7 @@ class _Life:
             feeds=self.plan.feeds,
             ws_url=("ws://127.0.0.1:1/ws/v5/public", "ws://127.0.0.1:2/ws/v5/public"),
             rest_url="http://127.0.0.1:1",
+            changes=True,
         )
         self.stop = asyncio.Event()
         self.runs += 1
@@ -204,7 +211,10 @@ class _Life:
         elif act.name in LINK_ACTS:
             self._do_to_links(act, link)
         elif link is not None:
-            link.faults.append((act.inst_id, getattr(_Faults, act.name)))
+            fault = act.inst_id, getattr(_Faults, act.name)
+            if act.name == "wrong_level" and any(fault in one.faults for one in self.world.connections):
+                return  # the next push would be wrong on both feeds alike, and no other voice could tell
+            link.faults.append(fault)
 
     async def _do_to_run(self, act: Act) -> None:
         """A kill leaves the vault as it was at that moment: the copy goes on, the killed one is not looked at again."""
@@ -446,7 +456,7 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
         socket.closed = lambda: ConnectionClosedError(None, None)
         return socket
 
-    append_line, append_event = LineWriter.append, Journal.append
+    append_line, append_event, write_all = LineWriter.append, Journal.append, gzip_append.write_all
 
     def to_file(writer: LineWriter, snapshot: Snapshot | TradePush) -> None:
         if world.full_disk in ("disk_lines", "disk_full"):
@@ -458,7 +468,14 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
             raise OSError(28, "No space left on device")
         append_event(journal, event, *how)
 
+    def to_changes(file: FileIO, data: bytes) -> None:
+        if world.full_disk in ("disk_lines", "disk_full"):
+            write_all(file, data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        write_all(file, data)
+
     with (
+        mock.patch.object(gzip_append, "write_all", to_changes),
         mock.patch.object(LineWriter, "append", to_file),
         mock.patch.object(Journal, "append", to_journal),
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
@@ -553,8 +570,19 @@ def _damage_journal(damage: str, day: Path, rng: Random) -> None:
         day.write_bytes(noted)
 
 
-def _judge(life: _Life) -> Judgement:
-    judgement = Judgement(crashes=life.crashes)
+def _judge_changes(judgement: Judgement, life: _Life) -> None:
+    """Before the files are damaged: by the exchange's truth, and as `verify` compares them with the lines."""
+    undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0
+    for inst_id in INST_IDS:
+        truth = Truth(life.world.instruments[inst_id].images, undated_ms)
+        judgement.pushes += judge_changes(judgement, life.root, inst_id, truth)
+    check = ChangeCheck(Layout(life.root))
+    judgement.lies += [f"verify: {trouble.kind} {trouble.path.name} {trouble.text}" for trouble in check.run()]
+    judgement.rebuilt += check.compared.equal
+    judgement.not_rebuilt += check.compared.uncovered
+
+
+def _judge(judgement: Judgement, life: _Life) -> Judgement:
     _judge_retention(judgement, life)
     vault = open_vault(life.root)
     undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0

@@ -85,6 +85,12 @@ class ClockCheck:
         """A message of exchange time `ts_ms` was received at `wall_ms` of this machine's clock."""
         self._skews.add(wall_ms - ts_ms)
 
+    @property
+    def offset(self) -> tuple[int, int] | None:
+        """This machine's clock minus OKX's, in milliseconds, and by how much that may be wrong, when OKX last told its
+        time; None where it did not."""
+        return None if self._offset_ms is None else (self._offset_ms, self._uncertain_ms)
+
     async def first_asked(self) -> None:
         """Until OKX has told its time or failed to, FIRST_WITHIN_SEC at most."""
         asked = asyncio.ensure_future(self._asked.wait())

@@ -6,7 +6,7 @@ here and left to `sift`, which goes line by line.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from l2vault.book.change import Level
 from l2vault.book.price import SCALE_DIGITS, price_key
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.errors import LevelError, LineError
@@ -209,12 +210,24 @@ def _distinct_levels(pieces: pa.Array) -> DistinctLevels:
     lengths = sum(pc.binary_length(member).to_numpy() for member in members)
     if len(table) != len(pieces) or (lengths + _QUOTES_AND_COMMAS + 3 != _lengths(pieces)).any():
         raise LineError("not a snapshot line: a level is not four strings")
+    return _levels_of_members(members, lambda code: pieces[code].as_py()[3:].decode())
+
+
+def distinct_levels(levels: Sequence[Level]) -> DistinctLevels:
+    """The same of levels that were decoded. Raises LineError for one whose price or quantity is no plain decimal, or
+    needs more than 60 bits."""
+    members = [pa.array([level[at] for level in levels], pa.string()) for at in range(len(_MEMBERS))]
+    return _levels_of_members(members, lambda code: msgspec.json.encode(levels[code])[1:-1].decode())
+
+
+def _levels_of_members(members: list[pa.StringArray], text: Callable[[int], str]) -> DistinctLevels:
+    """`text` gives the JSON members of a level, which are kept of those that their numbers cannot give back."""
     price, is_price_plain = _fixed_column(members[0])
     qty, is_qty_plain = _fixed_column(members[1])
     orders, is_orders_plain = _orders_column(members[3])
     is_third_zero = pc.equal(members[2], "0").to_numpy(zero_copy_only=False)
     odd = np.flatnonzero(~(is_price_plain & is_qty_plain & is_orders_plain & is_third_zero))
-    texts = {int(code): pieces[int(code)].as_py()[3:].decode() for code in odd}
+    texts = {int(code): text(int(code)) for code in odd}
     return DistinctLevels(price, qty, orders, texts)
 
 

@@ -67,6 +67,7 @@ class Facts(msgspec.Struct, frozen=True):
     exchange: str = "okx"
     market: str = "perp"
     channel: str = "books"
+    kind: str = "books"
     units: dict[str, str] = msgspec.field(default_factory=lambda: dict(_UNITS))
 
 
@@ -81,11 +82,11 @@ def encode_levels(levels: pa.Table, facts: Facts) -> bytes:
     rows = len(order)
     cuts = sorted({*range(0, longs_at, ROWS_PER_GROUP), *range(longs_at, rows, ROWS_PER_GROUP), rows})
     ordered = _times(levels.take(pa.array(order)), lambda numbers: numbers * _PRICE_FACTOR)
-    return _encode([ordered.slice(at, to - at) for at, to in pairwise(cuts)], LEVELS, _LEVEL_ENCODINGS, facts)
+    return encode_table([ordered.slice(at, to - at) for at, to in pairwise(cuts)], LEVELS, _LEVEL_ENCODINGS, facts)
 
 
 def encode_snapshots(snapshots: pa.Table, facts: Facts) -> bytes:
-    return _encode([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts)
+    return encode_table([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts)
 
 
 def facts_of(file: pq.ParquetFile) -> Facts:
@@ -181,7 +182,8 @@ def _order(levels: pa.Table) -> tuple[npt.NDArray[np.int64], int]:
     return order, int(len(order) - is_long.sum())
 
 
-def _encode(groups: list[pa.Table], schema: pa.Schema, encodings: dict[str, str], facts: Facts) -> bytes:
+def encode_table(groups: list[pa.Table], schema: pa.Schema, encodings: dict[str, str], facts: Facts) -> bytes:
+    """A row group for each table. Columns without an encoding of their own are written by a dictionary."""
     sink = pa.BufferOutputStream()
     settings: dict[str, Any] = {
         "compression": "zstd",

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import VaultError
+from l2vault.vault.archive.change_files import KIND as CHANGES
+from l2vault.vault.archive.change_files import archived_changes, read_change_tables
 from l2vault.vault.archive.columns import Ints, plain_text
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, read_levels, read_through
@@ -48,11 +50,17 @@ def files_of(hour: StoredHour) -> ArchivedHour:
 
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
     """The lines, without newlines, in the order in which they stood in the file."""
+    if _is_of_changes(archived):
+        return archived_changes(archived)
     return lines_of_hour(read_archived(archived), archived.inst_id)
 
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
     """The times of the lines of an archived hour."""
+    if _is_of_changes(archived):
+        with pq.ParquetFile(archived.snapshots) as file:
+            changes: list[int] = file.read(columns=["timestamp"], use_threads=False)["timestamp"].to_pylist()
+            return changes
     with pq.ParquetFile(archived.snapshots) as file:
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:
@@ -63,6 +71,8 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
 
 def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
     """Time and flag of each line of an archived hour of which both files read."""
+    if _is_of_changes(archived):
+        return [(ts_ms, False) for ts_ms in read_change_tables(archived).messages["timestamp"].to_pylist()]
     with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
         read_through(levels)
@@ -76,6 +86,11 @@ def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -
         _refuse_unless_of_one(archived, levels, snapshots)
         groups = None if span is None else groups_at(levels, *span)
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
+
+
+def _is_of_changes(archived: ArchivedHour) -> bool:
+    with pq.ParquetFile(archived.snapshots) as file:
+        return facts_of(file).kind == CHANGES
 
 
 def _refuse_unless_of_one(archived: ArchivedHour, levels: pq.ParquetFile, snapshots: pq.ParquetFile) -> None:

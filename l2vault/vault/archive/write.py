@@ -2,6 +2,7 @@
 
 Order of work, so that a kill at any point loses nothing: first the rows, then the snapshots, whose file is what makes
 the hour an archived one; both are compared with what was meant to be written. The original is never touched here.
+Of changes the rows are the levels of each message, and the messages stand in the place of the snapshots.
 """
 
 import gzip
@@ -9,11 +10,16 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2vault.errors import VaultError
+from l2vault.errors import LineError, VaultError
 from l2vault.vault.archive.build import Setting, build_hour, next_ms, readable
+from l2vault.vault.archive.change_columns import changes_of, read_changes
+from l2vault.vault.archive.change_files import KIND as CHANGES
+from l2vault.vault.archive.change_files import UNITS as CHANGE_UNITS
+from l2vault.vault.archive.change_files import decode_changes, encode_changes
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import Facts, encode_levels, encode_snapshots, facts_of, hour_text, read_levels
 from l2vault.vault.archive.read import CANNOT_READ, archived_lines
@@ -46,12 +52,8 @@ def archive_hour(layout: Layout, hour_file: HourFile) -> int:
             return _size(archived)
         _write_raw(hour_file, lines)
         remove_archive(archived)
-    setting = Setting(JournalIndex(layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
-    hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
-    facts = _facts(inst_id, hour_ms, [line.text for line in lines])
-    contents = (encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts))
-    levels, snapshots = (pq.ParquetFile(pa.BufferReader(content)) for content in contents)
-    _compare(Hour(read_levels(levels), snapshots.read().cast(SNAPSHOTS)), lines, inst_id)
+    encode = _encoded_changes if layout.kind == "changes" else _encoded_books
+    contents = encode(catalog, lines, inst_id, hour_ms)
     for path, content in zip((archived.levels, archived.snapshots), contents, strict=True):
         write_atomically(path, content)
         if path.read_bytes() != content:
@@ -89,7 +91,7 @@ def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
         return f"cannot be read ({error})", []
     if (facts.inst_id, facts.hour_utc) != (archived.inst_id, hour_text(archived.hour_ms)):
         return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC", lines
-    if facts != _facts(archived.inst_id, archived.hour_ms, lines):
+    if facts != _facts(archived.inst_id, archived.hour_ms, lines, facts.kind):
         return "does not give back the lines it was made of", lines
     return None, lines
 
@@ -106,20 +108,48 @@ def _refuse(finding: Finding) -> None:
     raise VaultError(f"{finding.path} at byte {finding.offset}: {finding.reason}.", _CURE)
 
 
-def _compare(hour: Hour, lines: list[PlacedLine], inst_id: str) -> None:
-    rebuilt = lines_of_hour(hour, inst_id)
+def _encoded_books(catalog: Catalog, lines: list[PlacedLine], inst_id: str, hour_ms: int) -> tuple[bytes, bytes]:
+    """The two files of an hour of books, after a look at what they give back."""
+    setting = Setting(JournalIndex(catalog.layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
+    hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
+    facts = _facts(inst_id, hour_ms, [line.text for line in lines])
+    contents = encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts)
+    levels, snapshots = (pq.ParquetFile(pa.BufferReader(content)) for content in contents)
+    _compare(lines_of_hour(Hour(read_levels(levels), snapshots.read().cast(SNAPSHOTS)), inst_id), lines)
+    return contents
+
+
+def _encoded_changes(catalog: Catalog, lines: list[PlacedLine], inst_id: str, hour_ms: int) -> tuple[bytes, bytes]:
+    """The two files of an hour of changes, after a look at what they give back."""
+    texts = [line.text for line in lines]
+    try:
+        contents = encode_changes(read_changes(texts, inst_id), _facts(inst_id, hour_ms, texts, CHANGES))
+    except LineError:
+        for line in lines:
+            try:
+                read_changes([line.text], inst_id)
+            except LineError as error:
+                _refuse(Finding(line.path, line.offset, error.message))
+        raise
+    events, messages = (pq.ParquetFile(pa.BufferReader(content)) for content in contents)
+    _compare(changes_of(decode_changes(events, messages), inst_id), lines)
+    return contents
+
+
+def _compare(rebuilt: list[bytes], lines: list[PlacedLine]) -> None:
     for line, text in zip(lines, rebuilt, strict=True):
         if line.text != text:
             _refuse(Finding(line.path, line.offset, "a line that its levels do not give back: unsorted or altered"))
 
 
-def _facts(inst_id: str, hour_ms: int, lines: list[bytes]) -> Facts:
+def _facts(inst_id: str, hour_ms: int, lines: list[bytes], kind: str = "books") -> Facts:
     digest = blake2b(digest_size=16)
     for line in lines:
         digest.update(line)
         digest.update(b"\n")
     size_bytes = sum(len(line) + 1 for line in lines)
-    return Facts(inst_id, hour_text(hour_ms), len(lines), size_bytes, digest.hexdigest())
+    facts = Facts(inst_id, hour_text(hour_ms), len(lines), size_bytes, digest.hexdigest())
+    return facts if kind == "books" else msgspec.structs.replace(facts, kind=kind, units=CHANGE_UNITS)
 
 
 def _write_raw(hour_file: HourFile, lines: list[PlacedLine]) -> None:

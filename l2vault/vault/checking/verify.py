@@ -14,9 +14,10 @@ import msgspec
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
+from l2vault.vault.checking.changes import ChangeCheck, Compared
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
 from l2vault.vault.retention.compress import PACKING_SUFFIX
-from l2vault.vault.store.catalog import Catalog, is_time_of_hour, listed
+from l2vault.vault.store.catalog import Catalog, StoredHour, is_time_of_hour, listed
 from l2vault.vault.store.durable import DELETING_SUFFIX
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, HourFile, Layout, packed_path
 from l2vault.vault.store.line import is_flagged, time_ms
@@ -43,13 +44,15 @@ Kind = Literal[
     "lacking",
     "journal",
     "chain",
+    "changes",
 ]
 """foreign: a file that is none of ours. link: a link in the place of a file or folder. leftover: a temporary file of a
 run that was killed. gzip: truncated or damaged. torn: a last line without its end. order: an older time after a newer
 one. double: a time that stands twice unflagged. misplaced: lines of another instrument or hour. archive: one that
 contradicts itself. contents: not what the journal noted of the hour. missing: an hour that the journal noted and
 nothing deleted. lacking: lines that the journal says were put on the disk. journal: what of it cannot be read or is not
-there. chain: an edited past. The rest: linecheck."""
+there. chain: an edited past. changes: a change that fits no book, or a line of books that is not what the changes give.
+The rest: linecheck."""
 
 LEFTOVER_SUFFIXES: Final = (PACKING_SUFFIX, DELETING_SUFFIX, ".tmp")
 
@@ -80,12 +83,14 @@ class Verification:
         self.files = 0
         self.lines = 0
         self.bytes_read = 0
+        self.compared = Compared()
 
     def run(self, progress: Progress | None = None) -> Iterator[Finding]:
         """Every finding: of the journal, then instrument by instrument, oldest hour first, then what is not there."""
         total_bytes = 0
         if progress is not None:
-            total_bytes = sum(held.size_bytes for held in Catalog(self._layout).files())
+            layouts = self._layout, self._layout.of("changes")
+            total_bytes = sum(held.size_bytes for layout in layouts for held in Catalog(layout).files())
         yield from map(self._of_journal, self._journal.journal_troubles())
         for entry in self._entries(self._layout.raw):
             if not _is_folder(entry):
@@ -97,8 +102,23 @@ class Verification:
                 else:
                     yield from self._check_day(day, progress, total_bytes)
         yield from self._check_archives(progress, total_bytes)
+        yield from self._check_changes(progress, total_bytes)
         yield from map(self._of_journal, self._journal.troubles_at_end())
         yield from self._unlisted
+
+    def _check_changes(self, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
+        check = ChangeCheck(self._layout)
+
+        def show(hour: StoredHour) -> None:
+            if progress is not None:
+                progress(self.bytes_read + check.bytes_read, total_bytes, self._name(hour.path))
+
+        for trouble in check.run(show):
+            yield Finding(self._name(trouble.path), trouble.offset, trouble.kind, trouble.text)
+        self.files += check.files
+        self.lines += check.lines
+        self.bytes_read += check.bytes_read
+        self.compared = check.compared
 
     def chain(self) -> Iterator[Finding]:
         """The first place at which the journal shows that the past was edited, if there is one."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from l2vault.vault.journal.change_events import ChangesLost, Latency
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
@@ -393,7 +394,7 @@ class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instr
 class WriteFailed(
     msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}, omit_defaults=True
 ):
-    """Lines lost on the way to the disk, noted once writing works again; both bounds are times of lost lines."""
+    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines."""
 
     at: str
     inst_id: str
@@ -466,6 +467,8 @@ Event = (
     | ClockStepped
     | HostSlept
     | ClockSkew
+    | ChangesLost
+    | Latency
     | DiskStalled
     | VaultReplaced
     | TaskFailed

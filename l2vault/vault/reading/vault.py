@@ -8,20 +8,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
-from l2vault.errors import VaultError, analysis_extra
+from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.vault.coverage.absence import NOT_PROVED, absent_hours
 from l2vault.vault.coverage.compute import Absent, cover, reach, stands_until
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.model import Coverage, State
 from l2vault.vault.coverage.standing import Standing
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
+from l2vault.vault.reading.changes import change_book, change_hours, change_snapshots
 from l2vault.vault.reading.follow import POLL_SEC, Follow
 from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
 from l2vault.vault.store.forms import PlacedLine, first_ms, hour_book, hour_lines, snapshot_of
@@ -32,6 +33,9 @@ from l2vault.vault.store.root import open_layout
 if TYPE_CHECKING:
     from l2vault.vault.archive.intervals import Hour
     from l2vault.vault.reading.level_table import Levels
+
+Resolution = Literal["lines", "changes"]
+"""The books as they were sampled, or as every push left them, where the vault has the changes."""
 
 _LONGEST_SILENCE_MS: Final = 31 * 24 * HOUR_MS
 
@@ -54,20 +58,17 @@ class Snapshots(Iterable[Snapshot]):
     """Snapshots in order of time, read while iterated; flagged ones included. `findings` fills meanwhile."""
 
     def __init__(
-        self, inst_id: str, span: tuple[int, int], lines: Callable[[Report], Iterator[PlacedLine]], vault: "Vault"
+        self, inst_id: str, span: tuple[int, int], read: Callable[[Report], Iterator[Snapshot]], vault: "Vault"
     ) -> None:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
         self.findings = Findings()
-        self._lines = lines
+        self._read = read
         self._vault = vault
 
     def __iter__(self) -> Iterator[Snapshot]:
         self.findings.clear()
-        for line in self._lines(self.findings.report):
-            snapshot = snapshot_of(line, self.inst_id, self.findings.report)
-            if snapshot is not None:
-                yield snapshot
+        yield from self._read(self.findings.report)
 
     @cached_property
     def coverage(self) -> Coverage:
@@ -86,6 +87,7 @@ class Vault:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.catalog = Catalog(layout)
+        self.change_catalog = Catalog(layout.of("changes"))
         self.journal = JournalIndex(layout)
         self._standing = Standing(self.catalog, self.journal)
 
@@ -110,32 +112,68 @@ class Vault:
             for stored in (*forms.raw, *([] if forms.archive is None else [forms.archive]))
         ]
 
-    def snapshots(self, inst_id: str, start: Moment, end: Moment) -> Snapshots:
-        """The lines of the span as typed objects, read as they are asked for."""
-        span = span_ms(start, end)
-        return Snapshots(inst_id, span, lambda report: self._lines(inst_id, span, report), self)
+    def snapshots(
+        self,
+        inst_id: str,
+        start: Moment,
+        end: Moment,
+        resolution: Resolution = "lines",
+        every_ms: int | None = None,
+    ) -> Snapshots:
+        """The lines of the span as typed objects, read as they are asked for.
 
-    def levels(self, inst_id: str, start: Moment, end: Moment, include_disputed: bool = False) -> "Levels":
+        Of changes the book after each push, or with `every_ms` at each multiple of it, by the recorder's own law.
+        Raises UsageError for `every_ms` of lines, VaultError where changes were not recorded.
+        """
+        span = span_ms(start, end)
+        if resolution == "changes":
+            self._insist_on_changes(inst_id)
+            catalog = self.change_catalog
+            return Snapshots(
+                inst_id, span, lambda report: change_snapshots(catalog, inst_id, span, every_ms, report), self
+            )
+        if every_ms is not None:
+            raise UsageError("lines have the cadence with which they were recorded.", "resolution='changes'")
+        return Snapshots(inst_id, span, lambda report: self._snapshots(inst_id, span, report), self)
+
+    def levels(
+        self,
+        inst_id: str,
+        start: Moment,
+        end: Moment,
+        include_disputed: bool = False,
+        resolution: Resolution = "lines",
+    ) -> "Levels":
         """The level-interval table of the span. Needs the extra `analysis`.
 
-        Disputed and unverifiable books are left out unless asked for.
+        Disputed and unverifiable books are left out unless asked for. Of changes a row begins and ends with the very
+        push; raises VaultError where they were not recorded.
         """
         with analysis_extra():
             from l2vault.vault.reading.level_table import Levels
         span = span_ms(start, end)
+        hours = self._hours
+        if resolution == "changes":
+            self._insist_on_changes(inst_id)
+            hours = self._change_hours
         return Levels(
             inst_id,
             span,
-            lambda findings: self._hours(inst_id, span, findings),
+            lambda findings: hours(inst_id, span, findings),
             lambda: self.coverage(inst_id, *span),
             lambda: self._left_out(inst_id, span, include_disputed),
         )
 
-    def book_at(self, inst_id: str, t: Moment, with_flagged: bool = False) -> BookAt | None:
+    def book_at(
+        self, inst_id: str, t: Moment, with_flagged: bool = False, resolution: Resolution = "lines"
+    ) -> BookAt | None:
         """The last unflagged snapshot at or before a moment; None if the vault has none so early.
 
         `with_flagged`: the last one of any, so that of two lines of one time the later, which may be the flagged one.
+        Of changes the book after the last push at or before the moment; raises VaultError where they were not recorded.
         """
+        if resolution == "changes":
+            return self._book_of_changes(inst_id, as_ms(t))
         t_ms = as_ms(t)
         findings: list[Finding] = []
         hour_ms = t_ms // HOUR_MS * HOUR_MS
@@ -208,6 +246,32 @@ class Vault:
         """New snapshots as they are written, for ever; `since` a moment instead of from now on."""
         return Follow(self.layout, inst_id, None if since is None else as_ms(since), poll_sec, sleep)
 
+    def _insist_on_changes(self, inst_id: str) -> None:
+        if not self.change_catalog.hours(inst_id):
+            raise VaultError(f"the vault holds no changes of {inst_id}.", "changes = true, or l2vault record --changes")
+
+    def _book_of_changes(self, inst_id: str, t_ms: int) -> BookAt | None:
+        """Its state is `recorded` where a later push shows that it still stood, or where it is of that very time."""
+        self._insist_on_changes(inst_id)
+        findings = Findings()
+        standing = change_book(self.change_catalog, inst_id, t_ms, findings.report)
+        if standing is None:
+            return None
+        snapshot, is_proved = standing
+        state: State = "recorded" if is_proved or snapshot.ts_ms == t_ms else "unknown"
+        if state == "recorded" and any(start <= t_ms < end for start, end in self._left_out(inst_id, (t_ms, t_ms + 1))):
+            state = "disputed"
+        return BookAt(snapshot, t_ms - snapshot.ts_ms, state, "", findings)
+
+    def _change_hours(self, inst_id: str, span: tuple[int, int], findings: Findings) -> Iterator["Hour"]:
+        return change_hours(self.change_catalog, inst_id, span, findings.report)
+
+    def _snapshots(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[Snapshot]:
+        for line in self._lines(inst_id, span, report):
+            snapshot = snapshot_of(line, inst_id, report)
+            if snapshot is not None:
+                yield snapshot
+
     def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
         first, last = map(as_time_text, span)
         every = self.catalog.hours(inst_id)
@@ -237,7 +301,7 @@ class Vault:
             at -= 1
         return max(at, 0)
 
-    def _left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool) -> list[tuple[int, int]]:
+    def _left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool = False) -> list[tuple[int, int]]:
         """Where lines that there are tell no book that is beyond doubt."""
         history = self.journal.history(inst_id)
         if not (history.disputed or history.unverifiable or self.journal.not_restored(inst_id)):

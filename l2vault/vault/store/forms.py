@@ -217,6 +217,7 @@ class _Raw:
         """What there is beside those lines is reported."""
         of_hour = hour_text(hour.hour_ms)
         newest, end = b"", 0
+        is_being_written = is_newest and (hour.form == "plain" or hour.kind == "changes")  # these are written as gzip
         trouble = why_no_file(hour.path)
         if trouble:
             report(Finding(hour.path, 0, trouble, is_of_file=True))
@@ -224,14 +225,15 @@ class _Raw:
         try:
             for line in read_lines(hour.path):
                 end = line.offset + len(line.text or b"") + 1
-                reason = _objection(line, of_hour, newest, is_newest and hour.form == "plain")
+                reason = _objection(line, of_hour, newest, is_being_written)
                 if reason:
                     report(Finding(hour.path, line.offset, reason, _claimed(line, of_hour)))
                 elif line.text is not None and line.is_ended:
                     newest = time_text(line.text)
                     yield PlacedLine(line.text, hour.path, line.offset)
         except GzipDamage as damage:
-            report(Finding(hour.path, end, damage.what, is_of_file=not damage.is_cut_short))
+            if not (damage.is_cut_short and is_being_written):
+                report(Finding(hour.path, end, damage.what, is_of_file=not damage.is_cut_short))
         except FileNotFoundError:  # in another form meanwhile
             raise
         except OSError as error:

@@ -84,8 +84,18 @@ class Layout:
         return self.root / _META / "recorder.json"
 
     @property
+    def follow_file(self) -> Path:
+        """Touched by whoever follows changes, so that the recorder brings their files up to date more often."""
+        return self.root / _META / "followed"
+
+    @property
     def journal(self) -> Path:
         return self.root / _META / "journal"
+
+    @property
+    def journal_reserve(self) -> Path:
+        """Room on the disk that is kept for the journal."""
+        return self.root / _META / "journal.reserve"
 
     @property
     def instruments(self) -> Path:

@@ -1,0 +1,124 @@
+"""Books rebuilt from recorded changes: every one of a span, those of a grid, the one at a time, and the hours' tables.
+
+Reads the lines in order and holds one book at a time; only the tables hold an hour. What the lines prove decides
+(`book/replay.py`); no journal is asked. Needs only what recording needs, but for tables and archives.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from l2vault.book.change_line import RecordedChange, from_change_line
+from l2vault.book.replay import Replay
+from l2vault.book.sampler import due_grid_time
+from l2vault.book.snapshot import Snapshot
+from l2vault.errors import LineError, analysis_extra
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
+from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.layout import HOUR_MS
+
+if TYPE_CHECKING:
+    from l2vault.vault.archive.intervals import Hour
+
+_MAY_BE_WRITTEN: Final = 2
+"""Newest hours whose file may still lack its end: at the turn of an hour the former one is completed a little later."""
+
+
+class PlacedChange(NamedTuple):
+    """A change, and the line that it is."""
+
+    recorded: RecordedChange
+    line: PlacedLine
+
+
+class Standing(NamedTuple):
+    """A book, and whether a later line shows that it still stood at the time that was asked for."""
+
+    snapshot: Snapshot
+    is_proved: bool
+
+
+def changes(catalog: Catalog, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedChange]:
+    """Every change of the hours that a span touches, in order; what does not read is reported."""
+    every = catalog.hours(inst_id, report)
+    for forms in every:
+        if span[0] - HOUR_MS < forms.hour_ms < span[1]:
+            yield from _of_hour(catalog, forms, forms in every[-_MAY_BE_WRITTEN:], report)
+
+
+def change_snapshots(
+    catalog: Catalog, inst_id: str, span: tuple[int, int], every_ms: int | None, report: Report
+) -> Iterator[Snapshot]:
+    """The book after each message of a span; with `every_ms` the one at each multiple of it, by the recorder's own law:
+    the book as it stands before the first message behind that time. One that has not changed is not given twice."""
+    replay, last_grid_ms = Replay(), -1
+    for placed in changes(catalog, inst_id, span, report):
+        recorded = placed.recorded
+        follows = replay.follows(recorded)
+        if every_ms is None:
+            _apply(replay, placed, report)
+            is_push = recorded.origin != "book" or not follows
+            if replay.book is not None and is_push and span[0] <= recorded.ts_ms < span[1]:
+                yield replay.snapshot(inst_id)
+            continue
+        if follows and recorded.origin != "book" and replay.book is not None:
+            grid_ms = due_grid_time(replay.book.ts_ms, recorded.change.ts_ms, every_ms)
+            if grid_ms is not None and grid_ms > last_grid_ms:
+                last_grid_ms = grid_ms
+                due = replay.snapshot(inst_id)
+                if span[0] <= due.ts_ms < span[1]:
+                    yield due
+        _apply(replay, placed, report)
+
+
+def change_book(catalog: Catalog, inst_id: str, t_ms: int, report: Report) -> Standing | None:
+    """The last book at or before a time; None if there is none so early."""
+    hour_ms = t_ms // HOUR_MS * HOUR_MS
+    every = [forms for forms in catalog.hours(inst_id, report) if forms.hour_ms <= hour_ms]
+    found = (_last_book(catalog, forms, t_ms, report) for forms in reversed(every))
+    return next((standing for standing in found if standing is not None), None)
+
+
+def _last_book(catalog: Catalog, forms: HourForms, t_ms: int, report: Report) -> Standing | None:
+    """Of an hour. A book before changes that fit none is the last one known."""
+    replay, last = Replay(), None
+    for placed in _of_hour(catalog, forms, True, report):
+        follows = replay.follows(placed.recorded)
+        if placed.recorded.ts_ms > t_ms:
+            if replay.book is None:
+                break
+            return Standing(replay.snapshot(forms.inst_id), follows)
+        if replay.book is not None and not follows:
+            last = replay.snapshot(forms.inst_id)
+        _apply(replay, placed, report)
+    if replay.book is not None:
+        last = replay.snapshot(forms.inst_id)
+    return None if last is None else Standing(last, False)
+
+
+def change_hours(catalog: Catalog, inst_id: str, span: tuple[int, int], report: Report) -> Iterator["Hour"]:
+    """The tables of each hour that a span touches, at the resolution of messages."""
+    with analysis_extra():
+        from l2vault.vault.archive.change_build import read_change_hour
+    every = catalog.hours(inst_id, report)
+    for at, forms in enumerate(every):
+        if span[0] - HOUR_MS < forms.hour_ms < span[1]:
+            yield read_change_hour(catalog, every, at, report)
+
+
+def _of_hour(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedChange]:
+    for line in hour_lines(catalog, forms, is_newest, report):
+        try:
+            recorded = from_change_line(line.text)
+            if recorded.inst_id != forms.inst_id:
+                raise LineError(f"a line of {recorded.inst_id} among those of {forms.inst_id}")
+        except LineError as error:
+            report(Finding(line.path, line.offset, error.message))
+        else:
+            yield PlacedChange(recorded, line)
+
+
+def _apply(replay: Replay, placed: PlacedChange, report: Report) -> None:
+    """The first of a row of changes that fit no book is reported."""
+    had_book = replay.book is not None
+    if replay.apply(placed.recorded) == "refused" and had_book:
+        report(Finding(placed.line.path, placed.line.offset, f"a change that fits no book: {replay.why_refused}"))
