@@ -26,7 +26,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.okx.pipeline import Pipeline, Sampled
-from l2vault.okx.websocket import Line
+from l2vault.okx.websocket import Feed
 from l2vault.recorder import Recorder
 from l2vault.vault import retention
 from l2vault.vault.store.layout import Layout
@@ -73,7 +73,7 @@ def hook(watch: Watch) -> None:
 
 
 def _hook_wire(watch: Watch) -> None:
-    process_event, read, receive = ClientConnection.process_event, Line._read, Pipeline.receive
+    process_event, read, receive = ClientConnection.process_event, Feed._read, Pipeline.receive
     stamps: dict[Pipeline, deque[int]] = {}
 
     def seen_event(self: ClientConnection, event: Any) -> None:
@@ -81,7 +81,7 @@ def _hook_wire(watch: Watch) -> None:
             self.__dict__.setdefault("stamps", deque()).append(time.perf_counter_ns())
         process_event(self, event)
 
-    async def seen_read(self: Line, websocket: ClientConnection) -> str:
+    async def seen_read(self: Feed, websocket: ClientConnection) -> str:
         stamps[self._pipeline] = websocket.__dict__.setdefault("stamps", deque())
         return await read(self, websocket)
 
@@ -96,7 +96,7 @@ def _hook_wire(watch: Watch) -> None:
         return outputs
 
     ClientConnection.process_event = seen_event  # type: ignore[method-assign]
-    Line._read = seen_read  # type: ignore[method-assign]
+    Feed._read = seen_read  # type: ignore[method-assign]
     Pipeline.receive = seen_receive  # type: ignore[method-assign]
 
 

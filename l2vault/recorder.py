@@ -1,6 +1,6 @@
 """The recorder: wires the feeds to the vault and supervises what runs. Every rule it follows lives in a room below.
 
-wire -> `recording.lines` (session, chain, book, sampler each) -> `recording.intake` -> `recording.disk` -> vault
+wire -> `recording.feeds` (session, chain, book, sampler each) -> `recording.router` -> `recording.disk` -> vault
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.hosts import addresses, closed_port_warnings
 from l2vault.okx.pipeline import Counts, Pipeline, Sampled
 from l2vault.okx.rest import OkxRest
-from l2vault.okx.websocket import LineOutput
-from l2vault.recording.counters import Tally
+from l2vault.okx.websocket import FeedOutput
+from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
-from l2vault.recording.feeds import Lines
+from l2vault.recording.feeds import Feeds
 from l2vault.recording.handles import open_files, raise_limit
-from l2vault.recording.router import Asks, Intake, policy_words
+from l2vault.recording.router import Asks, Router, policy_words
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.supervisor import Supervisor
@@ -79,7 +79,7 @@ class Recorder:
         self._clock = clock
         self._rng = rng
         self._show_status = show_status
-        self._tally = Tally(settings.instruments)
+        self._counters = Counters(settings.instruments)
         self._ledger = SlotLedger(settings.cadence_ms)
         self._counts = Counts()
         self._journal = Journal(layout, clock.monotonic_ms)
@@ -92,15 +92,15 @@ class Recorder:
         self._time = ExchangeTime()
         rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
         self._supervisor = Supervisor(self._disk.put, clock, rng)
-        self._lines = Lines(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
+        self._feeds = Feeds(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
         self._metadata = Metadata(layout, rest, clock, rng, self._disk.put, self._set_live)
-        self._auditor = Auditor(rest, clock, rng, self._note, self._take, self._lines.pipelines)
+        self._auditor = Auditor(rest, clock, rng, self._note, self._take, self._feeds.pipelines)
         self._auditor.resolve = self._resolve
         self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
-        self._intake = Intake(self._tally, clock, self._disk.put, self._ledger, self._asks())
+        self._router = Router(self._counters, clock, self._disk.put, self._ledger, self._asks())
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
-        self._intake.pipelines = self._lines.pipelines
+        self._router.pipelines = self._feeds.pipelines
         self._not_live: set[str] = set()
         self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.elapsed_ms())
         self._is_stall_told = False
@@ -173,14 +173,14 @@ class Recorder:
     async def _run_feeds(self) -> None:
         """After OKX's time is known, where it can be had soon: then exchange time is proved from the first message."""
         await self._clock_check.first_asked()
-        await self._lines.run(self._settings.feeds)
+        await self._feeds.run(self._settings.feeds)
 
     def _asks(self) -> Asks:
         return Asks(
             invariant=self._metadata.refresh_soon,
             deliver=self._take,
             on_conflict=self._auditor.on_conflict,
-            renew_feed=self._lines.reconnect,
+            renew_feed=self._feeds.reconnect,
             set_aside=self._set_aside,
             look_up=lambda inst_id, hour_ms: Tail(*last_line_of_hour(self._layout, inst_id, hour_ms)),
             time=self._time,
@@ -197,9 +197,10 @@ class Recorder:
         previous = self._previous = previous_run(self._layout)
         self._check_region(previous)
         recovery = recover(self._layout, self._at())
-        self._intake.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
+        self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
         self._resume_hours(recovery.last)
         self._journal.append(self._started(previous))
+        self._journal.keep_room()
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
@@ -246,7 +247,7 @@ class Recorder:
         return self._started(former)
 
     def _on_replaced(self) -> None:
-        self._intake.synced_again()
+        self._router.synced_again()
         self._metadata.refresh_all()
 
     def _set_aside(self, inst_id: str, limit_ms: int) -> Tail | None:
@@ -286,12 +287,12 @@ class Recorder:
 
     def _note_end(self, reason: str) -> None:
         self._summarise()  # first, while the books that the minute ended with are known
-        for number, pipeline in list(self._lines.pipelines.items()):
-            self._intake.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
-        self._intake.close()
+        for number, pipeline in list(self._feeds.pipelines.items()):
+            self._router.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
+        self._router.close()
         self._put_minute()  # what waited for another feed was written just now
         self._disk.finish(Stopped(self._at(), reason))
-        _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._tally.lines, self._tally.gaps)
+        _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._counters.lines, self._counters.gaps)
 
     def _new_pipeline(self, feed: int) -> Pipeline:
         settings = self._settings
@@ -311,23 +312,23 @@ class Recorder:
 
     def _set_live(self, inst_id: str, is_live: bool) -> None:
         self._not_live = self._not_live - {inst_id} if is_live else self._not_live | {inst_id}
-        for pipeline in self._lines.pipelines.values():
+        for pipeline in self._feeds.pipelines.values():
             pipeline.set_live(inst_id, is_live)
 
-    async def _deliver(self, number: int, outputs: list[LineOutput]) -> None:
-        """Everything a line has to say, in order; waits while the disk is behind, which stops that line's reading."""
+    async def _deliver(self, number: int, outputs: list[FeedOutput]) -> None:
+        """Everything a feed has to say, in order; waits while the disk is behind, which stops that feed's reading."""
         self._take(number, outputs)
         await self._disk.room()
 
     def _note(self, event: Event) -> None:
-        self._intake.note(event)
+        self._router.note(event)
 
-    def _take(self, number: int, outputs: Sequence[LineOutput]) -> None:
+    def _take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         wall_ms = self._clock.wall_ms()
         for output in outputs:
             if isinstance(output, Sampled):
                 self._clock_check.note(output.until_ms, wall_ms)
-        self._intake.take(number, [*outputs])
+        self._router.take(number, [*outputs])
         self._auditor.take(number, outputs)
 
     def _pass_time(self) -> PassTime:
@@ -337,7 +338,7 @@ class Recorder:
 
     def _resolve(self, inst_id: str, feeds: tuple[int, int], wrong: int | None, detail: str) -> None:
         """A ruling between two feeds, or that there is none."""
-        self._intake.rule(inst_id, wrong, detail)
+        self._router.rule(inst_id, wrong, detail)
 
     def _beat(self) -> None:
         exchange_ms = self._time.now_ms(self._clock.monotonic_ms())
@@ -351,15 +352,15 @@ class Recorder:
         return bool(instruments)
 
     def _summarise(self) -> None:
-        book_times = self._lines.book_times()
-        counts = self._tally.take_minute(self._counts)
+        book_times = self._feeds.book_times()
+        counts = self._counters.take_minute(self._counts)
         self._disk.put(Minute(self._at(), self._ledger.take_minute(book_times), *counts.compared))
-        summary = self._tally.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
+        summary = self._counters.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
         _log.info("Snapshot written: %s", summary)
 
     def _status(self) -> None:
-        wall_ms, in_sync = self._clock.wall_ms(), len(self._lines.book_times())
-        self._show_status(lambda width: self._tally.status(wall_ms, in_sync, self._counts, width))
+        wall_ms, in_sync = self._clock.wall_ms(), len(self._feeds.book_times())
+        self._show_status(lambda width: self._counters.status(wall_ms, in_sync, self._counts, width))
 
     def _watch(self) -> None:
         """A host that slept, a clock that was set, a disk that takes nothing: each is told within seconds."""
@@ -372,8 +373,8 @@ class Recorder:
             _log.warning("Nothing ran for %.1f s: the host slept, or this process was stopped", woken.slept_ms / 1000)
             self._disk.put(HostSlept(self._at(), woken.slept_ms / 1000))
         if woken.slept_ms > STALE_AFTER_MS:
-            self._lines.reconnect_all("the host slept")
-        self._intake.tick()
+            self._feeds.reconnect_all("the host slept")
+        self._router.tick()
         stalled_ms = self._disk.stalled_ms()
         if stalled_ms >= STALL_MS and not self._is_stall_told:
             _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)

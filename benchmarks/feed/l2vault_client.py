@@ -1,4 +1,4 @@
-"""l2vault's own line, as the recorder runs it: socket, session, chain, book, invariants.
+"""l2vault's own feed, as the recorder runs it: socket, session, chain, book, invariants.
 
 Sampling and files are left out by a cadence of an hour, since no other contender has them: bench_job.py has both.
 """
@@ -10,7 +10,7 @@ from meter import Meter, arguments
 
 from l2vault.clock import Clock
 from l2vault.okx.pipeline import Pipeline
-from l2vault.okx.websocket import Line, LineOutput
+from l2vault.okx.websocket import Feed, FeedOutput
 
 CADENCE_MS, DEPTH = 3_600_000, 400
 
@@ -33,18 +33,18 @@ async def main() -> None:
     ws_url, _, inst_id, count = arguments()
     pipeline = MeteredPipeline([inst_id], CADENCE_MS, DEPTH, Random(1))
     pipeline.meter, pipeline.done = Meter(count), asyncio.Event()
-    lost: list[LineOutput] = []
+    lost: list[FeedOutput] = []
 
-    async def deliver(outputs: list[LineOutput]) -> None:
+    async def deliver(outputs: list[FeedOutput]) -> None:
         lost.extend(output for output in outputs if type(output).__name__ == "Lost")
 
-    line = asyncio.create_task(Line(ws_url, pipeline, deliver, Clock(), Random(1)).run())
+    feed = asyncio.create_task(Feed(ws_url, pipeline, deliver, Clock(), Random(1)).run())
     await pipeline.done.wait()
     book = pipeline._books[inst_id]
     assert book is not None
     bids, asks = book.top(1)
     note = f"{pipeline.counts.checksums_verified} checksums verified, books lost: {len(lost)}"
-    line.cancel()
+    feed.cancel()
     pipeline.meter.report(bids[0][0], asks[0][0], note)
 
 

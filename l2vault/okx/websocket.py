@@ -36,14 +36,14 @@ _wire = logging.getLogger("l2vault.wire")
 
 
 @dataclass(frozen=True, slots=True)
-class LineUp:
+class FeedUp:
     """The feed's connection stands."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class LineDown:
+class FeedDown:
     """The feed's connection ended, or could not be made; the next try is in `retry_sec`.
 
     `moved_to` is the address of that try, where failures in a row have just moved the feed to another one. `is_last`:
@@ -57,12 +57,12 @@ class LineDown:
     is_last: bool = False
 
 
-LineOutput = Output | LineUp | LineDown
-Deliver = Callable[[list[LineOutput]], Awaitable[None]]
+FeedOutput = Output | FeedUp | FeedDown
+Deliver = Callable[[list[FeedOutput]], Awaitable[None]]
 """Takes everything it is given before it waits for the first time: a feed may be cancelled while it waits."""
 
 
-class Line:
+class Feed:
     """One of the connections that record. `run` goes on until it is cancelled.
 
     `url` is where to connect, or the route of several addresses. `limiter` is the process's limit on connections.
@@ -113,7 +113,7 @@ class Line:
             retry_sec = self._next_try_sec(was_good or (was_up and lived_sec >= STABLE_SEC))
             moved_to = None if self._route.url == url else self._route.url
             self._log("= down: %s; next try in %.2f s", reason, retry_sec)
-            await self._deliver([*closing, LineDown(reason, was_up, retry_sec, moved_to, self._is_retiring)])
+            await self._deliver([*closing, FeedDown(reason, was_up, retry_sec, moved_to, self._is_retiring)])
             if not self._is_retiring:
                 await self._clock.sleep(retry_sec)
 
@@ -138,7 +138,7 @@ class Line:
         try:
             self._pipeline.open(self._clock.monotonic_ms())
             self._log("= up: %s", url)
-            await self._deliver([LineUp(url)])
+            await self._deliver([FeedUp(url)])
             async with asyncio.TaskGroup() as group:
                 ticker = group.create_task(self._tick(websocket))
                 reason = await self._read(websocket)

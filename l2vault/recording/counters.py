@@ -29,7 +29,7 @@ class MinuteCounts(NamedTuple):
     messages: int
 
 
-class Tally:
+class Counters:
     """What was written and lost, since the start and since the last minute's summary."""
 
     def __init__(self, inst_ids: tuple[str, ...]) -> None:

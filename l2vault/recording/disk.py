@@ -22,12 +22,14 @@ from l2vault.errors import VaultError
 from l2vault.recording.eventlog import EventLog
 from l2vault.recording.tasks.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
+    Alive,
     DiskStalled,
     Event,
     HourClosed,
     Minute,
     MinuteOf,
     Started,
+    Stopped,
     VaultReplaced,
     WriteFailed,
 )
@@ -43,6 +45,8 @@ STALL_MS: Final = 10_000
 """A batch that takes longer is journaled once it is through."""
 END_WITHIN_SEC: Final = 4.0
 """From the wish to stop on; what the disk has not taken by then is lost. Service managers kill a little later."""
+SYNC_WITHIN_SEC: Final = 2.0
+"""From the wish to stop on; by then everything is written, and files that are not synced yet are left to the system."""
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +116,7 @@ class Disk:
         self._room.set()
         self._finishing = asyncio.Event()
         self._last: Event | None = None
+        self._sync_until_ms: int | None = None
         self._is_closing = False
         self._lost: dict[str, _Lost] = {}
         self._on_disk: dict[str, _OnDisk] = {}
@@ -158,6 +163,8 @@ class Disk:
 
     def finish(self, last: Event | None = None) -> None:
         """Ends `run` once everything put so far is written and every file is closed; `last` is journaled after that."""
+        if self._sync_until_ms is None:
+            self._sync_until_ms = self._clock.monotonic_ms() + round(SYNC_WITHIN_SEC * 1000)
         self._finishing.set()
         self._last = last or self._last
         self._wake.set()
@@ -230,12 +237,14 @@ class Disk:
                 self._write_line(item)
             elif isinstance(item, Minute):
                 self._sync_files()
-                for inst_id, lost in self._lost.items():
-                    self._journal_lost(inst_id, lost)
+                self._journal_all_lost()
                 self._events.put(self._completed(item))
+                self._journal.keep_room()
             elif callable(item):
                 self._do(item)
             else:
+                if isinstance(item, Alive):  # each sign of life says what was lost until then
+                    self._journal_all_lost()
                 self._events.put(item)
         if self._is_closing or self._clock.monotonic_ms() - self._synced_ms >= self._fsync_ms:
             self._sync()
@@ -299,8 +308,12 @@ class Disk:
             lost.lines += 1
             lost.to_ms = snapshot.ts_ms
 
+    def _journal_all_lost(self) -> None:
+        for inst_id, lost in self._lost.items():
+            self._journal_lost(inst_id, lost)
+
     def _journal_lost(self, inst_id: str, lost: _Lost) -> None:
-        """What was lost since the last time: each minute, so that a kill while the disk is full hides no cause."""
+        """What was lost since the last time: every 15 s, so that a kill while the disk is full hides no cause."""
         if lost.lines > lost.noted:
             bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
             self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error))
@@ -318,7 +331,7 @@ class Disk:
     def _sync_files(self) -> list[str]:
         """Returns the data files that were found gone; what they held is no longer on the disk."""
         try:
-            self._writer.sync()
+            self._writer.sync(self._is_late)
         except OSError as error:
             if not self._is_sync_refused:
                 _log.error("Cannot sync the vault: %s", error)
@@ -394,15 +407,28 @@ class Disk:
         self._close_writer(is_final=True)
         for closed in self._writer.take_closed():
             self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
-        self._events.put(*([] if self._last is None else [self._last]))
+        if self._last is not None:
+            self._events.put(self._with_unsynced(self._last))
         if self._events.waiting:
             _log.error("%d events are not in the journal, which cannot be written", self._events.waiting)
 
+    def _with_unsynced(self, last: Event) -> Event:
+        unsynced = self._writer.unsynced()
+        if not unsynced:
+            return last
+        words = "Not synced when the recorder stopped: the newest lines of %d instruments. They are written; only a "
+        _log.warning(words + "power cut of the next half minute could take them", len(unsynced))
+        return msgspec.structs.replace(last, unsynced=unsynced) if isinstance(last, Stopped) else last
+
     def _close_writer(self, is_final: bool) -> None:
         try:
-            self._writer.close(is_final)
+            self._writer.close(is_final, self._is_late)
         except OSError as error:
             _log.error("Cannot close the vault's files: %s", error)
+
+    def _is_late(self) -> bool:
+        """Asked between two syncs, in whatever thread; the wish to stop may come in the middle of them."""
+        return self._sync_until_ms is not None and self._clock.monotonic_ms() >= self._sync_until_ms
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())

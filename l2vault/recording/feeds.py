@@ -17,7 +17,7 @@ from l2vault.okx.hosts import FAILURES_TO_MOVE, Route
 from l2vault.okx.limiter import ConnectLimiter
 from l2vault.okx.messages import Notice
 from l2vault.okx.pipeline import Pipeline
-from l2vault.okx.websocket import STABLE_SEC, Line, LineDown, LineOutput, LineUp
+from l2vault.okx.websocket import STABLE_SEC, Feed, FeedDown, FeedOutput, FeedUp
 
 STAGGER_SEC: Final = 3.0
 """Between the starts of two feeds: what hits one start should miss the other."""
@@ -33,7 +33,7 @@ FOUND_WRONG_TO_MOVE: Final = 2
 
 _log = logging.getLogger(__name__)
 
-Deliver = Callable[[int, list[LineOutput]], Awaitable[None]]
+Deliver = Callable[[int, list[FeedOutput]], Awaitable[None]]
 """Takes everything it is given before it waits for the first time."""
 
 
@@ -49,7 +49,7 @@ class _Place:
 @dataclass(slots=True)
 class _Member:
     number: int
-    line: Line
+    feed: Feed
     pipeline: Pipeline
     route: Route
     place: _Place
@@ -63,7 +63,7 @@ class _Member:
         return now_ms >= self.renew_ms or (self.upgrade_ms is not None and now_ms >= self.upgrade_ms)
 
 
-class Lines:
+class Feeds:
     """Feeds with the same subscriptions, for as long as `run` runs. The nth begins at the nth of `urls`.
 
     `new_pipeline` makes the pipeline of the feed with that number. All connections wait for one limiter.
@@ -110,7 +110,7 @@ class Lines:
     def reconnect_all(self, reason: str) -> None:
         """Drop every connection now; each feed connects again by itself."""
         for member in self._members.values():
-            member.line.drop(reason)
+            member.feed.drop(reason)
 
     def reconnect(self, number: int, reason: str, next_address: bool = False) -> None:
         """Give a feed whose books were found wrong a new connection; a number that is no more changes nothing.
@@ -127,21 +127,21 @@ class Lines:
             place.found_wrong = 0
             if member.route.move():
                 _log.warning("Feed %d goes on at %s: %s", number, member.route.url, reason)
-        member.line.drop(reason)
+        member.feed.drop(reason)
 
     def _start(self, place: _Place, delay_sec: float, renew_sec: float) -> _Member:
         self._numbers += 1
         number = self._numbers
         pipeline, route = self._new_pipeline(number), Route(self._urls, place.home, number)
 
-        async def deliver(outputs: list[LineOutput]) -> None:
+        async def deliver(outputs: list[FeedOutput]) -> None:
             for output in outputs:
                 self._note(member, output)
             await self._deliver(number, outputs)
 
-        line = Line(route, pipeline, deliver, self._clock, self._rng, self._limiter)
+        feed = Feed(route, pipeline, deliver, self._clock, self._rng, self._limiter)
         renew_ms = self._clock.monotonic_ms() + round((delay_sec + renew_sec) * 1000)
-        member = _Member(number, line, pipeline, route, place, renew_ms)
+        member = _Member(number, feed, pipeline, route, place, renew_ms)
         self._members[number] = member
         self.pipelines[number] = pipeline
         self._group.create_task(self._live(member, delay_sec))
@@ -150,15 +150,15 @@ class Lines:
     async def _live(self, member: _Member, delay_sec: float) -> None:
         if delay_sec > 0:
             await self._clock.sleep(delay_sec)
-        await member.line.run()
+        await member.feed.run()
         del self._members[member.number], self.pipelines[member.number]
 
-    def _note(self, member: _Member, output: LineOutput) -> None:
-        if isinstance(output, LineUp):
+    def _note(self, member: _Member, output: FeedOutput) -> None:
+        if isinstance(output, FeedUp):
             member.up_ms, member.upgrade_ms = self._clock.monotonic_ms(), None
         elif isinstance(output, Notice) and output.code == SERVICE_UPGRADE and member.upgrade_ms is None:
             self._plan_upgrade(member)
-        elif isinstance(output, LineDown) and output.moved_to is not None:
+        elif isinstance(output, FeedDown) and output.moved_to is not None:
             words = "Feed %d failed %d times in a row at one address and goes on at %s"
             _log.warning(words, member.number, FAILURES_TO_MOVE, output.moved_to)
 
@@ -178,7 +178,7 @@ class Lines:
             if member.successor is None:
                 if member.is_due(now_ms):
                     member.successor = self._start(member.place, 0.0, RENEW_AFTER_SEC)
-                    member.line.retire()
+                    member.feed.retire()
                     _log.info("Feed %d hands over to feed %d", member.number, member.successor.number)
             elif member.pipeline.book_times().keys() <= member.successor.pipeline.book_times().keys():
-                member.line.drop("handed over to its successor")
+                member.feed.drop("handed over to its successor")

@@ -7,8 +7,9 @@ from l2vault.errors import L2VaultError
 
 FEED_HANDLES: Final = 2
 """A connection, and its successor while one hands over to the other."""
-OWN_HANDLES: Final = 16
-"""Standard streams, the log, the lock, the journal, REST, the event loop's own, and a probe now and then."""
+OWN_HANDLES: Final = 24
+"""Standard streams, the log, the lock, the journal, REST, the event loop's own, a probe now and then, and the files
+that the threads of a sync open for it."""
 LEAST_FILES: Final = 16
 MOST_FILES: Final = 64
 

@@ -15,9 +15,9 @@ from l2vault.clock import Clock
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import Lost, Output, Pipeline, Sampled, Synced, Unverifiable
 from l2vault.okx.session import Dead, Refused
-from l2vault.okx.websocket import LineDown, LineOutput, LineUp
+from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.arbiter import Arbiter, Claim, Conflict, Decision, Matched, TooLate, Write
-from l2vault.recording.counters import Tally
+from l2vault.recording.counters import Counters
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.tails import LookUp, Tail, Tails
 from l2vault.vault.journal import events
@@ -32,7 +32,7 @@ _BUILD_FAIL: Final = "BUILD_FAIL: Missing required fields for %s: %s; the messag
 _log = logging.getLogger("l2vault.recorder")
 
 
-def journal_event(output: LineOutput, feed: int, at: str) -> events.Event | None:
+def journal_event(output: FeedOutput, feed: int, at: str) -> events.Event | None:
     """The event that keeps this output for readers of the vault; None where it says nothing about coverage."""
     match output:
         case Synced(inst_id, ts_ms, seq_id, source):
@@ -46,14 +46,14 @@ def journal_event(output: LineOutput, feed: int, at: str) -> events.Event | None
             return events.Refused(at, feed, output.inst_id, output.code, output.message)
         case Notice():
             return events.Noticed(at, feed, output.code, output.message)
-        case LineUp(url):
+        case FeedUp(url):
             return events.Connected(at, feed, url)
-        case LineDown() if output.was_up:
+        case FeedDown() if output.was_up:
             return events.Disconnected(at, feed, output.reason)
     return None
 
 
-def log_output(output: LineOutput, feed: int, is_covered: bool = False) -> None:
+def log_output(output: FeedOutput, feed: int, is_covered: bool = False) -> None:
     """One line per change of state; nothing per message. `is_covered`: what this feed lost, another still has."""
     match output:
         case Synced(inst_id, ts_ms, seq_id, source):
@@ -74,7 +74,7 @@ def log_output(output: LineOutput, feed: int, is_covered: bool = False) -> None:
             _log.warning("OKX reports an error on feed %d: %s %s", feed, output.code, output.message)
         case Unknown(what):
             _log.debug("ignored on feed %d: %s", feed, what)
-        case Dead() | LineUp() | LineDown():
+        case Dead() | FeedUp() | FeedDown():
             _log_connection(output, feed)
 
 
@@ -98,15 +98,15 @@ def policy_words(policy: Policy | None) -> str:
     return words
 
 
-def _log_connection(output: Dead | LineUp | LineDown, feed: int) -> None:
+def _log_connection(output: Dead | FeedUp | FeedDown, feed: int) -> None:
     match output:
         case Dead(reason):
             _log.warning("Closing feed %d: %s", feed, reason)
-        case LineUp(url):
+        case FeedUp(url):
             _log.info("Feed %d connected to %s", feed, url)
-        case LineDown() if output.is_last:
+        case FeedDown() if output.is_last:
             _log.info("Feed %d ended: %s", feed, output.reason)
-        case LineDown():
+        case FeedDown():
             words = "lost" if output.was_up else "cannot connect"
             _log.warning("Feed %d %s: %s. Next try in %.1f s", feed, words, output.reason, output.retry_sec)
 
@@ -175,11 +175,11 @@ Conflicts = Callable[[str, int | None, tuple[int, int], tuple[int, int]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """Whom the intake asks for help, by name. None of them may wait."""
+    """Whom the router asks for help, by name. None of them may wait."""
 
     invariant: Callable[[str], None] = lambda inst_id: None
-    deliver: Callable[[int, list[LineOutput]], None] | None = None
-    """Takes what a pipeline puts out when its book is dropped; by default the intake alone does."""
+    deliver: Callable[[int, list[FeedOutput]], None] | None = None
+    """Takes what a pipeline puts out when its book is dropped; by default the router alone does."""
     on_conflict: Conflicts = lambda inst_id, seq_id, feeds, slots: False
     renew_feed: Callable[[int, str], None] = lambda number, reason: None
     """A feed was found wrong: it gets a new connection."""
@@ -204,18 +204,18 @@ class _Dispute:
     """By feed: the first slot that it wrote and that is in question."""
 
 
-class Intake:
+class Router:
     """`put` gets what is to be written, in order."""
 
     def __init__(
         self,
-        tally: Tally,
+        counters: Counters,
         clock: Clock,
         put: Callable[[Snapshot | Event], None],
         ledger: SlotLedger,
         asks: Asks,
     ) -> None:
-        self._tally = tally
+        self._counters = counters
         self._clock = clock
         self._put = put
         self._ledger = ledger
@@ -237,7 +237,7 @@ class Intake:
         """What the vault holds already."""
         self._tails.resume(tails)
 
-    def take(self, number: int, outputs: list[LineOutput]) -> None:
+    def take(self, number: int, outputs: list[FeedOutput]) -> None:
         """Everything a feed has to say, in order."""
         for output in outputs:
             self._take(number, output)
@@ -290,11 +290,11 @@ class Intake:
             self._dispute(inst_id, dispute.from_ms, dispute.to_ms, "feeds", detail)
         self._disputes.clear()
 
-    def _take(self, number: int, output: LineOutput) -> None:
+    def _take(self, number: int, output: FeedOutput) -> None:
         if isinstance(output, Sampled):
             snapshot, now_ms = output.snapshot, self._clock.monotonic_ms()
             if not 0 <= output.grid_ms < LATEST_MS:
-                self._tally.held_back(snapshot.inst_id)  # no file could have this time
+                self._counters.held_back(snapshot.inst_id)  # no file could have this time
                 return
             is_verifiable = (number, snapshot.inst_id) not in self._unverifiable
             until_ms = output.until_ms if is_verifiable else output.grid_ms  # such a stream proves no slot quiet
@@ -326,7 +326,7 @@ class Intake:
         self._decide(self._arbiter.lost(number, lost.inst_id))
         is_covered = bool(self._arbiter.in_sync(lost.inst_id))
         if lost.cause != "our_restart":
-            self._tally.lost(lost, is_covered)
+            self._counters.lost(lost, is_covered)
         # A break on one feed while another is in sync is no gap: the flagged line is the last feed's to write.
         if lost.flagged is not None and not is_covered:
             self._write_flagged(lost.flagged)
@@ -340,7 +340,7 @@ class Intake:
                 self._write(decision.snapshot, claim)
                 continue
             self._ledger.compared(claim)
-            self._tally.compared(decision)
+            self._counters.compared(decision)
             if isinstance(decision, Matched):
                 for number in (decision.first, claim.feed):
                     self._confirm(number, claim.inst_id, "feed", claim.seq_id)
@@ -361,14 +361,14 @@ class Intake:
         if pending is not None:
             pending.to_ms = max(pending.to_ms, to_ms)
             return
-        _log.error("Lines %s disagree on %s at seqId %s", conflict.feeds, inst_id, seq_id)
+        _log.error("Feeds %s disagree on %s at seqId %s", conflict.feeds, inst_id, seq_id)
         grid = utc_text(conflict.claim.grid_ms)
         self._put(events.Conflicted(self._at(), inst_id, seq_id, grid, conflict.feeds))
         own = {feed: slots[0] for feed in conflict.feeds if (slots := self._arbiter.unproved(feed, inst_id))}
         until_ms = self._clock.monotonic_ms() + RULING_WITHIN_MS
         self._disputes[inst_id] = _Dispute(conflict.feeds, seq_id, from_ms, to_ms, until_ms, own)
         if not self._asks.on_conflict(inst_id, seq_id, conflict.feeds, conflict.slots):
-            detail = f"lines {conflict.feeds[0]} and {conflict.feeds[1]} differ at seqId {seq_id}"
+            detail = f"feeds {conflict.feeds[0]} and {conflict.feeds[1]} differ at seqId {seq_id}"
             self.rule(inst_id, None, detail)
 
     def _dispute(self, inst_id: str, from_ms: int, to_ms: int, cause: Literal["feeds", "audit"], detail: str) -> None:
@@ -400,7 +400,7 @@ class Intake:
 
     def _may_quote(self) -> bool:
         """Frames that name no instrument are counted, and quoted once in a while: every push could be one."""
-        self._tally.unreadable += 1
+        self._counters.unreadable += 1
         now_ms = self._clock.monotonic_ms()
         due = now_ms >= self._quote_after_ms
         if due:
@@ -412,11 +412,11 @@ class Intake:
         tail = self._tails.of(snapshot)
         if tail is not None and tail.takes(snapshot):
             tail.add(snapshot)
-            self._tally.wrote(snapshot)
+            self._counters.wrote(snapshot)
             self._put(snapshot)
             self._ledger.wrote(claim)
             return
-        self._tally.held_back(snapshot.inst_id)
+        self._counters.held_back(snapshot.inst_id)
         self._ledger.held_back(claim, tail is not None and tail.holds(snapshot))
 
     def _write_flagged(self, snapshot: Snapshot) -> None:
@@ -424,7 +424,7 @@ class Intake:
         tail = self._tails.of(snapshot)
         if 0 <= snapshot.ts_ms < LATEST_MS and tail is not None and tail.takes(snapshot):
             tail.add(snapshot)
-            self._tally.wrote(snapshot)
+            self._counters.wrote(snapshot)
             self._put(snapshot)
 
     def _look_for_future(self, inst_id: str) -> None:

@@ -1,13 +1,18 @@
 """All connection attempts of the process wait for one limiter."""
 
 import asyncio
+from random import Random
+
+import pytest
 
 from l2vault.okx.limiter import ConnectLimiter
 from support.manual_clock import ManualClock, some_turns
 
 
-async def test_three_begin_at_once_and_no_more_than_three_within_any_second() -> None:
-    clock = ManualClock()
+@pytest.mark.parametrize("seed", range(5))
+async def test_three_begin_at_once_and_no_more_than_three_arrive_within_any_second(seed: int) -> None:
+    """OKX counts arrivals, and the way there may take one attempt 450 ms longer than the next."""
+    clock, rng = ManualClock(), Random(seed)
     limiter, begun = ConnectLimiter(clock), []
 
     async def connect(name: int) -> None:
@@ -22,9 +27,9 @@ async def test_three_begin_at_once_and_no_more_than_three_within_any_second() ->
         clock.advance(50)
         await some_turns(5)
     await asyncio.gather(*tasks)
-    times = [ms - start_ms for _, ms in begun]
-    assert all(later - earlier > 1_000 for earlier, later in zip(times, times[3:], strict=False))
-    assert times[-1] <= 3_200  # and no slower than it must be
+    assert begun[-1][1] - start_ms <= 4_700, "and no slower than it must be"
+    arrived = sorted(ms + rng.randint(20, 470) for _, ms in begun)
+    assert all(later - earlier > 1_000 for earlier, later in zip(arrived, arrived[3:], strict=False))
 
 
 async def test_who_asked_first_goes_first_and_who_gives_up_blocks_nobody() -> None:
@@ -40,7 +45,7 @@ async def test_who_asked_first_goes_first_and_who_gives_up_blocks_nobody() -> No
     tasks["d"].cancel()  # the one that waits for the clock
     tasks["f"].cancel()  # one that waits for its turn
     await some_turns()
-    clock.advance(1_001)
+    clock.advance(1_500)
     await some_turns()
     assert begun == ["a", "b", "c", "e", "g"]
 
@@ -50,5 +55,5 @@ async def test_attempts_that_are_far_apart_wait_for_nothing() -> None:
     limiter = ConnectLimiter(clock)
     for _ in range(10):
         await limiter.turn()
-        clock.advance(400)
+        clock.advance(500)
     assert clock.slept_sec == []

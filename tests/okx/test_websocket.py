@@ -1,4 +1,4 @@
-"""The socket of a line against servers that misbehave, with a clock that runs a thousand times as fast."""
+"""The socket of a feed against servers that misbehave, with a clock that runs a thousand times as fast."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.hosts import Route
 from l2vault.okx.pipeline import Lost, Sampled, Synced
-from l2vault.okx.websocket import Line, LineDown, LineOutput, LineUp
+from l2vault.okx.websocket import Feed, FeedDown, FeedOutput, FeedUp
 from support.fast_clock import FastClock
 from support.manual_clock import ManualClock, some_turns, until
 from support.second_book import ShortBookPipeline
@@ -25,23 +25,23 @@ WITHIN_SEC = 20
 
 
 class Heard:
-    """Collects what a line delivers, until it has heard enough."""
+    """Collects what a feed delivers, until it has heard enough."""
 
-    def __init__(self, enough: Callable[[list[LineOutput]], bool]) -> None:
-        self.outputs: list[LineOutput] = []
+    def __init__(self, enough: Callable[[list[FeedOutput]], bool]) -> None:
+        self.outputs: list[FeedOutput] = []
         self.done = asyncio.Event()
         self._enough = enough
 
-    async def deliver(self, outputs: list[LineOutput]) -> None:
+    async def deliver(self, outputs: list[FeedOutput]) -> None:
         self.outputs += outputs
         if self._enough(self.outputs):
             self.done.set()
 
-    def of(self, kind: type) -> list[LineOutput]:
+    def of(self, kind: type) -> list[FeedOutput]:
         return [output for output in self.outputs if isinstance(output, kind)]
 
 
-async def _listen(url: str | Route, enough: Callable[[list[LineOutput]], bool], clock: Clock) -> Heard:
+async def _listen(url: str | Route, enough: Callable[[list[FeedOutput]], bool], clock: Clock) -> Heard:
     heard = Heard(enough)
     async with _running(url, heard, clock):
         await heard.done.wait()
@@ -50,7 +50,7 @@ async def _listen(url: str | Route, enough: Callable[[list[LineOutput]], bool], 
 
 @asynccontextmanager
 async def _running(url: str | Route, heard: "Heard", clock: Clock):
-    task = asyncio.create_task(_line(url, heard, clock).run())
+    task = asyncio.create_task(_feed(url, heard, clock).run())
     try:
         async with asyncio.timeout(WITHIN_SEC):
             yield task
@@ -59,8 +59,8 @@ async def _running(url: str | Route, heard: "Heard", clock: Clock):
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _line(url: str | Route, heard: "Heard", clock: Clock) -> Line:
-    return Line(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), heard.deliver, clock, Random(1))
+def _feed(url: str | Route, heard: "Heard", clock: Clock) -> Feed:
+    return Feed(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), heard.deliver, clock, Random(1))
 
 
 @asynccontextmanager
@@ -97,7 +97,7 @@ async def test_a_line_samples_what_the_socket_brings() -> None:
 
     async with _server(exchange) as url:
         heard = await _listen(url, lambda outputs: any(isinstance(o, Sampled) for o in outputs), Clock())
-    assert [type(output) for output in heard.outputs] == [LineUp, Synced, Sampled]
+    assert [type(output) for output in heard.outputs] == [FeedUp, Synced, Sampled]
     sampled = heard.outputs[-1]
     assert isinstance(sampled, Sampled)
     assert (sampled.grid_ms, sampled.snapshot.ts_ms, sampled.snapshot.seq_id) == (4000, 3000, 5)
@@ -112,10 +112,10 @@ async def test_a_socket_that_answers_nothing_is_replaced() -> None:
         await websocket.wait_closed()
 
     async with _server(dead) as url:
-        heard = await _listen(url, lambda outputs: sum(isinstance(o, LineDown) for o in outputs) == 2, FastClock())
+        heard = await _listen(url, lambda outputs: sum(isinstance(o, FeedDown) for o in outputs) == 2, FastClock())
     assert len(opened) >= 2
-    for down in heard.of(LineDown):
-        assert isinstance(down, LineDown)
+    for down in heard.of(FeedDown):
+        assert isinstance(down, FeedDown)
         assert down.was_up
         assert "no answer" in down.reason
 
@@ -129,9 +129,9 @@ async def test_a_socket_that_pongs_but_sends_no_book_is_replaced() -> None:
                 await _ack(websocket)
 
     async with _server(hollow) as url:
-        heard = await _listen(url, lambda outputs: any(isinstance(o, LineDown) for o in outputs), FastClock())
-    down = heard.of(LineDown)[0]
-    assert isinstance(down, LineDown)
+        heard = await _listen(url, lambda outputs: any(isinstance(o, FeedDown) for o in outputs), FastClock())
+    down = heard.of(FeedDown)[0]
+    assert isinstance(down, FeedDown)
     assert down.reason.startswith(f"no answer for {INST_ID}")
 
 
@@ -149,7 +149,7 @@ async def test_after_a_connection_is_lost_everything_is_subscribed_anew() -> Non
     async with _server(flaky) as url:
         heard = await _listen(url, lambda outputs: sum(isinstance(o, Synced) for o in outputs) == 2, FastClock())
     assert requests == [[{"channel": "books", "instId": INST_ID}]] * 2
-    assert [type(output) for output in heard.outputs] == [LineUp, Synced, Lost, LineDown, LineUp, Synced]
+    assert [type(output) for output in heard.outputs] == [FeedUp, Synced, Lost, FeedDown, FeedUp, Synced]
     lost = heard.outputs[2]
     assert isinstance(lost, Lost)
     assert (lost.cause, lost.from_ms) == ("disconnect", 1000)
@@ -160,9 +160,9 @@ async def test_a_close_by_the_exchange_is_told_with_its_code() -> None:
         await websocket.close(4004, "No data received in 30s.")
 
     async with _server(closes) as url:
-        heard = await _listen(url, lambda outputs: any(isinstance(o, LineDown) for o in outputs), FastClock())
-    down = heard.of(LineDown)[0]
-    assert isinstance(down, LineDown)
+        heard = await _listen(url, lambda outputs: any(isinstance(o, FeedDown) for o in outputs), FastClock())
+    down = heard.of(FeedDown)[0]
+    assert isinstance(down, FeedDown)
     assert down.reason == "closed by the exchange: 4004 No data received in 30s."
 
 
@@ -186,19 +186,19 @@ async def test_nobody_listening_is_tried_again_less_and_less_often() -> None:
     async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
     heard = await _listen(f"ws://127.0.0.1:{port}", lambda outputs: len(outputs) == 8, FastClock())
-    downs = [output for output in heard.outputs if isinstance(output, LineDown)]
+    downs = [output for output in heard.outputs if isinstance(output, FeedDown)]
     assert len(downs) == 8
     assert not any(down.was_up for down in downs)
     assert all(f"127.0.0.1:{port} refuses connections" in down.reason for down in downs)
     assert downs[0].retry_sec <= 0.5 and 15 <= downs[-1].retry_sec <= 30
 
 
-async def _downs(url: str | Route, count: int, clock: Clock | None = None) -> list[LineDown]:
+async def _downs(url: str | Route, count: int, clock: Clock | None = None) -> list[FeedDown]:
     """The first `count` ends and failures of a feed."""
     heard = await _listen(
-        url, lambda outputs: sum(isinstance(o, LineDown) for o in outputs) == count, clock or FastClock()
+        url, lambda outputs: sum(isinstance(o, FeedDown) for o in outputs) == count, clock or FastClock()
     )
-    return [output for output in heard.outputs if isinstance(output, LineDown)]
+    return [output for output in heard.outputs if isinstance(output, FeedDown)]
 
 
 async def test_a_connection_that_brought_a_book_is_replaced_at_once_however_often_it_ends() -> None:
@@ -265,8 +265,8 @@ async def test_a_feed_that_fails_three_times_in_a_row_goes_on_at_its_next_addres
 
     async with _server(closing) as bad, _server(sound) as good:
         heard = await _listen(Route([bad, good]), lambda outputs: isinstance(outputs[-1], Synced), FastClock())
-    assert [output.moved_to for output in heard.of(LineDown)] == [None, None, good]
-    assert [output.url for output in heard.of(LineUp)] == [bad, bad, bad, good]
+    assert [output.moved_to for output in heard.of(FeedDown)] == [None, None, good]
+    assert [output.url for output in heard.of(FeedUp)] == [bad, bad, bad, good]
 
 
 async def test_a_close_reason_cannot_break_out_of_its_line() -> None:
@@ -362,11 +362,11 @@ async def test_a_peer_that_takes_nothing_is_given_up_after_five_seconds(monkeypa
         await until(lambda: connection.sent)
         clock.advance(4_900)
         await some_turns()
-        assert heard.of(LineDown) == []
+        assert heard.of(FeedDown) == []
         clock.advance(200)
-        await until(lambda: heard.of(LineDown))
-    (down,) = heard.of(LineDown)
-    assert isinstance(down, LineDown)
+        await until(lambda: heard.of(FeedDown))
+    (down,) = heard.of(FeedDown)
+    assert isinstance(down, FeedDown)
     assert down.reason == "cannot send: the peer took nothing for 5 s"
 
 
@@ -380,8 +380,8 @@ async def test_what_a_deadline_lost_is_delivered_before_anything_is_sent(monkeyp
     pipeline.receive(_push("snapshot", 10, -1, 1000).encode(), clock.now_ms)
     clock.advance(400_000)
     connection = FakeConnection([], _fail)
-    line = Line("ws://exchange.test", pipeline, heard.deliver, clock, Random(1))
-    await line._tick(connection)  # type: ignore[arg-type]
+    feed = Feed("ws://exchange.test", pipeline, heard.deliver, clock, Random(1))
+    await feed._tick(connection)  # type: ignore[arg-type]
     assert len(connection.sent) == 1
     (lost,) = heard.outputs
     assert isinstance(lost, Lost)
@@ -396,7 +396,7 @@ async def test_everything_is_delivered_in_order_while_the_queue_behind_it_is_ful
     room = asyncio.Event()
 
     class Full(Heard):
-        async def deliver(self, outputs: list[LineOutput]) -> None:
+        async def deliver(self, outputs: list[FeedOutput]) -> None:
             await super().deliver(outputs)
             if isinstance(outputs[-1], Sampled | Lost):
                 await room.wait()
@@ -410,15 +410,15 @@ async def test_everything_is_delivered_in_order_while_the_queue_behind_it_is_ful
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    assert [type(output) for output in heard.outputs] == [LineUp, Synced, Sampled]
+    assert [type(output) for output in heard.outputs] == [FeedUp, Synced, Sampled]
     assert not room.is_set()
 
 
-@pytest.mark.parametrize("kind", [LineUp, Synced])
+@pytest.mark.parametrize("kind", [FeedUp, Synced])
 async def test_a_delivery_that_fails_is_no_failure_to_connect(kind: type) -> None:
     """It would be tried again and again, and what was to be delivered would be lost each time."""
 
-    async def broken(outputs: list[LineOutput]) -> None:
+    async def broken(outputs: list[FeedOutput]) -> None:
         if isinstance(outputs[0], kind):
             raise OSError("the delivery is broken")
 
@@ -428,8 +428,8 @@ async def test_a_delivery_that_fails_is_no_failure_to_connect(kind: type) -> Non
         await websocket.wait_closed()
 
     async with _server(exchange) as url:
-        line = Line(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), broken, Clock(), Random(1))
-        running = asyncio.create_task(line.run())
+        feed = Feed(url, ShortBookPipeline([INST_ID], 2000, 400, Random(1)), broken, Clock(), Random(1))
+        running = asyncio.create_task(feed.run())
         await asyncio.wait([running], timeout=WITHIN_SEC)
         assert running.done()
         raised = running.exception()
@@ -438,7 +438,7 @@ async def test_a_delivery_that_fails_is_no_failure_to_connect(kind: type) -> Non
 
 
 async def test_a_feed_under_a_flood_of_pings_ends_as_soon_as_it_is_cancelled() -> None:
-    heard = Heard(lambda outputs: any(isinstance(output, LineUp) for output in outputs))
+    heard = Heard(lambda outputs: any(isinstance(output, FeedUp) for output in outputs))
     async with _server(_flood) as url, _running(url, heard, Clock()) as task:
         await heard.done.wait()
         task.cancel()

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import logging
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +18,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.recording import eventlog
-from l2vault.recording.disk import END_WITHIN_SEC, QUEUE_LIMIT, STALL_MS, Disk, Guard, Past
+from l2vault.recording.disk import END_WITHIN_SEC, QUEUE_LIMIT, STALL_MS, SYNC_WITHIN_SEC, Disk, Guard, Past
 from l2vault.vault.journal.events import (
     Alive,
     DiskStalled,
@@ -26,6 +27,7 @@ from l2vault.vault.journal.events import (
     Minute,
     MinuteOf,
     Started,
+    Stopped,
     VaultReplaced,
     WriteFailed,
 )
@@ -62,7 +64,7 @@ class FakeWriter:
             raise NO_SPACE
         self.happened.append(snapshot)
 
-    def sync(self) -> None:
+    def sync(self, is_late: Callable[[], bool] = lambda: False) -> None:
         self.happened.append("sync")
         if self.sync_error is not None:
             raise self.sync_error
@@ -81,8 +83,11 @@ class FakeWriter:
     def abandon(self) -> None:
         self.happened.append("abandon")
 
-    def close(self, is_final: bool = False) -> None:
+    def close(self, is_final: bool = False, is_late: Callable[[], bool] = lambda: False) -> None:
         self.happened.append("close")
+
+    def unsynced(self) -> list[str]:
+        return []
 
 
 class FakeJournal:
@@ -94,6 +99,7 @@ class FakeJournal:
         self.tries = 0
         self.left_out = 0
         self.syncs = 0
+        self.rooms = 0
         self.run = "ab12"
         self.newest_line = b""
 
@@ -106,6 +112,9 @@ class FakeJournal:
 
     def sync(self) -> None:
         self.syncs += 1
+
+    def keep_room(self) -> None:
+        self.rooms += 1
 
     def append(self, event: Event, is_synced: bool = True) -> None:
         self.tries += 1
@@ -150,6 +159,31 @@ def line(inst_id: str, ts_ms: int) -> Snapshot:
 
 def beat(second: int) -> Alive:
     return Alive(utc_text(AT_MS + second * 1000))
+
+
+async def test_while_the_disk_refuses_lines_each_sign_of_life_says_which_were_lost_until_then() -> None:
+    rig = Rig()
+    rig.writer.refuse = lambda snapshot: True
+    async with running(rig.disk):
+        for second in range(0, 32, 2):
+            rig.disk.put(line(BTC, second * 1000))
+            if second in (14, 30):
+                rig.disk.put(beat(second))
+        await until(lambda: len(rig.written) == 5)
+        assert rig.written == [
+            WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(0), utc_text(0), str(NO_SPACE)),
+            WriteFailed(utc_text(AT_MS), BTC, 7, utc_text(2_000), utc_text(14_000), str(NO_SPACE)),
+            beat(14),
+            WriteFailed(utc_text(AT_MS), BTC, 8, utc_text(16_000), utc_text(30_000), str(NO_SPACE)),
+            beat(30),
+        ]
+
+
+async def test_the_journal_keeps_its_room_each_minute() -> None:
+    rig = Rig()
+    async with running(rig.disk):
+        rig.disk.put(Minute(utc_text(AT_MS)))
+        await until(lambda: rig.journal.rooms == 1)
 
 
 async def test_lines_and_events_keep_the_order_in_which_they_were_put() -> None:
@@ -751,3 +785,46 @@ async def test_the_events_of_a_batch_are_synced_once() -> None:
     async with running(rig.disk):
         await until(lambda: len(rig.written) == 500)
     assert rig.journal.syncs <= 3, "of the batch, and of the end"
+
+
+async def test_500_files_of_a_slow_disk_are_written_at_the_end_and_those_not_synced_in_time_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each sync takes 12 ms, as a disk that turns does: 500 of them would be 6 s, and the process has 5."""
+    clock, layout = ManualClock(), Layout(tmp_path)
+    journal = Journal(layout, clock.monotonic_ms)
+    disk = Disk(LineWriter(layout), journal, clock, FSYNC_MS)
+    names = [f"X{number}-USDT-SWAP" for number in range(500)]
+    for inst_id in names:
+        disk.put(line(inst_id, AT_MS))
+    at = utc_text(AT_MS)
+    disk.put(Minute(at, {inst_id: MinuteOf(due=1, first=at, last=at) for inst_id in names}))
+    began_ms = clock.now_ms
+    disk.finish(Stopped(at, "asked to stop"))
+    fsync = os.fsync
+
+    def slow(handle: int) -> None:
+        clock.now_ms += 12
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    await disk.run()
+    assert SYNC_WITHIN_SEC * 1000 <= clock.now_ms - began_ms < END_WITHIN_SEC * 1000
+    assert all(layout.hour_file(inst_id, AT_MS).stat().st_size for inst_id in names), "every line is in its file"
+    *_, minute, stopped = [event for event in read_journal(layout) if isinstance(event, Minute | Stopped)]
+    assert isinstance(stopped, Stopped)
+    assert isinstance(minute, Minute)
+    assert 200 < len(stopped.unsynced) < 500
+    assert set(stopped.unsynced) < set(names)
+    assert all(one.lines == 0 for one in minute.instruments.values()), "nothing is said to be on disk that may not be"
+    assert f"the newest lines of {len(stopped.unsynced)} instruments" in caplog.text
+
+
+async def test_a_stop_that_had_time_enough_names_no_file(tmp_path: Path) -> None:
+    clock, layout = ManualClock(), Layout(tmp_path)
+    disk = Disk(LineWriter(layout), Journal(layout, clock.monotonic_ms), clock, FSYNC_MS)
+    disk.put(line(BTC, AT_MS))
+    disk.finish(Stopped(utc_text(AT_MS), "asked to stop"))
+    await disk.run()
+    *_, stopped = read_journal(layout)
+    assert stopped == Stopped(utc_text(AT_MS), "asked to stop")

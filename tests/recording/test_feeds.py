@@ -14,9 +14,9 @@ from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.okx.pipeline import Lost, Synced
-from l2vault.okx.websocket import LineDown, LineOutput, LineUp
+from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording import feeds as lines_module
-from l2vault.recording.feeds import Lines
+from l2vault.recording.feeds import Feeds
 from support.fast_clock import FastClock
 from support.manual_clock import ManualClock, some_turns, until
 from support.second_book import ShortBookPipeline
@@ -25,7 +25,7 @@ INST_ID = "BTC-USDT-SWAP"
 WITHIN_SEC = 20
 NOTICE = '{"event":"notice","msg":"The connection will soon be closed","code":"64008","connId":"a4d3ae55"}'
 
-Said = list[tuple[int, LineOutput]]
+Said = list[tuple[int, FeedOutput]]
 
 
 class Exchange:
@@ -68,28 +68,28 @@ async def _serving(exchange: Exchange):
 async def _run(
     url: str | list[str],
     count: int,
-    enough: Callable[[Said, Lines], bool],
+    enough: Callable[[Said, Feeds], bool],
     clock: Clock,
-    beside: Callable[[Lines], Coroutine[None, None, None]] | None = None,
-) -> tuple[Said, Lines]:
+    beside: Callable[[Feeds], Coroutine[None, None, None]] | None = None,
+) -> tuple[Said, Feeds]:
     said: Said = []
     done = asyncio.Event()
 
-    async def deliver(number: int, outputs: list[LineOutput]) -> None:
+    async def deliver(number: int, outputs: list[FeedOutput]) -> None:
         said.extend((number, output) for output in outputs)
-        if enough(said, lines):
+        if enough(said, feeds):
             done.set()
 
-    lines = Lines(
+    feeds = Feeds(
         [url] if isinstance(url, str) else url,
         lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)),
         deliver,
         clock,
         Random(1),
     )
-    tasks = [asyncio.create_task(lines.run(count))]
+    tasks = [asyncio.create_task(feeds.run(count))]
     if beside is not None:
-        tasks.append(asyncio.create_task(beside(lines)))
+        tasks.append(asyncio.create_task(beside(feeds)))
     try:
         async with asyncio.timeout(WITHIN_SEC):
             await done.wait()
@@ -97,48 +97,48 @@ async def _run(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return said, lines
+    return said, feeds
 
 
 def _of(said: Said, *kinds: type) -> list[tuple[int, str]]:
     return [(number, type(output).__name__) for number, output in said if isinstance(output, kinds)]
 
 
-async def test_two_lines_start_at_different_moments() -> None:
+async def test_two_feeds_start_at_different_moments() -> None:
     moments: list[int] = []
     clock = FastClock()
 
-    def both_up(said: Said, lines: Lines) -> bool:
-        if isinstance(said[-1][1], LineUp):
+    def both_up(said: Said, feeds: Feeds) -> bool:
+        if isinstance(said[-1][1], FeedUp):
             moments.append(clock.monotonic_ms())
         return len(moments) == 2
 
     async with _serving(Exchange()) as url:
         said, _ = await _run(url, 2, both_up, clock)
-    assert _of(said, LineUp) == [(1, "LineUp"), (2, "LineUp")]
+    assert _of(said, FeedUp) == [(1, "FeedUp"), (2, "FeedUp")]
     assert moments[1] - moments[0] >= 1_000
 
 
 async def test_an_announced_close_opens_the_successor_before_the_old_line_ends() -> None:
     """T12: `notice` 64008, "the connection will soon be closed for a service upgrade"."""
     async with _serving(Exchange(NOTICE)) as url:
-        said, lines = await _run(url, 1, lambda said, _: isinstance(said[-1][1], LineDown), FastClock())
-    assert _of(said, LineUp, LineDown, Synced, Lost) == [
-        (1, "LineUp"),
+        said, feeds = await _run(url, 1, lambda said, _: isinstance(said[-1][1], FeedDown), FastClock())
+    assert _of(said, FeedUp, FeedDown, Synced, Lost) == [
+        (1, "FeedUp"),
         (1, "Synced"),
-        (2, "LineUp"),
+        (2, "FeedUp"),
         (2, "Synced"),
         (1, "Lost"),
-        (1, "LineDown"),
+        (1, "FeedDown"),
     ]
-    assert list(lines.pipelines) == [2] or list(lines.pipelines) == [1, 2]
-    assert lines.book_times() == {INST_ID: 1000}
+    assert list(feeds.pipelines) == [2] or list(feeds.pipelines) == [1, 2]
+    assert feeds.book_times() == {INST_ID: 1000}
 
 
 async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines_module, "RENEW_AFTER_SEC", 30.0)
     async with _serving(Exchange()) as url:
-        said, _ = await _run(url, 1, lambda said, _: len(_of(said, LineDown)) == 2, FastClock())
+        said, _ = await _run(url, 1, lambda said, _: len(_of(said, FeedDown)) == 2, FastClock())
     in_sync: set[int] = set()
     for number, output in said:
         if isinstance(output, Synced):
@@ -146,25 +146,25 @@ async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monk
         elif isinstance(output, Lost):
             in_sync.discard(number)
             assert in_sync, f"line {number} ended before its successor was in sync"
-    assert [number for number, _ in _of(said, LineUp)][:3] == [1, 2, 3]
+    assert [number for number, _ in _of(said, FeedUp)][:3] == [1, 2, 3]
 
 
 async def test_after_a_sleep_of_the_host_every_connection_is_made_anew() -> None:
-    def act(said: Said, lines: Lines) -> bool:
-        if len(_of(said, Synced)) == 1 and not _of(said, LineDown):
-            lines.reconnect_all("the host slept")
+    def act(said: Said, feeds: Feeds) -> bool:
+        if len(_of(said, Synced)) == 1 and not _of(said, FeedDown):
+            feeds.reconnect_all("the host slept")
         return len(_of(said, Synced)) == 2
 
     async with _serving(Exchange()) as url:
         said, _ = await _run(url, 1, act, FastClock())
-    downs = [output for _, output in said if isinstance(output, LineDown)]
+    downs = [output for _, output in said if isinstance(output, FeedDown)]
     assert [down.reason for down in downs] == ["the host slept"]
 
 
 async def test_the_second_feed_takes_the_second_address() -> None:
     async with _serving(Exchange()) as first, _serving(Exchange()) as second:
-        said, _ = await _run([first, second], 3, lambda said, _: len(_of(said, LineUp)) == 3, FastClock())
-    urls = {number: output.url for number, output in said if isinstance(output, LineUp)}
+        said, _ = await _run([first, second], 3, lambda said, _: len(_of(said, FeedUp)) == 3, FastClock())
+    urls = {number: output.url for number, output in said if isinstance(output, FeedUp)}
     assert urls == {1: first, 2: second, 3: first}
 
 
@@ -173,27 +173,27 @@ async def test_a_feed_that_moves_to_another_address_says_so(caplog: pytest.LogCa
         dead = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with _serving(Exchange()) as good:
         said, _ = await _run([dead, good], 1, lambda said, _: isinstance(said[-1][1], Synced), FastClock())
-    assert [output.url for _, output in said if isinstance(output, LineUp)] == [good]
+    assert [output.url for _, output in said if isinstance(output, FeedUp)] == [good]
     assert f"Feed 1 failed 3 times in a row at one address and goes on at {good}" in caplog.messages
 
 
 async def test_a_hand_over_goes_to_the_next_address_too_where_its_own_fails() -> None:
     exchange = Exchange(NOTICE)
 
-    def is_over(said: Said, lines: Lines) -> bool:
-        return (1, "LineDown") in _of(said, LineDown)
+    def is_over(said: Said, feeds: Feeds) -> bool:
+        return (1, "FeedDown") in _of(said, FeedDown)
 
     async with _serving(Exchange()) as other, serve(exchange, "127.0.0.1", 0, ping_interval=None) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
-        def closes_its_door(said: Said, lines: Lines) -> bool:
+        def closes_its_door(said: Said, feeds: Feeds) -> bool:
             if isinstance(said[-1][1], Synced):
                 server.close(close_connections=False)
-            return is_over(said, lines)
+            return is_over(said, feeds)
 
         said, _ = await _run([url, other], 1, closes_its_door, FastClock())
-    assert [(number, output.url) for number, output in said if isinstance(output, LineUp)] == [(1, url), (2, other)]
-    assert sum(number == 2 and isinstance(output, LineDown) for number, output in said) == 3
+    assert [(number, output.url) for number, output in said if isinstance(output, FeedUp)] == [(1, url), (2, other)]
+    assert sum(number == 2 and isinstance(output, FeedDown) for number, output in said) == 3
     assert said[-1][1].is_last  # type: ignore[union-attr]
 
 
@@ -221,13 +221,13 @@ async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_
 
     async with _serving(exchange) as url:
 
-        def enough(said: Said, lines: Lines) -> bool:
+        def enough(said: Said, feeds: Feeds) -> bool:
             return clock.monotonic_ms() - began_ms >= 30_000
 
-        async def sample(lines: Lines) -> None:
+        async def sample(feeds: Feeds) -> None:
             while True:
                 await clock.sleep(0.1)
-                samples.append(bool(lines.book_times()))
+                samples.append(bool(feeds.book_times()))
 
         await _run(url, 2, enough, clock, sample)
     assert sum(samples) >= 0.8 * len(samples)
@@ -243,7 +243,7 @@ async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     monkeypatch.setattr(lines_module, "STAGGER_SEC", 0.0)
-    feeds = Lines(
+    feeds = Feeds(
         ["ws://exchange.test"], lambda _: ShortBookPipeline([], 2000, 400, Random(1)), _take, clock, Random(1)
     )
     task = asyncio.create_task(feeds.run(8))
@@ -256,32 +256,32 @@ async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.Monke
     assert all(later - earlier > 1_000 for earlier, later in zip(tried_ms, tried_ms[3:], strict=False)), tried_ms
 
 
-async def _take(_: int, outputs: list[LineOutput]) -> None:
+async def _take(_: int, outputs: list[FeedOutput]) -> None:
     assert outputs
 
 
 async def test_a_feed_found_wrong_gets_a_new_connection_and_the_second_time_another_address() -> None:
-    def act(said: Said, lines: Lines) -> bool:
+    def act(said: Said, feeds: Feeds) -> bool:
         if isinstance(said[-1][1], Synced) and said[-1][0] == 1:
-            lines.reconnect(99, "no such feed")
-            lines.reconnect(1, "its books were wrong")
-        return len(_of(said, LineUp)) == 5
+            feeds.reconnect(99, "no such feed")
+            feeds.reconnect(1, "its books were wrong")
+        return len(_of(said, FeedUp)) == 5
 
     async with _serving(Exchange()) as first, _serving(Exchange()) as second:
         said, _ = await _run([first, second], 1, act, FastClock())
-    assert [output.url for _, output in said if isinstance(output, LineUp)] == [first, first, second, second, first]
-    assert {output.reason for _, output in said if isinstance(output, LineDown)} == {"its books were wrong"}
+    assert [output.url for _, output in said if isinstance(output, FeedUp)] == [first, first, second, second, first]
+    assert {output.reason for _, output in said if isinstance(output, FeedDown)} == {"its books were wrong"}
 
 
 async def test_a_feed_found_wrong_goes_to_another_address_at_once_where_that_is_asked() -> None:
-    def act(said: Said, lines: Lines) -> bool:
+    def act(said: Said, feeds: Feeds) -> bool:
         if isinstance(said[-1][1], Synced):
-            lines.reconnect(1, "its books were wrong", next_address=True)
-        return len(_of(said, LineUp)) == 2
+            feeds.reconnect(1, "its books were wrong", next_address=True)
+        return len(_of(said, FeedUp)) == 2
 
     async with _serving(Exchange()) as first, _serving(Exchange()) as second:
         said, _ = await _run([first, second], 1, act, FastClock())
-    assert [output.url for _, output in said if isinstance(output, LineUp)] == [first, second]
+    assert [output.url for _, output in said if isinstance(output, FeedUp)] == [first, second]
 
 
 @pytest.mark.parametrize(("count", "hours"), [(1, 12), (2, 6)])
@@ -289,21 +289,21 @@ async def test_connections_are_renewed_after_twelve_hours_at_the_latest(count: i
     """With two feeds half a period apart, so that the first renewal comes after six."""
     clock, said = ManualClock(), []
 
-    async def deliver(number: int, outputs: list[LineOutput]) -> None:
+    async def deliver(number: int, outputs: list[FeedOutput]) -> None:
         said.extend((number, output) for output in outputs)
 
     async with _serving(Exchange()) as url:
-        lines = Lines([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
-        task = asyncio.create_task(lines.run(count))
+        feeds = Feeds([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+        task = asyncio.create_task(feeds.run(count))
         await some_turns()
         clock.advance(3_000)  # for the start of the second
         await until(lambda: len(_of(said, Synced)) == count)
         clock.advance(hours * 3_600_000 - 60_000)
         await some_turns(500)
-        assert {number for number, _ in _of(said, LineUp)} <= {1, 2}
-        assert list(lines.pipelines) == list(range(1, count + 1))
+        assert {number for number, _ in _of(said, FeedUp)} <= {1, 2}
+        assert list(feeds.pipelines) == list(range(1, count + 1))
         clock.advance(120_000)
-        await until(lambda: count + 1 in lines.pipelines)
-        await until(lambda: (count + 1, "LineUp") in _of(said, LineUp))
+        await until(lambda: count + 1 in feeds.pipelines)
+        await until(lambda: (count + 1, "FeedUp") in _of(said, FeedUp))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

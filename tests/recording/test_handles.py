@@ -10,7 +10,7 @@ from l2vault.recording.handles import LEAST_FILES, MOST_FILES, open_files
 
 
 @pytest.mark.parametrize(
-    ("feeds", "limit", "files"), [(2, None, MOST_FILES), (2, 1024, MOST_FILES), (2, 60, 40), (1, 34, LEAST_FILES)]
+    ("feeds", "limit", "files"), [(2, None, MOST_FILES), (2, 1024, MOST_FILES), (2, 60, 32), (1, 42, LEAST_FILES)]
 )
 def test_what_the_feeds_and_the_process_do_not_need_is_for_data_files(
     feeds: int, limit: int | None, files: int
@@ -20,9 +20,9 @@ def test_what_the_feeds_and_the_process_do_not_need_is_for_data_files(
 
 def test_too_few_handles_are_refused_with_the_figure_and_the_cure() -> None:
     with pytest.raises(L2VaultError) as caught:
-        open_files(2, 35)
+        open_files(2, 43)
     assert str(caught.value) == (
-        "this process may open 35 files, and 2 feeds, journal, lock and 16 data files need 36. "
+        "this process may open 43 files, and 2 feeds, journal, lock and 16 data files need 44. "
         "Try: raise the limit (ulimit -n 256), or record with fewer feeds"
     )
 

@@ -36,7 +36,7 @@ OPTIONAL = ("clock", "metadata", "audit", "retention", "memory", "beat", "summar
 Task = Callable[[], Coroutine[object, object, object]]
 
 
-class FakeLines:
+class FakeFeeds:
     """In place of the sockets: whatever the test says, a feed reports."""
 
     def __init__(self, urls: object, new_pipeline: object, deliver: object, *_: object) -> None:
@@ -83,13 +83,13 @@ class Rig:
         self.stop = asyncio.Event()
         settings = msgspec.structs.replace(Settings(instruments=(BTC,), feeds=1), **changes)
         self.recorder = Recorder(settings, self.layout, self.clock, Random(1), lambda text: None)
-        self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
+        self.feeds: FakeFeeds = self.recorder._feeds  # type: ignore[assignment]
         self.slots = 0
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator["Rig"]:
         task = asyncio.create_task(self.recorder.run(self.stop))
-        while not self.lines.is_up:  # OKX's time is waited for first, for two seconds at most
+        while not self.feeds.is_up:  # OKX's time is waited for first, for two seconds at most
             self.clock.advance(200)
             await some_turns(20)
             assert not task.done()
@@ -105,7 +105,7 @@ class Rig:
         ms = T0_MS + 2000 * self.slots
         levels = [("1", "1", "0", "1")], [("2", "1", "0", "1")]
         snapshot = Snapshot(BTC, ms, 400, *levels, 0, self.slots, self.slots - 1)
-        await self.lines.deliver(1, [Sampled(snapshot, ms, ms + 100)])
+        await self.feeds.deliver(1, [Sampled(snapshot, ms, ms + 100)])
 
     def failed(self) -> list[TaskFailed]:
         return [event for event in read_journal(self.layout) if isinstance(event, TaskFailed)]
@@ -117,7 +117,7 @@ class Rig:
 
 @pytest.fixture(autouse=True)
 def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "Lines", FakeLines)
+    monkeypatch.setattr(recorder_module, "Feeds", FakeFeeds)
     monkeypatch.setattr(recorder_module, "OkxRest", FakeRest)
 
 

@@ -24,7 +24,7 @@ from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.pipeline import Lost, Pipeline, Sampled
 from l2vault.okx.rest import ServerTime, Unavailable
-from l2vault.okx.websocket import LineOutput
+from l2vault.okx.websocket import FeedOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
 from l2vault.recording.router import QUOTE_EVERY_MS
 from l2vault.recording.tasks.metadata import REFRESH_SEC
@@ -40,17 +40,17 @@ from support.second_book import with_second_books
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 T0_MS = 1_767_225_600_000
-Script = Callable[["FakeLines"], Awaitable[None]]
+Script = Callable[["FakeFeeds"], Awaitable[None]]
 
 
-class FakeLines:
+class FakeFeeds:
     """In place of the sockets: one pipeline, fed by the test; `script` is what the line's task does first."""
 
     script: Script | None = None
 
     def __init__(self, urls: object, new_pipeline: Callable[[int], Pipeline], deliver: object, *_: object) -> None:
         self._new_pipeline = new_pipeline
-        self._deliver: Callable[[int, list[LineOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
+        self._deliver: Callable[[int, list[FeedOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
         self.pipelines: dict[int, Pipeline] = {}
         self.reconnected: list[str] = []
         self.is_up = False
@@ -60,11 +60,11 @@ class FakeLines:
         self.pipelines[1].open(0)
         self.pipelines[1].tick(0)  # subscribes, so that data is taken
         self.is_up = True
-        if FakeLines.script is not None:
-            await FakeLines.script(self)
+        if FakeFeeds.script is not None:
+            await FakeFeeds.script(self)
         await asyncio.Event().wait()
 
-    async def say(self, *outputs: LineOutput) -> None:
+    async def say(self, *outputs: FeedOutput) -> None:
         await self._deliver(1, list(outputs))
 
     async def hear(self, frame: bytes, now_ms: int = 0) -> None:
@@ -118,14 +118,14 @@ class Rig:
         self.recorder = Recorder(
             settings, self.layout, self.clock, Random(1), lambda status: self.statuses.append(status(120))
         )
-        self.lines: FakeLines = self.recorder._lines  # type: ignore[assignment]
+        self.feeds: FakeFeeds = self.recorder._feeds  # type: ignore[assignment]
         self.rest: FakeRest = self.recorder._metadata._rest  # type: ignore[assignment]
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator["Rig"]:
         """Recording, until the end of the block asks it to stop."""
         task = asyncio.create_task(self.recorder.run(self.stop))
-        await until(lambda: self.lines.is_up or task.done())
+        await until(lambda: self.feeds.is_up or task.done())
         try:
             yield self
         finally:
@@ -153,9 +153,9 @@ class Rig:
 
 @pytest.fixture(autouse=True)
 def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "Lines", FakeLines)
+    monkeypatch.setattr(recorder_module, "Feeds", FakeFeeds)
     monkeypatch.setattr(recorder_module, "OkxRest", FakeRest)
-    monkeypatch.setattr(FakeLines, "script", None)
+    monkeypatch.setattr(FakeFeeds, "script", None)
 
 
 def line(ms: int, is_flagged: bool = False, inst_id: str = BTC) -> Snapshot:
@@ -173,8 +173,8 @@ def gap(ms: int) -> Lost:
 
 async def test_no_two_unflagged_lines_share_a_time_and_none_is_older_than_the_last(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.say(sampled(2000), sampled(4000), sampled(4000, grid_ms=6000), sampled(3000, grid_ms=8000))
-        await rig.lines.say(sampled(4001, grid_ms=10_000), sampled(1000, ETH))
+        await rig.feeds.say(sampled(2000), sampled(4000), sampled(4000, grid_ms=6000), sampled(3000, grid_ms=8000))
+        await rig.feeds.say(sampled(4001, grid_ms=10_000), sampled(1000, ETH))
     assert rig.written(BTC) == [(2000, False), (4000, False), (4001, False)]
     assert rig.written(ETH) == [(1000, False)], "each instrument has a time of its own"
     (minute,) = rig.of(noted.Minute)
@@ -184,21 +184,26 @@ async def test_no_two_unflagged_lines_share_a_time_and_none_is_older_than_the_la
     assert one.last_line == utc_text(T0_MS + 4001)
 
 
+async def test_room_is_kept_for_the_journal_from_the_start_on(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        assert rig.layout.journal_reserve.stat().st_size > 0
+
+
 async def test_that_holds_across_a_restart(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as first:
-        await first.lines.say(sampled(2000), sampled(4000), sampled(6000, ETH))
+        await first.feeds.say(sampled(2000), sampled(4000), sampled(6000, ETH))
     async with Rig(tmp_path).recording() as second:
-        await second.lines.say(sampled(2000), sampled(4000), gap(3999), sampled(4000, ETH))
-        await second.lines.say(sampled(6000), sampled(8000, ETH))
+        await second.feeds.say(sampled(2000), sampled(4000), gap(3999), sampled(4000, ETH))
+        await second.feeds.say(sampled(6000), sampled(8000, ETH))
     assert second.written(BTC) == [(2000, False), (4000, False), (6000, False)]
     assert second.written(ETH) == [(6000, False), (8000, False)]
 
 
 async def test_a_flagged_line_may_share_its_time_but_is_never_older(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.say(sampled(2000), gap(2000))
-        await rig.lines.say(sampled(2000, grid_ms=3000))
-        await rig.lines.say(gap(4000), sampled(4000), gap(3999))
+        await rig.feeds.say(sampled(2000), gap(2000))
+        await rig.feeds.say(sampled(2000, grid_ms=3000))
+        await rig.feeds.say(gap(4000), sampled(4000), gap(3999))
     assert rig.written(BTC) == [(2000, False), (2000, True), (4000, True), (4000, False)]
     assert len(rig.of(noted.Lost)) == 3, "each loss is journaled, whether its line is written or not"
 
@@ -209,12 +214,12 @@ async def test_unreadable_frames_are_all_counted_but_quoted_once_in_a_while(
     caplog.set_level(logging.INFO)
     broken = SchemaFailure(None, "truncated", b'{"arg"')
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.say(*[broken] * 50)
+        await rig.feeds.say(*[broken] * 50)
         rig.clock.advance(QUOTE_EVERY_MS - 1)
-        await rig.lines.say(broken)
+        await rig.feeds.say(broken)
         assert caplog.text.count("BUILD_FAIL: Missing required fields") == 1
         rig.clock.advance(1)
-        await rig.lines.say(*[broken] * 50)
+        await rig.feeds.say(*[broken] * 50)
     assert caplog.text.count("BUILD_FAIL: Missing required fields") == 2
     assert "unreadable frames 101" in caplog.text
 
@@ -222,9 +227,9 @@ async def test_unreadable_frames_are_all_counted_but_quoted_once_in_a_while(
 async def test_a_clean_stop_journals_our_restart_and_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
-        await rig.lines.hear(wire.full(ETH, T0_MS + 600, 6))
-        await rig.lines.hear(wire.update(ETH, T0_MS + 2100, 6, 7))
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.feeds.hear(wire.full(ETH, T0_MS + 600, 6))
+        await rig.feeds.hear(wire.update(ETH, T0_MS + 2100, 6, 7))
     at = utc_text(rig.clock.wall_ms())
     ended = rig.events[-5:]
     times = {BTC: utc_text(T0_MS + 500), ETH: utc_text(T0_MS + 2100)}
@@ -278,7 +283,7 @@ async def test_torn_bytes_are_cut_before_recording_and_told(tmp_path: Path, capl
     file.parent.mkdir(parents=True)
     file.write_bytes(b'{"timestamp_utc":"2026-')
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.say(sampled(2000))
+        await rig.feeds.say(sampled(2000))
     (cut,) = rig.of(noted.Recovered)
     assert isinstance(cut, noted.Recovered)
     assert (tmp_path / cut.kept_in).read_bytes() == b'{"timestamp_utc":"2026-'
@@ -298,16 +303,16 @@ async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_
         assert gate.wait(10)
         append(self, snapshot)
 
-    async def crash(lines: FakeLines) -> None:
-        await lines.hear(wire.full(BTC, T0_MS + 500, 5))
-        await lines.say(sampled(2000, ETH))
+    async def crash(feeds: FakeFeeds) -> None:
+        await feeds.hear(wire.full(BTC, T0_MS + 500, 5))
+        await feeds.say(sampled(2000, ETH))
         await until(is_inside.is_set)
-        await lines.say(sampled(4000, ETH))
+        await feeds.say(sampled(4000, ETH))
         asyncio.get_running_loop().call_later(0.01, gate.set)
         raise ValueError("a bug of ours")
 
     monkeypatch.setattr(LineWriter, "append", slow)
-    monkeypatch.setattr(FakeLines, "script", crash)
+    monkeypatch.setattr(FakeFeeds, "script", crash)
     rig = Rig(tmp_path)
     with pytest.raises(L2VaultError, match=r"^the recorder crashed; the log holds the details\. Try: start it again$"):
         await rig.run()
@@ -327,19 +332,19 @@ async def test_a_crash_of_the_disk_s_own_task_ends_the_recorder_too(
     def broken(self: LineWriter, snapshot: Snapshot) -> None:
         raise ValueError("a bug of ours")
 
-    async def talk(lines: FakeLines) -> None:
-        await lines.say(sampled(2000))
+    async def talk(feeds: FakeFeeds) -> None:
+        await feeds.say(sampled(2000))
 
     with monkeypatch.context() as patched:
         patched.setattr(LineWriter, "append", broken)
-        patched.setattr(FakeLines, "script", talk)
+        patched.setattr(FakeFeeds, "script", talk)
         rig = Rig(tmp_path)
         with pytest.raises(L2VaultError, match="the recorder crashed"):
             await rig.run()
     assert "ValueError: a bug of ours" in caplog.text
     _assert_free(rig.layout)
     async with Rig(tmp_path).recording() as again:
-        await again.lines.say(sampled(2000))
+        await again.feeds.say(sampled(2000))
     assert again.of(noted.UncleanEnd), "the first one could journal no end"
     assert again.written(BTC) == [(2000, False)]
 
@@ -347,8 +352,8 @@ async def test_a_crash_of_the_disk_s_own_task_ends_the_recorder_too(
 async def test_being_cancelled_writes_and_closes_everything_too(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     task = asyncio.create_task(rig.run())
-    await until(lambda: rig.lines.is_up)
-    await rig.lines.say(sampled(2000), sampled(4000))
+    await until(lambda: rig.feeds.is_up)
+    await rig.feeds.say(sampled(2000), sampled(4000))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -370,7 +375,7 @@ async def test_a_journal_that_cannot_be_written_is_refused_before_anything_start
         path.mkdir(parents=True)
     with pytest.raises(VaultError, match=r"the journal of .* cannot be used: .*journal.* Try: make room"):
         await rig.run()
-    assert not rig.lines.is_up
+    assert not rig.feeds.is_up
     _assert_free(rig.layout)
 
 
@@ -379,7 +384,7 @@ async def test_it_beats_sums_up_and_shows_its_state_by_the_clock(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
         await _pass(rig, round(SUMMARY_SEC * 1000))
         await until(lambda: rig.of(noted.Minute) and len(rig.of(noted.Alive)) == SUMMARY_SEC // ALIVE_SEC)
         assert len(rig.statuses) == SUMMARY_SEC // STATUS_SEC
@@ -395,7 +400,7 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
     async with Rig(tmp_path).recording() as rig:
         rig.rest.rows[BTC] = json.dumps({"instId": BTC, "state": "live"}).encode()
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first"])
-        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5, **crossed))
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5, **crossed))
         await until(lambda: rig.of(noted.Lost))
         (lost,) = rig.of(noted.Lost)
         assert isinstance(lost, noted.Lost)
@@ -404,7 +409,7 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
         before_ms = rig.clock.now_ms
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first", "changed"])
         assert rig.clock.now_ms - before_ms < REFRESH_SEC * 1000, "before it would have been refreshed anyway"
-        fresh = rig.lines._new_pipeline(2)
+        fresh = rig.feeds._new_pipeline(2)
         fresh.open(0)
         fresh.tick(0)
         outputs = with_second_books(fresh, fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0), 0)
@@ -416,7 +421,7 @@ async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
 ) -> None:
     async with Rig(tmp_path).recording() as rig:
         await _pass(rig, 3000)
-        assert rig.lines.reconnected == []
+        assert rig.feeds.reconnected == []
         rig.clock.wall_offset_ms += 3_600_000
         rig.clock.asleep_ms += 3_600_000
         await _pass(rig, 1000)
@@ -425,7 +430,7 @@ async def test_a_host_that_slept_is_journaled_and_every_connection_renewed(
     assert isinstance(slept, noted.HostSlept)
     assert slept.seconds == pytest.approx(3600, abs=1)
     assert rig.of(noted.ClockStepped) == []
-    assert rig.lines.reconnected == ["the host slept"]
+    assert rig.feeds.reconnected == ["the host slept"]
     assert "Nothing ran for 3600" in caplog.text
 
 
@@ -439,7 +444,7 @@ async def test_a_clock_that_was_set_is_journaled_and_disturbs_no_connection(tmp_
     assert isinstance(step, noted.ClockStepped)
     assert step.seconds == pytest.approx(step_ms / 1000, abs=1)
     assert rig.of(noted.HostSlept) == []
-    assert rig.lines.reconnected == []
+    assert rig.feeds.reconnected == []
 
 
 async def test_a_process_that_was_stopped_sees_it_on_the_clock_that_went_on(tmp_path: Path) -> None:
@@ -447,11 +452,11 @@ async def test_a_process_that_was_stopped_sees_it_on_the_clock_that_went_on(tmp_
         await _pass(rig, 3000)
         rig.clock.advance(400_000)
         await until(lambda: rig.of(noted.HostSlept))
-        assert rig.lines.reconnected == ["the host slept"]
+        assert rig.feeds.reconnected == ["the host slept"]
         rig.clock.advance(20_000)
         await until(lambda: len(rig.of(noted.HostSlept)) == 2)
     assert [slept.seconds for slept in rig.of(noted.HostSlept)] == pytest.approx([400, 19], abs=1.2)
-    assert rig.lines.reconnected == ["the host slept"], "a short one costs no connection"
+    assert rig.feeds.reconnected == ["the host slept"], "a short one costs no connection"
     assert rig.of(noted.ClockStepped) == []
 
 
@@ -487,11 +492,11 @@ async def test_a_run_that_was_asked_to_last_so_long_says_so(tmp_path: Path) -> N
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
 async def test_a_vault_whose_meta_was_deleted_is_taken_again_in_a_new_run(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
-        await rig.lines.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
         await _settled(rig)
         shutil.rmtree(tmp_path / "meta")
         rig.clock.advance(5_000)
-        await rig.lines.hear(wire.update(BTC, T0_MS + 2100, 5, 6))
+        await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 6))
         await until(lambda: rig.of(noted.Synced))
         second = VaultLock(rig.layout)
         with pytest.raises(VaultError, match="is being recorded"):
@@ -508,18 +513,18 @@ async def test_a_vault_whose_meta_was_deleted_is_taken_again_in_a_new_run(tmp_pa
 async def test_a_vault_that_another_took_meanwhile_is_left_within_a_round_with_the_reason(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     task = asyncio.create_task(rig.run())
-    await until(lambda: rig.lines.is_up)
-    await rig.lines.say(sampled(2000))
+    await until(lambda: rig.feeds.is_up)
+    await rig.feeds.say(sampled(2000))
     await _settled(rig)
     rig.layout.lock_file.unlink()
     other = VaultLock(rig.layout)
     other.acquire("2026-01-01T00:00:00.000Z")
     journaled = rig.events
     rig.clock.advance(5_000)
-    await rig.lines.say(sampled(4000))
+    await rig.feeds.say(sampled(4000))
     with pytest.raises(VaultError, match="is being recorded by process"):
         await task
-    await rig.lines.say(sampled(6000))
+    await rig.feeds.say(sampled(6000))
     assert rig.written(BTC)[:1] == [(2000, False)]
     assert len(rig.written(BTC)) <= 2
     assert rig.events[: len(journaled)] == journaled
@@ -530,9 +535,9 @@ async def test_a_vault_that_another_took_meanwhile_is_left_within_a_round_with_t
 
 async def test_an_hour_that_the_run_before_left_open_is_closed_by_the_next_one_in_one_chain(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as first:
-        await first.lines.say(sampled(2000), sampled(4000, ETH))
+        await first.feeds.say(sampled(2000), sampled(4000, ETH))
     async with Rig(tmp_path).recording() as second:
-        await second.lines.say(sampled(3_602_000))
+        await second.feeds.say(sampled(3_602_000))
     hours = [event for event in second.events if isinstance(event, noted.HourClosed)]
     assert [(hour.inst_id, hour.hour[11:13], hour.is_open) for hour in hours] == [
         (BTC, "00", True),
@@ -559,7 +564,7 @@ async def test_an_hour_that_a_killed_run_ended_without_a_record_gets_one_while_t
     async with Rig(tmp_path).recording() as rig:
         for _ in range(20):
             rig.clock.advance(5_000)
-            await rig.lines.say(sampled(rig.clock.now_ms))
+            await rig.feeds.say(sampled(rig.clock.now_ms))
             await _settled_again(rig)
             if len(rig.of(noted.HourClosed)) == 2:
                 break

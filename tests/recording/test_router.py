@@ -8,10 +8,10 @@ import pytest
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Lost, Sampled, Synced, Unverifiable
-from l2vault.okx.websocket import LineOutput
+from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.arbiter import HELD_FOR_MS
-from l2vault.recording.counters import Tally
-from l2vault.recording.router import FUTURE_MS, RULING_WITHIN_MS, Asks, Intake
+from l2vault.recording.counters import Counters
+from l2vault.recording.router import FUTURE_MS, RULING_WITHIN_MS, Asks, Router
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.tails import Tail
 from l2vault.vault.journal import events as noted
@@ -29,7 +29,7 @@ class FakePipeline:
     number: int
     doubted: list[str] = field(default_factory=list)
 
-    def doubt(self, inst_id: str, cause: str, detail: str, now_ms: int) -> list[LineOutput]:
+    def doubt(self, inst_id: str, cause: str, detail: str, now_ms: int) -> list[FeedOutput]:
         self.doubted.append(cause)
         return [Lost(inst_id, cause, detail, T0_MS, None)]  # type: ignore[arg-type]
 
@@ -50,23 +50,23 @@ class Rig:
     def __init__(self, **asks: object) -> None:
         self.clock = ManualClock()
         self.put: list[object] = []
-        self.tally = Tally((BTC,))
+        self.counters = Counters((BTC,))
         self.ledger = SlotLedger(2000)
         self.renewed: list[int] = []
         self.time = FakeTime()
         given = {"renew_feed": lambda number, reason: self.renewed.append(number), "time": self.time, **asks}
-        self.intake = Intake(self.tally, self.clock, self.put.append, self.ledger, Asks(**given))  # type: ignore[arg-type]
+        self.router = Router(self.counters, self.clock, self.put.append, self.ledger, Asks(**given))  # type: ignore[arg-type]
         self.pipelines = {number: FakePipeline(number) for number in (1, 2)}
-        self.intake.pipelines = self.pipelines  # type: ignore[assignment]
+        self.router.pipelines = self.pipelines  # type: ignore[assignment]
 
     def synced(self, *feeds: int, ms: int = 0) -> None:
         for feed in feeds:
-            self.intake.take(feed, [Synced(BTC, T0_MS + ms, 1)])
+            self.router.take(feed, [Synced(BTC, T0_MS + ms, 1)])
 
     def sampled(self, feed: int, slot: int, quantity: str = "1", ts_ms: int | None = None) -> None:
         grid_ms = T0_MS + slot * 2000
         book = Snapshot(BTC, grid_ms if ts_ms is None else ts_ms, 400, [("1", quantity, "0", "1")], [], 0, slot, 0)
-        self.intake.take(feed, [Sampled(book, grid_ms, grid_ms + 100)])
+        self.router.take(feed, [Sampled(book, grid_ms, grid_ms + 100)])
 
     def of(self, *kinds: type) -> list[object]:
         return [each for each in self.put if isinstance(each, kinds)]
@@ -120,18 +120,18 @@ def test_a_conflict_is_told_with_feeds_and_slots_to_who_may_rule() -> None:
 
 def test_a_written_feed_found_right_leaves_no_dispute_and_the_other_gets_a_new_connection() -> None:
     rig = in_conflict(lambda *_: True)
-    rig.intake.rule(BTC, 2, "REST equals feed 1 at seqId 4")
+    rig.router.rule(BTC, 2, "REST equals feed 1 at seqId 4")
     assert rig.of(noted.Disputed) == []
     assert rig.renewed == [2]
     assert [lost.feed for lost in rig.of(noted.Lost)] == [2]  # type: ignore[attr-defined]
-    rig.intake.rule(BTC, 1, "again")
+    rig.router.rule(BTC, 1, "again")
     assert rig.renewed == [2], "a conflict is decided once"
 
 
 def test_a_written_feed_found_wrong_has_its_slots_disputed_up_to_the_newest() -> None:
     rig = in_conflict(lambda *_: True)
     rig.sampled(1, 5)
-    rig.intake.rule(BTC, 1, "REST equals feed 2 at seqId 4")
+    rig.router.rule(BTC, 1, "REST equals feed 2 at seqId 4")
     (disputed,) = rig.of(noted.Disputed)
     assert isinstance(disputed, noted.Disputed)
     assert (disputed.from_, disputed.to) == (slot_text(2), slot_text(5))
@@ -141,19 +141,19 @@ def test_a_written_feed_found_wrong_has_its_slots_disputed_up_to_the_newest() ->
 def test_a_ruling_that_does_not_come_is_none() -> None:
     rig = in_conflict(lambda *_: True)
     rig.clock.advance(RULING_WITHIN_MS - 1)
-    rig.intake.tick()
+    rig.router.tick()
     assert rig.of(noted.Disputed) == []
     rig.clock.advance(1)
-    rig.intake.tick()
+    rig.router.tick()
     assert len(rig.of(noted.Disputed)) == 1
     assert [each.doubted for each in rig.pipelines.values()] == [["conflict"]] * 2
 
 
 def test_a_dispute_at_the_end_of_a_run_stands() -> None:
     rig = in_conflict(lambda *_: True)
-    rig.intake.close()
+    rig.router.close()
     assert len(rig.of(noted.Disputed)) == 1
-    rig.intake.close()
+    rig.router.close()
     assert len(rig.of(noted.Disputed)) == 1
 
 
@@ -163,10 +163,10 @@ def test_an_audit_confirms_a_sync_once_and_ends_what_is_in_question(outcome: str
     rig.synced(1)
     rig.sampled(1, 1)
     for _ in range(2):
-        rig.intake.note(noted.Audited(at(rig), 1, BTC, outcome, 9, ""))  # type: ignore[arg-type]
+        rig.router.note(noted.Audited(at(rig), 1, BTC, outcome, 9, ""))  # type: ignore[arg-type]
     assert rig.of(noted.Confirmed) == [noted.Confirmed(at(rig), 1, BTC, "audit", 9)]
     rig.sampled(1, 2)
-    rig.intake.note(noted.Audited(at(rig), 1, BTC, "mismatch", 10, "1 level differs"))
+    rig.router.note(noted.Audited(at(rig), 1, BTC, "mismatch", 10, "1 level differs"))
     assert rig.of(noted.Disputed) == [
         noted.Disputed(at(rig), BTC, slot_text(2), slot_text(2), "audit", "1 level differs")
     ]
@@ -178,7 +178,7 @@ def test_a_mismatch_disputes_everything_since_the_join_and_only_once() -> None:
     for slot in (1, 2, 3):
         rig.sampled(1, slot)
     for _ in range(2):
-        rig.intake.note(noted.Audited(at(rig), 1, BTC, "mismatch", 10, "1 level differs"))
+        rig.router.note(noted.Audited(at(rig), 1, BTC, "mismatch", 10, "1 level differs"))
     assert [(each.from_, each.to) for each in rig.of(noted.Disputed)] == [(slot_text(1), slot_text(3))]  # type: ignore[attr-defined]
 
 
@@ -188,7 +188,7 @@ def test_an_audit_that_says_nothing_changes_nothing(outcome: str) -> None:
     rig.synced(1)
     rig.sampled(1, 1)
     audited = noted.Audited(at(rig), 1, BTC, outcome, None, "")  # type: ignore[arg-type]
-    rig.intake.note(audited)
+    rig.router.note(audited)
     assert rig.of(noted.Confirmed, noted.Disputed) == []
     assert audited in rig.put
 
@@ -200,7 +200,7 @@ def test_a_first_match_confirms_both_feeds_after_each_sync() -> None:
         for feed in (1, 2):
             rig.sampled(feed, slot)
     assert rig.of(noted.Confirmed) == [noted.Confirmed(at(rig), feed, BTC, "feed", 1) for feed in (1, 2)]
-    rig.intake.take(1, [Lost(BTC, "chain", "", T0_MS, None)])
+    rig.router.take(1, [Lost(BTC, "chain", "", T0_MS, None)])
     rig.synced(1)
     for feed in (1, 2):
         rig.sampled(feed, 3)
@@ -215,10 +215,10 @@ def test_what_a_dead_feed_says_is_taken() -> None:
     rig = Rig()
     rig.synced(1, 2)
     del rig.pipelines[1]
-    rig.intake.take(1, [Lost(BTC, "disconnect", "1006", T0_MS, None)])
+    rig.router.take(1, [Lost(BTC, "disconnect", "1006", T0_MS, None)])
     assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)] == [(1, "disconnect")]  # type: ignore[attr-defined]
     flagged = Snapshot(BTC, T0_MS + 9, 400, [], [], 0, 1, 5, True)
-    rig.intake.take(2, [Lost(BTC, "chain", "", T0_MS + 9, None, flagged)])
+    rig.router.take(2, [Lost(BTC, "chain", "", T0_MS + 9, None, flagged)])
     assert flagged in rig.put, "no feed is in sync any more"
 
 
@@ -228,7 +228,7 @@ def test_what_waits_for_a_feed_that_brings_nothing_is_written_by_the_clock() -> 
     rig.sampled(2, 1)
     assert rig.times() == []
     rig.clock.advance(HELD_FOR_MS)
-    rig.intake.tick()
+    rig.router.tick()
     assert rig.times() == [2000]
 
 
@@ -238,7 +238,7 @@ def test_a_slot_that_came_too_late_is_skipped_unless_it_is_known_to_be_quiet() -
     for feed in (1, 2):
         rig.sampled(feed, 1)
     book = Snapshot(BTC, T0_MS + 4000, 400, [("1", "1", "0", "1")], [], 0, 2, 0)
-    rig.intake.take(1, [Sampled(book, T0_MS + 4000, T0_MS + 6001)])
+    rig.router.take(1, [Sampled(book, T0_MS + 4000, T0_MS + 6001)])
     for slot in (5, 6):
         rig.sampled(1, slot)
     for slot in (3, 4):
@@ -249,9 +249,9 @@ def test_a_slot_that_came_too_late_is_skipped_unless_it_is_known_to_be_quiet() -
 def test_a_stream_that_proves_nothing_is_noted_and_makes_no_slot_quiet() -> None:
     rig = Rig()
     rig.synced(1)
-    rig.intake.take(1, [Unverifiable(BTC, T0_MS, True)])
+    rig.router.take(1, [Unverifiable(BTC, T0_MS, True)])
     book = Snapshot(BTC, T0_MS + 2000, 400, [], [], 0, None, None)
-    rig.intake.take(1, [Sampled(book, T0_MS + 2000, T0_MS + 9000)])
+    rig.router.take(1, [Sampled(book, T0_MS + 2000, T0_MS + 9000)])
     assert rig.of(noted.Unverifiable) == [noted.Unverifiable(at(rig), 1, BTC, utc_text(T0_MS), True)]
     assert rig.times() == [2000]
     assert rig.ledger.take_minute({})[BTC].quiet == []
@@ -268,7 +268,7 @@ def test_lines_from_the_future_are_set_aside_once_time_is_proved_and_recording_g
         return Tail(T0_MS + 2000, 1, T0_MS + 2000)
 
     rig = Rig(set_aside=set_aside)
-    rig.intake.resume({BTC: FUTURE})
+    rig.router.resume({BTC: FUTURE})
     rig.synced(1)
     rig.time.ms = T0_MS + 4000
     for slot in (1, 2, 3):
@@ -282,7 +282,7 @@ def test_without_proof_nothing_is_touched_and_lines_go_into_the_file_of_their_ho
         raise AssertionError("nothing proves it")
 
     rig = Rig(set_aside=set_aside)
-    rig.intake.resume({BTC: FUTURE})
+    rig.router.resume({BTC: FUTURE})
     rig.synced(1)
     for slot in (1, 2):
         rig.sampled(1, slot)
@@ -292,7 +292,7 @@ def test_without_proof_nothing_is_touched_and_lines_go_into_the_file_of_their_ho
 def test_what_cannot_be_set_aside_is_asked_about_once_and_silences_nothing() -> None:
     asked: list[str] = []
     rig = Rig(set_aside=lambda inst_id, limit_ms: asked.append(inst_id))
-    rig.intake.resume({BTC: FUTURE})
+    rig.router.resume({BTC: FUTURE})
     rig.time.ms = T0_MS
     rig.synced(1)
     for slot in (1, 2):
@@ -305,7 +305,7 @@ def test_what_cannot_be_set_aside_is_asked_about_once_and_silences_nothing() -> 
 def test_a_line_within_five_seconds_of_proved_time_is_no_line_from_the_future(ahead_ms: int) -> None:
     asked: list[str] = []
     rig = Rig(set_aside=lambda inst_id, limit_ms: asked.append(inst_id))
-    rig.intake.resume({BTC: Tail(T0_MS + ahead_ms, 1, T0_MS + ahead_ms)})
+    rig.router.resume({BTC: Tail(T0_MS + ahead_ms, 1, T0_MS + ahead_ms)})
     rig.time.ms = T0_MS
     rig.synced(1)
     rig.sampled(1, 5)
@@ -317,7 +317,7 @@ def test_a_time_that_no_file_could_have_is_held_back_and_raises_nothing(ts_ms: i
     rig = Rig()
     rig.synced(1)
     book = Snapshot(BTC, ts_ms, 400, [], [], 0, 1, 0)
-    rig.intake.take(
+    rig.router.take(
         1, [Sampled(book, ts_ms, ts_ms + 100), Lost(BTC, "chain", "", ts_ms, ts_ms, book), Synced(BTC, ts_ms, 1)]
     )
     assert rig.times() == []
@@ -329,7 +329,7 @@ def test_books_in_sync_are_noted_anew_for_a_journal_that_is_gone() -> None:
     rig = Rig()
     rig.synced(1, 2)
     rig.put.clear()
-    rig.intake.synced_again()
+    rig.router.synced_again()
     assert rig.put == [noted.Synced(at(rig), number, BTC, utc_text(T0_MS + number), None) for number in (1, 2)]
 
 
@@ -338,6 +338,6 @@ def test_a_stream_that_nothing_could_verify_is_one_error_though_both_feeds_bring
 ) -> None:
     rig = Rig()
     for feed in (1, 2, 1):
-        rig.intake.take(feed, [Unverifiable(BTC, T0_MS, False)])
+        rig.router.take(feed, [Unverifiable(BTC, T0_MS, False)])
     assert caplog.text.count("has neither sequence numbers nor checksums") == 1
     assert len(rig.of(noted.Unverifiable)) == 3

@@ -8,7 +8,7 @@ from l2vault.book.utc import utc_text
 from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
-from l2vault.okx.websocket import LineDown, LineOutput, LineUp
+from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.router import journal_event, log_output
 from l2vault.vault.journal import events as noted
 from support import wire
@@ -19,7 +19,7 @@ T1_MS, T2_MS = 1_767_225_600_000, 1_767_225_602_100
 T1, T2 = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:02.100Z"
 URL = "wss://ws.okx.com:8443/ws/v5/public"
 
-EVENTS: dict[str, tuple[LineOutput, noted.Event | None]] = {
+EVENTS: dict[str, tuple[FeedOutput, noted.Event | None]] = {
     "a full book": (Synced(BTC, T1_MS, 7), noted.Synced(AT, 2, BTC, T1, 7, "stream")),
     "a full book by REST": (Synced(BTC, T1_MS, 7, "rest"), noted.Synced(AT, 2, BTC, T1, 7, "rest")),
     "a full book without a time": (Synced(BTC, None, None), noted.Synced(AT, 2, BTC, None, None)),
@@ -32,9 +32,9 @@ EVENTS: dict[str, tuple[LineOutput, noted.Event | None]] = {
     ),
     "a refused instrument": (Refused(BTC, "60018", "no", 30_000), noted.Refused(AT, 2, BTC, "60018", "no")),
     "a notice": (Notice("64008", "soon"), noted.Noticed(AT, 2, "64008", "soon")),
-    "a connection": (LineUp(URL), noted.Connected(AT, 2, URL)),
-    "the end of a connection": (LineDown("1006", True, 1.0), noted.Disconnected(AT, 2, "1006")),
-    "no connection": (LineDown("refused", False, 1.0), None),
+    "a connection": (FeedUp(URL), noted.Connected(AT, 2, URL)),
+    "the end of a connection": (FeedDown("1006", True, 1.0), noted.Disconnected(AT, 2, "1006")),
+    "no connection": (FeedDown("refused", False, 1.0), None),
     "an error that names nobody": (Refusal("60012", "what?", None), None),
     "an unreadable frame": (SchemaFailure(None, "why", b"{"), None),
     "something new": (Unknown("event greeting"), None),
@@ -58,7 +58,7 @@ def test_every_cause_of_a_loss_is_one_the_journal_can_hold(cause: str) -> None:
     assert event.cause == cause
 
 
-def said(output: LineOutput, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+def said(output: FeedOutput, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """The log lines of an output as (level, text), all of the one logger operators know."""
     caplog.clear()
     caplog.set_level(logging.DEBUG)
@@ -159,14 +159,14 @@ def test_our_own_restart_is_no_trouble_to_log(caplog: pytest.LogCaptureFixture) 
         (Refusal("60012", "Illegal", None), "WARNING", "OKX reports an error on feed 2: 60012 Illegal"),
         (Unknown("event greeting"), "DEBUG", "ignored on feed 2: event greeting"),
         (Dead("no answer to ping"), "WARNING", "Closing feed 2: no answer to ping"),
-        (LineUp(URL), "INFO", f"Feed 2 connected to {URL}"),
-        (LineDown("1006", True, 0.75), "WARNING", "Feed 2 lost: 1006. Next try in 0.8 s"),
-        (LineDown("no route", False, 30.0), "WARNING", "Feed 2 cannot connect: no route. Next try in 30.0 s"),
+        (FeedUp(URL), "INFO", f"Feed 2 connected to {URL}"),
+        (FeedDown("1006", True, 0.75), "WARNING", "Feed 2 lost: 1006. Next try in 0.8 s"),
+        (FeedDown("no route", False, 30.0), "WARNING", "Feed 2 cannot connect: no route. Next try in 30.0 s"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
 def test_every_change_of_state_is_one_line_of_log(
-    output: LineOutput, level: str, text: str, caplog: pytest.LogCaptureFixture
+    output: FeedOutput, level: str, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert said(output, caplog) == [(level, text)]
 

@@ -43,6 +43,8 @@ INST_IDS = ("BTC-USDT-SWAP", "SLOW-USDT-SWAP")
 FEED_ACTS = ("drop", "double", "swap", "other_levels", "ts_zero", "ts_far", "ts_back", "garbage", "crossed")
 LINK_ACTS = ("close", "close_all", "stall", "refuse", "no_full_book", "part_of_book", "crossed_book")
 WORLD_ACTS = ("reset", "rest_down", "wall_step", "sleep", "disk_lines", "disk_journal", "disk_full")
+FLAP_SEC = (1.0, 1.4)
+"""How long each connection lives under the act `flap`, which no seed draws."""
 UNDATED_ACTS = frozenset({"ts_zero", "ts_back"})
 RUN_ACTS = ("restart", "kill")
 DAMAGES = (
@@ -179,12 +181,15 @@ class _Life:
         link = linked[act.which % len(linked)] if linked else None
         if act.name in RUN_ACTS:
             await self._do_to_run(act)
-        elif act.name in WORLD_ACTS:
+        elif act.name in WORLD_ACTS or act.name == "flap":
             self._do_to_world(act)
         elif act.name in LINK_ACTS:
             self._do_to_links(act, link)
         elif link is not None:
-            link.faults.append((act.inst_id, getattr(_Faults, act.name)))
+            fault = act.inst_id, getattr(_Faults, act.name)
+            if act.name == "wrong_level" and any(fault in one.faults for one in self.world.connections):
+                return  # the next push would be wrong on both feeds alike, and no other voice could tell
+            link.faults.append(fault)
 
     async def _do_to_run(self, act: Act) -> None:
         """A kill leaves the vault as it was at that moment: the copy goes on, the killed one is not looked at again."""
@@ -206,6 +211,9 @@ class _Life:
                 world.emit(act.inst_id, world.instruments[act.inst_id].reset(self.clock.true_ms()))
             case "wall_step":
                 self.clock.wall_error_ms = self.rng.choice((-86_400_000, -7_000, 0, 7_000, 3_600_000, 86_400_000 * 30))
+            case "flap":
+                self._for_a_while(act, "lifetime_sec", FLAP_SEC, None)
+                self._close_all()
             case "sleep":
                 self._close_all()
                 self.clock.leap(act.span_sec * self.rng.choice((0.3, 1, 5)))
@@ -395,6 +403,7 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
         mock.patch("l2vault.recorder.OkxRest", _Rest(world, clock)),
         mock.patch("l2vault.recording.tasks.threads.threading.Thread", _AtOnce),
+        mock.patch("os.fsync"),  # a kill here is a copy of the files: what is synced makes no difference, but for time
     ):
         yield
 

@@ -160,8 +160,10 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
         await recording
         await simulator.stop(grace_sec=0.1)
     verdict = Verdict(schedule)
-    if simulator.limits.violations:
-        verdict.complaints.append(f"{simulator.limits.violations} violations of OKX's limits")
+    limits = simulator.limits
+    if limits.violations:
+        counts = f"{limits.connects_over} connections, {limits.requests_over} requests, {limits.rest_over} by REST"
+        verdict.complaints.append(f"too many for OKX's limits: {counts}; {limits.oversized} requests too large")
     _judge(verdict, root, oracle)
     return verdict
 

@@ -144,6 +144,8 @@ class World:
         self.connections: list[Connection] = []
         self.made = 0
         self.is_refusing = False
+        self.lifetime_sec: tuple[float, float] | None = None
+        """How long a connection lives, between these two; None: until something ends it."""
         self.is_rest_down = False
         self.full_disk = ""
         """What the disk refuses: `disk_lines`, `disk_journal` or `disk_full`."""
@@ -208,6 +210,8 @@ class World:
         connection = Connection(self.made, socket)
         socket.connection = connection
         self.connections.append(connection)
+        if self.lifetime_sec is not None:
+            asyncio.get_running_loop().call_later(self.rng.uniform(*self.lifetime_sec), self.close, connection)
         return socket
 
     def close(self, connection: Connection) -> None:

@@ -17,7 +17,7 @@ from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Pipeline, Synced
 from l2vault.okx.rest import OkxRest
-from l2vault.okx.websocket import LineOutput
+from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.tasks.rest_books import RestBooks, fault_of
 from l2vault.recording.tasks.rounds import Deliver, Rounds
 from l2vault.recording.tasks.ruling import Ruling
@@ -72,7 +72,7 @@ class Auditor:
         self._is_running = False
         self.resolve: Resolve = lambda inst_id, feeds, wrong, detail: None
 
-    def take(self, number: int, outputs: Sequence[LineOutput]) -> None:
+    def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         """Whatever concerns audits among what a feed's pipeline puts out."""
         for output in outputs:
             if isinstance(output, Synced):

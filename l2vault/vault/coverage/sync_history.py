@@ -224,10 +224,18 @@ class _Reading:
             case Disputed():
                 self._history.disputed.append((utc_ms(event.from_), utc_ms(event.to)))
             case WriteFailed():
-                self._history.unwritten.append(Unwritten(utc_ms(event.from_), utc_ms(event.to), DISK_FULL))
+                self._not_written(utc_ms(event.from_), utc_ms(event.to))
             case Skipped():
                 grid_ms = utc_ms(event.grid)
                 self._history.unwritten.append(Unwritten(grid_ms, grid_ms, OVERTAKEN))
+
+    def _not_written(self, from_ms: int, to_ms: int) -> None:
+        """Lines that the disk refused were lines of a book in sync, through the slot of the last one, however the run
+        ended after that."""
+        self._history.unwritten.append(Unwritten(from_ms, to_ms, DISK_FULL))
+        if self._held:
+            slot_ms = -(-to_ms // self._cadence_ms) * self._cadence_ms
+            self._known_ms = max(self._known_ms, slot_ms + 1)
 
     def close(self) -> SyncHistory:
         """A run without an end is still going on, or was killed: after its newest sign nothing is known."""

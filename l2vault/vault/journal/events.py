@@ -55,11 +55,16 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started", omi
     previous_n: int | None = None
 
 
-class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped"):
-    """The recorder ended by itself, every file closed."""
+class Stopped(msgspec.Struct, frozen=True, tag_field="event", tag="stopped", omit_defaults=True):
+    """The recorder ended by itself, every file closed.
+
+    `unsynced` are the instruments whose newest lines are written, but which the disk took too long to sync: the system
+    puts them on the disk within moments, unless its power fails before.
+    """
 
     at: str
     reason: str
+    unsynced: list[str] = []
 
 
 class UncleanEnd(msgspec.Struct, frozen=True, tag_field="event", tag="unclean_end"):
@@ -369,7 +374,7 @@ class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instr
 
 
 class WriteFailed(msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}):
-    """Lines lost on the way to the disk, noted once writing works again; both bounds are times of lost lines."""
+    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines."""
 
     at: str
     inst_id: str

@@ -28,6 +28,7 @@ from l2vault.vault.journal.lines import (
 )
 from l2vault.vault.journal.order import Entry, Ordered, Place, encoded, in_order
 from l2vault.vault.journal.places import PreviousRun, newest_place, previous_run
+from l2vault.vault.journal.reserve import Reserve, is_no_room
 from l2vault.vault.store.durable import make_folders, sync_folder, write_all
 from l2vault.vault.store.layout import Layout
 
@@ -77,6 +78,11 @@ class Journal:
         self.newest_line = b""
         """That event as it stands in the file, without its newline."""
         self._unsynced: dict[Path, None] = {}
+        self._reserve = Reserve(layout.journal_reserve)
+
+    def keep_room(self) -> None:
+        """Have some room of the disk kept for the time in which it is full: `append` then takes of it."""
+        self._reserve.fill()
 
     def append(self, event: Event, is_synced: bool = True) -> None:
         """Raises OSError where the disk refuses; a torn line it may leave is skipped by readers.
@@ -112,15 +118,23 @@ class Journal:
     def _append(self, event: Event, is_synced: bool) -> None:
         line = place_line(encoded(event), self.run, self.n + 1, self._monotonic_ms())
         path = self._layout.journal_file(utc_ms(event.at))
+        try:
+            self._write(path, line)
+        except OSError as error:
+            if not is_no_room(error) or not self._reserve.give(len(line)):
+                raise
+            self._write(path, line)
+        if is_synced:
+            self._sync()  # an event that it refuses is appended again, at the same place
+        self.n, self.newest_line = self.n + 1, line
+
+    def _write(self, path: Path, line: bytes) -> None:
         changed_folders = {path.parent, *make_folders(path.parent)}
         with path.open("ab+", buffering=0) as file:  # one write a line: other processes append to this file too
             is_new = file.seek(0, os.SEEK_END) == 0
             torn = not is_new and _last_byte(path) != b"\n"
             write_all(file, (b"\n" if torn else b"") + line + b"\n")
         self._unsynced.update(dict.fromkeys([path, *(changed_folders if is_new else ())]))
-        if is_synced:
-            self._sync()  # an event that it refuses is appended again, at the same place
-        self.n, self.newest_line = self.n + 1, line
 
     def _sync(self) -> None:
         while self._unsynced:

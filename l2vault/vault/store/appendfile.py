@@ -47,6 +47,11 @@ class AppendFile:
     def is_open(self) -> bool:
         return self._file is not None
 
+    @property
+    def owes_sync(self) -> bool:
+        """Whether something of it, or of its folders, is written but perhaps not on the disk."""
+        return self._is_dirty or self._torn_at is not None or bool(self._changed_folders)
+
     def append(self, data: bytes, ts_ms: int) -> None:
         """Raises OSError where the disk refuses; no part of the line is left then."""
         file = self._file or self._open()

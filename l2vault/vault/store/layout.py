@@ -64,6 +64,11 @@ class Layout:
         return self.root / _META / "journal"
 
     @property
+    def journal_reserve(self) -> Path:
+        """Room on the disk that is kept for the journal."""
+        return self.root / _META / "journal.reserve"
+
+    @property
     def instruments(self) -> Path:
         return self.root / _META / "instruments"
 

@@ -5,7 +5,9 @@ handles. Knows what each hour holds: lines, bytes, SHA-256. Knows no queue, no c
 closed hour means is the caller's business. Not for several threads.
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +19,10 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 
 OPEN_FILES: Final = 64
 """Handles that a writer holds at most."""
+SYNC_THREADS: Final = 8
+FILES_A_THREAD: Final = 16
+"""A file system that journals commits the syncs that wait for it together: 250 files of ext4 took 0.9 s one after the
+other, 0.05 s by eight threads (2026). Few files are not worth a thread."""
 _NEWLINE: Final = b"\n"
 
 _Key = tuple[str, int]
@@ -117,19 +123,26 @@ class LineWriter:
         closed, self._closed = self._closed, []
         return closed
 
-    def sync(self) -> None:
+    def unsynced(self) -> list[str]:
+        """The instruments whose newest lines are written but not synced: a power cut could still take them."""
+        return list(dict.fromkeys(key[0] for key, file in self._files.items() if file.owes_sync))
+
+    def sync(self, is_late: Callable[[], bool] = lambda: False) -> None:
         """Put on the disk, past its caches, every file and folder changed since the last time.
 
         An hour that has ended is closed, unless late lines came to it since the last time. One file's trouble does not
-        keep the others from it; the first OSError is raised at the end.
+        keep the others from it; the first OSError is raised at the end. Once `is_late` no further file is begun with:
+        that is a TimeoutError, and `unsynced` has their instruments.
         """
-        errors: list[OSError] = []
+        for key, file in self._files.items():
+            gone = file.let_go_if_gone()
+            if gone is not None:
+                self._vanished.append(Vanished(key[0], file.path, *gone))
+        errors = self._sync_files([key for key, file in self._files.items() if file.owes_sync], is_late)
         for key, file in list(self._files.items()):
+            if file.owes_sync:
+                continue
             try:
-                gone = file.let_go_if_gone()
-                if gone is not None:
-                    self._vanished.append(Vanished(key[0], file.path, *gone))
-                self._sync(key, file)
                 if key in self._ended and not file.is_busy:
                     self._end(key, file)
                 file.is_busy = False
@@ -138,16 +151,16 @@ class LineWriter:
         if errors:
             raise errors[0]
 
-    def close(self, is_final: bool = False) -> None:
+    def close(self, is_final: bool = False, is_late: Callable[[], bool] = lambda: False) -> None:
         """Sync and close every file. No handle stays open even if OSError is raised; `append` opens files again.
 
         With `is_final`, what the hours hold that are still being written is among the closed ones, as open.
         """
         try:
-            self.sync()
+            self.sync(is_late)
+        finally:
             if is_final:
                 self._close_all_hours()
-        finally:
             self.abandon()  # those that could not be closed; what they owe is not forgotten
 
     def abandon(self) -> None:
@@ -164,11 +177,12 @@ class LineWriter:
         self._current.pop(inst_id, None)
 
     def _close_all_hours(self) -> None:
-        for key in list(self._ended):
+        """But those that are not synced: what such an hour will hold after a power cut is not known."""
+        for key in [key for key in self._ended if not self._file(key).owes_sync]:
             self._end(key, self._file(key))
         for key in self._current.values():
             file = self._files.get(key)
-            if file is not None and file.was_written:
+            if file is not None and file.was_written and not file.owes_sync:
                 self._note_closed(key, file, True)
 
     def _note_closed(self, key: _Key, file: AppendFile, is_open: bool) -> None:
@@ -176,15 +190,37 @@ class LineWriter:
         if digest is not None:
             self._closed.append(ClosedHour(key[0], key[1] * HOUR_MS, digest, is_open))
 
-    def _sync(self, key: _Key, file: AppendFile) -> None:
-        """A file that owes a sync and has no handle is opened for it, and closed again where handles are few."""
-        was_open = file.is_open
-        file.sync()
-        if file.is_open and not was_open:
-            if len(self._handles) >= self._open_files:
-                file.abandon()
-            else:
-                self._handles[key] = None
+    def _sync_files(self, keys: Sequence[_Key], is_late: Callable[[], bool]) -> list[OSError]:
+        """Returns what went wrong. Nobody else works on a file meanwhile."""
+        waiting, errors = deque(keys), list[OSError]()
+
+        def work() -> None:
+            with suppress(IndexError):
+                while not is_late():
+                    file = self._files[waiting.popleft()]
+                    was_open = file.is_open
+                    try:
+                        file.sync()
+                    except OSError as error:
+                        errors.append(error)
+                    finally:
+                        if not was_open:
+                            file.abandon()  # opened for its sync; handles are for what is written
+
+        threads = [
+            threading.Thread(target=work, name="sync", daemon=True)
+            for _ in range(min(SYNC_THREADS - 1, len(keys) // FILES_A_THREAD))
+        ]
+        for thread in threads:
+            thread.start()
+        work()
+        for thread in threads:
+            thread.join()
+        if waiting:
+            errors.append(
+                TimeoutError(f"{len(waiting)} of {len(keys)} files are written, but there was no time to sync them")
+            )
+        return errors
 
     def _end(self, key: _Key, file: AppendFile) -> None:
         """Note what the hour holds and close it. Its state is kept until the instrument's next hour ends."""

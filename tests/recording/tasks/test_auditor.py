@@ -13,7 +13,7 @@ import pytest
 from l2vault.book.change import BookChange, Level
 from l2vault.okx.pipeline import Lost, Pipeline, Synced
 from l2vault.okx.rest import Unavailable, UnknownInstrument
-from l2vault.okx.websocket import LineOutput
+from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.tasks.auditor import RULE_SEC, Auditor
 from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC
 from l2vault.vault.journal.events import Audited, Event
@@ -69,7 +69,7 @@ class Rig:
         self.rest = FakeRest(self.clock)
         self.inst_ids = tuple(inst_ids)
         self.events: list[Event] = []
-        self.outputs: list[tuple[int, LineOutput]] = []
+        self.outputs: list[tuple[int, FeedOutput]] = []
         self.resolved: list[tuple[str, tuple[int, int], int | None, str]] = []
         self.pipelines = {number: kind(self.inst_ids, 2000, 400, Random(1)) for number in range(1, feeds + 1)}
         self.auditor = Auditor(
@@ -85,7 +85,7 @@ class Rig:
             pipeline.open(self.clock.now_ms)
             pipeline.tick(self.clock.now_ms)
 
-    def take(self, number: int, outputs: Sequence[LineOutput]) -> None:
+    def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         """What the recorder does with everything a feed puts out."""
         self.outputs += [(number, output) for output in outputs]
         self.auditor.take(number, outputs)

@@ -6,8 +6,10 @@ import hashlib
 import io
 import os
 import signal
+import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from l2vault.book.snapshot import Snapshot, from_line, to_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.store import appendfile
+from l2vault.vault.store import writer as writer_module
 from l2vault.vault.store.digest import HourDigest, hours_without_record
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.recovery import recover
@@ -640,3 +643,47 @@ def test_500_instruments_under_a_limit_of_256_handles_write_every_line(layout):
     files = list(layout.raw.rglob("*.jsonl"))
     assert len(files) == 500
     assert {path.read_bytes().count(b"\n") for path in files} == {2}
+
+
+@pytest.mark.parametrize("count", [3, 200])
+def test_no_sync_is_begun_once_it_is_late_and_the_next_one_makes_up_for_it(layout, monkeypatch, count):
+    writer = LineWriter(layout)
+    names = [f"X{number}-USDT-SWAP" for number in range(count)]
+    for inst_id in names:
+        writer.append(snapshot(inst_id=inst_id))
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(handle), fsync(handle)))
+    with pytest.raises(TimeoutError, match=f"{count} files"):
+        writer.close(is_final=True, is_late=lambda: len(synced) >= 1)
+    assert set(writer.unsynced()) < set(names), "one file at least was done"
+    assert len(writer.unsynced()) >= count - writer_module.SYNC_THREADS
+    assert {closed.inst_id for closed in writer.take_closed()} == set(names) - set(writer.unsynced())
+    assert all(layout.hour_file(inst_id, START_MS).stat().st_size for inst_id in names)
+    writer.sync()
+    assert writer.unsynced() == []
+    writer.abandon()
+
+
+def test_many_files_are_synced_by_several_threads_each_once(layout, monkeypatch):
+    writer = LineWriter(layout, open_files=16)
+    names = [f"X{number}-USDT-SWAP" for number in range(200)]
+    for inst_id in names:
+        writer.append(snapshot(inst_id=inst_id))
+    threads, files, fsync = set(), [], os.fsync
+
+    def seen(handle):
+        threads.add(threading.current_thread())
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            files.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    writer.sync()
+    assert len(files) == len(set(files)) == len(names)
+    assert len(threads) > 1
+    assert all(thread.daemon for thread in threads if thread is not threading.current_thread()), (
+        "none keeps the process"
+    )
+    assert not any(thread.is_alive() for thread in threads if thread is not threading.current_thread())
+    assert writer.unsynced() == []
+    writer.abandon()
