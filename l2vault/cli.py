@@ -43,14 +43,9 @@ VERBS: Final = (
 )
 INTERRUPTED: Final = 130
 
-_NEED_NO_SETTING: Final = frozenset({"sim"})
-_NEED_A_VAULT: Final = frozenset(
-    {
-        *("ls", "show", "verify", "coverage", "archive"),
-        *("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap"),
-    }
-)
-"""They take of the settings its place and nothing else. The other verbs take all."""
+_TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore"})
+_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe"}
+"""They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 """`pythonw` on Windows, under which a scheduler runs them, has none."""
 
@@ -189,9 +184,9 @@ def _run(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
     except SystemExit as leaving:  # argparse has printed its help or error
         return leaving.code if isinstance(leaving.code, int) else _USAGE
     flags = _flags(args)
-    if args.verb in _NEED_A_VAULT:
+    if args.verb in _MAKE_NO_VAULT:
         args.vault = load_vault(args.vault, environment(), args.config, folder, defaults)
-    elif args.verb not in _NEED_NO_SETTING:
+    if args.verb in _TAKE_SETTINGS:
         args.settings = load_settings(flags, environment(), args.config, defaults, folder, _say)
         args.vault = Path(args.settings.vault)
     args.is_vault_named = "vault" in flags

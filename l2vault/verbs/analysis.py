@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
     """The options that all of these verbs take. `plot` is where a picture goes that was not asked for by name."""
     configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--at", type=moment, metavar="TIME", help="as things stood at this time")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="the span's beginning")
     parser.add_argument(

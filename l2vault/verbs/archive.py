@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from filelock import Timeout
@@ -37,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def configure_choice(parser: argparse.ArgumentParser) -> None:
     """The options that choose hours, for `restore` too."""
     configure_instruments(parser, "only these instruments")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="hours from this time on")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="hours that end by this time")
 

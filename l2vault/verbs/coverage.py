@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -50,7 +49,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the oldest evidence")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the newest evidence")
     parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")

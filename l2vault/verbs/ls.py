@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -38,7 +37,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--hours", action="store_true", help="a row for every hour instead of every day")
     parser.add_argument("--lines", dest="count_lines", action="store_true", help="count lines too: reads everything")
     parser.add_argument("--json", action="store_true", help="print each hour as one JSON object")

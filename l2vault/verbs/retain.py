@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 from typing import Final
 
@@ -32,7 +31,7 @@ _VERBS: Final = {"compress": "compressed", "archive": "archived", "delete": "del
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--yes", action="store_true", help="delete at once all that is due, however much it is")

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from itertools import chain
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -20,7 +19,7 @@ _TEXT_CHARS: Final = 400
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--chain", action="store_true", help="also say whether the journal's past was edited")
     parser.add_argument("--json", action="store_true", help="print each finding as one JSON object")
 

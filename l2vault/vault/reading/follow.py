@@ -1,8 +1,9 @@
 """The live tail of one instrument: each new line as the recorder writes it, across hours and compression.
 
 Each line comes once, whatever becomes of its file meanwhile: one that shrinks or is replaced is read again from its
-beginning, and what had been given is known. What cannot be given in order of time is a finding. A file is open only for
-the moment of reading, so that no retention is refused because of a reader (Windows).
+beginning, and what had been given is known. What cannot be given in order of time is a finding: also what comes to an
+hour, or is altered in it, once the next hour has begun (`followed_hours`). A file is open only for the moment of
+reading, so that no retention is refused because of a reader (Windows).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Final, Literal
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import LineError
+from l2vault.vault.reading.followed_hours import FollowedHours, identity
 from l2vault.vault.store.catalog import TIME, Finding, Findings, PlacedLine, has_time, hour_forms, hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
@@ -35,6 +37,8 @@ class _Cursor:
     time: bytes = b""
     given: set[int] = field(default_factory=set)
     """Hashes of the lines: of an hour at most 36,000."""
+    passed_over: set[int] = field(default_factory=set)
+    """Of those that were met and not given, or are no lines of this hour."""
     begun: bytes = b""
     """The newest time that was there when following began: earlier lines are none of its."""
     other_forms: tuple[tuple[Path, int, int], ...] = ()
@@ -45,15 +49,23 @@ class _Cursor:
     def place(self, offset: int, anchor: bytes) -> None:
         self.offset, self.anchor = offset, anchor[-_ANCHOR_BYTES:]
 
-    def take(self, text: bytes) -> Literal["new", "known", "late"]:
-        """What the line is, as far as its time can tell. Lines of an hour come in order of time."""
-        if hash(text) in self.given:
+    def take(self, text: bytes, is_alone: bool = True) -> Literal["new", "known", "late"]:
+        """What the line is, as far as its time can tell. Lines of an hour come in order of time.
+
+        One that is not `is_alone` has more before it in its row, so that nobody else reads it there.
+        """
+        key = hash(text)
+        if key in self.given or key in self.passed_over:
             return "known"
-        if has_time(text):
-            if text[TIME] < self.time:
-                return "known" if text[TIME] <= self.begun else "late"
-            self.time = text[TIME]
-        self.given.add(hash(text))
+        if not has_time(text):
+            self.passed_over.add(key)
+            return "new"
+        if text[TIME] < self.time:
+            self.passed_over.add(key)
+            return "known" if text[TIME] <= self.begun else "late"
+        self.time = text[TIME]
+        is_of_hour = is_alone and text[TIME].startswith(utc_text(self.hour_ms)[:13].encode())
+        (self.given if is_of_hour else self.passed_over).add(key)
         return "new"
 
 
@@ -73,8 +85,8 @@ class Follow(Iterator[Snapshot]):
         self._poll_sec = poll_sec
         self._sleep = sleep
         self._snapshots = self._run()
-        self._former: _Cursor | None = None
         self._refused: set[tuple[Path, str]] = set()
+        self._left = FollowedHours(layout, inst_id, self._report_once)
         self.findings = Findings()
 
     def __next__(self) -> Snapshot:
@@ -99,10 +111,11 @@ class Follow(Iterator[Snapshot]):
             for line in self._appended(cursor):
                 is_idle = False
                 yield line
-            self._watch_former()
+            self._left.look(cursor.hour_ms, self._hours_between)
             if later_ms is not None:
                 self._report_torn(cursor)
-                self._former, cursor = cursor, _Cursor(later_ms)
+                self._leave(cursor)
+                cursor = _Cursor(later_ms)
             elif is_idle:
                 self._sleep(self._poll_sec)
 
@@ -128,7 +141,7 @@ class Follow(Iterator[Snapshot]):
                 yield from self._in_other_forms(cursor)
                 return
             except OSError as error:
-                self._report_once(path, cursor.offset, f"a file that cannot be read: {error.strerror}")
+                self._report_once(Finding(path, cursor.offset, f"a file that cannot be read: {error.strerror}"))
                 return
             if chunk is None:
                 self._report(path, cursor.offset, "the file became shorter or another one than had been read so far")
@@ -163,10 +176,10 @@ class Follow(Iterator[Snapshot]):
             if len(line) < len(text):
                 self._report(path, offset, f"{len(text) - len(line)} bytes of nothing, as a power cut leaves them")
                 offset += len(text) - len(line)
-            yield from self._new(cursor, PlacedLine(line, path, offset))
+            yield from self._new(cursor, PlacedLine(line, path, offset), line == text)
 
-    def _new(self, cursor: _Cursor, line: PlacedLine) -> Iterator[PlacedLine]:
-        what = cursor.take(line.text) if line.text else "known"
+    def _new(self, cursor: _Cursor, line: PlacedLine, is_alone: bool = True) -> Iterator[PlacedLine]:
+        what = cursor.take(line.text, is_alone) if line.text else "known"
         if what == "new":
             yield line
         elif what == "late":
@@ -177,7 +190,7 @@ class Follow(Iterator[Snapshot]):
         forms = hour_forms(self._layout, self._inst_id, cursor.hour_ms)
         paths = [file.path for file in forms.raw if file.is_compressed]
         paths += [] if forms.archive is None else [forms.archive.snapshots]
-        found = tuple(each for path in paths if (each := _identity(path)) is not None)
+        found = tuple(each for path in paths if (each := identity(path)) is not None)
         if not found or found == cursor.other_forms:
             return
         cursor.other_forms = found
@@ -185,17 +198,11 @@ class Follow(Iterator[Snapshot]):
         for line in hour_lines(self._layout, forms, True, self.findings.report):
             yield from self._new(cursor, line)
 
-    def _watch_former(self) -> None:
-        """Lines that come to an hour after the next one has begun cannot be given in order of time."""
-        if self._former is None:
-            return
-        path = self._plain(self._former)
-        identity = _identity(path)
-        if identity is not None and identity[1] > self._former.offset:
-            chunk = self._tail(self._former)
-            if b"\n" in chunk:
-                self._report_once(path, self._former.offset, "lines came to this hour after the next one had begun")
-                self._former = None
+    def _leave(self, cursor: _Cursor) -> None:
+        state = self._left.state(cursor.hour_ms)
+        read = {path: size for path, size, _ in cursor.other_forms} | {self._plain(cursor): cursor.offset}
+        is_all_read = all(read.get(path) == size for path, size, _ in state)
+        self._left.add(cursor.hour_ms, cursor.given, cursor.passed_over, state if is_all_read else None)
 
     def _report_torn(self, cursor: _Cursor) -> None:
         if self._tail(cursor):
@@ -211,11 +218,11 @@ class Follow(Iterator[Snapshot]):
     def _report(self, path: Path, offset: int, reason: str) -> None:
         self.findings.report(Finding(path, offset, reason))
 
-    def _report_once(self, path: Path, offset: int, reason: str) -> None:
+    def _report_once(self, finding: Finding) -> None:
         """Of what would be found again at every look."""
-        if (path, reason) not in self._refused:
-            self._refused.add((path, reason))
-            self._report(path, offset, reason)
+        if (finding.path, finding.reason) not in self._refused:
+            self._refused.add((finding.path, finding.reason))
+            self.findings.report(finding)
 
     def _newest_hour(self) -> int:
         """The newest hour of which there is a raw file, from one listing of the days and one of the newest; 0 if
@@ -233,6 +240,10 @@ class Follow(Iterator[Snapshot]):
             if later:
                 return min(later)
         return None
+
+    def _hours_between(self, first_ms: int, last_ms: int) -> list[int]:
+        days = [day for day in self._days(utc_text(first_ms)[:10]) if day.name <= utc_text(last_ms)[:10]]
+        return [hour_ms for day in days for hour_ms in self._hours_of(day) if first_ms < hour_ms < last_ms]
 
     def _days(self, first_date: str) -> list[Path]:
         folder = self._layout.instrument_folder(self._inst_id)
@@ -252,11 +263,3 @@ def _read(path: Path, cursor: _Cursor) -> bytes | None:
         file.seek(cursor.offset - len(cursor.anchor))
         found = file.read(len(cursor.anchor) + _TAIL_BYTES)
     return found[len(cursor.anchor) :] if found.startswith(cursor.anchor) else None
-
-
-def _identity(path: Path) -> tuple[Path, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return path, stat.st_size, stat.st_mtime_ns
