@@ -207,7 +207,7 @@ class ExchangeTime:
             self._prove(_Proof(track.low, mono_ms, track.spread, "books"))
         elif proof is not None and track.newest - proof.offset <= LATE_MS:
             agreed = self._agreed(source, track, mono_ms)
-            if agreed is not None and agreed > proof.offset:
+            if agreed is not None:
                 self._prove(_Proof(agreed, mono_ms, PAIR_WITHIN_MS, "books"))
 
     def _agreed(self, source: _Source, track: _Track, mono_ms: int) -> int | None:

@@ -126,6 +126,16 @@ class TestBooks:
         assert now_ms is not None
         assert 0 <= after(3)[0] - now_ms <= 200
 
+    def test_two_sources_prove_nothing_before_a_second_has_passed(self) -> None:
+        time = ExchangeTime()
+        for ms in (0, 999):
+            for feed in (1, 2):
+                time.note_message(feed, BTC, T0_MS + ms, MONO_MS + ms)
+        assert time.source == ""
+        for feed in (1, 2):
+            time.note_message(feed, BTC, T0_MS + 1_000, MONO_MS + 1_000)
+        assert time.source == "books"
+
     def test_one_absurd_message_on_both_feeds_proves_nothing(self) -> None:
         time = ExchangeTime()
         for feed in (1, 2):

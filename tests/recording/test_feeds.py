@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
+from l2vault.okx.messages import Notice
 from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording import feeds as lines_module
@@ -305,5 +306,23 @@ async def test_connections_are_renewed_after_twelve_hours_at_the_latest(count: i
         clock.advance(120_000)
         await until(lambda: count + 1 in feeds.pipelines)
         await until(lambda: (count + 1, "FeedUp") in _of(said, FeedUp))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_while_every_new_connection_is_announced_to_close_each_is_replaced_within_half_a_minute() -> None:
+    """OKX announces 60 s ahead: a feed that waited longer would be cut off before its successor is in sync."""
+    clock, said = ManualClock(), []
+
+    async def deliver(number: int, outputs: list[LineOutput]) -> None:
+        said.extend((number, output) for output in outputs)
+
+    async with _serving(Exchange(*[NOTICE] * 100)) as url:
+        lines = Lines([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+        task = asyncio.create_task(lines.run(1))
+        for number in range(1, 12):
+            await until(lambda: number in {one for one, _ in _of(said, Notice)})  # noqa: B023
+            clock.advance(30_500)
+            await until(lambda: number + 1 in lines.pipelines)  # noqa: B023
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -8,7 +8,7 @@ import pytest
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.okx.pipeline import Lost, Sampled, Synced, Unverifiable
-from l2vault.okx.websocket import FeedOutput
+from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.arbiter import HELD_FOR_MS
 from l2vault.recording.counters import Counters
 from l2vault.recording.router import FUTURE_MS, RULING_WITHIN_MS, Asks, Router
@@ -341,3 +341,21 @@ def test_a_stream_that_nothing_could_verify_is_one_error_though_both_feeds_bring
         rig.router.take(feed, [Unverifiable(BTC, T0_MS, False)])
     assert caplog.text.count("has neither sequence numbers nor checksums") == 1
     assert len(rig.of(noted.Unverifiable)) == 3
+
+
+def test_a_break_is_a_gap_only_where_no_other_feed_has_the_book(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.synced(1, 2)
+    for feed, words in ((1, f"{BTC} broke on feed 1, another feed has it"), (2, f"GAP DETECTED: {BTC} on feed 2")):
+        caplog.clear()
+        rig.router.take(feed, [Lost(BTC, "chain", "expected prevSeqId 5, got 7", T0_MS, None)])
+        assert caplog.messages[0].startswith(words)
+
+
+def test_a_connection_s_beginning_and_end_are_journaled() -> None:
+    rig = Rig()
+    rig.router.take(1, [FeedUp("wss://exchange.test"), FeedDown("1006", was_up=True, retry_sec=1.0)])
+    assert rig.put == [
+        noted.Connected(at(rig), 1, "wss://exchange.test"),
+        noted.Disconnected(at(rig), 1, "1006"),
+    ]

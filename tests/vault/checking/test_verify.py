@@ -338,6 +338,7 @@ def test_a_temporary_file_is_named_once_it_is_an_hour_old(layout, suffix):
     for age_ms, kinds in ((0, []), (HOUR_MS - 1, []), (HOUR_MS, ["leftover"])):
         os.utime(left, ns=((NOW_MS - age_ms) * 1_000_000,) * 2)
         assert [finding.kind for finding in verify(layout)] == kinds
+    assert only(layout).text == "a temporary file, left by a run that was killed"
 
 
 def test_a_file_compressed_between_the_listing_and_the_reading_is_read_in_its_new_form(layout, monkeypatch):
@@ -421,6 +422,7 @@ def test_levels_without_snapshots_are_half_of_an_archive_unless_they_are_young(l
     for age_ms, kinds in ((0, []), (HOUR_MS, ["leftover"])):
         os.utime(files.levels, ns=((NOW_MS - age_ms) * 1_000_000,) * 2)
         assert [finding.kind for finding in verify(layout)] == kinds
+    assert only(layout).text == "half of an archive, left by a run that was killed"
 
 
 def test_a_file_of_somebody_else_in_the_archive_is_named(layout):

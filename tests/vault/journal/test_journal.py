@@ -242,6 +242,13 @@ def test_what_a_verb_noted_is_no_recorders_run(layout):
     assert previous_run(layout) == PreviousRun("aa", 2, AT, True)
 
 
+def test_a_run_that_lost_its_beginning_is_a_recorder_s_unless_it_begins_with_what_verbs_note(layout):
+    raw(layout, placed(beat(1), "aa", 2))
+    raw(layout, placed(noted.Retained(NEXT_DAY, "delete", "f", "old", 1, 0), "bb", 2), at=NEXT_DAY)
+    assert previous_run(layout) == PreviousRun("aa", 2, beat(1).at, False)
+    assert newest_place(layout) == Place("aa", 2)
+
+
 def test_the_newest_run_is_the_last_of_the_chain_whatever_the_wall_clock_said(layout):
     first = run_of(layout, noted.Alive(NEXT_DAY), run="aa", at=NEXT_DAY)
     second = run_of(layout, noted.Stopped(AT, "asked"), run="bb", at=AT, previous=first)

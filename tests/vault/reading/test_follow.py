@@ -398,3 +398,18 @@ def test_it_starts_with_one_listing_however_many_days_there_are(layout, monkeypa
     monkeypatch.setattr(Layout, "parse_hour_file", lambda self, path: looked.append(path) or parse(self, path))
     assert collect(layout, append(layout, line(2000))) == ([2000], [])
     assert len(looked) < 24
+
+
+def test_a_damaged_compressed_hour_is_one_finding_however_often_one_looks(layout):
+    """It is read again only when it has changed."""
+    packed = plain(layout).with_name("03.jsonl.gz")
+
+    def compress_badly():
+        packed.write_bytes(gzip.compress(contents([line(0), line(2000)]))[:-9])
+        plain(layout).unlink()
+
+    put(layout, [line(0)])
+    steps = [compress_badly, lambda: None, lambda: None, append(layout, line(HOUR_MS))]
+    came, findings = collect(layout, *steps)
+    assert came in ([HOUR_MS], [2000, HOUR_MS])
+    assert [name for name, _, _ in findings] == ["03.jsonl.gz"]

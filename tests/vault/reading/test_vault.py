@@ -414,3 +414,35 @@ def test_of_an_instrument_without_a_line_the_journal_tells_what_is_missing(layou
     covered = vault.coverage(INST)
     assert (covered.start_ms, covered.covered_share) == (HOUR_AT_MS, 0)
     assert covered.end_ms > HOUR_AT_MS + HOUR_MS
+
+
+DAY_MS = 24 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("noted_ms", "newest_ms"), [(30_000, 30_000), (31 * DAY_MS, 31 * DAY_MS), (31 * DAY_MS + 1, 0), (-60_000, 0)]
+)
+def test_what_the_vault_knows_ends_with_the_newest_time_that_the_journal_proves(layout, noted_ms, newest_ms):
+    """At most 31 days behind the newest line: one absurd time opens no ages."""
+    journal_of(layout, started(-90_000), synced(-80_000), noted.Alive(at(40_000), at(noted_ms)))
+    put(layout, [line(0)])
+    vault = open_vault(layout.root)
+    assert vault.newest_evidence_ms(INST) == HOUR_AT_MS + newest_ms
+    assert vault.coverage(INST).end_ms == HOUR_AT_MS + newest_ms + 1
+
+
+def test_of_a_vault_of_the_first_form_the_newest_book_noted_is_the_end_of_what_is_known(layout):
+    counted = noted.Slots(at(60_000), {INST: 1}, {INST: at(58_000)}, {})
+    journal_v1_of(layout, started(-9_000), synced(-8_000), counted)
+    put(layout, [line(0)])
+    assert open_vault(layout.root).newest_evidence_ms(INST) == HOUR_AT_MS + 58_000
+
+
+def test_a_kind_of_damage_is_one_warning_a_file_however_many_lines_have_it(layout, caplog):
+    path = put_bytes(
+        layout, HOUR_AT_MS, contents(BOOKS[:1]) + b"hello\n" * 5 + contents(BOOKS[1:]) + contents(BOOKS[:1])
+    )
+    put(layout, [line(HOUR_MS)])
+    found = open_vault(layout.root).snapshots(INST, START, END)
+    assert (len(list(found)), len(found.findings)) == (3, 6)
+    assert [str(path) in message for message in caplog.messages] == [True, True], "foreign lines, and one back in time"

@@ -167,6 +167,19 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_and_what_it_would_have_deleted
     assert "by this machine's clock alone" in caplog.text
 
 
+@pytest.mark.parametrize("proof", ["exchange", "server"])
+def test_where_okx_proves_the_time_nobody_is_advised_to_trust_a_clock_that_is_ahead(layout, proof):
+    put(layout, hours_back(110), packed=True)
+    put(layout, up_to(NOW_MS))
+    before = hours_of(layout)
+    ahead_ms = NOW_MS + 30 * DAY_MS
+    if proof == "exchange":
+        report = retain(layout, PassTime(ahead_ms, exchange_ms=NOW_MS))
+    else:
+        report = retain(layout, PassTime(ahead_ms, ask_server=lambda: NOW_MS))
+    assert (report.held_back, hours_of(layout)) == ([], before)
+
+
 def test_a_clock_that_is_behind_deletes_nothing_either(layout):
     put(layout, hours_back(200), packed=True)
     put(layout, up_to(NOW_MS))
