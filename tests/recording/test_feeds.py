@@ -314,11 +314,11 @@ async def test_while_every_new_connection_is_announced_to_close_each_is_replaced
     """OKX announces 60 s ahead: a feed that waited longer would be cut off before its successor is in sync."""
     clock, said = ManualClock(), []
 
-    async def deliver(number: int, outputs: list[LineOutput]) -> None:
+    async def deliver(number: int, outputs: list[FeedOutput]) -> None:
         said.extend((number, output) for output in outputs)
 
     async with _serving(Exchange(*[NOTICE] * 100)) as url:
-        lines = Lines([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
+        lines = Feeds([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
         task = asyncio.create_task(lines.run(1))
         for number in range(1, 12):
             await until(lambda: number in {one for one, _ in _of(said, Notice)})  # noqa: B023
