@@ -12,6 +12,8 @@ that recording loads no analysis library and reading no network. The code is rea
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from l2vault.version import __version__
+
 if TYPE_CHECKING:
     from l2vault import errors as errors
     from l2vault.api.books import Books as Books
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from l2vault.api.vault import Vault as Vault
     from l2vault.api.vault import open_vault as open
     from l2vault.vault.coverage.model import Coverage as Coverage
-
-__version__ = "0.2.0"
 
 __all__ = ["Books", "Coverage", "Result", "Snapshot", "Vault", "__version__", "errors", "open"]
 

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,15 @@ def install_command(extra: str) -> str:
         return f'{pip} -e "{_CLONE}[{extra}]"'
     packages = _packages(extra)
     return f"{pip} {' '.join(packages)}" if packages else f'{pip} -e ".[{extra}]" in the folder of the clone'
+
+
+@contextmanager
+def analysis_extra() -> Iterator[None]:
+    """Around the import of what the reading half needs: raises VaultError with the cure where that is absent."""
+    try:
+        yield
+    except ImportError as error:
+        raise VaultError(f"this needs the analysis extra ({error}).", install_command("analysis")) from error
 
 
 def _packages(extra: str) -> list[str]:

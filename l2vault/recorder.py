@@ -41,6 +41,8 @@ from l2vault.vault.journal.events import (
     Event,
     HostSlept,
     Minute,
+    Recovered,
+    SetAside,
     Started,
     Stopped,
     UncleanEnd,
@@ -196,7 +198,7 @@ class Recorder:
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
         self._check_region(previous)
-        recovery = recover(self._layout, self._at())
+        recovery = recover(self._layout)
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
         self._resume_hours(recovery.last)
         self._journal.append(self._started(previous))
@@ -205,9 +207,12 @@ class Recorder:
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
             self._journal.append(UncleanEnd(self._at(), previous.at))
-        for event in recovery.events:
-            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", event.file, event.cut_bytes, event.kept_in)
-            self._journal.append(event)
+        for cut in recovery.cuts:
+            _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
+            since = None if cut.since_ms is None else utc_text(cut.since_ms)
+            self._journal.append(
+                Recovered(self._at(), cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since)
+            )
         self._log_start()
 
     def _check_region(self, previous: PreviousRun | None) -> None:
@@ -270,12 +275,13 @@ class Recorder:
 
     def _set_aside_now(self, inst_id: str, limit_ms: int) -> list[Event]:
         self._writer.close_instrument(inst_id)
-        event = set_aside(self._layout, inst_id, limit_ms, self._at())
-        if event is None:
+        moved = set_aside(self._layout, inst_id, limit_ms)
+        if moved is None:
             return []
+        bounds = utc_text(moved.from_ms), utc_text(moved.to_ms)
         words = "Set aside %d lines of %s, %s to %s: later than exchange time, kept in %s"
-        _log.warning(words, event.lines, inst_id, event.from_, event.to, event.kept_in)
-        return [event]
+        _log.warning(words, moved.lines, inst_id, *bounds, moved.kept_in)
+        return [SetAside(self._at(), inst_id, moved.file, moved.lines, *bounds, moved.kept_in)]
 
     def _log_start(self) -> None:
         settings = self._settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
-COMMON = {"errors", "clock", "foreign", "grammar", "__version__", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "version", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -21,6 +21,7 @@ ALLOWED = {
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
     "clock": set(),
+    "version": set(),
     "errors": set(),
     "foreign": set(),
     "grammar": set(),
@@ -53,6 +54,7 @@ PURE = [
         )
     ),
     PACKAGE / "vault" / "store" / "layout.py",
+    PACKAGE / "vault" / "store" / "line.py",
     PACKAGE / "vault" / "store" / "linecheck.py",
     PACKAGE / "sim" / "server" / "peer.py",
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
@@ -200,6 +202,15 @@ def test_files_of_the_vault_are_renamed_and_deleted_in_one_place(path: Path) -> 
             assert node.func.attr not in ("unlink", "rename"), f"line {node.lineno}"
             is_on_text = len(node.args) != 1 or node.keywords  # Path.replace takes one argument, str.replace two
             assert node.func.attr != "replace" or is_on_text, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "vault").rglob("*.py")), ids=lambda path: path.stem)
+def test_one_module_of_the_vault_knows_where_something_stands_in_a_line(path: Path) -> None:
+    keys = ("timestamp_utc", "gap_detected", "best_bid", "asks_top")
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, bytes)]
+    found = [text for text in texts if any(key.encode() in text for key in keys)]
+    assert bool(found) == (path.name == "line.py"), found
 
 
 def test_the_reading_half_loads_neither_asyncio_nor_the_wire() -> None:

@@ -1,6 +1,6 @@
 """`Books`: the books of a span, and every measure of them as a method. What each measures is told in `analytics`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from l2vault.analytics.contract import Unit
@@ -13,7 +13,6 @@ from l2vault.vault.coverage.model import Coverage
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books as Read
     from l2vault.analytics.books import Result as Measured
-    from l2vault.api.vault import Vault
 
 Show = Literal["mean", "min", "max", "last"]
 
@@ -34,9 +33,9 @@ class Books:
     59999.0
     """
 
-    def __init__(self, read: "Read", vault: "Vault") -> None:
+    def __init__(self, read: "Read", book_at: Callable[[str, TimeLike], Snapshot]) -> None:
         self._read = read
-        self._vault = vault
+        self._book_at = book_at
 
     @property
     def coverage(self) -> Coverage:
@@ -51,7 +50,7 @@ class Books:
 
     def at(self, time: TimeLike) -> Snapshot:
         """The book that stood at a time, be it in the span or not: `Vault.book_at`."""
-        return self._vault.book_at(self.inst_id, time)
+        return self._book_at(self.inst_id, time)
 
     def walls(
         self,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 from l2vault.api.snapshot import Contracts, Snapshot
 from l2vault.api.times import with_times
 from l2vault.book.utc import utc_text
-from l2vault.errors import UsageError
+from l2vault.errors import UsageError, analysis_extra
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading.follow import Follow
 from l2vault.vault.reading.vault import Snapshots as Rows
-from l2vault.vault.store.catalog import Finding, analysis_extra
+from l2vault.vault.store.catalog import Finding
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,11 @@ from l2vault.api.snapshot import Contracts, Snapshot
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.times import Duration, TimeLike, duration_ms, to_ms
 from l2vault.book.utc import utc_text
-from l2vault.errors import UsageError, VaultError
+from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC
-from l2vault.vault.store.catalog import analysis_extra, hours
 from l2vault.vault.store.instruments import read_row
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments
@@ -87,7 +86,7 @@ class Vault:
             from l2vault.api.books import Books
         name = self._held(inst_id)
         span = self._span(name, last, start, end)
-        return Books(read_books(self._read, name, *span, include_disputed), self)
+        return Books(read_books(self._read, name, *span, include_disputed), self.book_at)
 
     def snapshots(
         self,
@@ -230,7 +229,7 @@ class Vault:
 
     def __repr__(self) -> str:
         names = self.instruments
-        every = [forms.hour_ms for name in names for forms in hours(self._read.layout, name)]
+        every = [forms.hour_ms for name in names for forms in self._read.catalog.hours(name)]
         bounds = (min(every), max(every) + HOUR_MS) if every else ()
         span = " to ".join(utc_text(bound)[:16].replace("T", " ") for bound in bounds)
         count = f"{len(names)} instrument{'' if len(names) == 1 else 's'}"

@@ -10,7 +10,6 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from l2vault import __version__
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
 from l2vault.book.price import price_key
@@ -18,6 +17,7 @@ from l2vault.errors import LevelError, RestError, UsageError
 from l2vault.foreign import printable
 from l2vault.okx.proxies import UnusableProxy
 from l2vault.okx.web import LARGEST_BODY_BYTES, Closed, Reply, Web
+from l2vault.version import __version__
 
 USER_AGENT: Final = f"l2vault/{__version__}"
 """OKX answers Python-urllib's own with 403."""

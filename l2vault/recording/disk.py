@@ -20,7 +20,7 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.recording.eventlog import EventLog
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
     Alive,
     DiskStalled,

@@ -7,4 +7,11 @@
 - `reading/`: the vault as a reader sees it: spans, the book at a time, the live tail, the level table.
 - `retention/`: what is compressed, archived and deleted, and when.
 - `checking/`: every line, file and journal entry re-checked.
+
+This module, which alone knows all of them, hands the archive's form to `store.forms`: nothing to its left imports it.
 """
+
+from l2vault.vault.archive.form import Archive
+from l2vault.vault.store.forms import register_archive
+
+register_archive(Archive())

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from l2vault import grammar
 from l2vault.analytics.figures import percent
 from l2vault.book.utc import utc_text
-from l2vault.errors import UsageError, VaultError
+from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.model import COVERED
 from l2vault.vault.reading.vault import Vault, open_vault
-from l2vault.vault.store.catalog import analysis_extra
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.format import bar, span_text

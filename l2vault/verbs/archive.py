@@ -8,14 +8,14 @@ from filelock import Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
+from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import SETTLE_MS, Action, Policy, Room, is_fresh
 from l2vault.vault.retention.run import Limits, RetentionReport, enforce, locked
-from l2vault.vault.store.catalog import Held, HourForms, analysis_extra, hours, scan
+from l2vault.vault.store.catalog import Catalog, HourForms, StoredHour
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.names import held_instruments
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 class _Choice(NamedTuple):
     """Raw files to archive, and how many hours were left out, by why."""
 
-    raw: list[Held]
+    raw: list[StoredHour]
     too_fresh: int
     open: int
     archived: int
@@ -73,12 +73,10 @@ class _Choice(NamedTuple):
 def _choose(layout: Layout, args: argparse.Namespace, wall_ms: int) -> _Choice:
     """An hour is taken whole: with all its raw files or with none."""
     hours_chosen = choose_hours(layout, args)
-    chosen = {(forms.inst_id, forms.hour_ms): forms for forms in hours_chosen if forms.raw}
-    raw = [held for held in scan(layout) if held.form != "archive" and (held.inst_id, held.hour_ms) in chosen]
-    opened = open_hours(layout) & set(chosen)
-    fresh = {(held.inst_id, held.hour_ms) for held in raw if is_fresh(held, wall_ms)} - opened
-    left = fresh | opened
-    kept = [held for held in raw if (held.inst_id, held.hour_ms) not in left]
+    raw = [held for forms in hours_chosen for held in forms.raw if held.is_file]
+    opened = open_hours(layout) & {forms.key for forms in hours_chosen if forms.raw}
+    fresh = {held.key for held in raw if is_fresh(held, wall_ms)} - opened
+    kept = [held for held in raw if held.key not in fresh | opened]
     archived = sum(1 for forms in hours_chosen if not forms.raw)
     return _Choice(kept, len(fresh), len(opened), archived)
 
@@ -104,7 +102,7 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
     What is deleted has an archive that gives it back, and was asked for: no allowance bounds it.
     """
     raw = choice.raw
-    firsts = {(held.inst_id, held.hour_ms): held for held in reversed(raw)}
+    firsts = {held.key: held for held in reversed(raw)}
     plan = [Action("archive", held, _ASKED) for held in firsts.values()]
     if not is_kept:
         plan += [Action("delete", held, _ASKED, once_archived=True) for held in raw]
@@ -117,13 +115,14 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
 
 def choose_hours(layout: Layout, args: argparse.Namespace) -> list[HourForms]:
     """The hours that the options name, of those that have ended."""
-    held = open_vault(layout.root).instruments()
+    catalog = Catalog(layout)
+    held = catalog.instruments()
     chosen = held_instruments(asked_instruments(args), held) or held
     end_ms = Clock().wall_ms() if args.end is None else args.end
     return [
         forms
         for inst_id in chosen
-        for forms in hours(layout, inst_id)
+        for forms in catalog.hours(inst_id)
         if forms.hour_ms + HOUR_MS <= end_ms and (args.start is None or forms.hour_ms >= args.start)
     ]
 

@@ -8,12 +8,11 @@ from typing import Final
 import msgspec
 
 from l2vault.book.utc import utc_text
-from l2vault.errors import VaultError
+from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
 from l2vault.vault.reading.vault import Vault, open_vault
-from l2vault.vault.store.catalog import analysis_extra
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.format import span_text

@@ -9,12 +9,13 @@ from typing import Final
 import msgspec
 
 from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
 from l2vault.foreign import printable
-from l2vault.vault.store.catalog import Form, Held, scan
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.catalog import Catalog, Finding, Form, StoredHour
+from l2vault.vault.store.forms import archive_form
 from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
-from l2vault.vault.store.stream import GzipDamage, read_chunks
+from l2vault.vault.store.stream import read_chunks
 from l2vault.verbs.format import size_text
 from l2vault.verbs.words import asked_instruments, configure_instruments
 
@@ -45,9 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     layout = open_layout(args.vault)
-    held = sorted(scan(layout), key=lambda each: (each.inst_id, each.hour_ms, each.form))
+    held = sorted(Catalog(layout).files(), key=lambda each: (each.inst_id, each.hour_ms, each.form))
     chosen = held_instruments(asked_instruments(args), sorted({each.inst_id for each in held}))
-    rows = (_row(layout, each, args.count_lines) for each in held if not chosen or each.inst_id in chosen)
+    rows = (_row(each, args.count_lines) for each in held if not chosen or each.inst_id in chosen)
     if args.json:
         for row in rows:
             sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
@@ -57,20 +58,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(layout: Layout, held: Held, count_lines: bool) -> Row:
+def _row(held: StoredHour, count_lines: bool) -> Row:
     text = utc_text(held.hour_ms)
-    lines = _count(layout, held) if count_lines else None
+    lines = _count(held) if count_lines else None
     return Row(held.inst_id, text[:10], int(text[11:13]), held.form, held.size_bytes, lines)
 
 
-def _count(layout: Layout, held: Held) -> int | None:
+def _count(held: StoredHour) -> int | None:
     try:
         if held.form == "archive":
-            from l2vault.vault.archive.read import archived_times  # needs the analysis extra
-
-            return len(archived_times(layout.archived_hour(held.inst_id, held.hour_ms), with_flagged=True))
+            found: list[Finding] = []
+            times = archive_form().all_times(held, found.append)
+            return None if found else len(times)
         return sum(chunk.count(b"\n") for chunk in read_chunks(held.path))
-    except (GzipDamage, ImportError, OSError, ValueError):  # pyarrow's own errors are ValueErrors
+    except (VaultError, OSError):  # damaged gzip, or the libraries of the archive are absent
         return None
 
 

@@ -11,15 +11,15 @@ from filelock import Timeout
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
-from l2vault.errors import VaultError
+from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.journal.events import Restored
 from l2vault.vault.journal.log import Journal, verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.plan import Policy, policy_of
 from l2vault.vault.retention.run import locked
-from l2vault.vault.store.catalog import HourForms, analysis_extra
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.catalog import HourForms
+from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.stream import read_chunks
 from l2vault.verbs.archive import choose_hours, configure_choice, show_progress
@@ -75,14 +75,15 @@ def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int
 
 def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journal, wall_ms: int) -> int:
     """Returns how many lines came back. What is noted of them is read from the file that was written."""
+    from l2vault.vault.archive.read import files_of
     from l2vault.vault.archive.write import restore_hour
 
     plain = into.hour_file(forms.inst_id, forms.hour_ms)
-    target = plain if is_plain else plain.with_name(f"{plain.name}.gz")
-    if (forms.inst_id, forms.hour_ms) in open_hours(into):
+    target = plain if is_plain else packed_path(plain)
+    if forms.key in open_hours(into):
         raise VaultError(f"{target}: the recorder is writing this hour.", "again when the hour has ended")
     assert forms.archive is not None  # chosen for it
-    lines = restore_hour(forms.archive, target)
+    lines = restore_hour(files_of(forms.archive), target)
     digest = hashlib.sha256()
     for chunk in read_chunks(target):
         digest.update(chunk)

@@ -12,11 +12,8 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.reading.lookup import last_book
-from l2vault.vault.store.catalog import instruments
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.names import held_instruments, one_of
-from l2vault.vault.store.root import open_layout
 from l2vault.verbs.format import span_text
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, moment
 
@@ -65,12 +62,12 @@ def run(args: argparse.Namespace) -> int:
         from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
 
         at_ms = Clock().wall_ms()
-    layout = open_layout(args.vault)
-    inst_id = _instrument(layout, asked_instruments(args))
-    found = last_book(layout, inst_id, at_ms)
+    vault = open_vault(args.vault)
+    inst_id = _instrument(vault.instruments(), asked_instruments(args))
+    found = vault.book_at(inst_id, at_ms, with_flagged=True)
     if found is None:
         raise VaultError(f"no book of {printable(inst_id)} at or before {utc_text(at_ms)}.", "l2vault ls")
-    for finding in found.passed_by:
+    for finding in found.findings:
         place = f"{printable(finding.path)} at byte {finding.offset}"
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
     ladder = _ladder(found.snapshot, at_ms, args.levels)
@@ -78,10 +75,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _instrument(layout: Layout, asked: list[str]) -> str:
+def _instrument(held: list[str], asked: list[str]) -> str:
     if len(asked) > 1:
         raise UsageError(f"{len(asked)} instruments are named.", "one at a time")
-    held = instruments(layout)
     if not asked and len(held) != 1:
         raise UsageError("no instrument is named.", one_of(held))
     return held_instruments(asked, held)[0] if asked else held[0]

@@ -402,7 +402,7 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
         mock.patch.object(Journal, "append", to_journal),
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
         mock.patch("l2vault.recorder.OkxRest", _Rest(world, clock)),
-        mock.patch("l2vault.recording.tasks.threads.threading.Thread", _AtOnce),
+        mock.patch("l2vault.recording.threads.threading.Thread", _AtOnce),
         mock.patch("os.fsync"),  # a kill here is a copy of the files: what is synced makes no difference, but for time
     ):
         yield

@@ -14,7 +14,7 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.rest import OkxRest
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import ClockSkew, Event
 
 EVERY_SEC: Final = 60.0

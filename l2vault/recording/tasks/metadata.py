@@ -14,7 +14,7 @@ from l2vault.errors import RestError
 from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
 from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import Event, InstrumentNoted
 from l2vault.vault.store.instruments import keep_row
 from l2vault.vault.store.layout import Layout

@@ -7,7 +7,7 @@ from l2vault.book.change import BookChange
 from l2vault.book.price import price_key
 from l2vault.clock import Clock
 from l2vault.okx.rest import OkxRest
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 
 SPACING_SEC: Final = 0.1
 """Between two requests: a quarter of the 40 in 2 s that OKX allows (docs, "Get order book", 2026-07)."""

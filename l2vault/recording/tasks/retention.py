@@ -16,7 +16,7 @@ from l2vault.errors import VaultError
 from l2vault.foreign import printable
 from l2vault.recording.child import start_child
 from l2vault.recording.tasks.retention_child import Order, Outcome, carry_out
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Options

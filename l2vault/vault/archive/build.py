@@ -4,25 +4,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from l2vault.book.utc import utc_ms
 from l2vault.errors import LineError
 from l2vault.vault.archive.columns import Columns, read_columns, sift
 from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, Hour, hour_of_lines
-from l2vault.vault.archive.read import CANNOT_READ, read_archived
+from l2vault.vault.archive.read import files_of, or_reported, read_archived
 from l2vault.vault.coverage.absence import Stand, doubted, unreadable
 from l2vault.vault.coverage.compute import Absent, Lines, cover, slot_of
 from l2vault.vault.coverage.sync_history import SyncHistory
-from l2vault.vault.store.catalog import (
-    TIME,
-    Finding,
-    HourForms,
-    PlacedLine,
-    Report,
-    first_ms,
-    hour_lines,
-    unreadable_archive,
-)
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
+from l2vault.vault.store.forms import PlacedLine, first_ms, hour_lines
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.line import time_ms
 
 
 class Setting(NamedTuple):
@@ -48,18 +40,20 @@ def build_hour(columns: Columns, inst_id: str, hour_ms: int, setting: Setting) -
 
 
 def read_hour(
-    layout: Layout, every: Sequence[HourForms], at: int, history: SyncHistory, span: tuple[int, int], report: Report
+    catalog: Catalog, every: Sequence[HourForms], at: int, history: SyncHistory, span: tuple[int, int], report: Report
 ) -> Hour:
     """The tables of hour number `at` of `every`, as far as they bear on a span; empty where nothing can be read."""
     forms = every[at]
     if forms.archive is not None and not forms.raw:
+        archived = files_of(forms.archive)
         try:
-            return read_archived(forms.archive, span)
-        except CANNOT_READ as error:
-            report(unreadable_archive(forms.archive, error))
-            return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
+            hour = or_reported(forms.archive, report, lambda: read_archived(archived, span))
+        except FileNotFoundError:
+            forms = catalog.hour(forms.inst_id, forms.hour_ms)
+        else:
+            return hour or Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
     found: list[Finding] = []
-    columns, stands = _read(layout, forms, at == len(every) - 1, found.append)
+    columns, stands = _read(catalog, forms, at == len(every) - 1, found.append)
     for finding in found:
         report(finding)
     if any(True for _ in doubted(stands, found)):  # any of its lines may be altered
@@ -73,11 +67,11 @@ def next_ms(every: Sequence[HourForms], hour_ms: int) -> int | None:
     return next((first_ms(forms) for forms in every if forms.hour_ms == hour_ms + HOUR_MS), None)
 
 
-def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> tuple[Columns, list[Stand]]:
+def _read(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> tuple[Columns, list[Stand]]:
     """The columns, and where their lines stand. The lines themselves, 40 MB of them, are let go here."""
-    lines = list(hour_lines(layout, forms, is_newest, report))
+    lines = list(hour_lines(catalog, forms, is_newest, report))
     columns = readable(lines, forms.inst_id, report)
-    return columns, [Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset) for line in lines]
+    return columns, [Stand(time_ms(line.text), line.path, line.offset) for line in lines]
 
 
 def readable(lines: Sequence[PlacedLine], inst_id: str, report: Report) -> Columns:

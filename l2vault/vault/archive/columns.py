@@ -8,7 +8,7 @@ here and left to `sift`, which goes line by line.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -19,8 +19,8 @@ import pyarrow.csv as pacsv
 
 from l2vault.book.price import SCALE_DIGITS, price_key
 from l2vault.book.snapshot import from_line, to_line
-from l2vault.book.utc import utc_ms
 from l2vault.errors import LevelError, LineError
+from l2vault.vault.store.line import split
 
 _PLAIN: Final = re.compile(r"(?:0|[1-9]\d{0,29})(?:\.\d{0,17}[1-9])?", re.ASCII)
 _LARGEST: Final = 2**60
@@ -75,11 +75,6 @@ def plain_text(num: int, den: int) -> str:
 
 Ints = npt.NDArray[np.int64]
 
-_HEAD: Final = re.compile(
-    rb'\{"timestamp_utc":"([^"\\]{24})","exchange":"okx","market":"perp","channel":"books",'
-    rb'"instId":"([^"\\]+)","bids_top(\d{1,3})":\['
-)
-_TAIL: Final = b'],"best_bid":'
 _CLOSE: Final = ord("]")
 _BETWEEN: Final = np.frombuffer(b"],[", np.uint8)
 _QUOTES_AND_COMMAS: Final = 11
@@ -91,22 +86,6 @@ _BLOCK_BYTES: Final = 1 << 20
 _ORDERS: Final = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 NO_ORDERS: Final = -1
 """Stands for an order count that is no plain number; its text is then kept."""
-
-
-_Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-
-
-class _Tail(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    best_bid: str | None
-    best_ask: str | None
-    mid_price: str | None
-    checksum: _Number | None
-    seqId: _Number | None
-    prevSeqId: _Number | None
-    gap_detected: bool
-
-
-_TAIL_DECODER: Final = msgspec.json.Decoder(_Tail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +126,20 @@ class Sifted(msgspec.Struct, frozen=True):
 
 def read_columns(lines: Sequence[bytes], inst_id: str) -> Columns:
     """The columns of lines without newlines. Raises LineError, without saying where, if any is not as it should be."""
-    heads = [_frame(line, inst_id) for line in lines]
+    heads = [split(line, inst_id) for line in lines]
     text = np.frombuffer(bytearray(b"\n").join(lines), np.uint8)
     starts = np.cumsum([0, *(len(line) + 1 for line in lines)])[:-1]
     opens = starts[:, None] + np.array([head.opens for head in heads], np.int64).reshape(-1, 2)
     closes = starts[:, None] + np.array([head.closes for head in heads], np.int64).reshape(-1, 2)
     between_cuts, first, counts = _cut(text, opens, closes)
     codes, pieces = _number(between_cuts, first, counts)
-    tails = [head.tail for head in heads]
     return Columns(
         np.array([head.ts_ms for head in heads], np.int64),
         np.array([head.depth for head in heads], np.int64),
-        [tail.checksum for tail in tails],
-        [tail.seqId for tail in tails],
-        [tail.prevSeqId for tail in tails],
-        np.array([tail.gap_detected for tail in tails], np.bool_),
+        [head.checksum for head in heads],
+        [head.seq_id for head in heads],
+        [head.prev_seq_id for head in heads],
+        np.array([head.gap_detected for head in heads], np.bool_),
         counts,
         codes,
         _distinct_levels(pieces),
@@ -184,35 +162,6 @@ def sift(lines: Sequence[bytes], inst_id: str) -> Sifted:
             good.append(canonical)
             indexes.append(index)
     return Sifted(good, indexes, bad)
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """A line but its levels; `opens` and `closes` are where its two lists begin and end."""
-
-    ts_ms: int
-    depth: int
-    opens: tuple[int, int]
-    closes: tuple[int, int]
-    tail: _Tail
-
-
-def _frame(line: bytes, inst_id: str) -> _Frame:
-    head = _HEAD.match(line)
-    if head is None or head[2] != inst_id.encode():
-        raise LineError(f"not a snapshot line of {inst_id}")
-    between = b'],"asks_top' + head[3] + b'":['
-    bids_close = line.find(between, head.end())
-    asks_open = bids_close + len(between) - 1
-    asks_close = line.rfind(_TAIL)
-    if bids_close < 0 or asks_close <= asks_open:
-        raise LineError("not a snapshot line: its two sides do not follow each other")
-    try:
-        ts_ms = utc_ms(head[1].decode())
-        tail = _TAIL_DECODER.decode(b"{" + line[asks_close + 2 :])
-    except ValueError as error:  # msgspec's errors are ValueErrors
-        raise LineError(f"not a snapshot line: {error}") from error
-    return _Frame(ts_ms, int(head[3]), (head.end() - 1, asks_open), (bids_close, asks_close), tail)
 
 
 def _cut(text: npt.NDArray[np.uint8], opens: Ints, closes: Ints) -> tuple[pa.Array, Ints, Ints]:

@@ -1,6 +1,11 @@
-"""What an archived hour holds: its tables, lines and times, or one book without the rest. Needs numpy and pyarrow."""
+"""What an archived hour holds: its tables, lines and times, or one book without the rest. Needs numpy and pyarrow.
 
-from typing import Final
+Where the archive is damaged everything here raises one of `CANNOT_READ`; `or_reported` makes a finding of that, and is
+the one place that does.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +18,31 @@ from l2vault.vault.archive.columns import Ints
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour, is_ask_side, line_bounds
 from l2vault.vault.archive.parquet import facts_of, groups_at, read_levels
 from l2vault.vault.archive.rebuild import level_texts, levels_of, lines_of_hour
-from l2vault.vault.store.catalog import Report, unreadable_archive
-from l2vault.vault.store.layout import ArchivedHour
+from l2vault.vault.store.catalog import Finding, Report, StoredHour
+from l2vault.vault.store.layout import ArchivedHour, levels_beside
 
 CANNOT_READ: Final = (OSError, ValueError, VaultError)
 """What reading an archive raises where it is damaged; pyarrow's own errors are of the first two kinds."""
 
 _HEADS: Final = ["timestamp", "gap_detected", "seqId", "prevSeqId", "checksum", "depth"]
+
+T = TypeVar("T")
+
+
+def or_reported(hour: StoredHour, report: Report, read: Callable[[], T]) -> T | None:
+    """What is read of an archive; None, and a finding, where it cannot be read. A file that has gone raises."""
+    try:
+        return read()
+    except FileNotFoundError:
+        raise
+    except CANNOT_READ as error:
+        report(Finding(hour.path, 0, f"an archive that cannot be read: {error}", is_of_file=True))
+        return None
+
+
+def files_of(hour: StoredHour) -> ArchivedHour:
+    """The two files of an archived hour."""
+    return ArchivedHour(hour.inst_id, hour.hour_ms, levels_beside(hour.path), hour.path)
 
 
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
@@ -28,7 +51,7 @@ def archived_lines(archived: ArchivedHour) -> list[bytes]:
 
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
-    """The times of the lines of an archived hour. Raises one of `CANNOT_READ` where it cannot be read."""
+    """The times of the lines of an archived hour."""
     with pq.ParquetFile(archived.snapshots) as file:
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:
@@ -38,7 +61,7 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
 
 
 def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
-    """Time and flag of each line of an archived hour of which both files read. Raises one of `CANNOT_READ`."""
+    """Time and flag of each line of an archived hour of which both files read."""
     hour = read_archived(archived)
     times: list[int] = hour.snapshots["timestamp"].to_pylist()
     flags: list[bool] = hour.snapshots["gap_detected"].to_pylist()
@@ -46,7 +69,7 @@ def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
 
 
 def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -> Hour:
-    """Both tables; with a span only the row groups that bear on it. Raises one of `CANNOT_READ` where it cannot."""
+    """Both tables; with a span only the row groups that bear on it."""
     with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
         if facts_of(levels) != facts_of(snapshots):
             raise VaultError(f"{archived.levels} and {archived.snapshots} are not of one archive.")
@@ -54,20 +77,12 @@ def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
 
 
-def archived_book(archived: ArchivedHour, t_ms: int, report: Report) -> Snapshot | None:
-    """The last unflagged snapshot of the hour at or before `t_ms`; None if there is none, or nothing can be read."""
-    try:
-        return _book(archived, t_ms)
-    except CANNOT_READ as error:
-        report(unreadable_archive(archived, error))
-        return None
-
-
-def _book(archived: ArchivedHour, t_ms: int) -> Snapshot | None:
+def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snapshot | None:
+    """The last snapshot of the hour at or before `t_ms`, flagged ones only where asked for; None if there is none."""
     with pq.ParquetFile(archived.snapshots) as file:
         heads = file.read(columns=_HEADS, use_threads=False)
     ts_ms = heads["timestamp"].to_numpy()
-    candidates = np.flatnonzero((ts_ms <= t_ms) & ~heads["gap_detected"].to_numpy())
+    candidates = np.flatnonzero((ts_ms <= t_ms) & (with_flagged | ~heads["gap_detected"].to_numpy()))
     if not len(candidates):
         return None
     line = int(candidates[-1])
@@ -83,6 +98,7 @@ def _book(archived: ArchivedHour, t_ms: int) -> Snapshot | None:
         head["checksum"],
         head["seqId"],
         head["prevSeqId"],
+        head["gap_detected"],
     )
 
 

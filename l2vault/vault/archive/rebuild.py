@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from l2vault.book.change import Level
-from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.snapshot import Snapshot
 from l2vault.vault.archive.columns import Ints, plain_text
 from l2vault.vault.archive.intervals import Hour, is_ask_side, line_bounds
+from l2vault.vault.store.line import with_levels
 
 _LEVEL_DECODER: Final = msgspec.json.Decoder(Level)
 _BETWEEN_LEVELS: Final = "],["
@@ -89,8 +90,4 @@ def _line(row: dict[str, Any], inst_id: str, sides: list[str], best: list[str]) 
         row["prevSeqId"],
         row["gap_detected"],
     )
-    head, opening, rest = to_line(short).partition(b'":[')
-    _, between, rest = rest.partition(f'],"asks_top{short.depth}":['.encode())
-    tail = rest[rest.rindex(b'],"best_bid":') :]
-    bids_text, asks_text = (f"[{text}]".encode() if text else b"" for text in sides)
-    return b"".join((head, opening, bids_text, between, asks_text, tail))
+    return with_levels(short, *(f"[{text}]".encode() if text else b"" for text in sides))

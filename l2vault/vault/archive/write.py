@@ -19,8 +19,9 @@ from l2vault.vault.archive.parquet import Facts, encode_levels, encode_snapshots
 from l2vault.vault.archive.read import CANNOT_READ, archived_lines
 from l2vault.vault.archive.rebuild import lines_of_hour
 from l2vault.vault.coverage.journal_index import JournalIndex
-from l2vault.vault.store.catalog import Finding, PlacedLine, hour_forms, hour_lines, hours
+from l2vault.vault.store.catalog import Catalog, Finding
 from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
+from l2vault.vault.store.forms import PlacedLine, hour_lines
 from l2vault.vault.store.layout import ArchivedHour, HourFile, Layout
 
 _GZIP_LEVEL: Final = 6
@@ -34,9 +35,10 @@ def archive_hour(layout: Layout, hour_file: HourFile) -> int:
     VaultError, and leaves the hour as it was, if a line is torn, foreign or altered, naming file and offset.
     """
     inst_id, hour_ms = hour_file.inst_id, hour_file.hour_ms
-    forms = hour_forms(layout, inst_id, hour_ms)
+    catalog = Catalog(layout)
+    forms = catalog.hour(inst_id, hour_ms)
     archived = layout.archived_hour(inst_id, hour_ms)
-    lines = list(hour_lines(layout, forms, False, _refuse))
+    lines = list(hour_lines(catalog, forms, False, _refuse))
     if not lines:
         raise VaultError(f"{hour_file.path}: no line to archive.", _CURE)
     if forms.archive is not None:
@@ -44,7 +46,7 @@ def archive_hour(layout: Layout, hour_file: HourFile) -> int:
             return _size(archived)
         _write_raw(hour_file, lines)
         remove_archive(archived)
-    setting = Setting(JournalIndex(layout).history(inst_id), next_ms(hours(layout, inst_id), hour_ms))
+    setting = Setting(JournalIndex(layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
     hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
     facts = _facts(inst_id, hour_ms, [line.text for line in lines])
     contents = (encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts))
@@ -98,13 +100,6 @@ def remove_archive(archived: ArchivedHour) -> None:
         unlink(path, missing_ok=True)
         if path.parent.exists():
             sync_folder(path.parent)
-
-
-def orphans(layout: Layout) -> list[Path]:
-    """Rows without snapshots: left by a kill between the two, worth nothing, safe to delete."""
-    found = (layout.archive / "levels").glob("inst_id=*/date=*/*.parquet")
-    hours_found = ((path, layout.parse_archive_file(path)) for path in found)
-    return [path for path, hour in hours_found if hour is not None and not hour.snapshots.exists()]
 
 
 def _refuse(finding: Finding) -> None:

@@ -12,13 +12,14 @@ from typing import Final, Literal
 import msgspec
 
 from l2vault.book.snapshot import Snapshot
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
-from l2vault.vault.retention.compress import PACKING_SUFFIX, packed_path
-from l2vault.vault.store.catalog import EARLIEST_MS, LATEST_MS, TIME, UNFLAGGED_END, scan
+from l2vault.vault.retention.compress import PACKING_SUFFIX
+from l2vault.vault.store.catalog import Catalog, is_time_of_hour, listed
 from l2vault.vault.store.durable import DELETING_SUFFIX
-from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, HourFile, Layout
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, HourFile, Layout, packed_path
+from l2vault.vault.store.line import is_flagged, time_ms
 from l2vault.vault.store.linecheck import check_line
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
 
@@ -85,7 +86,7 @@ class Verification:
         """Every finding: of the journal, then instrument by instrument, oldest hour first, then what is not there."""
         total_bytes = 0
         if progress is not None:
-            total_bytes = sum(held.size_bytes for held in scan(self._layout))
+            total_bytes = sum(held.size_bytes for held in Catalog(self._layout).files())
         yield from map(self._of_journal, self._journal.journal_troubles())
         for entry in self._entries(self._layout.raw):
             if not _is_folder(entry):
@@ -169,7 +170,7 @@ class Verification:
         contents.begin_file()
         for line in lines:
             contents.add(line + b"\n")
-            self._journal.line(hour.inst_id, utc_ms(line[TIME].decode()), not line.endswith(UNFLAGGED_END))
+            self._journal.line(hour.inst_id, time_ms(line), is_flagged(line))
         if not any(_is_regular(path) for path in self._raw_forms(hour)):  # else the archive is behind them
             yield from map(self._of_journal, self._journal.hour_trouble(hour.snapshots, hour.hour_ms, contents))
 
@@ -235,13 +236,10 @@ class Verification:
 
     def _entries(self, folder: Path) -> list[Path]:
         """What a folder holds; nothing where it was never made, or was removed meanwhile."""
-        try:
-            return sorted(folder.iterdir())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            self._unlisted.append(Finding(self._name(folder), None, "unreadable", error.strerror or str(error)))
-            return []
+        return listed(folder, self._not_listed)
+
+    def _not_listed(self, folder: Path, error: OSError) -> None:
+        self._unlisted.append(Finding(self._name(folder), None, "unreadable", error.strerror or str(error)))
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._layout.root).as_posix()
@@ -344,15 +342,10 @@ def _times(layout: Layout, plain: Path) -> frozenset[int]:
             continue
         with suppress(OSError, GzipDamage):
             for line in read_lines(path):
-                if line.text is not None and line.text.endswith(UNFLAGGED_END):
+                if line.text is not None and not is_flagged(line.text):
                     with suppress(ValueError):
-                        found.add(utc_ms(line.text[TIME].decode()))
+                        found.add(time_ms(line.text))
     return frozenset(found)
-
-
-def is_time_of_hour(hour_ms: int) -> bool:
-    """Whether a vault can hold an hour, so that every time around it can be written."""
-    return EARLIEST_MS <= hour_ms < LATEST_MS
 
 
 def _is_folder(path: Path) -> bool:

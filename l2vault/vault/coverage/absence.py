@@ -35,10 +35,18 @@ class Stand(NamedTuple):
 
 
 def absent_hours(held: Collection[int], deleted: Collection[int], span: tuple[int, int]) -> Iterator[Absent]:
-    """Hours of a span, by their start, that are not `held` in any form; `deleted` ones are known to be retention's."""
-    for hour_ms in range(span[0] // HOUR_MS * HOUR_MS, span[1], HOUR_MS):
+    """Time of a span, in whole hours, that is not `held` in any form; of hours in `deleted` it is known that retention
+    deleted them. Both by their start. Takes no time for hours without a mark, as to the end of all time."""
+    first_ms, end_ms = span[0] // HOUR_MS * HOUR_MS, -(-span[1] // HOUR_MS) * HOUR_MS
+    marks = sorted(hour_ms for hour_ms in {*held, *deleted} if first_ms <= hour_ms < end_ms)
+    for hour_ms in marks:
+        if first_ms < hour_ms:
+            yield Absent(first_ms, hour_ms, NO_FILE)
         if hour_ms not in held:
-            yield Absent(hour_ms, hour_ms + HOUR_MS, RETENTION if hour_ms in deleted else NO_FILE)
+            yield Absent(hour_ms, hour_ms + HOUR_MS, RETENTION)
+        first_ms = hour_ms + HOUR_MS
+    if first_ms < end_ms:
+        yield Absent(first_ms, end_ms, NO_FILE)
 
 
 def unreadable(

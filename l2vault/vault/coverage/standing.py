@@ -5,30 +5,19 @@ Every file is read once as long as it does not change. A line counts only if it 
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.coverage.absence import NOT_PROVED, Stand, doubted, unreadable
 from l2vault.vault.coverage.compute import Absent, Lines, slot_of
 from l2vault.vault.coverage.journal_index import JournalIndex
-from l2vault.vault.store.catalog import (
-    TIME,
-    UNFLAGGED_END,
-    Finding,
-    HourForms,
-    Report,
-    analysis_extra,
-    hour_lines,
-    hours,
-    unreadable_archive,
-)
-from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
-from l2vault.vault.store.linecheck import why_unreadable
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour
+from l2vault.vault.store.forms import hour_times
+from l2vault.vault.store.layout import HOUR_MS, levels_beside
 from l2vault.vault.store.stream import read_chunks
 
 _SLACK_MS: Final = 60_000
@@ -49,16 +38,16 @@ class _Hour(NamedTuple):
 class Standing:
     """The lines of a vault's hours. Asked again, it reads only the hours that have changed since."""
 
-    def __init__(self, layout: Layout, journal: JournalIndex) -> None:
-        self._layout = layout
+    def __init__(self, catalog: Catalog, journal: JournalIndex) -> None:
+        self._catalog = catalog
         self._journal = journal
         self._hours: dict[tuple[str, int, bool], tuple[_Stamp, _Hour]] = {}
 
-    def lines(self, inst_id: str, span: tuple[int, int]) -> tuple[Lines, list[Absent]]:
-        """The lines that bear on a span, and where lines that there were cannot be had."""
+    def lines(self, inst_id: str, every: Sequence[HourForms], span: tuple[int, int]) -> tuple[Lines, list[Absent]]:
+        """The lines that bear on a span, `every` hour of the instrument being known, and where lines that there were
+        cannot be had."""
         history = self._journal.history(inst_id)
         not_restored = self._journal.not_restored(inst_id)
-        every = hours(self._layout, inst_id)
         times, flagged = array("q"), array("q")
         absent: list[Absent] = []
         doubts: list[Absent] = []
@@ -89,9 +78,9 @@ class Standing:
         if kept is not None and kept[0] == stamp:
             return kept[1]
         findings: list[Finding] = []
-        every = list(_read(self._layout, forms, is_newest, findings.append))
-        stands = [stand for stand, is_flagged in every if not is_flagged]
-        flagged = array("q", [stand.ts_ms for stand, is_flagged in every if is_flagged])
+        every = list(hour_times(self._catalog, forms, is_newest, findings.append))
+        stands = [Stand(line.ts_ms, line.path, line.offset) for line in every if not line.is_flagged]
+        flagged = array("q", [line.ts_ms for line in every if line.is_flagged])
         times = array("q", [stand.ts_ms for stand in stands])
         hour = _Hour(times, flagged, findings, stands if findings else [])
         self._hours[key] = stamp, hour
@@ -103,7 +92,7 @@ class Standing:
         return closed is not None and digest_of(forms.raw) == (closed.bytes, closed.sha256)
 
 
-def digest_of(raw: tuple[HourFile, ...]) -> tuple[int, str] | None:
+def digest_of(raw: tuple[StoredHour, ...]) -> tuple[int, str] | None:
     """Bytes and SHA-256 of the uncompressed contents of an hour; None where they cannot be had."""
     digest, size = sha256(), 0
     try:
@@ -117,9 +106,9 @@ def digest_of(raw: tuple[HourFile, ...]) -> tuple[int, str] | None:
 
 
 def _stamp(forms: HourForms) -> _Stamp:
-    paths = [file.path for file in forms.raw]
+    paths = [stored.path for stored in forms.every]
     if forms.archive is not None:
-        paths += [forms.archive.levels, forms.archive.snapshots]
+        paths.append(levels_beside(forms.archive.path))
     found = []
     for path in paths:
         try:
@@ -129,25 +118,3 @@ def _stamp(forms: HourForms) -> _Stamp:
         else:
             found.append((path, facts.st_size, facts.st_mtime_ns))
     return tuple(found)
-
-
-def _read(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> Iterator[tuple[Stand, bool]]:
-    """Each line that reads, and whether it is flagged."""
-    if forms.archive is not None and not forms.raw:
-        with analysis_extra():
-            from l2vault.vault.archive.read import CANNOT_READ, archived_stands
-        try:
-            rows = archived_stands(forms.archive)
-        except CANNOT_READ as error:
-            report(unreadable_archive(forms.archive, error))
-            return
-        for ts_ms, is_flagged in rows:
-            yield Stand(ts_ms, forms.archive.snapshots, 0), is_flagged
-        return
-    for line in hour_lines(layout, forms, is_newest, report):
-        reason = why_unreadable(line.text, forms.inst_id)
-        if reason:
-            report(Finding(line.path, line.offset, reason))
-        else:
-            is_flagged = not line.text.endswith(UNFLAGGED_END)
-            yield Stand(utc_ms(line.text[TIME].decode()), line.path, line.offset), is_flagged

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from l2vault import __version__
 from l2vault.book.utc import utc_ms
 from l2vault.vault.journal.events import SCHEMA, Event, Started
 from l2vault.vault.journal.lines import (
@@ -31,6 +30,7 @@ from l2vault.vault.journal.places import PreviousRun, newest_place, previous_run
 from l2vault.vault.journal.reserve import Reserve, is_no_room
 from l2vault.vault.store.durable import make_folders, sync_folder, write_all
 from l2vault.vault.store.layout import Layout
+from l2vault.version import __version__
 
 __all__ = [
     "BadLine",

@@ -8,15 +8,17 @@ reading, so that no retention is refused because of a reader (Windows).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Literal
 
 from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.book.utc import utc_text
 from l2vault.errors import LineError
 from l2vault.vault.reading.followed_hours import FollowedHours, identity
-from l2vault.vault.store.catalog import TIME, Finding, Findings, PlacedLine, has_time, hour_forms, hour_lines
+from l2vault.vault.store.catalog import Catalog, Finding, Findings
+from l2vault.vault.store.forms import PlacedLine, hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import has_time, hour_text, is_of_hour, time_text
 
 POLL_SEC: Final = 0.2
 
@@ -60,12 +62,13 @@ class _Cursor:
         if not has_time(text):
             self.passed_over.add(key)
             return "new"
-        if text[TIME] < self.time:
+        time = time_text(text)
+        if time < self.time:
             self.passed_over.add(key)
-            return "known" if text[TIME] <= self.begun else "late"
-        self.time = text[TIME]
-        is_of_hour = is_alone and text[TIME].startswith(utc_text(self.hour_ms)[:13].encode())
-        (self.given if is_of_hour else self.passed_over).add(key)
+            return "known" if time <= self.begun else "late"
+        self.time = time
+        is_own = is_alone and is_of_hour(text, hour_text(self.hour_ms))
+        (self.given if is_own else self.passed_over).add(key)
         return "new"
 
 
@@ -80,6 +83,7 @@ class Follow(Iterator[Snapshot]):
         self, layout: Layout, inst_id: str, since_ms: int | None, poll_sec: float, sleep: Callable[[float], None]
     ) -> None:
         self._layout = layout
+        self._catalog = Catalog(layout)
         self._inst_id = inst_id
         self._since_ms = since_ms
         self._poll_sec = poll_sec
@@ -106,7 +110,7 @@ class Follow(Iterator[Snapshot]):
         cursor = self._begin()
         while True:
             # Looked for first: once a later hour has begun, what the reading below finds is all of this one.
-            later_ms = self._hour_after(cursor.hour_ms)
+            later_ms = next(self._catalog.raw_hours(self._inst_id, cursor.hour_ms), None)
             is_idle = True
             for line in self._appended(cursor):
                 is_idle = False
@@ -122,7 +126,7 @@ class Follow(Iterator[Snapshot]):
     def _begin(self) -> _Cursor:
         if self._since_ms is not None:
             return _Cursor(self._since_ms // HOUR_MS * HOUR_MS)
-        cursor = _Cursor(self._newest_hour())
+        cursor = _Cursor(self._catalog.newest_raw_hour(self._inst_id) or 0)
         for _ in self._appended(cursor):
             pass
         cursor.begun = cursor.time
@@ -187,15 +191,14 @@ class Follow(Iterator[Snapshot]):
 
     def _in_other_forms(self, cursor: _Cursor) -> Iterator[PlacedLine]:
         """What the hour holds beyond the cursor once it is, or was before, compressed or archived."""
-        forms = hour_forms(self._layout, self._inst_id, cursor.hour_ms)
-        paths = [file.path for file in forms.raw if file.is_compressed]
-        paths += [] if forms.archive is None else [forms.archive.snapshots]
-        found = tuple(each for path in paths if (each := identity(path)) is not None)
+        forms = self._catalog.hour(self._inst_id, cursor.hour_ms)
+        others = (stored.path for stored in forms.every if stored.form != "plain")
+        found = tuple(each for path in others if (each := identity(path)) is not None)
         if not found or found == cursor.other_forms:
             return
         cursor.other_forms = found
         cursor.place(0, b"")  # a `.jsonl` that comes from now on is another one
-        for line in hour_lines(self._layout, forms, True, self.findings.report):
+        for line in hour_lines(self._catalog, forms, True, self.findings.report):
             yield from self._new(cursor, line)
 
     def _leave(self, cursor: _Cursor) -> None:
@@ -224,34 +227,9 @@ class Follow(Iterator[Snapshot]):
             self._refused.add((finding.path, finding.reason))
             self.findings.report(finding)
 
-    def _newest_hour(self) -> int:
-        """The newest hour of which there is a raw file, from one listing of the days and one of the newest; 0 if
-        none."""
-        for day in sorted(self._days(""), reverse=True):
-            hours = self._hours_of(day)
-            if hours:
-                return max(hours)
-        return 0
-
-    def _hour_after(self, hour_ms: int) -> int | None:
-        """The next hour of which there is a raw file."""
-        for day in sorted(self._days(utc_text(hour_ms)[:10])):
-            later = [found for found in self._hours_of(day) if found > hour_ms]
-            if later:
-                return min(later)
-        return None
-
     def _hours_between(self, first_ms: int, last_ms: int) -> list[int]:
-        days = [day for day in self._days(utc_text(first_ms)[:10]) if day.name <= utc_text(last_ms)[:10]]
-        return [hour_ms for day in days for hour_ms in self._hours_of(day) if first_ms < hour_ms < last_ms]
-
-    def _days(self, first_date: str) -> list[Path]:
-        folder = self._layout.instrument_folder(self._inst_id)
-        return [path for path in folder.glob("????-??-??") if path.name >= first_date]
-
-    def _hours_of(self, day: Path) -> list[int]:
-        files = (self._layout.parse_hour_file(path) for path in day.glob("*.jsonl*"))
-        return [file.hour_ms for file in files if file is not None]
+        """Both ends left out."""
+        return list(takewhile(lambda hour_ms: hour_ms < last_ms, self._catalog.raw_hours(self._inst_id, first_ms)))
 
     def _plain(self, cursor: _Cursor) -> Path:
         return self._layout.hour_file(self._inst_id, cursor.hour_ms)

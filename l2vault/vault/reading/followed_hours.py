@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from l2vault.vault.store.catalog import Finding, Report, hour_forms, hour_lines
+from l2vault.vault.store.catalog import Catalog, Finding, Report
+from l2vault.vault.store.forms import hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 WATCHED_HOURS: Final = 24
@@ -40,6 +41,7 @@ class FollowedHours:
 
     def __init__(self, layout: Layout, inst_id: str, report: Report) -> None:
         self._layout = layout
+        self._catalog = Catalog(layout)
         self._inst_id = inst_id
         self._report = report
         self._hours: dict[int, _Hour] = {}
@@ -63,7 +65,7 @@ class FollowedHours:
         self._check(self._turn.pop())
 
     def state(self, hour_ms: int) -> State:
-        forms = hour_forms(self._layout, self._inst_id, hour_ms)
+        forms = self._catalog.hour(self._inst_id, hour_ms)
         return tuple(each for file in forms.raw if (each := identity(file.path)) is not None)
 
     def _look_for_others(self, there: Collection[int]) -> None:
@@ -78,8 +80,8 @@ class FollowedHours:
         late: Finding | None = None
         found: set[int] = set()
         # An archive is left out: it was compared with these files before they could be deleted.
-        forms = hour_forms(self._layout, self._inst_id, hour_ms)._replace(archive=None)
-        for line in hour_lines(self._layout, forms, True, _told_when_followed):
+        forms = self._catalog.hour(self._inst_id, hour_ms)._replace(archive=None)
+        for line in hour_lines(self._catalog, forms, True, _told_when_followed):
             found.add(hash(line.text))
             if late is None and hash(line.text) not in known:
                 late = Finding(line.path, line.offset, CAME_LATE)

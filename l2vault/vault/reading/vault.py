@@ -5,18 +5,17 @@ come from an archive, need the extra `analysis`, loaded where asked for.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from l2vault.book.moments import Moment, as_ms, span_ms
-from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
-from l2vault.errors import LineError, VaultError
+from l2vault.errors import VaultError, analysis_extra
 from l2vault.vault.coverage.absence import NOT_PROVED, absent_hours
 from l2vault.vault.coverage.compute import Absent, cover, reach, stands_until
 from l2vault.vault.coverage.journal_index import JournalIndex
@@ -24,47 +23,21 @@ from l2vault.vault.coverage.model import Coverage, State
 from l2vault.vault.coverage.standing import Standing
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.reading.follow import POLL_SEC, Follow
-from l2vault.vault.store.catalog import (
-    TIME,
-    UNFLAGGED_END,
-    Finding,
-    Findings,
-    HourForms,
-    PlacedLine,
-    Report,
-    analysis_extra,
-    first_ms,
-    hour_forms,
-    hour_lines,
-    hours,
-    instruments,
-)
+from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
+from l2vault.vault.store.forms import PlacedLine, first_ms, hour_book, hour_lines, snapshot_of
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import as_time_text, time_text
 from l2vault.vault.store.root import open_layout
 
 if TYPE_CHECKING:
     from l2vault.vault.archive.intervals import Hour
     from l2vault.vault.reading.level_table import Levels
 
-Form = Literal["plain", "gzip", "archive"]
-
 _LONGEST_SILENCE_MS: Final = 31 * 24 * HOUR_MS
-
-_CANDIDATES: Final = 8
-"""Newest lines held while looking for a book, should the very last not read."""
-
-
-class HourSpan(msgspec.Struct, frozen=True):
-    """One hour of an instrument in one form; an archive's size is that of its two files, its path the second's."""
-
-    hour_ms: int
-    form: Form
-    size_bytes: int
-    path: Path
 
 
 class BookAt(msgspec.Struct, frozen=True):
-    """The last unflagged snapshot at or before a moment, how long before, and what can be said of the moment.
+    """The last snapshot at or before a moment, how long before, and what can be said of the moment.
 
     `state` is `recorded` or `quiet` if the book still stood then; otherwise it is the last one known before a hole, or
     one that is `disputed` or `unverifiable` itself.
@@ -92,7 +65,7 @@ class Snapshots(Iterable[Snapshot]):
     def __iter__(self) -> Iterator[Snapshot]:
         self.findings.clear()
         for line in self._lines(self.findings.report):
-            snapshot = _snapshot(line, self.inst_id, self.findings.report)
+            snapshot = snapshot_of(line, self.inst_id, self.findings.report)
             if snapshot is not None:
                 yield snapshot
 
@@ -112,12 +85,13 @@ class Vault:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self.catalog = Catalog(layout)
         self.journal = JournalIndex(layout)
-        self._standing = Standing(layout, self.journal)
+        self._standing = Standing(self.catalog, self.journal)
 
     def instruments(self) -> list[str]:
         """Every instrument of which there is an hour in any form."""
-        return instruments(self.layout)
+        return self.catalog.instruments()
 
     def noted_instruments(self) -> list[str]:
         """Those and every one whose lines the journal noted and retention did not delete, though no file is left."""
@@ -126,20 +100,15 @@ class Vault:
 
     def days(self, inst_id: str) -> list[str]:
         """The dates, `2026-01-31`, of which there is an hour."""
-        return sorted({utc_text(forms.hour_ms)[:10] for forms in hours(self.layout, inst_id)})
+        return sorted({utc_text(forms.hour_ms)[:10] for forms in self.catalog.hours(inst_id)})
 
-    def spans(self, inst_id: str) -> list[HourSpan]:
-        """Every hour, once for each form it has."""
-        found = []
-        for forms in hours(self.layout, inst_id):
-            for file in forms.raw:
-                form: Form = "gzip" if file.is_compressed else "plain"
-                found.append(HourSpan(forms.hour_ms, form, _size(file.path), file.path))
-            if forms.archive is not None:
-                archive = forms.archive
-                size_bytes = _size(archive.levels) + _size(archive.snapshots)
-                found.append(HourSpan(forms.hour_ms, "archive", size_bytes, archive.snapshots))
-        return found
+    def spans(self, inst_id: str) -> list[StoredHour]:
+        """Every hour, once for each form it has; the archive's comes last."""
+        return [
+            stored
+            for forms in self.catalog.hours(inst_id)
+            for stored in (*forms.raw, *([] if forms.archive is None else [forms.archive]))
+        ]
 
     def snapshots(self, inst_id: str, start: Moment, end: Moment) -> Snapshots:
         """The lines of the span as typed objects, read as they are asked for."""
@@ -162,15 +131,19 @@ class Vault:
             lambda: self._left_out(inst_id, span, include_disputed),
         )
 
-    def book_at(self, inst_id: str, t: Moment) -> BookAt | None:
-        """The last unflagged snapshot at or before a moment; None if the vault has none so early."""
+    def book_at(self, inst_id: str, t: Moment, with_flagged: bool = False) -> BookAt | None:
+        """The last unflagged snapshot at or before a moment; None if the vault has none so early.
+
+        `with_flagged`: the last one of any, so that of two lines of one time the later, which may be the flagged one.
+        """
         t_ms = as_ms(t)
         findings = Findings()
-        here = hour_forms(self.layout, inst_id, t_ms // HOUR_MS * HOUR_MS)
-        snapshot = self._last_book(here, t_ms, findings.report)
+        hour_ms = t_ms // HOUR_MS * HOUR_MS
+        here = self.catalog.hour(inst_id, hour_ms)
+        snapshot = hour_book(self.catalog, here, t_ms, with_flagged, findings.report)
         if snapshot is None:
-            earlier = [forms for forms in hours(self.layout, inst_id) if forms.hour_ms < here.hour_ms]
-            found = (self._last_book(forms, t_ms, findings.report) for forms in reversed(earlier))
+            earlier = [forms for forms in self.catalog.hours(inst_id) if forms.hour_ms < hour_ms]
+            found = (hour_book(self.catalog, forms, t_ms, with_flagged, findings.report) for forms in reversed(earlier))
             snapshot = next((book for book in found if book is not None), None)
         if snapshot is None:
             return None
@@ -185,12 +158,13 @@ class Vault:
         start, end = self._bounds(inst_id, start, end)
         span = span_ms(start, end)
         history = self.journal.history(inst_id)
-        lines, absent = self._standing.lines(inst_id, reach(history, span))
-        return cover(history, inst_id, lines, span, [*absent, *self._absent_hours(inst_id, span)])
+        every = self.catalog.hours(inst_id)
+        lines, absent = self._standing.lines(inst_id, every, reach(history, span))
+        return cover(history, inst_id, lines, span, [*absent, *self._absent_hours(inst_id, every, span)])
 
     def first_line_ms(self, inst_id: str) -> int | None:
         """The time of the oldest line of the instrument; None if none can be read."""
-        every = hours(self.layout, inst_id)
+        every = self.catalog.hours(inst_id)
         return next((found for forms in every if (found := first_ms(forms)) is not None), None)
 
     def first_evidence_ms(self, inst_id: str) -> int | None:
@@ -205,7 +179,7 @@ class Vault:
 
     def newest_line_ms(self, inst_id: str) -> int | None:
         """The time of the newest unflagged line of the instrument; None if none can be read."""
-        for forms in reversed(hours(self.layout, inst_id)):
+        for forms in reversed(self.catalog.hours(inst_id)):
             newest_ms = self._standing.newest_ms(forms)
             if newest_ms is not None:
                 return newest_ms
@@ -235,12 +209,12 @@ class Vault:
         return Follow(self.layout, inst_id, None if since is None else as_ms(since), poll_sec, sleep)
 
     def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
-        first, last = (utc_text(bound).encode() for bound in span)
-        every = hours(self.layout, inst_id)
+        first, last = map(as_time_text, span)
+        every = self.catalog.hours(inst_id)
         for forms in every:
             if span[0] - HOUR_MS < forms.hour_ms < span[1]:
-                for line in hour_lines(self.layout, forms, forms is every[-1], report):
-                    if first <= line.text[TIME] < last:
+                for line in hour_lines(self.catalog, forms, forms is every[-1], report):
+                    if first <= time_text(line.text) < last:
                         yield line
 
     def _hours(self, inst_id: str, span: tuple[int, int], findings: Findings) -> Iterator["Hour"]:
@@ -248,11 +222,11 @@ class Vault:
         from l2vault.vault.archive.build import read_hour
 
         history = self.journal.history(inst_id)
-        every = hours(self.layout, inst_id, findings.report)
+        every = self.catalog.hours(inst_id, findings.report)
         for at in range(self._first_bearing(every, span[0]), len(every)):
             if every[at].hour_ms >= span[1]:
                 break
-            yield read_hour(self.layout, every, at, history, span, findings.report)
+            yield read_hour(self.catalog, every, at, history, span, findings.report)
 
     def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
         at = sum(forms.hour_ms <= start_ms for forms in every) - 1
@@ -294,46 +268,13 @@ class Vault:
             starts = [oldest_ms]
         return [each for each in starts if each // HOUR_MS * HOUR_MS not in deleted]
 
-    def _absent_hours(self, inst_id: str, span: tuple[int, int]) -> Iterator[Absent]:
-        held = {forms.hour_ms for forms in hours(self.layout, inst_id)}
-        return absent_hours(held, self.journal.deleted_hours(inst_id), span)
-
-    def _last_book(self, forms: HourForms, t_ms: int, report: Report) -> Snapshot | None:
-        if forms.archive is not None and not forms.raw:
-            with analysis_extra():
-                from l2vault.vault.archive.read import archived_book
-            return archived_book(forms.archive, t_ms, report)
-        last = utc_text(t_ms).encode()
-        candidates: deque[PlacedLine] = deque(maxlen=_CANDIDATES)
-        for line in hour_lines(self.layout, forms, True, report):
-            if line.text[TIME] > last:
-                break
-            if line.text.endswith(UNFLAGGED_END):
-                candidates.append(line)
-        found = (_snapshot(line, forms.inst_id, report) for line in reversed(candidates))
-        return next((snapshot for snapshot in found if snapshot is not None), None)
+    def _absent_hours(self, inst_id: str, every: list[HourForms], span: tuple[int, int]) -> Iterator[Absent]:
+        return absent_hours({forms.hour_ms for forms in every}, self.journal.deleted_hours(inst_id), span)
 
     def _state(self, inst_id: str, ts_ms: int, t_ms: int) -> tuple[State, str]:
         history = self.journal.history(inst_id)
-        lines, absent = self._standing.lines(inst_id, reach(history, (ts_ms, t_ms + 1)))
-        absent += self._absent_hours(inst_id, (ts_ms, t_ms + 1)) if t_ms // HOUR_MS > ts_ms // HOUR_MS else ()
+        every = self.catalog.hours(inst_id)
+        lines, absent = self._standing.lines(inst_id, every, reach(history, (ts_ms, t_ms + 1)))
+        if t_ms // HOUR_MS > ts_ms // HOUR_MS:
+            absent += self._absent_hours(inst_id, every, (ts_ms, t_ms + 1))
         return stands_until(history, lines, ts_ms, t_ms, absent)
-
-
-def _size(path: Path) -> int:
-    """0 for what is gone meanwhile, or cannot be looked at."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _snapshot(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:
-    try:
-        snapshot = from_line(line.text)
-        if snapshot.inst_id != inst_id:
-            raise LineError(f"a line of {snapshot.inst_id} among those of {inst_id}")
-    except LineError as error:
-        report(Finding(line.path, line.offset, error.message))
-        return None
-    return snapshot

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from l2vault.errors import VaultError
 from l2vault.vault.store.durable import replace, sync_folder, unlink
-from l2vault.vault.store.stream import CHUNK_BYTES, GZIP_SUFFIX, read_chunks, read_gzip
+from l2vault.vault.store.layout import packed_path
+from l2vault.vault.store.stream import CHUNK_BYTES, read_chunks, read_gzip
 
 PACKING_SUFFIX: Final = ".packing"
 """Ends the name of every temporary file made here, such as `.23.4711.packing`, which no reader takes for data.
@@ -45,10 +46,6 @@ class Tally:
     def feed(self, chunk: bytes) -> None:
         self.crc32 = zlib.crc32(chunk, self.crc32)
         self.length += len(chunk)
-
-
-def packed_path(plain: Path) -> Path:
-    return plain.with_name(plain.name + GZIP_SUFFIX)
 
 
 def compress(plain: Path) -> Compressed:

@@ -14,8 +14,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from l2vault.errors import UsageError
-from l2vault.vault.store.catalog import Form, Held
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.catalog import Form, StoredHour
+from l2vault.vault.store.layout import HOUR_MS, packed_path
 
 GB: Final = 1_000_000_000
 DEFAULT_COMPRESS_HOURS: Final = 6
@@ -141,14 +141,14 @@ class Action(NamedTuple):
     """
 
     kind: Literal["compress", "archive", "delete"]
-    held: Held
+    held: StoredHour
     reason: str
     only_if_short: bool = False
     once_archived: bool = False
 
     @property
     def hour(self) -> tuple[str, int]:
-        return self.held.inst_id, self.held.hour_ms
+        return self.held.key
 
     @property
     def is_irreversible(self) -> bool:
@@ -189,21 +189,21 @@ class Room:
         self.free_bytes += raw_bytes + archive_bytes
 
 
-def is_fresh(held: Held, wall_ms: int) -> bool:
+def is_fresh(held: StoredHour, wall_ms: int) -> bool:
     """Whether someone may still be writing a file. A change far in the future is a clock set back since: no sign."""
     return held.form == "plain" and abs(wall_ms - held.written_ms) < SETTLE_MS
 
 
-class _Hour:
-    """What there is of one hour of one instrument; forms leave as the plan takes them."""
+class _Forecast:
+    """What there will be of one hour of one instrument: forms leave and change as the plan goes on."""
 
-    def __init__(self, held: list[Held]) -> None:
-        self.forms: dict[Form, Held] = {each.form: each for each in held}
-        self.key = held[0].inst_id, held[0].hour_ms
+    def __init__(self, held: list[StoredHour]) -> None:
+        self.forms: dict[Form, StoredHour] = {each.form: each for each in held}
+        self.key = held[0].key
         self.end_ms = held[0].hour_ms + HOUR_MS
 
     @property
-    def raw(self) -> list[Held]:
+    def raw(self) -> list[StoredHour]:
         """Plain before gzip, so that a deletion cut short leaves what was compressed."""
         return [self.forms[form] for form in ("plain", "gzip") if form in self.forms]
 
@@ -218,14 +218,13 @@ class _Hour:
         held = self.forms.get("gzip")
         size = int(plain.size_bytes * _GZIP_SHARE)
         total = size + (held.size_bytes if held else 0)
-        path = plain.path.with_name(plain.path.name + ".gz")
-        self.forms["gzip"] = plain._replace(form="gzip", path=path, size_bytes=total)
+        self.forms["gzip"] = plain._replace(form="gzip", path=packed_path(plain.path), size_bytes=total)
         return plain.size_bytes - size
 
 
 def select(
     policy: Policy,
-    files: Iterable[Held],
+    files: Iterable[StoredHour],
     clocks: Clocks,
     free_bytes: int,
     open_hours: Collection[tuple[str, int]] = (),
@@ -251,21 +250,21 @@ def select(
 
 
 def due_by_age(
-    policy: Policy, files: Iterable[Held], clocks: Clocks, open_hours: Collection[tuple[str, int]] = ()
+    policy: Policy, files: Iterable[StoredHour], clocks: Clocks, open_hours: Collection[tuple[str, int]] = ()
 ) -> list[Action]:
     """The part of the plan that no want of room asks for."""
     ages = Policy(policy.compress_after_hours, policy.delete_after_days, policy.archive_days)
     return select(ages, files, clocks, 0, open_hours)
 
 
-def _by_hour(files: list[Held]) -> list[_Hour]:
-    found: dict[tuple[int, str], list[Held]] = {}
+def _by_hour(files: list[StoredHour]) -> list[_Forecast]:
+    found: dict[tuple[int, str], list[StoredHour]] = {}
     for each in files:
         found.setdefault((each.hour_ms, each.inst_id), []).append(each)
-    return [_Hour(found[key]) for key in sorted(found)]
+    return [_Forecast(found[key]) for key in sorted(found)]
 
 
-def _end_by_age(policy: Policy, hour: _Hour, room: Room, now_ms: int) -> Iterator[Action]:
+def _end_by_age(policy: Policy, hour: _Forecast, room: Room, now_ms: int) -> Iterator[Action]:
     """Everything past its last day."""
     days = (now_ms - hour.end_ms) / _DAY_MS
     if hour.raw and days >= policy.delete_after_days:
@@ -280,7 +279,7 @@ def _end_by_age(policy: Policy, hour: _Hour, room: Room, now_ms: int) -> Iterato
         yield Action("delete", archive, f"its hour ended {policy.archive_days:g} days ago or more")
 
 
-def _compress_by_age(policy: Policy, hour: _Hour, room: Room, now_ms: int) -> Iterator[Action]:
+def _compress_by_age(policy: Policy, hour: _Forecast, room: Room, now_ms: int) -> Iterator[Action]:
     plain = hour.forms.get("plain")
     if plain is None:
         return
@@ -294,18 +293,18 @@ def _compress_by_age(policy: Policy, hour: _Hour, room: Room, now_ms: int) -> It
     yield Action("compress", plain, reason)
 
 
-def _compress_for_room(policy: Policy, hour: _Hour, room: Room) -> Iterator[Action]:
+def _compress_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[Action]:
     if plain := hour.forms.get("plain"):
         room.take(hour.pack())
         yield Action("compress", plain, _EARLY, only_if_short=True)
 
 
-def _archive_for_room(policy: Policy, hour: _Hour, room: Room) -> Iterator[Action]:
+def _archive_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[Action]:
     if policy.archive_days is not None and hour.raw:
         yield from _archive(hour, room, Action("archive", hour.raw[0], _EARLY, only_if_short=True))
 
 
-def _delete_for_room(policy: Policy, hour: _Hour, room: Room) -> Iterator[Action]:
+def _delete_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[Action]:
     """An archive frees nothing of the raw tree's budget, so only a low disk can ask for it."""
     if hour.raw and policy.archive_days is None:
         yield from _delete_raw(hour, room, Action("delete", hour.raw[0], _EARLY, only_if_short=True))
@@ -315,7 +314,7 @@ def _delete_for_room(policy: Policy, hour: _Hour, room: Room) -> Iterator[Action
         yield Action("delete", archive, _EARLY, only_if_short=True)
 
 
-def _archive(hour: _Hour, room: Room, like: Action) -> Iterator[Action]:
+def _archive(hour: _Forecast, room: Room, like: Action) -> Iterator[Action]:
     """Both raw forms are made one first: an archive is built from a whole hour."""
     if len(hour.raw) == 2:
         plain = hour.forms["plain"]
@@ -327,7 +326,7 @@ def _archive(hour: _Hour, room: Room, like: Action) -> Iterator[Action]:
     yield from _delete_raw(hour, room, like._replace(only_if_short=False, once_archived=True))
 
 
-def _delete_raw(hour: _Hour, room: Room, like: Action) -> Iterator[Action]:
+def _delete_raw(hour: _Forecast, room: Room, like: Action) -> Iterator[Action]:
     for held in hour.raw:
         del hour.forms[held.form]
         room.take(held.size_bytes)

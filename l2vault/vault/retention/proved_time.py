@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal, NamedTuple
 
-from l2vault.book.utc import utc_ms
-from l2vault.vault.store.catalog import TIME, Held, has_time
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.errors import VaultError
+from l2vault.vault.store.catalog import StoredHour
+from l2vault.vault.store.forms import archive_form
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.line import has_time, time_ms
 from l2vault.vault.store.stream import GzipDamage, read_lines
 
 Source = Literal["exchange", "server", "clock and newest line", "trusted clock", ""]
@@ -94,10 +96,10 @@ def confirmed_ms(times: Sequence[int]) -> int | None:
     return None
 
 
-def newest_line(layout: Layout, files: list[Held]) -> int | None:
+def newest_line(files: list[StoredHour]) -> int | None:
     """The time of the newest confirmed line over all instruments; None if no line is confirmed."""
     newest: int | None = None
-    by_inst: dict[str, dict[int, list[Held]]] = {}
+    by_inst: dict[str, dict[int, list[StoredHour]]] = {}
     for held in files:
         by_inst.setdefault(held.inst_id, {}).setdefault(held.hour_ms, []).append(held)
     for hours in by_inst.values():
@@ -106,7 +108,7 @@ def newest_line(layout: Layout, files: list[Held]) -> int | None:
             if newest is not None and hour_ms + HOUR_MS <= newest:
                 break  # nothing older can be newer
             found = None
-            for hour_times in _times_of(layout, hours[hour_ms]):
+            for hour_times in _times_of(hours[hour_ms]):
                 found = confirmed_ms([*hour_times, *times])
                 if found is not None:
                     break
@@ -117,7 +119,7 @@ def newest_line(layout: Layout, files: list[Held]) -> int | None:
     return newest
 
 
-def _times_of(layout: Layout, forms: list[Held]) -> Iterator[list[int]]:
+def _times_of(forms: list[StoredHour]) -> Iterator[list[int]]:
     """The times of an hour's lines: those at the end of the file first, then all, for whom the end was not enough."""
     raw = [held for held in forms if held.form != "archive"]
     if len(raw) == 1 and raw[0].form == "plain" and raw[0].size_bytes > TAIL_BYTES:
@@ -125,17 +127,18 @@ def _times_of(layout: Layout, forms: list[Held]) -> Iterator[list[int]]:
     if raw:
         yield sorted({time for held in raw for time in _raw_times(held)})
     else:
-        yield _archived_times(layout, forms[0])
+        with suppress(VaultError):  # an archive proves its time too, where the libraries that read it are there
+            yield sorted(set(archive_form().all_times(forms[0], lambda finding: None)))
 
 
-def _raw_times(held: Held) -> Iterator[int]:
+def _raw_times(held: StoredHour) -> Iterator[int]:
     with suppress(GzipDamage, OSError):
         for line in read_lines(held.path):
             if line.text is not None and line.is_ended:
                 yield from _time(line.text, held.hour_ms)
 
 
-def _tail_times(held: Held) -> list[int]:
+def _tail_times(held: StoredHour) -> list[int]:
     try:
         with held.path.open("rb") as file:
             file.seek(-TAIL_BYTES, 2)
@@ -149,17 +152,6 @@ def _time(text: bytes, hour_ms: int) -> Iterator[int]:
     """The time of a line, if it is one of that hour."""
     if has_time(text):
         with suppress(ValueError):
-            ts_ms = utc_ms(text[TIME].decode())
+            ts_ms = time_ms(text)
             if ts_ms // HOUR_MS * HOUR_MS == hour_ms:
                 yield ts_ms
-
-
-def _archived_times(layout: Layout, held: Held) -> list[int]:
-    """An archive proves its time too, where the libraries that read it are there."""
-    try:
-        from l2vault.vault.archive.read import CANNOT_READ, archived_times
-    except ImportError:
-        return []
-    with suppress(*CANNOT_READ):
-        return sorted(set(archived_times(layout.archived_hour(held.inst_id, held.hour_ms), with_flagged=True)))
-    return []

@@ -27,9 +27,10 @@ from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.retention.tidy import clean, prune
-from l2vault.vault.store.catalog import Held, analysis_extra, scan
+from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.durable import remove, unlink
-from l2vault.vault.store.layout import HourFile, Layout
+from l2vault.vault.store.forms import archive_form
+from l2vault.vault.store.layout import Layout, levels_beside
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.root import open_layout
 from l2vault.vault.store.stream import read_chunks
@@ -83,8 +84,8 @@ class RetentionReport:
     planned: list[Action] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     not_needed: list[Action] = field(default_factory=list)
-    too_fresh: list[Held] = field(default_factory=list)
-    open: list[Held] = field(default_factory=list)
+    too_fresh: list[StoredHour] = field(default_factory=list)
+    open: list[StoredHour] = field(default_factory=list)
     waiting: list[Action] = field(default_factory=list)
     held_back: list[HeldBack] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -189,7 +190,7 @@ class _Decision:
         self.time = time
         self.options = options
         self.free_bytes = options.free_bytes or (lambda: shutil.disk_usage(layout.root).free)
-        self.files = scan(layout)
+        self.files = Catalog(layout).files()
         self.open_hours = open_hours(layout)
         self.proved = self._prove()
         self.clocks = Clocks(self.proved.now_ms, time.wall_ms)
@@ -225,16 +226,15 @@ class _Decision:
         report.held_back = [*self._paced(report.waiting), *self._unproved()]
         due = {action.hour for action in self._due(Clocks(self.clocks.proved_ms, 0), ())}
         for held in self.files:
-            hour = held.inst_id, held.hour_ms
-            if hour in due and hour in self.open_hours:
+            if held.key in due and held.key in self.open_hours:
                 report.open.append(held)
-            elif hour in due and is_fresh(held, self.time.wall_ms):
+            elif held.key in due and is_fresh(held, self.time.wall_ms):
                 report.too_fresh.append(held)
 
     def _prove(self) -> Proved:
         """OKX's clock is asked only where its answer would make something due that no line proves to be."""
         time = self.time
-        newest_ms = None if time.exchange_ms is not None else newest_line(self.layout, self.files)
+        newest_ms = None if time.exchange_ms is not None else newest_line(self.files)
         proved = prove(time, newest_ms)
         is_open = time.exchange_ms is None and not time.trust_clock and time.ask_server is not None
         if is_open and proved.now_ms < time.wall_ms:
@@ -410,7 +410,7 @@ class _Pass:
         path = action.held.path
         size_bytes = path.stat().st_size
         if action.held.form == "archive":
-            levels = self._layout.archived_hour(action.held.inst_id, action.held.hour_ms).levels
+            levels = levels_beside(path)
             size_bytes += levels.stat().st_size if levels.exists() else 0
             remove(path, partial(self._note, action, reason, size_bytes, 0))
             unlink(levels, missing_ok=True)
@@ -436,10 +436,8 @@ class _Pass:
         _log.warning("Retention: %s: %s; the next pass tries again", failure.file, failure.text)
 
 
-def _archive(layout: Layout, held: Held) -> int:
+def _archive(layout: Layout, held: StoredHour) -> int:
     """Have the archive built and checked; returns its size. An hour without a byte has nothing to archive."""
     if not any(read_chunks(held.path)):
         return 0
-    with analysis_extra():
-        from l2vault.vault.archive.write import archive_hour
-    return archive_hour(layout, HourFile(held.inst_id, held.hour_ms, held.form == "gzip", held.path))
+    return archive_form().make(layout, held)

@@ -3,7 +3,7 @@
 Call both functions with the lock of retention held.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.retention.compress import PACKING_SUFFIX
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.durable import DELETING_SUFFIX, DRAFT_SUFFIX, finish_removal, former_path, unlink
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
@@ -22,25 +23,15 @@ _DAY_MS: Final = 24 * HOUR_MS
 
 def clean(layout: Layout, journal: Journal, wall_ms: int) -> Iterator[tuple[Path, OSError]]:
     """Unfinished copies and halves of archives go, a deletion that had begun is finished; yields what refuses to go."""
-    for path in [*layout.raw.glob(f"*/*/*{PACKING_SUFFIX}"), *_old_drafts(layout, wall_ms)]:
+    catalog = Catalog(layout)
+    yield from _unlinked([*catalog.leftovers(PACKING_SUFFIX), *_old(catalog.leftovers(DRAFT_SUFFIX), wall_ms)])
+    for path in catalog.leftovers(DELETING_SUFFIX):
         try:
-            unlink(path, missing_ok=True)
+            _finish(layout, path, journal, wall_ms)
         except OSError as error:
             yield path, error
-    for tree in (layout.raw, layout.archive / "snapshots"):
-        for path in tree.glob(f"*/*/*{DELETING_SUFFIX}"):
-            try:
-                _finish(layout, path, journal, wall_ms)
-            except OSError as error:
-                yield path, error
-    for path in (layout.archive / "levels").glob("*/*/*.parquet"):
-        hour = layout.parse_archive_file(path)
-        try:
-            # A young one may be of an archive in the making: its snapshots come last.
-            if hour is not None and not hour.snapshots.exists() and _is_old(path, wall_ms):
-                unlink(path, missing_ok=True)
-        except OSError as error:
-            yield path, error
+    # Young levels may be of an archive in the making: its snapshots come last.
+    yield from _unlinked(_old(catalog.halves(), wall_ms))
 
 
 def prune(layout: Layout, clocks: Clocks) -> None:
@@ -63,13 +54,21 @@ def prune(layout: Layout, clocks: Clocks) -> None:
                     folder.rmdir()
 
 
-def _old_drafts(layout: Layout, wall_ms: int) -> Iterator[Path]:
-    """Of files that were to be replaced whole; a young one may be in the making."""
-    for tree in (layout.raw, layout.archive / "snapshots", layout.archive / "levels"):
-        for path in tree.glob(f"*/*/*{DRAFT_SUFFIX}"):
-            with suppress(FileNotFoundError):
-                if _is_old(path, wall_ms):
-                    yield path
+def _unlinked(paths: Iterable[Path]) -> Iterator[tuple[Path, OSError]]:
+    """Delete them; yields those that refuse."""
+    for path in paths:
+        try:
+            unlink(path, missing_ok=True)
+        except OSError as error:
+            yield path, error
+
+
+def _old(paths: Iterable[Path], wall_ms: int) -> Iterator[Path]:
+    """Those that no work in progress can own any more."""
+    for path in paths:
+        with suppress(OSError):
+            if _is_old(path, wall_ms):
+                yield path
 
 
 def _finish(layout: Layout, doomed: Path, journal: Journal, wall_ms: int) -> None:

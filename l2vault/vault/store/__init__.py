@@ -1,7 +1,9 @@
-"""Names and bytes: what lies where, and how it gets there whole. Knows no journal and no coverage.
+"""Names and bytes: what lies where, and how it gets there whole. Knows no journal, no coverage and no library of the
+archive.
 
-In reading order: `layout` (every path), `catalog` (what is there, one listing), `stream` and `newest` (bytes and lines
-of a file, forwards and backwards), `linecheck` (what one line says against itself); `durable` (writes that survive),
-`appendfile`, `writer`, `digest` (an hour's record of integrity), `recovery` (after a crash), `lock` (one writer);
-`instruments` (OKX's rows), `names`, `root` (is this a vault).
+In reading order: `layout` (every path, of every kind of data), `catalog` (what is there: one listing, one type for a
+stored hour), `line` (the form of a line) and `linecheck` (what one says against itself), `stream` (bytes and lines of a
+file), `forms` (how an hour is read whatever forms it has) and `newest` (how far an instrument is written, backwards);
+`durable` (writes that survive), `appendfile`, `writer`, `digest` (an hour's record of integrity), `recovery` (after a
+crash), `lock` (one writer); `instruments` (OKX's rows), `names`, `root` (is this a vault).
 """

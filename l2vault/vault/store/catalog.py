@@ -1,16 +1,15 @@
-"""What forms each hour of an instrument has, and its lines from all of them: each once, in order, bad ones reported.
+"""What data files there are: the one listing of the tree, and the one type for an hour that is stored in it.
 
-Lines of a `.jsonl.gz` and of the `.jsonl` that continues it are one hour; so are those of an archive beside them, which
-a kill between archiving and deleting leaves. Needs only what recording needs, unless an archive must be read.
+Looks at names, sizes and times of change, and opens nothing. Whether a file reads is for whoever reads it to find out,
+and goes into `Findings`, as does a folder that cannot be listed.
 """
 
-import heapq
 import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -18,23 +17,15 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.errors import VaultError, install_command
-from l2vault.vault.store.layout import ArchivedHour, HourFile, Layout
-from l2vault.vault.store.stream import GzipDamage, Line, read_lines
-
-_START: Final = b'{"timestamp_utc":"'
-TIME: Final = slice(len(_START), len(_START) + 24)
-"""Where `timestamp_utc` stands in a line; as text of one form it sorts by time."""
-
-_HOUR: Final = slice(len(_START), len(_START) + 13)
-_TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")
-UNFLAGGED_END: Final = b'"gap_detected":false}'
+from l2vault.vault.store.layout import Kind, Layout, packed_path
 
 LATEST_MS: Final = utc_ms("9999-12-30T00:00:00.000Z")
 """No hour at or after this, or in the first day of 1970, is taken for one: no time could be written around it."""
 EARLIEST_MS: Final = utc_ms("1970-01-02T00:00:00.000Z")
 
-_KIND: Final = re.compile(r"[,:(]")
+Form = Literal["plain", "gzip", "archive"]
+
+_KIND_OF_REASON: Final = re.compile(r"[,:(]")
 """What comes before it in a reason is the same for every finding of a kind."""
 
 _log = logging.getLogger(__name__)
@@ -54,23 +45,6 @@ class Finding(msgspec.Struct, frozen=True):
     is_of_file: bool = False
 
 
-class PlacedLine(NamedTuple):
-    """A line without its newline, and where it stands; of an archive `offset` counts in the lines it gives back."""
-
-    text: bytes
-    path: Path
-    offset: int
-
-
-class HourForms(NamedTuple):
-    """Everything the vault has of one hour: the `.jsonl.gz` before the `.jsonl`, and the archive."""
-
-    inst_id: str
-    hour_ms: int
-    raw: tuple[HourFile, ...]
-    archive: ArchivedHour | None
-
-
 Report = Callable[[Finding], None]
 
 
@@ -83,213 +57,89 @@ class Findings(list[Finding]):
 
     def report(self, finding: Finding) -> None:
         self.append(finding)
-        kind = finding.path, _KIND.split(finding.reason, maxsplit=1)[0]
+        kind = finding.path, _KIND_OF_REASON.split(finding.reason, maxsplit=1)[0]
         if kind not in self._warned:
             self._warned.add(kind)
             _log.warning("%s at byte %d: %s", finding.path, finding.offset, finding.reason)
 
 
-@contextmanager
-def analysis_extra() -> Iterator[None]:
-    """Around the import of what the reading half needs: raises VaultError with the cure where that is absent."""
-    try:
-        yield
-    except ImportError as error:
-        raise VaultError(f"this needs the analysis extra ({error}).", install_command("analysis")) from error
+class StoredHour(NamedTuple):
+    """One hour of one instrument in one form, as it was found.
 
-
-def instruments(layout: Layout) -> list[str]:
-    """Every instrument of which the vault holds an hour in any form."""
-    found = {path.name for path in _folders(layout.raw, _ignore) if any(_raw_files(layout, path.name, _ignore))}
-    for path in _folders(layout.archive / "snapshots", _ignore):
-        inst_id = path.name.removeprefix("inst_id=")
-        if inst_id != path.name and any(_archived(layout, inst_id, _ignore)):
-            found.add(inst_id)
-    return sorted(found)
-
-
-def hours(layout: Layout, inst_id: str, report: Report | None = None) -> list[HourForms]:
-    """Every hour of the instrument, in order of time. `report` is given the folders that cannot be listed."""
-    raw: dict[int, list[HourFile]] = {}
-    for file in _raw_files(layout, inst_id, report or _ignore):
-        raw.setdefault(file.hour_ms, []).append(file)
-    archives = {hour.hour_ms: hour for hour in _archived(layout, inst_id, report or _ignore)}
-    every = sorted({*raw, *archives})
-    return [_forms(inst_id, hour_ms, raw.get(hour_ms, []), archives.get(hour_ms)) for hour_ms in every]
-
-
-def hour_forms(layout: Layout, inst_id: str, hour_ms: int) -> HourForms:
-    """What there is of one hour, right now."""
-    if not EARLIEST_MS <= hour_ms < LATEST_MS:
-        return _forms(inst_id, hour_ms, [], None)
-    plain = layout.hour_file(inst_id, hour_ms)
-    paths = [path for path in (plain, plain.with_name(f"{plain.name}.gz")) if os.path.lexists(path)]
-    archive = layout.archived_hour(inst_id, hour_ms)
-    raw = [file for path in paths if (file := layout.parse_hour_file(path)) is not None]
-    return _forms(inst_id, hour_ms, raw, archive if os.path.lexists(archive.snapshots) else None)
-
-
-def hour_lines(layout: Layout, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
-    """The lines of an hour. `is_newest`: its `.jsonl` may be being written, so that a torn last line is no finding.
-
-    A file that retention compresses meanwhile is found again in its new form.
+    An archive is one, by the path of its snapshots and with the size of both its files. `written_ms` is the wall time
+    of the last change. Both numbers are 0 where there is no `is_file`: what stands in the place is no regular file, or
+    cannot be looked at.
     """
-    given = 0
-    while True:
-        try:
-            for line in islice(_merged(forms, is_newest, report), given, None):
-                given += 1
-                yield line
-        except FileNotFoundError as error:
-            found = hour_forms(layout, forms.inst_id, forms.hour_ms)
-            if found == forms:  # not moved but gone, as one of an archive's two files may be
-                path = Path(error.filename or forms.inst_id)
-                report(Finding(path, 0, "a file of this hour is missing", is_of_file=True))
-                return
-            forms = found
-        else:
-            return
+
+    kind: Kind
+    inst_id: str
+    hour_ms: int
+    form: Form
+    path: Path
+    size_bytes: int
+    written_ms: int
+    is_file: bool = True
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Instrument and hour."""
+        return self.inst_id, self.hour_ms
 
 
-def first_ms(forms: HourForms) -> int | None:
-    """The time of the first line of an hour; None if it has none that can be read."""
-    firsts = [next(raw_lines(file, False, _ignore), None) for file in forms.raw]
-    times = [utc_ms(line.text[TIME].decode()) for line in firsts if line is not None]
-    if forms.archive is not None:
-        with analysis_extra():
-            from l2vault.vault.archive.read import CANNOT_READ, archived_times
-        with suppress(*CANNOT_READ):
-            times += archived_times(forms.archive, with_flagged=True)[:1]
-    return min(times, default=None)
+class HourForms(NamedTuple):
+    """Everything the vault has of one hour: the `.jsonl.gz` before the `.jsonl`, and the archive."""
+
+    kind: Kind
+    inst_id: str
+    hour_ms: int
+    raw: tuple[StoredHour, ...]
+    archive: StoredHour | None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Instrument and hour."""
+        return self.inst_id, self.hour_ms
+
+    @property
+    def every(self) -> tuple[StoredHour, ...]:
+        """The archive, whose lines are the oldest, before the raw forms."""
+        return self.raw if self.archive is None else (self.archive, *self.raw)
 
 
-def _ignore(finding: Finding) -> None:
-    """Whoever reads the whole hour reports it."""
+Refused = Callable[[Path, OSError], None]
+"""Is given a folder that cannot be listed."""
 
 
-def raw_lines(file: HourFile, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
-    """The lines of one raw file that are of its hour and do not go back in time; what else there is is reported."""
-    hour = utc_text(file.hour_ms)[:13].encode()
-    newest, end = b"", 0
-    trouble = why_no_file(file.path)
-    if trouble:
-        report(Finding(file.path, 0, trouble, is_of_file=True))
-        return
+def is_time_of_hour(hour_ms: int) -> bool:
+    """Whether a vault can hold an hour, so that every time around it can be written."""
+    return EARLIEST_MS <= hour_ms < LATEST_MS
+
+
+def _passed_over(folder: Path, error: OSError) -> None:
+    """Of this the reading of the hours, or `verify`, will say what there is to say."""
+
+
+def _raise(folder: Path, error: OSError) -> None:
+    raise error
+
+
+def _reporting(report: Report) -> Refused:
+    def refused(folder: Path, error: OSError) -> None:
+        if not isinstance(error, NotADirectoryError):
+            report(Finding(folder, 0, f"cannot be listed: {error.strerror or error}", is_of_file=True))
+
+    return refused
+
+
+def listed(folder: Path, refused: Refused) -> list[Path]:
+    """What a folder holds, by name; nothing where there is none. `refused` decides about one that cannot be listed."""
     try:
-        for line in read_lines(file.path):
-            end = line.offset + len(line.text or b"") + 1
-            reason = _objection(line, hour, newest, is_newest and not file.is_compressed)
-            if reason:
-                report(Finding(file.path, line.offset, reason, _claimed(line, hour)))
-            elif line.text is not None and line.is_ended:
-                newest = line.text[TIME]
-                yield PlacedLine(line.text, file.path, line.offset)
-    except GzipDamage as damage:
-        report(Finding(file.path, end, damage.what, is_of_file=not damage.is_cut_short))
-    except FileNotFoundError:  # in another form meanwhile
-        raise
-    except OSError as error:
-        report(Finding(file.path, end, f"cannot be read: {error.strerror or error}", is_of_file=True))
-
-
-def why_no_file(path: Path) -> str:
-    """Why this is no file to read lines from, empty if it is one. Raises FileNotFoundError where nothing is there."""
-    try:
-        mode = path.stat().st_mode
+        return sorted(folder.iterdir())
     except FileNotFoundError:
-        if not path.is_symlink():
-            raise
-        return "a link that leads nowhere"
+        return []
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    if stat.S_ISREG(mode):
-        return ""
-    return "a folder in the place of a file" if stat.S_ISDIR(mode) else "no regular file"
-
-
-def _claimed(line: Line, hour: bytes) -> int | None:
-    """The time of a line of this hour that was refused."""
-    if line.text is None or not line.is_ended or not has_time(line.text) or line.text[_HOUR] != hour:
-        return None
-    return utc_ms(line.text[TIME].decode())
-
-
-def has_time(text: bytes) -> bool:
-    """Whether a line begins as a snapshot line does, up to its time."""
-    return text.startswith(_START) and _TIME_TEXT.fullmatch(text[TIME]) is not None
-
-
-def _objection(line: Line, hour: bytes, newest: bytes, may_be_torn: bool) -> str:
-    """Why this is no line of its hour, empty if it may be one."""
-    if line.text is None:
-        return "not a snapshot line: far too long"
-    if not line.is_ended:
-        return "" if may_be_torn else "a torn line, without its end"
-    if not has_time(line.text):
-        return "not a snapshot line"
-    if line.text[_HOUR] != hour:
-        return f"a line of another hour, {line.text[TIME].decode()}"
-    if line.text[TIME] < newest:
-        return f"a line that goes back in time, {line.text[TIME].decode()} after {newest.decode()}"
-    return ""
-
-
-def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
-    """In order of time; the same line in two files is given once."""
-    streams: list[Iterable[PlacedLine]] = [raw_lines(file, is_newest, report) for file in forms.raw]
-    if forms.archive is not None:
-        streams.insert(0, _archived_lines(forms.archive, report))
-    if len(streams) == 1:
-        yield from streams[0]
-        return
-    time = b""
-    seen: dict[bytes, Path] = {}
-    for line in heapq.merge(*streams, key=lambda line: line.text[TIME]):
-        if line.text[TIME] != time:
-            time = line.text[TIME]
-            seen.clear()
-        if seen.setdefault(line.text, line.path) == line.path:
-            yield line
-
-
-def unreadable_archive(hour: ArchivedHour, error: Exception) -> Finding:
-    return Finding(hour.snapshots, 0, f"an archive that cannot be read: {error}", is_of_file=True)
-
-
-def _archived_lines(hour: ArchivedHour, report: Report) -> Iterator[PlacedLine]:
-    with analysis_extra():
-        from l2vault.vault.archive.read import CANNOT_READ, archived_lines
-    try:
-        texts = archived_lines(hour)
-    except FileNotFoundError:  # restored and removed meanwhile: looked for in its other form
-        raise
-    except CANNOT_READ as error:
-        report(unreadable_archive(hour, error))
-        return
-    offset = 0
-    for text in texts:
-        yield PlacedLine(text, hour.snapshots, offset)
-        offset += len(text) + 1
-
-
-def _raw_files(layout: Layout, inst_id: str, report: Report) -> Iterator[HourFile]:
-    for day in _folders(layout.instrument_folder(inst_id), report):
-        for path in _listed(day, report):
-            file = layout.parse_hour_file(path)
-            if file is not None and EARLIEST_MS <= file.hour_ms < LATEST_MS:
-                yield file
-
-
-def _archived(layout: Layout, inst_id: str, report: Report) -> Iterator[ArchivedHour]:
-    for day in _folders(layout.archived_hour(inst_id, 0).snapshots.parent.parent, report):
-        for path in _listed(day, report):
-            hour = layout.parse_archive_file(path)
-            if hour is not None and EARLIEST_MS <= hour.hour_ms < LATEST_MS:
-                yield hour
-
-
-def _folders(folder: Path, report: Report) -> Iterator[Path]:
-    return (path for path in _listed(folder, report) if _is_folder(path))
+        refused(folder, error)
+        return []
 
 
 def _is_folder(path: Path) -> bool:
@@ -299,62 +149,135 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _listed(folder: Path, report: Report) -> list[Path]:
-    """What a folder holds; nothing where there is none. One that cannot be listed is reported."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        report(Finding(folder, 0, f"cannot be listed: {error.strerror or error}", is_of_file=True))
-        return []
+def _folders(folder: Path, refused: Refused = _passed_over) -> list[Path]:
+    return [path for path in listed(folder, refused) if _is_folder(path)]
 
 
-def _forms(inst_id: str, hour_ms: int, raw: list[HourFile], archive: ArchivedHour | None) -> HourForms:
-    return HourForms(inst_id, hour_ms, tuple(sorted(raw, key=lambda file: not file.is_compressed)), archive)
+def _files_in(tree: Path) -> Iterator[Path]:
+    """Whatever stands where data files do, two folders deep."""
+    for folder in _folders(tree):
+        for day in _folders(folder):
+            yield from listed(day, _passed_over)
 
 
-Form = Literal["plain", "gzip", "archive"]
+def _facts(path: Path) -> tuple[int, int, bool]:
+    """Size, wall time of the last change in milliseconds, and whether it is a regular file, links followed."""
+    with suppress(OSError):
+        facts = path.stat()
+        if stat.S_ISREG(facts.st_mode):
+            return facts.st_size, facts.st_mtime_ns // 1_000_000, True
+    return 0, 0, False
 
 
-class Held(NamedTuple):
-    """One hour of one instrument in one form, as it was found. `written_ms` is the wall time of its last change."""
+class Catalog:
+    """The data files of one kind (that of the layout). Each method lists anew, so it says what is there right now."""
 
-    inst_id: str
-    hour_ms: int
-    form: Form
-    path: Path
-    size_bytes: int
-    written_ms: int
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
 
+    def instruments(self) -> list[str]:
+        """Every instrument of which the vault holds an hour in any form."""
+        found: set[str] = set()
+        for folder in (*_folders(self.layout.raw), *_folders(self.layout.archived_snapshots)):
+            hours = (stored for stored in self._in_folder(folder) if is_time_of_hour(stored.hour_ms))
+            found.update(stored.inst_id for stored in islice(hours, 1))
+        return sorted(found)
 
-def scan(layout: Layout) -> list[Held]:
-    """Every data file, in no order; foreign files, pipes, and what vanishes meanwhile, are left out.
+    def hours(self, inst_id: str, report: Report | None = None) -> list[HourForms]:
+        """Every hour of the instrument, in order of time. `report` is given the folders that cannot be listed."""
+        refused = _passed_over if report is None else _reporting(report)
+        stored: dict[int, list[StoredHour]] = {}
+        archives = self.layout.archived_hour(inst_id, 0).snapshots.parent.parent
+        for folder in (self.layout.instrument_folder(inst_id), archives):
+            for each in self._in_folder(folder, refused):
+                if is_time_of_hour(each.hour_ms):
+                    stored.setdefault(each.hour_ms, []).append(each)
+        return [self._forms(inst_id, hour_ms, stored[hour_ms]) for hour_ms in sorted(stored)]
 
-    An archived hour is one: by the path of its snapshots, with the size of both its files.
-    """
-    return [*_stored_raw(layout), *_stored_archives(layout)]
+    def hour(self, inst_id: str, hour_ms: int) -> HourForms:
+        """What there is of one hour."""
+        if not is_time_of_hour(hour_ms):
+            return self._forms(inst_id, hour_ms, [])
+        plain = self.layout.hour_file(inst_id, hour_ms)
+        paths = plain, packed_path(plain), self.layout.archived_hour(inst_id, hour_ms).snapshots
+        found = (self._stored(path) for path in paths if os.path.lexists(path))
+        return self._forms(inst_id, hour_ms, [each for each in found if each is not None])
 
+    def files(self) -> list[StoredHour]:
+        """Every regular data file of every instrument, whatever its hour, archives included; in no order."""
+        folders = (*_folders(self.layout.raw), *_folders(self.layout.archived_snapshots))
+        return [stored for folder in folders for stored in self._in_folder(folder) if stored.is_file]
 
-def _stored_raw(layout: Layout) -> Iterator[Held]:
-    for path in layout.raw.glob("*/*/*.jsonl*"):
-        if (file := layout.parse_hour_file(path)) is None:
-            continue
-        with suppress(OSError):
-            facts = path.stat()
-            if not stat.S_ISREG(facts.st_mode):
-                continue
+    def raw_newest_first(self, inst_id: str) -> Iterator[StoredHour]:
+        """The raw files of an instrument; of one hour the plain one before the compressed one, whose lines are older.
+
+        Lists one day's folder at a time, so that the years behind it cost nothing. Raises OSError for a folder that
+        cannot be listed.
+        """
+        for day in reversed(self.days(inst_id, refused=_raise)):
+            found = [stored for stored in self._in_day(day, _raise) if stored.is_file]
+            yield from sorted(found, key=lambda stored: (-stored.hour_ms, stored.form == "gzip"))
+
+    def raw_hours(self, inst_id: str, after_ms: int = -1) -> Iterator[int]:
+        """The hours after a time of which there is something in the place of a raw file, oldest first, day by day."""
+        first_date = utc_text(after_ms)[:10] if after_ms >= 0 else ""
+        for day in self.days(inst_id):
+            if day.name >= first_date:
+                hours = {stored.hour_ms for stored in self._in_day(day)}
+                yield from sorted(hour_ms for hour_ms in hours if hour_ms > after_ms)
+
+    def newest_raw_hour(self, inst_id: str) -> int | None:
+        """The newest of these hours."""
+        for day in reversed(self.days(inst_id)):
+            if hours := [stored.hour_ms for stored in self._in_day(day)]:
+                return max(hours)
+        return None
+
+    def days(self, inst_id: str, refused: Refused = _passed_over) -> list[Path]:
+        """The folders of the instrument in order of their names, which are dates where they are the vault's."""
+        return _folders(self.layout.instrument_folder(inst_id), refused)
+
+    def raw_instruments(self) -> list[str]:
+        """Every instrument that has a folder of raw files, if only an empty one. Raises OSError where that cannot be
+        listed."""
+        return [path.name for path in _folders(self.layout.raw, _raise)]
+
+    def halves(self) -> Iterator[Path]:
+        """Levels of an archive without its snapshots: of a kill, or of an archive in the making."""
+        for path in _files_in(self.layout.archived_levels):
+            hour = self.layout.parse_archive_file(path)
+            if hour is not None and not hour.snapshots.exists():
+                yield path
+
+    def leftovers(self, suffix: str) -> Iterator[Path]:
+        """Files beside the data files whose name ends so: the temporary ones of work in progress, or cut short."""
+        for tree in (self.layout.raw, self.layout.archived_snapshots, self.layout.archived_levels):
+            yield from (path for path in _files_in(tree) if path.name.endswith(suffix))
+
+    def _forms(self, inst_id: str, hour_ms: int, found: list[StoredHour]) -> HourForms:
+        raw = sorted((each for each in found if each.form != "archive"), key=lambda each: each.form == "plain")
+        archive = next((each for each in found if each.form == "archive"), None)
+        return HourForms(self.layout.kind, inst_id, hour_ms, tuple(raw), archive)
+
+    def _in_folder(self, folder: Path, refused: Refused = _passed_over) -> Iterator[StoredHour]:
+        """Of an instrument, raw files or archives."""
+        for day in _folders(folder, refused):
+            yield from self._in_day(day, refused)
+
+    def _in_day(self, day: Path, refused: Refused = _passed_over) -> Iterator[StoredHour]:
+        for path in listed(day, refused):
+            if (found := self._stored(path)) is not None:
+                yield found
+
+    def _stored(self, path: Path) -> StoredHour | None:
+        """What its path says of it, and the file system; None for the path of no data file."""
+        kind = self.layout.kind
+        if (file := self.layout.parse_hour_file(path)) is not None:
             form: Form = "gzip" if file.is_compressed else "plain"
-            written_ms = facts.st_mtime_ns // 1_000_000
-            yield Held(file.inst_id, file.hour_ms, form, path, facts.st_size, written_ms)
-
-
-def _stored_archives(layout: Layout) -> Iterator[Held]:
-    for path in (layout.archive / "snapshots").glob("*/*/*.parquet"):
-        if (hour := layout.parse_archive_file(path)) is None:
-            continue
-        with suppress(OSError):
-            facts = path.stat()
-            size_bytes = facts.st_size + (hour.levels.stat().st_size if hour.levels.exists() else 0)
-            written_ms = facts.st_mtime_ns // 1_000_000
-            yield Held(hour.inst_id, hour.hour_ms, "archive", path, size_bytes, written_ms)
+            return StoredHour(kind, file.inst_id, file.hour_ms, form, path, *_facts(path))
+        hour = self.layout.parse_archive_file(path)
+        if hour is None or path != hour.snapshots:
+            return None
+        size_bytes, written_ms, is_file = _facts(path)
+        size_bytes += _facts(hour.levels)[0] if is_file else 0
+        return StoredHour(kind, hour.inst_id, hour.hour_ms, "archive", path, size_bytes, written_ms, is_file)

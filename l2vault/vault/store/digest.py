@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from l2vault.book.utc import utc_text
-from l2vault.vault.store.layout import Layout
-from l2vault.vault.store.newest import hour_files, instruments
+from l2vault.vault.store.layout import Layout, packed_path
+from l2vault.vault.store.newest import raw_files, raw_instruments
 
 _BLOCK_BYTES: Final = 1 << 20
 _NEWEST: Final = 8
@@ -45,7 +45,7 @@ class RunningDigest:
 def digest_of(plain: Path) -> RunningDigest:
     """Of what the hour of this `.jsonl` holds, both forms together. Raises OSError for what cannot be read."""
     digest = RunningDigest()
-    packed = plain.with_name(f"{plain.name}.gz")
+    packed = packed_path(plain)
     try:
         with gzip.open(packed) as file:
             for block in _blocks(file):
@@ -69,9 +69,9 @@ def hours_without_record(
     The newest hour of an instrument in `going_on` may go on and is not among them.
     """
     found: list[tuple[str, int]] = []
-    for inst_id in instruments(layout):
+    for inst_id in raw_instruments(layout):
         hours: list[int] = []
-        for file in hour_files(layout, inst_id):
+        for file in raw_files(layout, inst_id):
             if file.hour_ms not in hours:
                 hours.append(file.hour_ms)
             if len(hours) > _NEWEST:

@@ -1,16 +1,30 @@
-"""The only place that builds or reads a path of the vault. Pure: it never touches the disk."""
+"""The only place that builds or reads a path of the vault. Pure: it never touches the disk.
+
+Data files of every kind lie alike, each kind in folders of its own. Journal, lock, rows and torn ends are for all.
+"""
 
 import re
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from l2vault.book.utc import utc_ms, utc_text
 
 HOUR_MS: Final = 3_600_000
 
-_RAW: Final = Path("raw", "okx", "l2_perps")
+Kind = Literal["books", "trades", "changes", "context"]
+"""What the lines of a data file are."""
+
+_FOLDERS: Final[dict[Kind, str]] = {
+    "books": "l2_perps",
+    "trades": "trades",
+    "changes": "book_changes",
+    "context": "context",
+}
+_RAW: Final = Path("raw", "okx")
 _META: Final = Path("meta", "okx")
-_ARCHIVE: Final = Path("archive", "okx", "l2_perps")
+_ARCHIVE: Final = Path("archive", "okx")
+_LEVELS: Final = "levels"
+_SNAPSHOTS: Final = "snapshots"
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ARCHIVE_FILE: Final = re.compile(r"([01]\d|2[0-3])\.parquet")
 _HOUR_FILE: Final = re.compile(r"([01]\d|2[0-3])\.jsonl(\.gz)?")
@@ -36,14 +50,22 @@ class ArchivedHour(NamedTuple):
 
 
 class Layout:
-    """Paths of one vault. Hours and dates are UTC, in exchange time for data and in wall time for the journal."""
+    """Paths of one vault. Hours and dates are UTC, in exchange time for data and in wall time for the journal.
 
-    def __init__(self, root: Path) -> None:
+    Its data files are those of one kind, books unless said otherwise: `of` gives the layout of another.
+    """
+
+    def __init__(self, root: Path, kind: Kind = "books") -> None:
         self.root = root
+        self.kind: Final[Kind] = kind
+
+    def of(self, kind: Kind) -> "Layout":
+        """The same vault with the data files of another kind; all other paths are the same."""
+        return Layout(self.root, kind)
 
     @property
     def raw(self) -> Path:
-        return self.root / _RAW
+        return self.root / _RAW / _FOLDERS[self.kind]
 
     @property
     def lock_file(self) -> Path:
@@ -112,18 +134,27 @@ class Layout:
         Their checksum is in the name because a file may be torn at one offset twice, differently.
         """
         parts = hour_file.relative_to(self.raw).parts
-        return self.torn / f"{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}_{crc32:08x}"
+        kind = "" if self.kind == "books" else f"{_FOLDERS[self.kind]}_"
+        return self.torn / f"{kind}{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}_{crc32:08x}"
 
     @property
     def archive(self) -> Path:
-        return self.root / _ARCHIVE
+        return self.root / _ARCHIVE / _FOLDERS[self.kind]
+
+    @property
+    def archived_levels(self) -> Path:
+        return self.archive / _LEVELS
+
+    @property
+    def archived_snapshots(self) -> Path:
+        return self.archive / _SNAPSHOTS
 
     def archived_hour(self, inst_id: str, ts_ms: int) -> ArchivedHour:
         """The archive of the hour in which `ts_ms` lies; folders named as Hive does, which DuckDB and Polars read."""
         text = utc_text(ts_ms)
         place = Path(f"inst_id={inst_id}", f"date={text[:10]}", f"{text[11:13]}.parquet")
         hour_ms = ts_ms // HOUR_MS * HOUR_MS
-        return ArchivedHour(inst_id, hour_ms, self.archive / "levels" / place, self.archive / "snapshots" / place)
+        return ArchivedHour(inst_id, hour_ms, self.archived_levels / place, self.archived_snapshots / place)
 
     def parse_archive_file(self, path: Path) -> ArchivedHour | None:
         """The archived hour of which `path`, levels or snapshots, is a file; None for any other path."""
@@ -154,3 +185,14 @@ class Layout:
         except ValueError:
             return None
         return HourFile(parts[0], hour_ms, match[2] is not None, path)
+
+
+def packed_path(plain: Path) -> Path:
+    """The compressed form of a `.jsonl`, which stands beside it."""
+    return plain.with_name(f"{plain.name}.gz")
+
+
+def levels_beside(snapshots: Path) -> Path:
+    """The other file of an archived hour."""
+    tree = snapshots.parents[2]
+    return tree.with_name(_LEVELS) / snapshots.relative_to(tree)

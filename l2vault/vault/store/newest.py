@@ -12,19 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-import msgspec
-
-from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.catalog import Catalog, StoredHour
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import joined, may_be_unflagged, peek
 
 BLOCK_BYTES: Final = 1 << 18
-LONGEST_LINE_BYTES: Final = 1 << 20
-"""A line of 400 levels a side has 25 to 50 KB. What is longer is no line and is not gathered in memory."""
-_UNFLAGGED_END: Final = b'"gap_detected":false'
 _CANDIDATES: Final = 8
-_INT64: Final = 1 << 63
-_DICT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class LastLine(NamedTuple):
@@ -35,66 +29,22 @@ class LastLine(NamedTuple):
     newest_ms: int
 
 
-class _Line(msgspec.Struct):
-    """What is asked of a line here. Keys that a later version adds are passed over."""
-
-    timestamp_utc: str
-    gap_detected: bool = False
-    seqId: int | None = None
-
-
-_LINE: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
-
-
-class PeekedLine(NamedTuple):
-    ts_ms: int
-    is_flagged: bool
-    seq_id: int | None
-
-
-def peek(line: bytes | None) -> PeekedLine | None:
-    """Time, flag and `seqId` of a line of this or a later version; None for what is no line."""
-    try:
-        found = None if line is None else _LINE.decode(line)
-        if found is None:
-            return None
-        seq_id = found.seqId if found.seqId is None or -_INT64 <= found.seqId < _INT64 else None
-        return PeekedLine(utc_ms(found.timestamp_utc), found.gap_detected, seq_id)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-        return None
-
-
-def is_object(line: bytes | None) -> bool:
-    """Whether the bytes are one whole JSON object: a line, be it of this version or not, and not a torn one."""
-    try:
-        return line is not None and isinstance(_DICT.decode(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def instruments(layout: Layout) -> list[str]:
+def raw_instruments(layout: Layout) -> list[str]:
+    """Every instrument that has a folder of raw files."""
     with blaming(layout.raw):
-        return sorted(path.name for path in layout.raw.iterdir() if path.is_dir()) if layout.raw.is_dir() else []
+        return Catalog(layout).raw_instruments()
 
 
-def hour_files(layout: Layout, inst_id: str) -> Iterator[HourFile]:
-    """Newest first; of one hour the plain file before the compressed one, whose lines are older. Skips foreign files.
-
-    One day's folder at a time, so that the years behind it cost nothing.
-    """
-    folder = layout.instrument_folder(inst_id)
-    with blaming(folder):
-        for day in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
-            if day.is_dir():
-                found = [layout.parse_hour_file(path) for path in day.iterdir() if path.is_file()]
-                files = [file for file in found if file is not None]
-                yield from sorted(files, key=lambda file: (-file.hour_ms, file.is_compressed))
+def raw_files(layout: Layout, inst_id: str) -> Iterator[StoredHour]:
+    """Newest first; see `Catalog.raw_newest_first`."""
+    with blaming(layout.instrument_folder(inst_id)):
+        yield from Catalog(layout).raw_newest_first(inst_id)
 
 
 def last_line(layout: Layout, inst_id: str, limit_ms: int | None = None) -> LastLine | None:
     """Where the instrument's lines end, those later than `limit_ms` left out; None where it has no unflagged line."""
     newest_ms = -1
-    for file in hour_files(layout, inst_id):
+    for file in raw_files(layout, inst_id):
         if limit_ms is not None and file.hour_ms > limit_ms:
             continue
         with blaming(file.path):
@@ -107,13 +57,12 @@ def last_line(layout: Layout, inst_id: str, limit_ms: int | None = None) -> Last
 
 def last_line_of_hour(layout: Layout, inst_id: str, hour_ms: int) -> LastLine:
     """The same of one hour, in whatever form it is. To an hour that is archived nothing can be added."""
-    plain = layout.hour_file(inst_id, hour_ms)
-    if layout.archived_hour(inst_id, hour_ms).snapshots.exists():
+    forms = Catalog(layout).hour(inst_id, hour_ms)
+    if forms.archive is not None:
         return LastLine(hour_ms + HOUR_MS - 1, None, hour_ms + HOUR_MS - 1)
     newest_ms = -1
-    for path in (plain, plain.with_name(f"{plain.name}.gz")):
-        file = layout.parse_hour_file(path)
-        if file is None or not path.is_file():
+    for file in reversed(forms.raw):
+        if not file.is_file:
             continue
         found = _last_in(file, None)
         newest_ms = max(newest_ms, found.newest_ms)
@@ -122,8 +71,8 @@ def last_line_of_hour(layout: Layout, inst_id: str, hour_ms: int) -> LastLine:
     return LastLine(-1, None, newest_ms)
 
 
-def _last_in(file: HourFile, limit_ms: int | None) -> LastLine:
-    if file.is_compressed:
+def _last_in(file: StoredHour, limit_ms: int | None) -> LastLine:
+    if file.form == "gzip":
         return _last_of(reversed(_ends_of_compressed(file.path)), limit_ms)
     with file.path.open("rb") as opened:
         lines = lines_backwards(opened, opened.seek(0, os.SEEK_END))
@@ -152,7 +101,7 @@ def _ends_of_compressed(path: Path) -> deque[bytes]:
     with suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as lines:
         for line in lines:
             newest.append(line)
-            if _UNFLAGGED_END in line[-64:]:
+            if may_be_unflagged(line):
                 unflagged.append(line)
     return deque([*unflagged, *(line for line in newest if line not in unflagged)])
 
@@ -170,14 +119,10 @@ def lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes | No
         file.seek(at)
         block = file.read(end)
         while (newline := block.rfind(b"\n", 0, end)) >= 0:
-            yield at + newline + 1, _joined(block[newline + 1 : end], line)
+            yield at + newline + 1, joined(block[newline + 1 : end], line)
             line, end = b"", newline
-        line = _joined(block[:end], line)
+        line = joined(block[:end], line)
     yield 0, line
-
-
-def _joined(head: bytes, tail: bytes | None) -> bytes | None:
-    return None if tail is None or len(head) + len(tail) > LONGEST_LINE_BYTES else head + tail
 
 
 @contextmanager

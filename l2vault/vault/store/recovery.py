@@ -11,30 +11,51 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from l2vault.book.utc import utc_text
-from l2vault.vault.journal.events import Recovered, SetAside
+from l2vault.vault.store.catalog import StoredHour
 from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
-from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import is_object, peek
 from l2vault.vault.store.newest import (
     BLOCK_BYTES,
     LastLine,
     blaming,
-    hour_files,
-    instruments,
-    is_object,
     last_line,
     lines_backwards,
-    peek,
+    raw_files,
+    raw_instruments,
 )
 
 _FILES_CHECKED: Final = 2
 """Per instrument, newest first. Only the file being written can be torn; the one before may have waited for its cut."""
 
 
-class Recovery(NamedTuple):
-    """What was cut, for the journal, and where the lines of each instrument end that has an unflagged one."""
+class Cut(NamedTuple):
+    """A torn end that was cut off a file, its bytes kept. Paths are relative to the vault. `since_ms` is the time of
+    the last unflagged line of the instrument that is left, None where none is."""
 
-    events: list[Recovered]
+    inst_id: str
+    file: str
+    offset: int
+    cut_bytes: int
+    kept_in: str
+    since_ms: int | None
+
+
+class Aside(NamedTuple):
+    """Lines that were moved out of a file, their bytes kept, and the span of their times. Paths are relative."""
+
+    inst_id: str
+    file: str
+    lines: int
+    from_ms: int
+    to_ms: int
+    kept_in: str
+
+
+class Recovery(NamedTuple):
+    """What was cut, and where the lines of each instrument end that has an unflagged one."""
+
+    cuts: list[Cut]
     last: dict[str, LastLine]
 
     @property
@@ -53,36 +74,38 @@ class Future(NamedTuple):
     to_ms: int
 
 
-def recover(layout: Layout, at: str) -> Recovery:
+def recover(layout: Layout) -> Recovery:
     """Make every data file end with its last whole line. Call it with the vault's lock held, before writing.
 
     Whole is a line that is a JSON object and has its newline. Doing it twice, or again after being killed at any
     moment, is doing it once. Raises VaultError naming the file that cannot be read or cut.
     """
-    cuts: list[tuple[str, Recovered]] = []
+    cuts: list[Cut] = []
     last: dict[str, LastLine] = {}
-    for inst_id in instruments(layout):
-        plain = (file.path for file in hour_files(layout, inst_id) if not file.is_compressed)
+    for inst_id in raw_instruments(layout):
+        plain = (file.path for file in raw_files(layout, inst_id) if file.form == "plain")
+        found: list[Cut] = []
         for path in list(islice(plain, _FILES_CHECKED)):
             with blaming(path):
-                event = _cut_torn_end(layout, path, at)
-            if event is not None:
-                cuts.append((inst_id, event))
+                cut = _cut_torn_end(layout, inst_id, path)
+            if cut is not None:
+                found.append(cut)
         line = last_line(layout, inst_id)
         if line is not None:
             last[inst_id] = line
-    return Recovery([_named(event, inst_id, last.get(inst_id)) for inst_id, event in cuts], last)
+        cuts += [cut._replace(since_ms=None if line is None else line.ts_ms) for cut in found]
+    return Recovery(cuts, last)
 
 
 def future_lines(layout: Layout, inst_id: str, limit_ms: int) -> list[Future]:
     """By file, newest first, the lines after the last one that is not later than `limit_ms`. Compressed files too, of
     which `lines` is 0: they are not read."""
     found: list[Future] = []
-    for file in hour_files(layout, inst_id):
-        if file.is_compressed and file.hour_ms > limit_ms:
+    for file in raw_files(layout, inst_id):
+        if file.form == "gzip" and file.hour_ms > limit_ms:
             found.append(Future(file.path, 0, 0, file.hour_ms, file.hour_ms + HOUR_MS - 1))
             continue
-        if file.is_compressed or file.hour_ms + HOUR_MS <= limit_ms:
+        if file.form == "gzip" or file.hour_ms + HOUR_MS <= limit_ms:
             break
         with blaming(file.path):
             future = _future_in(file, limit_ms)
@@ -92,7 +115,7 @@ def future_lines(layout: Layout, inst_id: str, limit_ms: int) -> list[Future]:
     return found
 
 
-def set_aside(layout: Layout, inst_id: str, limit_ms: int, at: str) -> SetAside | None:
+def set_aside(layout: Layout, inst_id: str, limit_ms: int) -> Aside | None:
     """Move the lines later than `limit_ms` out of the vault, their bytes kept, if they are in one plain file.
 
     None where there are none, and where they fill more than one file or a compressed one: so many lines are not a
@@ -109,16 +132,10 @@ def set_aside(layout: Layout, inst_id: str, limit_ms: int, at: str) -> SetAside 
     else:
         unlink(path)
         sync_folder(path.parent)
-    bounds = utc_text(from_ms), utc_text(to_ms)
-    return SetAside(at, inst_id, _name(layout, path), lines, *bounds, _name(layout, kept))
+    return Aside(inst_id, _name(layout, path), lines, from_ms, to_ms, _name(layout, kept))
 
 
-def _named(event: Recovered, inst_id: str, last: LastLine | None) -> Recovered:
-    since = None if last is None else utc_text(last.ts_ms)
-    return Recovered(event.at, event.file, event.offset, event.cut_bytes, event.kept_in, inst_id, since)
-
-
-def _future_in(file: HourFile, limit_ms: int) -> Future | None:
+def _future_in(file: StoredHour, limit_ms: int) -> Future | None:
     times: list[int] = []
     with file.path.open("rb") as opened:
         offset = opened.seek(0, os.SEEK_END)
@@ -132,7 +149,7 @@ def _future_in(file: HourFile, limit_ms: int) -> Future | None:
     return Future(file.path, offset, len(times), min(times), max(times)) if times else None
 
 
-def _cut_torn_end(layout: Layout, path: Path, at: str) -> Recovered | None:
+def _cut_torn_end(layout: Layout, inst_id: str, path: Path) -> Cut | None:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         end = _sound_end(file, size)
@@ -140,7 +157,7 @@ def _cut_torn_end(layout: Layout, path: Path, at: str) -> Recovered | None:
             return None
         kept = _keep(layout, path, file, end)
     _cut(path, end)
-    return Recovered(at, _name(layout, path), end, size - end, _name(layout, kept))
+    return Cut(inst_id, _name(layout, path), end, size - end, _name(layout, kept), None)
 
 
 def _keep(layout: Layout, path: Path, file: BinaryIO, offset: int) -> Path:

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from l2vault.errors import VaultError
+from l2vault.vault.store.line import joined
 
 CHUNK_BYTES: Final = 256 * 1024
 """zlib and the digests release the GIL for pieces of this size, so a recorder in the same process keeps running."""
-
-LONGEST_LINE_BYTES: Final = 1 << 20
-"""A line of 400 levels a side has 20 to 50 KB. What is longer is none of ours and is not gathered in memory."""
 
 GZIP_SUFFIX: Final = ".gz"
 
@@ -74,16 +72,12 @@ def read_lines(path: Path, on_chunk: Callable[[bytes], None] = lambda chunk: Non
         on_chunk(chunk)
         *ended, tail = chunk.split(b"\n")
         for piece in ended:
-            yield Line(offset, _joined(rest, piece), True)
+            yield Line(offset, joined(rest, piece), True)
             offset += rest_bytes + len(piece) + 1
             rest, rest_bytes = b"", 0
-        rest, rest_bytes = _joined(rest, tail), rest_bytes + len(tail)
+        rest, rest_bytes = joined(rest, tail), rest_bytes + len(tail)
     if rest_bytes:
         yield Line(offset, rest, False)
-
-
-def _joined(head: bytes | None, tail: bytes) -> bytes | None:
-    return None if head is None or len(head) + len(tail) > LONGEST_LINE_BYTES else head + tail
 
 
 def _inflate(file: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from l2vault.book.snapshot import to_line
 from l2vault.errors import VaultError
 from l2vault.vault.archive.read import archived_lines, archived_times, read_archived
-from l2vault.vault.archive.write import archive_hour, check_archive, orphans, remove_archive, restore_hour
-from l2vault.vault.store.catalog import hour_forms, hour_lines
+from l2vault.vault.archive.write import archive_hour, check_archive, remove_archive, restore_hour
+from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.forms import hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import (
     HOUR_AT_MS,
@@ -194,10 +195,10 @@ def test_an_archive_without_its_snapshots_is_none_and_can_be_found(layout, archi
     path = put(layout, BOOKS)
     archive(layout, path)
     archived.snapshots.unlink()
-    assert hour_forms(layout, INST, HOUR_AT_MS).archive is None
-    assert orphans(layout) == [archived.levels]
+    assert Catalog(layout).hour(INST, HOUR_AT_MS).archive is None
+    assert list(Catalog(layout).halves()) == [archived.levels]
     archive(layout, path)
-    assert orphans(layout) == []
+    assert list(Catalog(layout).halves()) == []
     remove_archive(archived)
     assert not archived.levels.exists()
     assert not archived.snapshots.exists()
@@ -230,8 +231,8 @@ def test_whenever_archiving_is_killed_every_line_still_reads_once(layout, delay_
         process.kill()
         process.communicate()
     for hour, path in enumerate(paths):
-        forms = hour_forms(layout, INST, HOUR_AT_MS + hour * HOUR_MS)
-        texts = [read.text for read in hour_lines(layout, forms, False, pytest.fail)]
+        forms = Catalog(layout).hour(INST, HOUR_AT_MS + hour * HOUR_MS)
+        texts = [read.text for read in hour_lines(Catalog(layout), forms, False, pytest.fail)]
         assert b"".join(text + b"\n" for text in texts) == gzip.decompress(path.read_bytes())
         archive(layout, path)
         assert check_archive(layout.archived_hour(INST, HOUR_AT_MS + hour * HOUR_MS)) is None

@@ -73,7 +73,7 @@ def test_deleted_hours_are_those_of_the_instrument(tmp_path):
 
 
 def test_the_record_of_an_hour_is_given_up_once_its_own_file_was_cut(tmp_path):
-    layout = Layout(tmp_path)
+    layout, cut_layout = Layout(tmp_path / "other"), Layout(tmp_path / "own")
     closed = noted.HourClosed(at(HOUR_MS), INST, at(0), 5, 50, "ab" * 32)
     cut = noted.Recovered(at(HOUR_MS), f"raw/okx/l2_perps/{INST}/2024-08-20/03.jsonl", 4, 7, "torn", INST)
     foreign = [
@@ -82,8 +82,8 @@ def test_the_record_of_an_hour_is_given_up_once_its_own_file_was_cut(tmp_path):
     ]
     journal_of(layout, closed, *foreign)
     assert JournalIndex(layout).closed_hours(INST) == {HOUR_AT_MS: closed}
-    journal_of(layout, cut)
-    assert JournalIndex(layout).closed_hours(INST) == {}
+    journal_of(cut_layout, closed, cut)
+    assert JournalIndex(cut_layout).closed_hours(INST) == {}
 
 
 def test_a_vault_without_a_journal_has_nothing_to_say(tmp_path):

@@ -10,7 +10,8 @@ from l2vault.book.snapshot import to_line
 from l2vault.errors import UsageError, VaultError, install_command
 from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.journal import events as noted
-from l2vault.vault.reading.vault import HourSpan, open_vault
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.catalog import StoredHour
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import (
     HOUR_AT_MS,
@@ -80,7 +81,15 @@ def test_it_tells_what_it_holds(layout):
         (0, "gzip"),
         (HOUR_MS, "plain"),
     ]
-    assert vault.spans(INST)[2] == HourSpan(HOUR_AT_MS + HOUR_MS, "plain", len(contents([line(HOUR_MS)])), path)
+    assert vault.spans(INST)[2] == StoredHour(
+        "books",
+        INST,
+        HOUR_AT_MS + HOUR_MS,
+        "plain",
+        path,
+        len(contents([line(HOUR_MS)])),
+        path.stat().st_mtime_ns // 1_000_000,
+    )
     assert vault.spans("ETH-USDT-SWAP") == []
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from l2vault.errors import VaultError
 from l2vault.vault.retention import compress as compress_module
-from l2vault.vault.retention.compress import PACKING_SUFFIX, compress, packed_path
+from l2vault.vault.retention.compress import PACKING_SUFFIX, compress
+from l2vault.vault.store.layout import packed_path
 from l2vault.vault.store.stream import GzipDamage
 
 A, B, C = b'{"line":"a"}\n', b'{"line":"b"}\n', b'{"line":"c"}\n'

@@ -12,7 +12,7 @@ from l2vault.book.utc import utc_ms
 from l2vault.errors import UsageError
 from l2vault.recording.router import policy_words
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy, policy_from_json, policy_of, policy_to_json, select
-from l2vault.vault.store.catalog import Held
+from l2vault.vault.store.catalog import StoredHour
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.verbs import retain
 
@@ -43,7 +43,7 @@ def hour_start(hours_ago):
 def held(hours_ago, form="plain", size=1000, inst_id=BTC, written_ms=None):
     hour_ms = hour_start(hours_ago)
     path = PurePosixPath("vault", inst_id, str(hour_ms), f"{hours_ago}{SUFFIXES[form]}")
-    return Held(inst_id, hour_ms, form, path, size, hour_ms if written_ms is None else written_ms)
+    return StoredHour("books", inst_id, hour_ms, form, path, size, hour_ms if written_ms is None else written_ms)
 
 
 def plan(policy, files, now_ms=NOW_MS, free_bytes=PLENTY, open_hours=()):

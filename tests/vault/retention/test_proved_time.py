@@ -19,7 +19,7 @@ from l2vault.vault.retention.pace import hours_allowed, new_record, read_record,
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime, Proved, confirmed_ms, newest_line, prove
 from l2vault.vault.retention.run import Options, run_retention
-from l2vault.vault.store.catalog import scan
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -67,7 +67,7 @@ def retain(layout, time, policy=Policy(), **options):  # noqa: B008 - frozen
 
 
 def hours_of(layout):
-    return {(held.inst_id, held.hour_ms) for held in scan(layout)}
+    return {(held.inst_id, held.hour_ms) for held in Catalog(layout).files()}
 
 
 # Which line proves its time.
@@ -96,21 +96,21 @@ def test_the_newest_confirmed_line_of_all_instruments_counts_across_hours_and_fo
     put(layout, up_to(NOW_MS - 4000), ETH, packed)
     start = NOW_MS // HOUR_MS * HOUR_MS
     put(layout, up_to(start + 4000), BTC, packed)
-    assert newest_line(layout, scan(layout)) == NOW_MS - 4000
+    assert newest_line(Catalog(layout).files()) == NOW_MS - 4000
     put(layout, [NOW_MS + 40 * DAY_MS], BTC)
-    assert newest_line(layout, scan(layout)) == NOW_MS - 4000
+    assert newest_line(Catalog(layout).files()) == NOW_MS - 4000
     shutil.rmtree(layout.instrument_folder(ETH))
-    assert newest_line(layout, scan(layout)) == start + 4000
+    assert newest_line(Catalog(layout).files()) == start + 4000
 
 
 def test_only_the_end_of_a_large_file_is_read_unless_it_confirms_no_line(layout, monkeypatch):
     monkeypatch.setattr("l2vault.vault.retention.proved_time.TAIL_BYTES", 6000)
     put(layout, up_to(NOW_MS, 200))
     path = layout.hour_file(BTC, NOW_MS)
-    assert newest_line(layout, scan(layout)) == NOW_MS
+    assert newest_line(Catalog(layout).files()) == NOW_MS
     with path.open("ab") as file:
         file.write(b"not a line\n" * 1000)
-    assert newest_line(layout, scan(layout)) == NOW_MS
+    assert newest_line(Catalog(layout).files()) == NOW_MS
 
 
 def test_files_without_lines_and_lines_of_another_hour_prove_nothing(layout):
@@ -119,7 +119,7 @@ def test_files_without_lines_and_lines_of_another_hour_prove_nothing(layout):
     path.rename(layout.hour_file(BTC, NOW_MS + HOUR_MS))
     broken = layout.hour_file(BTC, NOW_MS).with_name("03.jsonl.gz")
     broken.write_bytes(b"no gzip")
-    assert newest_line(layout, scan(layout)) is None
+    assert newest_line(Catalog(layout).files()) is None
 
 
 def test_an_archive_proves_its_time_too(layout):
@@ -132,7 +132,7 @@ def test_an_archive_proves_its_time_too(layout):
     assert file is not None
     archive_hour(layout, file)
     path.unlink()
-    assert newest_line(layout, scan(layout)) == NOW_MS
+    assert newest_line(Catalog(layout).files()) == NOW_MS
 
 
 # Which time is believed.

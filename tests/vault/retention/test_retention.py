@@ -19,8 +19,9 @@ from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import Clocks, Policy, Room, select
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Limits, Options, enforce, run_retention
-from l2vault.vault.store.catalog import scan
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.durable import doomed_path
+from l2vault.vault.store.forms import hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -168,7 +169,7 @@ def test_a_dry_run_is_the_plan_that_is_then_carried_out_and_touches_nothing(layo
 
 def test_the_same_plan_carried_out_twice_is_the_plan_carried_out_once(layout):
     sample = Sample(layout)
-    plan = select(Policy(), scan(layout), Clocks(NOW_MS, NOW_MS), PLENTY)
+    plan = select(Policy(), Catalog(layout).files(), Clocks(NOW_MS, NOW_MS), PLENTY)
     for _ in range(2):
         report = carry_out(layout, plan)
         assert report.failures == []
@@ -260,7 +261,7 @@ def test_two_processes_at_once_do_the_work_of_one(tmp_path, is_locked):
     for attempt in range(5):
         layout = Layout(tmp_path / str(attempt))
         sample = Sample(layout)
-        plan = select(Policy(), scan(layout), Clocks(NOW_MS, NOW_MS), PLENTY)
+        plan = select(Policy(), Catalog(layout).files(), Clocks(NOW_MS, NOW_MS), PLENTY)
         gate, opener = os.pipe()
 
         def work(layout=layout, plan=plan, gate=gate, opener=opener):
@@ -474,7 +475,7 @@ def test_an_hour_whose_archive_fails_is_kept(layout, monkeypatch):
 
 
 def vault_bytes(layout):
-    return sum(held.size_bytes for held in scan(layout))
+    return sum(held.size_bytes for held in Catalog(layout).files())
 
 
 def archived_lines(layout, inst_id, hours_ago):
@@ -493,7 +494,7 @@ def test_an_hour_is_archived_and_then_deleted_and_both_are_noted(layout):
     assert raw_image(layout) == sample.kept
     assert report.freed_bytes == before - vault_bytes(layout)
     assert archived_lines(layout, ETH, 130) == lines(130, range(3), ETH)
-    archive_bytes = sum(held.size_bytes for held in scan(layout) if held.form == "archive")
+    archive_bytes = sum(held.size_bytes for held in Catalog(layout).files() if held.form == "archive")
     file = name(layout, sample.old)
     assert [(event.action, event.file, event.bytes_before, event.bytes_after) for event in retained(layout)][:2] == [
         ("archive", file, size, archive_bytes),
@@ -555,7 +556,6 @@ def test_rows_of_an_archive_without_their_snapshots_go_unless_they_are_young(lay
 def test_killed_at_any_change_while_archiving_and_deleting_every_line_still_reads(tmp_path):
     pytest.importorskip("pyarrow", reason="archives need the analysis extra")
     from l2vault.vault.archive.write import archive_hour  # noqa: F401 - loaded before the processes part
-    from l2vault.vault.store.catalog import hour_forms, hour_lines
 
     wanted = lines(130, range(6))
     number = 0
@@ -566,8 +566,8 @@ def test_killed_at_any_change_while_archiving_and_deleting_every_line_still_read
         put(layout, 130, b"".join(wanted[:4]), packed=True)
         put(layout, 130, b"".join(wanted[3:]))
         was_killed = kill_before_change(number, lambda layout=layout: retain(layout, ARCHIVING))
-        forms = hour_forms(layout, BTC, hour_start(130))
-        found = [line.text + b"\n" for line in hour_lines(layout, forms, False, pytest.fail)]
+        forms = Catalog(layout).hour(BTC, hour_start(130))
+        found = [line.text + b"\n" for line in hour_lines(Catalog(layout), forms, False, pytest.fail)]
         assert found == wanted, f"killed before change {number}"
         assert retain(layout, ARCHIVING).failures == []
         assert raw_image(layout) == {}

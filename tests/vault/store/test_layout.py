@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout
+from l2vault.vault.store.layout import HOUR_MS, HourFile, Layout, levels_beside, packed_path
 
 ROOT = Path("Vault")
 LAYOUT = Layout(ROOT)
@@ -112,3 +112,26 @@ def test_a_journal_day_is_the_wall_clocks_utc_day():
     midnight = utc_ms("2024-01-01T00:00:00.000Z")
     days = [LAYOUT.journal_file(ms).stem for ms in (midnight - 1, midnight)]
     assert days == [utc_text(midnight - 1)[:10], "2024-01-01"] == ["2023-12-31", "2024-01-01"]
+
+
+KINDS = {"books": "l2_perps", "trades": "trades", "changes": "book_changes", "context": "context"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_has_data_files_of_its_own_and_shares_the_rest(kind):
+    other = LAYOUT.of(kind)
+    files = other.hour_file("BTC-USDT-SWAP", TS_MS), *other.archived_hour("BTC-USDT-SWAP", TS_MS)[2:]
+    assert [path.relative_to(ROOT).parts[2] for path in files] == [KINDS[kind]] * 3
+    assert other.parse_hour_file(files[0]) == HourFile("BTC-USDT-SWAP", TS_MS // HOUR_MS * HOUR_MS, False, files[0])
+    assert [levels_beside(files[2]), packed_path(files[0]).name] == [files[1], "15.jsonl.gz"]
+    assert (LAYOUT.parse_hour_file(files[0]) is None) == (kind != "books")
+    assert (LAYOUT.parse_archive_file(files[2]) is None) == (kind != "books")
+    shared = "journal", "lock_file", "owner_file", "retention_lock", "instruments", "torn"
+    assert [getattr(other, name) for name in shared] == [getattr(LAYOUT, name) for name in shared]
+    assert other.of("books").raw == LAYOUT.raw
+
+
+def test_ends_cut_from_files_of_different_kinds_are_kept_under_different_names():
+    layouts = [LAYOUT.of(kind) for kind in KINDS]
+    names = {layout.torn_file(layout.hour_file("BTC-USDT-SWAP", TS_MS), 7, 255).name for layout in layouts}
+    assert len(names) == len(KINDS)

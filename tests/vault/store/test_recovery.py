@@ -12,15 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.snapshot import Snapshot, from_line, to_line
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.journal.events import Recovered, SetAside
 from l2vault.vault.store import newest
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
-from l2vault.vault.store.recovery import future_lines, recover, set_aside
+from l2vault.vault.store.recovery import Aside, Cut, future_lines, recover, set_aside
 
-AT = "2026-11-22T16:00:00.000Z"
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 HOUR_START_MS = utc_ms("2026-11-22T15:00:00.000Z")
 
@@ -74,7 +72,7 @@ def reads(one):
 
 def cuts(recovered, layout):
     """Offset, length and kept bytes of each cut."""
-    return [(event.offset, event.cut_bytes, (layout.root / event.kept_in).read_bytes()) for event in recovered.events]
+    return [(cut.offset, cut.cut_bytes, (layout.root / cut.kept_in).read_bytes()) for cut in recovered.cuts]
 
 
 def cut_after(sound, data):
@@ -97,11 +95,11 @@ def test_a_file_cut_at_any_byte_and_soiled_is_cut_back_to_its_whole_lines(tmp_pa
     path = put(layout, data)
     sound = sound_part(data)
     with mock.patch.object(newest, "BLOCK_BYTES", block):
-        recovered = recover(layout, AT)
+        recovered = recover(layout)
         assert path.read_bytes() == sound
         assert cuts(recovered, layout) == cut_after(sound, data)
         before = image(layout)
-        assert recover(layout, AT) == ([], recovered.last)
+        assert recover(layout) == ([], recovered.last)
         assert image(layout) == before
 
 
@@ -110,7 +108,7 @@ def test_a_file_cut_at_any_byte_and_soiled_is_cut_back_to_its_whole_lines(tmp_pa
 def test_every_whole_line_before_a_cut_still_reads(tmp_path_factory, cut):
     layout = Layout(tmp_path_factory.mktemp("vault"))
     path = put(layout, b"".join(WHOLE)[:cut])
-    last_ts_ms = recover(layout, AT).last_ts_ms
+    last_ts_ms = recover(layout).last_ts_ms
     times = [from_line(one).ts_ms for one in path.read_bytes().splitlines()]
     assert times == [from_line(one[:-1]).ts_ms for one, end in zip(WHOLE, ENDS[1:], strict=True) if end <= cut]
     assert last_ts_ms == ({BTC: times[-1]} if times else {})
@@ -118,15 +116,14 @@ def test_every_whole_line_before_a_cut_still_reads(tmp_path_factory, cut):
 
 def test_a_recovery_is_told_with_paths_that_hold_wherever_the_vault_is_moved(layout):
     put(layout, line() + b"torn")
-    assert recover(layout, AT).events == [
-        Recovered(
-            AT,
+    assert recover(layout).cuts == [
+        Cut(
+            BTC,
             "raw/okx/l2_perps/BTC-USDT-SWAP/2026-11-22/15.jsonl",
             len(line()),
             4,
             f"meta/okx/torn/BTC-USDT-SWAP_2026-11-22T15.jsonl_at_{len(line())}_{zlib.crc32(b'torn'):08x}",
-            BTC,
-            utc_text(HOUR_START_MS),
+            HOUR_START_MS,
         )
     ]
 
@@ -168,7 +165,7 @@ def test_a_recovery_is_told_with_paths_that_hold_wherever_the_vault_is_moved(lay
 )
 def test_what_is_cut_is_what_follows_the_last_good_line(layout, data, sound):
     path = put(layout, data)
-    recovered = recover(layout, AT)
+    recovered = recover(layout)
     assert path.read_bytes() == sound
     assert cuts(recovered, layout) == cut_after(sound, data)
 
@@ -178,8 +175,9 @@ def test_a_good_line_is_not_made_of_the_beginning_of_a_longer_one(layout):
     length = len(line()) - 1
     data = line()[:-1] + b"\x00" * (2 * length - 1) + b"\n"
     path = put(layout, data)
-    with mock.patch.multiple(newest, BLOCK_BYTES=length, LONGEST_LINE_BYTES=length + 10):
-        recovered = recover(layout, AT)
+    longest = mock.patch("l2vault.vault.store.line.LONGEST_LINE_BYTES", length + 10)
+    with mock.patch.object(newest, "BLOCK_BYTES", length), longest:
+        recovered = recover(layout)
     assert path.read_bytes() == b""
     assert cuts(recovered, layout) == cut_after(b"", data)
 
@@ -193,7 +191,7 @@ def test_a_cut_is_on_the_disk_before_recording_starts(layout, monkeypatch):
 
     path = put(layout, line() + b"torn")
     monkeypatch.setattr(os, "fsync", fsync)
-    recover(layout, AT)
+    recover(layout)
     assert os.path.samestat(synced[-1], path.stat())
     assert synced[-1].st_size == len(line())
 
@@ -201,7 +199,7 @@ def test_a_cut_is_on_the_disk_before_recording_starts(layout, monkeypatch):
 def test_a_sound_file_is_not_even_touched(layout):
     path = put(layout, line())
     os.utime(path, (1, 1))
-    assert recover(layout, AT).events == []
+    assert recover(layout).cuts == []
     assert path.stat().st_mtime == 1
     assert not layout.torn.exists()
 
@@ -210,15 +208,15 @@ def test_only_the_end_of_a_large_file_is_read(layout):
     data = line(levels=399) * 400
     put(layout, data + b"torn")
     read = 0
-    real = newest._joined
+    real = newest.joined
 
     def counting(head, tail):
         nonlocal read
         read += len(head)
         return real(head, tail)
 
-    with mock.patch.object(newest, "_joined", counting):
-        recover(layout, AT)
+    with mock.patch.object(newest, "joined", counting):
+        recover(layout)
     assert len(data) > 5_000_000
     assert read < 4 * newest.BLOCK_BYTES
 
@@ -227,7 +225,7 @@ def test_the_two_newest_hours_of_every_instrument_are_checked(layout):
     torn = line() + b"torn"
     hours = {ts_ms: put(layout, torn, ts_ms) for ts_ms in (HOUR_START_MS + hour * HOUR_MS for hour in (-20, -1, 0))}
     other = put(layout, torn, HOUR_START_MS - 30 * HOUR_MS, "DELISTED-USDT-SWAP")
-    files = [layout.root / event.file for event in recover(layout, AT).events]
+    files = [layout.root / cut.file for cut in recover(layout).cuts]
     oldest, *newest = hours.values()
     assert files == [*reversed(newest), other]
     assert oldest.read_bytes() == torn
@@ -236,7 +234,7 @@ def test_the_two_newest_hours_of_every_instrument_are_checked(layout):
 def test_compressed_hours_do_not_count_among_the_two(layout):
     packed = [pack(layout, line(), HOUR_START_MS + hour * HOUR_MS).read_bytes() for hour in (1, 2, 3)]
     paths = [put(layout, line() + b"torn", HOUR_START_MS - hour * HOUR_MS) for hour in (0, 1)]
-    assert [layout.root / event.file for event in recover(layout, AT).events] == paths
+    assert [layout.root / cut.file for cut in recover(layout).cuts] == paths
     assert [path.read_bytes() for path in sorted(layout.raw.rglob("*.gz"))] == packed
 
 
@@ -244,7 +242,7 @@ def test_a_file_torn_twice_at_one_place_keeps_both_ends(layout):
     kept = []
     for torn in (b"first", b"second"):
         put(layout, line() + torn)
-        kept += [event.kept_in for event in recover(layout, AT).events]
+        kept += [cut.kept_in for cut in recover(layout).cuts]
     assert [(layout.root / name).read_bytes() for name in kept] == [b"first", b"second"]
 
 
@@ -277,18 +275,18 @@ def test_killed_at_any_moment_and_started_again_it_does_what_it_would_have_done(
         return layout
 
     undisturbed = torn_vault("undisturbed")
-    expected = recover(undisturbed, AT)
+    expected = recover(undisturbed)
     steps = 0
     while True:
         layout = torn_vault(f"killed at {steps}")
         try:
             with killed_at(steps):
-                recover(layout, AT)
+                recover(layout)
             break
         except Killed:
-            again = recover(layout, AT)
+            again = recover(layout)
         assert again.last_ts_ms == expected.last_ts_ms
-        assert {event.file for event in again.events} <= {event.file for event in expected.events}
+        assert {cut.file for cut in again.cuts} <= {cut.file for cut in expected.cuts}
         assert image(layout) == image(undisturbed)
         steps += 1
     assert steps >= 6  # two files: draft synced, draft renamed, data file synced
@@ -300,7 +298,7 @@ def test_nothing_is_cut_while_the_bytes_cannot_be_kept(layout):
     layout.torn.parent.mkdir(parents=True)
     layout.torn.write_bytes(b"a file where the folder should be")
     with pytest.raises(VaultError, match=r"15\.jsonl.* Try: "):
-        recover(layout, AT)
+        recover(layout)
     assert path.read_bytes() == data
 
 
@@ -315,7 +313,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_cure(layout, monkeypatch)
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(VaultError, match=r"15\.jsonl.*Permission denied.* Try: "):
-        recover(layout, AT)
+        recover(layout)
 
 
 def test_foreign_files_and_folders_are_left_alone(layout):
@@ -333,12 +331,12 @@ def test_foreign_files_and_folders_are_left_alone(layout):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"not ours")
     before = image(layout)
-    assert recover(layout, AT) == ([], {BTC: LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)})
+    assert recover(layout) == ([], {BTC: LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)})
     assert image(layout) == before
 
 
 def test_a_new_vault_has_nothing_to_recover(layout):
-    assert recover(layout, AT) == ([], {})
+    assert recover(layout) == ([], {})
     assert not layout.root.exists()
 
 
@@ -377,29 +375,29 @@ def hours_of(*contents):
 def test_the_last_unflagged_time_is_found_however_far_back_it_is(layout, contents):
     for write, data, hour_ms in contents:
         write(layout, data, hour_ms)
-    assert recover(layout, AT).last_ts_ms == {BTC: 7}
+    assert recover(layout).last_ts_ms == {BTC: 7}
 
 
 def test_of_one_hour_the_plain_file_is_newer_than_the_compressed_one(layout):
     pack(layout, line(5) + line(6))
     put(layout, line(7))
-    assert recover(layout, AT).last_ts_ms == {BTC: 7}
+    assert recover(layout).last_ts_ms == {BTC: 7}
 
 
 def test_each_instrument_has_a_last_time_of_its_own(layout):
     put(layout, line(7))
     put(layout, line(9, ETH), HOUR_START_MS - HOUR_MS, ETH)
     put(layout, line(9, gap_detected=True), inst_id="NEW-USDT-SWAP")
-    assert recover(layout, AT).last_ts_ms == {BTC: 7, ETH: 9}
+    assert recover(layout).last_ts_ms == {BTC: 7, ETH: 9}
 
 
 def test_a_damaged_compressed_hour_gives_what_it_can(layout):
     packed = pack(layout, line(6) + line(7))
     packed.write_bytes(packed.read_bytes()[:-8])
     pack(layout, line(5), HOUR_START_MS - HOUR_MS)
-    assert recover(layout, AT).last_ts_ms == {BTC: 7}
+    assert recover(layout).last_ts_ms == {BTC: 7}
     packed.write_bytes(b"no gzip at all")
-    assert recover(layout, AT).last_ts_ms == {BTC: 5}
+    assert recover(layout).last_ts_ms == {BTC: 5}
 
 
 def newer(ts_ms):
@@ -410,24 +408,24 @@ def newer(ts_ms):
 def test_lines_of_a_later_version_are_not_torn_and_what_follows_goes_behind_them(layout):
     data = line(7) + newer(8) + newer(9)
     path = put(layout, data)
-    recovered = recover(layout, AT)
-    assert recovered.events == []
+    recovered = recover(layout)
+    assert recovered.cuts == []
     assert path.read_bytes() == data
     assert recovered.last == {BTC: LastLine(9, 9, 9)}
     put(layout, data + b'{"timestamp_utc":"1970-01')
-    assert cuts(recover(layout, AT), layout) == [(len(data), 25, b'{"timestamp_utc":"1970-01')]
+    assert cuts(recover(layout), layout) == [(len(data), 25, b'{"timestamp_utc":"1970-01')]
 
 
 def test_a_cut_says_from_when_on_nothing_is_known_of_the_instrument(layout):
     put(layout, line(7) + b"torn")
     put(layout, b"torn", inst_id=ETH)
-    events = recover(layout, AT).events
-    assert [(event.inst_id, event.since) for event in events] == [(BTC, utc_text(7)), (ETH, None)]
+    found = recover(layout).cuts
+    assert [(cut.inst_id, cut.since_ms) for cut in found] == [(BTC, 7), (ETH, None)]
 
 
 def test_a_flagged_end_moves_the_newest_time_and_not_that_of_the_last_book(layout):
     put(layout, line(7) + line(9, gap_detected=True))
-    assert recover(layout, AT).last == {BTC: LastLine(7, 7, 9)}
+    assert recover(layout).last == {BTC: LastLine(7, 7, 9)}
 
 
 LIMIT_MS = HOUR_START_MS + 10_000
@@ -436,23 +434,23 @@ LIMIT_MS = HOUR_START_MS + 10_000
 def test_lines_from_the_future_behind_good_ones_are_set_aside_with_their_bytes(layout):
     good, future = line(HOUR_START_MS), line(LIMIT_MS + 1) + b"rubbish\n" + line(LIMIT_MS + 2000, gap_detected=True)
     path = put(layout, good + future)
-    event = set_aside(layout, BTC, LIMIT_MS, AT)
+    moved = set_aside(layout, BTC, LIMIT_MS)
     assert path.read_bytes() == good
-    assert event is not None
-    assert (layout.root / event.kept_in).read_bytes() == future
+    assert moved is not None
+    assert (layout.root / moved.kept_in).read_bytes() == future
     file = path.relative_to(layout.root).as_posix()
-    assert event == SetAside(AT, BTC, file, 2, utc_text(LIMIT_MS + 1), utc_text(LIMIT_MS + 2000), event.kept_in)
-    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+    assert moved == Aside(BTC, file, 2, LIMIT_MS + 1, LIMIT_MS + 2000, moved.kept_in)
+    assert set_aside(layout, BTC, LIMIT_MS) is None
 
 
 def test_an_hour_of_the_future_goes_as_a_whole_and_leaves_no_empty_file(layout):
     put(layout, line(HOUR_START_MS))
     path = put(layout, line(HOUR_START_MS + HOUR_MS), HOUR_START_MS + HOUR_MS)
-    event = set_aside(layout, BTC, LIMIT_MS, AT)
-    assert event is not None
-    assert event.lines == 1
+    moved = set_aside(layout, BTC, LIMIT_MS)
+    assert moved is not None
+    assert moved.lines == 1
     assert not path.exists()
-    assert (layout.root / event.kept_in).read_bytes() == line(HOUR_START_MS + HOUR_MS)
+    assert (layout.root / moved.kept_in).read_bytes() == line(HOUR_START_MS + HOUR_MS)
     assert last_line(layout, BTC) == LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)
 
 
@@ -463,7 +461,7 @@ def test_more_than_one_file_or_a_compressed_one_is_left_for_a_person(layout, sec
     second(layout, line(HOUR_START_MS + 2 * HOUR_MS), HOUR_START_MS + 2 * HOUR_MS)
     before = image(layout)
     assert len(future_lines(layout, BTC, LIMIT_MS)) == 2
-    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+    assert set_aside(layout, BTC, LIMIT_MS) is None
     assert image(layout) == before
 
 
@@ -471,15 +469,15 @@ def test_without_a_line_from_the_future_nothing_is_touched(layout):
     put(layout, line(LIMIT_MS))
     put(layout, line(LIMIT_MS - HOUR_MS), LIMIT_MS - HOUR_MS)
     before = image(layout)
-    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
-    assert set_aside(layout, "NO-SUCH-SWAP", LIMIT_MS, AT) is None
+    assert set_aside(layout, BTC, LIMIT_MS) is None
+    assert set_aside(layout, "NO-SUCH-SWAP", LIMIT_MS) is None
     assert image(layout) == before
 
 
 def test_a_future_line_followed_by_a_good_one_stays_where_it_is(layout):
     data = line(LIMIT_MS + 1) + line(LIMIT_MS)
     path = put(layout, data)
-    assert set_aside(layout, BTC, LIMIT_MS, AT) is None
+    assert set_aside(layout, BTC, LIMIT_MS) is None
     assert path.read_bytes() == data
 
 

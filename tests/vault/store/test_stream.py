@@ -76,7 +76,7 @@ def test_lines_are_the_contents_at_their_offsets(tmp_path_factory, suffix, conte
 
 
 def test_a_line_too_long_has_no_text_and_the_next_ones_keep_their_offsets(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "LONGEST_LINE_BYTES", 5)
+    monkeypatch.setattr("l2vault.vault.store.line.LONGEST_LINE_BYTES", 5)
     monkeypatch.setattr(stream, "CHUNK_BYTES", 2)
     path = tmp_path / "03.jsonl"
     path.write_bytes(b"12345\n123456\n12\n1234567")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from l2vault.recording.tasks.threads import in_daemon_thread
+from l2vault.recording.threads import in_daemon_thread
 from support.manual_clock import until
 
 
@@ -42,7 +42,7 @@ async def test_cancelled_it_returns_at_once_and_the_outcome_is_dropped() -> None
 def test_a_call_that_hangs_does_not_keep_the_process_from_ending() -> None:
     code = (
         "import asyncio, threading\n"
-        "from l2vault.recording.tasks.threads import in_daemon_thread\n"
+        "from l2vault.recording.threads import in_daemon_thread\n"
         "async def main():\n"
         "    task = asyncio.create_task(in_daemon_thread(threading.Event().wait))\n"
         "    await asyncio.sleep(0)\n"

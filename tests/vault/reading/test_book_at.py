@@ -8,13 +8,18 @@ import pytest
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
-from l2vault.vault.reading.lookup import last_book
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Finding
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 BTC = "BTC-USDT-SWAP"
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
 DAY_MS = 24 * HOUR_MS
+
+
+def last_book(layout, inst_id, at_ms):
+    """As `l2vault show` asks for it."""
+    return Vault(layout).book_at(inst_id, at_ms, with_flagged=True)
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_a_foreign_line_is_passed_by_and_told_and_the_torn_end_of_the_newest_hou
     found = last_book(layout, BTC, HOUR_AT_MS + 9)
     assert found.snapshot.ts_ms == HOUR_AT_MS + 2
     offset = len(to_line(book(HOUR_AT_MS + 2))) + 1
-    assert found.passed_by == [Finding(path, offset, "not a line of OKX perp books: not, perp, books")]
+    assert found.findings == [Finding(path, offset, "not a line of OKX perp books: not, perp, books")]
 
 
 def test_an_hour_without_a_readable_line_gives_way_to_the_one_before(layout):
@@ -86,7 +91,7 @@ def test_an_hour_without_a_readable_line_gives_way_to_the_one_before(layout):
     gz.write_bytes(gz.read_bytes()[:15])
     found = last_book(layout, BTC, HOUR_AT_MS + DAY_MS)
     assert found.snapshot.ts_ms == HOUR_AT_MS + 2
-    assert found.passed_by == [Finding(gz, 0, "the gzip data ends too early")]
+    assert found.findings == [Finding(gz, 0, "the gzip data ends too early")]
 
 
 def test_an_hour_that_is_only_in_the_archive_is_read_from_there(layout):

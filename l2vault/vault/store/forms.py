@@ -1,0 +1,288 @@
+"""How an hour is read, whatever forms it has: its lines, their times, the book at a time. Each form is registered once.
+
+Lines of a `.jsonl.gz` and of the `.jsonl` that continues it are one hour; so are those of an archive beside them, which
+a kill between archiving and deleting leaves: each comes once, in order, and bad ones are reported. Needs only what
+recording needs; the archive's form, which needs more, is made in `vault/archive` and registered by the package.
+"""
+
+import heapq
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+
+from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.errors import LineError
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, StoredHour
+from l2vault.vault.store.layout import Kind, Layout
+from l2vault.vault.store.line import as_time_text, has_time, hour_text, is_flagged, is_of_hour, time_ms, time_text
+from l2vault.vault.store.linecheck import why_unreadable
+from l2vault.vault.store.stream import GzipDamage, Line, read_lines
+
+_CANDIDATES: Final = 8
+"""Newest lines held while looking for a book, should the very last not read."""
+
+T = TypeVar("T")
+
+
+class PlacedLine(NamedTuple):
+    """A line without its newline, and where it stands; of an archive `offset` counts in the lines it gives back."""
+
+    text: bytes
+    path: Path
+    offset: int
+
+
+class TimedLine(NamedTuple):
+    """What is known of a line without its levels. Of an archive `offset` is 0."""
+
+    ts_ms: int
+    is_flagged: bool
+    path: Path
+    offset: int
+
+
+class Form(Protocol):
+    """One form of an hour. What cannot be read is reported, but for a file that has gone: FileNotFoundError.
+
+    `is_newest`: the file may be being written, so that a torn last line is no finding.
+    """
+
+    def lines(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+        """Those that are of the hour and do not go back in time, in order."""
+
+    def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
+        """Those of `lines` that read and are of the instrument."""
+
+    def book_at(self, hour: StoredHour, t_ms: int, with_flagged: bool, report: Report) -> Snapshot | None:
+        """The last snapshot at or before a time; of those of one time the later. None if none reads."""
+
+    def first_ms(self, hour: StoredHour) -> int | None:
+        """The time of the first line; None if none can be read. Reports nothing."""
+
+
+class ArchiveForm(Form, Protocol):
+    """Of the archive its two files are asked, and no line is made where none is asked for."""
+
+    def all_times(self, hour: StoredHour, report: Report) -> list[int]:
+        """The time of each line, in order, as far as one of the two files can tell."""
+
+    def make(self, layout: Layout, hour: StoredHour) -> int:
+        """Archive the hour of a raw file from all its raw forms, checked; returns the size of the two files."""
+
+
+_ARCHIVE: Final[dict[Literal["archive"], ArchiveForm]] = {}
+
+
+def register_archive(form: ArchiveForm) -> None:
+    """Once, by the package that knows all its rooms."""
+    _ARCHIVE["archive"] = form
+
+
+def archive_form() -> ArchiveForm:
+    """What raises VaultError with the cure, at its first use, where the libraries of the archive are absent."""
+    return _ARCHIVE["archive"]
+
+
+def form_of(hour: StoredHour) -> Form:
+    """The way to read a stored hour."""
+    return archive_form() if hour.form == "archive" else _RAW
+
+
+def hour_lines(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+    """The lines of an hour, each once, in order of time.
+
+    A file that retention compresses meanwhile is found again in its new form.
+    """
+    return _read_on(catalog, forms, lambda forms: _merged(forms, is_newest, report), report)
+
+
+def hour_times(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[TimedLine]:
+    """Time and flag of each line of an hour that reads and is of the instrument, in order of time."""
+
+    def times(forms: HourForms) -> Iterator[TimedLine]:
+        if len(forms.every) == 1:
+            return form_of(forms.every[0]).times(forms.every[0], is_newest, report)
+        return _times_in(_merged(forms, is_newest, report), forms.kind, forms.inst_id, report)
+
+    return _read_on(catalog, forms, times, report)
+
+
+def hour_book(catalog: Catalog, forms: HourForms, t_ms: int, with_flagged: bool, report: Report) -> Snapshot | None:
+    """The last snapshot of an hour at or before a time, flagged ones only where asked for; None if none reads."""
+
+    def book(forms: HourForms) -> Iterator[Snapshot | None]:
+        if len(forms.every) == 1:
+            yield form_of(forms.every[0]).book_at(forms.every[0], t_ms, with_flagged, report)
+        else:
+            yield _book_in(_merged(forms, True, report), forms.inst_id, t_ms, with_flagged, report)
+
+    return next(_read_on(catalog, forms, book, report), None)
+
+
+def first_ms(forms: HourForms) -> int | None:
+    """The time of the first line of an hour; None if it has none that can be read."""
+    firsts = (form_of(stored).first_ms(stored) for stored in forms.every)
+    return min((first for first in firsts if first is not None), default=None)
+
+
+def snapshot_of(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:
+    """The book of a line; None, and a finding, for one that does not read or is of another instrument."""
+    try:
+        snapshot = from_line(line.text)
+        if snapshot.inst_id != inst_id:
+            raise LineError(f"a line of {snapshot.inst_id} among those of {inst_id}")
+    except LineError as error:
+        report(Finding(line.path, line.offset, error.message))
+        return None
+    return snapshot
+
+
+def _read_on(
+    catalog: Catalog, forms: HourForms, read: Callable[[HourForms], Iterator[T]], report: Report
+) -> Iterator[T]:
+    """What is read of the forms; where one of their files has gone, the rest from what there is of the hour then."""
+    given = 0
+    while True:
+        try:
+            for each in islice(read(forms), given, None):
+                given += 1
+                yield each
+        except FileNotFoundError as error:
+            found = catalog.hour(forms.inst_id, forms.hour_ms)
+            if _paths(found) == _paths(forms):  # not moved but gone, as one of an archive's two files may be
+                path = Path(error.filename) if error.filename else _paths(forms)[0]
+                report(Finding(path, 0, "a file of this hour is missing", is_of_file=True))
+                return
+            forms = found
+        else:
+            return
+
+
+def _paths(forms: HourForms) -> list[Path]:
+    return [stored.path for stored in forms.every]
+
+
+def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+    """In order of time; the same line in two files is given once."""
+    streams = [form_of(stored).lines(stored, is_newest, report) for stored in forms.every]
+    if len(streams) == 1:
+        yield from streams[0]
+        return
+    time = b""
+    seen: dict[bytes, Path] = {}
+    for line in heapq.merge(*streams, key=lambda line: time_text(line.text)):
+        if time_text(line.text) != time:
+            time = time_text(line.text)
+            seen.clear()
+        if seen.setdefault(line.text, line.path) == line.path:
+            yield line
+
+
+def _times_in(lines: Iterable[PlacedLine], kind: Kind, inst_id: str, report: Report) -> Iterator[TimedLine]:
+    """Only lines of books have a flag, and are looked at as a whole."""
+    for line in lines:
+        reason = why_unreadable(line.text, inst_id) if kind == "books" else ""
+        if reason:
+            report(Finding(line.path, line.offset, reason))
+        else:
+            flag = kind == "books" and is_flagged(line.text)
+            yield TimedLine(time_ms(line.text), flag, line.path, line.offset)
+
+
+def _book_in(
+    lines: Iterable[PlacedLine], inst_id: str, t_ms: int, with_flagged: bool, report: Report
+) -> Snapshot | None:
+    last = as_time_text(t_ms)
+    candidates: deque[PlacedLine] = deque(maxlen=_CANDIDATES)
+    for line in lines:
+        if time_text(line.text) > last:
+            break
+        if with_flagged or not is_flagged(line.text):
+            candidates.append(line)
+    found = (snapshot_of(line, inst_id, report) for line in reversed(candidates))
+    return next((snapshot for snapshot in found if snapshot is not None), None)
+
+
+def _ignore(finding: Finding) -> None:
+    """Whoever reads the whole hour reports it."""
+
+
+class _Raw:
+    """A `.jsonl` or a `.jsonl.gz`: everything is read from its lines."""
+
+    def lines(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
+        """What there is beside those lines is reported."""
+        of_hour = hour_text(hour.hour_ms)
+        newest, end = b"", 0
+        trouble = why_no_file(hour.path)
+        if trouble:
+            report(Finding(hour.path, 0, trouble, is_of_file=True))
+            return
+        try:
+            for line in read_lines(hour.path):
+                end = line.offset + len(line.text or b"") + 1
+                reason = _objection(line, of_hour, newest, is_newest and hour.form == "plain")
+                if reason:
+                    report(Finding(hour.path, line.offset, reason, _claimed(line, of_hour)))
+                elif line.text is not None and line.is_ended:
+                    newest = time_text(line.text)
+                    yield PlacedLine(line.text, hour.path, line.offset)
+        except GzipDamage as damage:
+            report(Finding(hour.path, end, damage.what, is_of_file=not damage.is_cut_short))
+        except FileNotFoundError:  # in another form meanwhile
+            raise
+        except OSError as error:
+            report(Finding(hour.path, end, f"cannot be read: {error.strerror or error}", is_of_file=True))
+
+    def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
+        return _times_in(self.lines(hour, is_newest, report), hour.kind, hour.inst_id, report)
+
+    def book_at(self, hour: StoredHour, t_ms: int, with_flagged: bool, report: Report) -> Snapshot | None:
+        return _book_in(self.lines(hour, True, report), hour.inst_id, t_ms, with_flagged, report)
+
+    def first_ms(self, hour: StoredHour) -> int | None:
+        first = next(self.lines(hour, False, _ignore), None)
+        return None if first is None else time_ms(first.text)
+
+
+_RAW: Final = _Raw()
+
+
+def why_no_file(path: Path) -> str:
+    """Why this is no file to read lines from, empty if it is one. Raises FileNotFoundError where nothing is there."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.is_symlink():
+            raise
+        return "a link that leads nowhere"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if stat.S_ISREG(mode):
+        return ""
+    return "a folder in the place of a file" if stat.S_ISDIR(mode) else "no regular file"
+
+
+def _claimed(line: Line, hour: bytes) -> int | None:
+    """The time of a line of this hour that was refused."""
+    if line.text is None or not line.is_ended or not has_time(line.text) or not is_of_hour(line.text, hour):
+        return None
+    return time_ms(line.text)
+
+
+def _objection(line: Line, hour: bytes, newest: bytes, may_be_torn: bool) -> str:
+    """Why this is no line of its hour, empty if it may be one."""
+    if line.text is None:
+        return "not a snapshot line: far too long"
+    if not line.is_ended:
+        return "" if may_be_torn else "a torn line, without its end"
+    if not has_time(line.text):
+        return "not a snapshot line"
+    if not is_of_hour(line.text, hour):
+        return f"a line of another hour, {time_text(line.text).decode()}"
+    if time_text(line.text) < newest:
+        return f"a line that goes back in time, {time_text(line.text).decode()} after {newest.decode()}"
+    return ""
