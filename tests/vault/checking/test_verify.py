@@ -1,6 +1,7 @@
 """Each fault of a vault is named once, with its place, and a sound vault gives nothing to say."""
 
 import gzip
+import json
 import os
 import sys
 import zlib
@@ -160,6 +161,15 @@ def test_an_altered_line_is_named_with_what_is_wrong(layout, old, new, kind, tex
 def test_a_line_with_two_faults_of_its_sides_names_both():
     text = line().replace(b'"100.5","5"', b'"99","0"').rstrip()
     assert [objection.kind for objection in check_line(text)[1]] == ["line", "sorting"]
+
+
+@pytest.mark.parametrize("more", [{"mood": 1}, {"a": 1, "b": [2], "c": None, "d": 4}])
+def test_a_line_that_only_has_more_keys_is_one_of_a_newer_version_and_they_are_named(layout, more):
+    put(layout, json.dumps(json.loads(line()) | more, separators=(",", ":")).encode() + b"\n")
+    finding = only(layout)
+    assert finding.kind == "newer"
+    names = ", ".join(map(repr, list(more)[:3]))
+    assert finding.text == f"a line of a newer version of l2vault: it has {names}, which this one does not know"
 
 
 @pytest.mark.parametrize(

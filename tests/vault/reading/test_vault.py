@@ -1,5 +1,6 @@
 """A vault for reading: every form serves alike, every result carries its coverage and what could not be read."""
 
+import random
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -455,3 +456,19 @@ def test_a_kind_of_damage_is_one_warning_a_file_however_many_lines_have_it(layou
     found = open_vault(layout.root).snapshots(INST, START, END)
     assert (len(list(found)), len(found.findings)) == (3, 6)
     assert [str(path) in message for message in caplog.messages] == [True, True], "foreign lines, and one back in time"
+
+
+def test_an_hour_of_several_megabytes_is_the_same_from_every_form(layout, tmp_path):
+    """Far more than is looked through at once."""
+    rng = random.Random(1)
+    books = [
+        line(at_ms, [(str(price), str(rng.randint(1, 99)), "0", "1") for price in range(60_000, 59_600, -1)], [])
+        for at_ms in range(0, 400_000, 2_000)
+    ]
+    other = Layout(tmp_path / "Other")
+    other.root.mkdir()
+    store(layout, "plain", books)
+    store(other, "archive", books)
+    span = INST, START, at(400_000)
+    assert list(open_vault(other.root).snapshots(*span)) == books
+    assert table(open_vault(other.root).levels(*span)) == table(open_vault(layout.root).levels(*span))
