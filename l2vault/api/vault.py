@@ -13,6 +13,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC
+from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments
@@ -117,6 +118,9 @@ class Vault:
             first_ms = self._read.first_line_ms(name)
             cure = "l2vault verify" if first_ms is None else f"{utc_text(first_ms)} or later"
             raise VaultError(f"the vault holds no book of {name} at or before {utc_text(t_ms)}.", cure)
+        warned = Findings()
+        for finding in found.findings:
+            warned.report(finding)
         return Snapshot(found.snapshot, self._contracts(name), found.state, found.cause, found.age_ms)
 
     def follow(self, inst_id: str, since: TimeLike | None = None, poll_sec: float = POLL_SEC) -> Tail:

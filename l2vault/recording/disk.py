@@ -8,7 +8,7 @@ the journal says was written is what the disk took, after it was synced.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +18,7 @@ import msgspec
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
+from l2vault.errors import L2VaultError, VaultError
 from l2vault.recording.eventlog import EventLog
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
@@ -37,7 +37,7 @@ from l2vault.vault.journal.log import Journal, Place
 from l2vault.vault.store.digest import RunningDigest
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.lock import VaultLock
-from l2vault.vault.store.writer import LineWriter
+from l2vault.vault.store.writer import ClosedHour, LineWriter
 
 QUEUE_LIMIT: Final = 256
 """Items waiting before the sockets are made to wait. Lines share their levels with the book, so this is a few MB."""
@@ -53,6 +53,12 @@ _log = logging.getLogger(__name__)
 Chore = Callable[[], list[Event]]
 """Something that must be done between two lines, in the disk's thread; returns what the journal is to hold of it."""
 Item = Snapshot | Event | Chore
+
+
+HourHook = Callable[[ClosedHour], None]
+"""What is to be done with an hour that is complete on the disk, or that the recorder leaves (`is_open`). Called in the
+disk's thread, where lines wait meanwhile: what takes longer than a moment belongs in a thread of its own. May raise
+OSError and L2VaultError, which are logged, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +104,20 @@ class Disk:
     """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
 
     def __init__(
-        self, writer: LineWriter, journal: Journal, clock: Clock, fsync_ms: int, guard: Guard | None = None
+        self,
+        writer: LineWriter,
+        journal: Journal,
+        clock: Clock,
+        fsync_ms: int,
+        guard: Guard | None = None,
+        on_hour_closed: Sequence[HourHook] = (),
     ) -> None:
         self._writer = writer
         self._journal = journal
         self._clock = clock
         self._fsync_ms = fsync_ms
         self._guard = guard
+        self._hour_hooks: tuple[HourHook, ...] = (self._journal_hour, *on_hour_closed)
         self._events = EventLog(journal)
         self._past = Past()
         self._alone = threading.Lock()
@@ -323,7 +336,7 @@ class Disk:
         self._synced_ms = self._clock.monotonic_ms()
         gone = self._sync_files()
         for closed in self._writer.take_closed():
-            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+            self._hour_closed(closed)
         self._close_past_hour()
         if self._guard is not None:
             self._check(self._guard, gone)
@@ -350,8 +363,19 @@ class Disk:
             files.append(gone.path.name if self._guard is None else str(gone.path))
         return files
 
-    def _note_hour(self, inst_id: str, hour_ms: int, lines: int, size: int, sha256: str, is_open: bool) -> None:
-        self._events.put(HourClosed(self._at(), inst_id, utc_text(hour_ms), lines, size, sha256, is_open=is_open))
+    def _hour_closed(self, closed: ClosedHour) -> None:
+        """The one place where it is said that an hour is complete, to the journal first. Every hour comes by here, also
+        one that a run before left, or that late lines came to and that is closed anew."""
+        for hook in self._hour_hooks:
+            try:
+                hook(closed)
+            except (OSError, L2VaultError) as error:
+                _log.error("After hour %s of %s was closed: %s", utc_text(closed.hour_ms), closed.inst_id, error)
+
+    def _journal_hour(self, closed: ClosedHour) -> None:
+        hour = utc_text(closed.hour_ms)
+        kind, is_open = closed.kind, closed.is_open
+        self._events.put(HourClosed(self._at(), closed.inst_id, hour, *closed.digest, kind=kind, is_open=is_open))
 
     def _close_past_hour(self) -> None:
         """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
@@ -361,7 +385,7 @@ class Disk:
         with suppress(OSError):  # deleted or compressed meanwhile, or damaged: then it has no record
             digest = self._past.digest(inst_id, hour_ms)
             if digest.bytes:
-                self._note_hour(inst_id, hour_ms, *digest.value(), is_open=False)
+                self._hour_closed(ClosedHour(inst_id, hour_ms, digest.value(), is_open=False))
 
     def _announce(self, inst_id: str, hour_ms: int) -> None:
         """Before the first line of an hour: other processes keep their hands off it. Once for all instruments."""
@@ -406,7 +430,7 @@ class Disk:
             self._journal_lost(inst_id, lost)
         self._close_writer(is_final=True)
         for closed in self._writer.take_closed():
-            self._note_hour(closed.inst_id, closed.hour_ms, *closed.digest, is_open=closed.is_open)
+            self._hour_closed(closed)
         if self._last is not None:
             self._events.put(self._with_unsynced(self._last))
         if self._events.waiting:

@@ -32,7 +32,7 @@ from l2vault.vault.journal.events import (
     WriteFailed,
 )
 from l2vault.vault.journal.log import Journal, Place, read_journal
-from l2vault.vault.store.digest import HourDigest
+from l2vault.vault.store.digest import HourDigest, digest_of
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.writer import ClosedHour, LineWriter, Vanished
 from support.manual_clock import ManualClock, some_turns, until
@@ -655,6 +655,34 @@ async def test_closed_hours_are_journaled_each_with_the_digest_of_the_record_bef
     lines = [before, *(msgspec.json.encode(hour) for hour in hours)]
     assert [hour.previous for hour in hours] == [hashlib.sha256(text).hexdigest() for text in lines[:-1]]
     assert rig.written[-1] == beat(9), "the end comes last"
+
+
+async def test_every_closed_hour_comes_by_the_one_hook_and_a_failing_one_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = Layout(tmp_path)
+    came: list[ClosedHour] = []
+
+    def refuse(closed: ClosedHour) -> None:
+        raise NO_SPACE
+
+    disk = Disk(LineWriter(layout), Journal(layout), ManualClock(), FSYNC_MS, None, [refuse, came.append])
+    past = layout.hour_file(ETH, AT_MS)
+    past.parent.mkdir(parents=True)
+    past.write_bytes(b"{}\n")
+    disk.resume(Past([(ETH, AT_MS)], lambda inst_id, hour_ms: digest_of(layout.hour_file(inst_id, hour_ms))))
+    async with running(disk):
+        for hour in range(2):
+            disk.put(line(BTC, AT_MS + hour * 3_600_000))
+        disk.put(beat(0))
+    assert [(closed.inst_id, closed.hour_ms, closed.kind, closed.is_open) for closed in came] == [
+        (BTC, AT_MS, "books", False),
+        (ETH, AT_MS, "books", False),
+        (BTC, AT_MS + 3_600_000, "books", True),
+    ]
+    hours = [event for event in read_journal(layout) if isinstance(event, HourClosed)]
+    assert [closed.digest for closed in came] == [(hour.lines, hour.bytes, hour.sha256) for hour in hours]
+    assert caplog.text.count("No space left on device") == 3
 
 
 async def test_a_real_hour_s_record_is_that_of_the_file_and_the_chain_holds(tmp_path: Path) -> None:

@@ -4,20 +4,21 @@ Where the archive is damaged everything here raises one of `CANNOT_READ`; `or_re
 the one place that does.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Final, TypeVar
+from operator import itemgetter
+from typing import Any, Final, TypeVar
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import VaultError
-from l2vault.vault.archive.columns import Ints
-from l2vault.vault.archive.intervals import SNAPSHOTS, Hour, is_ask_side, line_bounds
-from l2vault.vault.archive.parquet import facts_of, groups_at, read_levels
-from l2vault.vault.archive.rebuild import level_texts, levels_of, lines_of_hour
+from l2vault.vault.archive.columns import Ints, plain_text
+from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
+from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, read_levels, read_through
+from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
 
@@ -62,39 +63,45 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
 
 def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
     """Time and flag of each line of an archived hour of which both files read."""
-    hour = read_archived(archived)
-    times: list[int] = hour.snapshots["timestamp"].to_pylist()
-    flags: list[bool] = hour.snapshots["gap_detected"].to_pylist()
-    return list(zip(times, flags, strict=True))
+    with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
+        _refuse_unless_of_one(archived, levels, snapshots)
+        read_through(levels)
+        table = snapshots.read(use_threads=False)
+    return list(zip(table["timestamp"].to_pylist(), table["gap_detected"].to_pylist(), strict=True))
 
 
 def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -> Hour:
     """Both tables; with a span only the row groups that bear on it."""
     with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
-        if facts_of(levels) != facts_of(snapshots):
-            raise VaultError(f"{archived.levels} and {archived.snapshots} are not of one archive.")
+        _refuse_unless_of_one(archived, levels, snapshots)
         groups = None if span is None else groups_at(levels, *span)
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
+
+
+def _refuse_unless_of_one(archived: ArchivedHour, levels: pq.ParquetFile, snapshots: pq.ParquetFile) -> None:
+    if facts_of(levels) != facts_of(snapshots):
+        raise VaultError(f"{archived.levels} and {archived.snapshots} are not of one archive.")
 
 
 def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snapshot | None:
     """The last snapshot of the hour at or before `t_ms`, flagged ones only where asked for; None if there is none."""
     with pq.ParquetFile(archived.snapshots) as file:
         heads = file.read(columns=_HEADS, use_threads=False)
-    ts_ms = heads["timestamp"].to_numpy()
-    candidates = np.flatnonzero((ts_ms <= t_ms) & (with_flagged | ~heads["gap_detected"].to_numpy()))
-    if not len(candidates):
+    ts_ms = numbers(heads["timestamp"])
+    line = bisect_right(ts_ms, t_ms) - 1
+    flags = heads["gap_detected"].to_pylist()
+    while line >= 0 and flags[line] and not with_flagged:
+        line -= 1
+    if line < 0:
         return None
-    line = int(candidates[-1])
-    bids, asks = _sides(archived, ts_ms, line)
     head = heads.slice(line, 1).to_pylist()[0]
-    texts = levels_of(level_texts(pa.concat_tables([bids, asks])).to_pylist())
+    with pq.ParquetFile(archived.levels) as file:
+        rows = level_rows_at(file, head["timestamp"])
     return Snapshot(
         archived.inst_id,
         head["timestamp"],
         head["depth"],
-        texts[: len(bids)],
-        texts[len(bids) :],
+        *_sides(rows, ts_ms, line),
         head["checksum"],
         head["seqId"],
         head["prevSeqId"],
@@ -102,14 +109,21 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
     )
 
 
-def _sides(archived: ArchivedHour, ts_ms: Ints, line: int) -> tuple[pa.Table, pa.Table]:
-    """The rows that stand in a line, best first. Times find them; among lines of one time their numbers decide."""
-    at_ms = int(ts_ms[line])
-    with pq.ParquetFile(archived.levels) as file:
-        near = read_levels(file, groups_at(file, at_ms - 1, at_ms + 1), at_ms)
-    line_from, line_to = line_bounds(near, ts_ms)
-    here = near.take(np.flatnonzero((line_from <= line) & (line < line_to)))
-    is_ask = is_ask_side(here)
-    price = here["price_num"].to_numpy()
-    bids, asks = np.flatnonzero(~is_ask), np.flatnonzero(is_ask)
-    return here.take(bids[np.argsort(-price[bids])]), here.take(asks[np.argsort(price[asks])])
+def _sides(rows: dict[str, list[Any]], ts_ms: Ints, line: int) -> tuple[list[Level], list[Level]]:
+    """The levels that stand in a line, best first. Times found the rows; among lines of one time numbers decide."""
+    sides: dict[str, list[tuple[int, Level]]] = {"bid": [], "ask": []}
+    for at, side in enumerate(rows["side"]):
+        line_from = bisect_left(ts_ms, rows["t_from"][at]) + rows["nth_from"][at]
+        if line_from <= line < bisect_left(ts_ms, rows["t_to"][at]) + rows["nth_to"][at]:
+            sides[side].append((rows["price_num"][at], _level(rows, at)))
+    bids, asks = (sorted(sides[side], key=itemgetter(0), reverse=side == "bid") for side in ("bid", "ask"))
+    return [level for _, level in bids], [level for _, level in asks]
+
+
+def _level(rows: dict[str, list[Any]], at: int) -> Level:
+    text = rows["level_text"][at]
+    if text is not None:
+        return levels_of([text])[0]
+    orders = rows["orders"][at]
+    price, qty = (plain_text(rows[f"{name}_num"][at], rows[f"{name}_den"][at]) for name in ("price", "qty"))
+    return price, qty, "0", "" if orders is None else str(orders)

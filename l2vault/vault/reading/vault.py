@@ -137,13 +137,13 @@ class Vault:
         `with_flagged`: the last one of any, so that of two lines of one time the later, which may be the flagged one.
         """
         t_ms = as_ms(t)
-        findings = Findings()
+        findings: list[Finding] = []
         hour_ms = t_ms // HOUR_MS * HOUR_MS
         here = self.catalog.hour(inst_id, hour_ms)
-        snapshot = hour_book(self.catalog, here, t_ms, with_flagged, findings.report)
+        snapshot = hour_book(self.catalog, here, t_ms, with_flagged, findings.append)
         if snapshot is None:
             earlier = [forms for forms in self.catalog.hours(inst_id) if forms.hour_ms < hour_ms]
-            found = (hour_book(self.catalog, forms, t_ms, with_flagged, findings.report) for forms in reversed(earlier))
+            found = (hour_book(self.catalog, forms, t_ms, with_flagged, findings.append) for forms in reversed(earlier))
             snapshot = next((book for book in found if book is not None), None)
         if snapshot is None:
             return None

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.vault.store.appendfile import AppendFile
 from l2vault.vault.store.digest import HourDigest
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
 
 OPEN_FILES: Final = 64
 """Handles that a writer holds at most."""
@@ -40,31 +40,25 @@ class Vanished(NamedTuple):
 
 
 class ClosedHour(NamedTuple):
-    """What an hour holds in all its raw files. `is_open`: the recorder stops and may go on with it."""
+    """What an hour holds in all its raw files of a kind. `is_open`: the recorder stops and may go on with it."""
 
     inst_id: str
     hour_ms: int
     digest: HourDigest
     is_open: bool
+    kind: Kind = "books"
 
 
 class LineWriter:
     """Appends each line to the file of its hour.
 
     Where retention has compressed an hour already and a line of it still comes, a new `HH.jsonl` beside `HH.jsonl.gz`
-    is right: readers take both, the compressed one first. `on_hour_closed` is called with the instrument and the
-    beginning of each hour that is complete.
+    is right: readers take both, the compressed one first.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        open_files: int = OPEN_FILES,
-        on_hour_closed: Callable[[str, int], None] = lambda inst_id, hour_ms: None,
-    ) -> None:
+    def __init__(self, layout: Layout, open_files: int = OPEN_FILES) -> None:
         self._layout = layout
         self._open_files = open_files
-        self._on_hour_closed = on_hour_closed
         self._vanished: list[Vanished] = []
         self._files: dict[_Key, AppendFile] = {}
         self._handles: dict[_Key, None] = {}
@@ -188,7 +182,7 @@ class LineWriter:
     def _note_closed(self, key: _Key, file: AppendFile, is_open: bool) -> None:
         digest = file.digest()
         if digest is not None:
-            self._closed.append(ClosedHour(key[0], key[1] * HOUR_MS, digest, is_open))
+            self._closed.append(ClosedHour(key[0], key[1] * HOUR_MS, digest, is_open, self._layout.kind))
 
     def _sync_files(self, keys: Sequence[_Key], is_late: Callable[[], bool]) -> list[OSError]:
         """Returns what went wrong. Nobody else works on a file meanwhile."""
@@ -232,7 +226,6 @@ class LineWriter:
         if former is not None and former != key:
             self._forget(former)
         self._former[key[0]] = key
-        self._on_hour_closed(key[0], key[1] * HOUR_MS)
 
     def _make_room(self) -> None:
         """Close the least recently written file. It is not synced for that: the next `sync` opens it again."""

@@ -555,14 +555,12 @@ def test_a_failed_append_is_in_no_digest(layout, disk, writer):
 def test_the_last_hour_of_the_run_before_is_closed_by_the_next_one(layout, writer):
     writer.append(snapshot())
     writer.close()
-    called = []
-    second = LineWriter(layout, on_hour_closed=lambda *hour: called.append(hour))
+    second = LineWriter(layout)
     second.resume({BTC: HOUR_START_MS})
     assert second.open_hours() == [(BTC, HOUR_START_MS)]
     second.append(snapshot(START_MS + HOUR_MS))
     second.close(is_final=True)
     assert second.take_closed()[0] == ClosedHour(BTC, HOUR_START_MS, digest(as_bytes(snapshot())), False)
-    assert called == [(BTC, HOUR_START_MS)]
 
 
 def test_hours_that_have_ended_and_lack_a_record_are_found(layout, writer):
