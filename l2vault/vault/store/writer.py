@@ -6,7 +6,6 @@ closed hour means is the caller's business. Not for several threads.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -193,7 +192,7 @@ class LineWriter:
         del self._ended[key]
         self._note_closed(key, file, False)
         former = self._former.get(key[0])
-        if former is not None and former != key:
+        if former is not None and former != key and former not in self._ended:
             self._forget(former)
         self._former[key[0]] = key
         self._on_hour_closed(key[0], key[1] * HOUR_MS)
@@ -212,9 +211,6 @@ class LineWriter:
         return file
 
     def _forget(self, key: _Key) -> None:
-        file = self._files.pop(key, None)
-        if file is not None:
-            with suppress(OSError):
-                file.close()
+        self._files.pop(key, None)
         self._handles.pop(key, None)
         self._ended.pop(key, None)
