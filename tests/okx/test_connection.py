@@ -85,6 +85,25 @@ async def test_a_connection_is_made_by_name_and_by_number() -> None:
         await _speak(f"ws://localhost:{port}{PATH}")
 
 
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("wss://exchange.test/ws", 443), ("ws://exchange.test/ws", 80), ("wss://exchange.test:8443/ws", 8443)],
+)
+async def test_an_address_without_a_port_means_that_of_its_scheme(
+    url: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def refuse(host: str, port: int) -> socket.socket:
+        asked.append((host, port))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(connection, "open_socket", refuse)
+    with pytest.raises(CannotConnect):
+        await open_connection(url)
+    assert asked == [("exchange.test", port)]
+
+
 async def test_a_redirect_is_refused_by_name() -> None:
     target = "wss://else.test/" + "x" * 500
     head = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"

@@ -196,6 +196,15 @@ class TestBooks:
         assert now_ms is not None
         assert now_ms - after(640)[0] <= 200
 
+    def test_nor_does_it_matter_how_many_messages_a_second_it_sends(self) -> None:
+        time = ExchangeTime()
+        flow(time, range(40))
+        for ms in range(40_000, 100_000, 100):
+            time.note_message(1, BTC, T0_MS + ms + 4_000, MONO_MS + ms)
+        now_ms = time.now_ms(after(100)[1])
+        assert now_ms is not None
+        assert now_ms - after(100)[0] <= 50
+
     def test_after_a_sleep_in_which_monotonic_time_stood_still_books_prove_it_anew(self) -> None:
         time = ExchangeTime()
         flow(time, range(40), TWO_FEEDS)

@@ -813,7 +813,7 @@ async def test_the_events_of_a_batch_are_synced_once() -> None:
     for second in range(500):
         rig.disk.put(beat(second))
     async with running(rig.disk):
-        await until(lambda: len(rig.written) == 500)
+        await until(lambda: len(rig.written) == 500 and rig.journal.syncs)
     assert rig.journal.syncs <= 3, "of the batch, and of the end"
 
 

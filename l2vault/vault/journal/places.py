@@ -12,7 +12,6 @@ from l2vault.vault.journal.lines import journal_files, place_of, read_line
 from l2vault.vault.journal.order import Entry, Place, in_order, is_recorders
 from l2vault.vault.store.layout import Layout
 
-_STARTED: Final = b'{"event":"started"'
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'
 _NEWEST: Final = 64
 """Lines kept of the end of a run: behind its `stopped` only what retention noted may stand."""
@@ -127,7 +126,7 @@ def _note(scan: _Scan, place: Place, line: bytes) -> None:
     run = scan.runs.setdefault(place.run, _Run())
     run.last_n = max(run.last_n, place.n)
     run.newest.append((place.n, line))
-    if run.first is None or place.n < run.first[0] or (line.startswith(_STARTED) and place.n <= run.first[0]):
+    if run.first is None or place.n < run.first[0]:
         run.first = place.n, line
     if line.startswith(_HOUR_CLOSED):
         scan.hours.append(line)

@@ -54,6 +54,14 @@ def test_an_hour_that_is_gone_is_missing_unless_it_was_deleted(layout):
     assert kinds(layout) == []
 
 
+def test_an_hour_that_was_brought_back_is_missing_when_it_is_gone_again(layout):
+    first(layout).unlink()
+    name = first(layout).relative_to(layout.root).as_posix()
+    restored = noted.Restored(at(10 * HOUR_MS), INST, at(0), name, 1, "ef" * 32)
+    noted_later(layout, deleted(layout, first(layout)), restored)
+    assert kinds(layout) == ["missing", "lacking"]
+
+
 def test_a_journal_that_lost_events_or_a_predecessor_is_told(layout):
     path = next(layout.journal.glob("*.jsonl"))
     lines = path.read_bytes().splitlines(keepends=True)
@@ -67,6 +75,16 @@ def test_an_edited_past_breaks_the_chain_at_its_place(layout):
     path.write_bytes(path.read_bytes().replace(b'"lines":33,"bytes"', b'"lines":32,"bytes"', 1))
     (finding,) = Verification(layout, NOW_MS).chain()
     assert finding.kind == "chain" and "does not continue the hour_closed before it" in finding.text
+
+
+def test_a_record_that_another_program_wrote_anew_breaks_the_chain_too(layout):
+    """With other spacing, as a JSON editor leaves it: the entry reads, but it is not the line that was digested."""
+    path = next(layout.journal.glob("*.jsonl"))
+    before, found, after = path.read_bytes().partition(b'{"event":"hour_closed"')
+    path.write_bytes(before + b'{"event": "hour_closed"' + after)
+    assert found
+    (finding,) = Verification(layout, NOW_MS).chain()
+    assert "does not continue the hour_closed before it, no other" in finding.text
 
 
 def test_an_open_hour_may_have_gone_on_but_not_have_changed(layout):

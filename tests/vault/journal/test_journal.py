@@ -124,6 +124,20 @@ def test_every_kind_of_event_is_read_back_as_it_was_written(layout):
     assert list(read_journal(layout)) == ONE_OF_EACH
 
 
+def test_what_is_appended_without_a_sync_is_put_on_the_disk_by_the_next_one(layout, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    one = Journal(layout)
+    one.append(noted.Alive(AT), is_synced=False)
+    one.append(noted.Alive(NEXT_DAY), is_synced=False)
+    assert synced == []
+    one.sync()
+    assert {path.stat().st_ino for path in journal.journal_files(layout)} <= set(synced)
+    synced.clear()
+    one.sync()
+    assert synced == []
+
+
 def test_an_event_is_one_json_line_that_names_its_kind(layout):
     write(layout, *ONE_OF_EACH)
     lines = layout.journal_file(utc_ms(AT)).read_bytes().split(b"\n")

@@ -472,3 +472,12 @@ def test_an_hour_of_several_megabytes_is_the_same_from_every_form(layout, tmp_pa
     span = INST, START, at(400_000)
     assert list(open_vault(other.root).snapshots(*span)) == books
     assert table(open_vault(other.root).levels(*span)) == table(open_vault(layout.root).levels(*span))
+
+
+def test_the_book_at_a_moment_is_looked_for_in_the_archive_and_in_what_stands_beside_it(layout):
+    """As a kill between archiving and deleting leaves an hour, or a line that came after it was archived."""
+    path = put(layout, BOOKS[:2])
+    archive_hour(layout, layout.parse_hour_file(path))
+    put(layout, BOOKS[2:])
+    vault = open_vault(layout.root)
+    assert [vault.book_at(INST, at(t_ms)).snapshot for t_ms in (0, 2_000, 4_000)] == BOOKS
