@@ -1,5 +1,6 @@
 """What an archived hour holds: its tables, lines and times, or one book without the rest. Needs numpy and pyarrow."""
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,13 +14,21 @@ from l2vault.vault.archive.columns import Ints
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour, is_ask_side, line_bounds
 from l2vault.vault.archive.parquet import facts_of, groups_at, read_levels
 from l2vault.vault.archive.rebuild import level_texts, levels_of, lines_of_hour
-from l2vault.vault.store.catalog import Report, unreadable_archive
+from l2vault.vault.store.catalog import Report, unreadable_archive, why_no_file
 from l2vault.vault.store.layout import ArchivedHour
 
 CANNOT_READ: Final = (OSError, ValueError, VaultError)
 """What reading an archive raises where it is damaged; pyarrow's own errors are of the first two kinds."""
 
 _HEADS: Final = ["timestamp", "gap_detected", "seqId", "prevSeqId", "checksum", "depth"]
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    """One of the two files of an archive. Raises one of `CANNOT_READ`, also for a pipe, whose reader would wait."""
+    trouble = why_no_file(path)
+    if trouble:
+        raise OSError(f"{path}: {trouble}")
+    return pq.ParquetFile(path)
 
 
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
@@ -29,7 +38,7 @@ def archived_lines(archived: ArchivedHour) -> list[bytes]:
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
     """The times of the lines of an archived hour. Raises one of `CANNOT_READ` where it cannot be read."""
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:
         table = table.filter(pc.invert(table["gap_detected"]))
@@ -47,7 +56,7 @@ def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
 
 def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -> Hour:
     """Both tables; with a span only the row groups that bear on it. Raises one of `CANNOT_READ` where it cannot."""
-    with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
+    with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         if facts_of(levels) != facts_of(snapshots):
             raise VaultError(f"{archived.levels} and {archived.snapshots} are not of one archive.")
         groups = None if span is None else groups_at(levels, *span)
@@ -64,7 +73,7 @@ def archived_book(archived: ArchivedHour, t_ms: int, report: Report) -> Snapshot
 
 
 def _book(archived: ArchivedHour, t_ms: int) -> Snapshot | None:
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         heads = file.read(columns=_HEADS, use_threads=False)
     ts_ms = heads["timestamp"].to_numpy()
     candidates = np.flatnonzero((ts_ms <= t_ms) & ~heads["gap_detected"].to_numpy())
@@ -89,7 +98,7 @@ def _book(archived: ArchivedHour, t_ms: int) -> Snapshot | None:
 def _sides(archived: ArchivedHour, ts_ms: Ints, line: int) -> tuple[pa.Table, pa.Table]:
     """The rows that stand in a line, best first. Times find them; among lines of one time their numbers decide."""
     at_ms = int(ts_ms[line])
-    with pq.ParquetFile(archived.levels) as file:
+    with opened(archived.levels) as file:
         near = read_levels(file, groups_at(file, at_ms - 1, at_ms + 1), at_ms)
     line_from, line_to = line_bounds(near, ts_ms)
     here = near.take(np.flatnonzero((line_from <= line) & (line < line_to)))

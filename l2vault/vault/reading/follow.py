@@ -6,6 +6,7 @@ hour, or is altered in it, once the next hour has begun (`followed_hours`). A fi
 reading, so that no retention is refused because of a reader (Windows).
 """
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,16 @@ from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import LineError
 from l2vault.vault.reading.followed_hours import FollowedHours, identity
-from l2vault.vault.store.catalog import TIME, Finding, Findings, PlacedLine, has_time, hour_forms, hour_lines
+from l2vault.vault.store.catalog import (
+    TIME,
+    Finding,
+    Findings,
+    PlacedLine,
+    has_time,
+    hour_forms,
+    hour_lines,
+    why_no_file,
+)
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 POLL_SEC: Final = 0.2
@@ -259,6 +269,9 @@ class Follow(Iterator[Snapshot]):
 
 def _read(path: Path, cursor: _Cursor) -> bytes | None:
     """What stands behind the cursor; None if what stands before it is no longer what was read."""
+    trouble = why_no_file(path)
+    if trouble:  # a pipe, for one, would be waited for
+        raise OSError(errno.EINVAL, trouble)
     with path.open("rb") as file:
         file.seek(cursor.offset - len(cursor.anchor))
         found = file.read(len(cursor.anchor) + _TAIL_BYTES)

@@ -3,6 +3,8 @@
 Knows gzip and newlines, and nothing of what a line holds or whether the file stands in its place.
 """
 
+import errno
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +18,9 @@ CHUNK_BYTES: Final = 256 * 1024
 
 LONGEST_LINE_BYTES: Final = 1 << 20
 """A line of 400 levels a side has 20 to 50 KB. What is longer is none of ours and is not gathered in memory."""
+
+LARGEST_SMALL_FILE_BYTES: Final = 4 << 20
+"""An instrument row has 2 KB; what a lock's holder and the last pass of retention note, some hundred bytes an hour."""
 
 GZIP_SUFFIX: Final = ".gz"
 
@@ -44,6 +49,18 @@ class Line(NamedTuple):
     offset: int
     text: bytes | None
     is_ended: bool
+
+
+def read_small(path: Path) -> bytes:
+    """All of a file of which one of ours is small. Raises OSError for a larger one, and for what is no regular file: of
+    a pipe the reader would wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    with path.open("rb") as file:
+        data = file.read(LARGEST_SMALL_FILE_BYTES + 1)
+    if len(data) > LARGEST_SMALL_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"more than {LARGEST_SMALL_FILE_BYTES} bytes, which none of ours has", str(path))
+    return data
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
