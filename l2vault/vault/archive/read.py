@@ -7,6 +7,7 @@ the one place that does.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pyarrow.compute as pc
@@ -20,6 +21,7 @@ from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, read_levels, read_through
 from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
+from l2vault.vault.store.forms import why_no_file
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
 
 CANNOT_READ: Final = (OSError, ValueError, VaultError)
@@ -46,6 +48,14 @@ def files_of(hour: StoredHour) -> ArchivedHour:
     return ArchivedHour(hour.inst_id, hour.hour_ms, levels_beside(hour.path), hour.path)
 
 
+def opened(path: Path) -> pq.ParquetFile:
+    """One of the two files of an archive. Raises one of `CANNOT_READ`, also for a pipe, whose reader would wait."""
+    trouble = why_no_file(path)
+    if trouble:
+        raise OSError(f"{path}: {trouble}")
+    return pq.ParquetFile(path)
+
+
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
     """The lines, without newlines, in the order in which they stood in the file."""
     return lines_of_hour(read_archived(archived), archived.inst_id)
@@ -53,7 +63,7 @@ def archived_lines(archived: ArchivedHour) -> list[bytes]:
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
     """The times of the lines of an archived hour."""
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:
         table = table.filter(pc.invert(table["gap_detected"]))
@@ -63,7 +73,7 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
 
 def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
     """Time and flag of each line of an archived hour of which both files read."""
-    with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
+    with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
         read_through(levels)
         table = snapshots.read(use_threads=False)
@@ -72,7 +82,7 @@ def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
 
 def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -> Hour:
     """Both tables; with a span only the row groups that bear on it."""
-    with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
+    with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
         groups = None if span is None else groups_at(levels, *span)
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
@@ -85,7 +95,7 @@ def _refuse_unless_of_one(archived: ArchivedHour, levels: pq.ParquetFile, snapsh
 
 def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snapshot | None:
     """The last snapshot of the hour at or before `t_ms`, flagged ones only where asked for; None if there is none."""
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         heads = file.read(columns=_HEADS, use_threads=False)
     ts_ms = numbers(heads["timestamp"])
     line = bisect_right(ts_ms, t_ms) - 1
@@ -95,7 +105,7 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
     if line < 0:
         return None
     head = heads.slice(line, 1).to_pylist()[0]
-    with pq.ParquetFile(archived.levels) as file:
+    with opened(archived.levels) as file:
         rows = level_rows_at(file, head["timestamp"])
     return Snapshot(
         archived.inst_id,

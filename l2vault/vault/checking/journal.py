@@ -17,6 +17,7 @@ from l2vault.vault.checking.form_1 import LineCounts
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, DEFAULT_CADENCE_MS
 from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf, Restored, Retained, Started
+from l2vault.vault.journal.lines import raw_lines
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
@@ -137,6 +138,8 @@ class JournalCheck:
             entries += file.entries
             for bad in file.bad:
                 yield Trouble(path, "journal", f"line {bad.number} cannot be read: {bad.reason}")
+            if file.more_bad:
+                yield Trouble(path, "journal", f"{file.more_bad} lines behind it cannot be read either")
         for text in in_order(entries).troubles:
             yield Trouble(self._layout.journal, "journal", text)
 
@@ -284,8 +287,8 @@ def broken_chain(layout: Layout) -> Iterator[Trouble]:
     entries: list[Entry] = []
     for path in journal_files(layout):
         entries += read_file(path).entries
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-            if line.startswith(_HOUR_CLOSED):
+        for number, line, _ in raw_lines(path):
+            if line is not None and line.startswith(_HOUR_CLOSED):
                 try:
                     place = msgspec.json.decode(line, type=_Place)
                 except msgspec.MsgspecError:

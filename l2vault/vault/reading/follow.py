@@ -6,6 +6,7 @@ hour, or is altered in it, once the next hour has begun (`followed_hours`). A fi
 reading, so that no retention is refused because of a reader (Windows).
 """
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -16,7 +17,7 @@ from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.errors import LineError
 from l2vault.vault.reading.followed_hours import FollowedHours, identity
 from l2vault.vault.store.catalog import Catalog, Finding, Findings
-from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.forms import PlacedLine, hour_lines, why_no_file
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.line import has_time, hour_text, is_of_hour, time_text
 
@@ -237,6 +238,9 @@ class Follow(Iterator[Snapshot]):
 
 def _read(path: Path, cursor: _Cursor) -> bytes | None:
     """What stands behind the cursor; None if what stands before it is no longer what was read."""
+    trouble = why_no_file(path)
+    if trouble:  # a pipe, for one, would be waited for
+        raise OSError(errno.EINVAL, trouble)
     with path.open("rb") as file:
         file.seek(cursor.offset - len(cursor.anchor))
         found = file.read(len(cursor.anchor) + _TAIL_BYTES)

@@ -13,6 +13,7 @@ from l2vault.vault.retention.plan import Action
 from l2vault.vault.retention.proved_time import Proved
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.stream import read_small
 
 LEAST_HOURS: Final = 2
 """A pass may delete so many hours of an instrument, however short ago the pass before it was."""
@@ -48,11 +49,11 @@ def record_path(layout: Layout) -> Path:
 def read_record(layout: Layout) -> PassRecord | None:
     """The record of the pass before; None where there is none or it does not read, which allows the least."""
     try:
-        record = msgspec.json.decode(record_path(layout).read_bytes(), type=PassRecord)
+        record = msgspec.json.decode(read_small(record_path(layout)), type=PassRecord)
         for text in (record.wall, record.proved, record.newest, record.room, record.reported):
             if text is not None:
                 utc_ms(text)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     return record
 

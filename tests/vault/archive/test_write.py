@@ -1,6 +1,7 @@
 """Archiving loses nothing: every line comes back byte for byte, whatever the hour holds and whenever a process dies."""
 
 import gzip
+import os
 import subprocess
 import sys
 import time
@@ -241,3 +242,18 @@ def test_whenever_archiving_is_killed_every_line_still_reads_once(layout, delay_
 def test_leftovers_of_a_killed_run_are_no_parquet_to_others(layout, archived):
     archive(layout, put(layout, BOOKS))
     assert {path.suffix for path in Path(layout.archive).rglob("*") if path.is_file()} == {".parquet"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["levels", "snapshots"])
+def test_a_pipe_in_the_place_of_an_archive_is_not_waited_for(layout, archived, name):
+    path = put(layout, BOOKS)
+    archive(layout, path)
+    path.unlink()
+    getattr(archived, name).unlink()
+    os.mkfifo(getattr(archived, name))
+    reported = []
+    assert list(hour_lines(Catalog(layout), Catalog(layout).hour(INST, HOUR_AT_MS), False, reported.append)) == []
+    (finding,) = reported
+    assert "no regular file" in finding.reason
+    assert check_archive(archived) is not None

@@ -142,5 +142,5 @@ def test_journals_of_two_recorders_in_one_folder_accuse_nobody(layout):
 
 
 def test_hostile_counts_accuse_nobody_and_raise_nothing(layout):
-    recorded(layout, 150, counts={70: {"lines": 10**30}, 80: {"lines": -(10**30)}, 90: {"lines": 9999}})
-    assert kinds(layout) == []
+    recorded(layout, 150, counts={70: {"lines": 10**30}, 80: {"lines": -1}, 90: {"lines": 9999}})
+    assert [text[:23] for _, _, text in findings(layout)] == ["line 72 cannot be read:", "line 82 cannot be read:"]

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import tracemalloc
 from typing import get_args
 
 import msgspec
@@ -11,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.checking.verify import Verification
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
+from l2vault.vault.journal.lines import journal_files
 from l2vault.vault.journal.log import (
     Journal,
     Place,
@@ -588,3 +591,50 @@ def test_a_refusing_disk_is_told_to_the_caller(layout, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write(layout, noted.Alive(AT))
+
+
+def test_a_line_far_too_long_is_one_bad_line_and_is_not_gathered_in_memory(layout):
+    """A quarter of a gigabyte of zeros between two events, as a lost extent of a file system leaves it."""
+    Journal(layout).append(ONE_OF_EACH[0])
+    (day,) = journal_files(layout)
+    first = day.read_bytes()
+    os.truncate(day, len(first) + (1 << 28))
+    with day.open("ab") as file:
+        file.write(b"\n" + first)
+    tracemalloc.start()
+    found = read_file(day)
+    place = newest_place(layout)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 80 << 20
+    assert [bad.number for bad in found.bad] == [2]
+    assert len(found.entries) == 2 and place is not None
+
+
+def test_of_many_bad_lines_only_the_first_are_told_one_by_one(layout):
+    Journal(layout).append(ONE_OF_EACH[0])
+    (day,) = journal_files(layout)
+    day.write_bytes(b"{\n" * 100_000 + day.read_bytes())
+    found = read_file(day)
+    assert ([bad.number for bad in found.bad], found.more_bad) == (list(range(1, 101)), 99_900)
+    assert len(found.entries) == 1
+    told = [each.text for each in Verification(layout, 0).run() if "cannot be read" in each.text]
+    assert len(told) == 101 and told[-1] == "99900 lines behind it cannot be read either"
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        noted.Slots(AT, {BTC: 30}, {BTC: "soon"}, {}),
+        noted.Slots(AT, {BTC: 30}, {BTC: "9999-12-31T23:59:59.999Z"}, {}),
+        noted.Slots(AT, {BTC: 10**30}, {}, {}),
+        noted.Slots(AT, {BTC: 30}, {}, {BTC: -1}),
+    ],
+)
+def test_counts_and_book_times_of_form_1_that_are_none_are_a_bad_line(layout, slots):
+    Journal(layout).append(ONE_OF_EACH[0])
+    (day,) = journal_files(layout)
+    with day.open("ab") as file:
+        file.write(msgspec.json.encode(slots) + b"\n")
+    found = read_file(day)
+    assert ([type(entry.event) for entry in found.entries], [bad.number for bad in found.bad]) == ([noted.Started], [2])

@@ -385,6 +385,14 @@ def test_a_file_that_cannot_be_read_is_one_finding_however_often_it_is_tried(lay
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_the_hour_is_one_finding_and_is_not_waited_for(layout):
+    plain(layout).parent.mkdir(parents=True)
+    os.mkfifo(plain(layout))
+    came, findings = collect(layout, lambda: None, append(layout, line(HOUR_MS)))
+    assert (came, findings) == ([HOUR_MS], [("03.jsonl", 0, "a file that cannot be read: no regular file")])
+
+
 def test_it_starts_with_one_listing_however_many_days_there_are(layout, monkeypatch):
     folder = layout.instrument_folder(INST)
     for day in range(1, 29):

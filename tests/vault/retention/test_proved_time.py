@@ -110,7 +110,7 @@ def test_in_whatever_order_instruments_are_found_the_newest_line_is_that_of_the_
     put(layout, up_to(start + 600_000), newer)
     files = sorted(Catalog(layout).files())
     for order in (files, files[::-1]):
-        assert newest_line(layout, order) == start + 600_000
+        assert newest_line(order) == start + 600_000
 
 
 def test_the_newest_line_is_looked_for_in_two_days_of_hours_and_no_further(layout):
@@ -120,9 +120,9 @@ def test_the_newest_line_is_looked_for_in_two_days_of_hours_and_no_further(layou
     for back in range(47):
         layout.hour_file(BTC, NOW_MS - back * HOUR_MS).parent.mkdir(parents=True, exist_ok=True)
         layout.hour_file(BTC, NOW_MS - back * HOUR_MS).write_bytes(b"not a line\n")
-    assert newest_line(layout, Catalog(layout).files()) == old_ms
+    assert newest_line(Catalog(layout).files()) == old_ms
     layout.hour_file(BTC, NOW_MS - 47 * HOUR_MS).write_bytes(b"not a line\n")
-    assert newest_line(layout, Catalog(layout).files()) is None
+    assert newest_line(Catalog(layout).files()) is None
 
 
 def test_only_the_end_of_a_large_file_is_read_unless_it_confirms_no_line(layout, monkeypatch):
