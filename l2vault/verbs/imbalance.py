@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.series import answer_of, configure_steps
 from l2vault.verbs.words import counts, numbers
 
@@ -28,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer, is_instant=True)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer, is_instant=True)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:

@@ -15,6 +15,7 @@ from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
+from l2vault.verbs.context import Context
 from l2vault.verbs.words import seconds
 
 HELP: Final = "record order books of OKX perpetual swaps into the vault until Ctrl-C"
@@ -41,15 +42,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="log every line written")
 
 
-def run(args: argparse.Namespace) -> int:
-    settings: Settings = args.settings
+def run(context: Context, args: argparse.Namespace) -> int:
+    settings = context.settings
     with ExitStack() as stack:
         if args.demo:
             from l2vault.verbs.demo import demo_exchange
 
             exchange = stack.enter_context(demo_exchange(settings.instruments))
             settings = msgspec.structs.replace(settings, ws_url=(exchange.ws_url,), rest_url=exchange.rest_url)
-        vault = DEMO_VAULT if args.demo and not args.is_vault_named else args.vault
+        vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
         console = set_up_logging(Path(settings.log_file), args.verbose)
         stack.callback(console.close)
         asyncio.run(_record(settings, vault, console, args.duration))

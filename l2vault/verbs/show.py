@@ -18,7 +18,9 @@ from l2vault.vault.store.catalog import instruments
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.vault.store.root import open_layout
-from l2vault.verbs.format import span_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
+from l2vault.verbs.format import span_text, table
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
@@ -60,13 +62,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     at_ms: int | None = args.at
     if at_ms is None:
         from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
 
         at_ms = Clock().wall_ms()
-    layout = open_layout(args.vault)
+    layout = open_layout(context.vault)
     inst_id = _instrument(layout, asked_instruments(args))
     found = last_book(layout, inst_id, at_ms)
     if found is None:
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         place = f"{printable(finding.path)} at byte {finding.offset}"
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
     ladder = _ladder(found.snapshot, at_ms, args.levels)
-    sys.stdout.write(msgspec.json.encode(ladder).decode() + "\n" if args.json else _text(ladder))
+    sys.stdout.write(document("show", ladder) if args.json else _text(ladder))
     return 0
 
 
@@ -124,18 +126,14 @@ def _rungs(side: list[Level]) -> list[Rung]:
 
 def _text(ladder: Ladder) -> str:
     head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
-    head.append(f"{span_text(ladder.age_ms)} before {ladder.asked_utc}")
+    head.append(f"age {span_text(ladder.age_ms)} at {ladder.asked_utc}")
     if ladder.gap_detected:
-        head.append("gap_detected: the last good book before a break; nothing is vouched for until the next line")
+        head.append("gap_detected: the last good book before a break; nothing is known from then until the next line")
     if ladder.mid_price is None:
         middle = "(a side is empty)"
     else:
         middle = f"(spread {ladder.spread}, {ladder.spread_bps:g} bps; mid {ladder.mid_price})"
-    rows = [("", "price", "qty", "orders", "cumulative qty")]
-    rows += [("ask", each.price, each.qty, each.orders, each.cumulative_qty) for each in reversed(ladder.asks)]
-    at_middle = len(rows)
+    names = ("", "price", "qty", "orders", "cumulative qty")
+    rows = [("ask", each.price, each.qty, each.orders, each.cumulative_qty) for each in reversed(ladder.asks)]
     rows += [("bid", each.price, each.qty, each.orders, each.cumulative_qty) for each in ladder.bids]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    table.insert(at_middle, middle)
-    return "\n".join([*head, "", *table]) + "\n"
+    return "\n".join([*head, "", table(names, rows, rule=(len(ladder.asks), middle))])

@@ -18,8 +18,10 @@ from l2vault.grammar import split_names
 from l2vault.sim.exchange.instruments import known_inst_ids
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.options import SimOptions
-from l2vault.sim.server.server import serve_simulator
+from l2vault.sim.server.server import Addresses, serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
 from l2vault.verbs.words import seconds
 
 HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
@@ -53,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     _refuse_what_means_nothing(args)
     options = SimOptions(
         port=args.port,
@@ -109,8 +111,8 @@ def _follow_stdin(stop: asyncio.Event) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _announce(text: str) -> None:
-    sys.stdout.write(text + "\n")
+def _announce(addresses: Addresses) -> None:
+    sys.stdout.write(document("sim", addresses._asdict()))
     sys.stdout.flush()
 
 

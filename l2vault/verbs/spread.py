@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.series import answer_of, configure_steps
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     configure_steps(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer, is_instant=True)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer, is_instant=True)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.format import clock, figure, heading, share, size, span_text, table
 from l2vault.verbs.words import at_least_1, number
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 HELP: Final = "list whale walls: since when, how large, and whether they were pulled, consumed or lost from sight"
 EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --top 10 --plot walls.png"
 
-_ENDS: Final = ("pulled", "moved", "consumed", "rolled out", "gap", "standing")
+_ENDS: Final = ("pulled", "moved", "consumed", "left view", "gap", "standing")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--top", type=at_least_1, default=20, metavar="N", help="rows on a terminal, largest first (default: 20)")
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
@@ -48,13 +49,13 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     rows = ledger if args.lives else tracks_of(ledger)
     if args.at is not None:
         rows = rows.filter(pl.col("end") == "standing")
-    about = result.about
-    text = heading(about)
-    text += f"walls of {size(about.settings['threshold'])} and more\n\n"
+    provenance = result.provenance
+    text = heading(provenance)
+    text += f"walls of {size(provenance.setting('threshold'))} and more\n\n"
     text += _table(rows.sort("peak", descending=True).head(args.top), books.end_ms - books.start_ms)
     if len(rows) > args.top:
         text += f"... and {len(rows) - args.top} smaller ones: --top, --json or --csv\n"
-    return analysis.Answer(rows, about, text + _ends(ledger), _drawing(books, result))
+    return analysis.Answer(rows, provenance, text + _ends(ledger), _drawing(books, result))
 
 
 def _table(rows: "pl.DataFrame", span_ms: int) -> str:
@@ -63,14 +64,14 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
         "price",
         "from (UTC)",
         "to",
-        "in sight",
+        "in view",
         "peak",
         "mean",
         "orders",
         "nearest bps",
         "began",
         "end",
-        "eaten",
+        "at touch",
     )
     lines = [
         (
@@ -85,40 +86,40 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             figure(row["nearest_bps"], 1),
             row["began"],
             row["end"],
-            _eaten(row) if row["end"] == "consumed" else "-",
+            _filled_at_touch(row) if row["end"] == "consumed" else "-",
         )
         for row in rows.to_dicts()
     ]
     return table(names, lines, left=1)
 
 
-def _eaten(row: dict[str, Any]) -> str:
-    return share(row["eaten_share"]) + (" refilled" if row["refilled"] else "")
+def _filled_at_touch(row: dict[str, Any]) -> str:
+    return share(row["filled_at_touch_share"]) + (" refilled" if row["refilled"] else "")
 
 
 def _ends(ledger: "pl.DataFrame") -> str:
-    """How all lives ended, of what fell in sight how much was pulled, and how sure that is."""
+    """How all lives ended, how much of the removed size was pulled, and how sure that is."""
     import polars as pl
 
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
     counts = ", ".join(f"{ended[end][0][0]} {end} ({size(ended[end][0][1])})" for end in _ENDS if end in ended)
     pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
-    told = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
+    pulled_share = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
     lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
-    return f"\nends of {lives}: {counts or '-'}\n{_consumed(ledger, told)}"
+    return f"\nends of {lives}: {counts or '-'}\n{_consumed(ledger, pulled_share)}"
 
 
 def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:
-    """Books alone do not always tell consumed from pulled in the last moment: how many of them show it."""
+    """Books alone do not always show whether a wall was consumed or pulled in the last moment: of how many they do."""
     import polars as pl
 
-    from l2vault.analytics.walls.ledger import EATEN_SHARE
+    from l2vault.analytics.walls.ledger import FILLED_AT_TOUCH_SHARE
 
     consumed = ledger.filter(pl.col("end") == "consumed")
-    eaten = len(consumed.filter(pl.col("eaten_share") >= EATEN_SHARE))
+    filled = len(consumed.filter(pl.col("filled_at_touch_share") >= FILLED_AT_TOUCH_SHARE))
     return (
-        f"of what fell in sight, pulled rather than consumed: {pulled}\n"
-        f"seen being eaten: {eaten} of {len(consumed)} consumed; the others may have been pulled in the last moment\n"
+        f"cancelled share of removed wall size: {pulled}\n"
+        f"half or more filled at the touch: {filled} of {len(consumed)} consumed; others may have been pulled there\n"
     )
 
 
@@ -127,6 +128,6 @@ def _drawing(books: "Books", result: "Result") -> Callable[[Path], None]:
         from l2vault.analytics.metrics import spread
         from l2vault.analytics.pictures import draw_walls
 
-        draw_walls(result.frame, result.about, path, spread(books).frame)
+        draw_walls(result.frame, result.provenance, path, spread(books).frame)
 
     return draw

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.format import figure, heading, share, size, table
 from l2vault.verbs.words import at_least_1, number
 
@@ -41,26 +42,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     from l2vault.analytics.zones.zones import zones
 
     result = zones(books, args.unit, args.width)
-    rows, about = result.frame, result.about
+    rows, provenance = result.frame, result.provenance
 
     def draw(path: Path) -> None:
         from l2vault.analytics.pictures import draw_zones
 
-        draw_zones(rows, about, about.settings["last_mid"], path)
+        draw_zones(rows, provenance, provenance.setting("last_mid"), path)
 
-    text = heading(about) + f"zones {about.settings['width']:g} wide, best score first\n"
+    text = heading(provenance) + f"zones {provenance.setting('width'):g} wide, best score first\n"
     for side, name in (("ask", "resistance"), ("bid", "support")):
         own = rows.filter(rows["side"] == side)
         text += f"\n{name}\n{_table(own.head(args.top))}"
-    return analysis.Answer(rows, about, text, draw)
+    return analysis.Answer(rows, provenance, text, draw)
 
 
 def _table(rows: "pl.DataFrame") -> str:

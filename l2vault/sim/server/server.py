@@ -10,9 +10,8 @@ from functools import partial
 from http import HTTPStatus
 from random import Random
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
-import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -247,12 +246,19 @@ class Simulator:
         return response
 
 
+class Addresses(NamedTuple):
+    """Where the simulator is served."""
+
+    ws_url: str
+    rest_url: str
+
+
 async def serve_simulator(
-    options: SimOptions, stop: asyncio.Event, announce: Callable[[str], None], clock: Clock | None = None
+    options: SimOptions, stop: asyncio.Event, announce: Callable[[Addresses], None], clock: Clock | None = None
 ) -> None:
     """Run the exchange until `stop` is set, or with `once` until its replay has been sent.
 
-    `announce` gets one line of JSON, `{"ws_url": ..., "rest_url": ...}`, as soon as clients may connect. Raises as
+    `announce` gets both addresses, websocket and REST, as soon as clients may connect. Raises as
     `Simulator.start` and `Simulator.wait_ended` do.
     """
     simulator = Simulator(options, clock)
@@ -261,7 +267,7 @@ async def serve_simulator(
     stopped = asyncio.create_task(stop.wait())
     grace_sec = GRACE_SEC
     try:
-        announce(msgspec.json.encode({"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}).decode())
+        announce(Addresses(simulator.ws_url, simulator.rest_url))
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             ended.result()
