@@ -25,6 +25,7 @@ from planted_vault import START_MS, record
 
 from l2vault.analytics.books import read_books
 from l2vault.analytics.walls.walls import walls
+from l2vault.verbs.words import hours
 
 CAUSES: Final = ("consumed", "pulled", "moved", "left view", "gap", "standing")
 _DETAILS: Final = (
@@ -46,7 +47,7 @@ _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--hours", type=hours, default=3.0)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     began = time.perf_counter()

@@ -219,6 +219,8 @@ def _flags(args: argparse.Namespace) -> dict[str, object]:
     """The settings given as flags: an option that is one has the setting's name as its destination."""
     names = [*(field.name for field in msgspec.structs.fields(Settings)), *FORMER_NAMES]
     given = {name: getattr(args, name, None) for name in names}
+    if "instruments" in args and args.inst_ids:  # words.configure_instruments: INST and --inst mean the same
+        given["instruments"] = [args.inst_ids, args.instruments or []]
     return {name: str(value) if name == "vault" else value for name, value in given.items() if value is not None}
 
 

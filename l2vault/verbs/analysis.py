@@ -49,17 +49,21 @@ class Answer(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
     """The options that all of these verbs take. `plot` is where a picture goes that was not asked for by name."""
-    configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
+    configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--at", type=moment, metavar="TIME", help="as things stood at this time")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="the span's beginning")
+    parser.add_argument("--at", type=moment, metavar="TIME", help="answer for this moment instead of a span")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="start of the span")
     parser.add_argument(
-        "--to", dest="end", type=moment, metavar="TIME", help="its end (default: just behind the newest line)"
+        "--to",
+        dest="end",
+        type=moment,
+        metavar="TIME",
+        help="end of the span (default: just behind the newest line)",
     )
     parser.add_argument(
         "--last", type=duration, metavar="SPAN", help="length of the span, as 2h, 90s, 4hours or 1w (default: 1h)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object: about and rows")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: schema, about and rows")
     parser.add_argument("--csv", action="store_true", help="print the rows as CSV")
     default = f" (default: {plot})" if plot else ""
     parser.add_argument(
@@ -69,7 +73,7 @@ def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
 
 def configure_unit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--unit", choices=UNITS, default="usd", help="of sizes; usd is the quote currency (default: usd)"
+        "--unit", choices=UNITS, default="usd", help="unit of sizes; usd is the quote currency (default: usd)"
     )
 
 

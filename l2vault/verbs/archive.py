@@ -38,8 +38,8 @@ def configure_choice(parser: argparse.ArgumentParser) -> None:
     """The options that choose hours, for `restore` too."""
     configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="hours from this time on")
-    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="hours that end by this time")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="only hours from this time on")
+    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="only hours that end by this time")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:

@@ -53,9 +53,23 @@ class Row(msgspec.Struct, frozen=True):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the oldest evidence")
-    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the newest evidence")
-    parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=moment,
+        metavar="TIME",
+        help="start of the span (default: the oldest evidence)",
+    )
+    parser.add_argument(
+        "--to",
+        dest="end",
+        type=moment,
+        metavar="TIME",
+        help="end of the span (default: just behind the newest evidence)",
+    )
+    parser.add_argument(
+        "--by", choices=tuple(_PIECES), default="day", help="print a row for each hour or day (default: day)"
+    )
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
     parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
 
@@ -144,4 +158,4 @@ def _holes(coverages: list[Coverage]) -> Iterator[str]:
             length = span_text(hole.end_ms - hole.start_ms)
             yield f"{hole.kind}{cause}: {printable(coverage.inst_id)} {bounds}, {length}, {hole.slots} slots\n"
     if between:
-        yield f"and {between} between two grid times, without a slot: --json has them\n"
+        yield f"and {between} shorter than a slot, between two grid times: --json has them\n"

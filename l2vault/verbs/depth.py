@@ -11,7 +11,7 @@ from l2vault.verbs.words import amounts, numbers
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
 
-HELP: Final = "tell what rests within bands of mid, and what orders of several sizes would cost"
+HELP: Final = "measure what rests within bands of mid, and what orders of several sizes would cost"
 EXAMPLE: Final = "l2vault depth BTC-USDT-SWAP --at 2026-01-31T12:00Z --sizes 100k,1M"
 
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         type=amounts,
         metavar="SIZE,SIZE",
-        help="of orders, in quote currency (default: 10k,50k,100k,500k,1M,5M,10M)",
+        help="sizes of orders, in quote currency (default: 10k,50k,100k,500k,1M,5M,10M)",
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import figure, heading
+from l2vault.verbs.format import counted, figure, heading
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
@@ -18,7 +18,7 @@ EXAMPLE: Final = "l2vault heatmap BTC-USDT-SWAP --last 2h --plot heatmap.png"
 def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser, plot="heatmap.png")
     analysis.configure_unit(parser)
-    parser.add_argument("--no-walls", action="store_true", help="mark no walls")
+    parser.add_argument("--no-walls", action="store_true", help="draw no walls")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
@@ -39,6 +39,6 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
         draw_heatmap(grid, books.coverage, ledger, path)
 
     cell = f"{provenance.setting('bin_ms') / 1000:g} s by {figure(provenance.setting('bin_price'))}"
-    marked = "" if ledger is None else f", {len(ledger)} lives of walls marked"
+    marked = "" if ledger is None else f", {counted(len(ledger), 'life', 'lives')} of walls found"
     text = f"{heading(provenance)}cells of {cell}{marked}\n"
     return analysis.Answer(grid.frame(), provenance, text, draw)

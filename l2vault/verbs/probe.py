@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import l2vault
 from l2vault.book.utc import utc_text
+from l2vault.foreign import quoted
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import labelled, paragraph
+from l2vault.verbs.format import labelled, paragraph, span_text
+from l2vault.verbs.words import configure_instruments, minutes
 
 if TYPE_CHECKING:
     from l2vault.probe.findings import Findings
@@ -24,10 +26,14 @@ LONGEST_MINUTES: Final = 24 * 60.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=_minutes, default=10.0, metavar="N", help="how long to look (default: 10)")
     parser.add_argument(
-        "--inst", dest="instruments", action="append", nargs="+", metavar="ID", help="swaps; repeat or list"
+        "--minutes",
+        type=_minutes,
+        default=10.0,
+        metavar="N",
+        help="length: minutes, or 90s, 1h (default: 10)",
     )
+    configure_instruments(parser, "swaps to look at (default: the first ten of the settings)", is_setting=True)
     parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")
@@ -80,8 +86,7 @@ def page(findings: "Findings", verdict: "Verdict") -> str:
 
 
 def _head(findings: "Findings") -> list[str]:
-    minutes, seconds = divmod(round(findings.seconds), 60)
-    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    took = span_text(1000 * round(findings.seconds))
     first = f"l2vault probe {findings.version}, {utc_text(findings.started_ms)}, region {findings.region}, {took}"
     return [first, *paragraph(", ".join(findings.inst_ids), indent="")]
 
@@ -103,7 +108,7 @@ def _visible(text: str) -> str:
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
-    if not 0 < minutes <= LONGEST_MINUTES:
-        raise argparse.ArgumentTypeError(f"{text} is no number of minutes above 0 and up to {LONGEST_MINUTES:.0f}")
-    return minutes
+    found = minutes(text)
+    if found > LONGEST_MINUTES:
+        raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is longer than a day")
+    return found

@@ -16,7 +16,7 @@ from l2vault.recorder import Recorder
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
 from l2vault.verbs.context import Context
-from l2vault.verbs.words import seconds
+from l2vault.verbs.words import configure_instruments, seconds
 
 HELP: Final = "record order books of OKX perpetual swaps into the vault until Ctrl-C"
 EXAMPLE: Final = "l2vault record --inst BTC-USDT-SWAP --inst ETH-USDT-SWAP --cadence 2 --vault Vault"
@@ -26,9 +26,7 @@ DEMO_VAULT: Final = Path("demo")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vault", type=Path, metavar="DIR", help="where the files go (default: Vault)")
-    parser.add_argument(
-        "--inst", dest="instruments", action="append", nargs="+", metavar="ID", help="swaps; repeat it or list them"
-    )
+    configure_instruments(parser, "swaps to record (default: BTC-USDT-SWAP ETH-USDT-SWAP)", is_setting=True)
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
     parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from l2vault.analytics.books import Books
 
-HELP: Final = "tell what liquidity was added, pulled, consumed and moved, and which shifts were out of the ordinary"
+HELP: Final = "measure what liquidity was added, pulled, consumed and moved, and which shifts were out of the ordinary"
 EXAMPLE: Final = "l2vault shifts BTC-USDT-SWAP --last 2h --horizon 1m --alerts"
 
 _FLOWS: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view", "net")
@@ -24,16 +24,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
     add = parser.add_argument
-    add("--horizon", type=duration, default=60_000, metavar="SPAN", help="of each window (default: 1m)")
+    add("--horizon", type=duration, default=60_000, metavar="SPAN", help="length of each window (default: 1m)")
     add(
         "--bands",
         type=numbers,
         metavar="BPS,BPS",
-        help="limits of bands by distance from mid (default: 2,5,10,25)",
+        help="limits of the bands: distances from mid, in bps (default: 2,5,10,25)",
     )
-    add("--alert", type=number, default=3.0, metavar="Z", help="standard deviations of an alert (default: 3)")
-    add("--alerts", action="store_true", help="rows of alerts alone")
-    add("--top", type=at_least_1, default=20, metavar="N", help="alerts on a terminal, strongest first (default: 20)")
+    add("--alert", type=number, default=3.0, metavar="Z", help="an alert is Z standard deviations off (default: 3)")
+    add("--alerts", action="store_true", help="print the alerts alone")
+    add(
+        "--top",
+        type=at_least_1,
+        default=20,
+        metavar="N",
+        help="print at most N alerts, strongest first (default: 20)",
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> int:

@@ -55,7 +55,7 @@ class Ladder(msgspec.Struct, frozen=True):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
+    configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--at", type=moment, metavar="TIME", help="the book of this time (default: now)")
     parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
     parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")

@@ -10,7 +10,7 @@ from l2vault.verbs.series import answer_of, configure_steps
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
 
-HELP: Final = "tell the spread in price, basis points and ticks, mid and microprice, and what rests at the touch"
+HELP: Final = "measure the spread in price, basis points and ticks, mid and microprice, and what rests at the touch"
 EXAMPLE: Final = "l2vault spread BTC-USDT-SWAP --last 2h --step 5m --show max"
 
 _SHOWN: Final = ("spread", "spread_bps", "spread_ticks", "mid", "microprice", "bid_size", "ask_size")

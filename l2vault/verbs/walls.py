@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from l2vault.analytics.books import Books, Result
 
-HELP: Final = "list whale walls: since when, how large, and whether they were pulled, consumed or lost from sight"
+HELP: Final = "list whale walls: since when, how large, and whether they were pulled, consumed or lost from view"
 EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --top 10 --plot walls.png"
 
 _ENDS: Final = ("pulled", "moved", "consumed", "left view", "gap", "standing")
@@ -25,12 +25,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
     add = parser.add_argument
-    add("--min-size", type=number, metavar="SIZE", help="of a wall, instead of a percentile")
-    add("--percentile", type=number, metavar="P", help="of the span's own level sizes (default: 99.8)")
-    add("--relative", type=number, metavar="K", help="and K times the mean of the 10 levels to either side")
-    add("--per-order", type=number, metavar="SIZE", help="and so much an order on average: a whale, no crowd")
-    add("--lives", action="store_true", help="a row for each life: a wall has several if it moved or was out of sight")
-    add("--top", type=at_least_1, default=20, metavar="N", help="rows on a terminal, largest first (default: 20)")
+    add("--min-size", type=number, metavar="SIZE", help="least size of a wall, instead of a percentile")
+    add(
+        "--percentile",
+        type=number,
+        metavar="P",
+        help="a wall exceeds P %% of the span's level sizes (default: 99.8)",
+    )
+    add("--relative", type=number, metavar="K", help="a wall also has K times the mean of the 10 levels to either side")
+    add(
+        "--per-order",
+        type=number,
+        metavar="SIZE",
+        help="a wall also has this mean size an order: a whale, no crowd",
+    )
+    add(
+        "--lives",
+        action="store_true",
+        help="print a row for each unbroken stay, which a move or leaving view ends",
+    )
+    add(
+        "--top",
+        type=at_least_1,
+        default=20,
+        metavar="N",
+        help="print at most N rows, largest first (default: 20)",
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
@@ -71,7 +91,7 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
         "nearest bps",
         "began",
         "end",
-        "at touch",
+        "filled",
     )
     lines = [
         (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from l2vault.analytics.books import Books
 
-HELP: Final = "rank price zones by the liquidity that rested there, and tell whether they held when price came"
+HELP: Final = "rank price zones by the liquidity that rested there, and count how often they held when price came"
 EXAMPLE: Final = "l2vault zones BTC-USDT-SWAP --last 6h --width 100"
 
 _NAMES: Final = (
@@ -36,9 +36,15 @@ _NAMES: Final = (
 def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
-    parser.add_argument("--width", type=number, metavar="PRICE", help="of a zone (default: chosen by the reach)")
     parser.add_argument(
-        "--top", type=at_least_1, default=10, metavar="N", help="rows a side on a terminal (default: 10)"
+        "--width", type=number, metavar="PRICE", help="height of a zone (default: by the visible range)"
+    )
+    parser.add_argument(
+        "--top",
+        type=at_least_1,
+        default=10,
+        metavar="N",
+        help="print at most N rows a side (default: 10)",
     )
 
 
