@@ -25,8 +25,9 @@ from planted_vault import START_MS, record
 
 from l2vault.analytics.books import read_books
 from l2vault.analytics.walls.walls import walls
+from l2vault.verbs.words import hours
 
-CAUSES: Final = ("consumed", "pulled", "moved", "rolled out", "gap", "standing")
+CAUSES: Final = ("consumed", "pulled", "moved", "left view", "gap", "standing")
 _DETAILS: Final = (
     "consumed slowly",
     "consumed within 2 s",
@@ -34,7 +35,7 @@ _DETAILS: Final = (
     "pulled within 0.5 bps of it",
     "pulled far from it",
     "moved",
-    "rolled out",
+    "left view",
     "gap",
     "standing",
 )
@@ -46,7 +47,7 @@ _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--hours", type=hours, default=3.0)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     began = time.perf_counter()
@@ -62,7 +63,7 @@ def verdict_of(seed: int, hours: float) -> Verdict:
     with tempfile.TemporaryDirectory() as folder:
         recording = record(Path(folder), seed, hours)
         result = walls(read_books(folder, INST, START_MS, recording.end_ms))
-    return judge(recording, result.frame, result.about.settings["threshold"])
+    return judge(recording, result.frame, result.provenance.settings["threshold"])
 
 
 def due(verdicts: Iterable[Verdict]) -> list[Judged]:
@@ -224,7 +225,7 @@ def _crowds(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _linked(verdicts: Sequence[Verdict]) -> list[str]:
     lines = ["", "| link | right | wrong | between background levels | missed |", "|---|---|---|---|---|"]
-    for began, ends in (("moved", ("moved",)), ("returned", ("rolled out", "gap"))):
+    for began, ends in (("moved", ("moved",)), ("returned", ("left view", "gap"))):
         joined = links(verdicts, began)
         missed, total = missed_links(verdicts, ends)
         lines.append(

@@ -30,6 +30,8 @@ from xml.etree import ElementTree
 
 from mutations import Mutant, mutants_of
 
+from l2vault.verbs.words import minutes
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("okx", "book", "recording", "vault")
 ALLOWED_SHARE = 0.1
@@ -278,7 +280,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=minutes, default=60)
     parser.add_argument("--room", choices=ROOMS, action="append", help="only mutants of this one")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     args = parser.parse_args()

@@ -37,6 +37,7 @@ from l2vault.sim.server.server import SimOptions, Simulator  # noqa: E402
 from l2vault.vault.journal.events import Audited, Conflicted, Lost, Minute  # noqa: E402
 from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.store.layout import Layout  # noqa: E402
+from l2vault.verbs.words import hours  # noqa: E402
 from support.fast_clock import FastClock  # noqa: E402
 from support.reference import NaiveWitness, fingerprint  # noqa: E402
 
@@ -159,7 +160,7 @@ def _handles(process: psutil.Process) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--hours", type=hours, default=24)
     parser.add_argument("--scale", type=int, default=40)
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)

@@ -20,22 +20,22 @@ ALLOWED = {
     "recording": {"recording", "okx", "vault", "book", "config"},
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
-    "clock": set(),
+    "clock": {"book"},
     "version": set(),
     "errors": set(),
     "foreign": set(),
     "grammar": set(),
     "entry": {"cli"},
     "verbs": {"verbs", "api", "probe", "analytics", "recording", "recorder", "vault", "book", "okx", "sim", "config"},
-    "cli": {"config"},
+    "cli": {"config", "verbs"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
 ORDER = {
     "vault": ("store", "journal", "coverage", "archive", "reading retention", "checking"),
     "sim": ("exchange", "faults", "server"),
     "analytics": (
-        "contract figures",
-        "one_book resample",
+        "contract figures former_names",
+        "one_book resample provenance",
         "book_matrix",
         "books",
         "metrics walls zones flow heatmap",
@@ -61,11 +61,20 @@ PURE = [
     PACKAGE / "sim" / "exchange" / "trades.py",
     *(
         PACKAGE / "probe" / f"{name}.py"
-        for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "page", "plan")
+        for name in ("stream", "findings", "figures", "rows", "questions", "verdict", "document", "plan")
     ),
     *(
         PACKAGE / "analytics" / f"{name}.py"
-        for name in ("contract", "book_matrix", "metrics", "resample", "one_book", "figures")
+        for name in (
+            "contract",
+            "book_matrix",
+            "metrics",
+            "resample",
+            "one_book",
+            "figures",
+            "former_names",
+            "provenance",
+        )
     ),
     *(path for room in ("walls", "zones", "flow", "heatmap") for path in (PACKAGE / "analytics" / room).glob("*.py")),
 ]

@@ -20,7 +20,7 @@ SideName = Literal["bid", "ask"]
 SIDES: Final[tuple[SideName, ...]] = ("bid", "ask")
 
 BANDS_BPS: Final = (2.0, 5.0, 10.0, 25.0)
-"""Distances from mid that are told unless others are asked for."""
+"""Distances from mid that are measured unless others are asked for."""
 _FEW: Final = np.iinfo(np.int16).max
 """Up to so many books numpy sorts their numbers by radix: measured, five times as fast as any other sort."""
 
@@ -88,7 +88,7 @@ class Ladders:
         """Whether the side fills its window, so that more may lie beyond the farthest level. Otherwise it is whole."""
         return self.side(name).count >= self.depth
 
-    def reach_bps(self, name: SideName) -> Floats:
+    def visible_bps(self, name: SideName) -> Floats:
         """How far from mid the books can be seen: to the farthest level, or without end where the side is whole."""
         side = self.side(name)
         reach = np.abs(side.worst - self.mid) / self.mid * BPS

@@ -12,6 +12,8 @@ from l2vault.book.price import price_key
 from l2vault.book.snapshot import Snapshot
 
 BPS: Final = 10_000
+MOVE_BPS: Final = 5.0
+"""Of size that leaves one price and comes to another at most so far away, it is assumed that it moved."""
 ROUNDING_BPS: Final = 1e-9
 """A level at 5 bps is within a band of 5 bps, whatever the last bit of its distance says."""
 

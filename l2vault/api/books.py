@@ -1,10 +1,10 @@
-"""`Books`: the books of a span, and every measure of them as a method. What each measures is told in `analytics`."""
+"""`Books`: the books of a span, and every measure of them as a method. `analytics` says what each measures."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from l2vault.analytics.contract import Unit
-from l2vault.api.result import Result, provenance_of, renamed, result_of
+from l2vault.api.result import Result, result_of
 from l2vault.api.snapshot import Snapshot
 from l2vault.api.times import Amount, Duration, TimeLike, amount, amounts, duration_ms
 from l2vault.book.utc import utc_text
@@ -65,7 +65,7 @@ class Books:
         more than 99.8 % of the span's levels by their time; and, where given, with `relative` times the mean of its 10
         neighbours to either side, and `per_order` an order on average (whales, not a crowd).
 
-        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, rolled out, gap, standing),
+        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, left view, gap, standing),
         `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps` and more. With
         `lives` a row per unbroken stay instead. docs/intelligence.md defines them and says how far the causes can be
         trusted.
@@ -124,7 +124,7 @@ class Books:
         bands_bps: Sequence[float] | None = None,
         show: Show = "mean",
     ) -> Result:
-        """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_reach_bps` (how
+        """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_visible_bps` (how
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
         1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them.
 
@@ -194,10 +194,10 @@ class Books:
         >>> cells.provenance.settings["bin_ms"]
         60000
         """
-        from l2vault.analytics.heatmap.heatmap import COLUMNS, ROWS, heat
+        from l2vault.analytics.heatmap.heatmap import COLUMNS, ROWS, heatmap
 
-        grid = heat(self._read, unit, columns or COLUMNS, rows or ROWS)
-        return Result(renamed(grid.frame()), provenance_of(grid.about))
+        grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
+        return Result(grid.frame(), grid.provenance)
 
     def __repr__(self) -> str:
         read = self._read

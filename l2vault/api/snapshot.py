@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from l2vault.analytics import one_book
-from l2vault.analytics.contract import Contract, Unit, terms_of
+from l2vault.analytics.contract import Contract, Unit, contract_periods
 from l2vault.analytics.one_book import Cost, Sides
 from l2vault.api.times import Amount, amount
 from l2vault.book.change import Level
@@ -41,7 +41,7 @@ class Contracts:
         hour = ts_ms // HOUR_MS
         if self._hour is None or self._hour[0] != hour:
             rows = read_rows(self._layout, self._inst_id)
-            self._hour = hour, terms_of(self._inst_id, rows, (ts_ms, ts_ms + 1))[-1].contract
+            self._hour = hour, contract_periods(self._inst_id, rows, (ts_ms, ts_ms + 1))[-1].contract
         return self._hour[1]
 
 

@@ -4,11 +4,12 @@ import pytest
 
 from l2vault.config import Settings
 from l2vault.probe.findings import Connection, ErrorFrame, Failure, Feed, Findings, Rest, RestBook
-from l2vault.probe.page import WIDTH, page, printable
 from l2vault.probe.plan import plan_of
 from l2vault.probe.questions import question_rows
 from l2vault.probe.stream import BookStream, TradeStream
 from l2vault.probe.verdict import judge
+from l2vault.verbs.format import PAGE_WIDTH
+from l2vault.verbs.probe import _visible, page
 
 BTC = "BTC-USDT-SWAP"
 URL = "wss://ws.okx.com/ws/v5/public"
@@ -164,5 +165,5 @@ def test_text_from_outside_cannot_steer_a_terminal_or_widen_the_page():
     text = page(found, judge(found))
 
     assert "\x1b" not in text
-    assert all(len(line) <= WIDTH for line in text.splitlines())
-    assert printable("a\nb\x07") == "a?b?"
+    assert all(len(line) <= PAGE_WIDTH for line in text.splitlines())
+    assert _visible("a\nb\x07") == "a?b?"

@@ -381,11 +381,16 @@ VERBS: Final = (
 
 def read_all(root: Path) -> Iterator[str]:
     """What ended in anything but an answer or a refusal that says why."""
-    logging.getLogger("l2vault").setLevel(logging.CRITICAL)
-    for words in VERBS:
-        yield from _complaint(" ".join(words), lambda words=words: _verb([*words, "--vault", str(root)]))
-    for ask in (_door, _journal, _follow):
-        yield from _complaint(ask.__name__, lambda ask=ask: ask(root))
+    logger = logging.getLogger("l2vault")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        for words in VERBS:
+            yield from _complaint(" ".join(words), lambda words=words: _verb([*words, "--vault", str(root)]))
+        for ask in (_door, _journal, _follow):
+            yield from _complaint(ask.__name__, lambda ask=ask: ask(root))
+    finally:
+        logger.setLevel(level)
 
 
 def _complaint(name: str, ask: Callable[[], object]) -> Iterator[str]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from l2vault.analytics.book_matrix import SIDES, Ints, Ladders, SideName
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.book.utc import DAY_MS
 
-_DAY_MS: Final = 86_400_000
 _WIDTHS_MS: Final = sorted(
     width_ms
     for two in range(11)
@@ -70,7 +70,7 @@ class _Piece(NamedTuple):
 
 def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBins:
     """The shortest of at least `least_ms` that divide a day, or are whole days, and are at most `columns`."""
-    days = (_DAY_MS * count for count in range(2, end_ms // _DAY_MS + 3))
+    days = (DAY_MS * count for count in range(2, end_ms // DAY_MS + 3))
     for width_ms in (*_WIDTHS_MS, *days):
         bins = TimeBins(width_ms, start_ms, end_ms)
         if width_ms >= least_ms and bins.count <= columns:
@@ -88,11 +88,11 @@ class Cells:
         self._low, self._high = _FAR, -_FAR
         self.best: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
         self.worst: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
-        self.vouched_ms: Ints = np.zeros(bins.count, np.int64)
+        self.covered_ms: Ints = np.zeros(bins.count, np.int64)
 
     def add(self, ladders: Ladders, unit: Unit) -> None:
         parts = self._parts(ladders)
-        self.vouched_ms += _sums(parts.bin, parts.ms, self._bins.count).astype(np.int64)
+        self.covered_ms += _sums(parts.bin, parts.ms, self._bins.count).astype(np.int64)
         for name in SIDES:
             side = ladders.side(name)
             self.best[name][parts.bin] = side.best[parts.book]  # of several the last one stays

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName
-from l2vault.analytics.books import Books, Result, Seen
+from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.walls.ledger import KEPT_SHARE, Birth, ledger_of
 from l2vault.errors import UsageError
@@ -67,14 +67,14 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
     }
     if criteria.min_size is not None:
         del settings["percentile"]
-    return Result(frame, found.seen.about("walls/1", unit, **settings))
+    return Result(frame, found.meter.provenance("walls/2", unit, **settings))
 
 
 class _Found:
     """Marks are levels of at least `floor`; `after` is what stood at the price of each in the next book."""
 
     def __init__(self, books: Books) -> None:
-        self.seen = Seen(books)
+        self.meter = CoverageMeter(books)
         self.marks: list[pl.DataFrame] = []
         self.after: list[pl.DataFrame] = []
         self.books: list[pl.DataFrame] = []
@@ -96,7 +96,7 @@ def _gather(books: Books, unit: Unit, criteria: Criteria, least: float | None) -
     found = _Found(books)
     for repeated, ladders in books.neighbours():
         own = ladders.rows(slice(repeated, None))
-        found.seen.add(own)
+        found.meter.add(own)
         sizes: dict[SideName, Floats] = {name: ladders.sizes(name, unit) for name in SIDES}
         floor = _floor(sizes, criteria.percentile) if least is None else least
         found.floor = max(found.floor, floor)

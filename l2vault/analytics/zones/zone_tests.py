@@ -28,7 +28,7 @@ class Touches:
 
 
 @dataclass(frozen=True, slots=True)
-class Visits:
+class ZoneTests:
     """A row per bucket. A test that neither held nor broke was lost in a hole or is still open."""
 
     tests: Ints
@@ -36,7 +36,7 @@ class Visits:
     breaks: Ints
 
 
-def visits(buckets: Ints, touches: Touches) -> Visits:
+def zone_tests(buckets: Ints, touches: Touches) -> ZoneTests:
     """A test begins when the best price, having been a whole bucket or more away, comes to the bucket.
 
     It holds when the best price is again a whole bucket away, and breaks when that is a whole bucket beyond: a price
@@ -59,7 +59,7 @@ def visits(buckets: Ints, touches: Touches) -> Visits:
     holds = is_test & (state == _HERE) & (after == _AWAY)
     breaks = is_test & ((state == _THROUGH) | ((state == _HERE) & (after == _THROUGH)))
     of = life % max(len(buckets), 1)
-    return Visits(*(np.bincount(of[some], minlength=len(buckets)) for some in (is_test, holds, breaks)))
+    return ZoneTests(*(np.bincount(of[some], minlength=len(buckets)) for some in (is_test, holds, breaks)))
 
 
 def _state(ahead: Ints) -> Ints:

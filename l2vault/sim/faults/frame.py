@@ -30,7 +30,7 @@ class HangUp(NamedTuple):
     reason: str
 
 
-class Deafen(NamedTuple):
+class SetHalfOpen(NamedTuple):
     """From here on (or no longer) nothing leaves the machine: the socket is half open."""
 
     is_on: bool
@@ -50,4 +50,4 @@ class Frame(NamedTuple):
     manner: Manner | None = None
 
 
-Item = Frame | HangUp | Deafen
+Item = Frame | HangUp | SetHalfOpen

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from l2vault.book.utc import utc_ms
+from l2vault.book.utc import DAY_MS, utc_ms
 from l2vault.vault.journal.events import Alive, Event, Minute, Slots, Started
 from l2vault.vault.journal.order import RECORDER, Entry, Ordered, Place, in_order
 from l2vault.vault.store.layout import Layout
@@ -26,7 +26,7 @@ _INT64: Final = 1 << 63
 _EARLIEST_MS: Final = 0
 LATEST_MS: Final = 253_370_764_800_000
 """The year 9999, whose last hours have no next one: no reader has to expect a time that it cannot add to."""
-_LONGEST_CADENCE_MS: Final = 86_400_000
+_LONGEST_CADENCE_MS: Final = DAY_MS
 _LONGEST_BYTES: Final = 1 << 24
 """A minute of 500 instruments at 10 lines a second has some megabytes. What is longer is not gathered in memory."""
 _BUFFER_BYTES: Final = 1 << 18

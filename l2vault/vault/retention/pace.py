@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import DAY_MS, utc_ms, utc_text
 from l2vault.vault.retention.plan import Action
 from l2vault.vault.retention.proved_time import Proved
 from l2vault.vault.store.durable import write_atomically
@@ -24,7 +24,6 @@ HOURS_FOR_EACH_PASSED: Final = 2
 ROOM_EVERY_MS: Final = 5 * 60_000
 """Want of room may delete its hours once in this time."""
 
-_DAY_MS: Final = 24 * HOUR_MS
 _RECORD_NAME: Final = "retention.json"
 
 
@@ -96,7 +95,7 @@ def may_make_room(wall_ms: int, before: PassRecord | None) -> bool:
 
 def may_report(wall_ms: int, before: PassRecord | None) -> bool:
     """Whether what waits is to be reported: once a day."""
-    return before is None or before.reported is None or abs(wall_ms - utc_ms(before.reported)) >= _DAY_MS
+    return before is None or before.reported is None or abs(wall_ms - utc_ms(before.reported)) >= DAY_MS
 
 
 class Allowance:

@@ -35,7 +35,7 @@ def test_every_wall_of_the_threshold_is_found(bench, verdicts):
         ("consumed", 0.45, 0.75),
         ("pulled", 0.7, 0.4),
         ("moved", 0.8, 0.75),
-        ("rolled out", 0.8, 0.9),
+        ("left view", 0.8, 0.9),
         ("gap", 0.8, 0.6),
     ],
 )
