@@ -284,6 +284,32 @@ def test_the_table_of_rooms_has_every_room_of_the_package() -> None:
     assert {f"{name}/" for name in inner} <= set(re.findall(r"`([a-z]+/[a-z]+/)`", table))
 
 
+def _public(path: Path) -> list[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    """Functions, classes and methods of a module that have no underscore in front."""
+    found: list[tuple[str, ast.FunctionDef | ast.ClassDef]] = []
+
+    def look(node: ast.Module | ast.ClassDef, prefix: str) -> None:
+        for each in node.body:
+            if isinstance(each, ast.FunctionDef | ast.ClassDef) and not each.name.startswith("_"):
+                found.append((prefix + each.name, each))
+                if isinstance(each, ast.ClassDef):
+                    look(each, f"{prefix}{each.name}.")
+
+    look(ast.parse(path.read_text(encoding="utf-8")), "")
+    return found
+
+
+@pytest.mark.parametrize("room", ["api", "analytics"])
+def test_every_public_name_of_these_rooms_is_described_and_has_types_of_its_own(room: str) -> None:
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        for name, node in _public(path):
+            assert ast.get_docstring(node), f"{path.name}: {name}"
+            if isinstance(node, ast.FunctionDef):
+                types = [each.annotation for each in (*node.args.args, *node.args.kwonlyargs)] + [node.returns]
+                named = {each.id for kind in types if kind for each in ast.walk(kind) if isinstance(each, ast.Name)}
+                assert "Any" not in named or path.parent.name == "pictures", f"{path.name}: {name}"
+
+
 def _loaded_by(statement: str, names: tuple[str, ...]) -> list[str]:
     code = f"{statement}\nimport sys\nprint([name for name in {names!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
