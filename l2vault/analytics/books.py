@@ -34,7 +34,7 @@ _BOOKS_AT_ONCE: Final = 4096
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Rows, as the function that made them says, and what must be known to use them."""
+    """Rows, as the function that made them says, and what must be known to use them. Times are int64, ms since 1970."""
 
     frame: pl.DataFrame
     provenance: Provenance
@@ -162,9 +162,10 @@ class CoverageMeter:
 def read_books(
     vault: Vault | str | Path, inst_id: str, start: Moment, end: Moment, include_disputed: bool = False
 ) -> Books:
-    """The books of a span of a vault, without disputed and unverifiable ones unless asked for.
+    """The books of `[start, end)` of a vault, without disputed and unverifiable ones unless asked for. Reads nothing
+    but the instrument's rows yet.
 
-    Raises VaultError for an instrument it does not hold or has no row of.
+    Raises VaultError for an instrument it does not hold or has no row of, UsageError for what is no time or no span.
     """
     vault = vault if isinstance(vault, Vault) else open_vault(vault)
     if inst_id not in vault.instruments():

@@ -47,7 +47,7 @@ class Contract(msgspec.Struct, frozen=True):
     tick_decimals: int
 
     def sizes(self, qty: _Sizes, price: _Sizes, unit: Unit) -> _Sizes:
-        """Contracts at their prices, in `unit`: two numbers, or two arrays of one shape."""
+        """Contracts at their prices, in `unit`: two numbers, or two arrays of one shape, which the result has."""
         if unit == "contracts":
             return qty
         if (unit == "usd") == self.is_inverse:

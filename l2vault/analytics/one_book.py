@@ -1,4 +1,4 @@
-"""What one book says, in plain Python: the formulas of `instant` for a book that just came. Pure; needs no library.
+"""What one book says, in plain Python: the formulas of `metrics` for a book that just came. Pure; needs no library.
 
 A test holds that both give the same figures. A measure is None where the book cannot tell it: a side is empty, or the
 answer lies beyond the farthest visible level. `docs/intelligence.md` has each formula and its source.
@@ -36,6 +36,7 @@ class Cost(NamedTuple):
 
 
 def mid(book: Snapshot) -> float | None:
+    """Half of best bid plus best ask; None where a side is empty."""
     exact = book.mid_price
     return None if exact is None else float(exact)
 
@@ -48,6 +49,7 @@ def spread(book: Snapshot) -> float | None:
 
 
 def spread_bps(book: Snapshot) -> float | None:
+    """The spread in basis points of mid; None where a side is empty."""
     gap, middle = spread(book), mid(book)
     return None if gap is None or middle is None else gap / middle * BPS
 
@@ -62,7 +64,8 @@ def microprice(book: Snapshot) -> float | None:
 
 
 def imbalance(book: Snapshot, levels: int, unit: Unit, contract: Contract | None) -> float | None:
-    """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 to 1."""
+    """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 to 1 (Cartea, Donnelly, Jaimungal,
+    "Enhancing trading strategies with order book signals", 2018)."""
     bids, asks = (
         sum(_size(qty, price, unit, contract) for price, qty in _plain(book, side, levels)) for side in ("bid", "ask")
     )

@@ -17,6 +17,7 @@ _QUANTILES: Final = {"p5": 0.05, "p50": 0.5, "p95": 0.95}
 
 
 def measures_of(frame: pl.DataFrame) -> list[str]:
+    """The columns that are no times."""
     return [name for name in frame.columns if name not in TIMES]
 
 
@@ -51,7 +52,8 @@ def by_step(frame: pl.DataFrame, step_ms: int, statistic: Statistic = "mean") ->
 
 
 def weighted_quantile(values: Floats, weight: Floats, share: float) -> float:
-    """The least value that this share of the weight does not exceed; NaN of nothing."""
+    """The least of `values` (any order, no NaN) that at least `share` of the `weight` does not exceed; NaN of nothing.
+    Both arrays are `(values,)`, float64."""
     if not len(values):
         return float("nan")
     order = np.argsort(values)

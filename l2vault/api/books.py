@@ -22,7 +22,9 @@ class Books:
 
     Sizes are in `unit`: `usd` (the quote currency, at each level's price), `coin` or `contracts`; sizes that you give
     are numbers or text such as `"5M"`. Nothing is claimed beyond the farthest level seen: such a figure is null.
-    Every measure raises UsageError for an impossible argument, and VaultError where no book of the span is known.
+    Every measure raises UsageError for an impossible argument, and VaultError where no book of the span is known, or
+    none has both bids and asks. Rows are in order of time unless a measure says otherwise; prices are in the quote
+    currency, `_bps` are basis points (1e-4) of mid, shares run from 0 to 1.
 
     >>> books = l2vault.open("Vault").books("BTC-USDT-SWAP", last="5m")
     >>> books
@@ -46,10 +48,11 @@ class Books:
 
     @property
     def inst_id(self) -> str:
+        """OKX's name, such as `BTC-USDT-SWAP`."""
         return self._read.inst_id
 
     def at(self, time: TimeLike) -> Snapshot:
-        """The book that stood at a time, be it in the span or not: `Vault.book_at`."""
+        """The book that stood at a time, be it in the span or not. Raises as `Vault.book_at` does."""
         return self._book_at(self.inst_id, time)
 
     def walls(

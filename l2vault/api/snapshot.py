@@ -76,6 +76,7 @@ class Snapshot:
 
     @property
     def inst_id(self) -> str:
+        """OKX's name, such as `BTC-USDT-SWAP`."""
         return self._row.inst_id
 
     @property
@@ -95,6 +96,7 @@ class Snapshot:
 
     @property
     def asks(self) -> Sequence[Level]:
+        """As `bids`: the lowest price first."""
         return self._row.asks
 
     @property
@@ -114,10 +116,12 @@ class Snapshot:
 
     @property
     def best_bid(self) -> float | None:
+        """The highest bid price; None without bids."""
         return None if self._row.best_bid is None else float(self._row.best_bid)
 
     @property
     def best_ask(self) -> float | None:
+        """The lowest ask price; None without asks."""
         return None if self._row.best_ask is None else float(self._row.best_ask)
 
     @property
@@ -146,7 +150,8 @@ class Snapshot:
         return one_book.microprice(self._row)
 
     def levels(self, side: Literal["bid", "ask"], count: int | None = None) -> list[PriceLevel]:
-        """The best `count` levels of a side as numbers, best first; all of them without a count."""
+        """The best `count` levels of a side as numbers, best first; all of them without a count. Raises UsageError for
+        what is no side."""
         if side not in SIDES:
             raise UsageError(f"{side!r} is no side of a book.", "'bid' or 'ask'")
         return [

@@ -18,7 +18,8 @@ TIMES: Final = frozenset({"time", "t_from", "t_to", "t_first", "t_last"})
 class ArrowScalar(Protocol):
     """A value of an Arrow table, by what is needed of it."""
 
-    def as_py(self) -> object: ...
+    def as_py(self) -> object:
+        """The value as Python's own type: a timestamp as an aware datetime."""
 
 
 TimeLike = Moment | ArrowScalar
@@ -58,6 +59,7 @@ def amount(size: Amount) -> float:
 
 
 def amounts(sizes: Amount | Sequence[Amount]) -> tuple[float, ...]:
+    """One or several, each as `amount` reads it."""
     return tuple(amount(size) for size in ([sizes] if isinstance(sizes, str | int | float) else sizes))
 
 

@@ -13,7 +13,7 @@ from l2vault.book.book import Book
 from l2vault.book.change import BookChange
 from l2vault.okx.audit import Verdict
 from l2vault.okx.exchange_time import ExchangeTime
-from l2vault.okx.instrument import STITCH_WITHIN_MS, InstrumentBook, Terms
+from l2vault.okx.instrument import JOIN_WITHIN_MS, InstrumentBook, Terms
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.outputs import (
     AuditSoon,
@@ -32,7 +32,7 @@ from l2vault.okx.plausibility import Counts as LevelCounts
 from l2vault.okx.session import Event, Session, Silent
 
 __all__ = [
-    "STITCH_WITHIN_MS",
+    "JOIN_WITHIN_MS",
     "AuditSoon",
     "Counts",
     "Ending",
@@ -136,7 +136,7 @@ class Pipeline:
         """The connection is gone: every book that was reported in sync is lost."""
         return [output for one in self._instruments.values() for output in one.close(cause, detail)]
 
-    def doubt(self, inst_id: str, cause: Literal["conflict", "audit"], detail: str, now_ms: int) -> list[Output]:
+    def invalidate(self, inst_id: str, cause: Literal["conflict", "audit"], detail: str, now_ms: int) -> list[Output]:
         """Another source contradicts this book: drop it and resync."""
         instrument = self._instruments[inst_id]
         return [] if instrument.book is None else instrument.fail(cause, detail, now_ms)

@@ -31,12 +31,12 @@ class Phase(Enum):
     UNSUBSCRIBING = auto()  # data still in flight is dropped until the ack
     IDLE = auto()  # not subscribed; subscribes at the deadline
     SUBSCRIBING = auto()  # the ack
-    DOUBTED = auto()  # a refusal that names nobody may be for it: the ack, or it asks in a smaller request
-    SEEDING = auto()  # the full book
-    FLOWING = auto()  # the next push, heartbeats included
+    REFUSAL_PENDING = auto()  # a refusal that names nobody may be for it: the ack, or it asks in a smaller request
+    AWAITING_SNAPSHOT = auto()  # the full book
+    LIVE = auto()  # the next push, heartbeats included
 
 
-_TAKING: Final = frozenset({Phase.SUBSCRIBING, Phase.DOUBTED, Phase.SEEDING, Phase.FLOWING})
+_TAKING: Final = frozenset({Phase.SUBSCRIBING, Phase.REFUSAL_PENDING, Phase.AWAITING_SNAPSHOT, Phase.LIVE})
 
 
 @dataclass(slots=True)
@@ -54,8 +54,8 @@ class Subscription:
     refused_until_ms: int = 0
     batch: int = BATCH
     """How many may share its request; halved when one is refused and nobody says for whom."""
-    doubt: Refusal | None = None
-    """The refusal that may be for it, while it is `DOUBTED`."""
+    pending: Refusal | None = None
+    """The refusal that may be for it, while it is `REFUSAL_PENDING`."""
 
     def enter(self, phase: Phase, deadline_ms: int, request_id: str | None = None) -> None:
         self.phase = phase
@@ -96,16 +96,16 @@ class Subscription:
     def suspect(self, now_ms: int, refusal: Refusal, suspects: int) -> None:
         """One of so many `suspects` is refused: those that are not will be acknowledged in a moment."""
         self.batch = min(self.batch, suspects)
-        self.doubt = refusal
-        self.enter(Phase.DOUBTED, now_ms + SETTLE_MS, self.request_id)
+        self.pending = refusal
+        self.enter(Phase.REFUSAL_PENDING, now_ms + SETTLE_MS, self.request_id)
 
     def sync(self, now_ms: int) -> None:
         self.synced_ms = now_ms
         self.batch = BATCH
-        self.enter(Phase.FLOWING, now_ms + SILENCE_MS)
+        self.enter(Phase.LIVE, now_ms + SILENCE_MS)
 
     def _heal(self, now_ms: int) -> None:
-        if self.phase is Phase.FLOWING and now_ms - self.synced_ms >= STABLE_MS:
+        if self.phase is Phase.LIVE and now_ms - self.synced_ms >= STABLE_MS:
             self.failures = self.unanswered = 0
 
 

@@ -259,13 +259,13 @@ class Router:
         if wrong not in dispute.feeds:
             self._dispute(inst_id, dispute.from_ms, dispute.to_ms, "feeds", detail)
             for number in dispute.feeds:
-                self._doubt(number, inst_id, "conflict", detail)
+                self._invalidate(number, inst_id, "conflict", detail)
             return
         _log.error("Feed %d holds a wrong book of %s: %s. It gets a new connection", wrong, inst_id, detail)
         slots = self._arbiter.unproved(wrong, inst_id)
         if slots is not None:
             self._dispute(inst_id, min(slots[0], dispute.own.get(wrong, slots[0])), slots[1], "feeds", detail)
-        self._doubt(wrong, inst_id, "conflict", detail)
+        self._invalidate(wrong, inst_id, "conflict", detail)
         self._asks.renew_feed(wrong, f"its book of {inst_id} was found wrong")
 
     def synced_again(self) -> None:
@@ -376,11 +376,11 @@ class Router:
         _log.warning("Disputed: %s from %s to %s (%s): %s", inst_id, *bounds, cause, detail)
         self._put(events.Disputed(self._at(), inst_id, *bounds, cause, detail))
 
-    def _doubt(self, number: int, inst_id: str, cause: Literal["conflict"], detail: str) -> None:
+    def _invalidate(self, number: int, inst_id: str, cause: Literal["conflict"], detail: str) -> None:
         pipeline = self.pipelines.get(number)
         if pipeline is not None:
-            doubted: list[Output] = pipeline.doubt(inst_id, cause, detail, self._clock.monotonic_ms())
-            (self._asks.deliver or self.take)(number, list(doubted))
+            outputs: list[Output] = pipeline.invalidate(inst_id, cause, detail, self._clock.monotonic_ms())
+            (self._asks.deliver or self.take)(number, list(outputs))
 
     def _audited(self, event: events.Audited) -> None:
         if event.outcome in ("equal", "consistent"):

@@ -10,8 +10,8 @@ from l2vault.config import Settings
 class Context:
     """`vault` is the folder; `is_vault_named`: by a flag, and not by a settings file, a launcher or the default.
 
-    `loaded` is None for a verb that reads no other setting than the place of the vault (all but `cli._TAKE_SETTINGS`), so that a
-    fault in another one is none of its business.
+    `loaded` is None for a verb that reads no other setting than the place of the vault, so that a fault in another one
+    is none of its business.
     """
 
     vault: Path

@@ -24,13 +24,13 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class FakePipeline:
-    """Loses its book when it is doubted, as the real one does."""
+    """Loses its book when it is invalidated, as the real one does."""
 
     number: int
-    doubted: list[str] = field(default_factory=list)
+    invalidated: list[str] = field(default_factory=list)
 
-    def doubt(self, inst_id: str, cause: str, detail: str, now_ms: int) -> list[FeedOutput]:
-        self.doubted.append(cause)
+    def invalidate(self, inst_id: str, cause: str, detail: str, now_ms: int) -> list[FeedOutput]:
+        self.invalidated.append(cause)
         return [Lost(inst_id, cause, detail, T0_MS, None)]  # type: ignore[arg-type]
 
     def book_times(self) -> dict[str, int]:
@@ -101,7 +101,7 @@ def test_a_conflict_without_a_ruling_disputes_the_slots_since_the_last_match_and
     (disputed,) = rig.of(noted.Disputed)
     assert isinstance(disputed, noted.Disputed)
     assert (disputed.from_, disputed.to, disputed.cause) == (slot_text(2), slot_text(4), "feeds")
-    assert [each.doubted for each in rig.pipelines.values()] == [["conflict"]] * 2
+    assert [each.invalidated for each in rig.pipelines.values()] == [["conflict"]] * 2
     assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)] == [(1, "conflict"), (2, "conflict")]  # type: ignore[attr-defined]
     assert rig.renewed == []
 
@@ -146,7 +146,7 @@ def test_a_ruling_that_does_not_come_is_none() -> None:
     rig.clock.advance(1)
     rig.router.tick()
     assert len(rig.of(noted.Disputed)) == 1
-    assert [each.doubted for each in rig.pipelines.values()] == [["conflict"]] * 2
+    assert [each.invalidated for each in rig.pipelines.values()] == [["conflict"]] * 2
 
 
 def test_a_dispute_at_the_end_of_a_run_stands() -> None:

@@ -13,7 +13,8 @@ from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.one_book import BPS, MOVE_BPS, ROUNDING_BPS
 
 CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view")
-"""- `entered_view`, `left_view`: the window of a full side came to the price, or left it; it may rest there all along.
+"""- `entered_view`, `left_view`: the visible range of a full side came to the price, or left it; it may
+  rest there all along.
 - `consumed`: it left at the later book's best price or beyond, or its whole side did: the market was there. Whether an
   order was hit, or withdrawn in time, only trades could tell.
 - `moved_out`, `moved_in`: exactly so many contracts left one price and came to another, at most `MOVE_BPS` away.
@@ -30,13 +31,16 @@ _TABLE_BITS: Final = 22
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A row per price at which a linked book differs from the one before it. `size` is above 0 whatever the cause;
-    `distance_bps` is from the earlier book's mid, negative for a price beyond it."""
+    """A row per price at which a linked book differs from the one before it, in no order."""
 
     book: Ints
+    """`(changes,)`, int64: the row of the later book."""
     cause: Ints
+    """`(changes,)`, int64: its place in `CAUSES`."""
     size: Floats
+    """`(changes,)`, float64, in the unit asked for, above 0 whatever the cause."""
     distance_bps: Floats
+    """`(changes,)`, float64: from the earlier book's mid, negative for a price beyond it."""
 
 
 def changes(ladders: Ladders, name: SideName, unit: Unit) -> Changes:

@@ -21,25 +21,28 @@ ROWS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Heatmap:
-    """Edges of the cells, `t_ms` and `price`; matrices with a row a time bin and a column a price bin.
-
-    `size[side]` is the mean of what rested in a cell over its `seen_ms[side]`, the time in which a book stood and
-    reached there; NaN where that is 0. `best[side]` is the best price of each time bin's last book, `worst[side]` the
-    farthest level of any of its books: NaN where there is none.
-    """
+    """What rested in each cell of time and price, by side, and for how long the cell could be seen."""
 
     t_ms: Ints
+    """`(bins + 1,)`, int64, ascending: edges of the time bins, ms since 1970."""
     price: Floats
+    """`(rows + 1,)`, float64, ascending: edges of the price bins."""
     size: dict[SideName, Floats]
+    """`(bins, rows)`, float64, in the unit asked for: the mean of what rested in a cell over its `seen_ms`; NaN where
+    that is 0."""
     seen_ms: dict[SideName, Ints]
+    """`(bins, rows)`, int64: the time in which a book stood and the cell was visible."""
     best: dict[SideName, Floats]
+    """`(bins,)`, float64: the best price of each bin's last book; NaN where there is none."""
     worst: dict[SideName, Floats]
+    """`(bins,)`, float64: the farthest level of any of its books; NaN where there is none."""
     covered_ms: Ints
+    """`(bins,)`, int64: the time in which a book stood."""
     provenance: Provenance
 
     @property
     def total(self) -> Floats:
-        """Both sides; NaN where either could not be seen."""
+        """`(bins, rows)`, float64: both sides; NaN where either could not be seen."""
         return self.size["bid"] + self.size["ask"]
 
     def frame(self) -> pl.DataFrame:

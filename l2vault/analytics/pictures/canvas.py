@@ -101,6 +101,7 @@ def day_number(ms: float) -> float:
 
 
 def time_axis(axes: "Axes", start_ms: int, end_ms: int, label: str = "exchange time, UTC") -> None:
+    """Limits (ms since 1970), ticks and label of a time axis in matplotlib's days."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(tz=UTC, minticks=6, maxticks=14)
@@ -144,6 +145,7 @@ def prices() -> "FuncFormatter":
 
 
 def plain(value: float) -> str:
+    """`61,812.5`: up to ten decimals, no zeros at the end."""
     text = f"{value:,.10f}".rstrip("0").rstrip(".")
     return text if len(text.replace(",", "")) <= 12 else f"{value:.10g}"
 
@@ -163,6 +165,7 @@ def shade_holes(axes: "Axes", holes: list[tuple[int, int]]) -> None:
 
 
 def unseen_patches() -> "list[Patch]":
+    """For a legend: what could not be seen."""
     from matplotlib.patches import Patch
 
     return [Patch(facecolor=UNSEEN, edgecolor="#BBBBBB", label="beyond the visible range")]

@@ -44,10 +44,12 @@ def heaviest(walls: pl.DataFrame, most: int) -> pl.DataFrame:
 
 
 def end_colour(end: str) -> str:
+    """Of a wall, by the cause of its end."""
     return END_COLOURS.get(end, _OTHER[0])
 
 
 def draw_ends(axes: "Axes", walls: pl.DataFrame, size: float) -> None:
+    """A mark where each wall ends, by its cause; `size` in square points."""
     for (end,), own in walls.group_by("end", maintain_order=True):
         axes.scatter(
             day_number(1) * own["t_to"].to_numpy(),

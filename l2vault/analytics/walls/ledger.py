@@ -79,6 +79,7 @@ class Birth:
     per_order: float | None
 
     def test(self) -> pl.Expr:
+        """Over rows with `size`, `orders` and `around`: whether a wall is born there."""
         size, orders = pl.col("size"), pl.col("orders")
         is_born = size >= self.threshold
         if self.relative is not None:  # a level that stands alone is larger than all its neighbours
@@ -90,7 +91,7 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class _Books:
-    """What is known of each book, as arrays; prices of asks are negated, so that more is always nearer to market."""
+    """What is known of each book, `(books,)` each; prices of asks are negated, so that more is nearer to market."""
 
     t_from: Ints
     t_to: Ints

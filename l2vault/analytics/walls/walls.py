@@ -29,8 +29,11 @@ _SLACK: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """A wall is born with at least `min_size`, or where that is None the `percentile`; and, where they are given, with
-    `relative` times the mean of its neighbours, and `per_order` an order on average. Sizes are in the unit asked for.
+    """What makes a level a wall; sizes are in the unit asked for. Raises UsageError for an impossible value.
+
+    It is born with at least `min_size`, or where that is None with more than `percentile` per cent of the span's
+    levels, each weighted by its time; and, where they are given, with `relative` times the mean size of the
+    `NEIGHBOURS` levels to either side, and `per_order` on average in each of its orders.
     """
 
     min_size: float | None = None
@@ -48,7 +51,10 @@ class Criteria:
 
 
 def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) -> Result:
-    """A row per wall as `ledger.LEDGER` says, in order of birth. `settings` has the threshold that was used."""
+    """A row per life of a wall as `ledger.LEDGER` says, in order of birth. Sizes are in `unit`, times ms since 1970.
+
+    `settings` has the `threshold` that was used. Raises VaultError where the span has no book, or none with two sides.
+    """
     criteria = criteria or Criteria()
     least = None if criteria.min_size is None else criteria.min_size * KEPT_SHARE
     found = _gather(books, unit, criteria, least)

@@ -1,4 +1,4 @@
-"""What the market's best price did at price buckets: came, turned, went through. Pure; knows bucket numbers only.
+"""What the market's best price did at price buckets: tested, turned, went through. Pure; knows bucket numbers only.
 
 A bucket is larger the better its prices are, so that what is said of bids holds for asks.
 """
@@ -17,8 +17,8 @@ _AROUND: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Touches:
-    """A row per book: the bucket of the best price (`NOWHERE` for an empty side), the farthest bucket that is wholly
-    within reach, and whether the book follows the one before."""
+    """`(books,)` each, in order of time (ms): the bucket of the best price (`NOWHERE` for an empty side), the farthest
+    bucket that is wholly visible, and whether the book follows the one before."""
 
     t_from: Ints
     t_to: Ints
@@ -29,7 +29,7 @@ class Touches:
 
 @dataclass(frozen=True, slots=True)
 class ZoneTests:
-    """A row per bucket. A test that neither held nor broke was lost in a hole or is still open."""
+    """`(buckets,)`, int64 each. A test that neither held nor broke was lost in a hole or is still open."""
 
     tests: Ints
     holds: Ints

@@ -46,7 +46,7 @@ ZONES: Final = pl.Schema(
 BUCKETS_IN_VIEW: Final = 20
 
 SHRINKAGE_MS: Final = 60_000
-"""For the score a bucket counts as seen for so much longer, without holding: a glimpse is no persistence."""
+"""For the score a bucket counts as seen for so much longer, without holding: a short sight is no persistence."""
 
 _STEPS: Final = 256
 """Sizes are ranked with 8 bits of precision, at most 0.4 % off, so that what is kept of them stays small."""
@@ -63,6 +63,7 @@ class Grid:
 
     @property
     def width(self) -> float:
+        """Of a bucket, as a price."""
         return self.price(1)
 
     def price(self, bucket: int) -> float:
@@ -71,9 +72,12 @@ class Grid:
 
 
 def zones(books: Books, unit: Unit = "usd", width: float | None = None, presence: float = 2.0) -> Result:
-    """A row per bucket that held anything, as `ZONES` says, best score first. `width` is rounded to whole ticks.
+    """A row per bucket that held anything, as `ZONES` says, best score first. `width` is a price, rounded to whole
+    ticks; without one it is the round number closest to a twentieth of the visible range of the first two-sided book.
 
-    Without one it is the round number that comes closest to a twentieth of the reach of the first book with two sides.
+    `presence`: the persistence of a bucket is the share of its seen time in which it holds at least this many times the
+    median size of the side's buckets. Raises UsageError for what is not above 0, VaultError as all measures do. The
+    rules are ours; time at price is the idea of the market profile (Steidlmayer).
     """
     for name, value in (("width", width), ("presence", presence)):
         if value is not None and not 0 < value < math.inf:

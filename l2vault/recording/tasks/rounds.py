@@ -215,7 +215,7 @@ class Rounds:
         if verdict.outcome == "mismatch":
             _log.error("Audit of %s on feed %d against REST: %s", one.inst_id, number, verdict.detail)
             now_ms = self._clock.monotonic_ms()
-            self._deliver(number, self._pipelines[number].doubt(one.inst_id, "audit", verdict.detail, now_ms))
+            self._deliver(number, self._pipelines[number].invalidate(one.inst_id, "audit", verdict.detail, now_ms))
             return
         self._end(number, one.inst_id)
         if verdict.outcome in ("equal", "consistent"):
