@@ -37,7 +37,7 @@ from l2vault.sim.server.server import SimOptions, Simulator  # noqa: E402
 from l2vault.vault.journal.events import Audited, Conflicted, Lost, Minute  # noqa: E402
 from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.store.layout import Layout  # noqa: E402
-from support.fast_clock import FastClock  # noqa: E402
+from support.fast_clock import FastClock, disk_in_real_time  # noqa: E402
 from support.reference import NaiveWitness, fingerprint  # noqa: E402
 
 INST_IDS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
@@ -69,7 +69,8 @@ async def soak(hours: float, scale: int, folder: Path) -> list[Sample]:
         options = SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS))
         simulator = Simulator(options, clock, _witness(file))
         await simulator.start()
-        samples = await _record(hours, clock, simulator, folder / "vault")
+        with disk_in_real_time(scale):
+            samples = await _record(hours, clock, simulator, folder / "vault")
         await simulator.stop(grace_sec=0.1)
     return samples
 

@@ -1,6 +1,10 @@
 """A clock that runs faster than the world, so that minutes of deadlines pass in seconds over real sockets."""
 
+from contextlib import AbstractContextManager
+from unittest import mock
+
 from l2vault.clock import Clock
+from l2vault.recording import disk
 
 
 class FastClock(Clock):
@@ -19,3 +23,9 @@ class FastClock(Clock):
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds / self._scale)
+
+
+def disk_in_real_time(scale: int) -> AbstractContextManager[object]:
+    """The disk is no faster than ever: it has the seconds of the world to end in, not those of a fast clock."""
+    seconds = {name: getattr(disk, name) * scale for name in ("END_WITHIN_SEC", "SYNC_WITHIN_SEC")}
+    return mock.patch.multiple(disk, **seconds)

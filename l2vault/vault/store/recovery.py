@@ -37,11 +37,6 @@ class Recovery(NamedTuple):
     events: list[Recovered]
     last: dict[str, LastLine]
 
-    @property
-    def last_ts_ms(self) -> dict[str, int]:
-        """The time of the last unflagged line of each instrument."""
-        return {inst_id: line.ts_ms for inst_id, line in self.last.items()}
-
 
 class Future(NamedTuple):
     """The lines of one file that are later than proved exchange time: from `offset` to its end."""
