@@ -3,6 +3,8 @@
 import sys
 import time
 
+from l2vault.book.utc import utc_text
+
 
 class Clock:
     """Wall time for what people read, monotonic time for deadlines, and sleep; tests put their own in its place."""
@@ -10,6 +12,10 @@ class Clock:
     def wall_ms(self) -> int:
         """Milliseconds since the Unix epoch, UTC. May jump when the host corrects its clock."""
         return time.time_ns() // 1_000_000
+
+    def wall_text(self) -> str:
+        """Wall time as the journal writes it, such as `2023-12-14T15:30:45.123Z`."""
+        return utc_text(self.wall_ms())
 
     def monotonic_ms(self) -> int:
         """Milliseconds that never go back; only differences mean anything."""

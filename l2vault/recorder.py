@@ -130,7 +130,7 @@ class Recorder:
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
         """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
         cannot be had, and while it runs if it is another's by then."""
-        self._lock.acquire(self._at(), self._journal.run)
+        self._lock.acquire(self._clock.wall_text(), self._journal.run)
         try:
             self._begin()
             await self._supervise(stop, reason)
@@ -218,7 +218,7 @@ class Recorder:
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
         self._check_region(previous)
-        recovery = recover(self._layout, self._at())
+        recovery = recover(self._layout, self._clock.wall_text())
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovery.last.items()})
         self._resume_hours(recovery.last)
         self._journal.append(self._started(previous))
@@ -226,7 +226,7 @@ class Recorder:
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
-            self._journal.append(UncleanEnd(self._at(), previous.at))
+            self._journal.append(UncleanEnd(self._clock.wall_text(), previous.at))
         for event in recovery.events:
             _log.warning("Recovered %s: %d torn bytes cut, kept in %s", event.file, event.cut_bytes, event.kept_in)
             self._journal.append(event)
@@ -255,7 +255,7 @@ class Recorder:
         settings = self._settings
         place = None if previous is None or previous.run is None else Place(previous.run, previous.n)
         return msgspec.structs.replace(
-            start_of_run(self._at(), "recorder", place),
+            start_of_run(self._clock.wall_text(), "recorder", place),
             instruments=list(settings.instruments),
             cadence_ms=settings.cadence_ms,
             depth=settings.depth,
@@ -292,7 +292,7 @@ class Recorder:
 
     def _set_aside_now(self, inst_id: str, limit_ms: int) -> list[Event]:
         self._writer.close_instrument(inst_id)
-        event = set_aside(self._layout, inst_id, limit_ms, self._at())
+        event = set_aside(self._layout, inst_id, limit_ms, self._clock.wall_text())
         if event is None:
             return []
         words = "Set aside %d lines of %s, %s to %s: later than exchange time, kept in %s"
@@ -313,7 +313,7 @@ class Recorder:
             self._router.take(number, pipeline.close("our_restart", "the recorder stopped"))
         self._router.close()
         self._put_minute()  # what waited for another feed was written just now
-        self._disk.finish(Stopped(self._at(), reason))
+        self._disk.finish(Stopped(self._clock.wall_text(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._counters.lines, self._counters.gaps)
 
     def _make_pipeline(self, feed: int) -> Pipeline:
@@ -341,19 +341,19 @@ class Recorder:
 
     def _beat(self) -> None:
         exchange_ms = self._time.now_ms(self._clock.monotonic_ms())
-        self._disk.put(Alive(self._at(), None if exchange_ms is None else utc_text(exchange_ms)))
+        self._disk.put(Alive(self._clock.wall_text(), None if exchange_ms is None else utc_text(exchange_ms)))
 
     def _put_minute(self) -> bool:
         """What the feeds brought since the last time, if anything; the disk adds what it took."""
         instruments = self._ledger.take_minute({})
         if instruments:
-            self._disk.put(Minute(self._at(), instruments))
+            self._disk.put(Minute(self._clock.wall_text(), instruments))
         return bool(instruments)
 
     def _summarise(self) -> None:
         book_times = self._pipelines.book_times()
         counts = self._counters.take_minute(self._counts)
-        self._disk.put(Minute(self._at(), self._ledger.take_minute(book_times), *counts.compared))
+        self._disk.put(Minute(self._clock.wall_text(), self._ledger.take_minute(book_times), *counts.compared))
         summary = self._counters.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
         _log.info("Snapshot written: %s", summary)
 
@@ -367,10 +367,10 @@ class Recorder:
         if woken.stepped_ms:
             seconds = woken.stepped_ms / 1000
             _log.warning("The clock stepped by %+.1f s: it was set. Nothing that is recorded depends on it", seconds)
-            self._disk.put(ClockStepped(self._at(), seconds))
+            self._disk.put(ClockStepped(self._clock.wall_text(), seconds))
         if woken.slept_ms:
             _log.warning("Nothing ran for %.1f s: the host slept, or this process was stopped", woken.slept_ms / 1000)
-            self._disk.put(HostSlept(self._at(), woken.slept_ms / 1000))
+            self._disk.put(HostSlept(self._clock.wall_text(), woken.slept_ms / 1000))
         if woken.slept_ms > STALE_AFTER_MS:
             self._feeds.reconnect_all("the host slept")
         self._router.tick()
@@ -383,9 +383,6 @@ class Recorder:
         while True:
             await self._clock.sleep(seconds)
             act()
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
 
 
 def _tail_of(layout: Layout, inst_id: str, hour_ms: int) -> Tail:

@@ -20,7 +20,7 @@ ALLOWED = {
     "recording": {"recording", "okx", "vault", "book", "config"},
     "recorder": {"recording", "okx", "vault", "book", "config"},
     "config": {"book"},
-    "clock": set(),
+    "clock": {"book"},
     "errors": set(),
     "foreign": set(),
     "grammar": set(),

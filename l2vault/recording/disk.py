@@ -213,7 +213,7 @@ class Disk:
                 self._busy_since_ms = self._clock.monotonic_ms()
                 await self._in_thread(self._write, self._batch)
                 if self.stalled_ms() >= STALL_MS:
-                    self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
+                    self.put(DiskStalled(self._clock.wall_text(), self.stalled_ms() / 1000))
                 self._batch, self._busy_since_ms = [], None
         finally:
             self._room.set()
@@ -272,7 +272,7 @@ class Disk:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
             self._sync_files()
             if self._on_disk:
-                self._events.put(self._completed(Minute(self._at())))
+                self._events.put(self._completed(Minute(self._clock.wall_text())))
             self._journal_lost(inst_id, lost)
         one = self._on_disk.setdefault(inst_id, _OnDisk())
         if snapshot.gap_detected:
@@ -316,7 +316,9 @@ class Disk:
         """What was lost since the last time: every 15 s, so that a kill while the disk is full hides no cause."""
         if lost.lines > lost.noted:
             bounds = utc_text(lost.from_ms), utc_text(lost.to_ms)
-            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error))
+            self._events.put(
+                WriteFailed(self._clock.wall_text(), inst_id, lost.lines - lost.noted, *bounds, lost.error)
+            )
             lost.noted = lost.lines
 
     def _sync(self) -> None:
@@ -351,7 +353,9 @@ class Disk:
         return files
 
     def _note_hour(self, inst_id: str, hour_ms: int, lines: int, size: int, sha256: str, is_open: bool) -> None:
-        self._events.put(HourClosed(self._at(), inst_id, utc_text(hour_ms), lines, size, sha256, is_open=is_open))
+        self._events.put(
+            HourClosed(self._clock.wall_text(), inst_id, utc_text(hour_ms), lines, size, sha256, is_open=is_open)
+        )
 
     def _close_past_hour(self) -> None:
         """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
@@ -391,7 +395,7 @@ class Disk:
             what = ", ".join(replaced)
             _log.error("Deleted or replaced while recording: %s. The vault is taken again, in a new run", what)
             self._events.begin_run(guard.begin(self._journal.begin_again()))
-            self._events.put(VaultReplaced(self._at(), what))
+            self._events.put(VaultReplaced(self._clock.wall_text(), what))
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(guard.on_replaced)
 
@@ -429,6 +433,3 @@ class Disk:
     def _is_late(self) -> bool:
         """Asked between two syncs, in whatever thread; the wish to stop may come in the middle of them."""
         return self._sync_until_ms is not None and self._clock.monotonic_ms() >= self._sync_until_ms
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())

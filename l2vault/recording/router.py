@@ -171,7 +171,7 @@ class Router:
         self._confirmed.clear()
         for number, pipeline in self._pipelines.items():
             for inst_id, ms in pipeline.book_times().items():
-                self._put(events.Synced(self._at(), number, inst_id, utc_text(ms), None))
+                self._put(events.Synced(self._clock.wall_text(), number, inst_id, utc_text(ms), None))
 
     def tick(self) -> None:
         """Call it about once a second: waits that no message ends are ended."""
@@ -205,10 +205,10 @@ class Router:
             case AuditSoon(inst_id):
                 self._asks.audits.audit_soon(inst_id)
             case Refused(inst_id, code, message):
-                self._put(events.Refused(self._at(), number, inst_id, code, message))
+                self._put(events.Refused(self._clock.wall_text(), number, inst_id, code, message))
                 _log_refused(output)
             case Notice(code, message):
-                self._put(events.Noticed(self._at(), number, code, message))
+                self._put(events.Noticed(self._clock.wall_text(), number, code, message))
                 _log.warning("OKX announces on feed %d: %s %s", number, code, message)
             case Refusal(code, message):
                 _log.warning("OKX reports an error on feed %d: %s %s", number, code, message)
@@ -219,7 +219,7 @@ class Router:
             case Dead(reason):
                 _log.warning("Closing feed %d: %s", number, reason)
             case FeedUp(url):
-                self._put(events.Connected(self._at(), number, url))
+                self._put(events.Connected(self._clock.wall_text(), number, url))
                 _log.info("Feed %d connected to %s", number, url)
             case FeedDown():
                 self._down(number, output)
@@ -241,7 +241,7 @@ class Router:
         inst_id, ts, source = synced.inst_id, _time(synced.ts_ms), synced.source
         self._confirmed.discard((number, inst_id))
         self._arbiter.synced(number, inst_id)
-        self._put(events.Synced(self._at(), number, inst_id, ts, synced.seq_id, source))
+        self._put(events.Synced(self._clock.wall_text(), number, inst_id, ts, synced.seq_id, source))
         words = "full book" if source == "stream" else "full book by REST"
         _log.info("%s in sync on feed %d: %s of %s, seqId %s", inst_id, number, words, ts, synced.seq_id)
         self._asks.audits.synced(number, inst_id)
@@ -260,14 +260,14 @@ class Router:
         if lost.cause in ("invariant", "implausible"):
             self._asks.read_row(inst_id)
         bounds = _time(lost.from_ms), _time(lost.to_ms)
-        self._put(events.Lost(self._at(), number, inst_id, lost.cause, *bounds, lost.detail))
+        self._put(events.Lost(self._clock.wall_text(), number, inst_id, lost.cause, *bounds, lost.detail))
         _log_lost(lost, number, is_covered)
         self._asks.audits.lost(number, inst_id)
 
     def _cannot_verify(self, number: int, unverifiable: Unverifiable) -> None:
         inst_id, is_recorded = unverifiable.inst_id, unverifiable.is_recorded
         self._unverifiable.add((number, inst_id))
-        self._put(events.Unverifiable(self._at(), number, inst_id, _time(unverifiable.ts_ms), is_recorded))
+        self._put(events.Unverifiable(self._clock.wall_text(), number, inst_id, _time(unverifiable.ts_ms), is_recorded))
         if inst_id in self._unverifiable_told:
             return  # one ERROR: what one feed lacks, the other lacks too
         self._unverifiable_told.add(inst_id)
@@ -284,7 +284,7 @@ class Router:
 
     def _down(self, number: int, down: FeedDown) -> None:
         if down.was_up:
-            self._put(events.Disconnected(self._at(), number, down.reason))
+            self._put(events.Disconnected(self._clock.wall_text(), number, down.reason))
         if down.moved_to is not None:
             words = "Feed %d failed %d times in a row at one address and goes on at %s"
             _log.warning(words, number, FAILURES_TO_MOVE, down.moved_to)
@@ -312,7 +312,7 @@ class Router:
 
     def _skip(self, claim: Claim) -> None:
         grid = utc_text(claim.grid_ms)
-        self._put(events.Skipped(self._at(), claim.feed, claim.inst_id, grid))
+        self._put(events.Skipped(self._clock.wall_text(), claim.feed, claim.inst_id, grid))
         words = "%s of %s on feed %d came after a later line; not written"
         _log.warning(words, claim.inst_id, grid, claim.feed)
 
@@ -324,7 +324,7 @@ class Router:
             return
         _log.error("Feeds %s disagree on %s at seqId %s", conflict.feeds, inst_id, seq_id)
         grid = utc_text(conflict.claim.grid_ms)
-        self._put(events.Conflicted(self._at(), inst_id, seq_id, grid, conflict.feeds))
+        self._put(events.Conflicted(self._clock.wall_text(), inst_id, seq_id, grid, conflict.feeds))
         own = {feed: slots[0] for feed in conflict.feeds if (slots := self._arbiter.unproved(feed, inst_id))}
         until_ms = self._clock.monotonic_ms() + RULING_WITHIN_MS
         self._disputes[inst_id] = _Dispute(conflict.feeds, seq_id, from_ms, to_ms, until_ms, own)
@@ -335,7 +335,7 @@ class Router:
     def _dispute(self, inst_id: str, from_ms: int, to_ms: int, cause: Literal["feeds", "audit"], detail: str) -> None:
         bounds = utc_text(from_ms), utc_text(to_ms)
         _log.warning("Disputed: %s from %s to %s (%s): %s", inst_id, *bounds, cause, detail)
-        self._put(events.Disputed(self._at(), inst_id, *bounds, cause, detail))
+        self._put(events.Disputed(self._clock.wall_text(), inst_id, *bounds, cause, detail))
 
     def _doubt(self, number: int, inst_id: str, detail: str) -> None:
         pipeline = self._pipelines.get(number)
@@ -356,7 +356,7 @@ class Router:
         """Once for each sync of a feed."""
         if number in self._arbiter.in_sync(inst_id) and (number, inst_id) not in self._confirmed:
             self._confirmed.add((number, inst_id))
-            self._put(events.Confirmed(self._at(), number, inst_id, by, seq_id))
+            self._put(events.Confirmed(self._clock.wall_text(), number, inst_id, by, seq_id))
 
     def _write(self, snapshot: Snapshot, claim: Claim) -> None:
         self._look_for_future(snapshot.inst_id)
@@ -389,9 +389,6 @@ class Router:
             self._future_told[inst_id] = newest_ms
         else:
             self._tails.reset(inst_id, tail)
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
 
 
 def _log_lost(lost: Lost, feed: int, is_covered: bool) -> None:

@@ -112,7 +112,7 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
     room = Room(Policy(), sum(held.size_bytes for held in raw), 0)
     limits = Limits(room, lambda: 0, Allowance(None))
     clock = Clock()
-    journal = verb_journal(layout, "archive", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
+    journal = verb_journal(layout, "archive", clock.wall_text, clock.monotonic_ms)
     return enforce(layout, plan, journal, clock.wall_ms(), limits, _progress)
 
 

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int, list[HourForms]]:
     clock = Clock()
-    journal = verb_journal(into, "restore", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
+    journal = verb_journal(into, "restore", clock.wall_text, clock.monotonic_ms)
     lines, restored = 0, []
     for number, forms in enumerate(chosen):
         show_progress(number, len(chosen), forms)

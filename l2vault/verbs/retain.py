@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             layout,
             policy,
             PassTime(clock.wall_ms(), None, settings.trust_clock, _server_clock(settings.rest_url)),
-            verb_journal(layout, "retain", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms),
+            verb_journal(layout, "retain", clock.wall_text, clock.monotonic_ms),
             Options(
                 dry_run=args.dry_run,
                 at_once=args.yes,

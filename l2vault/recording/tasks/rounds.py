@@ -12,7 +12,6 @@ from random import Random
 from typing import Final, Protocol
 
 from l2vault.book.change import BookChange
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.audit import Verdict
@@ -186,7 +185,7 @@ class Rounds:
             retry_sec = max(retry_sec, min(error.retry_after_sec or 0, LONGEST_RETRY_AFTER_SEC))
             self._resume_ms = self._clock.monotonic_ms() + round(retry_sec * 1000)
         for number in sorted(one.feeds):
-            self._findings.note(Audited(self._at(), number, one.inst_id, "unavailable", None, str(error)))
+            self._findings.note(Audited(self._clock.wall_text(), number, one.inst_id, "unavailable", None, str(error)))
             self._end(number, one.inst_id)
             if not self._stretch(number, one).is_confirmed:
                 self._soon[one.inst_id] = self._clock.monotonic_ms() + round(retry_sec * 1000)
@@ -220,7 +219,9 @@ class Rounds:
         fault = fault_of(rest) if verdict.outcome == "mismatch" else ""
         if fault:
             verdict = Verdict("inconclusive", f"REST's own book is {fault}; {verdict.detail}")
-        self._findings.note(Audited(self._at(), number, one.inst_id, verdict.outcome, rest.seq_id, verdict.detail))
+        self._findings.note(
+            Audited(self._clock.wall_text(), number, one.inst_id, verdict.outcome, rest.seq_id, verdict.detail)
+        )
         if verdict.outcome == "mismatch":
             _log.error("Audit of %s on feed %d against REST: %s", one.inst_id, number, verdict.detail)
             now_ms = self._clock.monotonic_ms()
@@ -240,6 +241,3 @@ class Rounds:
         pipeline = self._pipelines.get(number)
         if pipeline is not None:
             pipeline.end_audit(inst_id)
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
