@@ -54,21 +54,24 @@ class FakeFeeds(Feeds):
 
     async def run(self, count: int, pipelines: Pipelines, deliver: Deliver) -> None:
         self.pipelines, self._deliver = pipelines, deliver
-        pipeline = pipelines.add(1)
-        pipeline.open(0)
-        pipeline.tick(0)  # subscribes, so that data is taken
+        self.begin(1)
         self.is_up = True
         if self.script is not None:
             await self.script(self)
         await asyncio.Event().wait()
 
+    def begin(self, feed: int) -> None:
+        pipeline = self.pipelines.add(feed)
+        pipeline.open(0)
+        pipeline.tick(0)  # subscribes, so that data is taken
+
     async def say(self, *outputs: FeedOutput) -> None:
         await self._deliver(1, list(outputs))
 
-    async def hear(self, frame: bytes, now_ms: int = 0) -> None:
+    async def hear(self, frame: bytes, now_ms: int = 0, feed: int = 1) -> None:
         """The books of the tests have two levels a side; each finds its second one at once."""
-        pipeline = self.pipelines.by_feed[1]
-        await self._deliver(1, list(with_second_books(pipeline, pipeline.receive(frame, now_ms), now_ms)))
+        pipeline = self.pipelines.by_feed[feed]
+        await self._deliver(feed, list(with_second_books(pipeline, pipeline.receive(frame, now_ms), now_ms)))
 
     def reconnect_all(self, reason: str) -> None:
         self.reconnected.append(reason)
@@ -78,10 +81,12 @@ class FakeFeeds(Feeds):
 
 
 class FakeRest(OkxRest):
-    """No network, unless `rows` has the instrument."""
+    """No network, unless `rows` or `books` has the instrument, or `server_ms` is set."""
 
     def __init__(self) -> None:
         self.rows: dict[str, bytes] = {}
+        self.books: dict[str, BookChange] = {}
+        self.server_ms: int | None = None
         self.asked: list[str] = []
         self.is_closed = False
 
@@ -92,9 +97,13 @@ class FakeRest(OkxRest):
         raise Unavailable("no answer.", "check the network")
 
     def book(self, inst_id: str, depth: int) -> BookChange:
+        if inst_id in self.books:
+            return self.books[inst_id]
         raise Unavailable("no answer.", "check the network")
 
     def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
+        if self.server_ms is not None:
+            return ServerTime(self.server_ms, 0, monotonic_ms())
         raise Unavailable("no answer.", "check the network")
 
     def close(self) -> None:
@@ -591,3 +600,51 @@ def _assert_free(layout: Layout) -> None:
     lock = VaultLock(layout)
     lock.acquire("2026-01-01T00:00:00.000Z")
     lock.release()
+
+
+async def test_a_feed_that_rest_finds_wrong_gets_a_new_connection_and_the_other_goes_on(tmp_path: Path) -> None:
+    """From frames to the ruling and its consequence: both hold seqId 7, with different quantities at 99."""
+    async with Rig(tmp_path).recording() as rig:
+        rig.feeds.begin(2)
+        for feed, quantity in ((1, "1"), (2, "2")):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+            bids = [["99", quantity, "0", "1"]]
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 7, bids), feed=feed)
+        right = [tuple(level) for level in [*wire.BIDS, ["99", "1", "0", "1"]]]
+        asks = [tuple(level) for level in wire.ASKS]
+        rig.rest.books[BTC] = BookChange(BTC, True, right, asks, T0_MS + 4100, 8, None, None)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 4100, 7, 8), feed=feed)
+        await until(lambda: rig.feeds.reconnected)
+        assert rig.feeds.reconnected == [f"2: its book of {BTC} was found wrong"]
+        assert BTC in rig.feeds.pipelines.by_feed[1].book_times()
+        await until(lambda: rig.of(noted.Lost))
+    conflict, *_ = rig.of(noted.Conflicted)
+    assert isinstance(conflict, noted.Conflicted)
+    assert (conflict.seq_id, conflict.feeds) == (7, (1, 2))
+    assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)][0] == (2, "conflict")  # type: ignore[attr-defined]
+
+
+async def test_lines_from_the_future_are_moved_out_once_okx_has_told_its_time(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    future = LineWriter(rig.layout)
+    future.append(line(3_600_000))
+    future.close()
+    rig.rest.server_ms = T0_MS + 1000
+    async with rig.recording():
+        await rig.feeds.say(sampled(2000))
+    assert rig.written(BTC) == [(2000, False)]
+    (moved,) = rig.of(noted.SetAside)
+    assert isinstance(moved, noted.SetAside)
+    assert (moved.lines, moved.from_) == (1, utc_text(T0_MS + 3_600_000))
+
+
+async def test_without_okx_s_time_no_line_is_moved(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    future = LineWriter(rig.layout)
+    future.append(line(3_600_000))
+    future.close()
+    async with rig.recording():
+        await rig.feeds.say(sampled(2000))
+    assert rig.of(noted.SetAside) == []
+    assert rig.written(BTC) == [(2000, False), (3_600_000, False)]
