@@ -38,7 +38,7 @@ from l2vault.vault.journal.events import Audited, Conflicted, Lost, Minute  # no
 from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.store.layout import Layout  # noqa: E402
 from l2vault.verbs.words import hours  # noqa: E402
-from support.fast_clock import FastClock  # noqa: E402
+from support.fast_clock import FastClock, disk_in_real_time  # noqa: E402
 from support.reference import NaiveWitness, fingerprint  # noqa: E402
 
 INST_IDS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
@@ -70,7 +70,8 @@ async def soak(hours: float, scale: int, folder: Path) -> list[Sample]:
         options = SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS))
         simulator = Simulator(options, clock, _witness(file))
         await simulator.start()
-        samples = await _record(hours, clock, simulator, folder / "vault")
+        with disk_in_real_time(scale):
+            samples = await _record(hours, clock, simulator, folder / "vault")
         await simulator.stop(grace_sec=0.1)
     return samples
 
@@ -101,7 +102,6 @@ async def _record(hours: float, clock: FastClock, simulator: Simulator, root: Pa
         samples.append(sample)
         memory = f"{sample.rss_mb:6.1f} MB resident, {sample.blocks} blocks live"
         print(f"hour {hour + 1:3}: {memory}, {sample.handles} handles, {sample.tasks} tasks", flush=True)
-    clock.go_on_at(1)  # the last fsyncs of a stop take the disk's time, which does not run faster
     stop.set()
     await recording
     return samples

@@ -14,7 +14,7 @@ class Clock:
         return time.time_ns() // 1_000_000
 
     def wall_text(self) -> str:
-        """The same as `2023-12-14T15:30:45.123Z`."""
+        """Wall time as the journal writes it, such as `2023-12-14T15:30:45.123Z`."""
         return utc_text(self.wall_ms())
 
     def monotonic_ms(self) -> int:

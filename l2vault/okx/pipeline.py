@@ -53,10 +53,10 @@ class Pipeline:
 
     After each `receive` and `tick` the caller delivers the outputs, all of them and in order, and then sends what
     `take_outgoing` returns. An output is returned once; a `Lost` that was returned is not repeated by `close`.
-    `time` is shared by all pipelines of the process; `feed` tells their messages apart there.
+    `time` and `counts` are shared by all pipelines of the process; `feed` tells their messages apart in `time`.
     """
 
-    def __init__(  # noqa: PLR0913 - three of them are for one pipeline among several
+    def __init__(  # noqa: PLR0913 - four of them are for one pipeline among several
         self,
         inst_ids: Iterable[str],
         cadence_ms: int,
@@ -65,23 +65,14 @@ class Pipeline:
         feed: int = 0,
         time: ExchangeTime | None = None,
         record_unverifiable: bool = False,
+        counts: Counts | None = None,
     ) -> None:
         names = list(dict.fromkeys(inst_ids))
         self._session = Session(names, rng)
-        self._counts = Counts()
+        self.counts = counts or Counts()
+        """What was received, together with what else counts in it."""
         terms = Terms(cadence_ms, depth, feed, time or ExchangeTime(), record_unverifiable)
-        self._instruments = {name: InstrumentBook(name, self._session, terms, self._counts) for name in names}
-
-    @property
-    def counts(self) -> Counts:
-        return self._counts
-
-    @counts.setter
-    def counts(self, counts: Counts) -> None:
-        """Count on in what an earlier pipeline counted in."""
-        self._counts = counts
-        for instrument in self._instruments.values():
-            instrument.counts = counts
+        self._instruments = {name: InstrumentBook(name, self._session, terms, self.counts) for name in names}
 
     @property
     def _books(self) -> Mapping[str, Book | None]:

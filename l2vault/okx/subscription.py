@@ -5,6 +5,7 @@ from enum import Enum, auto
 from random import Random
 from typing import Final
 
+from l2vault.okx.backoff import delay_sec
 from l2vault.okx.messages import Refusal
 
 ANSWER_WITHIN_MS: Final = 5_000
@@ -18,10 +19,9 @@ STABLE_MS: Final = 60_000
 BATCH: Final = 100
 """Instruments in one request: 100 are 6 KB, where OKX allows 64 KB."""
 
-_FIRST_DELAY_MS: Final = 1_000
-_LONGEST_DELAY_MS: Final = 60_000
-_REFUSED_DELAY_MS: Final = 30_000
-_LONGEST_REFUSED_DELAY_MS: Final = 600_000
+_DELAYS_SEC: Final = (1.0, 60.0)
+"""The first and the longest before an instrument is asked for again."""
+_REFUSED_DELAYS_SEC: Final = (30.0, 600.0)
 
 
 class Phase(Enum):
@@ -79,13 +79,13 @@ class Subscription:
         subscribe that proves needless ends here again, so that one of the two gets through.
         """
         self._heal(now_ms)
-        delay_ms = _delay_ms(self.failures - 1, _FIRST_DELAY_MS, _LONGEST_DELAY_MS, rng) if self.failures else 0
+        delay_ms = round(delay_sec(self.failures - 1, *_DELAYS_SEC, rng) * 1000) if self.failures else 0
         self.failures += 1
         self.enter(Phase.IDLE if self.phase is Phase.UNSUBSCRIBING else Phase.PAUSED, now_ms + delay_ms)
 
     def refusal_delay_ms(self, rng: Random) -> int:
         """How long to leave OKX alone after it refused this instrument: longer with every failure."""
-        return _delay_ms(self.failures, _REFUSED_DELAY_MS, _LONGEST_REFUSED_DELAY_MS, rng)
+        return round(delay_sec(self.failures, *_REFUSED_DELAYS_SEC, rng) * 1000)
 
     def refuse(self, now_ms: int, delay_ms: int) -> None:
         """OKX will not have the request, which is repeated after `delay_ms` on this connection or another."""
@@ -107,9 +107,3 @@ class Subscription:
     def _heal(self, now_ms: int) -> None:
         if self.phase is Phase.LIVE and now_ms - self.synced_ms >= STABLE_MS:
             self.failures = self.unanswered = 0
-
-
-def _delay_ms(doublings: int, first_ms: int, longest_ms: int, rng: Random) -> int:
-    """Exponential and capped, then between half and all of it, so that many instruments spread out."""
-    full_ms = min(longest_ms, first_ms << min(doublings, 20))
-    return rng.randint(full_ms // 2, full_ms)

@@ -1,7 +1,8 @@
 """What stands between the wire and the vault while recording. In reading order: `feeds` (the connections and their
-replacement), `router` (what becomes of everything they say), `arbiter` and `slots` (whose snapshot is written), `disk`
-(the one way to write) and `eventlog`, `counters` (for the summary and the status line), and `tasks/`, what recording
-can do without, which `supervisor` runs and starts again; `threads` and `child` are how either leaves the event loop.
+replacement), `pipelines` (what they hold), `router` (what becomes of everything they say, kind by kind), `arbiter` and
+`slots` (whose snapshot is written), `disk` (the one way to write) and `eventlog`, `counters` (for the summary and the
+status line), and `tasks/`, what recording can do without, which `supervisor` runs and starts again;
+`threads` and `child` are how either leaves the event loop.
 
 `l2vault.recorder` wires them; nothing here opens a socket.
 """

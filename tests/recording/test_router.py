@@ -7,7 +7,7 @@ import pytest
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
-from l2vault.okx.pipeline import Lost, Sampled, Synced, Unverifiable
+from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Sampled, Synced, Unverifiable
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.arbiter import HELD_FOR_MS
 from l2vault.recording.counters import Counters
@@ -46,18 +46,55 @@ class FakeTime:
         return self.ms
 
 
+class FakeAudits:
+    """Remembers what it was told; rules on no conflict unless `rules`."""
+
+    def __init__(self) -> None:
+        self.rules = False
+        self.told: list[tuple[object, ...]] = []
+
+    def synced(self, number: int, inst_id: str) -> None:
+        self.told.append(("synced", number, inst_id))
+
+    def lost(self, number: int, inst_id: str) -> None:
+        self.told.append(("lost", number, inst_id))
+
+    def need_book(self, number: int, inst_id: str) -> None:
+        self.told.append(("need_book", number, inst_id))
+
+    def need_second_book(self, number: int, inst_id: str) -> None:
+        self.told.append(("need_second_book", number, inst_id))
+
+    def audit_soon(self, inst_id: str) -> None:
+        self.told.append(("audit_soon", inst_id))
+
+    def on_conflict(self, inst_id: str, seq_id: int | None, feeds: tuple[int, int]) -> bool:
+        self.told.append(("conflict", inst_id, seq_id, feeds))
+        return self.rules
+
+
 class Rig:
-    def __init__(self, **asks: object) -> None:
+    def __init__(self, set_aside: Callable[[str, int], Tail | None] = lambda inst_id, limit_ms: None) -> None:
         self.clock = ManualClock()
         self.put: list[object] = []
         self.counters = Counters((BTC,))
         self.ledger = SlotLedger(2000)
         self.renewed: list[int] = []
+        self.rows: list[str] = []
+        self.ages: list[tuple[int, int]] = []
+        self.audits = FakeAudits()
         self.time = FakeTime()
-        given = {"renew_feed": lambda number, reason: self.renewed.append(number), "time": self.time, **asks}
-        self.router = Router(self.counters, self.clock, self.put.append, self.ledger, Asks(**given))  # type: ignore[arg-type]
         self.pipelines = {number: FakePipeline(number) for number in (1, 2)}
-        self.router.pipelines = self.pipelines  # type: ignore[assignment]
+        asks = Asks(
+            audits=self.audits,
+            note_age=lambda ts_ms, wall_ms: self.ages.append((ts_ms, wall_ms)),
+            read_row=self.rows.append,
+            renew_feed=lambda number, reason: self.renewed.append(number),
+            set_aside=set_aside,
+            look_up=lambda inst_id, hour_ms: Tail(),
+            time=self.time,
+        )
+        self.router = Router(self.pipelines, self.counters, self.clock, self.put.append, self.ledger, asks)  # type: ignore[arg-type]
 
     def synced(self, *feeds: int, ms: int = 0) -> None:
         for feed in feeds:
@@ -83,9 +120,10 @@ def at(rig: Rig) -> str:
     return utc_text(rig.clock.wall_ms())
 
 
-def in_conflict(on_conflict: Callable[..., bool] | None = None, writer: int = 1) -> Rig:
+def in_conflict(rules: bool = False, writer: int = 1) -> Rig:
     """Two feeds that matched at slot 1 and differ at slot 4; `writer` wrote the slots 2 to 4."""
-    rig = Rig() if on_conflict is None else Rig(on_conflict=on_conflict)
+    rig = Rig()
+    rig.audits.rules = rules
     rig.synced(1, 2)
     for feed in (1, 2):
         rig.sampled(feed, 1)
@@ -106,20 +144,20 @@ def test_a_conflict_without_a_ruling_disputes_the_slots_since_the_last_match_and
     assert rig.renewed == []
 
 
-def test_a_conflict_is_told_with_feeds_and_slots_to_who_may_rule() -> None:
-    told: list[tuple[object, ...]] = []
-    rig = in_conflict(lambda *words: told.append(words) or True)
-    assert told == [(BTC, 4, (1, 2), (T0_MS + 4000, T0_MS + 8000))]
+def test_a_conflict_is_told_with_its_feeds_to_who_may_rule_and_once() -> None:
+    rig = in_conflict(rules=True)
+    conflict = ("conflict", BTC, 4, (1, 2))
+    assert rig.audits.told.count(conflict) == 1
     assert rig.of(noted.Disputed, noted.Lost) == [], "it waits for the ruling"
     rig.sampled(1, 5)
     rig.sampled(2, 5, quantity="2")
-    assert len(told) == 1
+    assert [one[0] for one in rig.audits.told].count("conflict") == 1
     assert len(rig.of(noted.Conflicted)) == 1
     assert rig.times() == [2000, 4000, 6000, 8000, 10_000], "writing goes on"
 
 
 def test_a_written_feed_found_right_leaves_no_dispute_and_the_other_gets_a_new_connection() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.router.rule(BTC, 2, "REST equals feed 1 at seqId 4")
     assert rig.of(noted.Disputed) == []
     assert rig.renewed == [2]
@@ -129,7 +167,7 @@ def test_a_written_feed_found_right_leaves_no_dispute_and_the_other_gets_a_new_c
 
 
 def test_a_written_feed_found_wrong_has_its_slots_disputed_up_to_the_newest() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.sampled(1, 5)
     rig.router.rule(BTC, 1, "REST equals feed 2 at seqId 4")
     (disputed,) = rig.of(noted.Disputed)
@@ -139,7 +177,7 @@ def test_a_written_feed_found_wrong_has_its_slots_disputed_up_to_the_newest() ->
 
 
 def test_a_ruling_that_does_not_come_is_none() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.clock.advance(RULING_WITHIN_MS - 1)
     rig.router.tick()
     assert rig.of(noted.Disputed) == []
@@ -150,7 +188,7 @@ def test_a_ruling_that_does_not_come_is_none() -> None:
 
 
 def test_a_dispute_at_the_end_of_a_run_stands() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.router.close()
     assert len(rig.of(noted.Disputed)) == 1
     rig.router.close()
@@ -359,3 +397,33 @@ def test_a_connection_s_beginning_and_end_are_journaled() -> None:
         noted.Connected(at(rig), 1, "wss://exchange.test"),
         noted.Disconnected(at(rig), 1, "1006"),
     ]
+
+
+def test_each_output_reaches_whom_it_concerns() -> None:
+    rig = Rig()
+    book = Snapshot(BTC, T0_MS + 2000, 400, [], [], 0, 1, 0)
+    rig.router.take(
+        2,
+        [
+            Synced(BTC, T0_MS, 1),
+            AuditSoon(BTC),
+            Sampled(book, T0_MS + 2000, T0_MS + 2100),
+            NeedBook(BTC),
+            NeedSecondBook(BTC),
+            Lost(BTC, "invariant", "crossed", T0_MS, None),
+        ],
+    )
+    assert rig.audits.told == [
+        ("synced", 2, BTC),
+        ("audit_soon", BTC),
+        ("need_book", 2, BTC),
+        ("need_second_book", 2, BTC),
+        ("lost", 2, BTC),
+    ]
+    assert rig.ages == [(T0_MS + 2100, rig.clock.wall_ms())]
+    assert rig.rows == [BTC]
+
+
+def test_a_book_dropped_for_a_conflict_is_lost_to_the_audits_too() -> None:
+    rig = in_conflict()
+    assert [one for one in rig.audits.told if one[0] == "lost"] == [("lost", 1, BTC), ("lost", 2, BTC)]

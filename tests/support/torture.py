@@ -25,7 +25,7 @@ from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, SyncHistory
 from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
-from support.fast_clock import FastClock
+from support.fast_clock import FastClock, disk_in_real_time
 from support.reference import NaiveWitness, fingerprint
 
 SCALE = 25
@@ -153,12 +153,13 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     )
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), clock, Random(schedule.seed), lambda status: None)
-    async with asyncio.timeout(WITHIN_SEC):
-        recording = asyncio.create_task(recorder.run(stop))
-        await clock.sleep(schedule.seconds)
-        stop.set()
-        await recording
-        await simulator.stop(grace_sec=0.1)
+    with disk_in_real_time(scale):
+        async with asyncio.timeout(WITHIN_SEC):
+            recording = asyncio.create_task(recorder.run(stop))
+            await clock.sleep(schedule.seconds)
+            stop.set()
+            await recording
+            await simulator.stop(grace_sec=0.1)
     verdict = Verdict(schedule)
     limits = simulator.limits
     if limits.violations:

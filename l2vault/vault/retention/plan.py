@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-import msgspec
-
 from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
 from l2vault.vault.store.catalog import Form, StoredHour
@@ -101,19 +99,6 @@ def policy_of(settings: PolicySettings) -> Policy:
         _bytes_of(settings.max_gb, "max_gb"),
         _bytes_of(settings.min_free_gb, "min_free_gb"),
     )
-
-
-def policy_to_json(policy: Policy) -> bytes:
-    """For a process that is to act by the same policy without reading any setting."""
-    return msgspec.json.encode(policy)
-
-
-def policy_from_json(data: bytes) -> Policy:
-    """The inverse of `policy_to_json`; raises UsageError for anything else."""
-    try:
-        return msgspec.json.decode(data, type=Policy)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"not a policy of retention: {error}.", "what policy_to_json gives") from error
 
 
 def _bytes_of(gigabytes: float | None, name: str) -> int | None:
