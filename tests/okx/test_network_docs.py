@@ -16,7 +16,7 @@ def test_every_phrase_that_the_page_explains_is_one_of_the_log() -> None:
     phrases = re.findall(r"^\| `([^`]+)` \|", table, re.M)
     assert len(phrases) >= 15
     assert [phrase for phrase in phrases if phrase not in source] == []
-    assert "goes on at" in (ROOT / "l2vault" / "recording" / "lines.py").read_text(encoding="utf-8")
+    assert "goes on at" in (ROOT / "l2vault" / "recording" / "feeds.py").read_text(encoding="utf-8")
 
 
 def test_the_page_lists_every_host_of_every_region_and_no_other() -> None:
