@@ -12,19 +12,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange
 from l2vault.clock import Clock
 from l2vault.okx.audit import Audit
+from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.okx.hosts import CLOSED_PORT
 from l2vault.okx.messages import BOOKS, Ack, Notice, Refusal, SchemaFailure, decode
 from l2vault.okx.rest_join import JoinFailure, RestJoin
 from l2vault.okx.session import Dead, Refused, Session, Silent
 from l2vault.probe.findings import End, ErrorFrame, Failure, Feed, Findings, Rest
-from l2vault.probe.network import CannotConnect, is_port_open, open_websocket
+from l2vault.probe.network import is_port_open, open_websocket
 from l2vault.probe.plan import Plan
 from l2vault.probe.rest import RestClient
 from l2vault.probe.rest_round import RestRound
@@ -226,7 +226,7 @@ class _FeedRunner:
             self._feed.books[inst_id].seed(joined)
             self._session.synced(inst_id, self._clock.monotonic_ms())
 
-    async def _live(self, websocket: ClientConnection) -> None:
+    async def _live(self, websocket: Connection) -> None:
         began_ms = self._clock.monotonic_ms()
         self._session.open(began_ms)
         self._dead = None
@@ -243,13 +243,13 @@ class _FeedRunner:
             lived_ms = self._clock.monotonic_ms() - began_ms
             code = None if closed.rcvd is None else closed.rcvd.code
             said = "no close frame (1006)" if closed.rcvd is None else f"{code} {closed.rcvd.reason}".rstrip()
-            self._feed.ends.append(End(code, self._dead or said, lived_ms))
+            self._feed.ends.append(End(code, self._dead or websocket.flood or said, lived_ms))
         finally:
             ticker.cancel()
             await asyncio.wait([ticker])
             websocket.transport.abort()
 
-    async def _tick(self, websocket: ClientConnection) -> None:
+    async def _tick(self, websocket: Connection) -> None:
         with suppress(ConnectionClosed):
             while True:
                 now_ms = self._clock.monotonic_ms()
@@ -318,7 +318,7 @@ class _FeedRunner:
         self._rest_joins[inst_id].clear()
         self._ask_rest_ms.pop(inst_id, None)
 
-    def _note(self, event: object, websocket: ClientConnection | None) -> None:
+    def _note(self, event: object, websocket: Connection | None) -> None:
         if isinstance(event, Silent):
             self._feed.books[event.inst_id].silences += 1
             self._begin(event.inst_id)
@@ -353,4 +353,4 @@ def _trades_request(inst_ids: tuple[str, ...]) -> str:
 
 
 def _failure(url: str, error: CannotConnect) -> Failure:
-    return Failure(url, error.stage, error.reason, error.status, error.is_certificate)
+    return Failure(url, error.stage, str(error), error.status, error.is_certificate)

@@ -207,14 +207,15 @@ async def test_one_feed_alone_is_fit_with_a_remark():
     seen = rows(findings)
 
     assert judge(findings).is_fit
-    assert judge(findings).remarks[0].startswith("Feed 2 never connected (upgrade: HTTP 403)")
+    assert judge(findings).remarks[0].startswith("Feed 2 never connected (upgrade: 127.0.0.1:")
+    assert "answered HTTP 403: OKX does not serve this region" in judge(findings).remarks[0]
     assert seen[f"{BTC}.shared"].text == "not seen: too short a time with both feeds"
-    assert seen["permessage_deflate"].text == "not seen: HTTP 403"
+    assert "answered HTTP 403: OKX does not serve this region" in seen["permessage_deflate"].text
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [("429", "HTTP 429, code 50011"), ("451", "HTTP 451"), ("timeout", "no answer in time"), ("403", "HTTP 403")],
+    [("429", "HTTP 429, code 50011"), ("451", "HTTP 451"), ("timeout", "no answer within 0.3 s"), ("403", "HTTP 403")],
 )
 async def test_rest_that_refuses_is_a_finding_and_the_books_are_still_fit(answer, said):
     findings = await probed(f"rest:answer={answer}", seconds=15, within_sec=0.3)

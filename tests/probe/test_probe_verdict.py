@@ -56,7 +56,11 @@ def recorded():
     [
         (failed("name resolution", "no such name"), "no connection to ws.okx.com: name resolution: no such", "DNS"),
         (failed("TCP", "no answer within 10 s"), "no connection to ws.okx.com: TCP: no answer", "port 443"),
-        (failed("TLS", "self-signed", None, True), "the certificate of ws.okx.com is not trusted", "interception"),
+        (
+            failed("TLS", "the certificate of ws.okx.com is not trusted", None, True),
+            "the certificate of",
+            "interception",
+        ),
         (failed("TLS", "wrong version"), "no connection to ws.okx.com: TLS: wrong", "virus scanner"),
         (failed("proxy", "407"), "no connection to ws.okx.com: proxy: 407", "HTTPS_PROXY"),
         (failed("upgrade", "HTTP 403", 403), "ws.okx.com refuses this address (HTTP 403)", "another --region"),

@@ -291,7 +291,7 @@ def broken_chain(layout: Layout) -> Iterator[Trouble]:
             if line is not None and line.startswith(_HOUR_CLOSED):
                 try:
                     place = msgspec.json.decode(line, type=_Place)
-                except msgspec.MsgspecError:
+                except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
                     continue  # a finding of its own
                 placed[place.run, place.n] = path, number, line
     before: tuple[Path, int, str] | None = None
