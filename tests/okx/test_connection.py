@@ -18,8 +18,10 @@ from websockets.protocol import State
 
 from l2vault.errors import install_command
 from l2vault.okx import connection
-from l2vault.okx.connection import MOST_CONTROL_FRAMES, CannotConnect, open_connection
+from l2vault.okx.connection import MOST_CONTROL_FRAMES, OPEN_WITHIN_SEC, CannotConnect, open_connection
+from l2vault.okx.dial import open_socket
 from support.proxies import http_proxy, listening, socks5_proxy
+from support.virtual import VirtualLoop, run_virtually
 
 PATH = "/ws/v5/public"
 NAME = "exchange.test"
@@ -176,6 +178,26 @@ async def test_an_address_that_fails_leaves_the_next_one_of_the_name(monkeypatch
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", one)) for one in (dead_port, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         await _speak(f"ws://two.test:{port}{PATH}")
+
+
+def test_two_addresses_that_swallow_everything_leave_time_for_a_third_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As IPv6 does where a router drops it: the whole opening has ten seconds."""
+    addresses = [("::1", 1, 0, 0), ("::1", 2, 0, 0), ("127.0.0.1", 3)]
+    kinds = (socket.AF_INET6, socket.AF_INET6, socket.AF_INET)
+    found = [(kind, socket.SOCK_STREAM, 6, "", one) for kind, one in zip(kinds, addresses, strict=True)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+    async def connect(_: socket.socket, address: tuple[object, ...]) -> None:
+        if address in addresses[:2]:
+            await asyncio.Event().wait()
+
+    async def main(loop: VirtualLoop) -> float:
+        monkeypatch.setattr(loop, "sock_connect", connect)
+        began = loop.time()
+        (await open_socket("three.test", 443)).close()
+        return loop.time() - began
+
+    assert run_virtually(main) < OPEN_WITHIN_SEC - 2
 
 
 @pytest.mark.parametrize("url", [f"ws://{'a' * 70}.test/x", "ws://a..b/x"])
