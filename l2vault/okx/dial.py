@@ -21,7 +21,11 @@ async def open_socket(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in await _look_up(host, port):
-        made = socket.socket(family, kind, protocol)
+        try:
+            made = socket.socket(family, kind, protocol)
+        except OSError as error:  # a kernel without IPv6, of which the resolver does not know
+            failure = error
+            continue
         made.setblocking(False)
         try:
             async with asyncio.timeout(EACH_SEC):

@@ -1,6 +1,7 @@
 """Opening a connection against servers, proxies and networks that misbehave: each failure is one sentence."""
 
 import asyncio
+import errno
 import shutil
 import socket
 import ssl
@@ -180,11 +181,31 @@ async def test_an_address_that_fails_leaves_the_next_one_of_the_name(monkeypatch
         await _speak(f"ws://two.test:{port}{PATH}")
 
 
+async def test_an_address_of_a_kind_that_this_machine_lacks_leaves_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resolver names IPv6 addresses though the kernel was started without IPv6."""
+
+    class WithoutIPv6(socket.socket):
+        def __init__(self, family: int = -1, kind: int = -1, protocol: int = -1, fileno: int | None = None) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, kind, protocol, fileno)
+
+    async with _exchange() as port:
+        found = [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "socket", WithoutIPv6)
+        (await open_socket("two.test", port)).close()
+
+
 def test_two_addresses_that_swallow_everything_leave_time_for_a_third_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """As IPv6 does where a router drops it: the whole opening has ten seconds."""
-    addresses = [("::1", 1, 0, 0), ("::1", 2, 0, 0), ("127.0.0.1", 3)]
-    kinds = (socket.AF_INET6, socket.AF_INET6, socket.AF_INET)
-    found = [(kind, socket.SOCK_STREAM, 6, "", one) for kind, one in zip(kinds, addresses, strict=True)]
+    addresses = [("127.0.0.1", port) for port in (1, 2, 3)]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in addresses]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
     async def connect(_: socket.socket, address: tuple[object, ...]) -> None:
