@@ -1,11 +1,14 @@
 """Archiving loses nothing: every line comes back byte for byte, whatever the hour holds and whenever a process dies."""
 
 import gzip
+import json
 import subprocess
 import sys
 import time
+from hashlib import blake2b
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -240,3 +243,13 @@ def test_whenever_archiving_is_killed_every_line_still_reads_once(layout, delay_
 def test_leftovers_of_a_killed_run_are_no_parquet_to_others(layout, archived):
     archive(layout, put(layout, BOOKS))
     assert {path.suffix for path in Path(layout.archive).rglob("*") if path.is_file()} == {".parquet"}
+
+
+def test_both_files_say_what_lines_they_hold(layout, archived):
+    """Whoever has the lines can compare them, and those of earlier versions say it in the same way."""
+    archive(layout, put(layout, BOOKS))
+    data = contents(BOOKS)
+    for path in (archived.levels, archived.snapshots):
+        said = json.loads(pq.read_metadata(path).metadata[b"l2vault"])
+        assert (said["lines"], said["jsonl_bytes"]) == (5, len(data))
+        assert said["jsonl_blake2b"] == blake2b(data, digest_size=16).hexdigest()
