@@ -559,3 +559,14 @@ async def test_a_bug_during_a_ruling_leaves_no_conflict_open() -> None:
         await some_turns()
         assert [wrong for _, wrong, _ in rig.resolved] == [None]
     assert isinstance(rig.ended, ExceptionGroup)
+
+
+async def test_while_okx_asks_to_be_left_alone_no_other_instrument_asks_in_its_turn() -> None:
+    rig = Rig([BTC, "ETH-USDT-SWAP", "SOL-USDT-SWAP"])
+    rig.rest.answer = lambda inst_id: Unavailable("HTTP 503.", "later", 120)
+    async with rig.running():
+        rig.join()
+        await rig.pass_sec(119)
+        assert len(rig.rest.asked) == 1
+        await rig.pass_sec(10)
+        assert len(rig.rest.asked) == 2

@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 import time
+from hashlib import blake2b
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from l2vault.book.snapshot import to_line
 from l2vault.errors import VaultError
+from l2vault.vault.archive.parquet import facts_of
 from l2vault.vault.archive.read import archived_lines, archived_times, read_archived
 from l2vault.vault.archive.write import archive_hour, check_archive, remove_archive, restore_hour
 from l2vault.vault.store.catalog import Catalog
@@ -47,6 +50,17 @@ def archived(layout):
 
 def archive(layout, path):
     return archive_hour(layout, layout.parse_hour_file(path))
+
+
+def test_both_files_say_what_lines_they_hold(layout, archived):
+    """Whoever has the lines can compare them, and those of earlier versions say it in the same way."""
+    archive(layout, put(layout, BOOKS))
+    data = contents(BOOKS)
+    for path in (archived.levels, archived.snapshots):
+        with pq.ParquetFile(path) as file:
+            facts = facts_of(file)
+        assert (facts.lines, facts.jsonl_bytes) == (5, len(data))
+        assert facts.jsonl_blake2b == blake2b(data, digest_size=16).hexdigest()
 
 
 @pytest.mark.parametrize("packed", [False, True])

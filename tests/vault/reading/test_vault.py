@@ -481,3 +481,13 @@ def test_the_book_at_a_moment_is_looked_for_in_the_archive_and_in_what_stands_be
     put(layout, BOOKS[2:])
     vault = open_vault(layout.root)
     assert [vault.book_at(INST, at(t_ms)).snapshot for t_ms in (0, 2_000, 4_000)] == BOOKS
+
+
+def test_what_an_open_vault_answers_goes_with_its_files(layout):
+    put(layout, BOOKS[:1])
+    vault = open_vault(layout.root)
+    for count in (1, 2, 3):
+        put(layout, BOOKS[:count])
+        assert vault.coverage(INST).end_ms == BOOKS[count - 1].ts_ms + 1
+        assert vault.coverage(INST, START, END).count("recorded") == count
+        assert vault.newest_line_ms(INST) == BOOKS[count - 1].ts_ms
