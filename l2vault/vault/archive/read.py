@@ -4,12 +4,14 @@ Where the archive is damaged everything here raises one of `CANNOT_READ`; `or_re
 the one place that does.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import compress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -28,6 +30,8 @@ CANNOT_READ: Final = (OSError, ValueError, VaultError)
 """What reading an archive raises where it is damaged; pyarrow's own errors are of the first two kinds."""
 
 _HEADS: Final = ["timestamp", "gap_detected", "seqId", "prevSeqId", "checksum", "depth"]
+
+_OF_LEVEL: Final = ["side", "price_num", "price_den", "qty_num", "qty_den", "orders", "level_text"]
 
 T = TypeVar("T")
 
@@ -121,19 +125,19 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
 
 def _sides(rows: dict[str, list[Any]], ts_ms: Ints, line: int) -> tuple[list[Level], list[Level]]:
     """The levels that stand in a line, best first. Times found the rows; among lines of one time numbers decide."""
-    sides: dict[str, list[tuple[int, Level]]] = {"bid": [], "ask": []}
-    for at, side in enumerate(rows["side"]):
-        line_from = bisect_left(ts_ms, rows["t_from"][at]) + rows["nth_from"][at]
-        if line_from <= line < bisect_left(ts_ms, rows["t_to"][at]) + rows["nth_to"][at]:
-            sides[side].append((rows["price_num"][at], _level(rows, at)))
-    bids, asks = (sorted(sides[side], key=itemgetter(0), reverse=side == "bid") for side in ("bid", "ask"))
+    line_from = np.searchsorted(ts_ms, rows["t_from"]) + rows["nth_from"]
+    line_to = np.searchsorted(ts_ms, rows["t_to"]) + rows["nth_to"]
+    stands = ((line_from <= line) & (line < line_to)).tolist()
+    bids: list[tuple[int, Level]] = []
+    asks: list[tuple[int, Level]] = []
+    for side, price, *rest in compress(zip(*(rows[name] for name in _OF_LEVEL), strict=True), stands):
+        (asks if side == "ask" else bids).append((price, _level(price, *rest)))
+    bids.sort(key=itemgetter(0), reverse=True)
+    asks.sort(key=itemgetter(0))
     return [level for _, level in bids], [level for _, level in asks]
 
 
-def _level(rows: dict[str, list[Any]], at: int) -> Level:
-    text = rows["level_text"][at]
+def _level(price: int, price_den: int, qty: int, qty_den: int, orders: int | None, text: str | None) -> Level:
     if text is not None:
         return levels_of([text])[0]
-    orders = rows["orders"][at]
-    price, qty = (plain_text(rows[f"{name}_num"][at], rows[f"{name}_den"][at]) for name in ("price", "qty"))
-    return price, qty, "0", "" if orders is None else str(orders)
+    return plain_text(price, price_den), plain_text(qty, qty_den), "0", "" if orders is None else str(orders)
