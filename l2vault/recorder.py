@@ -385,7 +385,7 @@ class Recorder:
             act()
 
     def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
+        return self._clock.wall_text()
 
 
 async def _crash_with(writing: asyncio.Task[None]) -> None:

@@ -206,7 +206,7 @@ class Disk:
                 self._busy_since_ms = self._clock.monotonic_ms()
                 await self._in_thread(self._write, self._batch)
                 if self.stalled_ms() >= STALL_MS:
-                    self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
+                    self.put(DiskStalled(self._clock.wall_text(), self.stalled_ms() / 1000))
                 self._batch, self._busy_since_ms = [], None
         finally:
             self._room.set()
@@ -405,4 +405,4 @@ class Disk:
             _log.error("Cannot close the vault's files: %s", error)
 
     def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
+        return self._clock.wall_text()

@@ -440,4 +440,4 @@ class Intake:
             self._tails.reset(inst_id, tail)
 
     def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
+        return self._clock.wall_text()

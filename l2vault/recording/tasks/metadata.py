@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.foreign import printable
@@ -91,7 +90,7 @@ class Metadata:
         if what != "same":
             _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, printable(str(state)))
             detail = f"state {printable(str(state))}"
-            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, what, detail))
+            self._note(InstrumentNoted(self._clock.wall_text(), inst_id, what, detail))
         return REFRESH_SEC
 
     def _miss(self, inst_id: str, error: Exception) -> float:
@@ -103,7 +102,7 @@ class Metadata:
         words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
         _log.warning(words, inst_id, retry_sec, error)
         if is_first:
-            self._note(InstrumentNoted(utc_text(self._clock.wall_ms()), inst_id, "unavailable", str(error)))
+            self._note(InstrumentNoted(self._clock.wall_text(), inst_id, "unavailable", str(error)))
         return retry_sec
 
     async def _name_nearest(self, inst_id: str) -> None:

@@ -12,7 +12,6 @@ from random import Random
 from typing import Final
 
 from l2vault.book.change import BookChange
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.audit import Verdict
@@ -233,4 +232,4 @@ class Rounds:
             pipeline.end_audit(inst_id)
 
     def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
+        return self._clock.wall_text()

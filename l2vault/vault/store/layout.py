@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from l2vault.book.utc import HOUR_MS as HOUR_MS
 from l2vault.book.utc import utc_ms, utc_text
-
-HOUR_MS: Final = 3_600_000
 
 _RAW: Final = Path("raw", "okx", "l2_perps")
 _META: Final = Path("meta", "okx")
