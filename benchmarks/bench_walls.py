@@ -40,7 +40,7 @@ _DETAILS: Final = (
     "standing",
 )
 _LIVES_ON: Final = "(lives on)"
-_EATEN: Final = (0.0, 0.25, 0.5, inf)
+_FILLED: Final = (0.0, 0.25, 0.5, inf)
 _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 
 
@@ -120,7 +120,7 @@ def missed_links(verdicts: Sequence[Verdict], ends: tuple[str, ...]) -> tuple[in
     return missed, total
 
 
-def eaten_in_sight(verdicts: Sequence[Verdict], low: float, high: float) -> tuple[int, int]:
+def filled_in_view(verdicts: Sequence[Verdict], low: float, high: float) -> tuple[int, int]:
     """How many `consumed` are right, and of how many, where the books themselves showed a share of the wall from `low`
     to less than `high` being eaten before it was gone."""
     last = [(judged.stretch.end, judged.rows[-1]) for each in verdicts for judged in each.judged if judged.rows]
@@ -155,7 +155,7 @@ def report(verdicts: Sequence[Verdict]) -> list[str]:
         *_found(verdicts),
         *_matrix(verdicts),
         *_precision(verdicts),
-        *_eaten_in_sight(verdicts),
+        *_filled_in_view(verdicts),
         *_linked(verdicts),
         *_crowds(verdicts),
         *_times(verdicts),
@@ -179,7 +179,7 @@ def _what(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _found(verdicts: Sequence[Verdict]) -> list[str]:
-    lines = ["", "| size / threshold | stretches in sight | found |", "|---|---|---|"]
+    lines = ["", "| size / threshold | stretches in view | found |", "|---|---|---|"]
     for low, high in pairwise(_SIZES):
         own = [judged for verdict in verdicts for judged in verdict.judged if low <= judged.times_threshold < high]
         found = sum(bool(judged.rows) for judged in own)
@@ -204,10 +204,10 @@ def _precision(verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def _eaten_in_sight(verdicts: Sequence[Verdict]) -> list[str]:
+def _filled_in_view(verdicts: Sequence[Verdict]) -> list[str]:
     lines = ["", "| told consumed, `shrunk_at_touch` / `peak` | precision | of |", "|---|---|---|"]
-    for low, high in pairwise(_EATEN):
-        right, told = eaten_in_sight(verdicts, low, high)
+    for low, high in pairwise(_FILLED):
+        right, told = filled_in_view(verdicts, low, high)
         lines.append(f"| {_between(low, high)} | {_share(right, told)} | {told} |")
     return lines
 

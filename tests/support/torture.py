@@ -26,7 +26,7 @@ from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
 from support.fast_clock import FastClock, disk_in_real_time
-from support.reference import NaiveWitness, fingerprint
+from support.reference import NaiveReference, fingerprint
 
 SCALE = 25
 WITHIN_SEC = 120
@@ -60,7 +60,7 @@ class Verdict:
     """Cause and seconds of exchange time until the next full book on that feed."""
 
 
-class Oracle(NaiveWitness):
+class Oracle(NaiveReference):
     """Every book the exchange had, by instrument, in order, rebuilt without a line of the package."""
 
     def __init__(self) -> None:

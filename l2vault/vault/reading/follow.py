@@ -19,7 +19,7 @@ from l2vault.vault.reading.followed_hours import FollowedHours, identity
 from l2vault.vault.store.catalog import Catalog, Finding, Findings
 from l2vault.vault.store.forms import PlacedLine, hour_lines, why_no_file
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.line import has_time, hour_text, is_of_hour, time_text
+from l2vault.vault.store.line import has_time, start_in_hour, time_text
 
 POLL_SEC: Final = 0.2
 
@@ -68,7 +68,7 @@ class _Cursor:
             self.passed_over.add(key)
             return "known" if time <= self.begun else "late"
         self.time = time
-        is_own = is_alone and is_of_hour(text, hour_text(self.hour_ms))
+        is_own = is_alone and text.startswith(start_in_hour(self.hour_ms))
         (self.given if is_own else self.passed_over).add(key)
         return "new"
 

@@ -21,7 +21,7 @@ DEFAULT_COMPRESS_HOURS: Final = 6
 DEFAULT_DELETE_DAYS: Final = 5
 
 SETTLE_MS: Final = 10 * 60_000
-"""An hour is let alone while a plain file of it was written to within this time, whatever the clock says of it."""
+"""An hour is left as it is while a plain file of it was written to within this time, whatever the clock says of it."""
 
 _SIZE_CURE: Final = "a number of GB above 0, or leave it out"
 _EARLY: Final = "early, for want of room"

@@ -46,7 +46,7 @@ def test_a_cause_can_be_trusted_as_far_as_was_measured(bench, verdicts, cause, p
 
 
 def test_a_wall_that_was_seen_eaten_was_consumed(bench, verdicts):
-    right, told = bench.eaten_in_sight(verdicts, 0.5, math.inf)
+    right, told = bench.filled_in_view(verdicts, 0.5, math.inf)
     assert told > 5
     assert right >= 0.9 * told
 
