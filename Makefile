@@ -38,6 +38,7 @@ test: $(VENV)/.development
 
 torture: $(VENV)/.development
 	$(BIN)/python benchmarks/rough.py
+	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/torture.py
 
 soak: $(VENV)/.development

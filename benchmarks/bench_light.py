@@ -14,24 +14,26 @@ from pathlib import Path
 
 import psutil
 
+from l2vault.verbs.words import seconds
+
 WARM_UP_SEC = 10
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=120)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--seconds", type=seconds, default=120)
+    length_sec = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as folder:
         vault = Path(folder, "vault")
         words = ["record", "--demo", "--vault", str(vault), "--log-file", str(Path(folder, "log"))]
         with subprocess.Popen([sys.executable, "-m", "l2vault", *words], stderr=subprocess.DEVNULL) as recorder:
             try:
-                peak_bytes, cpu_share = _watch(psutil.Process(recorder.pid), seconds)
+                peak_bytes, cpu_share = _watch(psutil.Process(recorder.pid), length_sec)
             finally:
                 recorder.terminate()
         lines = sum(path.read_bytes().count(b"\n") for path in vault.rglob("raw/**/*.jsonl"))
         written = sum(path.stat().st_size for path in vault.rglob("raw/**/*.jsonl"))
-    print(f"{seconds:.0f} s, 2 instruments every 2 s: {lines} lines, {written / 1e6:.1f} MB written")
+    print(f"{length_sec:.0f} s, 2 instruments every 2 s: {lines} lines, {written / 1e6:.1f} MB written")
     print(f"resident memory, peak: {peak_bytes / 1e6:.1f} MB")
     print(f"CPU: {cpu_share * 100:.2f} % of a core")
     return 0

@@ -38,6 +38,7 @@ from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.verbs.words import hours
 
 INSTRUMENTS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 GZIP_LEVEL, ZSTD_LEVEL = 6, 19
@@ -64,7 +65,7 @@ SELECT t, sum(qty) AS depth FROM mids JOIN standing USING (t) WHERE abs(price - 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--hours", type=int, default=24, help="length of the day whose question is measured")
+    parser.add_argument("--hours", type=hours, default=24, help="length of the day whose question is measured")
     parser.add_argument("--ask", nargs=3, metavar=("QUESTION", "VAULT", "HOURS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.ask:
@@ -81,7 +82,7 @@ def main() -> int:
             _compare_sizes(inst_id, "each loop at other prices", drifting, *(Path(folder, inst_id, n) for n in "ab"))
             _compare_tables(inst_id, raw, args.rounds)
             _compare_books(inst_id, raw, archived, args.rounds)
-        _measure_days(Path(folder), args.hours)
+        _measure_days(Path(folder), round(args.hours))
     return 0
 
 

@@ -25,8 +25,9 @@ from planted_vault import START_MS, record
 
 from l2vault.analytics.books import read_books
 from l2vault.analytics.walls.walls import walls
+from l2vault.verbs.words import hours
 
-CAUSES: Final = ("consumed", "pulled", "moved", "rolled out", "gap", "standing")
+CAUSES: Final = ("consumed", "pulled", "moved", "left view", "gap", "standing")
 _DETAILS: Final = (
     "consumed slowly",
     "consumed within 2 s",
@@ -34,19 +35,19 @@ _DETAILS: Final = (
     "pulled within 0.5 bps of it",
     "pulled far from it",
     "moved",
-    "rolled out",
+    "left view",
     "gap",
     "standing",
 )
 _LIVES_ON: Final = "(lives on)"
-_EATEN: Final = (0.0, 0.25, 0.5, inf)
+_FILLED: Final = (0.0, 0.25, 0.5, inf)
 _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--hours", type=hours, default=3.0)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     began = time.perf_counter()
@@ -62,7 +63,7 @@ def verdict_of(seed: int, hours: float) -> Verdict:
     with tempfile.TemporaryDirectory() as folder:
         recording = record(Path(folder), seed, hours)
         result = walls(read_books(folder, INST, START_MS, recording.end_ms))
-    return judge(recording, result.frame, result.about.settings["threshold"])
+    return judge(recording, result.frame, result.provenance.settings["threshold"])
 
 
 def due(verdicts: Iterable[Verdict]) -> list[Judged]:
@@ -119,7 +120,7 @@ def missed_links(verdicts: Sequence[Verdict], ends: tuple[str, ...]) -> tuple[in
     return missed, total
 
 
-def eaten_in_sight(verdicts: Sequence[Verdict], low: float, high: float) -> tuple[int, int]:
+def filled_in_view(verdicts: Sequence[Verdict], low: float, high: float) -> tuple[int, int]:
     """How many `consumed` are right, and of how many, where the books themselves showed a share of the wall from `low`
     to less than `high` being eaten before it was gone."""
     last = [(judged.stretch.end, judged.rows[-1]) for each in verdicts for judged in each.judged if judged.rows]
@@ -154,7 +155,7 @@ def report(verdicts: Sequence[Verdict]) -> list[str]:
         *_found(verdicts),
         *_matrix(verdicts),
         *_precision(verdicts),
-        *_eaten_in_sight(verdicts),
+        *_filled_in_view(verdicts),
         *_linked(verdicts),
         *_crowds(verdicts),
         *_times(verdicts),
@@ -178,7 +179,7 @@ def _what(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _found(verdicts: Sequence[Verdict]) -> list[str]:
-    lines = ["", "| size / threshold | stretches in sight | found |", "|---|---|---|"]
+    lines = ["", "| size / threshold | stretches in view | found |", "|---|---|---|"]
     for low, high in pairwise(_SIZES):
         own = [judged for verdict in verdicts for judged in verdict.judged if low <= judged.times_threshold < high]
         found = sum(bool(judged.rows) for judged in own)
@@ -203,10 +204,10 @@ def _precision(verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def _eaten_in_sight(verdicts: Sequence[Verdict]) -> list[str]:
+def _filled_in_view(verdicts: Sequence[Verdict]) -> list[str]:
     lines = ["", "| told consumed, `shrunk_at_touch` / `peak` | precision | of |", "|---|---|---|"]
-    for low, high in pairwise(_EATEN):
-        right, told = eaten_in_sight(verdicts, low, high)
+    for low, high in pairwise(_FILLED):
+        right, told = filled_in_view(verdicts, low, high)
         lines.append(f"| {_between(low, high)} | {_share(right, told)} | {told} |")
     return lines
 
@@ -224,7 +225,7 @@ def _crowds(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _linked(verdicts: Sequence[Verdict]) -> list[str]:
     lines = ["", "| link | right | wrong | between background levels | missed |", "|---|---|---|---|---|"]
-    for began, ends in (("moved", ("moved",)), ("returned", ("rolled out", "gap"))):
+    for began, ends in (("moved", ("moved",)), ("returned", ("left view", "gap"))):
         joined = links(verdicts, began)
         missed, total = missed_links(verdicts, ends)
         lines.append(

@@ -57,8 +57,8 @@ def looped_snapshots(inst_id: str, hours: int = 1, is_drifting: bool = False) ->
         if book.seq_id is not None and change.prev_seq_id != book.seq_id:
             raise ValueError(f"{inst_id}: the looped feed does not chain at {change.ts_ms}")
         book.apply(change)
-        if (breach := book.breach(is_live=True)) is not None:
-            raise ValueError(f"{inst_id}: the looped book is {breach} at {change.ts_ms}")
+        if (violation := book.violation(is_live=True)) is not None:
+            raise ValueError(f"{inst_id}: the looped book is {violation} at {change.ts_ms}")
 
 
 def looped_changes(inst_id: str, start_ms: int, is_drifting: bool = False) -> Iterator[BookChange]:

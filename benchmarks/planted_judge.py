@@ -115,4 +115,4 @@ def _stretch(recording: Recording, life: Life, first: int, last: int) -> Stretch
     has_ended = life.until_ms is not None and life.until_ms <= recording.times[last + 1]
     if has_ended and life.was_in_sight:
         return Stretch(life, first, last, life.end)
-    return Stretch(life, first, last, "rolled out")
+    return Stretch(life, first, last, "left view")

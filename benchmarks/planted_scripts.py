@@ -127,7 +127,7 @@ def _pulled_at_the_touch(on: Stage) -> Script:
     yield from on.sec(1, 4)
 
 
-def _partly_eaten(on: Stage) -> Script:
+def _partly_filled(on: Stage) -> Script:
     """Then pulled, at once or when the price has gone."""
     life = on.ahead(40, 200)
     yield from on.arrive(life, 0, (3, 10))
@@ -253,7 +253,7 @@ def _standing(on: Stage) -> Script:
 _DRIVING: Final = (
     _pulled_before_the_price_comes,
     _pulled_at_the_touch,
-    _partly_eaten,
+    _partly_filled,
     _consumed_slowly,
     _consumed_slowly,
     _swept,

@@ -5,7 +5,7 @@
 The exchange and the recorder share one process and one clock, `scale` times as fast as the world. Prints one row an
 hour of exchange time; exits with 1 if live memory (Python's allocated blocks) grew by more than a tenth, or resident
 memory by more than half, between the first and the last hour, if handles grew, if an audit disagreed or the feeds did,
-or if any line does not read back as it was written or is not the book that a naive witness made of what the exchange
+or if any line does not read back as it was written or is not the book that a naive reference made of what the exchange
 sent. Live and resident are told apart because the allocator keeps freed memory: resident grows by about half a megabyte
 an hour while nothing live does.
 """
@@ -37,8 +37,9 @@ from l2vault.sim.server.server import SimOptions, Simulator  # noqa: E402
 from l2vault.vault.journal.events import Audited, Conflicted, Lost, Minute  # noqa: E402
 from l2vault.vault.journal.log import read_journal  # noqa: E402
 from l2vault.vault.store.layout import Layout  # noqa: E402
-from support.fast_clock import FastClock  # noqa: E402
-from support.reference import NaiveWitness, fingerprint  # noqa: E402
+from l2vault.verbs.words import hours  # noqa: E402
+from support.fast_clock import FastClock, disk_in_real_time  # noqa: E402
+from support.reference import NaiveReference, fingerprint  # noqa: E402
 
 INST_IDS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 FAULTS = (
@@ -52,7 +53,7 @@ FAULTS = (
 
 TRUE_BOOK = struct.Struct("<Bqq")
 """Instrument, `seqId` and fingerprint of a book the exchange had: a day of them lies on disk, not in memory."""
-WITNESSED = "witnessed"
+REFERENCE = "reference"
 
 
 class Sample(NamedTuple):
@@ -63,22 +64,23 @@ class Sample(NamedTuple):
 
 
 async def soak(hours: float, scale: int, folder: Path) -> list[Sample]:
-    """One sample at the end of each hour of exchange time. The vault is in `folder`, and what the witness saw."""
+    """One sample at the end of each hour of exchange time. The vault is in `folder`, and what the reference saw."""
     clock = FastClock(scale)
-    with (folder / WITNESSED).open("wb") as file:
+    with (folder / REFERENCE).open("wb") as file:
         options = SimOptions(inst_ids=INST_IDS, seed=1, faults=parse_faults(FAULTS))
-        simulator = Simulator(options, clock, _witness(file))
+        simulator = Simulator(options, clock, _reference(file))
         await simulator.start()
-        samples = await _record(hours, clock, simulator, folder / "vault")
+        with disk_in_real_time(scale):
+            samples = await _record(hours, clock, simulator, folder / "vault")
         await simulator.stop(grace_sec=0.1)
     return samples
 
 
-def _witness(file: BinaryIO) -> NaiveWitness:
+def _reference(file: BinaryIO) -> NaiveReference:
     def keep(inst_id: str, ts_ms: int, seq_id: int | None, levels: int) -> None:
         file.write(TRUE_BOOK.pack(INST_IDS.index(inst_id), seq_id or 0, levels - (1 << 63)))
 
-    return NaiveWitness(keep)
+    return NaiveReference(keep)
 
 
 async def _record(hours: float, clock: FastClock, simulator: Simulator, root: Path) -> list[Sample]:
@@ -100,7 +102,6 @@ async def _record(hours: float, clock: FastClock, simulator: Simulator, root: Pa
         samples.append(sample)
         memory = f"{sample.rss_mb:6.1f} MB resident, {sample.blocks} blocks live"
         print(f"hour {hour + 1:3}: {memory}, {sample.handles} handles, {sample.tasks} tasks", flush=True)
-    clock.go_on_at(1)  # the last fsyncs of a stop take the disk's time, which does not run faster
     stop.set()
     await recording
     return samples
@@ -137,7 +138,7 @@ def _wrong_lines(folder: Path) -> list[str]:
         levels = fingerprint(row["bids_top400"], row["asks_top400"])
         said[INST_IDS.index(row["instId"]), row["seqId"], levels].append(f"{path}: line {number}")
     count = sum(map(len, said.values()))
-    with (folder / WITNESSED).open("rb") as file:
+    with (folder / REFERENCE).open("rb") as file:
         while data := file.read(TRUE_BOOK.size * 4096):
             for inst, seq_id, levels in TRUE_BOOK.iter_unpack(data):
                 said.pop((inst, seq_id, levels + (1 << 63)), None)
@@ -159,7 +160,7 @@ def _handles(process: psutil.Process) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--hours", type=hours, default=24)
     parser.add_argument("--scale", type=int, default=40)
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import l2vault
+from l2vault.analytics.provenance import Provenance, VisibleRange
 from l2vault.api.context import Context
-from l2vault.api.result import Provenance, Visible
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
 from l2vault.vault.coverage.context import ContextCoverage
@@ -18,7 +18,7 @@ CLASSES = [
     (l2vault.Books, "l2vault.Books"),
     (l2vault.Result, "l2vault.Result"),
     (Provenance, "Provenance"),
-    (Visible, "Visible"),
+    (VisibleRange, "VisibleRange"),
     (l2vault.Snapshot, "l2vault.Snapshot"),
     (Snapshots, "Snapshots"),
     (Tail, "Tail"),

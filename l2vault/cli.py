@@ -21,6 +21,7 @@ import l2vault
 from l2vault.config import FORMER_NAMES, Settings, environment, load_settings, load_vault
 from l2vault.errors import L2VaultError
 from l2vault.foreign import printable, quoted
+from l2vault.verbs.context import Context
 
 VERBS: Final = (
     "record",
@@ -43,14 +44,10 @@ VERBS: Final = (
 )
 INTERRUPTED: Final = 130
 
-_NEED_NO_SETTING: Final = frozenset({"sim"})
-_NEED_A_VAULT: Final = frozenset(
-    {
-        *("ls", "show", "verify", "coverage", "archive"),
-        *("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap"),
-    }
-)
-"""They take of the settings its place and nothing else. The other verbs take all."""
+NEED_NO_SETTING: Final = frozenset({"sim"})
+_TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore"})
+_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe"}
+"""They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 """`pythonw` on Windows, under which a scheduler runs them, has none."""
 
@@ -134,7 +131,7 @@ def main(
     sys.stderr = _Nowhere() if stderr is None else stderr
     sys.stdout = _Stdout(stdout)
     try:
-        return _told(words or ["--help"], defaults or {}, folder or Path())
+        return _guarded(words or ["--help"], defaults or {}, folder or Path())
     finally:
         sys.stdout, sys.stderr = stdout, stderr
 
@@ -152,7 +149,7 @@ def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
     return main([*([] if verb is None else [verb]), *sys.argv[1:]], beside, folder)
 
 
-def _told(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
+def _guarded(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
     """The exit code; whatever went wrong is one line on stderr."""
     try:
         code = _run(words, defaults, folder)
@@ -188,14 +185,21 @@ def _run(words: list[str], defaults: Mapping[str, object], folder: Path) -> int:
         args = _build_parser(verbs).parse_args(words)
     except SystemExit as leaving:  # argparse has printed its help or error
         return leaving.code if isinstance(leaving.code, int) else _USAGE
+    return int(verbs[args.verb].run(_context(args, defaults, folder), args))
+
+
+def _context(args: argparse.Namespace, defaults: Mapping[str, object], folder: Path) -> Context:
+    """Of the verb that was parsed: what it needs of the settings, and no more is read."""
     flags = _flags(args)
-    if args.verb in _NEED_A_VAULT:
-        args.vault = load_vault(args.vault, environment(), args.config, folder, defaults)
-    elif args.verb not in _NEED_NO_SETTING:
-        args.settings = load_settings(flags, environment(), args.config, defaults, folder, _say)
-        args.vault = Path(args.settings.vault)
-    args.is_vault_named = "vault" in flags
-    return int(verbs[args.verb].run(args))
+    is_vault_named = "vault" in flags
+    if args.verb in NEED_NO_SETTING:
+        return Context(Path(), is_vault_named)
+    if args.verb in _MAKE_NO_VAULT:
+        vault = load_vault(args.vault, environment(), args.config, folder, defaults)
+        if args.verb not in _TAKE_SETTINGS:
+            return Context(vault, is_vault_named)
+    settings = load_settings(flags, environment(), args.config, defaults, folder, _say)
+    return Context(Path(settings.vault), is_vault_named, settings)
 
 
 def _build_parser(verbs: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
@@ -213,6 +217,8 @@ def _flags(args: argparse.Namespace) -> dict[str, object]:
     """The settings given as flags: an option that is one has the setting's name as its destination."""
     names = [*(field.name for field in msgspec.structs.fields(Settings)), *FORMER_NAMES]
     given = {name: getattr(args, name, None) for name in names}
+    if "instruments" in args and args.inst_ids:  # words.configure_instruments: INST and --inst mean the same
+        given["instruments"] = [args.inst_ids, args.instruments or []]
     return {name: str(value) if name == "vault" else value for name, value in given.items() if value is not None}
 
 

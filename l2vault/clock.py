@@ -3,6 +3,8 @@
 import sys
 import time
 
+from l2vault.book.utc import utc_text
+
 
 class Clock:
     """Wall time for what people read, monotonic time for deadlines, and sleep; tests put their own in its place."""
@@ -14,6 +16,10 @@ class Clock:
     def wall_us(self) -> int:
         """The same in microseconds, for the times at which frames arrive."""
         return time.time_ns() // 1_000
+
+    def wall_text(self) -> str:
+        """Wall time as the journal writes it, such as `2023-12-14T15:30:45.123Z`."""
+        return utc_text(self.wall_ms())
 
     def monotonic_ms(self) -> int:
         """Milliseconds that never go back; only differences mean anything."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH
-from l2vault.errors import UsageError
+from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.grammar import split_names
 
@@ -92,14 +92,18 @@ class Given(NamedTuple):
     value: object
     source: str
 
-    def refuse(self, why: str, cure: str) -> UsageError:
+    @property
+    def shown(self) -> str:
         value = self.value
         if isinstance(value, list | tuple) and len(value) == 1:
             value = value[0]
-        shown = printable(value, _VALUE_CHARS)
+        text = printable(value, _VALUE_CHARS)
         if isinstance(value, str):
-            shown = f"'{shown}'"
-        return UsageError(f"{self.key} = {shown} ({self.source}) {why}.", cure)
+            text = f"'{text}'"
+        return f"{self.key} = {text} ({self.source})"
+
+    def refuse(self, why: str, cure: str) -> UsageError:
+        return UsageError(f"{self.shown} {why}.", cure)
 
 
 _NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Settings))
@@ -144,21 +148,36 @@ def load_vault(
     folder: Path = Path(),
     defaults: Mapping[str, object] | None = None,
 ) -> Path:
-    """The vault's folder alone, for verbs that read one: no other setting is looked at, and no file where it is named.
+    """The vault's folder alone, for verbs that need one: no other setting is looked at, and no file where it is named.
 
-    Raises UsageError for a name that is none, and for a file that is needed and does not read.
+    Raises VaultError for an empty name, as a shell's variable that is not set leaves it (it would be the working
+    folder); UsageError for another name that is none, and for a file that is needed and does not read.
     """
+    setting = _vault_setting(flag, environment, config_file, folder, defaults or {})
+    if isinstance(setting.value, str) and not setting.value.strip():
+        cure = "the folder that the recorder writes to"
+        raise VaultError(f"no vault here: {setting.shown} names no folder.", cure)
+    return Path(_path(setting))
+
+
+def _vault_setting(
+    flag: str | Path | None,
+    environment: Mapping[str, str],
+    config_file: Path | None,
+    folder: Path,
+    defaults: Mapping[str, object],
+) -> Given:
     if flag is not None:
-        return Path(_path(Given("--vault", str(flag), "flag")))
+        return Given("--vault", str(flag), "flag")
     name = f"{ENV_PREFIX}VAULT"
     if name in environment and config_file is None:
-        return Path(_path(Given(name, environment[name], "the environment")))
+        return Given(name, environment[name], "the environment")
     file, values = _from_file(config_file, folder, are_keys_checked=False)
     if name in environment:
-        return Path(_path(Given(name, environment[name], "the environment")))
-    if "vault" not in values and defaults and "vault" in defaults:
-        return Path(_path(Given("vault", defaults["vault"], "the launcher")))
-    return Path(_path(Given("vault", values.get("vault", Settings().vault), printable(file))))
+        return Given(name, environment[name], "the environment")
+    if "vault" not in values and "vault" in defaults:
+        return Given("vault", defaults["vault"], "the launcher")
+    return Given("vault", values.get("vault", Settings().vault), printable(file))
 
 
 def environment() -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """How a person writes a list of names, a duration or a number: the one grammar of flags, environment and files.
 
-Pure: whoever asks says which option it was. Times are `vault.moments`.
+Pure: whoever asks says which option it was. Times are `book.moments`.
 """
 
 import math
@@ -44,14 +44,14 @@ def split_names(words: object) -> list[str]:
     return [name for word in words for name in split_names(word)]
 
 
-def duration_ms(text: str, is_seconds_if_bare: bool = False) -> int:
-    """`90s`, `5m`, `2h`, `1d`, `1w`, `500ms`, `4hours` or `1h30m` as milliseconds, more than none.
+def duration_ms(text: str, bare: str = "", least_ms: int = 1) -> int:
+    """`90s`, `5m`, `2h`, `1d`, `1w`, `500ms`, `4hours` or `1h30m` as milliseconds, at least `least_ms`.
 
-    A bare number is refused, or means seconds where the option is documented so.
+    A bare number is refused, or is in the unit `bare` (`s`, `m`, `h`) where the option is documented so.
     """
     words = text.strip().lower()
-    if is_seconds_if_bare and _BARE.fullmatch(words):
-        words += "s"
+    if bare and _BARE.fullmatch(words):
+        words += bare
     pieces, at = [], 0
     while match := _PIECE.match(words, at):
         pieces.append((float(match[1]), match[2]))
@@ -59,8 +59,8 @@ def duration_ms(text: str, is_seconds_if_bare: bool = False) -> int:
     if not pieces or at != len(words) or any(unit not in _UNIT_MS for _, unit in pieces):
         raise UsageError(f"{quoted(text, 64)} is no duration.", "a number and its unit, such as 90s, 15m, 2h or 1d")
     total = round(sum(count * _UNIT_MS[unit] for count, unit in pieces))
-    if not 0 < total <= LONGEST_DURATION_MS:
-        length = "shorter than a millisecond" if total <= 0 else "longer than a century"
+    if not least_ms <= total <= LONGEST_DURATION_MS:
+        length = "shorter than a millisecond" if total < least_ms else "longer than a century"
         raise UsageError(f"the duration {quoted(text, 64)} is {length}.", "one such as 90s, 15m, 2h or 1d")
     return total
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.hosts import addresses, closed_port_warnings
-from l2vault.okx.pipeline import Counts, Pipeline, Sampled
+from l2vault.okx.pipeline import Counts, Pipeline
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.change_keeper import ChangeKeeper
@@ -28,7 +28,8 @@ from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
 from l2vault.recording.feeds import Feeds
 from l2vault.recording.handles import open_files, raise_limit
-from l2vault.recording.router import Asks, Router, policy_words
+from l2vault.recording.pipelines import Pipelines
+from l2vault.recording.router import Asks, Router
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.supervisor import Supervisor
@@ -37,7 +38,7 @@ from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
-from l2vault.recording.tasks.retention import Retention
+from l2vault.recording.tasks.retention import Retention, policy_words
 from l2vault.recording.tasks.trade_filler import TradeFiller
 from l2vault.recording.trades import TradeIntake
 from l2vault.vault.journal.events import (
@@ -86,10 +87,34 @@ ShowStatus = Callable[[Callable[[int], str]], None]
 """Gets a function that makes the status line for a number of columns."""
 
 
-class Recorder:
-    """Records `settings.instruments` into a vault it alone writes. One `run` a recorder."""
+class Network(NamedTuple):
+    """The two ways in which a recorder reaches OKX."""
 
-    def __init__(self, settings: Settings, layout: Layout, clock: Clock, rng: Random, show_status: ShowStatus) -> None:
+    feeds: Feeds
+    rest: OkxRest
+
+
+def network_of(settings: Settings, clock: Clock, rng: Random) -> Network:
+    """As the settings say where OKX is."""
+    hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
+    return Network(Feeds(hosts.ws_urls, clock, rng), OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers))
+
+
+class Recorder:
+    """Records `settings.instruments` into a vault it alone writes. One `run` a recorder.
+
+    `network` is by default what the settings name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        layout: Layout,
+        clock: Clock,
+        rng: Random,
+        show_status: ShowStatus,
+        network: Network | None = None,
+    ) -> None:
         self._settings = settings
         self._layout = layout
         self._clock = clock
@@ -107,25 +132,22 @@ class Recorder:
         traded = settings.instruments if settings.trades else ()
         self._trades = TradeIntake(traded, self._counters, clock, self._put)
         self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._trades)
-        hosts = addresses(settings.region, settings.ws_url, settings.rest_url)
         self._time = ExchangeTime()
-        rest = self._rest = OkxRest(hosts.rest_url, REST_WITHIN_SEC, hosts.headers)
+        self._feeds, self._rest = network or network_of(settings, clock, rng)
+        self._pipelines = Pipelines(self._make_pipeline)
         self._supervisor = Supervisor(self._disk.put, clock, rng)
-        self._feeds = Feeds(hosts.ws_urls, self._new_pipeline, self._deliver, clock, rng)
-        self._metadata = Metadata(layout, rest, clock, rng, self._disk.put, self._set_live)
-        self._auditor = Auditor(rest, clock, rng, self._note, self._take, self._feeds.pipelines)
-        self._auditor.resolve = self._resolve
-        self._clock_check = ClockCheck(rest, clock, rng, self._disk.put, self._time)
+        self._metadata = Metadata(layout, self._rest, clock, rng, self._disk.put, self._pipelines.set_live)
+        self._auditor = Auditor(self._rest, clock, rng, self._pipelines.by_feed)
+        self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
         self._changes: ChangeKeeper | None = None
         if settings.changes:
             self._changes = ChangeKeeper(ChangeWriter(layout), clock, self._disk.put, partial(followed_at, layout))
-        self._router = Router(self._counters, clock, self._disk.put, self._ledger, self._asks())
-        self._filler = TradeFiller(rest, clock, self._trades, self._disk.room)
+        self._filler = TradeFiller(self._rest, clock, self._trades, self._disk.room)
         self._context = self._make_context()
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
-        self._router.pipelines = self._feeds.pipelines
-        self._not_live: set[str] = set()
+        pipelines, put = self._pipelines.by_feed, self._disk.put
+        self._router = Router(pipelines, self._counters, clock, put, self._ledger, self._asks())
         self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.elapsed_ms())
         self._is_stall_told = False
 
@@ -141,7 +163,7 @@ class Recorder:
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
         """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
         cannot be had, and while it runs if it is another's by then."""
-        self._lock.acquire(self._at(), self._journal.run)
+        self._lock.acquire(self._clock.wall_text(), self._journal.run)
         try:
             self._begin()
             await self._supervise(stop, reason)
@@ -191,7 +213,7 @@ class Recorder:
         inst_ids = self._settings.instruments
         yield "clock", self._clock_check.run
         yield "metadata", partial(self._metadata.run, inst_ids)
-        yield "audit", partial(self._auditor.run, inst_ids)
+        yield "audit", partial(self._auditor.run, inst_ids, self._router)
         if self._settings.trades:
             yield "trades", self._filler.run
         if self._settings.retention:
@@ -210,17 +232,18 @@ class Recorder:
     async def _run_feeds(self) -> None:
         """After OKX's time is known, where it can be had soon: then exchange time is proved from the first message."""
         await self._clock_check.first_asked()
-        await self._feeds.run(self._settings.feeds)
+        await self._feeds.run(self._settings.feeds, self._pipelines, self._deliver)
 
     def _asks(self) -> Asks:
         return Asks(
-            invariant=self._metadata.refresh_soon,
-            deliver=self._take,
-            on_conflict=self._auditor.on_conflict,
+            audits=self._auditor,
+            note_age=self._clock_check.note,
+            read_row=self._metadata.refresh_soon,
             renew_feed=self._feeds.reconnect,
             set_aside=self._set_aside,
-            look_up=lambda inst_id, hour_ms: Tail(*last_line_of_hour(self._layout, inst_id, hour_ms)),
-            proved=lambda *proof: None if self._changes is None else self._changes.proved(*proof),
+            look_up=partial(_tail_of, self._layout),
+            proved=self._proved,
+            beside=self._beside,
             time=self._time,
         )
 
@@ -248,7 +271,7 @@ class Recorder:
         self._lock.watch_journal()
         if previous is not None and not previous.is_stopped:
             _log.warning("The last recorder of this vault did not stop cleanly; its last sign of life: %s", previous.at)
-            self._journal.append(UncleanEnd(self._at(), previous.at))
+            self._journal.append(UncleanEnd(self._clock.wall_text(), previous.at))
         for kind, found in recovered.items():
             self._note_cuts(found.cuts, kind)
         self._complete_changes()
@@ -259,7 +282,7 @@ class Recorder:
             _log.warning("Recovered %s: %d torn bytes cut, kept in %s", cut.file, cut.cut_bytes, cut.kept_in)
             since = None if cut.since_ms is None else utc_text(cut.since_ms)
             place = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
-            self._journal.append(Recovered(self._at(), *place, kind))
+            self._journal.append(Recovered(self._clock.wall_text(), *place, kind))
 
     def _complete_changes(self) -> None:
         """Files of changes that a killed run left open, of instruments that are not going on: one chore each."""
@@ -301,7 +324,7 @@ class Recorder:
         settings = self._settings
         place = None if previous is None or previous.run is None else Place(previous.run, previous.n)
         return msgspec.structs.replace(
-            start_of_run(self._at(), "recorder", place),
+            start_of_run(self._clock.wall_text(), "recorder", place),
             instruments=list(settings.instruments),
             cadence_ms=settings.cadence_ms,
             depth=settings.depth,
@@ -350,7 +373,7 @@ class Recorder:
         bounds = utc_text(moved.from_ms), utc_text(moved.to_ms)
         words = "Set aside %d lines of %s, %s to %s: later than exchange time, kept in %s"
         _log.warning(words, moved.lines, inst_id, *bounds, moved.kept_in)
-        return [SetAside(self._at(), inst_id, moved.file, moved.lines, *bounds, moved.kept_in)]
+        return [SetAside(self._clock.wall_text(), inst_id, moved.file, moved.lines, *bounds, moved.kept_in)]
 
     def _log_start(self) -> None:
         settings = self._settings
@@ -368,20 +391,20 @@ class Recorder:
 
     def _note_end(self, reason: str) -> None:
         self._summarise()  # first, while the books that the minute ended with are known
-        for number, pipeline in list(self._feeds.pipelines.items()):
-            self._router.take(number, [*pipeline.close("our_restart", "the recorder stopped")])
+        for number, pipeline in self._pipelines.by_feed.items():
+            self._router.take(number, pipeline.close("our_restart", "the recorder stopped"))
         self._router.close()
         self._trades.close()
         self._context.close()
         self._put_minute()  # what waited for another feed was written just now
         if self._changes is not None:
             self._changes.finish()
-        self._disk.finish(Stopped(self._at(), reason))
+        self._disk.finish(Stopped(self._clock.wall_text(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._counters.lines, self._counters.gaps)
 
-    def _new_pipeline(self, feed: int) -> Pipeline:
+    def _make_pipeline(self, feed: int) -> Pipeline:
         settings = self._settings
-        pipeline = Pipeline(
+        return Pipeline(
             settings.instruments,
             settings.cadence_ms,
             settings.depth,
@@ -389,41 +412,30 @@ class Recorder:
             feed,
             self._time,
             settings.record_unverifiable,
+            self._counts,
             settings.trades,
             settings.changes,
         )
-        pipeline.counts = self._counts
-        for inst_id in self._not_live:
-            pipeline.set_live(inst_id, False)
-        return pipeline
-
-    def _set_live(self, inst_id: str, is_live: bool) -> None:
-        self._not_live = self._not_live - {inst_id} if is_live else self._not_live | {inst_id}
-        for pipeline in self._feeds.pipelines.values():
-            pipeline.set_live(inst_id, is_live)
 
     async def _deliver(self, number: int, outputs: list[FeedOutput]) -> None:
         """Everything a feed has to say, in order; waits while the disk is behind, which stops that feed's reading."""
-        self._take(number, outputs)
+        self._router.take(number, outputs)
         await self._disk.room()
 
-    def _note(self, event: Event) -> None:
-        self._router.note(event)
+    def _proved(self, number: int, inst_id: str, ts_ms: int) -> None:
+        if self._changes is not None:
+            self._changes.proved(number, inst_id, ts_ms)
 
-    def _take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
-        wall_ms = self._clock.wall_ms()
-        for output in outputs:
-            if isinstance(output, Sampled):
-                self._clock_check.note(output.until_ms, wall_ms)
-        others = [*outputs] if self._changes is None else self._changes.take(number, outputs)
-        self._router.take(number, others)
+    def _beside(self, number: int, outputs: Sequence[FeedOutput]) -> Sequence[FeedOutput]:
+        """Changes, trades and context take what is theirs; returned is what concerns the sampled books."""
+        others = outputs if self._changes is None else self._changes.take(number, outputs)
         self._trades.take(number, others)
         self._context.take(number, others)
-        self._auditor.take(number, others)
+        return others
 
     def _carry(self, number: int, is_carrying: bool) -> None:
         """The context on a feed, or no more; one that has ended needs no word."""
-        pipeline = self._feeds.pipelines.get(number)
+        pipeline = self._pipelines.by_feed.get(number)
         if pipeline is not None:
             pipeline.carry_context(is_carrying, self._clock.monotonic_ms())
 
@@ -437,25 +449,21 @@ class Recorder:
         proved_ms = self._time.now_ms(self._clock.monotonic_ms())
         return PassTime(self._clock.wall_ms(), proved_ms, self._settings.trust_clock)
 
-    def _resolve(self, inst_id: str, feeds: tuple[int, int], wrong: int | None, detail: str) -> None:
-        """A ruling between two feeds, or that there is none."""
-        self._router.rule(inst_id, wrong, detail)
-
     def _beat(self) -> None:
         exchange_ms = self._time.now_ms(self._clock.monotonic_ms())
-        self._disk.put(Alive(self._at(), None if exchange_ms is None else utc_text(exchange_ms)))
+        self._disk.put(Alive(self._clock.wall_text(), None if exchange_ms is None else utc_text(exchange_ms)))
 
     def _put_minute(self) -> bool:
         """What the feeds brought since the last time, if anything; the disk adds what it took."""
         instruments = self._ledger.take_minute({})
         if instruments:
-            self._disk.put(Minute(self._at(), instruments))
+            self._disk.put(Minute(self._clock.wall_text(), instruments))
         return bool(instruments)
 
     def _summarise(self) -> None:
-        book_times = self._feeds.book_times()
+        book_times = self._pipelines.book_times()
         counts = self._counters.take_minute(self._counts)
-        self._disk.put(Minute(self._at(), self._ledger.take_minute(book_times), *counts.compared))
+        self._disk.put(Minute(self._clock.wall_text(), self._ledger.take_minute(book_times), *counts.compared))
         if self._changes is not None:
             self._changes.note_latency(self._clock_check.offset)
         summary = self._counters.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
@@ -463,7 +471,7 @@ class Recorder:
         _log.info("Snapshot written: %s%s", summary, beside and f"; {beside}")
 
     def _status(self) -> None:
-        wall_ms, in_sync = self._clock.wall_ms(), len(self._feeds.book_times())
+        wall_ms, in_sync = self._clock.wall_ms(), len(self._pipelines.book_times())
         self._show_status(lambda width: self._counters.status(wall_ms, in_sync, self._counts, width))
 
     def _watch(self) -> None:
@@ -472,10 +480,10 @@ class Recorder:
         if woken.stepped_ms:
             seconds = woken.stepped_ms / 1000
             _log.warning("The clock stepped by %+.1f s: it was set. Nothing that is recorded depends on it", seconds)
-            self._disk.put(ClockStepped(self._at(), seconds))
+            self._disk.put(ClockStepped(self._clock.wall_text(), seconds))
         if woken.slept_ms:
             _log.warning("Nothing ran for %.1f s: the host slept, or this process was stopped", woken.slept_ms / 1000)
-            self._disk.put(HostSlept(self._at(), woken.slept_ms / 1000))
+            self._disk.put(HostSlept(self._clock.wall_text(), woken.slept_ms / 1000))
         if woken.slept_ms > STALE_AFTER_MS:
             self._feeds.reconnect_all("the host slept")
         self._router.tick()
@@ -491,8 +499,9 @@ class Recorder:
             await self._clock.sleep(seconds)
             act()
 
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
+
+def _tail_of(layout: Layout, inst_id: str, hour_ms: int) -> Tail:
+    return Tail(*last_line_of_hour(layout, inst_id, hour_ms))
 
 
 def _no_event(act: Callable[[str], None], inst_id: str) -> list[Event]:

@@ -29,6 +29,21 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root.setLevel(level)
 
 
+@pytest.mark.parametrize("verb", sorted(set(cli.VERBS) - {"record", "sim", "probe"}))
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_vault_and_never_the_working_folder(
+    verb: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a script gives it whose variable is not set; the working folder here would do as a vault."""
+    Path("raw/okx").mkdir(parents=True)
+    for way in ("flag", "the environment"):
+        monkeypatch.setenv("L2VAULT_VAULT", name)
+        assert cli.main([verb, *(["--vault", name] if way == "flag" else [])]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("l2vault: no vault here: ") and f"= '{name}' ({way}) names no folder. Try: " in err
+    assert [path.as_posix() for path in Path().rglob("*")] == ["raw", "raw/okx"]
+
+
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_the_help_of_every_verb_ends_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([verb, "--help"]) == 0
@@ -49,8 +64,7 @@ def test_the_help_of_every_verb_ends_with_an_example(verb: str, capsys: pytest.C
         (["retain", "--max-gb", "nan"], "--max-gb = nan (flag) is impossible. Try: a number of gigabytes above 0"),
         (["retain", "--max-gb", "-1"], "--max-gb = -1.0 (flag) is impossible"),
         (["retain", "--min-free-gb", "inf"], "--min-free-gb = inf (flag) is impossible"),
-        (["verify", "--vault", " "], "--vault: the name is empty"),
-        (["ls", "--vault", "a\0b"], "--vault: the name holds a NUL"),
+        (["ls", "--vault", "a\0b"], "--vault = 'a\\x00b' (flag) holds a control character"),
         (["spread", "--last", "1000000h"], "--last: the duration '1000000h' is longer than a century. Try: "),
         (["spread", "--last", "5"], "'5' is no duration. Try: a number and its unit"),
         (["depth", "--sizes", "1,500,250"], "'1,500,250' could be one number or several. Try: 1_500_250 or 1.5M"),

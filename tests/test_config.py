@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from l2vault.config import Settings, load_settings, load_vault
-from l2vault.errors import UsageError
+from l2vault.errors import UsageError, VaultError
 
 Sources = dict[str, object]
 
@@ -224,7 +224,12 @@ class TestTheVaultAlone:
         with pytest.raises(UsageError, match="is not TOML"):
             load_vault(None, {}, None, toml.parent)
 
-    @pytest.mark.parametrize("name", ["", " ", "a\0b", "x" * 5000])
+    @pytest.mark.parametrize("name", ["", " "])
+    def test_an_empty_name_is_no_vault(self, name: str) -> None:
+        with pytest.raises(VaultError, match="no vault here: L2VAULT_VAULT = "):
+            load_vault(None, {"L2VAULT_VAULT": name}, None)
+
+    @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
     def test_a_name_that_is_none_is_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match="L2VAULT_VAULT = "):
             load_vault(None, {"L2VAULT_VAULT": name}, None)

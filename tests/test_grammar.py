@@ -40,9 +40,11 @@ def test_other_durations_are_refused(text: str) -> None:
     assert "90s, 15m, 2h or 1d" in refused.value.cure
 
 
-def test_a_bare_number_means_seconds_only_where_it_is_asked_for() -> None:
-    assert duration_ms("0.5", is_seconds_if_bare=True) == 500
-    assert duration_ms("5m", is_seconds_if_bare=True) == 300_000
+def test_a_bare_number_has_a_unit_only_where_one_is_asked_for() -> None:
+    assert duration_ms("0.5", bare="s") == 500
+    assert duration_ms("0.5", bare="m") == 30_000
+    assert duration_ms("5m", bare="s") == 300_000
+    assert duration_ms("0", bare="s", least_ms=0) == duration_ms("0s", least_ms=0) == 0
     with pytest.raises(UsageError):
         duration_ms("0.5")
 

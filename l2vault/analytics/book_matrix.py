@@ -20,45 +20,52 @@ SideName = Literal["bid", "ask"]
 SIDES: Final[tuple[SideName, ...]] = ("bid", "ask")
 
 BANDS_BPS: Final = (2.0, 5.0, 10.0, 25.0)
-"""Distances from mid that are told unless others are asked for."""
+"""Distances from mid that are measured unless others are asked for."""
 _FEW: Final = np.iinfo(np.int16).max
 """Up to so many books numpy sorts their numbers by radix: measured, five times as fast as any other sort."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Where a book has no such rank `price` is NaN, `qty` (contracts) and `orders` are 0; so are unknown `orders`."""
+    """One side of many books. Ranks go from the best level outwards, up to the deepest of these books."""
 
     price: Floats
+    """`(books, ranks)`, float64, NaN-padded where a book has no such rank."""
     qty: Floats
+    """`(books, ranks)`, float64, contracts, padded with 0."""
     orders: npt.NDArray[np.int32]
+    """`(books, ranks)`, int32, padded with 0; 0 too where OKX sent no number."""
     count: Ints
+    """`(books,)`, int64: how many levels each book has."""
 
     @property
     def best(self) -> Floats:
+        """`(books,)`: the best price; NaN for an empty side."""
         return self.price[:, 0]
 
     @property
     def worst(self) -> Floats:
-        """The farthest price that can be seen; NaN for an empty side."""
+        """`(books,)`: the farthest price that can be seen; NaN for an empty side."""
         worst: Floats = self.price[np.arange(len(self.count)), np.maximum(self.count - 1, 0)]
         return worst
 
     def rows(self, chosen: slice) -> "Side":
+        """Some of the books; views, not copies."""
         return Side(self.price[chosen], self.qty[chosen], self.orders[chosen], self.count[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class Ladders:
-    """Books in order of time, each standing over `[t_from, t_to)` (ms), sampled to `depth` levels a side.
-
-    `is_linked`: nothing lies between this book and the one before it, be that in an earlier `Ladders`.
-    """
+    """Books in order of time, side by side."""
 
     t_from: Ints
+    """`(books,)`, int64, ascending: exchange time in ms since 1970 from which each book stands, inclusive."""
     t_to: Ints
+    """`(books,)`, int64: until when, exclusive. No book overlaps the next."""
     depth: Ints
+    """`(books,)`, int64: how many levels a side each was recorded to at most."""
     is_linked: Bools
+    """`(books,)`: nothing lies between this book and the one before it, be that in an earlier `Ladders`."""
     bids: Side
     asks: Side
     contract: Contract
@@ -67,34 +74,36 @@ class Ladders:
         return len(self.t_from)
 
     def side(self, name: SideName) -> Side:
+        """Bids or asks, by name."""
         return self.bids if name == "bid" else self.asks
 
     @property
     def mid(self) -> Floats:
-        """NaN where a side is empty."""
+        """`(books,)`, float64: half of best bid plus best ask; NaN where a side is empty."""
         return (self.bids.best + self.asks.best) / 2
 
     def sizes(self, name: SideName, unit: Unit) -> Floats:
-        """Of every level; 0 where there is none."""
+        """`(books, ranks)`, float64, in `unit`: of every level; 0 where there is none."""
         side = self.side(name)
         return np.nan_to_num(self.contract.sizes(side.qty, side.price, unit))
 
     def distance_bps(self, name: SideName) -> Floats:
-        """How far each level lies from mid; NaN where there is none."""
+        """`(books, ranks)`, float64, NaN-padded: how far each level lies from mid, above 0 on either side."""
         away = self.side(name).price - self.mid[:, None]
         return (away if name == "ask" else -away) / self.mid[:, None] * BPS
 
     def is_full(self, name: SideName) -> Bools:
-        """Whether the side fills its window, so that more may lie beyond the farthest level. Otherwise it is whole."""
+        """`(books,)`: whether the side has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
         return self.side(name).count >= self.depth
 
-    def reach_bps(self, name: SideName) -> Floats:
-        """How far from mid the books can be seen: to the farthest level, or without end where the side is whole."""
+    def visible_bps(self, name: SideName) -> Floats:
+        """`(books,)`, float64: how far from mid the farthest level of a side lies; infinite where it is whole."""
         side = self.side(name)
         reach = np.abs(side.worst - self.mid) / self.mid * BPS
         return np.where(self.is_full(name), reach, np.inf)
 
     def rows(self, chosen: slice) -> "Ladders":
+        """Some of the books; views, not copies."""
         return Ladders(
             self.t_from[chosen],
             self.t_to[chosen],
@@ -107,7 +116,8 @@ class Ladders:
 
 
 def ladders_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, follows_ms: int | None) -> Ladders:
-    """The books of a frame (`t_from`, `t_to`, `depth`), whose levels are the rows of the level-interval table.
+    """The books of a frame (`t_from`, `t_to`, `depth`), whose levels are the rows of the level-interval table
+    (`side`, `price`, `qty`, `orders`, `t_from`, `t_to`), in any order. The books are in order of time.
 
     `follows_ms` is the end of the last book before these, None if there is none that bears on them.
     """
@@ -120,7 +130,7 @@ def ladders_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, fo
 
 
 def stacked(first: Ladders, second: Ladders) -> Ladders:
-    """One after the other."""
+    """One after the other, in order of time; the narrower matrices are padded to the width of the others."""
     return Ladders(
         np.concatenate([first.t_from, second.t_from]),
         np.concatenate([first.t_to, second.t_to]),
@@ -175,15 +185,26 @@ _FINER: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """A row per level, book by book, best first; `best` and `worst` are points, a row per book."""
+    """The levels of one side of many books as columns: book by book, best first, without padding.
+
+    A price as a whole number of points, larger the better it is (asks are negated), so that one rule holds for both
+    sides and equal prices are equal.
+    """
 
     book: Ints
+    """`(levels,)`, int64, ascending: the row of the book in its `Ladders`."""
     price: Floats
+    """`(levels,)`, float64."""
     qty: Floats
+    """`(levels,)`, float64, contracts."""
     orders: npt.NDArray[np.int32]
+    """`(levels,)`, int32; 0 where OKX sent no number."""
     point: Ints
+    """`(levels,)`, int64: the price in points of `10 ** -decimals`."""
     best: Ints
+    """`(books,)`, int64: the point of each book's best level; `NOWHERE` for an empty side."""
     worst: Ints
+    """`(books,)`, int64: that of its farthest level; `NOWHERE` for an empty side."""
 
 
 def decimals_of(contracts: Sequence[Contract]) -> int:
@@ -192,6 +213,7 @@ def decimals_of(contracts: Sequence[Contract]) -> int:
 
 
 def levels_of(ladders: Ladders, name: SideName, decimals: int) -> Levels:
+    """One side of the books without padding; `decimals` as `decimals_of` gives them."""
     side = ladders.side(name)
     held = np.arange(side.price.shape[1]) < side.count[:, None]
     price = side.price[held]

@@ -1,20 +1,21 @@
 """The books of a span, ready for analysis: ladders piece by piece, in bounded memory, and what is known of the span.
 
-`read_books` takes them from a vault, `books_of` from frames of your own. Every result carries an `About`: its span,
-which of its time is covered, how far the books reached. Nothing beyond the reach is ever claimed.
+`read_books` takes them from a vault, `books_of` from frames of your own. Every result carries a `Provenance`: its
+span, how much of its time is covered, how far from mid the books could be seen. Nothing is claimed beyond that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
-from l2vault.analytics.contract import Contract, Terms, Unit, terms_of
+from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
+from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
@@ -32,41 +33,11 @@ _BOOKS_AT_ONCE: Final = 4096
 """Two sides of 400 levels in so many books take 65 MB."""
 
 
-class Reach(msgspec.Struct, frozen=True):
-    """How far from mid a side was seen, in basis points, over all books; None where it never filled its window."""
-
-    least_bps: float | None
-    most_bps: float | None
-
-
-class About(msgspec.Struct, frozen=True):
-    """What must be known to use a result.
-
-    `covered_share` is the share of the span's time in which a book stood (`vouched_share` is its former name, and goes
-    with the next version); `slots` has the share of grid slots in each state, empty where no journal was asked.
-    `settings` has whatever the method was given or found, such as a threshold.
-    """
-
-    method: str
-    inst_id: str
-    from_utc: str
-    to_utc: str
-    unit: str
-    books: int
-    cadence_ms: int | None
-    covered_share: float
-    vouched_share: float
-    slots: dict[str, float]
-    holes: int
-    reach_bps: dict[SideName, Reach]
-    settings: dict[str, Any]
-
-
 class Result(msgspec.Struct, frozen=True):
-    """Rows, as the function that made them says, and what must be known to use them."""
+    """Rows, as the function that made them says, and what must be known to use them. Times are int64, ms since 1970."""
 
     frame: pl.DataFrame
-    about: About
+    provenance: Provenance
 
 
 class Books:
@@ -77,14 +48,14 @@ class Books:
         inst_id: str,
         span: tuple[int, int],
         frames: Callable[[], Iterator[Frames]],
-        terms: Sequence[Terms],
+        periods: Sequence[ContractPeriod],
         cover: Callable[[], Coverage] | None = None,
     ) -> None:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
-        self.terms = terms
+        self.periods = periods
         self.on_progress: Callable[[float], None] = lambda share: None
-        """Is told, after each piece, which share of the span has been read."""
+        """Called after each piece with the share of the span that has been read, from 0 to 1."""
         self._frames = frames
         self._cover = cover
 
@@ -96,7 +67,7 @@ class Books:
     @property
     def contract(self) -> Contract:
         """As it was at the end of the span."""
-        return self.terms[-1].contract
+        return self.periods[-1].contract
 
     def ladders(self) -> Iterator[Ladders]:
         """All books in order of time. Raises VaultError if there is none."""
@@ -125,35 +96,37 @@ class Books:
 
     def _pieces(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Contract]]:
         for levels, books in self._frames():
-            for terms in self.terms:
-                held = _cut(books, terms.from_ms, terms.to_ms)
+            for period in self.periods:
+                held = _cut(books, period.from_ms, period.to_ms)
                 for at in range(0, len(held), _BOOKS_AT_ONCE):
                     some = held.slice(at, _BOOKS_AT_ONCE)
-                    yield _cut(levels, some["t_from"][0], some["t_to"][-1]), some, terms.contract
+                    yield _cut(levels, some["t_from"][0], some["t_to"][-1]), some, period.contract
 
 
-class Seen:
-    """Gathers, while the ladders of `books` pass by, what `About` says of them."""
+class CoverageMeter:
+    """Gathers, while the ladders of `books` pass by, what the `Provenance` of a result says of them."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         self._count = 0
         self._two_sided = 0
         self._covered_ms = 0
-        self._reach: dict[SideName, list[float]] = {name: [] for name in SIDES}
+        self._visible: dict[SideName, list[float]] = {name: [] for name in SIDES}
 
     def add(self, ladders: Ladders) -> None:
+        """Call it once for each piece, in order of time."""
         self._count += len(ladders)
         self._two_sided += int(np.isfinite(ladders.mid).sum())
         self._covered_ms += int((ladders.t_to - ladders.t_from).sum())
         for name in SIDES:
-            reach = ladders.reach_bps(name)
-            reach = reach[np.isfinite(reach)]
-            if len(reach):
-                self._reach[name] += [float(reach.min()), float(reach.max())]
+            visible = ladders.visible_bps(name)
+            visible = visible[np.isfinite(visible)]
+            if len(visible):
+                self._visible[name] += [float(visible.min()), float(visible.max())]
 
-    def about(self, method: str, unit: Unit, **settings: Any) -> About:
-        """Raises VaultError where no book had both sides: without a mid nothing has a distance."""
+    def provenance(self, method: str, unit: Unit, **settings: object) -> Provenance:
+        """Call it once every piece was added. Raises VaultError where no book had both sides: without a mid nothing has
+        a distance."""
         books, coverage = self._books, self._books.coverage
         if not self._two_sided:
             between = f"between {utc_text(books.start_ms)} and {utc_text(books.end_ms)}"
@@ -167,21 +140,21 @@ class Seen:
                 if (share := coverage.count(state) / coverage.slots) or state in _ALWAYS_NAMED
             }
             cadence_ms = coverage.stretches[-1].cadence_ms
-        share_of_time = self._covered_ms / (books.end_ms - books.start_ms)
-        reach = {name: Reach(min(seen), max(seen)) if seen else Reach(None, None) for name, seen in self._reach.items()}
-        return About(
+        return Provenance(
             method=method,
             inst_id=books.inst_id,
-            from_utc=utc_text(books.start_ms),
-            to_utc=utc_text(books.end_ms),
+            start=aware(books.start_ms),
+            end=aware(books.end_ms),
             unit=books.contract.currency(unit),
             books=self._count,
             cadence_ms=cadence_ms,
-            covered_share=share_of_time,
-            vouched_share=share_of_time,
+            covered_share=self._covered_ms / (books.end_ms - books.start_ms),
             slots=slots,
             holes=0 if coverage is None else len(coverage.holes),
-            reach_bps=reach,
+            visible={
+                name: VisibleRange(min(seen), max(seen)) if seen else VisibleRange(None, None)
+                for name, seen in self._visible.items()
+            },
             settings=settings,
         )
 
@@ -194,21 +167,22 @@ def read_books(  # noqa: PLR0913 - three name the span
     include_disputed: bool = False,
     resolution: Resolution = "lines",
 ) -> Books:
-    """The books of a span of a vault, without disputed and unverifiable ones unless asked for; of `changes` every book.
+    """The books of `[start, end)` of a vault, without disputed and unverifiable ones unless asked for; of
+    `changes` every book. Reads nothing but the instrument's rows yet.
 
-    Raises VaultError for an instrument it does not hold or has no row of.
+    Raises VaultError for an instrument it does not hold or has no row of, UsageError for what is no time or no span.
     """
     vault = vault if isinstance(vault, Vault) else open_vault(vault)
     if inst_id not in vault.instruments():
         raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
     span = span_ms(start, end)
-    terms = terms_of(inst_id, read_rows(vault.layout, inst_id), span)
+    periods = contract_periods(inst_id, read_rows(vault.layout, inst_id), span)
 
     def frames() -> Iterator[Frames]:
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
-    return Books(inst_id, span, frames, terms, lambda: vault.coverage(inst_id, *span))
+    return Books(inst_id, span, frames, periods, lambda: vault.coverage(inst_id, *span))
 
 
 def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tuple[int, int]:
@@ -232,7 +206,7 @@ def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> B
     if not len(books):
         raise VaultError(f"no book of {contract.inst_id}: the frame of books is empty.", "at least one row")
     span = books["t_from"][0], books["t_to"][-1]
-    return Books(contract.inst_id, span, lambda: iter([(levels, books)]), [Terms(*span, contract)])
+    return Books(contract.inst_id, span, lambda: iter([(levels, books)]), [ContractPeriod(*span, contract)])
 
 
 def _cut(rows: pl.DataFrame, from_ms: int, to_ms: int) -> pl.DataFrame:

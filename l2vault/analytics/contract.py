@@ -7,7 +7,7 @@ the quote currency, whatever the price (OKX docs, `GET /api/v5/public/instrument
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Unit = Literal["contracts", "coin", "usd"]
-"""What sizes are told in. `usd` is the quote currency, such as USDT: notional at each level's own price."""
+"""What sizes are given in. `usd` is the quote currency, such as USDT: notional at each level's own price."""
 
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
@@ -47,7 +47,7 @@ class Contract(msgspec.Struct, frozen=True):
     tick_decimals: int
 
     def sizes(self, qty: _Sizes, price: _Sizes, unit: Unit) -> _Sizes:
-        """Contracts at their prices, in `unit`: two numbers, or two arrays of one shape."""
+        """Contracts at their prices, in `unit`: two numbers, or two arrays of one shape, which the result has."""
         if unit == "contracts":
             return qty
         if (unit == "usd") == self.is_inverse:
@@ -59,7 +59,7 @@ class Contract(msgspec.Struct, frozen=True):
         return {"contracts": "contracts", "coin": self.coin, "usd": self.quote}[unit]
 
 
-class Terms(msgspec.Struct, frozen=True):
+class ContractPeriod(msgspec.Struct, frozen=True):
     """The contract as it was over `[from_ms, to_ms)`."""
 
     from_ms: int
@@ -67,11 +67,11 @@ class Terms(msgspec.Struct, frozen=True):
     contract: Contract
 
 
-def contract_of(inst_id: str, row: Mapping[str, Any]) -> Contract:
+def contract_of(inst_id: str, row: Mapping[str, object]) -> Contract:
     """OKX's instrument row as a contract. Raises VaultError naming the key that is missing, empty or no number."""
     kind = row.get("ctType")
     if kind not in ("linear", "inverse"):
-        raise _unfit(inst_id, row, "ctType", "which is no kind of swap")
+        raise _unusable(inst_id, row, "ctType", "which is no kind of swap")
     is_inverse = kind == "inverse"
     base, _, rest = inst_id.partition("-")
     value_ccy, settle_ccy = _currency(inst_id, row, "ctValCcy"), _currency(inst_id, row, "settleCcy")
@@ -88,7 +88,9 @@ def contract_of(inst_id: str, row: Mapping[str, Any]) -> Contract:
     )
 
 
-def terms_of(inst_id: str, rows: Sequence[tuple[int | None, Mapping[str, Any]]], span: tuple[int, int]) -> list[Terms]:
+def contract_periods(
+    inst_id: str, rows: Sequence[tuple[int | None, Mapping[str, object]]], span: tuple[int, int]
+) -> list[ContractPeriod]:
     """The contract over a span, piece by piece, a new piece where it changed.
 
     `rows` are as `vault.instruments.read_rows` gives them, oldest first, each with the time until which it was the
@@ -100,7 +102,7 @@ def terms_of(inst_id: str, rows: Sequence[tuple[int | None, Mapping[str, Any]]],
             f"the vault holds no instrument row of {inst_id}, which says what a contract is worth.",
             f"l2vault record --inst {inst_id} --duration 10, which keeps it",
         )
-    pieces: list[Terms] = []
+    pieces: list[ContractPeriod] = []
     from_ms = _BEFORE_ALL
     for until_ms, row in rows:
         to_ms = span[1] if until_ms is None else min(until_ms, span[1])
@@ -109,15 +111,15 @@ def terms_of(inst_id: str, rows: Sequence[tuple[int | None, Mapping[str, Any]]],
             begin_ms = max(from_ms, span[0])
             if pieces and pieces[-1].contract == contract:
                 begin_ms = pieces.pop().from_ms
-            pieces.append(Terms(begin_ms, to_ms, contract))
+            pieces.append(ContractPeriod(begin_ms, to_ms, contract))
         from_ms = to_ms
     if not pieces or pieces[-1].to_ms < span[1]:  # the latest row does not read: the last that does is what is known
-        last = pieces.pop() if pieces else Terms(span[0], span[1], contract_of(inst_id, rows[-1][1]))
-        pieces.append(Terms(last.from_ms, span[1], last.contract))
+        last = pieces.pop() if pieces else ContractPeriod(span[0], span[1], contract_of(inst_id, rows[-1][1]))
+        pieces.append(ContractPeriod(last.from_ms, span[1], last.contract))
     return pieces
 
 
-def _number(inst_id: str, row: Mapping[str, Any], key: str) -> Decimal:
+def _number(inst_id: str, row: Mapping[str, object], key: str) -> Decimal:
     """OKX leaves most fields empty until shortly before a listing."""
     value = row.get(key)
     number = Decimal(0)
@@ -126,21 +128,21 @@ def _number(inst_id: str, row: Mapping[str, Any], key: str) -> Decimal:
             text = str(value)
             number = Decimal(text if len(text) <= _LONGEST else 0)
     if not (number.is_finite() and number > 0):
-        raise _unfit(inst_id, row, key, "which is no number above 0")
+        raise _unusable(inst_id, row, key, "which is no number above 0")
     if not _LEAST <= number <= _MOST:
-        raise _unfit(inst_id, row, key, "which no contract has")
+        raise _unusable(inst_id, row, key, "which no contract has")
     return number
 
 
-def _currency(inst_id: str, row: Mapping[str, Any], key: str) -> str:
+def _currency(inst_id: str, row: Mapping[str, object], key: str) -> str:
     """Empty where the row does not say."""
     value = row.get(key) or ""
     if not (isinstance(value, str) and len(value) <= _LONGEST and (value == "" or value.isalnum())):
-        raise _unfit(inst_id, row, key, "which is no name of a currency")
+        raise _unusable(inst_id, row, key, "which is no name of a currency")
     return value
 
 
-def _unfit(inst_id: str, row: Mapping[str, Any], key: str, why: str) -> VaultError:
+def _unusable(inst_id: str, row: Mapping[str, object], key: str, why: str) -> VaultError:
     name = printable(inst_id)
     try:
         shown = printable(repr(row.get(key)), _LONGEST)

@@ -1,6 +1,8 @@
-"""How sizes and shares are written, on terminals and in pictures. Needs no library."""
+"""How sizes, shares and spans are written, on terminals and in pictures. Needs no library."""
 
 from typing import Final
+
+from l2vault.book.utc import utc_text
 
 _SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
 _FIGURES: Final = 3
@@ -19,3 +21,9 @@ def amount(value: float, is_padded: bool = False) -> str:
 def percent(share: float) -> str:
     """`98.9 %`; never `100 %` of what is not all."""
     return f"{min(100 * share, 99.99) if share < 1 else 100 * share:.4g} %"
+
+
+def time_span(start_ms: int, end_ms: int) -> str:
+    """`2024-08-20 03:00:00 to 03:09:58 UTC`: the date of the end only where it is another one."""
+    start, end = (utc_text(ms)[:19].replace("T", " ") for ms in (start_ms, end_ms))
+    return f"{start} to {end[11:] if end[:10] == start[:10] else end} UTC"

@@ -1,17 +1,18 @@
 """What one book says: spread, imbalance, depth, slippage, shape. One row per recorded book, pure arithmetic.
 
-A measure is null where the book cannot tell it: a side is empty, or the answer lies beyond the farthest visible level.
-`docs/intelligence.md` has each formula and its source.
+A measure is null where the book cannot answer: a side is empty, or the answer lies beyond the farthest visible level.
+Every function returns a row per book in order of time, `t_from`, `t_to` (ms) first, and raises VaultError where the
+span has no book, or none with both sides. Sizes are in `unit`. `docs/intelligence.md` has each formula and its source.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ladders, SideName
-from l2vault.analytics.books import Books, Result, Seen
+from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 
@@ -31,14 +32,18 @@ def spread(books: Books, unit: Unit = "usd") -> Result:
 def imbalance(
     books: Books, unit: Unit = "usd", levels: Sequence[int] = LEVELS, bands_bps: Sequence[float] = BANDS_BPS
 ) -> Result:
-    """`(bids - asks) / (bids + asks)`, of the best N levels (`top10`) and of those within a band of mid (`5bps`)."""
+    """`(bids - asks) / (bids + asks)`, of the best N levels (`top10`) and of those within a band of mid (`5bps`).
+
+    Source: Cartea, Donnelly, Jaimungal, "Enhancing trading strategies with order book signals", 2018.
+    """
     settings = {"levels": list(levels), "bands_bps": list(bands_bps)}
     return _measured(books, "imbalance/1", unit, lambda ladders: _imbalance(ladders, unit, levels, bands_bps), settings)
 
 
 def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] = BANDS_BPS) -> Result:
-    """What rests within bands of mid, `bid_5bps`, and in all that is visible: `bid_total`, `bid_reach_bps` (infinite
-    where the side is whole), the `bid_largest` level, `bid_hhi` (1/N if N levels are alike, 1 if one has all),
+    """What rests within bands of mid, `bid_5bps`, and in all that is visible: `bid_total`, `bid_visible_bps` (infinite
+    where the side is whole), the `bid_largest` level, `bid_hhi` (Herfindahl index: 1/N if N levels are alike, 1 if one
+    has all),
     `bid_per_order` and `bid_largest_per_order` (one whale or a crowd); the same for asks."""
     settings = {"bands_bps": list(bands_bps)}
     return _measured(books, "depth/1", unit, lambda ladders: _depth(ladders, unit, bands_bps), settings)
@@ -75,18 +80,22 @@ def size_name(size: float) -> str:
 
 
 def _measured(
-    books: Books, method: str, unit: Unit, measure: Callable[[Ladders], Columns], settings: dict[str, Any] | None = None
+    books: Books,
+    method: str,
+    unit: Unit,
+    measure: Callable[[Ladders], Columns],
+    settings: Mapping[str, object] | None = None,
 ) -> Result:
     """One frame of all pieces; a row a book."""
-    seen = Seen(books)
+    meter = CoverageMeter(books)
     frames = []
     for ladders in books.ladders():
-        seen.add(ladders)
+        meter.add(ladders)
         with np.errstate(invalid="ignore", divide="ignore"):  # an empty side has no price: null, not a warning
             columns = measure(ladders)
         times = {"t_from": ladders.t_from, "t_to": ladders.t_to}
         frames.append(pl.DataFrame(times | columns).with_columns(pl.col(list(columns)).fill_nan(None)))
-    return Result(pl.concat(frames), seen.about(method, unit, **(settings or {})))
+    return Result(pl.concat(frames), meter.provenance(method, unit, **(settings or {})))
 
 
 def _spread(ladders: Ladders, unit: Unit) -> Columns:
@@ -97,7 +106,8 @@ def _spread(ladders: Ladders, unit: Unit) -> Columns:
         "bid": bid,
         "ask": ask,
         "mid": ladders.mid,
-        # Each price weighted by what rests at the other: the side with less is likelier to be the next to give way.
+        # Each price weighted by what rests at the other: the side with less is likelier to be the next to give way
+        # (Gatheral and Oomen, "Zero-intelligence realized variance estimation", 2010, there "weighted mid").
         "microprice": (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty),
         "spread": gap,
         "spread_bps": gap / ladders.mid * BPS,
@@ -124,9 +134,9 @@ def _balance(bids: Floats, asks: Floats) -> Floats:
 
 
 def _within(ladders: Ladders, name: SideName, sizes: Floats, band_bps: float) -> Floats:
-    """What rests on a side within a band of mid; NaN where the band goes beyond the reach."""
+    """What rests on a side within a band of mid; NaN where the band goes beyond the visible range."""
     is_near = ladders.distance_bps(name) <= band_bps + ROUNDING_BPS
-    is_seen = ladders.reach_bps(name) >= band_bps - ROUNDING_BPS
+    is_seen = ladders.visible_bps(name) >= band_bps - ROUNDING_BPS
     return np.where(is_seen & np.isfinite(ladders.mid), np.where(is_near, sizes, 0).sum(axis=1), np.nan)
 
 
@@ -138,7 +148,7 @@ def _depth(ladders: Ladders, unit: Unit, bands_bps: Sequence[float]) -> Columns:
         for band_bps in bands_bps:
             columns[f"{name}_{band_bps:g}bps"] = _within(ladders, name, sizes, band_bps)
         columns[f"{name}_total"] = total
-        columns[f"{name}_reach_bps"] = ladders.reach_bps(name)
+        columns[f"{name}_visible_bps"] = ladders.visible_bps(name)
         columns[f"{name}_largest"] = sizes.max(axis=1)
         columns[f"{name}_hhi"] = (sizes**2).sum(axis=1) / total**2
         columns[f"{name}_per_order"] = np.where(orders > 0, sizes, 0).sum(axis=1) / orders.sum(axis=1)

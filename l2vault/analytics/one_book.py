@@ -1,4 +1,4 @@
-"""What one book says, in plain Python: the formulas of `instant` for a book that just came. Pure; needs no library.
+"""What one book says, in plain Python: the formulas of `metrics` for a book that just came. Pure; needs no library.
 
 A test holds that both give the same figures. A measure is None where the book cannot tell it: a side is empty, or the
 answer lies beyond the farthest visible level. `docs/intelligence.md` has each formula and its source.
@@ -12,6 +12,8 @@ from l2vault.book.price import price_key
 from l2vault.book.snapshot import Snapshot
 
 BPS: Final = 10_000
+MOVE_BPS: Final = 5.0
+"""Of size that leaves one price and comes to another at most so far away, it is assumed that it moved."""
 ROUNDING_BPS: Final = 1e-9
 """A level at 5 bps is within a band of 5 bps, whatever the last bit of its distance says."""
 
@@ -34,6 +36,7 @@ class Cost(NamedTuple):
 
 
 def mid(book: Snapshot) -> float | None:
+    """Half of best bid plus best ask; None where a side is empty."""
     exact = book.mid_price
     return None if exact is None else float(exact)
 
@@ -46,6 +49,7 @@ def spread(book: Snapshot) -> float | None:
 
 
 def spread_bps(book: Snapshot) -> float | None:
+    """The spread in basis points of mid; None where a side is empty."""
     gap, middle = spread(book), mid(book)
     return None if gap is None or middle is None else gap / middle * BPS
 
@@ -60,7 +64,8 @@ def microprice(book: Snapshot) -> float | None:
 
 
 def imbalance(book: Snapshot, levels: int, unit: Unit, contract: Contract | None) -> float | None:
-    """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 to 1."""
+    """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 to 1 (Cartea, Donnelly, Jaimungal,
+    "Enhancing trading strategies with order book signals", 2018)."""
     bids, asks = (
         sum(_size(qty, price, unit, contract) for price, qty in _plain(book, side, levels)) for side in ("bid", "ask")
     )

@@ -17,12 +17,13 @@ _QUANTILES: Final = {"p5": 0.05, "p50": 0.5, "p95": 0.95}
 
 
 def measures_of(frame: pl.DataFrame) -> list[str]:
+    """The columns that are no times."""
     return [name for name in frame.columns if name not in TIMES]
 
 
 def summary(frame: pl.DataFrame) -> pl.DataFrame:
-    """A row per measure: `mean, min, p5, p50, p95, max, last` over the time in which it has a value, and `told_share`,
-    the share of the vouched time in which it has one."""
+    """A row per measure: `mean, min, p5, p50, p95, max, last` over the time in which it has a value, and
+    `non_null_share`, the share of the covered time in which it has one."""
     weight = (frame["t_to"] - frame["t_from"]).to_numpy().astype(np.float64)
     return pl.DataFrame(
         [_summed_up(name, frame[name], weight) for name in measures_of(frame)], infer_schema_length=None
@@ -30,7 +31,7 @@ def summary(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def by_step(frame: pl.DataFrame, step_ms: int, statistic: Statistic = "mean") -> pl.DataFrame:
-    """A row per step (multiples of `step_ms` since the epoch) in which a book stood: `t_from, t_to, vouched_share` and
+    """A row per step (multiples of `step_ms` since the epoch) in which a book stood: `t_from, t_to, covered_share` and
     one statistic of each measure. A book that stands in several steps counts in each for its time there."""
     first, last = frame["t_from"] // step_ms, (frame["t_to"] - 1) // step_ms
     parts = (
@@ -44,14 +45,15 @@ def by_step(frame: pl.DataFrame, step_ms: int, statistic: Statistic = "mean") ->
     )
     names = measures_of(frame)
     steps = parts.group_by("step", maintain_order=True).agg(
-        (pl.col("weight").sum() / step_ms).alias("vouched_share"), *(_statistic(name, statistic) for name in names)
+        (pl.col("weight").sum() / step_ms).alias("covered_share"), *(_statistic(name, statistic) for name in names)
     )
     times = [(pl.col("step") * step_ms).alias("t_from"), ((pl.col("step") + 1) * step_ms).alias("t_to")]
-    return steps.select(*times, "vouched_share", *names)
+    return steps.select(*times, "covered_share", *names)
 
 
 def weighted_quantile(values: Floats, weight: Floats, share: float) -> float:
-    """The least value that this share of the weight does not exceed; NaN of nothing."""
+    """The least of `values` (any order, no NaN) that at least `share` of the `weight` does not exceed; NaN of nothing.
+    Both arrays are `(values,)`, float64."""
     if not len(values):
         return float("nan")
     order = np.argsort(values)
@@ -61,9 +63,9 @@ def weighted_quantile(values: Floats, weight: Floats, share: float) -> float:
 
 
 def _summed_up(name: str, column: pl.Series, weight: Floats) -> dict[str, object]:
-    told = column.is_not_null().to_numpy()
-    values, own = column.drop_nulls().to_numpy(), weight[told]
-    row: dict[str, object] = {"measure": name, "told_share": float(own.sum() / weight.sum())}
+    has_value = column.is_not_null().to_numpy()
+    values, own = column.drop_nulls().to_numpy(), weight[has_value]
+    row: dict[str, object] = {"measure": name, "non_null_share": float(own.sum() / weight.sum())}
     if not len(values):
         return row | dict.fromkeys(["mean", "min", *_QUANTILES, "max", "last"])
     quantiles = {name: weighted_quantile(values, own, share) for name, share in _QUANTILES.items()}
@@ -75,6 +77,6 @@ def _summed_up(name: str, column: pl.Series, weight: Floats) -> dict[str, object
 def _statistic(name: str, statistic: Statistic) -> pl.Expr:
     column = pl.col(name)
     if statistic == "mean":
-        told = pl.col("weight").filter(column.is_not_null())
-        return ((column * pl.col("weight")).sum() / told.sum()).fill_nan(None).alias(name)
+        known = pl.col("weight").filter(column.is_not_null())
+        return ((column * pl.col("weight")).sum() / known.sum()).fill_nan(None).alias(name)
     return {"min": column.min(), "max": column.max(), "last": column.last()}[statistic]

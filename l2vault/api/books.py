@@ -1,10 +1,10 @@
-"""`Books`: the books of a span, and every measure of them as a method. What each measures is told in `analytics`."""
+"""`Books`: the books of a span, and every measure of them as a method. `analytics` says what each measures."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from l2vault.analytics.contract import Unit
-from l2vault.api.result import Result, provenance_of, renamed, result_of
+from l2vault.api.result import Result, result_of
 from l2vault.api.snapshot import Snapshot
 from l2vault.api.times import Amount, Duration, TimeLike, amount, amounts, duration_ms
 from l2vault.book.utc import utc_text
@@ -22,7 +22,9 @@ class Books:
 
     Sizes are in `unit`: `usd` (the quote currency, at each level's price), `coin` or `contracts`; sizes that you give
     are numbers or text such as `"5M"`. Nothing is claimed beyond the farthest level seen: such a figure is null.
-    Every measure raises UsageError for an impossible argument, and VaultError where no book of the span is known.
+    Every measure raises UsageError for an impossible argument, and VaultError where no book of the span is known, or
+    none has both bids and asks. Rows are in order of time unless a measure says otherwise; prices are in the quote
+    currency, `_bps` are basis points (1e-4) of mid, shares run from 0 to 1.
 
     >>> books = l2vault.open("Vault").books("BTC-USDT-SWAP", last="5m")
     >>> books
@@ -46,10 +48,11 @@ class Books:
 
     @property
     def inst_id(self) -> str:
+        """OKX's name, such as `BTC-USDT-SWAP`."""
         return self._read.inst_id
 
     def at(self, time: TimeLike) -> Snapshot:
-        """The book that stood at a time, be it in the span or not: `Vault.book_at`."""
+        """The book that stood at a time, be it in the span or not. Raises as `Vault.book_at` does."""
         return self._book_at(self.inst_id, time)
 
     def walls(
@@ -65,7 +68,7 @@ class Books:
         more than 99.8 % of the span's levels by their time; and, where given, with `relative` times the mean of its 10
         neighbours to either side, and `per_order` an order on average (whales, not a crowd).
 
-        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, rolled out, gap, standing),
+        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, left view, gap, standing),
         `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps` and more. With
         `lives` a row per unbroken stay instead. docs/intelligence.md defines them and says how far the causes can be
         trusted.
@@ -124,7 +127,7 @@ class Books:
         bands_bps: Sequence[float] | None = None,
         show: Show = "mean",
     ) -> Result:
-        """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_reach_bps` (how
+        """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_visible_bps` (how
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
         1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them.
 
@@ -194,10 +197,10 @@ class Books:
         >>> cells.provenance.settings["bin_ms"]
         60000
         """
-        from l2vault.analytics.heatmap.heatmap import COLUMNS, ROWS, heat
+        from l2vault.analytics.heatmap.heatmap import COLUMNS, ROWS, heatmap
 
-        grid = heat(self._read, unit, columns or COLUMNS, rows or ROWS)
-        return Result(renamed(grid.frame()), provenance_of(grid.about))
+        grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
+        return Result(grid.frame(), grid.provenance)
 
     def __repr__(self) -> str:
         read = self._read

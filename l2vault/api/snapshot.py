@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from l2vault.analytics import one_book
-from l2vault.analytics.contract import Contract, Unit, terms_of
+from l2vault.analytics.contract import Contract, Unit, contract_periods
 from l2vault.analytics.one_book import Cost, Sides
 from l2vault.api.times import Amount, amount
 from l2vault.book.change import Level
@@ -41,7 +41,7 @@ class Contracts:
         hour = ts_ms // HOUR_MS
         if self._hour is None or self._hour[0] != hour:
             rows = read_rows(self._layout, self._inst_id)
-            self._hour = hour, terms_of(self._inst_id, rows, (ts_ms, ts_ms + 1))[-1].contract
+            self._hour = hour, contract_periods(self._inst_id, rows, (ts_ms, ts_ms + 1))[-1].contract
         return self._hour[1]
 
 
@@ -76,6 +76,7 @@ class Snapshot:
 
     @property
     def inst_id(self) -> str:
+        """OKX's name, such as `BTC-USDT-SWAP`."""
         return self._row.inst_id
 
     @property
@@ -95,6 +96,7 @@ class Snapshot:
 
     @property
     def asks(self) -> Sequence[Level]:
+        """As `bids`: the lowest price first."""
         return self._row.asks
 
     @property
@@ -114,10 +116,12 @@ class Snapshot:
 
     @property
     def best_bid(self) -> float | None:
+        """The highest bid price; None without bids."""
         return None if self._row.best_bid is None else float(self._row.best_bid)
 
     @property
     def best_ask(self) -> float | None:
+        """The lowest ask price; None without asks."""
         return None if self._row.best_ask is None else float(self._row.best_ask)
 
     @property
@@ -146,7 +150,8 @@ class Snapshot:
         return one_book.microprice(self._row)
 
     def levels(self, side: Literal["bid", "ask"], count: int | None = None) -> list[PriceLevel]:
-        """The best `count` levels of a side as numbers, best first; all of them without a count."""
+        """The best `count` levels of a side as numbers, best first; all of them without a count. Raises UsageError for
+        what is no side."""
         if side not in SIDES:
             raise UsageError(f"{side!r} is no side of a book.", "'bid' or 'ask'")
         return [

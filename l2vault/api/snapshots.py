@@ -109,7 +109,8 @@ class Tail(Iterator[Snapshot]):
 
     @property
     def findings(self) -> Sequence[Finding]:
-        """What could not be read so far, or not in order of time."""
+        """What could not be read so far, or not in order of time: also that lines came to an hour, or were altered
+        in it, after the next one had begun (of the newest 24 hours)."""
         return self._rows.findings
 
     def __repr__(self) -> str:

@@ -28,9 +28,11 @@ class Levels:
         return frame if raw else with_times(frame)
 
     def to_pandas(self, raw: bool = False) -> "pd.DataFrame":
+        """The same for pandas; times are aware, in UTC."""
         return self.to_polars(raw).to_pandas()
 
     def to_arrow(self, raw: bool = False) -> pa.Table:
+        """The same as an Arrow table; times are `timestamp[ms, UTC]`."""
         return self.to_polars(raw).to_arrow()
 
     def __repr__(self) -> str:

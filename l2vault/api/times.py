@@ -24,7 +24,8 @@ TIMES: Final = frozenset(
 class ArrowScalar(Protocol):
     """A value of an Arrow table, by what is needed of it."""
 
-    def as_py(self) -> object: ...
+    def as_py(self) -> object:
+        """The value as Python's own type: a timestamp as an aware datetime."""
 
 
 TimeLike = Moment | ArrowScalar
@@ -64,6 +65,7 @@ def amount(size: Amount) -> float:
 
 
 def amounts(sizes: Amount | Sequence[Amount]) -> tuple[float, ...]:
+    """One or several, each as `amount` reads it."""
     return tuple(amount(size) for size in ([sizes] if isinstance(sizes, str | int | float) else sizes))
 
 

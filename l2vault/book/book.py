@@ -152,11 +152,11 @@ class Book:
         """Bids and asks, best first, at most `depth` of each; the lists are the caller's own."""
         return self._bids.top(depth), self._asks.top(depth)
 
-    def breach(self, is_live: bool) -> str | None:
+    def violation(self, is_live: bool) -> str | None:
         """The invariant this book breaks, in words, or None.
 
         Docs trick_en: in a call auction "the best ask price may be lower than the best bid price", so a crossed or
-        locked book is a breach only while the instrument `is_live`.
+        locked book is a violation only while the instrument `is_live`.
         """
         bids, asks = self._bids, self._asks
         if len(bids) > CHANNEL_DEPTH or len(asks) > CHANNEL_DEPTH:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final, Protocol, SupportsIndex, cast
 from zoneinfo import ZoneInfo
 
+from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
 from l2vault.foreign import printable, quoted
 
@@ -66,7 +67,7 @@ def _as_ms(moment: Moment, now_ms: int | None) -> int:
             )
         return int((moment - _EPOCH) // _MILLISECOND)
     if isinstance(moment, date):
-        return (moment.toordinal() - _EPOCH.toordinal()) * 86_400_000
+        return (moment.toordinal() - _EPOCH.toordinal()) * DAY_MS
     if type(moment).__name__ == "datetime64":  # numpy's, which means UTC
         return operator.index(cast(Datetime64, moment).astype("datetime64[ms]").astype("int64"))
     return _number(moment)

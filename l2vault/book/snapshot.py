@@ -4,7 +4,7 @@ Shared by writers and readers; knows no file and no path.
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ _EXCHANGE: Final = "okx"
 _MARKET: Final = "perp"
 _CHANNEL: Final = "books"
 _NUMERAL: Final = b"0123456789."
+_SHAPES: Final = 1024
 _LEVEL_SHAPE: Final = b'["","","",""],'
 _Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 """Of 64 bits: no archive and no table could hold a larger one."""
@@ -137,8 +138,12 @@ def instrument_of(line: bytes) -> str:
 def _is_side(raw: msgspec.Raw) -> bool:
     """Whether this JSON is levels of four numerals, written without blanks. False may be a side all the same."""
     shape = bytes(raw).translate(None, _NUMERAL)
-    levels = len(shape) // len(_LEVEL_SHAPE)
-    return shape == b"[" + (_LEVEL_SHAPE * levels)[:-1] + b"]" or shape == b"[]"
+    return shape == _side_shape(len(shape) // len(_LEVEL_SHAPE)) or shape == b"[]"
+
+
+@lru_cache(_SHAPES)
+def _side_shape(levels: int) -> bytes:
+    return b"[" + (_LEVEL_SHAPE * levels)[:-1] + b"]"
 
 
 @cache

@@ -4,6 +4,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
 _TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 """`fromisoformat` reads other forms of the same length too, such as week dates, and hour 24 from Python 3.14 on."""

@@ -5,19 +5,21 @@ Whatever keeps it from being made is one exception with one sentence. Knows noth
 
 import asyncio
 import os
+import ssl
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
-from l2vault.okx.dial import open_socket
+from l2vault.foreign import printable
+from l2vault.okx.dial import Stage, Steps, open_socket
 from l2vault.okx.failures import explain
 from l2vault.okx.proxies import Proxy, UnusableProxy, require_socks, system_proxy
 
@@ -44,7 +46,17 @@ _CANNOT_OPEN: Final = (
 
 
 class CannotConnect(Exception):
-    """No connection could be made. The text is one printable sentence with its cure, without a full stop."""
+    """No connection could be made. The text is one printable sentence with its cure, without a full stop.
+
+    `stage` is where it failed, `status` of an HTTP answer other than a websocket's. `is_certificate`: the peer's is not
+    trusted.
+    """
+
+    def __init__(self, text: str, stage: Stage, status: int | None = None, is_certificate: bool = False) -> None:
+        super().__init__(text)
+        self.stage: Final = stage
+        self.status: Final = status
+        self.is_certificate: Final = is_certificate
 
 
 class Connection(ClientConnection):
@@ -53,12 +65,20 @@ class Connection(ClientConnection):
     It notes by `now_us` when each message has arrived, before the library queues it.
     """
 
+    steps: Steps
+    """Set by a subclass, for the library makes the object."""
+
     def __init__(self, now_us: Callable[[], int], protocol: ClientProtocol, **limits: Any) -> None:
         super().__init__(protocol, **limits)
         self.flood: str | None = None
         self._control_at: deque[float] = deque(maxlen=MOST_CONTROL_FRAMES)
         self._now_us = now_us
         self._arrived_us: deque[int] = deque()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the library once the transport stands: for `wss` after TLS."""
+        self.steps.stood_ms, self.steps.tls = self.steps.now_ms(), _tls_text(transport)
+        super().connection_made(transport)
 
     def process_event(self, event: Event) -> None:
         """Called by the library for every received frame; it has answered pings by then."""
@@ -88,19 +108,38 @@ class _Connect(connect):
         return exc
 
 
-async def open_connection(url: str, now_us: Callable[[], int], within_sec: float = OPEN_WITHIN_SEC) -> Connection:
-    """A connection after its opening handshake. Raises CannotConnect. The caller ends it with `transport.abort()`."""
+async def open_connection(
+    url: str,
+    now_us: Callable[[], int],
+    within_sec: float = OPEN_WITHIN_SEC,
+    steps: Steps | None = None,
+    compression: Literal["deflate"] | None = None,
+) -> Connection:
+    """A connection after its opening handshake. Raises CannotConnect. The caller ends it with `transport.abort()`.
+
+    `steps` notes how far it came, and when. `compression` is what is offered to the server; the recorder offers none.
+    """
     proxy: Proxy | None = None
+    steps = steps or Steps(lambda: 0)
     try:
         proxy = system_proxy(url)
         if proxy is not None:
             require_socks(proxy)
         async with asyncio.timeout(within_sec):
-            opened = await _open(url, proxy, now_us)
+            opened = await _open(url, proxy, steps, compression, now_us)
     except _CANNOT_OPEN as error:
-        raise CannotConnect(explain(error, url, proxy, within_sec, _missing_certificates())) from error
+        raise _cannot_connect(error, url, proxy, steps, within_sec) from error
+    steps.upgraded_ms = steps.now_ms()
     assert isinstance(opened, Connection)
     return opened
+
+
+def _cannot_connect(error: Exception, url: str, proxy: Proxy | None, steps: Steps, within_sec: float) -> CannotConnect:
+    text = explain(error, url, proxy, within_sec, _missing_certificates())
+    is_tls, has_proxy = isinstance(error, ssl.SSLError), proxy is not None or isinstance(error, UnusableProxy)
+    stage: Stage = "TLS" if is_tls else steps.failed_at(urlsplit(url).scheme == "wss", has_proxy)
+    status = error.response.status_code if isinstance(error, InvalidStatus) else None
+    return CannotConnect(text, stage, status, isinstance(error, ssl.SSLCertVerificationError))
 
 
 def _missing_certificates() -> str | None:
@@ -109,20 +148,36 @@ def _missing_certificates() -> str | None:
     return named if named and not os.path.isfile(named) else None
 
 
-async def _open(url: str, proxy: Proxy | None, now_us: Callable[[], int]) -> ClientConnection:
+def _tls_text(transport: asyncio.BaseTransport) -> str:
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return ""
+    certificate = tls.getpeercert() or {}
+    names = {key: value for part in certificate.get("issuer", ()) for key, value in part}
+    issuer = names.get("organizationName") or names.get("commonName") or "nobody named"
+    return f"{tls.version()}, certificate of {printable(issuer, 80)}"
+
+
+async def _open(
+    url: str, proxy: Proxy | None, steps: Steps, compression: str | None, now_us: Callable[[], int]
+) -> ClientConnection:
+    class Noting(Connection):
+        pass
+
+    Noting.steps = steps
     parts = urlsplit(url)
     direct: dict[str, Any] = {}
     if proxy is None:
         port = parts.port or (443 if parts.scheme == "wss" else 80)
-        direct["sock"] = await open_socket(parts.hostname or "", port)
+        direct["sock"] = await open_socket(parts.hostname or "", port, steps)
     return await _Connect(
         url,
         open_timeout=None,  # bounded as a whole by the caller
         close_timeout=1,
         ping_interval=None,  # OKX's keepalive is the text frame `ping`; RFC 6455 pings are not relied on
-        compression=None,
+        compression=compression,
         max_size=LARGEST_FRAME_BYTES,
         proxy=None if proxy is None else proxy.url,
-        create_connection=cast(Any, partial(Connection, now_us)),
+        create_connection=cast(Any, partial(Noting, now_us)),
         **direct,
     )

@@ -127,7 +127,7 @@ class ExchangeTime:
         self._window = _Window(0)
         self._supported_ms = 0
         self._answer: tuple[int, int] | None = None
-        self._is_server_doubtful = False
+        self._is_server_disputed = False
         """Its last answer contradicted the proof, so it no longer keeps books from moving it."""
         self.proofs = 0
         """How often time was proved anew: whoever believed a later time checks it again when this has changed."""
@@ -163,13 +163,13 @@ class ExchangeTime:
         before, self._answer = self._answer, (offset, mono_ms)
         proved = self._proof
         if proved is not None:
-            doubt_ms = self.uncertainty_ms(mono_ms)
-            if abs(offset - proved.offset) <= AGREE_MS + doubt_ms + within_ms:
-                offset = max(offset, proved.offset - doubt_ms)
+            uncertain_ms = self.uncertainty_ms(mono_ms)
+            if abs(offset - proved.offset) <= AGREE_MS + uncertain_ms + within_ms:
+                offset = max(offset, proved.offset - uncertain_ms)
             elif not (self._repeats(before, offset, mono_ms) or self._books_agree(offset, mono_ms)):
-                self._is_server_doubtful = True
+                self._is_server_disputed = True
                 return
-        self._is_server_doubtful = False
+        self._is_server_disputed = False
         self._prove(_Proof(offset, mono_ms, within_ms, "server"))
         self.proofs += 1
 
@@ -207,7 +207,7 @@ class ExchangeTime:
             self._prove(_Proof(track.low, mono_ms, track.spread, "books"))
         elif proof is not None and track.newest - proof.offset <= LATE_MS:
             agreed = self._agreed(source, track, mono_ms)
-            if agreed is not None and agreed > proof.offset:
+            if agreed is not None:
                 self._prove(_Proof(agreed, mono_ms, PAIR_WITHIN_MS, "books"))
 
     def _agreed(self, source: _Source, track: _Track, mono_ms: int) -> int | None:
@@ -248,7 +248,7 @@ class ExchangeTime:
 
     def _is_server_new(self, mono_ms: int) -> bool:
         proof = self._proof
-        if proof is None or proof.source != "server" or self._is_server_doubtful:
+        if proof is None or proof.source != "server" or self._is_server_disputed:
             return False
         return mono_ms - proof.at_ms <= SERVER_RULES_MS
 

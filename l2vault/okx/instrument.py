@@ -34,13 +34,13 @@ from l2vault.okx.outputs import (
 )
 from l2vault.okx.plausibility import Counts as LevelCounts
 from l2vault.okx.plausibility import implausible, is_clearly_longer, is_like, is_short, unreadable
-from l2vault.okx.rest_join import Misfit, Stitch
-from l2vault.okx.sequence import is_repeat, unfitness
+from l2vault.okx.rest_join import JoinFailure, RestJoin
+from l2vault.okx.sequence import is_repeat, reject_reason
 from l2vault.okx.session import Session
 
 SEED_WITHIN_MS: Final = 3_000
 ASK_AGAIN_MS: Final = 1_000
-STITCH_WITHIN_MS: Final = 60_000
+JOIN_WITHIN_MS: Final = 60_000
 SECOND_BOOK_WITHIN_MS: Final = 2_000
 """How long a short full book waits to be compared with another one, of monotonic time or of its messages' own.
 
@@ -94,7 +94,7 @@ class InstrumentBook:
         self.audit: Audit | None = None
         self._session = session
         self._terms = terms
-        self._stitch = Stitch()
+        self._rest_join = RestJoin()
         self._ask_rest_ms: int | None = None
         self._is_reported = False
         self._wait: _Wait | None = None
@@ -155,7 +155,7 @@ class InstrumentBook:
         if self._proofs_seen != self._terms.time.proofs:
             self._proofs_seen = self._terms.time.proofs
             outputs += self._check_against_proof(now_ms)
-        return outputs + self._ask_rest(now_ms) if self._stitch or self._ask_rest_ms is not None else outputs
+        return outputs + self._ask_rest(now_ms) if self._rest_join or self._ask_rest_ms is not None else outputs
 
     def silent(self, now_ms: int) -> list[Output]:
         """The session has begun a resync, since nothing came."""
@@ -170,10 +170,10 @@ class InstrumentBook:
 
     def join(self, full: BookChange, now_ms: int) -> list[Output]:
         """Seed from a REST book where it stands exactly at an update's `seqId`."""
-        if self.book is not None or not self._session.seeks_book(self.inst_id):
+        if self.book is not None or not self._session.awaiting_snapshot(self.inst_id):
             return []
-        joined = self._stitch.join(full)
-        if isinstance(joined, Misfit):
+        joined = self._rest_join.join(full)
+        if isinstance(joined, JoinFailure):
             return []
         seeded, *updates = joined
         outputs = self._seed(seeded, now_ms, "rest")
@@ -204,7 +204,7 @@ class InstrumentBook:
             return self._seed(change, now_ms, "stream")
         if _verified_by(change) is None and not self._terms.record_unverifiable:
             return self._leave_unverified(change, now_ms)
-        met = self._stitch.add(change, now_ms)
+        met = self._rest_join.add(change, now_ms)
         return [] if met is None else self.join(met, now_ms)
 
     def _leave_unverified(self, change: BookChange, now_ms: int) -> list[Output]:
@@ -217,17 +217,21 @@ class InstrumentBook:
 
     def _ask_rest(self, now_ms: int) -> list[Output]:
         """OKX sends the full book within 200 ms of the ack; 3 s of updates without one say that it will not come."""
-        if not self._session.seeks_book(self.inst_id):
+        if not self._session.awaiting_snapshot(self.inst_id):
             self._forget_updates()
-        elif self._stitch and now_ms - self._stitch.since_ms >= SEED_WITHIN_MS and now_ms >= (self._ask_rest_ms or 0):
+        elif (
+            self._rest_join
+            and now_ms - self._rest_join.since_ms >= SEED_WITHIN_MS
+            and now_ms >= (self._ask_rest_ms or 0)
+        ):
             if self._ask_rest_ms is None:
-                self._session.wait_longer(self.inst_id, now_ms + STITCH_WITHIN_MS)
+                self._session.wait_longer(self.inst_id, now_ms + JOIN_WITHIN_MS)
             self._ask_rest_ms = now_ms + ASK_AGAIN_MS
             return [NeedBook(self.inst_id)]
         return []
 
     def _forget_updates(self) -> None:
-        self._stitch.clear()
+        self._rest_join.clear()
         self._ask_rest_ms = None
 
     # A full book
@@ -259,7 +263,7 @@ class InstrumentBook:
 
     def _replace(self, full: BookChange, book: Book, now_ms: int) -> list[Output]:
         """A full book that nobody asked for takes the place of ours, after the sample that was due."""
-        fault: _Fault | None = unfitness(full, book.seq_id)
+        fault: _Fault | None = reject_reason(full, book.seq_id)
         verifiable = _verified_by(full)
         if fault is None and verifiable is None and self._verifiable is not None:
             fault = ("unverifiable", "a full book with neither seqId nor checksum")
@@ -342,7 +346,7 @@ class InstrumentBook:
     def _update_fault(self, change: BookChange, book: Book, now_ms: int) -> _Fault | None:
         ts_ms, book_ms = change.ts_ms, book.ts_ms
         if change.seq_id is None:
-            fault = unfitness(change, book.seq_id)
+            fault = reject_reason(change, book.seq_id)
             if fault is not None:
                 return fault
         elif ts_ms is not None and book_ms is not None and book_ms < ts_ms <= book_ms + UNTIMED_MS:
@@ -388,9 +392,9 @@ class InstrumentBook:
         return self._fail(fault, change.ts_ms, now_ms)
 
     def _verify(self, change: BookChange, book: Book) -> _Fault | None:
-        breach = book.breach(self.is_live)
-        if breach is not None:
-            return "invariant", breach
+        violation = book.violation(self.is_live)
+        if violation is not None:
+            return "invariant", violation
         if not is_provided(change.checksum):
             self.counts.checksums_absent += 1
             if self._verifiable == "checksum":

@@ -19,7 +19,7 @@ from l2vault.okx.book_time import ahead
 from l2vault.okx.context import topics_of
 from l2vault.okx.context_messages import ContextPush
 from l2vault.okx.exchange_time import ExchangeTime
-from l2vault.okx.instrument import STITCH_WITHIN_MS, InstrumentBook, Terms
+from l2vault.okx.instrument import JOIN_WITHIN_MS, InstrumentBook, Terms
 from l2vault.okx.messages import BOOKS, SchemaFailure, Traded
 from l2vault.okx.outputs import (
     Applied,
@@ -39,7 +39,7 @@ from l2vault.okx.plausibility import Counts as LevelCounts
 from l2vault.okx.session import Event, Session, Silent
 
 __all__ = [
-    "STITCH_WITHIN_MS",
+    "JOIN_WITHIN_MS",
     "Applied",
     "AuditSoon",
     "Counts",
@@ -62,12 +62,12 @@ class Pipeline:
 
     After each `receive` and `tick` the caller delivers the outputs, all of them and in order, and then sends what
     `take_outgoing` returns. An output is returned once; a `Lost` that was returned is not repeated by `close`.
-    `time` is shared by all pipelines of the process; `feed` tells their messages apart there. With `trades`, pushes of
-    trades come out as they are (`Traded`): whether they are new is for whoever sees all feeds. With `changes`, every
-    push that is applied to a book comes out too (`Applied`).
+    `time` and `counts` are shared by all pipelines of the process; `feed` tells their messages apart in `time`. With
+    `trades`, pushes of trades come out as they are (`Traded`): whether they are new is for whoever sees all feeds.
+    With `changes`, every push that is applied to a book comes out too (`Applied`).
     """
 
-    def __init__(  # noqa: PLR0913 - five of them are for one pipeline among several
+    def __init__(  # noqa: PLR0913 - six of them are for one pipeline among several
         self,
         inst_ids: Iterable[str],
         cadence_ms: int,
@@ -76,26 +76,17 @@ class Pipeline:
         feed: int = 0,
         time: ExchangeTime | None = None,
         record_unverifiable: bool = False,
+        counts: Counts | None = None,
         trades: bool = False,
         changes: bool = False,
     ) -> None:
         names = list(dict.fromkeys(inst_ids))
         self._session = Session(names, rng, (TRADES,) if trades else ())
-        self._counts = Counts()
+        self.counts = counts or Counts()
+        """What was received, together with what else counts in it."""
         self._time = time or ExchangeTime()
         terms = Terms(cadence_ms, depth, feed, self._time, record_unverifiable, changes)
-        self._instruments = {name: InstrumentBook(name, self._session, terms, self._counts) for name in names}
-
-    @property
-    def counts(self) -> Counts:
-        return self._counts
-
-    @counts.setter
-    def counts(self, counts: Counts) -> None:
-        """Count on in what an earlier pipeline counted in."""
-        self._counts = counts
-        for instrument in self._instruments.values():
-            instrument.counts = counts
+        self._instruments = {name: InstrumentBook(name, self._session, terms, self.counts) for name in names}
 
     @property
     def _books(self) -> Mapping[str, Book | None]:
@@ -158,7 +149,7 @@ class Pipeline:
         """The connection is gone: every book that was reported in sync is lost."""
         return [output for one in self._instruments.values() for output in one.close(cause, detail)]
 
-    def doubt(self, inst_id: str, cause: Literal["conflict", "audit"], detail: str, now_ms: int) -> list[Output]:
+    def invalidate(self, inst_id: str, cause: Literal["conflict", "audit"], detail: str, now_ms: int) -> list[Output]:
         """Another source contradicts this book: drop it and resync."""
         instrument = self._instruments[inst_id]
         return [] if instrument.book is None else instrument.fail(cause, detail, now_ms)
@@ -197,13 +188,13 @@ class Pipeline:
             return self._instruments[event.inst_id].silent(now_ms)
         if isinstance(event, SchemaFailure) and event.inst_id is not None and event.channel == BOOKS:
             return self._instruments[event.inst_id].fail("schema", event.reason, now_ms)
-        self._counts.context += isinstance(event, ContextPush)
+        self.counts.context += isinstance(event, ContextPush)
         return [self._dated(event, now_ms)] if isinstance(event, Traded) else [event]
 
     def _dated(self, traded: Traded, now_ms: int) -> Traded | SchemaFailure:
         """Trades from the future are unreadable: they would stand in the file of another hour. Old ones are not: OKX
         has been seen to begin a subscription with the newest trade, which may be hours old."""
-        self._counts.trades += len(traded.pushes)
+        self.counts.trades += len(traded.pushes)
         for push in traded.pushes:
             fault = ahead(self._time, push.ts_ms, None, now_ms)
             if fault is not None:

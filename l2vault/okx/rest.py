@@ -222,7 +222,7 @@ class OkxRest:
         try:
             reply = self._web.get(url, self._headers, now_ms)
         except Exception as error:
-            raise _silent(url, error, self._timeout_sec) from error
+            raise silence(url, error, self._timeout_sec) from error
         answer = _Answer(url, reply)
         if len(reply.body) > LARGEST_BODY_BYTES:
             raise _unreadable(answer, f"more than {LARGEST_BODY_BYTES} bytes")
@@ -282,7 +282,8 @@ def _unreadable(answer: _Answer, reason: str) -> RestError:
     return RestError(f"{_said(answer)} That cannot be used: {reason}.", cure)
 
 
-def _silent(url: str, error: Exception, timeout_sec: float) -> Unavailable:
+def silence(url: str, error: Exception, timeout_sec: float) -> Unavailable:
+    """What it means that a request of `web.Web` was not answered."""
     import ssl
 
     if isinstance(error, Closed):
@@ -303,13 +304,14 @@ def _silent(url: str, error: Exception, timeout_sec: float) -> Unavailable:
 def _said(answer: _Answer) -> str:
     text = answer.reply.body[: 4 * _QUOTED_CHARS].decode("utf-8", "replace")
     quoted = repr(text[:_QUOTED_CHARS]) + ("..." if len(text) > _QUOTED_CHARS else "")
-    to = f" to {printable(answer.reply.location)}" if answer.reply.location else ""
+    location = answer.reply.headers.get("location")
+    to = f" to {printable(location)}" if location else ""
     return f"GET {answer.url} was answered with HTTP {answer.reply.status}{to}: {quoted}."
 
 
 def _seconds(answer: _Answer) -> int | None:
     """Retry-After in its form of seconds; as a date it would need a clock, and OKX documents neither."""
-    text = answer.reply.retry_after or ""
+    text = answer.reply.headers.get("retry-after", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 

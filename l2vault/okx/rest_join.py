@@ -18,7 +18,7 @@ LONGEST: Final = 1200
 """Updates kept: two minutes of a busy instrument. Beyond it the oldest go, and with them only older joints."""
 
 
-class Misfit(Enum):
+class JoinFailure(Enum):
     """Why a REST book joins nowhere, and so what to do next."""
 
     OLDER = auto()  # than every update kept: ask again
@@ -26,7 +26,7 @@ class Misfit(Enum):
     AHEAD = auto()  # of the stream: offer it again when more has come
 
 
-class Stitch:
+class RestJoin:
     """The unbroken updates of one instrument since its subscription, or since the chain last broke."""
 
     def __init__(self) -> None:
@@ -57,20 +57,20 @@ class Stitch:
         self._updates.clear()
         self._ahead = None
 
-    def join(self, full: BookChange) -> list[BookChange] | Misfit:
+    def join(self, full: BookChange) -> list[BookChange] | JoinFailure:
         """What to apply, in order: the full book from REST, then the updates after it.
 
         Where the stream has stood at its number, the book carries that update's times, `prevSeqId` and checksum, so
         that the line written of it is the one that any other observer writes.
         """
         joined = self._join(full)
-        self._ahead = full if joined is Misfit.AHEAD else None
+        self._ahead = full if joined is JoinFailure.AHEAD else None
         return joined
 
-    def _join(self, full: BookChange) -> list[BookChange] | Misfit:
+    def _join(self, full: BookChange) -> list[BookChange] | JoinFailure:
         updates, seq_id = list(self._updates), full.seq_id
         if not updates or seq_id is None:
-            return Misfit.AHEAD
+            return JoinFailure.AHEAD
         # From the newest: after a maintenance reset an old number may occur twice.
         for at in range(len(updates), 0, -1):
             if updates[at - 1].seq_id == seq_id:
@@ -79,9 +79,9 @@ class Stitch:
             return [msgspec.structs.replace(full, recv_us=updates[0].recv_us), *updates]
         last = updates[-1].seq_id
         if last is not None and seq_id > last:
-            return Misfit.AHEAD
+            return JoinFailure.AHEAD
         first = updates[0].prev_seq_id
-        return Misfit.OLDER if first is not None and seq_id < first else Misfit.BETWEEN
+        return JoinFailure.OLDER if first is not None and seq_id < first else JoinFailure.BETWEEN
 
 
 def _as_streamed(full: BookChange, update: BookChange) -> BookChange:

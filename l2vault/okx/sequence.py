@@ -34,7 +34,7 @@ def is_repeat(change: BookChange, last: BookChange | None) -> bool:
     )
 
 
-def unfitness(change: BookChange, last_seq_id: int | None) -> tuple[Literal["schema"], str] | None:
+def reject_reason(change: BookChange, last_seq_id: int | None) -> tuple[Literal["schema"], str] | None:
     """Why a chained change must not be applied, nor even show that the book before it was due; None if it may."""
     if change.seq_id is None and last_seq_id is not None:
         return "schema", "no seqId, where the messages before it had one"

@@ -171,10 +171,10 @@ class Session:
         if subscription is None:
             return False
         if topic.channel != BOOKS:
-            if subscription.takes_data and subscription.phase is not Phase.FLOWING:
+            if subscription.takes_data and subscription.phase is not Phase.LIVE:
                 subscription.sync(now_ms)  # it may overtake its ack
             return subscription.takes_data
-        if subscription.phase is Phase.FLOWING:
+        if subscription.phase is Phase.LIVE:
             subscription.deadline_ms = now_ms + SILENCE_MS
             return True
         return subscription.takes_data
@@ -191,15 +191,15 @@ class Session:
         if subscription.takes_data:
             subscription.fail(now_ms, self._rng)
 
-    def seeks_book(self, inst_id: str) -> bool:
+    def awaiting_snapshot(self, inst_id: str) -> bool:
         """Whether its data is taken but no full book has come yet; only then may one come from elsewhere."""
         subscription = self._subscriptions[Topic(BOOKS, inst_id)]
-        return subscription.takes_data and subscription.phase is not Phase.FLOWING
+        return subscription.takes_data and subscription.phase is not Phase.LIVE
 
     def wait_longer(self, inst_id: str, until_ms: int) -> None:
         """The caller seeks the full book elsewhere: let the subscription stand without one until then."""
         subscription = self._subscriptions[Topic(BOOKS, inst_id)]
-        if subscription.phase in (Phase.SUBSCRIBING, Phase.SEEDING):
+        if subscription.phase in (Phase.SUBSCRIBING, Phase.AWAITING_SNAPSHOT):
             subscription.deadline_ms = max(subscription.deadline_ms, until_ms)
 
     def tick(self, now_ms: int) -> list[Event]:
@@ -209,10 +209,10 @@ class Session:
         for one in self._subscriptions.values():
             if now_ms < one.deadline_ms or one.phase in _REQUESTS:
                 continue
-            if one.phase is Phase.DOUBTED:
+            if one.phase is Phase.REFUSAL_PENDING:
                 events += self._settle(one, now_ms)
                 continue
-            if one.phase is Phase.FLOWING:
+            if one.phase is Phase.LIVE:
                 events.append(Silent(one.inst_id))
             else:
                 one.unanswered += 1
@@ -232,7 +232,7 @@ class Session:
 
     def _escalate(self, unanswered: list[Subscription]) -> list[Event]:
         """One instrument's trouble is its own: others that flow are not disturbed for it, but for one escalation."""
-        flow = any(one.phase is Phase.FLOWING and one.channel == BOOKS for one in self._subscriptions.values())
+        flow = any(one.phase is Phase.LIVE and one.channel == BOOKS for one in self._subscriptions.values())
         grave = [one for one in unanswered if one.unanswered == ESCALATE_AT] if flow else unanswered
         if not grave:
             return []
@@ -272,9 +272,9 @@ class Session:
         subscription = self._subscriptions.get(Topic(ack.channel, ack.inst_id))
         if subscription is None or ack.request_id not in (None, subscription.request_id):
             return  # not ours, or the late ack of a request given up
-        if ack.is_subscribe and subscription.phase in (Phase.SUBSCRIBING, Phase.DOUBTED):
+        if ack.is_subscribe and subscription.phase in (Phase.SUBSCRIBING, Phase.REFUSAL_PENDING):
             if subscription.channel == BOOKS:
-                subscription.enter(Phase.SEEDING, now_ms + ANSWER_WITHIN_MS)
+                subscription.enter(Phase.AWAITING_SNAPSHOT, now_ms + ANSWER_WITHIN_MS)
             else:
                 subscription.sync(now_ms)
         elif not ack.is_subscribe and subscription.phase is Phase.UNSUBSCRIBING:
@@ -297,12 +297,12 @@ class Session:
             one.suspect(now_ms, refusal, len(refused))
         return [refusal]
 
-    def _settle(self, doubted: Subscription, now_ms: int) -> list[Event]:
+    def _settle(self, waiting: Subscription, now_ms: int) -> list[Event]:
         """It was not acknowledged: to be asked with half as many others, or if it was alone, the refusal is its own."""
-        if doubted.batch == 1 and doubted.doubt is not None:
-            return self._put_off([doubted], doubted.doubt, now_ms)
-        doubted.batch = max(1, doubted.batch // 2)
-        doubted.enter(Phase.IDLE, now_ms)
+        if waiting.batch == 1 and waiting.pending is not None:
+            return self._put_off([waiting], waiting.pending, now_ms)
+        waiting.batch = max(1, waiting.batch // 2)
+        waiting.enter(Phase.IDLE, now_ms)
         return []
 
     def _meant_by(self, refusal: Refusal) -> list[Subscription]:

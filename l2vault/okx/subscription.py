@@ -5,6 +5,7 @@ from enum import Enum, auto
 from random import Random
 from typing import Final
 
+from l2vault.okx.backoff import delay_sec
 from l2vault.okx.messages import BOOKS, Refusal
 
 ANSWER_WITHIN_MS: Final = 5_000
@@ -21,10 +22,9 @@ BATCH: Final = 100
 NEVER_MS: Final = 1 << 62
 """The deadline of a channel that may be silent for hours, as trades may."""
 
-_FIRST_DELAY_MS: Final = 1_000
-_LONGEST_DELAY_MS: Final = 60_000
-_REFUSED_DELAY_MS: Final = 30_000
-_LONGEST_REFUSED_DELAY_MS: Final = 600_000
+_DELAYS_SEC: Final = (1.0, 60.0)
+"""The first and the longest before an instrument is asked for again."""
+_REFUSED_DELAYS_SEC: Final = (30.0, 600.0)
 
 
 class Phase(Enum):
@@ -34,12 +34,12 @@ class Phase(Enum):
     UNSUBSCRIBING = auto()  # data still in flight is dropped until the ack
     IDLE = auto()  # not subscribed; subscribes at the deadline
     SUBSCRIBING = auto()  # the ack
-    DOUBTED = auto()  # a refusal that names nobody may be for it: the ack, or it asks in a smaller request
-    SEEDING = auto()  # the full book
-    FLOWING = auto()  # the next push, heartbeats included
+    REFUSAL_PENDING = auto()  # a refusal that names nobody may be for it: the ack, or it asks in a smaller request
+    AWAITING_SNAPSHOT = auto()  # the full book
+    LIVE = auto()  # the next push, heartbeats included
 
 
-_TAKING: Final = frozenset({Phase.SUBSCRIBING, Phase.DOUBTED, Phase.SEEDING, Phase.FLOWING})
+_TAKING: Final = frozenset({Phase.SUBSCRIBING, Phase.REFUSAL_PENDING, Phase.AWAITING_SNAPSHOT, Phase.LIVE})
 
 
 @dataclass(slots=True)
@@ -59,8 +59,8 @@ class Subscription:
     refused_until_ms: int = 0
     batch: int = BATCH
     """How many may share its request; halved when one is refused and nobody says for whom."""
-    doubt: Refusal | None = None
-    """The refusal that may be for it, while it is `DOUBTED`."""
+    pending: Refusal | None = None
+    """The refusal that may be for it, while it is `REFUSAL_PENDING`."""
     channel: str = BOOKS
 
     def enter(self, phase: Phase, deadline_ms: int, request_id: str | None = None) -> None:
@@ -85,13 +85,13 @@ class Subscription:
         subscribe that proves needless ends here again, so that one of the two gets through.
         """
         self._heal(now_ms)
-        delay_ms = _delay_ms(self.failures - 1, _FIRST_DELAY_MS, _LONGEST_DELAY_MS, rng) if self.failures else 0
+        delay_ms = round(delay_sec(self.failures - 1, *_DELAYS_SEC, rng) * 1000) if self.failures else 0
         self.failures += 1
         self.enter(Phase.IDLE if self.phase is Phase.UNSUBSCRIBING else Phase.PAUSED, now_ms + delay_ms)
 
     def refusal_delay_ms(self, rng: Random) -> int:
         """How long to leave OKX alone after it refused this instrument: longer with every failure."""
-        return _delay_ms(self.failures, _REFUSED_DELAY_MS, _LONGEST_REFUSED_DELAY_MS, rng)
+        return round(delay_sec(self.failures, *_REFUSED_DELAYS_SEC, rng) * 1000)
 
     def refuse(self, now_ms: int, delay_ms: int) -> None:
         """OKX will not have the request, which is repeated after `delay_ms` on this connection or another."""
@@ -102,20 +102,14 @@ class Subscription:
     def suspect(self, now_ms: int, refusal: Refusal, suspects: int) -> None:
         """One of so many `suspects` is refused: those that are not will be acknowledged in a moment."""
         self.batch = min(self.batch, suspects)
-        self.doubt = refusal
-        self.enter(Phase.DOUBTED, now_ms + SETTLE_MS, self.request_id)
+        self.pending = refusal
+        self.enter(Phase.REFUSAL_PENDING, now_ms + SETTLE_MS, self.request_id)
 
     def sync(self, now_ms: int) -> None:
         self.synced_ms = now_ms
         self.batch = BATCH
-        self.enter(Phase.FLOWING, now_ms + SILENCE_MS if self.channel == BOOKS else NEVER_MS)
+        self.enter(Phase.LIVE, now_ms + SILENCE_MS if self.channel == BOOKS else NEVER_MS)
 
     def _heal(self, now_ms: int) -> None:
-        if self.phase is Phase.FLOWING and now_ms - self.synced_ms >= STABLE_MS:
+        if self.phase is Phase.LIVE and now_ms - self.synced_ms >= STABLE_MS:
             self.failures = self.unanswered = 0
-
-
-def _delay_ms(doublings: int, first_ms: int, longest_ms: int, rng: Random) -> int:
-    """Exponential and capped, then between half and all of it, so that many instruments spread out."""
-    full_ms = min(longest_ms, first_ms << min(doublings, 20))
-    return rng.randint(full_ms // 2, full_ms)

@@ -36,12 +36,12 @@ class Closed(Exception):
 class Reply(NamedTuple):
     """Whatever the server answered. `body` is cut one byte after LARGEST_BODY_BYTES.
 
-    `sent_ms` and `received_ms`: by the caller's clock, just before the request left and just after the headers came.
+    `headers` by their names in small letters. `sent_ms` and `received_ms`: by the caller's clock, just before the
+    request left and just after the headers came.
     """
 
     status: int
-    retry_after: str | None
-    location: str | None
+    headers: dict[str, str]
     body: bytes
     sent_ms: int
     received_ms: int
@@ -94,9 +94,9 @@ class Web:
             connection.request("GET", target, headers={**headers, **extra, "Connection": "close"})
             with connection.getresponse() as response:
                 received_ms = now_ms()
-                fields = response.headers.get("Retry-After"), response.headers.get("Location")
+                fields = {name.lower(): value for name, value in reversed(response.getheaders())}
                 body = response.read(LARGEST_BODY_BYTES + 1)
-                return Reply(response.status, *fields, body, sent_ms, received_ms)
+                return Reply(response.status, fields, body, sent_ms, received_ms)
         finally:
             connection.close()
 

@@ -31,6 +31,8 @@ AT_ONCE_SEC: Final = 0.1
 """Before the first try after a connection that was good for something: half of it to all of it, at random."""
 FIRST_DELAY_SEC: Final = 0.5
 LONGEST_DELAY_SEC: Final = 30.0
+SERVICE_UPGRADE: Final = "64008"
+"""OKX's notice that it will close the connection. It announces 60 s ahead (changelog of 2026-06-11)."""
 
 _wire = logging.getLogger("l2vault.wire")
 
@@ -89,6 +91,10 @@ class Feed:
         self._had_book = False
         self._websocket: ClientConnection | None = None
         self._is_retiring = False
+        self.up_ms = 0
+        """When the newest connection came to stand, monotonic."""
+        self.end_announced_ms: int | None = None
+        """When OKX announced that it will end that connection."""
 
     def retire(self) -> None:
         """Let this connection be the last: `run` returns when it has ended."""
@@ -136,7 +142,8 @@ class Feed:
             return False, str(error)
         self._websocket = websocket
         try:
-            self._pipeline.open(self._clock.monotonic_ms())
+            self.up_ms, self.end_announced_ms = self._clock.monotonic_ms(), None
+            self._pipeline.open(self.up_ms)
             self._log("= up: %s", url)
             await self._deliver([FeedUp(url)])
             async with asyncio.TaskGroup() as group:
@@ -196,12 +203,15 @@ class Feed:
 
     async def _act(self, outputs: list[Output]) -> None:
         for output in outputs:
-            if isinstance(output, Notice):
-                self._cause = "notice"
-            elif isinstance(output, Synced):
-                self._had_book = True
-            elif isinstance(output, Dead):
-                self.drop(output.reason)  # it does not answer: a closing handshake would only wait
+            match output:
+                case Notice(code):
+                    self._cause = "notice"
+                    if code == SERVICE_UPGRADE and self.end_announced_ms is None:
+                        self.end_announced_ms = self._clock.monotonic_ms()
+                case Synced():
+                    self._had_book = True
+                case Dead(reason):
+                    self.drop(reason)  # it does not answer: a closing handshake would only wait
             self._log("= %s", type(output).__name__)
         await self._deliver(list(outputs))
 

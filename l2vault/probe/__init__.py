@@ -2,6 +2,6 @@
 
 In reading order: `stream` (one channel of one instrument on one connection), `findings` (everything a run collects),
 `figures` (percentiles, clock offset, shared sequence numbers), `rows` and `questions` (findings as rows of text and
-data), `verdict` (fit to record or why not), `page` (what is printed). These are pure. `network` and `rest` make the
-requests, `run` drives them.
+data), `verdict` (fit to record or why not), `document` (all of it for programs; `verbs/probe.py` lays it out for
+people). These are pure. `network` and `rest` look at the recorder's own connections and requests, `run` drives them.
 """

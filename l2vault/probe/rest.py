@@ -1,24 +1,19 @@
-"""REST as the probe needs it: every answer with status, headers and round trip, over a connection that is kept.
+"""REST as the probe needs it: every answer with status, headers and round trip, by the recorder's own transport.
 
 Apart from `okx.rest`, whose callers want data or an error: here a refusal is a finding, and headers are too.
 """
 
-import base64
-import socket
-import ssl
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final, NamedTuple
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
 from l2vault.book.change import BookChange, Level
 from l2vault.clock import Clock
-from l2vault.okx.proxies import UnusableProxy
-from l2vault.okx.rest import USER_AGENT
-from l2vault.okx.web import LARGEST_BODY_BYTES
-from l2vault.probe.network import error_text, proxy_of, without_password
+from l2vault.foreign import printable
+from l2vault.okx.rest import USER_AGENT, silence
+from l2vault.okx.web import Web
+from l2vault.probe.network import proxy_to
 
 _QUOTED_CHARS: Final = 80
 _UNREADABLE: Final = (ValueError, RecursionError)
@@ -35,7 +30,6 @@ class Answer(NamedTuple):
     headers: dict[str, str]
     text: str
     rtt_ms: int
-    sent_wall_ms: int
     received_wall_ms: int
 
     @property
@@ -47,9 +41,10 @@ class Answer(NamedTuple):
         """Status and words, for people."""
         if self.status == 0:
             return self.text
-        return (
-            f"HTTP {self.status}" + (f", code {self.code}" if self.code else "") + (f": {self.text}" * bool(self.text))
-        )
+        target = self.headers.get("location")
+        to = f" to {printable(target, _QUOTED_CHARS)}, which is not followed" if target else ""
+        code = f", code {self.code}" if self.code else ""
+        return f"HTTP {self.status}{to}{code}" + (f": {self.text}" if self.text else "")
 
 
 class _Envelope(msgspec.Struct):
@@ -70,89 +65,37 @@ class _Time(msgspec.Struct):
 
 
 class RestClient:
-    """Blocking requests to one base address, one at a time; for a thread."""
+    """Blocking requests to one base address; for a thread."""
 
     def __init__(self, base_url: str, headers: dict[str, str], timeout_sec: float, clock: Clock) -> None:
-        self._parts = urlsplit(base_url)
+        self._base_url = base_url.rstrip("/")
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
         self._timeout_sec = timeout_sec
         self._clock = clock
-        self._proxy, self._unusable = None, None
-        try:
-            self._proxy = proxy_of(base_url)
-        except UnusableProxy as error:
-            self._unusable = error
-        self._connection: HTTPConnection | None = None
-        self._is_reset = False
+        self._web = Web(timeout_sec)
 
     @property
     def proxy(self) -> str | None:
         """The proxy as it may be printed."""
-        return None if self._proxy is None else without_password(self._proxy)
+        return proxy_to(self._base_url)
 
     def get(self, path: str, **query: str) -> Answer:
         """The answer, or what prevented one; never raises for either. The round trip is that of the request alone."""
-        target = self._parts.path.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
-        was_kept = self._connection is not None
-        answer = self._ask(path, target)
-        # The server may have closed a kept connection in between, which says nothing about it.
-        return self._ask(path, target) if was_kept and answer.status == 0 and self._is_reset else answer
-
-    def _ask(self, path: str, target: str) -> Answer:
-        sent_wall_ms, sent_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
-        self._is_reset = False
+        url = f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else "")
+        began_ms = self._clock.monotonic_ms()
         try:
-            connection = self._connected()
-            sent_wall_ms, sent_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
-            connection.request("GET", target, headers=self._headers)
-            response = connection.getresponse()
-            body = response.read(LARGEST_BODY_BYTES)
-        except (OSError, HTTPException, ValueError, UnusableProxy) as error:
-            self.close()
-            self._is_reset = isinstance(error, ConnectionError)
-            rtt_ms = self._clock.monotonic_ms() - sent_ms
-            return Answer(path, 0, "", [], {}, _why(error), rtt_ms, sent_wall_ms, self._clock.wall_ms())
-        rtt_ms, received_wall_ms = self._clock.monotonic_ms() - sent_ms, self._clock.wall_ms()
-        if response.will_close:
-            self.close()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        code, rows, text = _read(body)
-        return Answer(path, response.status, code, rows, headers, text, rtt_ms, sent_wall_ms, received_wall_ms)
+            reply = self._web.get(url, self._headers, self._clock.monotonic_ms)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what came instead of an answer
+            text = silence(url, error, self._timeout_sec).message.removeprefix(f"GET {url}: ").removesuffix(".")
+            return Answer(path, 0, "", [], {}, text, self._clock.monotonic_ms() - began_ms, self._clock.wall_ms())
+        since_ms = self._clock.monotonic_ms() - reply.received_ms
+        code, rows, text = _read(reply.body)
+        rtt_ms = reply.received_ms - reply.sent_ms
+        return Answer(path, reply.status, code, rows, reply.headers, text, rtt_ms, self._clock.wall_ms() - since_ms)
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError):
-                if connection.sock is not None:
-                    connection.sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for the answer
-            connection.close()
-
-    def _connected(self) -> HTTPConnection:
-        """A connection that stands, so that a request's time does not hold that of making one."""
-        if self._connection is None:
-            connection = self._new()
-            connection.connect()
-            self._connection = connection
-        return self._connection
-
-    def _new(self) -> HTTPConnection:
-        parts, is_secure = self._parts, self._parts.scheme == "https"
-        host, port = parts.hostname or "", parts.port or (443 if is_secure else 80)
-        if self._unusable is not None:
-            raise self._unusable
-        if self._proxy is None:
-            return self._plain_or_tls(host, port)
-        proxy = urlsplit(self._proxy)
-        if proxy.scheme != "http":
-            raise ValueError(f"REST cannot go through the proxy {self.proxy}: only http:// proxies")
-        connection = self._plain_or_tls(proxy.hostname or "", proxy.port or 80)
-        connection.set_tunnel(host, port, _authorization(proxy))
-        return connection
-
-    def _plain_or_tls(self, host: str, port: int) -> HTTPConnection:
-        if self._parts.scheme == "https":
-            return HTTPSConnection(host, port, timeout=self._timeout_sec, context=ssl.create_default_context())
-        return HTTPConnection(host, port, timeout=self._timeout_sec)
+        """End what is under way, from any thread."""
+        self._web.close()
 
 
 def book_of(answer: Answer, inst_id: str) -> BookChange | None:
@@ -189,18 +132,3 @@ def _read(body: bytes) -> tuple[str, list[msgspec.Raw], str]:
         text = " ".join(body[:400].decode("utf-8", "replace").split())
         return "", [], repr(text[:_QUOTED_CHARS])
     return str(envelope.code), envelope.data, envelope.msg[:_QUOTED_CHARS]
-
-
-def _authorization(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, UnusableProxy):
-        return str(error)
-    return error_text(error)

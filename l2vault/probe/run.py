@@ -12,19 +12,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange
 from l2vault.clock import Clock
 from l2vault.okx.audit import Audit
+from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.okx.hosts import CLOSED_PORT
 from l2vault.okx.messages import BOOKS, Ack, Notice, Refusal, SchemaFailure, decode
-from l2vault.okx.rest_join import Misfit, Stitch
+from l2vault.okx.rest_join import JoinFailure, RestJoin
 from l2vault.okx.session import Dead, Refused, Session, Silent
 from l2vault.probe.findings import End, ErrorFrame, Failure, Feed, Findings, Rest
-from l2vault.probe.network import CannotConnect, is_port_open, open_websocket
+from l2vault.probe.network import is_port_open, open_websocket
 from l2vault.probe.plan import Plan
 from l2vault.probe.rest import RestClient
 from l2vault.probe.rest_round import RestRound
@@ -185,7 +185,7 @@ class _FeedRunner:
         self._plan = plan
         self._clock = clock
         self._session = Session(plan.inst_ids, rng)
-        self._stitches = {inst_id: Stitch() for inst_id in plan.inst_ids}
+        self._rest_joins = {inst_id: RestJoin() for inst_id in plan.inst_ids}
         self._ask_rest_ms: dict[str, int] = {}
         self._join_by_rest = join_by_rest
         self._joining: set[asyncio.Task[None]] = set()
@@ -219,14 +219,14 @@ class _FeedRunner:
     def join(self, full: BookChange) -> None:
         """Join a book from REST with the updates kept, where it fits: the recorder's way if none comes in band."""
         inst_id = full.inst_id
-        if not self._session.seeks_book(inst_id):
+        if not self._session.awaiting_snapshot(inst_id):
             return
-        joined = self._stitches[inst_id].join(full)
-        if not isinstance(joined, Misfit):
+        joined = self._rest_joins[inst_id].join(full)
+        if not isinstance(joined, JoinFailure):
             self._feed.books[inst_id].seed(joined)
             self._session.synced(inst_id, self._clock.monotonic_ms())
 
-    async def _live(self, websocket: ClientConnection) -> None:
+    async def _live(self, websocket: Connection) -> None:
         began_ms = self._clock.monotonic_ms()
         self._session.open(began_ms)
         self._dead = None
@@ -243,13 +243,13 @@ class _FeedRunner:
             lived_ms = self._clock.monotonic_ms() - began_ms
             code = None if closed.rcvd is None else closed.rcvd.code
             said = "no close frame (1006)" if closed.rcvd is None else f"{code} {closed.rcvd.reason}".rstrip()
-            self._feed.ends.append(End(code, self._dead or said, lived_ms))
+            self._feed.ends.append(End(code, self._dead or websocket.flood or said, lived_ms))
         finally:
             ticker.cancel()
             await asyncio.wait([ticker])
             websocket.transport.abort()
 
-    async def _tick(self, websocket: ClientConnection) -> None:
+    async def _tick(self, websocket: Connection) -> None:
         with suppress(ConnectionClosed):
             while True:
                 now_ms = self._clock.monotonic_ms()
@@ -302,7 +302,7 @@ class _FeedRunner:
         elif step is Step.APPLIED and inst_id in self._audits:
             self._audits[inst_id].follow(change)
         elif step is Step.UNSEEDED:
-            met = self._stitches[inst_id].add(change, now_ms)
+            met = self._rest_joins[inst_id].add(change, now_ms)
             if met is not None:
                 self.join(met)
         elif step is Step.BROKEN:
@@ -315,10 +315,10 @@ class _FeedRunner:
         self._forget(inst_id)
 
     def _forget(self, inst_id: str) -> None:
-        self._stitches[inst_id].clear()
+        self._rest_joins[inst_id].clear()
         self._ask_rest_ms.pop(inst_id, None)
 
-    def _note(self, event: object, websocket: ClientConnection | None) -> None:
+    def _note(self, event: object, websocket: Connection | None) -> None:
         if isinstance(event, Silent):
             self._feed.books[event.inst_id].silences += 1
             self._begin(event.inst_id)
@@ -332,8 +332,12 @@ class _FeedRunner:
 
     def _seek_by_rest(self, now_ms: int) -> None:
         """Ask for a book by REST where updates flow and none came in band, as the recorder does."""
-        for inst_id, stitch in self._stitches.items():
-            if not stitch or not self._session.seeks_book(inst_id) or now_ms - stitch.since_ms < SEED_WITHIN_MS:
+        for inst_id, rest_join in self._rest_joins.items():
+            if (
+                not rest_join
+                or not self._session.awaiting_snapshot(inst_id)
+                or now_ms - rest_join.since_ms < SEED_WITHIN_MS
+            ):
                 continue
             if now_ms >= self._ask_rest_ms.get(inst_id, 0):
                 self._ask_rest_ms[inst_id] = now_ms + REST_EVERY_MS
@@ -349,4 +353,4 @@ def _trades_request(inst_ids: tuple[str, ...]) -> str:
 
 
 def _failure(url: str, error: CannotConnect) -> Failure:
-    return Failure(url, error.stage, error.reason, error.status, error.is_certificate)
+    return Failure(url, error.stage, str(error), error.status, error.is_certificate)

@@ -63,8 +63,9 @@ def _no_connection(findings: Findings) -> Iterator[Reason]:
             what = f"{host} refuses this address (HTTP {failure.status})"
             yield Reason(what, "see whether OKX serves your country and network; another --region may")
         elif failure.is_certificate:
-            what = f"the certificate of {host} is not trusted: {failure.reason}"
-            yield Reason(what, "something may read along (TLS interception), or this clock is wrong: docs/network.md")
+            yield Reason(
+                failure.reason, "something may read along (TLS interception), or this clock is wrong: docs/network.md"
+            )
         else:
             yield Reason(f"no connection to {host}: {failure.stage}: {failure.reason}", _cure(failure))
 

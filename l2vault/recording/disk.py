@@ -230,7 +230,7 @@ class Disk:
                 self._busy_since_ms = self._clock.monotonic_ms()
                 await self._in_thread(self._write, self._batch)
                 if self.stalled_ms() >= STALL_MS:
-                    self.put(DiskStalled(utc_text(self._clock.wall_ms()), self.stalled_ms() / 1000))
+                    self.put(DiskStalled(self._clock.wall_text(), self.stalled_ms() / 1000))
                 self._batch, self._busy_since_ms = [], None
         finally:
             self._room.set()
@@ -289,7 +289,7 @@ class Disk:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
             self._sync_files()
             if self._on_disk:
-                self._events.put(self._completed(Minute(self._at())))
+                self._events.put(self._completed(Minute(self._clock.wall_text())))
             self._journal_lost(stream, lost)
             if self._trades is not None and self._loop is not None and isinstance(row, TradePush):
                 self._loop.call_soon_threadsafe(self._trades.written_again, inst_id)
@@ -330,7 +330,9 @@ class Disk:
         if lost.lines > lost.noted:
             kind, inst_id = stream
             bounds = utc_text(min(lost.from_ms, lost.to_ms)), utc_text(max(lost.from_ms, lost.to_ms))
-            self._events.put(WriteFailed(self._at(), inst_id, lost.lines - lost.noted, *bounds, lost.error, kind))
+            self._events.put(
+                WriteFailed(self._clock.wall_text(), inst_id, lost.lines - lost.noted, *bounds, lost.error, kind)
+            )
             lost.noted = lost.lines
 
     def _sync(self) -> None:
@@ -372,9 +374,9 @@ class Disk:
                 _log.error("After hour %s of %s was closed: %s", utc_text(closed.hour_ms), closed.inst_id, error)
 
     def _journal_hour(self, closed: ClosedHour) -> None:
-        hour = utc_text(closed.hour_ms)
+        at, hour = self._clock.wall_text(), utc_text(closed.hour_ms)
         kind, is_open = closed.kind, closed.is_open
-        self._events.put(HourClosed(self._at(), closed.inst_id, hour, *closed.digest, kind=kind, is_open=is_open))
+        self._events.put(HourClosed(at, closed.inst_id, hour, *closed.digest, kind=kind, is_open=is_open))
 
     def _close_past_hour(self) -> None:
         """One a round: to digest an hour of 90 MB takes a moment, in which lines wait."""
@@ -414,7 +416,7 @@ class Disk:
             what = ", ".join(replaced)
             _log.error("Deleted or replaced while recording: %s. The vault is taken again, in a new run", what)
             self._events.begin_run(guard.begin(self._journal.begin_again()))
-            self._events.put(VaultReplaced(self._at(), what))
+            self._events.put(VaultReplaced(self._clock.wall_text(), what))
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(guard.on_replaced)
 
@@ -452,6 +454,3 @@ class Disk:
     def _is_late(self) -> bool:
         """Asked between two syncs, in whatever thread; the wish to stop may come in the middle of them."""
         return self._sync_until_ms is not None and self._clock.monotonic_ms() >= self._sync_until_ms
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())

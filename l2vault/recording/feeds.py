@@ -1,33 +1,33 @@
 """The feeds of a recorder: how many, when and where each starts, and how one hands over to its successor.
 
 Each feed is a whole pipeline with a connection of its own and a number never used again. What they report goes to
-`deliver` with that number; who is right among them is the arbiter's business.
+`deliver` with that number, unlooked at; who is right among them is the arbiter's business.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from l2vault.clock import Clock
 from l2vault.okx.backoff import Backoff
-from l2vault.okx.hosts import FAILURES_TO_MOVE, Route
+from l2vault.okx.hosts import Route
 from l2vault.okx.limiter import ConnectLimiter
-from l2vault.okx.messages import Notice
 from l2vault.okx.pipeline import Pipeline
-from l2vault.okx.websocket import STABLE_SEC, Feed, FeedDown, FeedOutput, FeedUp
+from l2vault.okx.websocket import STABLE_SEC, Feed, FeedOutput
+from l2vault.recording.pipelines import Pipelines
 
 STAGGER_SEC: Final = 3.0
 """Between the starts of two feeds: what hits one start should miss the other."""
 RENEW_AFTER_SEC: Final = 12 * 3600.0
 """A connection is replaced by plan before it ages; half a period apart with two feeds."""
 WATCH_SEC: Final = 0.5
-SERVICE_UPGRADE: Final = "64008"
 FIRST_UPGRADE_DELAY_SEC: Final = 1.0
 LONGEST_UPGRADE_DELAY_SEC: Final = 30.0
-"""Where each new connection is announced to be closed too. OKX announces 60 s ahead (changelog of 2026-06-11)."""
+"""Where each new connection is announced to be closed too: well within the 60 s from the announcement to the end."""
 FOUND_WRONG_TO_MOVE: Final = 2
 """The second time a feed's books are found wrong, its next connection goes to another address."""
 
@@ -54,7 +54,8 @@ class _Member:
     route: Route
     place: _Place
     renew_ms: int
-    up_ms: int = 0
+    announced_ms: int | None = None
+    """When OKX announced the end that `upgrade_ms` is about."""
     upgrade_ms: int | None = None
     """When to hand over because OKX has announced the end of the connection that stands."""
     successor: "_Member | None" = field(default=None, repr=False)
@@ -63,49 +64,39 @@ class _Member:
         return now_ms >= self.renew_ms or (self.upgrade_ms is not None and now_ms >= self.upgrade_ms)
 
 
+class _Run(NamedTuple):
+    """What every feed of a run is part of."""
+
+    group: asyncio.TaskGroup
+    pipelines: Pipelines
+    deliver: Deliver
+
+
 class Feeds:
     """Feeds with the same subscriptions, for as long as `run` runs. The nth begins at the nth of `urls`.
 
-    `new_pipeline` makes the pipeline of the feed with that number. All connections wait for one limiter.
+    All connections wait for one limiter.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        new_pipeline: Callable[[int], Pipeline],
-        deliver: Deliver,
-        clock: Clock,
-        rng: Random,
-    ) -> None:
+    def __init__(self, urls: Sequence[str], clock: Clock, rng: Random) -> None:
         self._urls = tuple(urls)
-        self._new_pipeline = new_pipeline
-        self._deliver = deliver
         self._clock = clock
         self._rng = rng
         self._limiter = ConnectLimiter(clock)
         self._members: dict[int, _Member] = {}
-        self.pipelines: dict[int, Pipeline] = {}
-        """Each feed's by its number, oldest first; the same object for as long as this lives."""
         self._numbers = 0
-        self._group: asyncio.TaskGroup
 
-    async def run(self, count: int) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as self._group:
+    async def run(self, count: int, pipelines: Pipelines, deliver: Deliver) -> None:
+        """Until cancelled: `count` feeds, each with one of `pipelines`; whatever they report goes to `deliver`."""
+        async with asyncio.TaskGroup() as group:
+            run = _Run(group, pipelines, deliver)
             for nth in range(count):
                 place = _Place(nth, Backoff(FIRST_UPGRADE_DELAY_SEC, LONGEST_UPGRADE_DELAY_SEC, self._rng))
-                self._start(place, nth * STAGGER_SEC, RENEW_AFTER_SEC * (nth + 1) / count)
+                self._start(run, place, nth * STAGGER_SEC, RENEW_AFTER_SEC * (nth + 1) / count)
             while True:
                 await self._clock.sleep(WATCH_SEC)
-                self._hand_over()
-
-    def book_times(self) -> dict[str, int]:
-        """Exchange time of each instrument in sync on any feed."""
-        times: dict[str, int] = {}
-        for pipeline in self.pipelines.values():
-            for inst_id, ms in pipeline.book_times().items():
-                times[inst_id] = max(ms, times.get(inst_id, ms))
-        return times
+                for member in list(self._members.values()):
+                    self._hand_over(run, member)
 
     def reconnect_all(self, reason: str) -> None:
         """Drop every connection now; each feed connects again by itself."""
@@ -129,56 +120,43 @@ class Feeds:
                 _log.warning("Feed %d goes on at %s: %s", number, member.route.url, reason)
         member.feed.drop(reason)
 
-    def _start(self, place: _Place, delay_sec: float, renew_sec: float) -> _Member:
+    def _start(self, run: _Run, place: _Place, delay_sec: float, renew_sec: float) -> _Member:
         self._numbers += 1
         number = self._numbers
-        pipeline, route = self._new_pipeline(number), Route(self._urls, place.home, number)
-
-        async def deliver(outputs: list[FeedOutput]) -> None:
-            for output in outputs:
-                self._note(member, output)
-            await self._deliver(number, outputs)
-
-        feed = Feed(route, pipeline, deliver, self._clock, self._rng, self._limiter)
+        pipeline, route = run.pipelines.add(number), Route(self._urls, place.home, number)
+        feed = Feed(route, pipeline, partial(run.deliver, number), self._clock, self._rng, self._limiter)
         renew_ms = self._clock.monotonic_ms() + round((delay_sec + renew_sec) * 1000)
-        member = _Member(number, feed, pipeline, route, place, renew_ms)
-        self._members[number] = member
-        self.pipelines[number] = pipeline
-        self._group.create_task(self._live(member, delay_sec))
+        member = self._members[number] = _Member(number, feed, pipeline, route, place, renew_ms)
+        run.group.create_task(self._live(member, run.pipelines, delay_sec))
         return member
 
-    async def _live(self, member: _Member, delay_sec: float) -> None:
+    async def _live(self, member: _Member, pipelines: Pipelines, delay_sec: float) -> None:
         if delay_sec > 0:
             await self._clock.sleep(delay_sec)
         await member.feed.run()
-        del self._members[member.number], self.pipelines[member.number]
+        del self._members[member.number]
+        pipelines.remove(member.number)
 
-    def _note(self, member: _Member, output: FeedOutput) -> None:
-        if isinstance(output, FeedUp):
-            member.up_ms, member.upgrade_ms = self._clock.monotonic_ms(), None
-        elif isinstance(output, Notice) and output.code == SERVICE_UPGRADE and member.upgrade_ms is None:
-            self._plan_upgrade(member)
-        elif isinstance(output, FeedDown) and output.moved_to is not None:
-            words = "Feed %d failed %d times in a row at one address and goes on at %s"
-            _log.warning(words, member.number, FAILURES_TO_MOVE, output.moved_to)
+    def _hand_over(self, run: _Run, member: _Member) -> None:
+        """Open the new connection before the old one dies; close the old one when nothing is lost by it."""
+        self._plan_upgrade(member)
+        if member.successor is None:
+            if member.is_due(self._clock.monotonic_ms()):
+                member.successor = self._start(run, member.place, 0.0, RENEW_AFTER_SEC)
+                member.feed.retire()
+                _log.info("Feed %d hands over to feed %d", member.number, member.successor.number)
+        elif member.pipeline.book_times().keys() <= member.successor.pipeline.book_times().keys():
+            member.feed.drop("handed over to its successor")
 
     def _plan_upgrade(self, member: _Member) -> None:
         """At once; but where young connections are announced to end too, later and later: none of them is better."""
-        now_ms, upgrades = self._clock.monotonic_ms(), member.place.upgrades
-        if now_ms - member.up_ms >= STABLE_SEC * 1000:
-            upgrades.reset()
-            member.upgrade_ms = now_ms
+        announced_ms = member.feed.end_announced_ms
+        if announced_ms == member.announced_ms:
+            return
+        member.announced_ms, member.upgrade_ms = announced_ms, announced_ms
+        if announced_ms is None:
+            return  # another connection stands, of which nothing is announced
+        if announced_ms - member.feed.up_ms >= STABLE_SEC * 1000:
+            member.place.upgrades.reset()
         else:
-            member.upgrade_ms = now_ms + round(upgrades.next_sec() * 1000)
-
-    def _hand_over(self) -> None:
-        """Open the new connection before the old one dies; close the old one when nothing is lost by it."""
-        now_ms = self._clock.monotonic_ms()
-        for member in list(self._members.values()):
-            if member.successor is None:
-                if member.is_due(now_ms):
-                    member.successor = self._start(member.place, 0.0, RENEW_AFTER_SEC)
-                    member.feed.retire()
-                    _log.info("Feed %d hands over to feed %d", member.number, member.successor.number)
-            elif member.pipeline.book_times().keys() <= member.successor.pipeline.book_times().keys():
-                member.feed.drop("handed over to its successor")
+            member.upgrade_ms = announced_ms + round(member.place.upgrades.next_sec() * 1000)

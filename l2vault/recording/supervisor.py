@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Final
 
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
@@ -63,7 +62,7 @@ class Supervisor:
     def _tell(self, name: str, error: BaseException, retry_sec: float, logged: str) -> str:
         """Journal a failure, and log it unless it repeats the one before; returns how it is called."""
         said = _said(error)
-        self._note(TaskFailed(utc_text(self._clock.wall_ms()), name, said, round(retry_sec, 1)))
+        self._note(TaskFailed(self._clock.wall_text(), name, said, round(retry_sec, 1)))
         level = logging.DEBUG if said == logged else logging.ERROR
         words = "Task %s failed, recording goes on; starting it again in %.1f s. It was: %s"
         _log.log(level, words, name, retry_sec, said, exc_info=error if level == logging.ERROR else None)

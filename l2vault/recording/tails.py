@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from l2vault.book.snapshot import Snapshot
+from l2vault.book.utc import HOUR_MS
 
-HOUR_MS: Final = 3_600_000
 LATE_MS: Final = 60_000
 """A line up to this much older than the newest one is a late one of the same recording, and is not written."""
 _HOURS: Final = 16

@@ -1,6 +1,6 @@
-"""What the verbs of the liquidity intelligence share: which books, in what unit, and how the answer is told.
+"""What the verbs of the liquidity intelligence share: which books, in what unit, and how the answer is printed.
 
-Every answer says what it rests on: the share of time the vault can vouch for, the reach, the cadence, the method.
+Every answer says what it rests on: the covered share of the span, the visible range, the cadence, the method.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from l2vault import grammar
-from l2vault.analytics.figures import percent
+from l2vault.analytics.former_names import with_former, with_former_columns
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
@@ -19,73 +19,88 @@ from l2vault.vault.coverage.model import COVERED
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments, one_of
-from l2vault.verbs.format import bar, span_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document, schema_of
+from l2vault.verbs.format import footnote, progress_bar, span_text
 from l2vault.verbs.words import asked_instruments, configure_instruments, duration, moment, png
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from l2vault.analytics.books import About, Books
+    from l2vault.analytics.books import Books
+    from l2vault.analytics.provenance import Provenance
 
 UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
 
-_BAR_WIDTH: Final = 60
+_TIMES: Final = (("t_from", "from_utc"), ("t_to", "to_utc"))
+"""Columns of time, and what they are as text."""
 
 
 class Answer(NamedTuple):
-    """`rows` for a program, `text` for a person, `about` for both; `draw` makes the picture, if there is one."""
+    """`rows` for a program, `text` for a person, `provenance` for both; `draw` makes the picture, if there is one."""
 
     rows: "pl.DataFrame"
-    about: "About"
+    provenance: "Provenance"
     text: str
     draw: Callable[[Path], None] | None = None
 
 
 def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
     """The options that all of these verbs take. `plot` is where a picture goes that was not asked for by name."""
-    configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--at", type=moment, metavar="TIME", help="as things stood at this time")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="the span's beginning")
+    configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--at", type=moment, metavar="TIME", help="answer for this moment instead of a span")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="start of the span")
     parser.add_argument(
-        "--to", dest="end", type=moment, metavar="TIME", help="its end (default: just behind the newest line)"
+        "--to",
+        dest="end",
+        type=moment,
+        metavar="TIME",
+        help="end of the span (default: just behind the newest line)",
     )
     parser.add_argument(
         "--last", type=duration, metavar="SPAN", help="length of the span, as 2h, 90s, 4hours or 1w (default: 1h)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object: about and rows")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: schema, about and rows")
     parser.add_argument("--csv", action="store_true", help="print the rows as CSV")
-    told = f" (default: {plot})" if plot else ""
-    parser.add_argument("--plot", type=png, default=plot and Path(plot), metavar="FILE", help=f"draw it, as PNG{told}")
+    default = f" (default: {plot})" if plot else ""
+    parser.add_argument(
+        "--plot", type=png, default=plot and Path(plot), metavar="FILE", help=f"draw it, as PNG{default}"
+    )
 
 
 def configure_unit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--unit", choices=UNITS, default="usd", help="of sizes; usd is the quote currency (default: usd)"
+        "--unit", choices=UNITS, default="usd", help="unit of sizes; usd is the quote currency (default: usd)"
     )
 
 
 def run(
-    args: argparse.Namespace, answer: Callable[["Books", argparse.Namespace], Answer], is_instant: bool = False
+    context: Context,
+    args: argparse.Namespace,
+    answer: Callable[["Books", argparse.Namespace], Answer],
+    is_instant: bool = False,
 ) -> int:
     """Read the books, have them answered, print. With `is_instant`, `--at` means the one book of that time."""
     if args.json and args.csv:
         raise UsageError("--json and --csv exclude each other.", "one of them")
     with analysis_extra():
         from l2vault.analytics.books import read_books
-    vault = open_vault(args.vault)
+    vault = open_vault(context.vault)
     inst_id = _instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant))
-    with _progress(books):
-        told = answer(books, args)
-    if args.json or args.csv:
-        sys.stdout.write(_as_json(told) if args.json else _as_csv(told))
+    with _progress_of(books):
+        found = answer(books, args)
+    if args.json:
+        sys.stdout.write(_as_json(args.verb, found))
+    elif args.csv:
+        sys.stdout.write(_as_csv(args.verb, found))
     else:
-        sys.stdout.write(told.text + footnote(told.about))
-    if args.plot is not None and told.draw is not None:
-        with _progress(books):
-            _draw(told.draw, args.plot)
+        sys.stdout.write(found.text + footnote(found.provenance))
+    if args.plot is not None and found.draw is not None:
+        with _progress_of(books):
+            _draw(found.draw, args.plot)
         sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
 
@@ -159,66 +174,70 @@ def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
         cause = f" ({found.cause})" if found.cause else ""
         last = utc_text(found.snapshot.ts_ms)
         raise VaultError(
-            f"no book of {inst_id} at {utc_text(at_ms)} is vouched for: {found.state}{cause}.",
+            f"no book of {inst_id} at {utc_text(at_ms)} is known: {found.state}{cause}.",
             f"--at {last}, the last one known",
         )
     return at_ms, at_ms + 1
 
 
-def footnote(about: "About") -> str:
-    """What the answer rests on, in two lines."""
-    slots = ", ".join(f"{state} {percent(share)}" for state, share in about.slots.items() if share)
-    held = f"vouched for {percent(about.covered_share)} of the time" + (f" (slots: {slots})" if slots else "")
-    if about.holes:
-        held += f"; {about.holes} {'hole' if about.holes == 1 else 'holes'}, see: l2vault coverage {about.inst_id}"
-    reach = ", ".join(
-        f"{side}s {seen.least_bps:.1f} to {seen.most_bps:.1f} bps"
-        if seen.least_bps is not None and seen.most_bps is not None
-        else f"{side}s all"
-        for side, seen in about.reach_bps.items()
-    )
-    cadence = "" if about.cadence_ms is None else f"; cadence {about.cadence_ms / 1000:g} s"
-    return (
-        f"\n{held}\nreach: {reach}{cadence}; {about.books} {'book' if about.books == 1 else 'books'}; {about.method}\n"
-    )
-
-
-def _as_json(told: Answer) -> str:
-    import msgspec
-
-    rows = told.rows.to_dicts()
-    for row in rows:
-        for name, as_text in (("t_from", "from_utc"), ("t_to", "to_utc")):
+def _as_json(verb: str, answer: Answer) -> str:
+    """Times of rows and of the span are text; what has a former name stands under that too."""
+    rows = []
+    for row in answer.rows.to_dicts():
+        for name, as_text in _TIMES:
             if name in row:
                 row[as_text] = utc_text(row.pop(name))
-    return msgspec.json.encode({"about": told.about, "rows": rows}).decode() + "\n"
+        rows.append(with_former(row))
+    return document(verb, {"about": _about(answer.provenance), "rows": rows})
 
 
-def _as_csv(told: Answer) -> str:
+def _about(provenance: "Provenance") -> dict[str, object]:
+    start_ms, end_ms = provenance.span_ms
+    return with_former(
+        {
+            "method": provenance.method,
+            "inst_id": provenance.inst_id,
+            "from_utc": utc_text(start_ms),
+            "to_utc": utc_text(end_ms),
+            "unit": provenance.unit,
+            "books": provenance.books,
+            "cadence_ms": provenance.cadence_ms,
+            "covered_share": provenance.covered_share,
+            "slots": provenance.slots,
+            "holes": provenance.holes,
+            "visible_bps": provenance.visible,
+            "settings": with_former(provenance.settings),
+        }
+    )
+
+
+def _as_csv(verb: str, answer: Answer) -> str:
     """Each row carries what it rests on, so that none travels without."""
     import polars as pl
 
-    about = told.about
-    reach = {
-        f"reach_{side}_{name}": getattr(seen, name)
-        for side, seen in about.reach_bps.items()
+    provenance = answer.provenance
+    bounds = {
+        f"{side}_{name}": getattr(seen, name)
+        for side, seen in provenance.visible.items()
         for name in ("least_bps", "most_bps")
     }
     carried = {
-        "inst_id": about.inst_id,
-        "unit": about.unit,
-        "covered_of_span": about.covered_share,
-        "vouched_of_span": about.vouched_share,
-        "cadence_ms": about.cadence_ms,
-        **reach,
-        "method": about.method,
+        "inst_id": provenance.inst_id,
+        "unit": provenance.unit,
+        "covered_of_span": provenance.covered_share,
+        "vouched_of_span": provenance.covered_share,  # until 0.3, as the former names of `former_names`
+        "cadence_ms": provenance.cadence_ms,
+        **{f"visible_{name}": value for name, value in bounds.items()},
+        **{f"reach_{name}": value for name, value in bounds.items()},  # until 0.3
+        "method": provenance.method,
+        "schema": schema_of(verb),
     }
     times = [
         pl.from_epoch(name, time_unit="ms").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").alias(as_text)
-        for name, as_text in (("t_from", "from_utc"), ("t_to", "to_utc"))
-        if name in told.rows.columns
+        for name, as_text in _TIMES
+        if name in answer.rows.columns
     ]
-    rows = told.rows.select(*times, pl.exclude("t_from", "t_to"))
+    rows = with_former_columns(answer.rows.select(*times, pl.exclude("t_from", "t_to")))
     return rows.with_columns(**{name: pl.lit(value) for name, value in carried.items()}).write_csv()
 
 
@@ -233,19 +252,8 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
 
 
 @contextmanager
-def _progress(books: "Books") -> Iterator[None]:
-    """A bar on a terminal while the books are read, however far they go and however it ends; nothing elsewhere."""
-    if not sys.stderr.isatty():
+def _progress_of(books: "Books") -> Iterator[None]:
+    """A bar while the books are read."""
+    with progress_bar() as show:
+        books.on_progress = lambda share: show(round(share * 1000), 1000, "reading")
         yield
-        return
-    books.on_progress = _show
-    try:
-        yield
-    finally:
-        sys.stderr.write("\r" + " " * _BAR_WIDTH + "\r")
-        sys.stderr.flush()
-
-
-def _show(share: float) -> None:
-    sys.stderr.write("\r" + bar(round(share * 1000), 1000, "reading").ljust(_BAR_WIDTH))
-    sys.stderr.flush()

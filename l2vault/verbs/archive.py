@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from filelock import Timeout
 
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
@@ -20,7 +18,8 @@ from l2vault.vault.store.catalog import Catalog, HourForms, StoredHour
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.names import held_instruments
-from l2vault.verbs.format import bar, size_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.format import progress_bar, size_text
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"
@@ -37,16 +36,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def configure_choice(parser: argparse.ArgumentParser) -> None:
     """The options that choose hours, for `restore` too."""
     configure_instruments(parser, "only these instruments")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="hours from this time on")
-    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="hours that end by this time")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="only hours from this time on")
+    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="only hours that end by this time")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     """0 if every hour was archived that can be, 1 if one was refused and so left as it was; the others go on."""
     with analysis_extra():
         import pyarrow  # noqa: F401 - before anything is begun
-    layout = open_vault(args.vault).layout
+    layout = open_vault(context.vault).layout
     try:
         with locked(layout):
             choice = _choose(layout, args, Clock().wall_ms())
@@ -110,8 +109,9 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
     room = Room(Policy(), sum(held.size_bytes for held in raw), 0)
     limits = Limits(room, lambda: 0, Allowance(None))
     clock = Clock()
-    journal = verb_journal(layout, "archive", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
-    return enforce(layout, plan, journal, clock.wall_ms(), limits, _progress)
+    journal = verb_journal(layout, "archive", clock.wall_text, clock.monotonic_ms)
+    with progress_bar() as show:
+        return enforce(layout, plan, journal, clock.wall_ms(), limits, show)
 
 
 def choose_hours(layout: Layout, args: argparse.Namespace) -> list[HourForms]:
@@ -126,14 +126,3 @@ def choose_hours(layout: Layout, args: argparse.Namespace) -> list[HourForms]:
         for forms in catalog.hours(inst_id)
         if forms.hour_ms + HOUR_MS <= end_ms and (args.start is None or forms.hour_ms >= args.start)
     ]
-
-
-def show_progress(done: int, total: int, forms: HourForms) -> None:
-    _progress(done, total, f"{forms.inst_id} {utc_text(forms.hour_ms)[:13]}h")
-
-
-def _progress(done: int, total: int, what: str) -> None:
-    """A bar on a terminal, nothing elsewhere."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\r" + bar(done, total, what).ljust(78))
-        sys.stderr.flush()

@@ -3,12 +3,11 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
@@ -17,11 +16,13 @@ from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments
-from l2vault.verbs.context import print_coverage
-from l2vault.verbs.format import span_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.context_tables import print_coverage
+from l2vault.verbs.documents import document
+from l2vault.verbs.format import minute, share_of, span_text, table
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
-HELP: Final = "say which times are covered, and list each hole with its cause"
+HELP: Final = "report which times were recorded and which were not, and why"
 EXAMPLE: Final = "l2vault coverage BTC-USDT-SWAP --from 2026-01-31 --by hour"
 
 _ALWAYS_SHOWN: Final[tuple[State, ...]] = ("recorded", "quiet", "missing", "unknown")
@@ -51,32 +52,46 @@ class Row(msgspec.Struct, frozen=True):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="default: the oldest evidence")
-    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="default: the newest evidence")
-    parser.add_argument("--by", choices=tuple(_PIECES), default="day", help="a row for each (default: day)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=moment,
+        metavar="TIME",
+        help="start of the span (default: the oldest evidence)",
+    )
+    parser.add_argument(
+        "--to",
+        dest="end",
+        type=moment,
+        metavar="TIME",
+        help="end of the span (default: just behind the newest evidence)",
+    )
+    parser.add_argument(
+        "--by", choices=tuple(_PIECES), default="day", help="print a row for each hour or day (default: day)"
+    )
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
     parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
     words = "books (default), or each value of the context: when it was present, stale or lost"
     parser.add_argument("--kind", choices=("books", "context"), default="books", help=words)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
-    vault = open_vault(args.vault)
+    vault = open_vault(context.vault)
     if args.kind == "context":
         return _context(ContextReader(vault.layout), args)
     held = vault.noted_instruments()
     inst_ids = held_instruments(asked_instruments(args), held) or held
     if not inst_ids:
-        raise VaultError(f"the vault at {args.vault} holds no instrument yet.", "l2vault record")
+        raise VaultError(f"the vault at {printable(context.vault)} holds no instrument yet.", "l2vault record")
     start_ms, end_ms = _span(vault, inst_ids, args.start, args.end)
     coverages = [vault.coverage(inst_id, start_ms, end_ms) for inst_id in inst_ids]
     rows = [_row(piece) for coverage in coverages for piece in coverage.every(_PIECES[args.by])]
     if args.json:
-        sys.stdout.write("".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
+        sys.stdout.write("".join(document("coverage", row) for row in rows))
     else:
-        sys.stdout.write("".join(_table(rows)) + "".join(_holes(coverages)))
+        sys.stdout.write(_table(rows) + "".join(_holes(coverages)))
     if args.plot is not None:
         with analysis_extra():
             from l2vault.analytics.pictures import plot_coverage
@@ -131,29 +146,24 @@ def _row(piece: Coverage) -> Row:
     )
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
+def _table(rows: list[Row]) -> str:
     """A column for each state that there may always be, for the rarer ones where there are any."""
-    width = max(len(printable(row.inst_id)) for row in rows)
     shown = [state for state in STATES if state in _ALWAYS_SHOWN or any(getattr(row, state) for row in rows)]
-    heads = "".join(f"  {state:>{max(9, len(state))}}" for state in shown)
-    yield f"{'instrument':{width}}  {'from (UTC)':16}  {'slots':>7}{heads}\n"
-    for row in rows:
-        shares = "".join(f"  {_share(getattr(row, state), row.slots):>{max(9, len(state))}}" for state in shown)
-        yield f"{printable(row.inst_id):{width}}  {row.start_utc[:16].replace('T', ' ')}  {row.slots:7d}{shares}\n"
+    cells = [
+        [
+            printable(row.inst_id),
+            minute(utc_ms(row.start_utc)),
+            str(row.slots),
+            *(share_of(getattr(row, state), row.slots) for state in shown),
+        ]
+        for row in rows
+    ]
+    text = table(["instrument", "from (UTC)", "slots", *shown], cells, left=2)
     if unaudited := sum(row.unaudited for row in rows):
-        yield f"unaudited: {unaudited} recorded slots whose book was not compared with another one\n"
+        text += f"unaudited: {unaudited} recorded slots whose book was not compared with another one\n"
     if inferred := sum(row.quiet_journal_v1 for row in rows):
-        yield f"quiet (journal v1): {inferred} slots; the journal of that time did not note what was quiet\n"
-
-
-def _share(count: int, slots: int) -> str:
-    """Never `100.00 %` of what is not all, nor `0.00 %` of what is not none."""
-    if slots == 0:
-        return "-"
-    percent = 100 * count / slots
-    if 0 < count < slots:
-        percent = min(max(percent, 0.01), 99.99)
-    return f"{percent:.2f} %"
+        text += f"quiet (journal v1): {inferred} slots; the journal of that time did not note what was quiet\n"
+    return text
 
 
 def _holes(coverages: list[Coverage]) -> Iterator[str]:
@@ -169,4 +179,4 @@ def _holes(coverages: list[Coverage]) -> Iterator[str]:
             length = span_text(hole.end_ms - hole.start_ms)
             yield f"{hole.kind}{cause}: {printable(coverage.inst_id)} {bounds}, {length}, {hole.slots} slots\n"
     if between:
-        yield f"and {between} between two grid times, without a slot: --json has them\n"
+        yield f"and {between} shorter than a slot, between two grid times: --json has them\n"

@@ -4,13 +4,14 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.series import answer_of, configure_steps
 from l2vault.verbs.words import amounts, numbers
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
 
-HELP: Final = "tell what rests within bands of mid, and what orders of several sizes would cost"
+HELP: Final = "measure what rests within bands of mid, and what orders of several sizes would cost"
 EXAMPLE: Final = "l2vault depth BTC-USDT-SWAP --at 2026-01-31T12:00Z --sizes 100k,1M"
 
 
@@ -25,12 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         type=amounts,
         metavar="SIZE,SIZE",
-        help="of orders, in quote currency (default: 10k,50k,100k,500k,1M,5M,10M)",
+        help="sizes of orders, in quote currency (default: 10k,50k,100k,500k,1M,5M,10M)",
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer, is_instant=True)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer, is_instant=True)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
@@ -47,4 +48,4 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 def _decimals(measure: str) -> int | None:
     if measure.endswith("_hhi"):
         return 3
-    return 2 if measure.startswith(("buy_", "sell_")) or measure.endswith("_reach_bps") else None
+    return 2 if measure.startswith(("buy_", "sell_")) or measure.endswith("_visible_bps") else None

@@ -4,13 +4,14 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.series import answer_of, configure_steps
 from l2vault.verbs.words import counts, numbers
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
 
-HELP: Final = "tell which side has more resting: (bids - asks) / (bids + asks)"
+HELP: Final = "measure which side has more resting: (bids - asks) / (bids + asks)"
 EXAMPLE: Final = "l2vault imbalance BTC-USDT-SWAP --levels 10 --bands 5 --step 1m"
 
 _DECIMALS: Final = 3
@@ -21,15 +22,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure_unit(parser)
     configure_steps(parser)
     parser.add_argument(
-        "--levels", type=counts, metavar="N,N", help="over so many best levels a side (default: 1,5,10,50)"
+        "--levels", type=counts, metavar="N,N", help="numbers of best levels a side (default: 1,5,10,50)"
     )
     parser.add_argument(
         "--bands", type=numbers, metavar="BPS,BPS", help="distances from mid, in bps (default: 2,5,10,25)"
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer, is_instant=True)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer, is_instant=True)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:

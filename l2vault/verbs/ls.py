@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -17,7 +16,9 @@ from l2vault.vault.store.forms import archive_form
 from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
 from l2vault.vault.store.stream import read_chunks
-from l2vault.verbs.format import size_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
+from l2vault.verbs.format import size_text, table
 from l2vault.verbs.words import asked_instruments, configure_instruments
 
 HELP: Final = "list instruments, days and hours with their form and size"
@@ -39,23 +40,26 @@ class Row(msgspec.Struct, frozen=True):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--hours", action="store_true", help="a row for every hour instead of every day")
     parser.add_argument("--lines", dest="count_lines", action="store_true", help="count lines too: reads everything")
     parser.add_argument("--json", action="store_true", help="print each hour as one JSON object")
 
 
-def run(args: argparse.Namespace) -> int:
-    layout = open_layout(args.vault)
+def run(context: Context, args: argparse.Namespace) -> int:
+    layout = open_layout(context.vault)
     held = sorted(Catalog(layout).files(), key=lambda each: (each.inst_id, each.hour_ms, each.form))
     chosen = held_instruments(asked_instruments(args), sorted({each.inst_id for each in held}))
     rows = (_row(each, args.count_lines) for each in held if not chosen or each.inst_id in chosen)
     if args.json:
         for row in rows:
-            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+            sys.stdout.write(document("ls", row))
         return 0
-    table = _by_hour(rows) if args.hours else _by_day(rows)
-    _write_table(list(table), args.count_lines)
+    names = ["instrument", "date", *(("hour", "form") if args.hours else ("hours", "forms")), "size"]
+    if args.count_lines:
+        names.append("lines")
+    cells = [row[: len(names)] for row in (_by_hour(rows) if args.hours else _by_day(rows))]
+    sys.stdout.write(table(names, cells, left=4))
     return 0
 
 
@@ -77,13 +81,11 @@ def _count(held: StoredHour) -> int | None:
 
 
 def _by_hour(rows: Iterator[Row]) -> Iterator[list[str]]:
-    yield ["instrument", "date", "hour", "form", "size", "lines"]
     for row in rows:
         yield [printable(row.inst_id), row.date, f"{row.hour:02d}", row.form, size_text(row.size_bytes), _lines([row])]
 
 
 def _by_day(rows: Iterator[Row]) -> Iterator[list[str]]:
-    yield ["instrument", "date", "hours", "forms", "size", "lines"]
     for (inst_id, date), group in groupby(rows, key=lambda row: (row.inst_id, row.date)):
         day = list(group)
         forms = [row.form for row in day]
@@ -105,12 +107,3 @@ def _lines(rows: list[Row]) -> str:
     """The sum of what could be counted, marked where something could not."""
     known = [row.lines for row in rows if row.lines is not None]
     return str(sum(known)) if len(known) == len(rows) else f"{sum(known)}+?"
-
-
-def _write_table(table: list[list[str]], has_lines: bool) -> None:
-    columns = len(table[0]) if has_lines else len(table[0]) - 1
-    widths = [max(len(row[at]) for row in table) for at in range(columns)]
-    for row in table:
-        # Names to the left, numbers to the right.
-        cells = [row[at].ljust(widths[at]) if at < 4 else row[at].rjust(widths[at]) for at in range(columns)]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")

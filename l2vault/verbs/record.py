@@ -15,7 +15,8 @@ from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
-from l2vault.verbs.words import seconds
+from l2vault.verbs.context import Context
+from l2vault.verbs.words import configure_instruments, seconds
 
 HELP: Final = "record order books of OKX perpetual swaps into the vault until Ctrl-C"
 EXAMPLE: Final = "l2vault record --inst BTC-USDT-SWAP --inst ETH-USDT-SWAP --cadence 2 --vault Vault"
@@ -25,9 +26,7 @@ DEMO_VAULT: Final = Path("demo")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vault", type=Path, metavar="DIR", help="where the files go (default: Vault)")
-    parser.add_argument(
-        "--inst", dest="instruments", action="append", nargs="+", metavar="ID", help="swaps; repeat it or list them"
-    )
+    configure_instruments(parser, "swaps to record (default: BTC-USDT-SWAP ETH-USDT-SWAP)", is_setting=True)
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between lines (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
     parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")
@@ -47,15 +46,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="log every line written")
 
 
-def run(args: argparse.Namespace) -> int:
-    settings: Settings = args.settings
+def run(context: Context, args: argparse.Namespace) -> int:
+    settings = context.settings
     with ExitStack() as stack:
         if args.demo:
             from l2vault.verbs.demo import demo_exchange
 
             exchange = stack.enter_context(demo_exchange(settings.instruments))
             settings = msgspec.structs.replace(settings, ws_url=(exchange.ws_url,), rest_url=exchange.rest_url)
-        vault = DEMO_VAULT if args.demo and not args.is_vault_named else args.vault
+        vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
         console = set_up_logging(Path(settings.log_file), args.verbose)
         stack.callback(console.close)
         asyncio.run(_record(settings, vault, console, args.duration))

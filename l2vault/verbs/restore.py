@@ -8,9 +8,8 @@ from typing import Final
 
 from filelock import Timeout
 
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.clock import Clock
-from l2vault.config import Settings
 from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.journal.events import Restored
@@ -22,12 +21,13 @@ from l2vault.vault.store.catalog import HourForms
 from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.stream import read_chunks
-from l2vault.verbs.archive import choose_hours, configure_choice, show_progress
+from l2vault.verbs.archive import choose_hours, configure_choice
+from l2vault.verbs.context import Context
+from l2vault.verbs.format import progress_bar
 
 HELP: Final = "give back the lines of archived hours, byte for byte"
 EXAMPLE: Final = "l2vault restore BTC-USDT-SWAP --from 2026-01-30 --to 2026-01-31 --into Restored"
 
-_DAY_MS: Final = 24 * HOUR_MS
 _MESSAGE_CHARS: Final = 400
 
 
@@ -37,13 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help="write HH.jsonl instead of HH.jsonl.gz")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     """0 if every hour came back, 1 if one did not; the others go on."""
     with analysis_extra():
         import pyarrow  # noqa: F401 - before anything is begun
-    settings: Settings = args.settings
-    policy = policy_of(settings)
-    layout = open_vault(args.vault).layout
+    policy = policy_of(context.settings)
+    layout = open_vault(context.vault).layout
     into = Layout(args.into) if args.into is not None else layout
     chosen = [forms for forms in choose_hours(layout, args) if forms.archive is not None]
     if not chosen:
@@ -61,19 +60,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int, list[HourForms]]:
     clock = Clock()
-    journal = verb_journal(into, "restore", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
+    journal = verb_journal(into, "restore", clock.wall_text, clock.monotonic_ms)
     lines, restored = 0, []
-    for number, forms in enumerate(chosen):
-        show_progress(number, len(chosen), forms)
-        try:
-            lines += _restore_hour(into, forms, is_plain, journal, clock.wall_ms())
-            restored.append(forms)
-        except (VaultError, OSError) as error:
-            sys.stderr.write(f"l2vault: {printable(error, _MESSAGE_CHARS)}\n")
+    failures = []
+    with progress_bar() as show:
+        for number, forms in enumerate(chosen):
+            show(number, len(chosen), f"{forms.inst_id} {utc_text(forms.hour_ms)[:13]}h")
+            try:
+                lines += _restore_hour(into, forms, is_plain, journal, clock)
+                restored.append(forms)
+            except (VaultError, OSError) as error:
+                failures.append(f"l2vault: {printable(error, _MESSAGE_CHARS)}\n")
+    sys.stderr.write("".join(failures))
     return lines, restored
 
 
-def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journal, wall_ms: int) -> int:
+def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journal, clock: Clock) -> int:
     """Returns how many lines came back. What is noted of them is read from the file that was written."""
     from l2vault.vault.archive.read import files_of
     from l2vault.vault.archive.write import restore_hour
@@ -89,14 +91,14 @@ def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journ
         digest.update(chunk)
     file = target.relative_to(into.root).as_posix()
     hour = utc_text(forms.hour_ms)
-    journal.append(Restored(utc_text(wall_ms), forms.inst_id, hour, file, lines, digest.hexdigest()))
+    journal.append(Restored(clock.wall_text(), forms.inst_id, hour, file, lines, digest.hexdigest()))
     return lines
 
 
 def _warning(policy: Policy, restored: list[HourForms], wall_ms: int) -> str:
     """What retention will do to the hours that came back."""
     days = policy.delete_after_days
-    ages = [(wall_ms - forms.hour_ms - HOUR_MS) / _DAY_MS for forms in restored]
+    ages = [(wall_ms - forms.hour_ms - HOUR_MS) / DAY_MS for forms in restored]
     doomed = sum(age >= days for age in ages)
     if not doomed:
         return ""

@@ -4,15 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 from typing import Final
 
-import msgspec
-
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.retention.plan import SETTLE_MS, Action, policy_of
@@ -20,6 +16,8 @@ from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Options, RetentionReport, run_retention
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import set_up_logging
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
 from l2vault.verbs.format import bar, size_text
 
 SERVER_WITHIN_SEC: Final = 3.0
@@ -32,7 +30,7 @@ _VERBS: Final = {"compress": "compressed", "archive": "archived", "delete": "del
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--yes", action="store_true", help="delete at once all that is due, however much it is")
@@ -56,21 +54,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=float, metavar=unit, help=text)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     """0 if the policy now holds or nothing is due, 1 if something due was not done: a file failed, or room is lacking.
 
     What waits for the next pass, or for proof of the time, is printed and is no failure.
     """
-    settings: Settings = args.settings
+    settings = context.settings
     policy = policy_of(settings)
-    layout, clock = Layout(args.vault), Clock()
+    layout, clock = Layout(context.vault), Clock()
     console = set_up_logging(None, verbose=False)
     try:
         report = run_retention(
             layout,
             policy,
             PassTime(clock.wall_ms(), None, settings.trust_clock, _server_clock(settings.rest_url)),
-            verb_journal(layout, "retain", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms),
+            verb_journal(layout, "retain", clock.wall_text, clock.monotonic_ms),
             Options(
                 dry_run=args.dry_run,
                 at_once=args.yes,
@@ -122,9 +120,9 @@ def _text(report: RetentionReport, is_dry: bool) -> str:
         text = f"{_count([done.action.kind for done in report.done])}, {size_text(report.freed_bytes)} freed\n"
     if report.too_fresh:
         minutes = SETTLE_MS // 60_000
-        text += f"{len(report.too_fresh)} let alone for now: written to within the last {minutes} minutes\n"
+        text += f"{len(report.too_fresh)} skipped for now: written to within the last {minutes} minutes\n"
     if report.open:
-        text += f"{len(report.open)} let alone for now: the recorder is writing them\n"
+        text += f"{len(report.open)} skipped for now: the recorder is writing them\n"
     for held_back in report.held_back:
         text += f"{held_back.hours} hours, {size_text(held_back.size_bytes)}, wait: {held_back.reason}\n"
         text += f"  {held_back.when}: {held_back.command}\n"
@@ -152,7 +150,8 @@ def _json(report: RetentionReport) -> str:
         return {"action": action.kind, "file": str(held.path), "bytes": held.size_bytes, "reason": action.reason}
 
     proved = report.proved
-    document = {
+    skipped = [str(held.path) for held in [*report.too_fresh, *report.open]]
+    content: dict[str, object] = {
         "planned": [row(action) for action in report.planned],
         "done": [
             {**row(done.action), "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
@@ -161,7 +160,8 @@ def _json(report: RetentionReport) -> str:
         "not_needed": [row(action) for action in report.not_needed],
         "failed": [failure._asdict() for failure in report.failures],
         "freed_bytes": report.freed_bytes,
-        "let_alone": [str(held.path) for held in [*report.too_fresh, *report.open]],
+        "skipped": skipped,
+        "let_alone": skipped,  # its former name, until 0.3
         "held_back": [
             {"hours": each.hours, "bytes": each.size_bytes, "reason": each.reason, "command": each.command}
             for each in report.held_back
@@ -171,4 +171,4 @@ def _json(report: RetentionReport) -> str:
         "shortage": report.shortage or None,
         "busy": report.is_busy,
     }
-    return msgspec.json.encode(document).decode() + "\n"
+    return document("retain", content)

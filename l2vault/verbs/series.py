@@ -1,4 +1,4 @@
-"""How measures of every book are told: summed up over the span, step by step, or of one book."""
+"""How measures of every book are printed: summed up over the span, step by step, or of one book."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -32,12 +32,12 @@ def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str],
     """`chosen` are the measures that a terminal and a picture have room for; programs get all of them."""
     from l2vault.analytics.resample import by_step, summary
 
-    about = result.about
+    provenance = result.provenance
     draw = _drawing(result, chosen)
-    head = heading(about)
+    head = heading(provenance)
     if args.step is not None:
         steps = by_step(result.frame, args.step, args.show)
-        return Answer(steps, about, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown)}", draw)
+        return Answer(steps, provenance, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown)}", draw)
     sums = summary(result.frame)
     if len(result.frame) == 1:
         rows = [
@@ -45,13 +45,13 @@ def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str],
             for row in sums.to_dicts()
             if row["measure"] in chosen
         ]
-        return Answer(result.frame, about, f"{head}\n{table(('measure', 'value'), rows, left=1)}", draw)
+        return Answer(result.frame, provenance, f"{head}\n{table(('measure', 'value'), rows, left=1)}", draw)
     rows = [
-        (row["measure"], *(_text(row[name], shown(row["measure"])) for name in _SUMMARY), share(row["told_share"]))
+        (row["measure"], *(_text(row[name], shown(row["measure"])) for name in _SUMMARY), share(row["non_null_share"]))
         for row in sums.to_dicts()
         if row["measure"] in chosen
     ]
-    return Answer(sums, about, f"{head}\n{table(('measure', *_SUMMARY, 'told'), rows, left=1)}", draw)
+    return Answer(sums, provenance, f"{head}\n{table(('measure', *_SUMMARY, 'non-null'), rows, left=1)}", draw)
 
 
 def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown) -> str:
@@ -60,11 +60,11 @@ def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown) -> s
         (
             clock(row["t_from"], span_ms),
             *(_text(row[name], shown(name)) for name in chosen),
-            share(row["vouched_share"]),
+            share(row["covered_share"]),
         )
         for row in steps.to_dicts()
     ]
-    return table(("from (UTC)", *chosen, "vouched"), rows, left=1)
+    return table(("from (UTC)", *chosen, "covered"), rows, left=1)
 
 
 def _text(value: float | None, decimals: int | None) -> str:
@@ -77,6 +77,6 @@ def _drawing(result: "Result", chosen: Sequence[str]) -> Callable[[Path], None]:
     def draw(path: Path) -> None:
         from l2vault.analytics.pictures import draw_series
 
-        draw_series(result.frame, chosen, result.about, path)
+        draw_series(result.frame, chosen, result.provenance, path)
 
     return draw

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -16,7 +15,9 @@ from l2vault.foreign import printable
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.names import held_instruments, one_of
-from l2vault.verbs.format import span_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
+from l2vault.verbs.format import span_text, table
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
@@ -51,24 +52,24 @@ class Ladder(msgspec.Struct, frozen=True):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    configure_instruments(parser, "an instrument the vault holds; not needed if it is the only one", is_one=True)
+    configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--at", type=moment, metavar="TIME", help="the book of this time (default: now)")
     words = "the book (default), or mark, index, funding, open interest and limits"
     parser.add_argument("--kind", choices=("books", "context"), default="books", help=words)
     parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     at_ms: int | None = args.at
     if at_ms is None:
         from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
 
         at_ms = Clock().wall_ms()
-    vault = open_vault(args.vault)
+    vault = open_vault(context.vault)
     if args.kind == "context":
-        from l2vault.verbs.context import show_context
+        from l2vault.verbs.context_tables import show_context
 
         reader = ContextReader(vault.layout)
         show_context(reader, _instrument(reader.instruments(), asked_instruments(args)), at_ms, args.json)
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         place = f"{printable(finding.path)} at byte {finding.offset}"
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
     ladder = _ladder(found.snapshot, at_ms, args.levels)
-    sys.stdout.write(msgspec.json.encode(ladder).decode() + "\n" if args.json else _text(ladder))
+    sys.stdout.write(document("show", ladder) if args.json else _text(ladder))
     return 0
 
 
@@ -129,18 +130,14 @@ def _rungs(side: list[Level]) -> list[Rung]:
 
 def _text(ladder: Ladder) -> str:
     head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
-    head.append(f"{span_text(ladder.age_ms)} before {ladder.asked_utc}")
+    head.append(f"age {span_text(ladder.age_ms)} at {ladder.asked_utc}")
     if ladder.gap_detected:
-        head.append("gap_detected: the last good book before a break; nothing is vouched for until the next line")
+        head.append("gap_detected: the last good book before a break; nothing is known from then until the next line")
     if ladder.mid_price is None:
         middle = "(a side is empty)"
     else:
         middle = f"(spread {ladder.spread}, {ladder.spread_bps:g} bps; mid {ladder.mid_price})"
-    rows = [("", "price", "qty", "orders", "cumulative qty")]
-    rows += [("ask", each.price, each.qty, each.orders, each.cumulative_qty) for each in reversed(ladder.asks)]
-    at_middle = len(rows)
+    names = ("", "price", "qty", "orders", "cumulative qty")
+    rows = [("ask", each.price, each.qty, each.orders, each.cumulative_qty) for each in reversed(ladder.asks)]
     rows += [("bid", each.price, each.qty, each.orders, each.cumulative_qty) for each in ladder.bids]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    table.insert(at_middle, middle)
-    return "\n".join([*head, "", *table]) + "\n"
+    return "\n".join([*head, "", table(names, rows, rule=(len(ladder.asks), middle))])

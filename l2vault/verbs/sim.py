@@ -14,13 +14,14 @@ from typing import Final
 
 from l2vault.errors import UsageError
 from l2vault.foreign import quoted
-from l2vault.grammar import split_names
 from l2vault.sim.exchange.instruments import known_inst_ids
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.options import SimOptions
-from l2vault.sim.server.server import serve_simulator
+from l2vault.sim.server.server import Addresses, serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
-from l2vault.verbs.words import seconds
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
+from l2vault.verbs.words import asked_instruments, configure_instruments, offset, wait
 
 HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
 EXAMPLE: Final = "l2vault sim --port 9443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
@@ -28,7 +29,7 @@ DEFAULT_INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 MOST_INSTRUMENTS: Final = 300
 
 _READ_BYTES: Final = 4096
-_OF_A_MARKET: Final = ("inst", "seed")
+_OF_A_MARKET: Final = ("seed",)
 _OF_A_REPLAY: Final = ("verbatim", "speed", "hold", "once")
 
 
@@ -39,21 +40,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbatim", action="store_true", default=None, help="add no sequence numbers to old frames")
     parser.add_argument("--speed", type=_speed, metavar="X", help="pace of a replay: 1, 10, ... or max (default: 1)")
     parser.add_argument(
-        "--hold", type=_hold, metavar="SEC", help="from first subscription to start: seconds, or 500ms (default: 1)"
+        "--hold",
+        type=wait,
+        metavar="SEC",
+        help="wait from first subscription to start: seconds, or 500ms (default: 1)",
     )
-    parser.add_argument("--inst", nargs="+", action="append", metavar="N|ID", help="how many instruments, or which")
-    parser.add_argument("--seed", type=int, help="of the made-up market (default: 0)")
+    configure_instruments(parser, "instruments to serve, or how many (default: BTC-USDT-SWAP ETH-USDT-SWAP)")
+    parser.add_argument("--seed", type=int, help="seed of the made-up market (default: 0)")
     parser.add_argument("--once", action="store_true", default=None, help="end when the replay has ended")
-    parser.add_argument("--faults", metavar="FILE|SPEC", help="what is to go wrong: docs/simulator.md")
+    parser.add_argument("--faults", metavar="FILE|SPEC", help="faults to inject, as docs/simulator.md lists them")
     parser.add_argument(
-        "--clock-offset", type=_offset, default=0.0, metavar="SEC", help="exchange time ahead of this clock"
+        "--clock-offset",
+        type=offset,
+        default=0.0,
+        metavar="SEC",
+        help="exchange time ahead of this clock: seconds, or -2m",
     )
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     _refuse_what_means_nothing(args)
     options = SimOptions(
         port=args.port,
@@ -62,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         verbatim=bool(args.verbatim),
         speed=None if args.speed == math.inf else args.speed or 1.0,
         hold_sec=1.0 if args.hold is None else args.hold,
-        inst_ids=_inst_ids(split_names(args.inst or [])),
+        inst_ids=_inst_ids(asked_instruments(args)),
         seed=args.seed or 0,
         once=bool(args.once),
         compression=args.compression,
@@ -109,8 +117,8 @@ def _follow_stdin(stop: asyncio.Event) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _announce(text: str) -> None:
-    sys.stdout.write(text + "\n")
+def _announce(addresses: Addresses) -> None:
+    sys.stdout.write(document("sim", addresses._asdict()))
     sys.stdout.flush()
 
 
@@ -118,6 +126,8 @@ def _refuse_what_means_nothing(args: argparse.Namespace) -> None:
     where, cure = "without --replay", "--replay FILE too, or leave it out"
     if args.replay:
         where, cure = "with --replay", "leave it out: the captures say what there is"
+    if args.replay and asked_instruments(args):
+        raise UsageError(f"an instrument means nothing {where}.", cure)
     for name in _OF_A_MARKET if args.replay else _OF_A_REPLAY:
         if getattr(args, name) is not None:
             raise UsageError(f"--{name} means nothing {where}.", cure)
@@ -150,14 +160,3 @@ def _speed(text: str) -> float:
     if not speed > 0:
         raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is no pace; say 1, 10, ... or max")
     return speed
-
-
-def _hold(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0s") else seconds(text)
-
-
-def _offset(text: str) -> float:
-    seconds = float(text)
-    if not -1e8 < seconds < 1e8:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds within three years")
-    return seconds

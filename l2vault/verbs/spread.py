@@ -4,12 +4,13 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
+from l2vault.verbs.context import Context
 from l2vault.verbs.series import answer_of, configure_steps
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
 
-HELP: Final = "tell the spread in price, basis points and ticks, mid and microprice, and what rests at the touch"
+HELP: Final = "measure the spread in price, basis points and ticks, mid and microprice, and what rests at the touch"
 EXAMPLE: Final = "l2vault spread BTC-USDT-SWAP --last 2h --step 5m --show max"
 
 _SHOWN: Final = ("spread", "spread_bps", "spread_ticks", "mid", "microprice", "bid_size", "ask_size")
@@ -21,8 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     configure_steps(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    return analysis.run(args, _answer, is_instant=True)
+def run(context: Context, args: argparse.Namespace) -> int:
+    return analysis.run(context, args, _answer, is_instant=True)
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:

@@ -3,16 +3,15 @@
 import argparse
 import sys
 from itertools import chain
-from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from l2vault.foreign import printable
 from l2vault.vault.checking.changes import Compared
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.store.root import open_layout
-from l2vault.verbs.format import bar, size_text
+from l2vault.verbs.context import Context
+from l2vault.verbs.documents import document
+from l2vault.verbs.format import bar, counted, size_text
 
 HELP: Final = "re-check every file and line of the vault; exit 1 on any finding"
 EXAMPLE: Final = "l2vault verify --vault Vault"
@@ -21,17 +20,17 @@ _TEXT_CHARS: Final = 400
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vault", type=Path, metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--chain", action="store_true", help="also say whether the journal's past was edited")
     parser.add_argument("--json", action="store_true", help="print each finding as one JSON object")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(context: Context, args: argparse.Namespace) -> int:
     """One line a finding on stdout, the summary on stderr."""
     from l2vault.clock import Clock  # both would load asyncio into whoever only asks for this verb's help
     from l2vault.verbs.console import StatusConsole
 
-    layout = open_layout(args.vault)
+    layout = open_layout(context.vault)
     console = StatusConsole(sys.stderr)
     verification = Verification(layout, Clock().wall_ms())
     findings = 0
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             findings += 1
             console.show("")
             if args.json:
-                sys.stdout.write(msgspec.json.encode(finding).decode() + "\n")
+                sys.stdout.write(document("verify", finding))
             else:
                 at = "" if finding.offset is None else f" at byte {finding.offset}"
                 text = printable(finding.text, _TEXT_CHARS)
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         console.show("")
     checked = f"{verification.files} files, {verification.lines} lines, {size_text(verification.bytes_read)}"
-    sys.stderr.write(f"checked {checked}: {findings or 'no'} finding{'' if findings == 1 else 's'}\n")
+    sys.stderr.write(f"checked {checked}: {counted(findings, 'finding') if findings else 'no findings'}\n")
     sys.stderr.write(_rebuilt(verification.compared))
     return 1 if findings else 0
 

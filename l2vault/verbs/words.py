@@ -26,7 +26,24 @@ def _option(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
 
 
 def _seconds(text: str) -> float:
-    return grammar.duration_ms(text, is_seconds_if_bare=True) / 1000
+    return grammar.duration_ms(text, bare="s") / 1000
+
+
+def _wait(text: str) -> float:
+    return grammar.duration_ms(text, bare="s", least_ms=0) / 1000
+
+
+def _offset(text: str) -> float:
+    words = text.strip()
+    return -_wait(words[1:]) if words.startswith("-") else _wait(words.removeprefix("+"))
+
+
+def _minutes(text: str) -> float:
+    return grammar.duration_ms(text, bare="m") / 60_000
+
+
+def _hours(text: str) -> float:
+    return grammar.duration_ms(text, bare="h") / 3_600_000
 
 
 def _moment(text: str) -> int:
@@ -54,6 +71,14 @@ duration = _option(grammar.duration_ms)
 """Milliseconds."""
 seconds = _option(_seconds)
 """A duration in seconds, of which a bare number is one too."""
+wait = _option(_wait)
+"""The same, and it may be none."""
+offset = _option(_offset)
+"""The same with a sign."""
+minutes = _option(_minutes)
+"""A duration in minutes, of which a bare number is one too."""
+hours = _option(_hours)
+"""A duration in hours, of which a bare number is one too."""
 number = _option(grammar.number)
 numbers = _option(grammar.numbers)
 amounts = _option(_amounts)
@@ -71,14 +96,24 @@ def at_least_1(text: str) -> int:
     return count
 
 
-def configure_instruments(parser: argparse.ArgumentParser, text: str, is_one: bool = False) -> None:
-    """`INST ...` and `--inst ID ...` (again and again, with commas or blanks): both mean the same to every verb."""
+def configure_instruments(
+    parser: argparse.ArgumentParser, text: str, is_one: bool = False, is_setting: bool = False
+) -> None:
+    """`INST ...` and `--inst ID ...` (again and again, with commas or blanks): both mean the same to every verb.
+
+    `is_setting`: they are the setting `instruments`, which `cli` reads.
+    """
     if is_one:
         parser.add_argument("inst_ids", nargs="?", metavar="INST", help=text)
     else:
         parser.add_argument("inst_ids", nargs="*", metavar="INST", help=text)
     parser.add_argument(
-        "--inst", dest="named", nargs="+", action="append", metavar="ID", help="the same, as for record"
+        "--inst",
+        dest="instruments" if is_setting else "named",
+        nargs="+",
+        action="append",
+        metavar="ID",
+        help="the same by an option, which may come again",
     )
 
 

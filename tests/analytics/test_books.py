@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from l2vault.analytics import books as books_module
-from l2vault.analytics.books import Seen, books_of, read_books
+from l2vault.analytics.books import CoverageMeter, books_of, read_books
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
@@ -73,27 +73,27 @@ def test_every_two_neighbours_stand_in_one_piece(monkeypatch):
 def test_a_side_that_fills_its_window_reaches_to_its_last_level_and_a_whole_one_without_end():
     (ladders,) = hand_made(*THREE[:1], depth=2).ladders()
     assert ladders.mid.tolist() == [100]
-    assert (ladders.reach_bps("bid").tolist(), ladders.reach_bps("ask").tolist()) == ([200], [np.inf])
+    assert (ladders.visible_bps("bid").tolist(), ladders.visible_bps("ask").tolist()) == ([200], [np.inf])
 
 
 def test_what_is_known_of_the_span_goes_with_every_result():
     books = hand_made(*THREE, depth=2)
-    seen = Seen(books)
+    seen = CoverageMeter(books)
     for ladders in books.ladders():
         seen.add(ladders)
-    about = seen.about("test/1", "usd", threshold=3)
-    assert about.vouched_share == pytest.approx(7_000 / 10_000)
+    about = seen.provenance("test/1", "usd", threshold=3)
+    assert about.covered_share == pytest.approx(7_000 / 10_000)
     assert (about.books, about.unit, about.method, about.settings) == (4, "USDT", "test/1", {"threshold": 3})
-    assert (about.reach_bps["bid"].least_bps, about.reach_bps["bid"].most_bps) == (200, 200)
-    assert about.reach_bps["ask"].least_bps == pytest.approx(200)
+    assert (about.visible["bid"].least_bps, about.visible["bid"].most_bps) == (200, 200)
+    assert about.visible["ask"].least_bps == pytest.approx(200)
 
 
 def test_without_one_book_that_has_both_sides_nothing_is_said():
     books = hand_made(drawn(0, "99 5 2", ""))
-    seen = Seen(books)
+    seen = CoverageMeter(books)
     seen.add(next(books.ladders()))
     with pytest.raises(VaultError, match="no book of BTC-USDT-SWAP between .* has both bids and asks"):
-        seen.about("test/1", "usd")
+        seen.provenance("test/1", "usd")
 
 
 @pytest.fixture

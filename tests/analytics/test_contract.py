@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from l2vault.analytics.contract import Contract, Terms, contract_of, terms_of
+from l2vault.analytics.contract import Contract, ContractPeriod, contract_of, contract_periods
 from l2vault.errors import VaultError
 from l2vault.vault.store.instruments import keep_row, read_rows
 from l2vault.vault.store.layout import Layout
@@ -72,22 +72,26 @@ def test_without_a_row_the_error_says_how_to_get_one():
     with pytest.raises(
         VaultError, match="no instrument row of BTC-USDT-SWAP.*Try: l2vault record --inst BTC-USDT-SWAP"
     ):
-        terms_of("BTC-USDT-SWAP", [], (0, 10))
+        contract_periods("BTC-USDT-SWAP", [], (0, 10))
 
 
 def test_each_part_of_a_span_has_the_row_that_was_valid_then():
     old, new = BTC | {"ctVal": "0.1"}, BTC
     rows = [(100, old), (200, old | {"lever": "50"}), (None, new)]
-    terms = terms_of("BTC-USDT-SWAP", rows, (50, 300))
+    terms = contract_periods("BTC-USDT-SWAP", rows, (50, 300))
     assert [(each.from_ms, each.to_ms, each.contract.value) for each in terms] == [(50, 200, 0.1), (200, 300, 0.01)]
-    assert terms_of("BTC-USDT-SWAP", rows, (0, 40)) == [Terms(0, 40, contract_of("BTC-USDT-SWAP", old))]
-    assert terms_of("BTC-USDT-SWAP", rows, (250, 300))[0].contract.value == 0.01
+    assert contract_periods("BTC-USDT-SWAP", rows, (0, 40)) == [
+        ContractPeriod(0, 40, contract_of("BTC-USDT-SWAP", old))
+    ]
+    assert contract_periods("BTC-USDT-SWAP", rows, (250, 300))[0].contract.value == 0.01
 
 
 def test_where_the_latest_row_does_not_read_the_last_one_known_counts():
-    terms = terms_of("BTC-USDT-SWAP", [(100, BTC)], (50, 300))
+    terms = contract_periods("BTC-USDT-SWAP", [(100, BTC)], (50, 300))
     assert [(each.from_ms, each.to_ms) for each in terms] == [(50, 300)]
-    assert [(each.from_ms, each.to_ms) for each in terms_of("BTC-USDT-SWAP", [(100, BTC)], (150, 300))] == [(150, 300)]
+    assert [(each.from_ms, each.to_ms) for each in contract_periods("BTC-USDT-SWAP", [(100, BTC)], (150, 300))] == [
+        (150, 300)
+    ]
 
 
 def test_the_old_contract_holds_up_to_an_announced_time_and_the_new_one_from_it_on(tmp_path):
@@ -97,7 +101,7 @@ def test_the_old_contract_holds_up_to_an_announced_time_and_the_new_one_from_it_
     keep_row(layout, "BTC-USDT-SWAP", json.dumps(BTC | {"ctVal": "0.1"}).encode(), effective_ms + 86_400_000)
 
     rows = read_rows(layout, "BTC-USDT-SWAP")
-    terms = terms_of("BTC-USDT-SWAP", rows, (effective_ms - 10, effective_ms + 10))
+    terms = contract_periods("BTC-USDT-SWAP", rows, (effective_ms - 10, effective_ms + 10))
 
     assert [(each.from_ms - effective_ms, each.to_ms - effective_ms, each.contract.value) for each in terms] == [
         (-10, 0, 0.01),

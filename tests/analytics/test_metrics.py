@@ -44,7 +44,7 @@ def test_nothing_is_said_of_a_band_beyond_the_reach():
     whole, cut = (row(depth(hand_made(BOOK, depth=depth_), bands_bps=(100, 250))) for depth_ in (400, 2))
     assert whole["bid_250bps"] == pytest.approx(4.95 + 9.8)
     assert (cut["bid_100bps"], cut["bid_250bps"], cut["ask_250bps"]) == (pytest.approx(4.95), None, None)
-    assert (cut["bid_reach_bps"], whole["bid_reach_bps"]) == (200, float("inf"))
+    assert (cut["bid_visible_bps"], whole["bid_visible_bps"]) == (200, float("inf"))
     assert row(imbalance(hand_made(BOOK, depth=2), bands_bps=(250,)))["250bps"] is None
 
 

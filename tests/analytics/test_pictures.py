@@ -12,11 +12,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from l2vault.analytics.books import About, Reach
-from l2vault.analytics.heatmap.heatmap import heat
+from l2vault.analytics.heatmap.heatmap import heatmap
 from l2vault.analytics.pictures import canvas, draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
 from l2vault.analytics.pictures import coverage as coverage_module
 from l2vault.analytics.pictures.coverage import STATE_COLOURS, plot_coverage
+from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError
 from l2vault.vault.coverage.model import Coverage, Hole, Stretch
@@ -40,19 +40,18 @@ COVERAGE = Coverage(
     ],
     [Hole(T0_MS + 8_000, T0_MS + 16_000, "missing", "chain", 4)],
 )
-ABOUT = About(
-    "walls/1",
+PROVENANCE = Provenance(
+    "walls/2",
     "BTC-USDT-SWAP",
-    utc_text(T0_MS),
-    utc_text(END_MS),
+    aware(T0_MS),
+    aware(END_MS),
     "USDT",
     3,
     2_000,
     0.6,
-    0.6,
     {"recorded": 0.6, "missing": 0.4},
     1,
-    {"bid": Reach(8.6, 12.0), "ask": Reach(9.0, 18.4)},
+    {"bid": VisibleRange(8.6, 12.0), "ask": VisibleRange(9.0, 18.4)},
     {"threshold": 1e6},
 )
 WALLS = pl.DataFrame(
@@ -73,7 +72,7 @@ SERIES = pl.DataFrame(
         "ask": [100.0, None, 98.5],
         "spread": [1.0, 1.0, 0.5],
         "top5": [0.2, -0.6, None],
-        "bid_reach_bps": [8.6, 9.0, float("inf")],
+        "bid_visible_bps": [8.6, 9.0, float("inf")],
         "bid_2bps": [1e6, 2e6, 0.0],
         "ask_2bps": [None, None, None],
     },
@@ -100,7 +99,7 @@ SHIFTS = pl.DataFrame(
         "added": [1e6, 2e6, 3e6],
         "pulled": [5e5, 0.0, None],
         "consumed": [0.0, 1e5, 0.0],
-        **{name: [0.0] * 3 for name in ("moved_in", "moved_out", "rolled_in", "rolled_out", "net")},
+        **{name: [0.0] * 3 for name in ("moved_in", "moved_out", "entered_view", "left_view", "net")},
         "z": [None, 4.0, -3.5],
         "is_alert": [False, True, True],
     }
@@ -150,7 +149,7 @@ def _everything_is_inside(figure: Figure) -> bool:
 
 def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "heat.png"
-    draw_heatmap(heat(BOOKS), COVERAGE, WALLS, path)
+    draw_heatmap(heatmap(BOOKS), COVERAGE, WALLS, path)
     assert _size(path) == (1680, 1032)
     (figure,) = figures
     axes, strip, _ = figure.axes
@@ -159,7 +158,15 @@ def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures:
     assert colours == {STATE_COLOURS["recorded"], STATE_COLOURS["missing"]}
     assert axes.get_xlim() == strip.get_xlim() == (T0_MS / canvas.DAY_MS, END_MS / canvas.DAY_MS)
     words = _words(figure)
-    for word in ("BTC-USDT-SWAP", "heat/1", "best bid", "beyond reach", "no book vouched for", "2.1 M", "pulled"):
+    for word in (
+        "BTC-USDT-SWAP",
+        "heatmap/1",
+        "best bid",
+        "beyond the visible range",
+        "not covered",
+        "2.1 M",
+        "pulled",
+    ):
         assert word in words
     assert "consumed" not in words
     assert _everything_is_inside(figure)
@@ -167,7 +174,7 @@ def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures:
 
 def test_labels_of_walls_lie_apart(tmp_path: Path, figures: list[Figure]) -> None:
     crowd = pl.concat([WALLS.with_columns(price=pl.col("price") + shift / 100) for shift in range(12)])
-    draw_heatmap(heat(BOOKS), None, crowd, tmp_path / "heat.png")
+    draw_heatmap(heatmap(BOOKS), None, crowd, tmp_path / "heat.png")
     boxes = [text.get_window_extent() for text in figures[0].axes[0].texts]
     assert 1 < len(boxes) <= 8
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
@@ -175,7 +182,7 @@ def test_labels_of_walls_lie_apart(tmp_path: Path, figures: list[Figure]) -> Non
 
 def test_where_the_books_are_a_narrow_band_labels_are_led_out_of_it(tmp_path: Path, figures: list[Figure]) -> None:
     far = [drawn(at * 2_000, f"{90 + at / 2} 5 1", f"{90.5 + at / 2} 5 1") for at in range(80)]
-    draw_heatmap(heat(hand_made(*far, depth=1)), None, WALLS.head(1), tmp_path / "heat.png")
+    draw_heatmap(heatmap(hand_made(*far, depth=1)), None, WALLS.head(1), tmp_path / "heat.png")
     (label,) = figures[0].axes[0].texts
     assert label.get_text() == "2.1 M"
     assert label.arrow_patch is not None  # type: ignore[attr-defined]
@@ -184,30 +191,31 @@ def test_where_the_books_are_a_narrow_band_labels_are_led_out_of_it(tmp_path: Pa
 
 def test_a_heatmap_of_an_empty_side_is_drawn(tmp_path: Path, figures: list[Figure]) -> None:
     books = hand_made(drawn(0, "99 5 1", "100 1 1"), drawn(2_000, "99 5 1", ""))
-    draw_heatmap(heat(books), None, WALLS.clear(), tmp_path / "heat.png")
+    draw_heatmap(heatmap(books), None, WALLS.clear(), tmp_path / "heat.png")
     assert _size(tmp_path / "heat.png") == (1680, 1032)
     assert "all 0 walls" not in _words(figures[0])
 
 
 def test_series_share_a_panel_by_kind_and_break_at_holes(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "series.png"
-    draw_series(SERIES, SERIES.columns[2:], ABOUT, path)
+    draw_series(SERIES, SERIES.columns[2:], PROVENANCE, path)
     assert _size(path)[0] == 1680
     (figure,) = figures
     labels = [axes.get_ylabel() for axes in figure.axes]
-    assert labels == ["price, USDT", "spread, USDT", "top5", "bids, USDT", "asks, USDT", "reach, bps"]
+    assert labels == ["price, USDT", "spread, USDT", "top5", "bids, USDT", "asks, USDT", "visible range, bps"]
     bids = figure.axes[0].lines[0].get_ydata()
     assert np.array_equal(np.asarray(bids), [99, 99, np.nan, 98, np.nan], equal_nan=True)
-    assert "not told by any book" in figure.axes[4].texts[0].get_text()
-    assert "no book vouched for" in _words(figure)
-    assert "vouched 60 % of the span; 1 hole; reach 8.6 to 18.4 bps; cadence 2 s; 3 books; walls/1" in _words(figure)
+    assert "no value in any book" in figure.axes[4].texts[0].get_text()
+    assert "not covered" in _words(figure)
+    note = "visible range: bids 8.6 to 12.0 bps, asks 9.0 to 18.4 bps; cadence 2 s; 3 books; walls/2"
+    assert f"covered 60 % of the time, 1 hole; {note}" in _words(figure)
     assert _everything_is_inside(figure)
 
 
 def test_long_series_are_drawn_as_means_and_extremes(tmp_path: Path, figures: list[Figure]) -> None:
     t_from = T0_MS + np.arange(4000) * 5
     frame = pl.DataFrame({"t_from": t_from, "t_to": t_from + 5, "spread": np.arange(4000) % 2 + 1.0})
-    draw_series(frame, ["spread"], ABOUT, tmp_path / "series.png", ylabel="told so")
+    draw_series(frame, ["spread"], PROVENANCE, tmp_path / "series.png", ylabel="told so")
     (axes,) = figures[0].axes
     assert axes.get_ylabel() == "told so"
     assert len(axes.lines[0].get_ydata()) < 1502
@@ -217,7 +225,7 @@ def test_long_series_are_drawn_as_means_and_extremes(tmp_path: Path, figures: li
 
 def test_walls_are_as_wide_as_they_are_large_and_coloured_by_their_end(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "walls.png"
-    draw_walls(WALLS, ABOUT, path, SERIES)
+    draw_walls(WALLS, PROVENANCE, path, SERIES)
     assert _size(path) == (1680, 984)
     bars = next(found for found in figures[0].axes[0].collections if type(found) is LineCollection)
     widths = bars.get_linewidth()
@@ -230,7 +238,7 @@ def test_walls_are_as_wide_as_they_are_large_and_coloured_by_their_end(tmp_path:
 
 def test_zones_lie_to_the_side_of_their_orders(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "zones.png"
-    draw_zones(ZONES, ABOUT, 99.25, path)
+    draw_zones(ZONES, PROVENANCE, 99.25, path)
     assert _size(path) == (1680, 1080)
     widths = [bar.get_width() for bar in figures[0].axes[0].patches]  # type: ignore[attr-defined]
     assert widths == [-1e6, -2e6, 5e5]
@@ -242,13 +250,13 @@ def test_zones_lie_to_the_side_of_their_orders(tmp_path: Path, figures: list[Fig
 def test_a_zone_far_larger_than_all_others_is_cut_and_says_so(tmp_path: Path, figures: list[Figure]) -> None:
     many = pl.concat([ZONES] * 20)
     giant = ZONES.head(1).with_columns(size=pl.lit(9e7), price_from=pl.lit(90.0), price_to=pl.lit(90.5))
-    draw_zones(pl.concat([many, giant]), ABOUT, None, tmp_path / "zones.png")
+    draw_zones(pl.concat([many, giant]), PROVENANCE, None, tmp_path / "zones.png")
     assert "90 M (cut)" in _words(figures[0])
 
 
 def test_shifts_stack_what_came_above_what_went_and_mark_alerts(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "shifts.png"
-    draw_shifts(SHIFTS, ABOUT, path)
+    draw_shifts(SHIFTS, PROVENANCE, path)
     assert _size(path) == (1680, 960)
     asks, bids = figures[0].axes
     assert max(bar.get_y() + bar.get_height() for bar in bids.patches) == 3e6  # type: ignore[attr-defined]
@@ -259,10 +267,10 @@ def test_shifts_stack_what_came_above_what_went_and_mark_alerts(tmp_path: Path, 
 
 
 def test_empty_frames_are_drawn_as_such(tmp_path: Path, figures: list[Figure]) -> None:
-    draw_series(SERIES.clear(), ["spread", "top5"], ABOUT, tmp_path / "series.png")
-    draw_walls(WALLS.clear(), ABOUT, tmp_path / "walls.png")
-    draw_zones(ZONES.clear(), ABOUT, None, tmp_path / "zones.png")
-    draw_shifts(SHIFTS.clear(), ABOUT, tmp_path / "shifts.png")
+    draw_series(SERIES.clear(), ["spread", "top5"], PROVENANCE, tmp_path / "series.png")
+    draw_walls(WALLS.clear(), PROVENANCE, tmp_path / "walls.png")
+    draw_zones(ZONES.clear(), PROVENANCE, None, tmp_path / "zones.png")
+    draw_shifts(SHIFTS.clear(), PROVENANCE, tmp_path / "shifts.png")
     assert len(figures) == 4
     assert all(_everything_is_inside(figure) for figure in figures)
 
@@ -282,12 +290,12 @@ def test_prices_are_plain(value: float, text: str) -> None:
 
 def _all_pictures(folder: Path) -> dict[str, bytes]:
     folder.mkdir()
-    grid = heat(BOOKS, "contracts")
+    grid = heatmap(BOOKS, "contracts")
     draw_heatmap(grid, COVERAGE, WALLS, folder / "heatmap.png")
-    draw_walls(WALLS, ABOUT, folder / "walls.png")
-    draw_series(SERIES, SERIES.columns[2:], ABOUT, folder / "series.png")
-    draw_zones(ZONES, ABOUT, 99.0, folder / "zones.png")
-    draw_shifts(SHIFTS, ABOUT, folder / "shifts.png")
+    draw_walls(WALLS, PROVENANCE, folder / "walls.png")
+    draw_series(SERIES, SERIES.columns[2:], PROVENANCE, folder / "series.png")
+    draw_zones(ZONES, PROVENANCE, 99.0, folder / "zones.png")
+    draw_shifts(SHIFTS, PROVENANCE, folder / "shifts.png")
     plot_coverage([COVERAGE], folder / "coverage.png")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

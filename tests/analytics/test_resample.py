@@ -19,14 +19,14 @@ def test_a_summary_weighs_each_value_by_its_time():
     assert found["mean"] == pytest.approx((10 * 1 + 2 * 3 + 6 * 3) / 7)
     assert (found["min"], found["max"], found["last"]) == (2, 10, 6)
     assert (found["p5"], found["p50"], found["p95"]) == (2, 6, 10)
-    assert found["told_share"] == 7 / 8
+    assert found["non_null_share"] == 7 / 8
 
 
 def test_a_measure_that_was_never_told_says_so():
     never = summary(FRAME.with_columns(value=pl.lit(None, pl.Float64))).row(0, named=True)
     assert never == {
         "measure": "value",
-        "told_share": 0.0,
+        "non_null_share": 0.0,
         **dict.fromkeys(["mean", "min", "p5", "p50", "p95", "max", "last"]),
     }
 
@@ -46,7 +46,7 @@ def test_a_book_counts_in_each_step_for_its_time_there():
 def test_steps_tell_extremes_too(statistic, expected):
     steps = by_step(FRAME, 4_000, statistic)
     assert steps["value"].to_list() == [expected, None, 6]
-    assert steps["vouched_share"].to_list() == [1.0, 0.25, 0.75]
+    assert steps["covered_share"].to_list() == [1.0, 0.25, 0.75]
 
 
 def test_quantiles_are_values_that_occurred():

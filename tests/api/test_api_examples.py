@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import l2vault
+from l2vault.analytics import provenance
 from l2vault.api import books as books_room
 from l2vault.api import context as context_room
 from l2vault.api import result, snapshot, snapshots, tables, times, vault
@@ -16,7 +17,7 @@ from l2vault.vault.coverage.context import ContextCoverage
 from support.small_vault import small_vault
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-DOORS = [vault, books_room, context_room, result, snapshot, snapshots, tables, times]
+DOORS = [vault, books_room, context_room, result, provenance, snapshot, snapshots, tables, times]
 PUBLIC = {
     name: found
     for room in DOORS

@@ -184,16 +184,16 @@ class TestInvariants:
     def test_four_hundred_levels_are_allowed_and_one_more_is_a_breach(self) -> None:
         whole = [level(str(price)) for price in range(1, CHANNEL_DEPTH + 1)]
         book = book_of(whole, [level("1000")])
-        assert book.breach(is_live=True) is None
+        assert book.violation(is_live=True) is None
         book.apply(change([level("0.5")]))
-        assert "401 bids" in (book.breach(is_live=True) or "")
-        assert "401 bids" in (book.breach(is_live=False) or "")
+        assert "401 bids" in (book.violation(is_live=True) or "")
+        assert "401 bids" in (book.violation(is_live=False) or "")
         book.apply(change([level("0.5", "0")]))
-        assert book.breach(is_live=True) is None
+        assert book.violation(is_live=True) is None
 
     def test_too_many_asks_are_a_breach_too_and_nothing_is_cut_off_in_silence(self) -> None:
         book = book_of([], [level(str(price)) for price in range(1, CHANNEL_DEPTH + 2)])
-        assert "401 asks" in (book.breach(is_live=False) or "")
+        assert "401 asks" in (book.violation(is_live=False) or "")
         assert len(book.top(500)[1]) == 401
 
     @pytest.mark.parametrize(("bid", "ask"), [("101", "100"), ("100", "100"), ("100.0", "100"), ("9", "8.9")])
@@ -201,9 +201,9 @@ class TestInvariants:
         self, bid: str, ask: str
     ) -> None:
         book = book_of([level(bid)], [level(ask)])
-        words = book.breach(is_live=True) or ""
+        words = book.violation(is_live=True) or ""
         assert bid in words and ask in words
-        assert book.breach(is_live=False) is None
+        assert book.violation(is_live=False) is None
 
     @pytest.mark.parametrize(
         ("bids", "asks"),
@@ -211,7 +211,7 @@ class TestInvariants:
     )
     def test_an_orderly_or_one_sided_book_is_no_breach(self, bids: list[str], asks: list[str]) -> None:
         book = book_of([level(price) for price in bids], [level(price) for price in asks])
-        assert book.breach(is_live=True) is None
+        assert book.violation(is_live=True) is None
 
 
 class TestTop:
@@ -253,7 +253,7 @@ def test_any_sequence_of_changes_equals_a_book_loaded_from_its_last_image(sequen
     shuffled = rng.sample(bids, len(bids)), rng.sample(asks, len(asks))
     again = book_of(*shuffled)
     assert again.top(CHANNEL_DEPTH) == (bids, asks)
-    assert again.breach(is_live=True) == book.breach(is_live=True)
+    assert again.violation(is_live=True) == book.violation(is_live=True)
 
 
 def test_a_market_that_wanders_far_and_comes_back_is_followed_exactly() -> None:
@@ -268,7 +268,7 @@ def test_a_market_that_wanders_far_and_comes_back_is_followed_exactly() -> None:
         one = change(bids + passed, asks + reached)
         book.apply(one)
         naive.apply(one)
-        assert book.breach(is_live=True) is None
+        assert book.violation(is_live=True) is None
         assert book.top(25) == (naive.best_first("bids")[:25], naive.best_first("asks")[:25])
     assert book.top(CHANNEL_DEPTH) == (naive.best_first("bids"), naive.best_first("asks"))
     assert book.copy().top(CHANNEL_DEPTH) == book.top(CHANNEL_DEPTH)

@@ -67,6 +67,11 @@ def test_values_of_numpy_pandas_and_polars_are_moments():
             as_ms(moment)
 
 
+def test_a_number_is_milliseconds_from_1973_on():
+    """Seconds of no year before 5138 are that many."""
+    assert as_ms(10**11) == as_ms("1973-03-03T09:46:40Z")
+
+
 def test_a_date_is_its_midnight_in_utc():
     assert as_ms("2024-08-20") == as_ms("2024-08-20T00:00:00Z")
 
@@ -76,6 +81,7 @@ def test_a_date_is_its_midnight_in_utc():
     [
         (datetime(2024, 8, 20, 12), "tzinfo=UTC"),  # noqa: DTZ001 - the mistake under test
         (1_724_155_200, "seconds times 1000"),
+        (10**11 - 1, "seconds times 1000"),
         ("yesterday", "2026-01-31T12:00Z"),
         (True, "ISO text"),
         (float("nan"), "ISO text"),

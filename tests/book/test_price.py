@@ -161,3 +161,9 @@ def test_what_cannot_be_computed_is_not_remembered() -> None:
         with pytest.raises(LevelError):
             memo["1e5"]
     assert not memo
+
+
+def test_what_is_no_price_is_quoted_by_its_beginning_however_long_it_is() -> None:
+    with pytest.raises(LevelError) as refused:
+        price_key("9" * 100_000)
+    assert len(refused.value.message) < 100

@@ -1,6 +1,7 @@
 """Opening a connection against servers, proxies and networks that misbehave: each failure is one sentence."""
 
 import asyncio
+import errno
 import shutil
 import socket
 import ssl
@@ -19,9 +20,11 @@ from websockets.protocol import State
 from l2vault.clock import Clock
 from l2vault.errors import install_command
 from l2vault.okx import connection
-from l2vault.okx.connection import MOST_CONTROL_FRAMES, CannotConnect, open_connection
+from l2vault.okx.connection import MOST_CONTROL_FRAMES, OPEN_WITHIN_SEC, CannotConnect, open_connection
+from l2vault.okx.dial import open_socket
 from support.manual_clock import until
 from support.proxies import http_proxy, listening, socks5_proxy
+from support.virtual import VirtualLoop, run_virtually
 
 PATH = "/ws/v5/public"
 NAME = "exchange.test"
@@ -85,6 +88,25 @@ async def test_a_connection_is_made_by_name_and_by_number() -> None:
     async with _exchange() as port:
         await _speak(f"ws://127.0.0.1:{port}{PATH}")
         await _speak(f"ws://localhost:{port}{PATH}")
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("wss://exchange.test/ws", 443), ("ws://exchange.test/ws", 80), ("wss://exchange.test:8443/ws", 8443)],
+)
+async def test_an_address_without_a_port_means_that_of_its_scheme(
+    url: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def refuse(host: str, port: int) -> socket.socket:
+        asked.append((host, port))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(connection, "open_socket", refuse)
+    with pytest.raises(CannotConnect):
+        await open_connection(url)
+    assert asked == [("exchange.test", port)]
 
 
 async def test_a_redirect_is_refused_by_name() -> None:
@@ -159,6 +181,46 @@ async def test_an_address_that_fails_leaves_the_next_one_of_the_name(monkeypatch
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", one)) for one in (dead_port, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         await _speak(f"ws://two.test:{port}{PATH}")
+
+
+async def test_an_address_of_a_kind_that_this_machine_lacks_leaves_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resolver names IPv6 addresses though the kernel was started without IPv6."""
+
+    class WithoutIPv6(socket.socket):
+        def __init__(self, family: int = -1, kind: int = -1, protocol: int = -1, fileno: int | None = None) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, kind, protocol, fileno)
+
+    async with _exchange() as port:
+        found = [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "socket", WithoutIPv6)
+        (await open_socket("two.test", port)).close()
+
+
+def test_two_addresses_that_swallow_everything_leave_time_for_a_third_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As IPv6 does where a router drops it: the whole opening has ten seconds."""
+    addresses = [("127.0.0.1", port) for port in (1, 2, 3)]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+    async def connect(_: socket.socket, address: tuple[object, ...]) -> None:
+        if address in addresses[:2]:
+            await asyncio.Event().wait()
+
+    async def main(loop: VirtualLoop) -> float:
+        monkeypatch.setattr(loop, "sock_connect", connect)
+        began = loop.time()
+        (await open_socket("three.test", 443)).close()
+        return loop.time() - began
+
+    assert run_virtually(main) < OPEN_WITHIN_SEC - 2
 
 
 @pytest.mark.parametrize("url", [f"ws://{'a' * 70}.test/x", "ws://a..b/x"])

@@ -126,6 +126,16 @@ class TestBooks:
         assert now_ms is not None
         assert 0 <= after(3)[0] - now_ms <= 200
 
+    def test_two_sources_prove_nothing_before_a_second_has_passed(self) -> None:
+        time = ExchangeTime()
+        for ms in (0, 999):
+            for feed in (1, 2):
+                time.note_message(feed, BTC, T0_MS + ms, MONO_MS + ms)
+        assert time.source == ""
+        for feed in (1, 2):
+            time.note_message(feed, BTC, T0_MS + 1_000, MONO_MS + 1_000)
+        assert time.source == "books"
+
     def test_one_absurd_message_on_both_feeds_proves_nothing(self) -> None:
         time = ExchangeTime()
         for feed in (1, 2):
@@ -185,6 +195,15 @@ class TestBooks:
         now_ms = time.now_ms(after(640)[1])
         assert now_ms is not None
         assert now_ms - after(640)[0] <= 200
+
+    def test_nor_does_it_matter_how_many_messages_a_second_it_sends(self) -> None:
+        time = ExchangeTime()
+        flow(time, range(40))
+        for ms in range(40_000, 100_000, 100):
+            time.note_message(1, BTC, T0_MS + ms + 4_000, MONO_MS + ms)
+        now_ms = time.now_ms(after(100)[1])
+        assert now_ms is not None
+        assert now_ms - after(100)[0] <= 50
 
     def test_after_a_sleep_in_which_monotonic_time_stood_still_books_prove_it_anew(self) -> None:
         time = ExchangeTime()

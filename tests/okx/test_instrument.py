@@ -232,7 +232,7 @@ class TestShortBook:
         wire = Wire()
         wire.receive(book_of(57, 127))
         wire.judge(57, 127)
-        wire.pipeline.doubt(BTC, cause, "wrong", wire.now_ms)  # type: ignore[arg-type]
+        wire.pipeline.invalidate(BTC, cause, "wrong", wire.now_ms)  # type: ignore[arg-type]
         assert wire.resubscribed()
         assert wire.receive(book_of(57, 127)) == [NeedSecondBook(BTC)]
 

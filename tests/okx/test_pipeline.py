@@ -17,7 +17,7 @@ from l2vault.okx.checksum import book_checksum
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.messages import PING, Notice, Refusal, SchemaFailure, Traded, Unknown
 from l2vault.okx.pipeline import (
-    STITCH_WITHIN_MS,
+    JOIN_WITHIN_MS,
     AuditSoon,
     Counts,
     Lost,
@@ -493,8 +493,10 @@ class TestTime:
 class TestDoubt:
     def test_a_book_that_a_witness_contradicts_is_lost_once_and_asked_for_again(self) -> None:
         feed = in_sync(BTC, ETH)
-        assert feed.pipeline.doubt(BTC, "conflict", "why", feed.now_ms) == [Lost(BTC, "conflict", "why", 3900, None)]
-        assert feed.pipeline.doubt(BTC, "audit", "why", feed.now_ms) == []
+        assert feed.pipeline.invalidate(BTC, "conflict", "why", feed.now_ms) == [
+            Lost(BTC, "conflict", "why", 3900, None)
+        ]
+        assert feed.pipeline.invalidate(BTC, "audit", "why", feed.now_ms) == []
         assert feed.receive(update(BTC, 4100, 10, 11)) == []
         assert feed.receive(update(ETH, 4100, 10, 11)) == [Sampled(standard(inst_id=ETH), 4000, 4100)]
         assert feed.resubscribed() == [BTC]
@@ -552,7 +554,7 @@ class TestBooksByRest:
             feed.tick(1000)
             tries += [second for op, inst_ids in feed.requested[before:] if (op, inst_ids) == ("subscribe", [BTC])]
         assert 4 <= len(tries) <= 6
-        assert all(later - one >= STITCH_WITHIN_MS // 1000 for one, later in zip(tries, tries[1:], strict=False))
+        assert all(later - one >= JOIN_WITHIN_MS // 1000 for one, later in zip(tries, tries[1:], strict=False))
 
 
 class TestCaptures:

@@ -5,7 +5,7 @@ import pytest
 
 from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
-from l2vault.okx.sequence import is_chained, is_repeat, unfitness
+from l2vault.okx.sequence import is_chained, is_repeat, reject_reason
 from support.received import NUMBERED_2022, REAL_2022, REAL_2026, REAL_2026_WITH_A_GAP, received_frames
 
 DOCS_EXAMPLE = [(10, -1), (15, 10), (15, 15), (3, 15), (5, 3)]
@@ -84,9 +84,9 @@ def test_a_message_that_loses_its_number_is_unfit_though_it_chains() -> None:
     def change(seq_id: int | None) -> BookChange:
         return BookChange("BTC-USDT-SWAP", False, [], [], 1_000_100, seq_id, 5, 0)
 
-    assert unfitness(change(6), 5) is None
-    assert unfitness(change(None), None) is None, "a feed that never had numbers"
-    found = unfitness(change(None), 5)
+    assert reject_reason(change(6), 5) is None
+    assert reject_reason(change(None), None) is None, "a feed that never had numbers"
+    found = reject_reason(change(None), 5)
     assert found is not None and found[0] == "schema"
 
 

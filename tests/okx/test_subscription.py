@@ -16,11 +16,11 @@ from l2vault.okx.subscription import (
 )
 
 NOW_MS = 10_000_000
-TAKING = {Phase.SUBSCRIBING, Phase.DOUBTED, Phase.SEEDING, Phase.FLOWING}
+TAKING = {Phase.SUBSCRIBING, Phase.REFUSAL_PENDING, Phase.AWAITING_SNAPSHOT, Phase.LIVE}
 seeds = st.integers(0, 2**32)
 
 
-def subscription(phase: Phase = Phase.SEEDING, **fields: int) -> Subscription:
+def subscription(phase: Phase = Phase.AWAITING_SNAPSHOT, **fields: int) -> Subscription:
     return Subscription("BTC-USDT-SWAP", phase, NOW_MS + ANSWER_WITHIN_MS, "l2v1", **fields)
 
 
@@ -30,7 +30,7 @@ def pauses(count: int, seed: int = 1) -> list[int]:
     for _ in range(count):
         one.fail(NOW_MS, Random(seed))
         found.append(one.deadline_ms - NOW_MS)
-        one.enter(Phase.SEEDING, NOW_MS)
+        one.enter(Phase.AWAITING_SNAPSHOT, NOW_MS)
     return found
 
 
@@ -42,7 +42,7 @@ def test_data_counts_from_the_request_on_and_not_while_leaving(phase: Phase) -> 
 
 class TestResync:
     def test_it_unsubscribes_first_and_the_first_time_at_once(self) -> None:
-        one = subscription(Phase.FLOWING, synced_ms=NOW_MS)
+        one = subscription(Phase.LIVE, synced_ms=NOW_MS)
         one.fail(NOW_MS, Random(1))
         assert (one.phase, one.deadline_ms, one.request_id) == (Phase.PAUSED, NOW_MS, None)
 
@@ -65,18 +65,18 @@ class TestResync:
         assert max(pauses(1000)) <= 60_000
 
     def test_a_book_in_sync_for_long_has_healed(self) -> None:
-        one = subscription(Phase.FLOWING, failures=7, unanswered=5, synced_ms=NOW_MS - STABLE_MS)
+        one = subscription(Phase.LIVE, failures=7, unanswered=5, synced_ms=NOW_MS - STABLE_MS)
         one.fail(NOW_MS, Random(1))
         assert (one.deadline_ms, one.failures, one.unanswered) == (NOW_MS, 1, 0)
 
     def test_a_book_in_sync_for_a_moment_has_not(self) -> None:
-        one = subscription(Phase.FLOWING, failures=7, unanswered=5, synced_ms=NOW_MS - STABLE_MS + 1)
+        one = subscription(Phase.LIVE, failures=7, unanswered=5, synced_ms=NOW_MS - STABLE_MS + 1)
         one.fail(NOW_MS, Random(1))
         assert one.deadline_ms >= NOW_MS + 30_000
         assert (one.failures, one.unanswered) == (8, 5)
 
     def test_waiting_for_an_answer_heals_nothing_however_long_ago_the_last_book_was(self) -> None:
-        one = subscription(Phase.SEEDING, failures=7, synced_ms=0)
+        one = subscription(Phase.AWAITING_SNAPSHOT, failures=7, synced_ms=0)
         one.fail(NOW_MS, Random(1))
         assert one.failures == 8
 
@@ -113,12 +113,12 @@ class TestNewConnection:
     def test_a_refusal_of_long_ago_is_not(self) -> None:
         one = subscription(Phase.SUBSCRIBING)
         one.refuse(NOW_MS, 20_000)
-        one.enter(Phase.SEEDING, NOW_MS + 25_000)
+        one.enter(Phase.AWAITING_SNAPSHOT, NOW_MS + 25_000)
         one.begin_again(NOW_MS + 30_000)
         assert one.deadline_ms == NOW_MS + 30_000
 
     def test_a_book_that_was_in_sync_for_long_comes_back_healed(self) -> None:
-        one = subscription(Phase.FLOWING, failures=7, synced_ms=NOW_MS - STABLE_MS)
+        one = subscription(Phase.LIVE, failures=7, synced_ms=NOW_MS - STABLE_MS)
         one.begin_again(NOW_MS)
         assert one.failures == 0
 
@@ -127,5 +127,5 @@ class TestSync:
     def test_it_waits_for_the_next_push_longer_than_a_heartbeat_takes_t6(self) -> None:
         one = subscription(batch=1)
         one.sync(NOW_MS)
-        assert (one.phase, one.deadline_ms, one.batch) == (Phase.FLOWING, NOW_MS + SILENCE_MS, BATCH)
+        assert (one.phase, one.deadline_ms, one.batch) == (Phase.LIVE, NOW_MS + SILENCE_MS, BATCH)
         assert SILENCE_MS > 60_000

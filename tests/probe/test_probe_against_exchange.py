@@ -7,11 +7,14 @@ import re
 import pytest
 
 from l2vault.config import Settings
-from l2vault.probe.page import WIDTH, as_json, page
+from l2vault.probe.document import document_of
 from l2vault.probe.questions import question_rows
 from l2vault.probe.rows import all_rows
 from l2vault.probe.verdict import judge
 from l2vault.sim.server.server import SimOptions, Simulator
+from l2vault.verbs.documents import document
+from l2vault.verbs.format import PAGE_WIDTH
+from l2vault.verbs.probe import page
 from support.fast_clock import FastClock
 from support.manual_clock import until
 from support.probing import BTC, ETH, SCALE, probe_of, probed
@@ -204,14 +207,15 @@ async def test_one_feed_alone_is_fit_with_a_remark():
     seen = rows(findings)
 
     assert judge(findings).is_fit
-    assert judge(findings).remarks[0].startswith("Feed 2 never connected (upgrade: HTTP 403)")
+    assert judge(findings).remarks[0].startswith("Feed 2 never connected (upgrade: 127.0.0.1:")
+    assert "answered HTTP 403: OKX does not serve this region" in judge(findings).remarks[0]
     assert seen[f"{BTC}.shared"].text == "not seen: too short a time with both feeds"
-    assert seen["permessage_deflate"].text == "not seen: HTTP 403"
+    assert "answered HTTP 403: OKX does not serve this region" in seen["permessage_deflate"].text
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [("429", "HTTP 429, code 50011"), ("451", "HTTP 451"), ("timeout", "no answer in time"), ("403", "HTTP 403")],
+    [("429", "HTTP 429, code 50011"), ("451", "HTTP 451"), ("timeout", "no answer within 0.3 s"), ("403", "HTTP 403")],
 )
 async def test_rest_that_refuses_is_a_finding_and_the_books_are_still_fit(answer, said):
     findings = await probed(f"rest:answer={answer}", seconds=15, within_sec=0.3)
@@ -293,9 +297,9 @@ async def test_interrupted_it_says_what_was_seen_so_far():
 async def test_the_page_is_narrow_and_the_json_says_the_same():
     findings = await probed(inst_ids=(BTC, ETH), listed=(BTC, ETH), seconds=20)
     verdict = judge(findings)
-    text, data = page(findings, verdict), json.loads(as_json(findings, verdict))
+    text, data = page(findings, verdict), json.loads(document("probe", document_of(findings, verdict)))
 
-    assert all(len(line) <= WIDTH and line == line.rstrip() for line in text.splitlines())
+    assert all(len(line) <= PAGE_WIDTH and line == line.rstrip() for line in text.splitlines())
     assert text.endswith("\n")
     assert data["schema"] == "l2vault.probe/1"
     assert data["verdict"]["fit"] is True

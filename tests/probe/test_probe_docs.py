@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from l2vault.probe import verdict
-from l2vault.probe.page import SCHEMA, WIDTH
 from l2vault.probe.questions import _UNASKED
+from l2vault.verbs.documents import schema_of
+from l2vault.verbs.format import PAGE_WIDTH
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "probe.md").read_text(encoding="utf-8")
 (PAGE,) = re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL)
@@ -21,7 +22,7 @@ def labels():
 
 
 def test_the_page_is_as_wide_as_pages_are_and_ends_with_a_verdict():
-    assert all(len(line) <= WIDTH for line in PAGE.splitlines())
+    assert all(len(line) <= PAGE_WIDTH for line in PAGE.splitlines())
     assert "\nVERDICT: fit to record\n" in PAGE
 
 
@@ -41,4 +42,4 @@ def test_the_bounds_of_the_verdict_are_those_of_the_code():
     assert f"more than {verdict.DELAY_MS // 1000} s late" in TEXT
     assert f"once in {verdict.BREAKS_OF_MESSAGES:,} messages" in TEXT
     assert (verdict.MOST_BREAKS, verdict.MOST_ENDS_A_MINUTE) == (2, 0.5)
-    assert f"`{SCHEMA}`" in TEXT
+    assert f"`{schema_of('probe')}`" in TEXT

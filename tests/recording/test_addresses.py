@@ -11,7 +11,7 @@ from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.recorder import Recorder
 from l2vault.vault.store.layout import Layout
-from support.fast_clock import FastClock
+from support.fast_clock import FastClock, disk_in_real_time
 from support.manual_clock import until
 from support.rig import settings_with
 
@@ -28,10 +28,11 @@ async def _tried(settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), FastClock(), Random(1), lambda _: None)
-    recording = asyncio.create_task(recorder.run(stop))
-    await until(lambda: len(urls) >= count)
-    stop.set()
-    await recording
+    with disk_in_real_time(100):
+        recording = asyncio.create_task(recorder.run(stop))
+        await until(lambda: len(urls) >= count)
+        stop.set()
+        await recording
     return urls
 
 

@@ -234,6 +234,15 @@ def test_a_feed_that_is_further_behind_than_is_remembered_is_not_called_late() -
     assert offer(arbiter, 2, snapshot(1), 2000) == [(Unaligned, 2000)]
 
 
+def test_slots_are_kept_for_a_feed_half_an_hour_behind_and_not_for_one_that_is_an_hour() -> None:
+    """At the default cadence. 300 instruments whose second feed hangs must not take gigabytes."""
+    arbiter = two_in_sync()
+    for slot in range(1, 1_801):
+        offer(arbiter, 1, snapshot(slot), slot * 2000)
+    assert offer(arbiter, 2, snapshot(1), 2000) == [(Unaligned, 2000)]
+    assert offer(arbiter, 2, snapshot(900), 900 * 2000) == [(Matched, 900 * 2000)]
+
+
 def test_nothing_is_remembered_for_feeds_that_have_passed() -> None:
     arbiter = two_in_sync()
     for slot in range(1, 1000):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random
 
@@ -13,10 +13,12 @@ from websockets.exceptions import ConnectionClosed
 from l2vault.clock import Clock
 from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
+from l2vault.okx.messages import Notice
 from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
-from l2vault.recording import feeds as lines_module
+from l2vault.recording import feeds as feeds_module
 from l2vault.recording.feeds import Feeds
+from l2vault.recording.pipelines import Pipelines
 from support.fast_clock import FastClock
 from support.manual_clock import ManualClock, some_turns, until
 from support.second_book import ShortBookPipeline
@@ -70,8 +72,8 @@ async def _run(
     count: int,
     enough: Callable[[Said, Feeds], bool],
     clock: Clock,
-    beside: Callable[[Feeds], Coroutine[None, None, None]] | None = None,
-) -> tuple[Said, Feeds]:
+    beside: Callable[[Pipelines], Coroutine[None, None, None]] | None = None,
+) -> tuple[Said, Pipelines]:
     said: Said = []
     done = asyncio.Event()
 
@@ -80,16 +82,10 @@ async def _run(
         if enough(said, feeds):
             done.set()
 
-    feeds = Feeds(
-        [url] if isinstance(url, str) else url,
-        lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)),
-        deliver,
-        clock,
-        Random(1),
-    )
-    tasks = [asyncio.create_task(feeds.run(count))]
+    feeds, pipelines = Feeds([url] if isinstance(url, str) else url, clock, Random(1)), _pipelines()
+    tasks = [asyncio.create_task(feeds.run(count, pipelines, deliver))]
     if beside is not None:
-        tasks.append(asyncio.create_task(beside(feeds)))
+        tasks.append(asyncio.create_task(beside(pipelines)))
     try:
         async with asyncio.timeout(WITHIN_SEC):
             await done.wait()
@@ -97,7 +93,11 @@ async def _run(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return said, feeds
+    return said, pipelines
+
+
+def _pipelines(inst_ids: Sequence[str] = (INST_ID,)) -> Pipelines:
+    return Pipelines(lambda feed: ShortBookPipeline(inst_ids, 2000, 400, Random(1)))
 
 
 def _of(said: Said, *kinds: type) -> list[tuple[int, str]]:
@@ -119,10 +119,10 @@ async def test_two_feeds_start_at_different_moments() -> None:
     assert moments[1] - moments[0] >= 1_000
 
 
-async def test_an_announced_close_opens_the_successor_before_the_old_line_ends() -> None:
+async def test_an_announced_close_opens_the_successor_before_the_old_one_ends() -> None:
     """T12: `notice` 64008, "the connection will soon be closed for a service upgrade"."""
     async with _serving(Exchange(NOTICE)) as url:
-        said, feeds = await _run(url, 1, lambda said, _: isinstance(said[-1][1], FeedDown), FastClock())
+        said, pipelines = await _run(url, 1, lambda said, _: isinstance(said[-1][1], FeedDown), FastClock())
     assert _of(said, FeedUp, FeedDown, Synced, Lost) == [
         (1, "FeedUp"),
         (1, "Synced"),
@@ -131,12 +131,12 @@ async def test_an_announced_close_opens_the_successor_before_the_old_line_ends()
         (1, "Lost"),
         (1, "FeedDown"),
     ]
-    assert list(feeds.pipelines) == [2] or list(feeds.pipelines) == [1, 2]
-    assert feeds.book_times() == {INST_ID: 1000}
+    assert list(pipelines.by_feed) in ([2], [1, 2])
+    assert pipelines.book_times() == {INST_ID: 1000}
 
 
 async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "RENEW_AFTER_SEC", 30.0)
+    monkeypatch.setattr(feeds_module, "RENEW_AFTER_SEC", 30.0)
     async with _serving(Exchange()) as url:
         said, _ = await _run(url, 1, lambda said, _: len(_of(said, FeedDown)) == 2, FastClock())
     in_sync: set[int] = set()
@@ -145,7 +145,7 @@ async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monk
             in_sync.add(number)
         elif isinstance(output, Lost):
             in_sync.discard(number)
-            assert in_sync, f"line {number} ended before its successor was in sync"
+            assert in_sync, f"feed {number} ended before its successor was in sync"
     assert [number for number, _ in _of(said, FeedUp)][:3] == [1, 2, 3]
 
 
@@ -168,13 +168,13 @@ async def test_the_second_feed_takes_the_second_address() -> None:
     assert urls == {1: first, 2: second, 3: first}
 
 
-async def test_a_feed_that_moves_to_another_address_says_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_feed_that_moves_to_another_address_says_so() -> None:
     async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0) as server:
         dead = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with _serving(Exchange()) as good:
         said, _ = await _run([dead, good], 1, lambda said, _: isinstance(said[-1][1], Synced), FastClock())
     assert [output.url for _, output in said if isinstance(output, FeedUp)] == [good]
-    assert f"Feed 1 failed 3 times in a row at one address and goes on at {good}" in caplog.messages
+    assert [output.moved_to for _, output in said if isinstance(output, FeedDown)] == [None, None, good]
 
 
 async def test_a_hand_over_goes_to_the_next_address_too_where_its_own_fails() -> None:
@@ -224,10 +224,10 @@ async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_
         def enough(said: Said, feeds: Feeds) -> bool:
             return clock.monotonic_ms() - began_ms >= 30_000
 
-        async def sample(feeds: Feeds) -> None:
+        async def sample(pipelines: Pipelines) -> None:
             while True:
                 await clock.sleep(0.1)
-                samples.append(bool(feeds.book_times()))
+                samples.append(bool(pipelines.book_times()))
 
         await _run(url, 2, enough, clock, sample)
     assert sum(samples) >= 0.8 * len(samples)
@@ -242,11 +242,9 @@ async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.Monke
         raise CannotConnect("nobody there")
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
-    monkeypatch.setattr(lines_module, "STAGGER_SEC", 0.0)
-    feeds = Feeds(
-        ["ws://exchange.test"], lambda _: ShortBookPipeline([], 2000, 400, Random(1)), _take, clock, Random(1)
-    )
-    task = asyncio.create_task(feeds.run(8))
+    monkeypatch.setattr(feeds_module, "STAGGER_SEC", 0.0)
+    feeds = Feeds(["ws://exchange.test"], clock, Random(1))
+    task = asyncio.create_task(feeds.run(8, _pipelines([]), _take))
     for _ in range(400):
         await some_turns(20)
         clock.advance(10)
@@ -293,17 +291,35 @@ async def test_connections_are_renewed_after_twelve_hours_at_the_latest(count: i
         said.extend((number, output) for output in outputs)
 
     async with _serving(Exchange()) as url:
-        feeds = Feeds([url], lambda _: ShortBookPipeline([INST_ID], 2000, 400, Random(1)), deliver, clock, Random(1))
-        task = asyncio.create_task(feeds.run(count))
+        pipelines = _pipelines()
+        task = asyncio.create_task(Feeds([url], clock, Random(1)).run(count, pipelines, deliver))
         await some_turns()
         clock.advance(3_000)  # for the start of the second
         await until(lambda: len(_of(said, Synced)) == count)
         clock.advance(hours * 3_600_000 - 60_000)
         await some_turns(500)
         assert {number for number, _ in _of(said, FeedUp)} <= {1, 2}
-        assert list(feeds.pipelines) == list(range(1, count + 1))
+        assert list(pipelines.by_feed) == list(range(1, count + 1))
         clock.advance(120_000)
-        await until(lambda: count + 1 in feeds.pipelines)
+        await until(lambda: count + 1 in pipelines.by_feed)
         await until(lambda: (count + 1, "FeedUp") in _of(said, FeedUp))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_while_every_new_connection_is_announced_to_close_each_is_replaced_within_half_a_minute() -> None:
+    """OKX announces 60 s ahead: a feed that waited longer would be cut off before its successor is in sync."""
+    clock, said = ManualClock(), []
+
+    async def deliver(number: int, outputs: list[FeedOutput]) -> None:
+        said.extend((number, output) for output in outputs)
+
+    async with _serving(Exchange(*[NOTICE] * 100)) as url:
+        pipelines = _pipelines()
+        task = asyncio.create_task(Feeds([url], clock, Random(1)).run(1, pipelines, deliver))
+        for number in range(1, 12):
+            await until(lambda: number in {one for one, _ in _of(said, Notice)})  # noqa: B023
+            clock.advance(30_500)
+            await until(lambda: number + 1 in pipelines.by_feed)  # noqa: B023
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -16,13 +16,14 @@ import msgspec
 import psutil
 import pytest
 
-from l2vault import recorder as recorder_module
 from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.config import Settings
-from l2vault.okx.pipeline import Pipeline, Sampled
-from l2vault.okx.rest import ServerTime, Unavailable
-from l2vault.recorder import Recorder
+from l2vault.okx.pipeline import Sampled
+from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
+from l2vault.recorder import Network, Recorder
+from l2vault.recording.feeds import Deliver, Feeds
+from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.journal.events import ClockSkew, Stopped, TaskFailed
 from l2vault.vault.journal.log import read_journal
@@ -36,31 +37,27 @@ OPTIONAL = ("clock", "metadata", "audit", "trades", "retention", "memory", "beat
 Task = Callable[[], Coroutine[object, object, object]]
 
 
-class FakeFeeds:
+class FakeFeeds(Feeds):
     """In place of the sockets: whatever the test says, a feed reports."""
 
-    def __init__(self, urls: object, new_pipeline: object, deliver: object, *_: object) -> None:
-        self.deliver: Callable[[int, list[object]], Coroutine[object, object, None]] = deliver  # type: ignore[assignment]
-        self.pipelines: dict[int, Pipeline] = {}
+    def __init__(self) -> None:
         self.is_up = False
 
-    async def run(self, count: int) -> None:
+    async def run(self, count: int, pipelines: Pipelines, deliver: Deliver) -> None:
+        self.deliver = deliver
         self.is_up = True
         await asyncio.Event().wait()
 
     def reconnect(self, number: int, reason: str, next_address: bool = False) -> None:
         pass
 
-    def book_times(self) -> dict[str, int]:
-        return {}
 
-
-class FakeRest:
+class FakeRest(OkxRest):
     """No network, unless a test raises something else."""
 
     error: Exception = Unavailable("no answer.", "check the network")
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self) -> None:
         self.is_closed = False
 
     def instrument(self, inst_id: str) -> bytes:
@@ -82,8 +79,9 @@ class Rig:
         self.clock = ManualClock()
         self.stop = asyncio.Event()
         settings = msgspec.structs.replace(Settings(instruments=(BTC,), feeds=1), **changes)
-        self.recorder = Recorder(settings, self.layout, self.clock, Random(1), lambda text: None)
-        self.feeds: FakeFeeds = self.recorder._feeds  # type: ignore[assignment]
+        self.feeds, self.rest = FakeFeeds(), FakeRest()
+        network = Network(self.feeds, self.rest)
+        self.recorder = Recorder(settings, self.layout, self.clock, Random(1), lambda text: None, network)
         self.slots = 0
 
     @asynccontextmanager
@@ -113,12 +111,6 @@ class Rig:
     def written(self) -> int:
         files = self.layout.instrument_folder(BTC).glob("*/*.jsonl")
         return sum(not from_line(text).gap_detected for file in files for text in file.read_bytes().splitlines())
-
-
-@pytest.fixture(autouse=True)
-def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "Feeds", FakeFeeds)
-    monkeypatch.setattr(recorder_module, "OkxRest", FakeRest)
 
 
 async def pass_sec(rig: Rig, seconds: int) -> None:
@@ -250,7 +242,7 @@ async def test_retention_acts_by_the_recorder_s_own_settings_and_by_no_clock_tha
 async def test_a_stop_closes_what_waits_for_rest(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
         pass
-    assert rig.recorder._rest.is_closed  # type: ignore[attr-defined]
+    assert rig.rest.is_closed
 
 
 @pytest.mark.parametrize("peer", ["drips", "is silent"])

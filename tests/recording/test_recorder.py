@@ -15,17 +15,18 @@ from random import Random
 import msgspec
 import pytest
 
-from l2vault import recorder as recorder_module
 from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.messages import SchemaFailure
-from l2vault.okx.pipeline import Lost, Pipeline, Sampled
-from l2vault.okx.rest import ServerTime, Unavailable
+from l2vault.okx.pipeline import Lost, Sampled
+from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.okx.websocket import FeedOutput
-from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Recorder
+from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Network, Recorder
+from l2vault.recording.feeds import Deliver, Feeds
+from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.router import QUOTE_EVERY_MS
 from l2vault.recording.tasks.metadata import REFRESH_SEC
 from l2vault.vault.journal import events as noted
@@ -43,52 +44,49 @@ T0_MS = 1_767_225_600_000
 Script = Callable[["FakeFeeds"], Awaitable[None]]
 
 
-class FakeFeeds:
-    """In place of the sockets: one pipeline, fed by the test; `script` is what the line's task does first."""
+class FakeFeeds(Feeds):
+    """In place of the sockets: one pipeline, fed by the test; `script` is what the feeds' task does first."""
 
-    script: Script | None = None
-
-    def __init__(self, urls: object, new_pipeline: Callable[[int], Pipeline], deliver: object, *_: object) -> None:
-        self._new_pipeline = new_pipeline
-        self._deliver: Callable[[int, list[FeedOutput]], Awaitable[None]] = deliver  # type: ignore[assignment]
-        self.pipelines: dict[int, Pipeline] = {}
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script
         self.reconnected: list[str] = []
         self.is_up = False
 
-    async def run(self, count: int) -> None:
-        self.pipelines[1] = self._new_pipeline(1)
-        self.pipelines[1].open(0)
-        self.pipelines[1].tick(0)  # subscribes, so that data is taken
+    async def run(self, count: int, pipelines: Pipelines, deliver: Deliver) -> None:
+        self.pipelines, self._deliver = pipelines, deliver
+        self.begin(1)
         self.is_up = True
-        if FakeFeeds.script is not None:
-            await FakeFeeds.script(self)
+        if self.script is not None:
+            await self.script(self)
         await asyncio.Event().wait()
+
+    def begin(self, feed: int) -> None:
+        pipeline = self.pipelines.add(feed)
+        pipeline.open(0)
+        pipeline.tick(0)  # subscribes, so that data is taken
 
     async def say(self, *outputs: FeedOutput) -> None:
         await self._deliver(1, list(outputs))
 
-    async def hear(self, frame: bytes, now_ms: int = 0) -> None:
+    async def hear(self, frame: bytes, now_ms: int = 0, feed: int = 1) -> None:
         """The books of the tests have two levels a side; each finds its second one at once."""
-        pipeline = self.pipelines[1]
-        await self._deliver(1, list(with_second_books(pipeline, pipeline.receive(frame, now_ms), now_ms)))
-
-    def book_times(self) -> dict[str, int]:
-        return {inst_id: ms for line in self.pipelines.values() for inst_id, ms in line.book_times().items()}
+        pipeline = self.pipelines.by_feed[feed]
+        await self._deliver(feed, list(with_second_books(pipeline, pipeline.receive(frame, now_ms), now_ms)))
 
     def reconnect_all(self, reason: str) -> None:
         self.reconnected.append(reason)
 
-    def reconnect(self, number: int, reason: str) -> None:
+    def reconnect(self, number: int, reason: str, next_address: bool = False) -> None:
         self.reconnected.append(f"{number}: {reason}")
 
 
-class FakeRest:
-    """No network, unless `rows` has the instrument."""
+class FakeRest(OkxRest):
+    """No network, unless `rows` or `books` has the instrument, or `server_ms` is set."""
 
-    rows: dict[str, bytes]
-
-    def __init__(self, *_: object) -> None:
-        self.rows = {}
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.books: dict[str, BookChange] = {}
+        self.server_ms: int | None = None
         self.asked: list[str] = []
         self.is_closed = False
 
@@ -99,9 +97,13 @@ class FakeRest:
         raise Unavailable("no answer.", "check the network")
 
     def book(self, inst_id: str, depth: int) -> BookChange:
+        if inst_id in self.books:
+            return self.books[inst_id]
         raise Unavailable("no answer.", "check the network")
 
     def server_time(self, monotonic_ms: Callable[[], int]) -> ServerTime:
+        if self.server_ms is not None:
+            return ServerTime(self.server_ms, 0, monotonic_ms())
         raise Unavailable("no answer.", "check the network")
 
     def close(self) -> None:
@@ -109,17 +111,15 @@ class FakeRest:
 
 
 class Rig:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, script: Script | None = None) -> None:
         self.layout = Layout(root)
         self.clock = ManualClock()
         self.statuses: list[str] = []
         self.stop = asyncio.Event()
         settings = Settings(instruments=(BTC, ETH), feeds=1, retention=False)
-        self.recorder = Recorder(
-            settings, self.layout, self.clock, Random(1), lambda status: self.statuses.append(status(120))
-        )
-        self.feeds: FakeFeeds = self.recorder._feeds  # type: ignore[assignment]
-        self.rest: FakeRest = self.recorder._metadata._rest  # type: ignore[assignment]
+        self.feeds, self.rest = FakeFeeds(script), FakeRest()
+        show, network = lambda status: self.statuses.append(status(120)), Network(self.feeds, self.rest)
+        self.recorder = Recorder(settings, self.layout, self.clock, Random(1), show, network)
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator["Rig"]:
@@ -149,13 +149,6 @@ class Rig:
         files = sorted(self.layout.instrument_folder(inst_id).glob("*/*.jsonl"))
         lines = [from_line(text) for file in files for text in file.read_bytes().splitlines()]
         return [(line.ts_ms - T0_MS, line.gap_detected) for line in lines]
-
-
-@pytest.fixture(autouse=True)
-def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "Feeds", FakeFeeds)
-    monkeypatch.setattr(recorder_module, "OkxRest", FakeRest)
-    monkeypatch.setattr(FakeFeeds, "script", None)
 
 
 def line(ms: int, is_flagged: bool = False, inst_id: str = BTC) -> Snapshot:
@@ -312,8 +305,7 @@ async def test_a_task_that_crashes_ends_the_recorder_with_everything_put_before_
         raise ValueError("a bug of ours")
 
     monkeypatch.setattr(LineWriter, "append", slow)
-    monkeypatch.setattr(FakeFeeds, "script", crash)
-    rig = Rig(tmp_path)
+    rig = Rig(tmp_path, crash)
     with pytest.raises(L2VaultError, match=r"^the recorder crashed; the log holds the details\. Try: start it again$"):
         await rig.run()
     assert rig.written(ETH) == [(2000, False), (4000, False)]
@@ -337,8 +329,7 @@ async def test_a_crash_of_the_disk_s_own_task_ends_the_recorder_too(
 
     with monkeypatch.context() as patched:
         patched.setattr(LineWriter, "append", broken)
-        patched.setattr(FakeFeeds, "script", talk)
-        rig = Rig(tmp_path)
+        rig = Rig(tmp_path, talk)
         with pytest.raises(L2VaultError, match="the recorder crashed"):
             await rig.run()
     assert "ValueError: a bug of ours" in caplog.text
@@ -409,7 +400,7 @@ async def test_a_crossed_book_has_its_row_asked_for_and_is_legal_once_that_says_
         before_ms = rig.clock.now_ms
         await _pass_until(rig, lambda: _rows_noted(rig) == ["first", "changed"])
         assert rig.clock.now_ms - before_ms < REFRESH_SEC * 1000, "before it would have been refreshed anyway"
-        fresh = rig.feeds._new_pipeline(2)
+        fresh = rig.feeds.pipelines.add(2)
         fresh.open(0)
         fresh.tick(0)
         outputs = with_second_books(fresh, fresh.receive(wire.full(BTC, T0_MS, 5, **crossed), 0), 0)
@@ -609,3 +600,51 @@ def _assert_free(layout: Layout) -> None:
     lock = VaultLock(layout)
     lock.acquire("2026-01-01T00:00:00.000Z")
     lock.release()
+
+
+async def test_a_feed_that_rest_finds_wrong_gets_a_new_connection_and_the_other_goes_on(tmp_path: Path) -> None:
+    """From frames to the ruling and its consequence: both hold seqId 7, with different quantities at 99."""
+    async with Rig(tmp_path).recording() as rig:
+        rig.feeds.begin(2)
+        for feed, quantity in ((1, "1"), (2, "2")):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+            bids = [["99", quantity, "0", "1"]]
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 7, bids), feed=feed)
+        right = [tuple(level) for level in [*wire.BIDS, ["99", "1", "0", "1"]]]
+        asks = [tuple(level) for level in wire.ASKS]
+        rig.rest.books[BTC] = BookChange(BTC, True, right, asks, T0_MS + 4100, 8, None, None)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 4100, 7, 8), feed=feed)
+        await until(lambda: rig.feeds.reconnected)
+        assert rig.feeds.reconnected == [f"2: its book of {BTC} was found wrong"]
+        assert BTC in rig.feeds.pipelines.by_feed[1].book_times()
+        await until(lambda: rig.of(noted.Lost))
+    conflict, *_ = rig.of(noted.Conflicted)
+    assert isinstance(conflict, noted.Conflicted)
+    assert (conflict.seq_id, conflict.feeds) == (7, (1, 2))
+    assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)][0] == (2, "conflict")  # type: ignore[attr-defined]
+
+
+async def test_lines_from_the_future_are_moved_out_once_okx_has_told_its_time(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    future = LineWriter(rig.layout)
+    future.append(line(3_600_000))
+    future.close()
+    rig.rest.server_ms = T0_MS + 1000
+    async with rig.recording():
+        await rig.feeds.say(sampled(2000))
+    assert rig.written(BTC) == [(2000, False)]
+    (moved,) = rig.of(noted.SetAside)
+    assert isinstance(moved, noted.SetAside)
+    assert (moved.lines, moved.from_) == (1, utc_text(T0_MS + 3_600_000))
+
+
+async def test_without_okx_s_time_no_line_is_moved(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    future = LineWriter(rig.layout)
+    future.append(line(3_600_000))
+    future.close()
+    async with rig.recording():
+        await rig.feeds.say(sampled(2000))
+    assert rig.of(noted.SetAside) == []
+    assert rig.written(BTC) == [(2000, False), (3_600_000, False)]

@@ -7,8 +7,8 @@ import pytest
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
-from l2vault.okx.pipeline import Lost, Sampled, Synced, Unverifiable
-from l2vault.okx.websocket import FeedOutput
+from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Sampled, Synced, Unverifiable
+from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.arbiter import HELD_FOR_MS
 from l2vault.recording.counters import Counters
 from l2vault.recording.router import FUTURE_MS, RULING_WITHIN_MS, Asks, Router
@@ -24,13 +24,13 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class FakePipeline:
-    """Loses its book when it is doubted, as the real one does."""
+    """Loses its book when it is invalidated, as the real one does."""
 
     number: int
-    doubted: list[str] = field(default_factory=list)
+    invalidated: list[str] = field(default_factory=list)
 
-    def doubt(self, inst_id: str, cause: str, detail: str, now_ms: int) -> list[FeedOutput]:
-        self.doubted.append(cause)
+    def invalidate(self, inst_id: str, cause: str, detail: str, now_ms: int) -> list[FeedOutput]:
+        self.invalidated.append(cause)
         return [Lost(inst_id, cause, detail, T0_MS, None)]  # type: ignore[arg-type]
 
     def book_times(self) -> dict[str, int]:
@@ -46,18 +46,55 @@ class FakeTime:
         return self.ms
 
 
+class FakeAudits:
+    """Remembers what it was told; rules on no conflict unless `rules`."""
+
+    def __init__(self) -> None:
+        self.rules = False
+        self.told: list[tuple[object, ...]] = []
+
+    def synced(self, number: int, inst_id: str) -> None:
+        self.told.append(("synced", number, inst_id))
+
+    def lost(self, number: int, inst_id: str) -> None:
+        self.told.append(("lost", number, inst_id))
+
+    def need_book(self, number: int, inst_id: str) -> None:
+        self.told.append(("need_book", number, inst_id))
+
+    def need_second_book(self, number: int, inst_id: str) -> None:
+        self.told.append(("need_second_book", number, inst_id))
+
+    def audit_soon(self, inst_id: str) -> None:
+        self.told.append(("audit_soon", inst_id))
+
+    def on_conflict(self, inst_id: str, seq_id: int | None, feeds: tuple[int, int]) -> bool:
+        self.told.append(("conflict", inst_id, seq_id, feeds))
+        return self.rules
+
+
 class Rig:
-    def __init__(self, **asks: object) -> None:
+    def __init__(self, set_aside: Callable[[str, int], Tail | None] = lambda inst_id, limit_ms: None) -> None:
         self.clock = ManualClock()
         self.put: list[object] = []
         self.counters = Counters((BTC,))
         self.ledger = SlotLedger(2000)
         self.renewed: list[int] = []
+        self.rows: list[str] = []
+        self.ages: list[tuple[int, int]] = []
+        self.audits = FakeAudits()
         self.time = FakeTime()
-        given = {"renew_feed": lambda number, reason: self.renewed.append(number), "time": self.time, **asks}
-        self.router = Router(self.counters, self.clock, self.put.append, self.ledger, Asks(**given))  # type: ignore[arg-type]
         self.pipelines = {number: FakePipeline(number) for number in (1, 2)}
-        self.router.pipelines = self.pipelines  # type: ignore[assignment]
+        asks = Asks(
+            audits=self.audits,
+            note_age=lambda ts_ms, wall_ms: self.ages.append((ts_ms, wall_ms)),
+            read_row=self.rows.append,
+            renew_feed=lambda number, reason: self.renewed.append(number),
+            set_aside=set_aside,
+            look_up=lambda inst_id, hour_ms: Tail(),
+            time=self.time,
+        )
+        self.router = Router(self.pipelines, self.counters, self.clock, self.put.append, self.ledger, asks)  # type: ignore[arg-type]
 
     def synced(self, *feeds: int, ms: int = 0) -> None:
         for feed in feeds:
@@ -83,9 +120,10 @@ def at(rig: Rig) -> str:
     return utc_text(rig.clock.wall_ms())
 
 
-def in_conflict(on_conflict: Callable[..., bool] | None = None, writer: int = 1) -> Rig:
+def in_conflict(rules: bool = False, writer: int = 1) -> Rig:
     """Two feeds that matched at slot 1 and differ at slot 4; `writer` wrote the slots 2 to 4."""
-    rig = Rig() if on_conflict is None else Rig(on_conflict=on_conflict)
+    rig = Rig()
+    rig.audits.rules = rules
     rig.synced(1, 2)
     for feed in (1, 2):
         rig.sampled(feed, 1)
@@ -101,25 +139,25 @@ def test_a_conflict_without_a_ruling_disputes_the_slots_since_the_last_match_and
     (disputed,) = rig.of(noted.Disputed)
     assert isinstance(disputed, noted.Disputed)
     assert (disputed.from_, disputed.to, disputed.cause) == (slot_text(2), slot_text(4), "feeds")
-    assert [each.doubted for each in rig.pipelines.values()] == [["conflict"]] * 2
+    assert [each.invalidated for each in rig.pipelines.values()] == [["conflict"]] * 2
     assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)] == [(1, "conflict"), (2, "conflict")]  # type: ignore[attr-defined]
     assert rig.renewed == []
 
 
-def test_a_conflict_is_told_with_feeds_and_slots_to_who_may_rule() -> None:
-    told: list[tuple[object, ...]] = []
-    rig = in_conflict(lambda *words: told.append(words) or True)
-    assert told == [(BTC, 4, (1, 2), (T0_MS + 4000, T0_MS + 8000))]
+def test_a_conflict_is_told_with_its_feeds_to_who_may_rule_and_once() -> None:
+    rig = in_conflict(rules=True)
+    conflict = ("conflict", BTC, 4, (1, 2))
+    assert rig.audits.told.count(conflict) == 1
     assert rig.of(noted.Disputed, noted.Lost) == [], "it waits for the ruling"
     rig.sampled(1, 5)
     rig.sampled(2, 5, quantity="2")
-    assert len(told) == 1
+    assert [one[0] for one in rig.audits.told].count("conflict") == 1
     assert len(rig.of(noted.Conflicted)) == 1
     assert rig.times() == [2000, 4000, 6000, 8000, 10_000], "writing goes on"
 
 
 def test_a_written_feed_found_right_leaves_no_dispute_and_the_other_gets_a_new_connection() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.router.rule(BTC, 2, "REST equals feed 1 at seqId 4")
     assert rig.of(noted.Disputed) == []
     assert rig.renewed == [2]
@@ -129,7 +167,7 @@ def test_a_written_feed_found_right_leaves_no_dispute_and_the_other_gets_a_new_c
 
 
 def test_a_written_feed_found_wrong_has_its_slots_disputed_up_to_the_newest() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.sampled(1, 5)
     rig.router.rule(BTC, 1, "REST equals feed 2 at seqId 4")
     (disputed,) = rig.of(noted.Disputed)
@@ -139,18 +177,18 @@ def test_a_written_feed_found_wrong_has_its_slots_disputed_up_to_the_newest() ->
 
 
 def test_a_ruling_that_does_not_come_is_none() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.clock.advance(RULING_WITHIN_MS - 1)
     rig.router.tick()
     assert rig.of(noted.Disputed) == []
     rig.clock.advance(1)
     rig.router.tick()
     assert len(rig.of(noted.Disputed)) == 1
-    assert [each.doubted for each in rig.pipelines.values()] == [["conflict"]] * 2
+    assert [each.invalidated for each in rig.pipelines.values()] == [["conflict"]] * 2
 
 
 def test_a_dispute_at_the_end_of_a_run_stands() -> None:
-    rig = in_conflict(lambda *_: True)
+    rig = in_conflict(rules=True)
     rig.router.close()
     assert len(rig.of(noted.Disputed)) == 1
     rig.router.close()
@@ -341,3 +379,51 @@ def test_a_stream_that_nothing_could_verify_is_one_error_though_both_feeds_bring
         rig.router.take(feed, [Unverifiable(BTC, T0_MS, False)])
     assert caplog.text.count("has neither sequence numbers nor checksums") == 1
     assert len(rig.of(noted.Unverifiable)) == 3
+
+
+def test_a_break_is_a_gap_only_where_no_other_feed_has_the_book(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.synced(1, 2)
+    for feed, words in ((1, f"{BTC} broke on feed 1, another feed has it"), (2, f"GAP DETECTED: {BTC} on feed 2")):
+        caplog.clear()
+        rig.router.take(feed, [Lost(BTC, "chain", "expected prevSeqId 5, got 7", T0_MS, None)])
+        assert caplog.messages[0].startswith(words)
+
+
+def test_a_connection_s_beginning_and_end_are_journaled() -> None:
+    rig = Rig()
+    rig.router.take(1, [FeedUp("wss://exchange.test"), FeedDown("1006", was_up=True, retry_sec=1.0)])
+    assert rig.put == [
+        noted.Connected(at(rig), 1, "wss://exchange.test"),
+        noted.Disconnected(at(rig), 1, "1006"),
+    ]
+
+
+def test_each_output_reaches_whom_it_concerns() -> None:
+    rig = Rig()
+    book = Snapshot(BTC, T0_MS + 2000, 400, [], [], 0, 1, 0)
+    rig.router.take(
+        2,
+        [
+            Synced(BTC, T0_MS, 1),
+            AuditSoon(BTC),
+            Sampled(book, T0_MS + 2000, T0_MS + 2100),
+            NeedBook(BTC),
+            NeedSecondBook(BTC),
+            Lost(BTC, "invariant", "crossed", T0_MS, None),
+        ],
+    )
+    assert rig.audits.told == [
+        ("synced", 2, BTC),
+        ("audit_soon", BTC),
+        ("need_book", 2, BTC),
+        ("need_second_book", 2, BTC),
+        ("lost", 2, BTC),
+    ]
+    assert rig.ages == [(T0_MS + 2100, rig.clock.wall_ms())]
+    assert rig.rows == [BTC]
+
+
+def test_a_book_dropped_for_a_conflict_is_lost_to_the_audits_too() -> None:
+    rig = in_conflict()
+    assert [one for one in rig.audits.told if one[0] == "lost"] == [("lost", 1, BTC), ("lost", 2, BTC)]

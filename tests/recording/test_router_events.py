@@ -1,6 +1,7 @@
 """What an output becomes: the journal's event word for word, and the phrases the owner's operators grep for."""
 
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -9,9 +10,13 @@ from l2vault.okx.messages import Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import Lost, Synced
 from l2vault.okx.session import Dead, Refused
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
-from l2vault.recording.router import journal_event, log_output
+from l2vault.recording.counters import Counters
+from l2vault.recording.router import Asks, Router
+from l2vault.recording.slots import SlotLedger
+from l2vault.recording.tails import Tail
 from l2vault.vault.journal import events as noted
 from support import wire
+from support.manual_clock import ManualClock
 
 BTC = "BTC-USDT-SWAP"
 AT = "2026-01-01T00:00:00.000Z"
@@ -42,10 +47,28 @@ EVENTS: dict[str, tuple[FeedOutput, noted.Event | None]] = {
 }
 
 
+class Deaf:
+    """Audits that nobody listens to, and a time that nothing proves."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def taken(output: FeedOutput) -> list[noted.Event]:
+    """What feed 2 makes of it in the journal."""
+    put: list[noted.Event] = []
+    ignored = lambda *_: None  # noqa: E731
+    asks = Asks(Deaf(), ignored, ignored, ignored, ignored, lambda *_: Tail(), Deaf())  # type: ignore[arg-type]
+    clock = ManualClock()
+    router = Router({}, Counters((BTC,)), clock, put.append, SlotLedger(2000), asks)  # type: ignore[arg-type]
+    router.take(2, [output])
+    return put
+
+
 @pytest.mark.parametrize("case", EVENTS)
 def test_each_output_becomes_its_event_or_none(case: str) -> None:
     output, event = EVENTS[case]
-    assert journal_event(output, 2, AT) == event
+    assert taken(output) == ([] if event is None else [event])
 
 
 CAUSES = ("chain", "checksum", "invariant", "schema", "silence", "conflict", "audit", "disconnect", "notice")
@@ -53,7 +76,7 @@ CAUSES = ("chain", "checksum", "invariant", "schema", "silence", "conflict", "au
 
 @pytest.mark.parametrize("cause", [*CAUSES, "our_restart"])
 def test_every_cause_of_a_loss_is_one_the_journal_can_hold(cause: str) -> None:
-    event = journal_event(Lost(BTC, cause, "why", T1_MS, T2_MS), 1, AT)  # type: ignore[arg-type]
+    (event,) = taken(Lost(BTC, cause, "why", T1_MS, T2_MS))  # type: ignore[arg-type]
     assert isinstance(event, noted.Lost)
     assert event.cause == cause
 
@@ -62,7 +85,7 @@ def said(output: FeedOutput, caplog: pytest.LogCaptureFixture) -> list[tuple[str
     """The log lines of an output as (level, text), all of the one logger operators know."""
     caplog.clear()
     caplog.set_level(logging.DEBUG)
-    log_output(output, 2)
+    taken(output)
     assert {record.name for record in caplog.records} <= {"l2vault.recorder"}
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
@@ -161,6 +184,7 @@ def test_our_own_restart_is_no_trouble_to_log(caplog: pytest.LogCaptureFixture) 
         (Dead("no answer to ping"), "WARNING", "Closing feed 2: no answer to ping"),
         (FeedUp(URL), "INFO", f"Feed 2 connected to {URL}"),
         (FeedDown("1006", True, 0.75), "WARNING", "Feed 2 lost: 1006. Next try in 0.8 s"),
+        (FeedDown("handed over", True, 0.1, is_last=True), "INFO", "Feed 2 ended: handed over"),
         (FeedDown("no route", False, 30.0), "WARNING", "Feed 2 cannot connect: no route. Next try in 30.0 s"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
@@ -173,3 +197,10 @@ def test_every_change_of_state_is_one_line_of_log(
 
 def test_the_times_of_this_table_are_what_they_say() -> None:
     assert (utc_text(T1_MS), utc_text(T2_MS)) == (T1, T2)
+
+
+def test_a_feed_that_goes_on_elsewhere_says_why_and_where(caplog: pytest.LogCaptureFixture) -> None:
+    assert said(FeedDown("no route", False, 3.0, moved_to=URL), caplog) == [
+        ("WARNING", f"Feed 2 failed 3 times in a row at one address and goes on at {URL}"),
+        ("WARNING", "Feed 2 cannot connect: no route. Next try in 3.0 s"),
+    ]

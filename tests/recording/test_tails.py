@@ -3,7 +3,8 @@
 import pytest
 
 from l2vault.book.snapshot import Snapshot
-from l2vault.recording.tails import HOUR_MS, LATE_MS, Tail, Tails
+from l2vault.book.utc import HOUR_MS
+from l2vault.recording.tails import LATE_MS, Tail, Tails
 
 BTC = "BTC-USDT-SWAP"
 NOW_MS = 490_000 * HOUR_MS + 600_000

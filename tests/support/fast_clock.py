@@ -1,6 +1,10 @@
 """A clock that runs faster than the world, so that minutes of deadlines pass in seconds over real sockets."""
 
+from contextlib import AbstractContextManager
+from unittest import mock
+
 from l2vault.clock import Clock
+from l2vault.recording import disk
 
 
 class FastClock(Clock):
@@ -8,23 +12,23 @@ class FastClock(Clock):
 
     def __init__(self, scale: int = 100) -> None:
         self._scale = scale
-        self._since_ms = super().monotonic_ms()
-        self._then_ms = self._since_ms * scale
-        self._wall_offset_ms = super().wall_ms() - self._then_ms
-
-    def go_on_at(self, scale: int) -> None:
-        """From now on as fast as that. A stop whose bound is in seconds of the disk is tried at the world's pace."""
-        self._then_ms, self._since_ms = self.monotonic_ms(), super().monotonic_ms()
-        self._scale = scale
+        self._wall_start_ms = super().wall_ms()
+        self._start_ms = super().monotonic_ms()
 
     def wall_ms(self) -> int:
-        return self._wall_offset_ms + self.monotonic_ms()
+        return self._wall_start_ms + self.monotonic_ms() - self._start_ms * self._scale
 
     def wall_us(self) -> int:
         return self.wall_ms() * 1000
 
     def monotonic_ms(self) -> int:
-        return self._then_ms + (super().monotonic_ms() - self._since_ms) * self._scale
+        return super().monotonic_ms() * self._scale
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds / self._scale)
+
+
+def disk_in_real_time(scale: int) -> AbstractContextManager[object]:
+    """The disk is no faster than ever: it has the seconds of the world to end in, not those of a fast clock."""
+    seconds = {name: getattr(disk, name) * scale for name in ("END_WITHIN_SEC", "SYNC_WITHIN_SEC")}
+    return mock.patch.multiple(disk, **seconds)

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from l2vault.analytics.books import Books
-from l2vault.analytics.contract import Contract, Terms
+from l2vault.analytics.contract import Contract, ContractPeriod
 from support.books import CADENCE_MS, T0_MS, Drawn, drawn, frames
 
 TICK = 0.5
@@ -33,5 +33,5 @@ def changing(drawings: list[Drawn], at_ms: int, contracts: tuple[Contract, Contr
     """Books whose contract was another one before `at_ms` (after T0_MS)."""
     levels, held = frames(drawings)
     span = held["t_from"][0], held["t_to"][-1]
-    terms = [Terms(span[0], T0_MS + at_ms, contracts[0]), Terms(T0_MS + at_ms, span[1], contracts[1])]
+    terms = [ContractPeriod(span[0], T0_MS + at_ms, contracts[0]), ContractPeriod(T0_MS + at_ms, span[1], contracts[1])]
     return Books(contracts[0].inst_id, span, lambda: iter([(levels, held)]), terms)

@@ -1,6 +1,7 @@
 """Small proxies on 127.0.0.1 for tests: SOCKS5 and HTTP CONNECT. Whatever name they are asked for leads to one port."""
 
 import asyncio
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -70,7 +71,7 @@ async def socks5_proxy(
 
 
 @asynccontextmanager
-async def listening(serve: Serve) -> AsyncIterator[int]:
+async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Yields the port where `serve` gets every connection. Nothing of it is left afterwards."""
     running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -84,7 +85,7 @@ async def listening(serve: Serve) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

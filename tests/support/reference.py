@@ -85,7 +85,7 @@ class NaiveMarket:
         }
 
 
-class NaiveWitness:
+class NaiveReference:
     """Every state of each instrument, fed change by change, for runs too long to keep whole books: as fingerprints.
 
     Handed to the exchange's simulator; the book that this shows besides is left unread. `keep` gets instrument, book
@@ -114,7 +114,7 @@ class NaiveWitness:
 
 
 def fingerprint(bids: Iterable[list[str]], asks: Iterable[list[str]]) -> int:
-    """The same for the same levels in any order; of a whole line, what `NaiveWitness` made of the book."""
+    """The same for the same levels in any order; of a whole line, what `NaiveReference` made of the book."""
     print_ = 0
     for side, levels in (("bids", bids), ("asks", asks)):
         for level in levels:

@@ -9,13 +9,13 @@ from l2vault.okx.messages import decode
 from l2vault.okx.sequence import is_chained
 from l2vault.sim.exchange.books import Exchange, Oracle, Tick
 from l2vault.sim.exchange.instruments import instrument_row
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.faults.engine import Faults
-from l2vault.sim.faults.frame import Deafen, Frame, HangUp
-from l2vault.sim.faults.plan import FaultPlan, Seat
+from l2vault.sim.faults.frame import Frame, HangUp, SetHalfOpen
+from l2vault.sim.faults.plan import ConnectionSlot, FaultPlan
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.limits import Limits
-from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.peer import ServerSession
 from l2vault.sim.server.playback import Pace, Playback, split_head
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -50,12 +50,12 @@ def timeline(updates, *inst_ids):
 class Viewer:
     """A connection without a socket: what it is sent is kept."""
 
-    def __init__(self, stage, seat):
+    def __init__(self, stage, slot):
         self.items = []
-        conn_id = f"{seat.number:08x}"
-        objections = stage.faults.objections(seat, stage.playback.exchange_ms)
-        self.peer = Peer(stage.exchange, conn_id, 0, Limits(), objections)
-        self._chain = stage.faults.chain(seat, conn_id, Patience(stage.clock, 1.0))
+        conn_id = f"{slot.number:08x}"
+        request_errors = stage.faults.request_errors(slot, stage.playback.exchange_ms)
+        self.peer = ServerSession(stage.exchange, conn_id, 0, Limits(), request_errors)
+        self._chain = stage.faults.chain(slot, conn_id, ScaledClock(stage.clock, 1.0))
         self._stage = stage
         stage.playback.links.add(self)
 
@@ -124,7 +124,7 @@ class Viewer:
 
     @property
     def deafenings(self):
-        return [item.is_on for item in self.items if isinstance(item, Deafen)]
+        return [item.is_on for item in self.items if isinstance(item, SetHalfOpen)]
 
 
 class Stage:
@@ -145,7 +145,7 @@ class Stage:
     def enter(self, *inst_ids):
         """A connection that subscribes before the timeline begins."""
         number = len(self.viewers) + 1
-        viewer = Viewer(self, Seat(number, number))
+        viewer = Viewer(self, ConnectionSlot(number, number))
         self.viewers.append(viewer)
         if inst_ids:
             viewer.say("subscribe", *inst_ids)

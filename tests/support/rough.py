@@ -24,8 +24,8 @@ from l2vault.book.trade import TradePush
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError
 from l2vault.okx.connection import CannotConnect
-from l2vault.okx.rest import ServerTime, Unavailable
-from l2vault.recorder import Recorder
+from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
+from l2vault.recorder import Network, Recorder, network_of
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
@@ -163,7 +163,7 @@ class _Life:
 
     async def live(self) -> "_Life":
         _put_old_hours(self.root)
-        with _in_memory(self.world, self.clock):
+        with _in_memory(self.world):
             moving = asyncio.create_task(self.world.run())
             self._start()
             begun = self.loop.time()
@@ -188,7 +188,10 @@ class _Life:
         )
         self.stop = asyncio.Event()
         self.runs += 1
-        recorder = Recorder(settings, Layout(self.root), self.clock, Random(self.runs), lambda status: None)
+        rng = Random(self.runs)
+        feeds = network_of(settings, self.clock, rng).feeds
+        network = Network(feeds, _Rest(self.world, self.clock))
+        recorder = Recorder(settings, Layout(self.root), self.clock, rng, lambda status: None, network)
         self.running = asyncio.create_task(_run(recorder, self.stop, self.crashes))
         self.tasks.append(self.running)
 
@@ -401,15 +404,12 @@ class _AtOnce:
         self.start = target
 
 
-class _Rest:
-    """REST of the world in memory, in place of `OkxRest`."""
+class _Rest(OkxRest):
+    """REST of the world in memory."""
 
     def __init__(self, world: World, clock: VirtualClock) -> None:
         self._world = world
         self._clock = clock
-
-    def __call__(self, *_: object, **__: object) -> "_Rest":
-        return self
 
     def instrument(self, inst_id: str) -> bytes:
         self._check()
@@ -448,7 +448,7 @@ class _Rest:
 
 
 @contextmanager
-def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
+def _in_memory(world: World) -> Iterator[None]:
     async def open_connection(url: str, *_: object) -> Socket:
         if world.is_refusing:
             raise CannotConnect("refused")
@@ -479,7 +479,6 @@ def _in_memory(world: World, clock: VirtualClock) -> Iterator[None]:
         mock.patch.object(LineWriter, "append", to_file),
         mock.patch.object(Journal, "append", to_journal),
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
-        mock.patch("l2vault.recorder.OkxRest", _Rest(world, clock)),
         mock.patch("l2vault.recording.threads.threading.Thread", _AtOnce),
         mock.patch("os.fsync"),  # a kill here is a copy of the files: what is synced makes no difference, but for time
     ):

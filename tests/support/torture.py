@@ -12,7 +12,6 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from unittest import mock
 
 from l2vault.book.utc import utc_ms
 from l2vault.config import Settings
@@ -27,8 +26,8 @@ from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, SyncHistory
 from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
-from support.fast_clock import FastClock
-from support.reference import NaiveWitness, fingerprint
+from support.fast_clock import FastClock, disk_in_real_time
+from support.reference import NaiveReference, fingerprint
 from support.trade_judge import Match, TradeVerdict, judge_trades
 
 SCALE = 25
@@ -64,7 +63,7 @@ class Verdict:
     trades: dict[str, TradeVerdict] = field(default_factory=dict)
 
 
-class Oracle(NaiveWitness):
+class Oracle(NaiveReference):
     """Every book the exchange had, by instrument, in order, rebuilt without a line of the package."""
 
     def __init__(self) -> None:
@@ -191,8 +190,7 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     )
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), clock, Random(schedule.seed), lambda status: None)
-    # Nobody cuts the power here: a sync makes no difference but for time, of which a fast clock has little.
-    with mock.patch("os.fsync"):
+    with disk_in_real_time(scale):
         await _record(recorder, stop, clock, schedule.seconds)
         await simulator.stop(grace_sec=0.1)
     verdict = Verdict(schedule)

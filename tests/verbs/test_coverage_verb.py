@@ -63,7 +63,11 @@ def test_the_shares_and_the_hole_are_those_that_were_made(vault: Path, capsys: p
 def test_a_person_reads_the_same(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["coverage", BTC, "--from", utc_text(START_MS), "--to", utc_text(START_MS + 600_000)]) == 0
     out = capsys.readouterr().out
-    assert "80.33 %     9.67 %    10.00 %     0.00 %" in out
+    names, row = (line.split("  ") for line in out.splitlines()[:2])
+    assert [name for name in names if name] == [
+        *("instrument", " from (UTC)", "slots", "recorded", " quiet", "missing", "unknown")
+    ]
+    assert [cell.strip() for cell in row if cell][-4:] == ["80.33 %", "9.67 %", "10.00 %", "0.00 %"]
     hole = "missing (chain): BTC-USDT-SWAP 2026-01-31T14:02:00.000Z to 2026-01-31T14:03:00.000Z, 1 min 0 s, 30 slots\n"
     assert out.endswith(hole)
 

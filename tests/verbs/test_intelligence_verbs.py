@@ -62,13 +62,13 @@ def told(capsys):
 
 def test_a_summary_weighs_by_time_and_says_what_it_rests_on(told):
     text = told("spread", INST, *FROM_TO)
-    assert f"{INST}  2024-08-20 03:00:00 to 2024-08-20 03:02:00 UTC, sizes in USDT" in text
+    assert f"{INST}  2024-08-20 03:00:00 to 03:02:00 UTC, sizes in USDT" in text
     row = next(line.split() for line in text.splitlines() if line.startswith("spread "))
     # 59 s of 1 and 50 s of 61, of which nothing stood for 11 s
     assert row[1:4] == [f"{(59 * 1 + 50 * 61) / 109:.2f}", "1.00", "1.00"]
-    assert "vouched for 90.83 % of the time (slots: recorded 91.67 %, missing 8.333 %); 1 hole, see" in text
+    assert "covered 90.83 % of the time, 1 hole (slots: recorded 91.67 %, missing 8.333 %); see" in text
     assert f"see: l2vault coverage {INST}" in text
-    assert "reach: bids all, asks all; cadence 2 s; 55 books; spread/1" in text
+    assert "visible range: bids all, asks all; cadence 2 s; 55 books; spread/1" in text
 
 
 def test_a_long_reading_shows_how_far_it_is_on_a_terminal(told, monkeypatch):
@@ -77,11 +77,11 @@ def test_a_long_reading_shows_how_far_it_is_on_a_terminal(told, monkeypatch):
     monkeypatch.setattr("sys.stderr", shown)
     told("spread", *FROM_TO)
     assert "100%  reading" in shown.getvalue()
-    assert shown.getvalue().endswith("\r" + " " * 60 + "\r")  # and leaves nothing behind
+    assert shown.getvalue().endswith("\r" + " " * 78 + "\r")  # and leaves nothing behind
     shown.truncate(0)
     told("spread", "--from", at(0), "--to", at(1_200_000))  # of which the books fill a tenth
     assert "10%  reading" in shown.getvalue()
-    assert shown.getvalue().endswith("\r" + " " * 60 + "\r")
+    assert shown.getvalue().endswith("\r" + " " * 78 + "\r")
 
 
 def test_the_choices_offered_are_those_there_are():
@@ -92,7 +92,7 @@ def test_the_choices_offered_are_those_there_are():
 
 def test_steps_are_rows_and_a_hole_shows(told):
     rows = json.loads(told("spread", *FROM_TO, "--step", "30s", "--show", "max", "--json"))["rows"]
-    assert [(row["from_utc"], row["spread"], round(row["vouched_share"], 3)) for row in rows] == [
+    assert [(row["from_utc"], row["spread"], round(row["covered_share"], 3)) for row in rows] == [
         (at(0), 1, 1),
         (at(30_000), 1, 0.967),
         (at(60_000), 61, 0.667),
@@ -113,7 +113,7 @@ def test_one_moment_is_one_book(told):
 
 def test_a_moment_in_a_hole_is_refused_with_its_cause(told):
     text = told("spread", "--at", at(65_000), code=1)
-    assert f"no book of {INST} at {at(65_000)} is vouched for: missing (chain). Try: --at {at(58_000)}" in text
+    assert f"no book of {INST} at {at(65_000)} is known: missing (chain). Try: --at {at(58_000)}" in text
 
 
 def test_depth_tells_bands_and_what_orders_would_cost(told):
@@ -123,16 +123,16 @@ def test_depth_tells_bands_and_what_orders_would_cost(told):
     assert row["bid_5bps"] == pytest.approx(10 * 0.01 * 60_000 + 500 * 0.01 * 59_990)
     assert row["buy_10k_avg"] == pytest.approx(60_001)
     assert (row["buy_500k_avg"], row["sell_10k_worst"]) == (None, 59_990)
-    assert (row["bid_reach_bps"], answer["about"]["unit"], answer["about"]["method"]) == (None, "USDT", "depth/1")
+    assert (row["bid_visible_bps"], answer["about"]["unit"], answer["about"]["method"]) == (None, "USDT", "depth/1")
     assert "buy_500k_bps" in told("depth", "--at", at(10_000))
 
 
 def test_walls_have_a_life_and_an_end(told):
     text = told("walls", *FROM_TO, "--min-size", "100k")
     row = next(line for line in text.splitlines() if line.startswith("bid"))
-    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40.000 s 300 k 300 k 2.0 1.7 found pulled -"
+    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40 s 300 k 300 k 2.0 1.7 found pulled -"
     assert "ends of 1 life: 1 pulled (300 k)" in text
-    assert "pulled rather than consumed: 100 %" in text
+    assert "cancelled share of removed wall size: 100 %" in text
 
 
 def test_walls_at_a_moment_are_those_that_stood_then(told):
@@ -145,7 +145,7 @@ def test_zones_are_told_as_support_and_resistance(told):
     text = told("zones", *FROM_TO, "--width", "100")
     resistance, support = text.split("support")
     assert "zones 100 wide" in resistance
-    # 59,900 to 60,000 held the wall for 40 s of the 109 s that are vouched for, and 1 contract in the rest
+    # 59,900 to 60,000 held the wall for 40 s of the 109 s that are covered, and 1 contract in the rest
     mean = (500 * 40 + 1 * 69) / 109 * 0.01 * 59_990
     (row,) = [line.split() for line in support.splitlines() if "59900" in line]
     assert row[:5] == ["bid", "59900", "60000", f"{mean / 1e3:.0f}", "k"]
@@ -165,7 +165,7 @@ def test_shifts_tell_what_was_pulled_and_when(told):
 
 def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
     text = told("heatmap", *FROM_TO, "--plot", "heat.png")
-    assert "cells of 2 s by" in text and "lives of walls marked" in text
+    assert "cells of 2 s by" in text and ", 1 life of walls found" in text
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads(told("heatmap", *FROM_TO, "--no-walls", "--json", "--plot", "heat.png"))["rows"]
     wall = [
@@ -185,9 +185,9 @@ def test_every_answer_can_be_drawn(told, verb, tmp_path):
 def test_no_row_of_csv_travels_without_what_it_rests_on(told):
     (row,) = csv.DictReader(io.StringIO(told("walls", *FROM_TO, "--min-size", "100k", "--lives", "--csv")))
     assert (row["price"], row["end"], row["from_utc"], row["unit"]) == ("59990.0", "pulled", at(0), "USDT")
-    assert (row["method"], row["cadence_ms"], row["inst_id"]) == ("walls/1", "2000", INST)
-    assert float(row["vouched_of_span"]) == pytest.approx(109 / 120)
-    assert {"reach_bid_least_bps", "reach_ask_most_bps"} <= set(row)
+    assert (row["method"], row["cadence_ms"], row["inst_id"]) == ("walls/2", "2000", INST)
+    assert float(row["covered_of_span"]) == pytest.approx(109 / 120)
+    assert {"visible_bid_least_bps", "visible_ask_most_bps"} <= set(row)
 
 
 def test_the_last_hour_is_what_is_told_unless_asked_otherwise(told):

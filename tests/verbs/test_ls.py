@@ -10,6 +10,7 @@ from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs import ls
+from l2vault.verbs.context import Context
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 DAY_AT_MS = utc_ms("2024-08-20T00:00:00.000Z")
@@ -37,7 +38,7 @@ def put(layout, inst_id, hour, data, packed=False):
 def run(layout, *words):
     parser = argparse.ArgumentParser()
     ls.configure(parser)
-    return ls.run(parser.parse_args(["--vault", str(layout.root), *words]))
+    return ls.run(Context(layout.root), parser.parse_args(["--vault", str(layout.root), *words]))
 
 
 def test_a_row_a_day_with_its_hours_and_forms(layout, capsys):
@@ -109,6 +110,7 @@ def test_every_hour_as_json_lines(layout, capsys):
     assert run(layout, "--json", "--lines", ETH) == 0
     (row,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert row == {
+        "schema": "l2vault.ls/1",
         "inst_id": ETH,
         "date": "2024-08-20",
         "hour": 3,
@@ -147,4 +149,4 @@ def test_an_archived_hour_is_one_row_with_its_lines(layout, capsys):
     assert run(layout, BTC, "--lines", "--json") == 0
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     expected = {"date": "2024-08-21", "hour": 6, "form": "archive", "size_bytes": size, "lines": 3}
-    assert row == {"inst_id": BTC, **expected}
+    assert row == {"schema": "l2vault.ls/1", "inst_id": BTC, **expected}

@@ -11,6 +11,7 @@ from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import show
+from l2vault.verbs.context import Context
 
 BTC = "BTC-USDT-SWAP"
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
@@ -35,7 +36,7 @@ def layout(tmp_path):
 def run(layout, *words):
     parser = argparse.ArgumentParser()
     show.configure(parser)
-    return show.run(parser.parse_args([BTC, "--vault", str(layout.root), *words]))
+    return show.run(Context(layout.root), parser.parse_args([BTC, "--vault", str(layout.root), *words]))
 
 
 def test_the_ladder_has_asks_above_bids_and_exact_sums(layout, capsys):
@@ -44,7 +45,7 @@ def test_the_ladder_has_asks_above_bids_and_exact_sums(layout, capsys):
     one_sided, ladder = capsys.readouterr().out.split(f"{BTC}  2024-08-20T03:00:00.123Z  ")
     assert ladder.splitlines() == [
         "seqId 40",
-        "1.876 s before 2024-08-20T03:00:01.999Z",
+        "age 1.876 s at 2024-08-20T03:00:01.999Z",
         "",
         "       price         qty  orders  cumulative qty",
         "ask    61806         0.4       7           483.3",
@@ -56,7 +57,7 @@ def test_the_ladder_has_asks_above_bids_and_exact_sums(layout, capsys):
     ]
     assert one_sided.splitlines() == [
         f"{BTC}  2024-08-20T03:00:02.000Z  seqId 41",
-        "0.000 s before 2024-08-20T03:00:02.000Z",
+        "age 0 s at 2024-08-20T03:00:02.000Z",
         "",
         "       price    qty  orders  cumulative qty",
         "(a side is empty)",
@@ -71,8 +72,8 @@ def test_the_default_is_the_last_book_with_its_age_and_its_flag(layout, monkeypa
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
         f"{BTC}  2024-08-20T03:00:04.000Z  seqId 42",
-        "2 h 3 min before 2024-08-20T05:03:04.500Z",
-        "gap_detected: the last good book before a break; nothing is vouched for until the next line",
+        "age 2 h 3 min at 2024-08-20T05:03:04.500Z",
+        "gap_detected: the last good book before a break; nothing is known from then until the next line",
     ]
 
 
@@ -106,6 +107,7 @@ def test_what_is_no_moment_is_refused(layout, at, capsys):
 def test_the_ladder_as_json_keeps_every_string_exact(layout, capsys):
     assert run(layout, "--at", str(HOUR_AT_MS + 123), "--json", "--levels", "1") == 0
     assert json.loads(capsys.readouterr().out) == {
+        "schema": "l2vault.show/1",
         "inst_id": BTC,
         "timestamp_utc": "2024-08-20T03:00:00.123Z",
         "asked_utc": "2024-08-20T03:00:00.123Z",

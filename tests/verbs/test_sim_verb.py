@@ -73,7 +73,7 @@ def test_a_replay_alone_runs_at_its_own_pace_after_a_second(served: list[SimOpti
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--replay", "a", "--inst", "2"], "--inst means nothing with --replay. Try: leave it out"),
+        (["--replay", "a", "--inst", "2"], "an instrument means nothing with --replay. Try: leave it out"),
         (["--replay", "a", "--seed", "0"], "--seed means nothing with --replay. Try: leave it out"),
         (["--verbatim"], "--verbatim means nothing without --replay. Try: --replay FILE"),
         (["--once"], "--once means nothing without --replay. Try: --replay FILE"),

@@ -12,6 +12,7 @@ from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import verify
+from l2vault.verbs.context import Context
 
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
 LINE = to_line(Snapshot("BTC-USDT-SWAP", HOUR_AT_MS, 400, [("100", "5", "0", "2")], [], 0, 2, 1)) + b"\n"
@@ -32,7 +33,7 @@ def put(layout, data):
 def run(layout, *words):
     parser = argparse.ArgumentParser()
     verify.configure(parser)
-    return verify.run(parser.parse_args(["--vault", str(layout.root), *words]))
+    return verify.run(Context(layout.root), parser.parse_args(["--vault", str(layout.root), *words]))
 
 
 def test_a_sound_vault_is_exit_code_0_and_prints_nothing_on_stdout(layout, capsys):
@@ -58,7 +59,7 @@ def test_findings_as_json_lines(layout, capsys):
     assert run(layout, "--json") == 1
     (row,) = map(json.loads, capsys.readouterr().out.splitlines())
     text = "not a snapshot line: it has no key bids_topN"
-    assert row == {"file": file, "offset": len(LINE), "kind": "line", "text": text}
+    assert row == {"schema": "l2vault.verify/1", "file": file, "offset": len(LINE), "kind": "line", "text": text}
 
 
 def test_a_vault_that_is_not_there_is_an_error_not_a_clean_bill(layout):

@@ -10,18 +10,17 @@ import numpy as np
 
 from l2vault.analytics.book_matrix import Bools, Ints, Ladders, Levels, SideName, decimals_of, levels_of
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.one_book import BPS, ROUNDING_BPS
+from l2vault.analytics.one_book import BPS, MOVE_BPS, ROUNDING_BPS
 
-CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "rolled_in", "rolled_out")
-"""- `rolled_in`, `rolled_out`: the window of a full side came to the price, or left it; it may rest there all along.
+CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view")
+"""- `entered_view`, `left_view`: the visible range of a full side came to the price, or left it; it may
+  rest there all along.
 - `consumed`: it left at the later book's best price or beyond, or its whole side did: the market was there. Whether an
   order was hit, or withdrawn in time, only trades could tell.
 - `moved_out`, `moved_in`: exactly so many contracts left one price and came to another, at most `MOVE_BPS` away.
 - `pulled`, `added`: all else that left or came."""
 
-ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ROLLED_IN, ROLLED_OUT = range(len(CAUSES))
-
-MOVE_BPS: Final = 5.0
+ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ENTERED_VIEW, LEFT_VIEW = range(len(CAUSES))
 
 _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
@@ -32,13 +31,16 @@ _TABLE_BITS: Final = 22
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A row per price at which a linked book differs from the one before it. `size` is above 0 whatever the cause;
-    `distance_bps` is from the earlier book's mid, negative for a price beyond it."""
+    """A row per price at which a linked book differs from the one before it, in no order."""
 
     book: Ints
+    """`(changes,)`, int64: the row of the later book."""
     cause: Ints
+    """`(changes,)`, int64: its place in `CAUSES`."""
     size: Floats
+    """`(changes,)`, float64, in the unit asked for, above 0 whatever the cause."""
     distance_bps: Floats
+    """`(changes,)`, float64: from the earlier book's mid, negative for a price beyond it."""
 
 
 def changes(ladders: Ladders, name: SideName, unit: Unit) -> Changes:
@@ -55,7 +57,7 @@ def changes(ladders: Ladders, name: SideName, unit: Unit) -> Changes:
     is_rolled = ladders.is_full(name)[beyond] & (point < levels.worst[beyond])
     cause = np.select(
         [is_rolled & (delta < 0), is_rolled, delta > 0, point >= levels.best[book]],
-        [ROLLED_OUT, ROLLED_IN, ADDED, CONSUMED],
+        [LEFT_VIEW, ENTERED_VIEW, ADDED, CONSUMED],
         PULLED,
     )
     origin = _origin(ladders, name)[book - 1]

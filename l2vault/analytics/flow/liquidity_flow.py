@@ -1,6 +1,6 @@
 """Liquidity that came and went, by window of time, side and band of distance; and which of it was out of the ordinary.
 
-What each kind of change claims, `steps.CAUSES` says. Nothing is told across a hole. Pure.
+What each kind of change claims, `book_diff.CAUSES` says. Nothing is claimed across a hole. Pure.
 """
 
 import math
@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ladders, SideName
-from l2vault.analytics.books import Books, Result, Seen
+from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Unit
-from l2vault.analytics.flow.book_diff import CAUSES, MOVE_BPS, changes
-from l2vault.analytics.one_book import ROUNDING_BPS
+from l2vault.analytics.flow.book_diff import CAUSES, changes
+from l2vault.analytics.one_book import MOVE_BPS, ROUNDING_BPS
 from l2vault.errors import UsageError
 
 SHIFTS: Final = pl.Schema(
@@ -28,16 +28,17 @@ SHIFTS: Final = pl.Schema(
         **dict.fromkeys(CAUSES, pl.Float64),
         "net": pl.Float64,
         "net_flow": pl.Float64,
-        "reach_bps": pl.Float64,
-        "vouched_share": pl.Float64,
+        "visible_bps": pl.Float64,
+        "covered_share": pl.Float64,
         "z": pl.Float64,
         "is_alert": pl.Boolean,
     }
 )
-"""A row per window, side and band; `band_to_bps` of the last band is null: it is open. `reach_bps` is how far the side
-was seen in every book of the window, infinite where it was whole. The flows of a band no book reached are null."""
+"""A row per window, side and band; `band_to_bps` of the last band is null: it is open. `visible_bps` is how far from
+mid the side was seen in every book of the window, infinite where it was whole. Flows are null in a band beyond the
+visible range of every book."""
 
-LEAST_VOUCHED: Final = 0.5
+LEAST_COVERED_SHARE: Final = 0.5
 """A window of which less was seen has no z, and is no history for others. Neither has one that did not always reach
 the band."""
 
@@ -65,26 +66,26 @@ def shifts(
         raise UsageError(f"bands of {list(bands_bps)} bps are impossible.", "rising numbers above 0, such as 2 5 10 25")
     if horizon_ms <= 0 or not 0 < alert_z < math.inf:
         raise UsageError(f"a horizon of {horizon_ms} ms, or a z of {alert_z:g}, is impossible.", "numbers above 0")
-    seen = Seen(books)
+    meter = CoverageMeter(books)
     pieces = []
     stood = _Stood()
     for repeated, ladders in books.neighbours():
         own = ladders.rows(slice(repeated, None))
-        seen.add(own)
+        meter.add(own)
         stood.add(own)
         pieces += [_sums(ladders, name, unit, horizon_ms, edges) for name in SIDES]
     frame = (
         pl.concat(pieces)
         .group_by("window", "is_ask", "number")
-        .agg(pl.col(CAUSES).sum(), pl.col("reach_bps").fill_nan(None).min(), pl.col("most_bps").fill_nan(None).max())
+        .agg(pl.col(CAUSES).sum(), pl.col("visible_bps").fill_nan(None).min(), pl.col("most_bps").fill_nan(None).max())
     )
-    frame = _told(frame.sort("window", "is_ask", "number"), horizon_ms, edges)
+    frame = _with_bands(frame.sort("window", "is_ask", "number"), horizon_ms, edges)
     shares = stood.shares(
         frame["t_from"].clip(lower_bound=books.start_ms), frame["t_to"].clip(upper_bound=books.end_ms)
     )
-    frame = _judged(frame.with_columns(vouched_share=shares), alert_z).select(*SHIFTS).cast(SHIFTS)
+    frame = _judged(frame.with_columns(covered_share=shares), alert_z).select(*SHIFTS).cast(SHIFTS)
     settings = {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
-    return Result(frame, seen.about("shifts/1", unit, **settings))
+    return Result(frame, meter.provenance("shifts/1", unit, **settings))
 
 
 def totals(frame: pl.DataFrame) -> pl.DataFrame:
@@ -96,7 +97,7 @@ def _sums(ladders: Ladders, name: SideName, unit: Unit, horizon_ms: int, edges: 
     """By window (its number), band (its number) and cause, for every window with a linked step."""
     later = np.flatnonzero(ladders.is_linked[1:]) + 1
     windows, first, of_later = np.unique(ladders.t_from[later] // horizon_ms, return_index=True, return_inverse=True)
-    reach = ladders.reach_bps(name)[later]
+    reach = ladders.visible_bps(name)[later]
     row = np.zeros(len(ladders), np.int64)
     row[later] = of_later
     changed = changes(ladders, name, unit)
@@ -109,13 +110,13 @@ def _sums(ladders: Ladders, name: SideName, unit: Unit, horizon_ms: int, edges: 
         "window": np.repeat(windows, bands),
         "is_ask": np.full(len(sums), name == "ask"),
         "number": np.tile(np.arange(bands), len(windows)),
-        "reach_bps": np.repeat(np.fmin.reduceat(reach, first) if len(first) else reach, bands),
+        "visible_bps": np.repeat(np.fmin.reduceat(reach, first) if len(first) else reach, bands),
         "most_bps": np.repeat(np.fmax.reduceat(reach, first) if len(first) else reach, bands),
     }
     return pl.DataFrame(keys | {cause: sums[:, at] for at, cause in enumerate(CAUSES)})
 
 
-def _told(frame: pl.DataFrame, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
+def _with_bands(frame: pl.DataFrame, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
     starts = [0.0, *edges]
     bands = pl.DataFrame(
         {
@@ -131,26 +132,26 @@ def _told(frame: pl.DataFrame, horizon_ms: int, edges: list[float]) -> pl.DataFr
         t_to=(pl.col("window") + 1) * horizon_ms,
         side=pl.when("is_ask").then(pl.lit("ask")).otherwise(pl.lit("bid")),
         net_flow=flow,
-        net=flow + pl.col("rolled_in") - pl.col("rolled_out"),
+        net=flow + pl.col("entered_view") - pl.col("left_view"),
     )
     is_hidden = (pl.col("most_bps") <= pl.col("band_from_bps")) & (pl.sum_horizontal(CAUSES) == 0)
     return frame.with_columns(pl.when(is_hidden).then(None).otherwise(pl.col(_FLOWS)).name.keep())
 
 
 def _judged(frame: pl.DataFrame, alert_z: float) -> pl.DataFrame:
-    """With `z`: how many standard deviations from the median, the deviation told from the mean absolute one.
+    """With `z`: how many standard deviations from the median, the deviation estimated from the mean absolute one.
 
     Flows have heavy tails. The plain deviation lets a few enormous windows hide each other, and of n windows none could
     be more than `(n - 1) / sqrt(n)` of it from the mean: of ten not one 3. The median absolute deviation of a band in
     which most windows see next to nothing is next to nothing, and calls out every other one.
     """
-    is_history = (pl.col("vouched_share") >= LEAST_VOUCHED) & (pl.col("reach_bps") > pl.col("band_from_bps"))
+    is_history = (pl.col("covered_share") >= LEAST_COVERED_SHARE) & (pl.col("visible_bps") > pl.col("band_from_bps"))
     flow = pl.when(is_history).then("net_flow")
     own = ("side", "band")
     away = flow - flow.median().over(own)
     spread = away.abs().mean().over(own) * _NORMAL
-    is_told = (flow.count().over(own) >= LEAST_HISTORY) & (spread > 0)
-    frame = frame.with_columns(z=pl.when(is_told).then(away / spread))
+    is_known = (flow.count().over(own) >= LEAST_HISTORY) & (spread > 0)
+    frame = frame.with_columns(z=pl.when(is_known).then(away / spread))
     return frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False))
 
 

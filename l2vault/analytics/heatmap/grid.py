@@ -10,8 +10,8 @@ import numpy as np
 
 from l2vault.analytics.book_matrix import SIDES, Ints, Ladders, SideName
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.book.utc import DAY_MS
 
-_DAY_MS: Final = 86_400_000
 _WIDTHS_MS: Final = sorted(
     width_ms
     for two in range(11)
@@ -41,13 +41,16 @@ class TimeBins:
 
     @property
     def count(self) -> int:
+        """How many bins the span has."""
         return (self.end_ms - 1) // self.width_ms - self.start_ms // self.width_ms + 1
 
     def edges(self) -> Ints:
+        """`(bins + 1,)`, int64, ascending, ms since 1970."""
         edges = (self.start_ms // self.width_ms + np.arange(self.count + 1)) * self.width_ms
         return np.clip(edges, self.start_ms, self.end_ms)
 
     def at(self, t_ms: Ints) -> Ints:
+        """In which bin each time lies, from 0; an array of the same shape."""
         return t_ms // self.width_ms - self.start_ms // self.width_ms
 
 
@@ -70,7 +73,7 @@ class _Piece(NamedTuple):
 
 def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBins:
     """The shortest of at least `least_ms` that divide a day, or are whole days, and are at most `columns`."""
-    days = (_DAY_MS * count for count in range(2, end_ms // _DAY_MS + 3))
+    days = (DAY_MS * count for count in range(2, end_ms // DAY_MS + 3))
     for width_ms in (*_WIDTHS_MS, *days):
         bins = TimeBins(width_ms, start_ms, end_ms)
         if width_ms >= least_ms and bins.count <= columns:
@@ -88,11 +91,12 @@ class Cells:
         self._low, self._high = _FAR, -_FAR
         self.best: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
         self.worst: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
-        self.vouched_ms: Ints = np.zeros(bins.count, np.int64)
+        self.covered_ms: Ints = np.zeros(bins.count, np.int64)
 
     def add(self, ladders: Ladders, unit: Unit) -> None:
+        """Call it once for each piece, in order of time."""
         parts = self._parts(ladders)
-        self.vouched_ms += _sums(parts.bin, parts.ms, self._bins.count).astype(np.int64)
+        self.covered_ms += _sums(parts.bin, parts.ms, self._bins.count).astype(np.int64)
         for name in SIDES:
             side = ladders.side(name)
             self.best[name][parts.bin] = side.best[parts.book]  # of several the last one stays
@@ -113,7 +117,7 @@ class Cells:
         return step, self._low // step, self._high // step
 
     def size_ms(self, name: SideName, step: int, first: int, last: int) -> Floats:
-        """Size times the ms for which it stood."""
+        """`(time bins, rows)`, float64: size times the ms for which it stood."""
         total = np.zeros((self._bins.count, last - first + 1))
         for piece in self._pieces:
             fine = piece.size_ms[name]
@@ -125,7 +129,8 @@ class Cells:
         return total
 
     def seen_ms(self, name: SideName, step: int, first: int, last: int) -> Ints:
-        """For how long a book stood that reached into the cell: bids from their farthest level up, asks down."""
+        """`(time bins, rows)`, int64, ms: for how long a book stood in which the cell was visible. Bids are from
+        their farthest level up, asks down."""
         rows = last - first + 1
         begun: Ints = np.zeros((self._bins.count, rows), np.int64)
         for bins, ends, ms in self._ends[name]:

@@ -10,35 +10,39 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ints, SideName
-from l2vault.analytics.books import About, Books, Seen
+from l2vault.analytics.books import Books, CoverageMeter
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.heatmap.grid import Cells, TimeBins, time_bins
+from l2vault.analytics.provenance import Provenance
 
 COLUMNS: Final = 1200
 ROWS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
-    """Edges of the cells, `t_ms` and `price`; matrices with a row a time bin and a column a price bin.
-
-    `size[side]` is the mean of what rested in a cell over its `seen_ms[side]`, the time in which a book stood and
-    reached there; NaN where that is 0. `best[side]` is the best price of each time bin's last book, `worst[side]` the
-    farthest level of any of its books: NaN where there is none.
-    """
+class Heatmap:
+    """What rested in each cell of time and price, by side, and for how long the cell could be seen."""
 
     t_ms: Ints
+    """`(bins + 1,)`, int64, ascending: edges of the time bins, ms since 1970."""
     price: Floats
+    """`(rows + 1,)`, float64, ascending: edges of the price bins."""
     size: dict[SideName, Floats]
+    """`(bins, rows)`, float64, in the unit asked for: the mean of what rested in a cell over its `seen_ms`; NaN where
+    that is 0."""
     seen_ms: dict[SideName, Ints]
+    """`(bins, rows)`, int64: the time in which a book stood and the cell was visible."""
     best: dict[SideName, Floats]
+    """`(bins,)`, float64: the best price of each bin's last book; NaN where there is none."""
     worst: dict[SideName, Floats]
-    vouched_ms: Ints
-    about: About
+    """`(bins,)`, float64: the farthest level of any of its books; NaN where there is none."""
+    covered_ms: Ints
+    """`(bins,)`, int64: the time in which a book stood."""
+    provenance: Provenance
 
     @property
     def total(self) -> Floats:
-        """Both sides; NaN where either could not be seen."""
+        """`(bins, rows)`, float64: both sides; NaN where either could not be seen."""
         return self.size["bid"] + self.size["ask"]
 
     def frame(self) -> pl.DataFrame:
@@ -64,16 +68,16 @@ class Heat:
         )
 
 
-def heat(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int = ROWS) -> Heat:
+def heatmap(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int = ROWS) -> Heatmap:
     """At most so many time and price bins, over all that was seen; time bins are no shorter than the cadence.
 
     Raises VaultError if there is no book. `settings` has the size of a cell, `bin_ms` and `bin_price`.
     """
     bins = _bins(books, columns)
-    seen = Seen(books)
+    meter = CoverageMeter(books)
     cells = Cells(bins, books.contract.tick, rows)
     for ladders in books.ladders():
-        seen.add(ladders)
+        meter.add(ladders)
         cells.add(ladders, unit)
     step, first, last = cells.price_bins()
     contract = books.contract
@@ -83,9 +87,9 @@ def heat(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int = R
     for name in SIDES:
         size_ms = cells.size_ms(name, step, first, last)
         size[name] = np.where(seen_ms[name] > 0, size_ms / np.maximum(seen_ms[name], 1), np.nan)
-    settings = {"bin_ms": bins.width_ms, "bin_price": round(step * contract.tick, contract.tick_decimals)}
-    about = seen.about("heat/1", unit, **settings)
-    return Heat(bins.edges(), edges, size, seen_ms, cells.best, cells.worst, cells.vouched_ms, about)
+    bin_price = round(step * contract.tick, contract.tick_decimals)
+    provenance = meter.provenance("heatmap/1", unit, bin_ms=bins.width_ms, bin_price=bin_price)
+    return Heatmap(bins.edges(), edges, size, seen_ms, cells.best, cells.worst, cells.covered_ms, provenance)
 
 
 def _bins(books: Books, columns: int) -> TimeBins:

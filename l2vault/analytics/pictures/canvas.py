@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.figures import amount, percent
-from l2vault.book.utc import utc_ms
+from l2vault.analytics.figures import amount, time_span
+from l2vault.analytics.provenance import Provenance
+from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable, quoted
 
@@ -41,7 +41,6 @@ _NOTE: Final = "#555555"
 
 DPI: Final = 120
 WIDTH_IN: Final = 14.0
-DAY_MS: Final = 86_400_000
 
 _Given = ParamSpec("_Given")
 
@@ -102,6 +101,7 @@ def day_number(ms: float) -> float:
 
 
 def time_axis(axes: "Axes", start_ms: int, end_ms: int, label: str = "exchange time, UTC") -> None:
+    """Limits (ms since 1970), ticks and label of a time axis in matplotlib's days."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(tz=UTC, minticks=6, maxticks=14)
@@ -111,49 +111,27 @@ def time_axis(axes: "Axes", start_ms: int, end_ms: int, label: str = "exchange t
     axes.set_xlabel(label)
 
 
-def span_of(about: About) -> tuple[int, int]:
-    return utc_ms(about.from_utc), utc_ms(about.to_utc)
-
-
-def head(figure: "Figure", what: str, about: About, *more: str) -> None:
+def head(figure: "Figure", what: str, provenance: Provenance, *more: str) -> None:
     """What is drawn, of which instrument and when; below the picture what it rests on."""
-    figure.suptitle(f"{about.inst_id}  {what}  {span_text(*span_of(about))}", x=0.008, ha="left", weight="bold")
-    figure.supxlabel("; ".join([footnote(about), *more]), x=0.008, ha="left", fontsize=8.5, color=_NOTE)
+    figure.suptitle(
+        f"{provenance.inst_id}  {what}  {time_span(*provenance.span_ms)}", x=0.008, ha="left", weight="bold"
+    )
+    figure.supxlabel(
+        "; ".join([provenance.coverage_note(), provenance.books_note(), *more]),
+        x=0.008,
+        ha="left",
+        fontsize=8.5,
+        color=_NOTE,
+    )
 
 
-def quote(about: About) -> str:
-    """The currency in which the instrument's price is told: OKX names it second."""
-    return about.inst_id.partition("-")[2].partition("-")[0]
-
-
-def span_text(start_ms: int, end_ms: int) -> str:
-    start, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (start_ms, end_ms))
-    is_one_day = start.date() == end.date()
-    return f"{start:%Y-%m-%d %H:%M:%S} to {end:{'%H:%M:%S' if is_one_day else '%Y-%m-%d %H:%M:%S'}} UTC"
-
-
-def footnote(about: About) -> str:
-    parts = [f"vouched {percent(about.vouched_share)} of the span", reach_text(about)]
-    if about.holes:
-        parts.insert(1, f"{about.holes} {'hole' if about.holes == 1 else 'holes'}")
-    if about.cadence_ms is not None:
-        parts.append(f"cadence {about.cadence_ms / 1000:g} s")
-    parts += [f"{about.books:,} {'book' if about.books == 1 else 'books'}", about.method]
-    return "; ".join(parts)
-
-
-def reach_text(about: About) -> str:
-    seen = [reach for reach in about.reach_bps.values() if reach.least_bps is not None and reach.most_bps is not None]
-    if not seen:
-        return "reach: all of both sides"
-    least = min(reach.least_bps for reach in seen if reach.least_bps is not None)
-    most = max(reach.most_bps for reach in seen if reach.most_bps is not None)
-    whole = "" if len(seen) == len(about.reach_bps) else ", one side whole"
-    return f"reach {least:.1f} to {most:.1f} bps{whole}"
+def quote(provenance: Provenance) -> str:
+    """The currency of the instrument's price: OKX names it second."""
+    return provenance.inst_id.partition("-")[2].partition("-")[0]
 
 
 def amounts(is_mirrored: bool = False) -> "FuncFormatter":
-    """For an axis of sizes; mirrored, what is below zero is told as its size too."""
+    """For an axis of sizes; mirrored, a size below zero is written without its sign."""
     from matplotlib.ticker import FuncFormatter
 
     return FuncFormatter(lambda value, _: amount(abs(value) if is_mirrored else value))
@@ -167,6 +145,7 @@ def prices() -> "FuncFormatter":
 
 
 def plain(value: float) -> str:
+    """`61,812.5`: up to ten decimals, no zeros at the end."""
     text = f"{value:,.10f}".rstrip("0").rstrip(".")
     return text if len(text.replace(",", "")) <= 12 else f"{value:.10g}"
 
@@ -186,16 +165,17 @@ def shade_holes(axes: "Axes", holes: list[tuple[int, int]]) -> None:
 
 
 def unseen_patches() -> "list[Patch]":
+    """For a legend: what could not be seen."""
     from matplotlib.patches import Patch
 
-    return [Patch(facecolor=UNSEEN, edgecolor="#BBBBBB", label="beyond reach")]
+    return [Patch(facecolor=UNSEEN, edgecolor="#BBBBBB", label="beyond the visible range")]
 
 
 def hole_patches(holes: list[tuple[int, int]]) -> "list[Patch]":
     """For a legend, if there are any."""
     from matplotlib.patches import Patch
 
-    return [Patch(facecolor=NO_BOOK, edgecolor="white", hatch="///", label="no book vouched for")] if holes else []
+    return [Patch(facecolor=NO_BOOK, edgecolor="white", hatch="///", label="not covered")] if holes else []
 
 
 def holes_of(frame: pl.DataFrame, start_ms: int, end_ms: int) -> list[tuple[int, int]]:

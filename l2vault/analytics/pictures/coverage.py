@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from l2vault.analytics.figures import time_span
 from l2vault.analytics.pictures.canvas import (
-    DAY_MS,
     GREEN,
     GREY,
     PURPLE,
@@ -16,9 +16,9 @@ from l2vault.analytics.pictures.canvas import (
     in_own_style,
     new_figure,
     save,
-    span_text,
     time_axis,
 )
+from l2vault.book.utc import DAY_MS
 from l2vault.vault.coverage.model import STATES, Coverage, State
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def plot_coverage(coverages: Sequence[Coverage], path: Path) -> None:
     axes = figure.subplots()
     draw_strips(axes, coverages)
     span = coverages[0].start_ms, coverages[0].end_ms
-    time_axis(axes, *span, label=f"exchange time, {span_text(*span)}")  # the picture has no title that names the day
+    time_axis(axes, *span, label=f"exchange time, {time_span(*span)}")  # the picture has no title that names the day
     patches = state_patches(states_of(coverages))
     figure.legend(handles=patches, loc="outside upper right", ncols=len(patches), frameon=False)
     save(figure, path)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.heatmap.grid import time_bins
 from l2vault.analytics.pictures import canvas
+from l2vault.analytics.provenance import Provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ _KINDS: Final[tuple[tuple[str, str, _Style], ...]] = (
     (r"ask_([\d.]+bps|total)", "asks, {unit}", "size"),
     (r"(bid|ask)_size", "at the touch, {unit}", "size"),
     (r"(bid|ask)_largest", "largest, {unit}", "size"),
-    (r"\w+_reach_bps", "reach, bps", "plain"),
+    (r"\w+_visible_bps", "visible range, bps", "plain"),
     (r"\w+_hhi", "concentration", "plain"),
     (r"\w+_per_order", "{unit} an order", "size"),
     (r"buy_[\w.]+_bps", "to buy, bps", "plain"),
@@ -56,17 +56,17 @@ class _Panel(NamedTuple):
 
 @canvas.in_own_style
 def draw_series(
-    frame: pl.DataFrame, columns: Sequence[str], about: About, path: Path, ylabel: str | None = None
+    frame: pl.DataFrame, columns: Sequence[str], provenance: Provenance, path: Path, ylabel: str | None = None
 ) -> None:
     """The named measures of a frame with a row per book (`t_from`, `t_to`), broken where none stood.
 
     Measures of one kind share a panel; with `ylabel` all do. A measure that is null, NaN or without end has no line.
     """
-    panels = [_Panel(ylabel, "plain", list(columns))] if ylabel else _panels(columns, about)
+    panels = [_Panel(ylabel, "plain", list(columns))] if ylabel else _panels(columns, provenance)
     figure = canvas.new_figure(1.2 + max(3.4, sum(_HEIGHTS_IN[panel.style] for panel in panels)))
     ratios = [_HEIGHTS_IN[panel.style] for panel in panels]
     every = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
-    start_ms, end_ms = canvas.span_of(about)
+    start_ms, end_ms = provenance.span_ms
     steps, step_ms = _thinned(frame, columns, start_ms, end_ms)
     holes = canvas.holes_of(frame, start_ms, end_ms)
     for axes, panel in zip(every, panels, strict=True):
@@ -74,23 +74,23 @@ def draw_series(
         _draw_balance(axes, steps, panel.names[0]) if panel.style == "balance" else _draw_lines(axes, steps, panel)
         axes.set_ylabel(panel.label)
         if not any(steps[name].count() for name in panel.names):
-            axes.text(0.5, 0.7, "not told by any book of the span", transform=axes.transAxes, ha="center", va="center")
+            axes.text(0.5, 0.7, "no value in any book of the span", transform=axes.transAxes, ha="center", va="center")
     if holes or panels[-1].style == "balance":
         unseen = canvas.unseen_patches() if panels[-1].style == "balance" else []
         handles = _handles(every[-1]) + unseen + canvas.hole_patches(holes)
         every[-1].legend(handles=handles, **_legend(panels[-1]))
     figure.align_ylabels()
     canvas.time_axis(every[-1], start_ms, end_ms)
-    canvas.head(figure, about.method.partition("/")[0], about, _note(panels, step_ms))
+    canvas.head(figure, provenance.method.partition("/")[0], provenance, _note(panels, step_ms))
     canvas.save(figure, path)
 
 
-def _panels(columns: Sequence[str], about: About) -> list[_Panel]:
+def _panels(columns: Sequence[str], provenance: Provenance) -> list[_Panel]:
     panels: dict[str, _Panel] = {}
     for pattern, label, style in (*_KINDS, (".*", "{name}", _PLAIN)):
         for name in columns:
             if re.fullmatch(pattern, name) and not any(name in panel.names for panel in panels.values()):
-                text = label.format(unit=about.unit, quote=canvas.quote(about), name=name)
+                text = label.format(unit=provenance.unit, quote=canvas.quote(provenance), name=name)
                 panels.setdefault(text, _Panel(text, style, [])).names.append(name)
     return list(panels.values())
 
@@ -104,12 +104,12 @@ def _note(panels: Sequence[_Panel], step_ms: int) -> str:
 
 def _thinned(frame: pl.DataFrame, columns: Sequence[str], start_ms: int, end_ms: int) -> tuple[pl.DataFrame, int]:
     """The rows with `NAME_least` and `NAME_most`, or those of many summed up by steps of so many ms."""
-    told = frame.select("t_from", "t_to", *(_finite(name) for name in columns))
-    if len(told) <= _STEPS:
-        return told, 0
+    rows = frame.select("t_from", "t_to", *(_finite(name) for name in columns))
+    if len(rows) <= _STEPS:
+        return rows, 0
     step_ms = time_bins(start_ms, end_ms, 1, _STEPS).width_ms
     weight = pl.col("t_to") - pl.col("t_from")
-    steps = told.group_by((pl.col("t_from") // step_ms).alias("step"), maintain_order=True).agg(
+    steps = rows.group_by((pl.col("t_from") // step_ms).alias("step"), maintain_order=True).agg(
         pl.col("t_from").min().alias("t_from"),
         pl.col("t_to").max().alias("t_to"),
         *(
@@ -131,7 +131,7 @@ def _draw_lines(axes: "Axes", steps: pl.DataFrame, panel: _Panel) -> None:
     colours = _colours(panel.names)
     for name in panel.names:
         t_days, values = canvas.stepped(steps, name)
-        axes.step(t_days, values, where="post", color=colours[name], linewidth=1.1, label=_told(name, values))
+        axes.step(t_days, values, where="post", color=colours[name], linewidth=1.1, label=_label(name, values))
         if len(panel.names) <= _SHADED and f"{name}_least" in steps.columns:
             least, most = (canvas.stepped(steps, f"{name}_{end}")[1] for end in ("least", "most"))
             axes.fill_between(t_days, least, most, step="post", color=colours[name], alpha=0.25, linewidth=0)
@@ -142,8 +142,8 @@ def _draw_lines(axes: "Axes", steps: pl.DataFrame, panel: _Panel) -> None:
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
 
 
-def _told(name: str, values: Floats) -> str:
-    return name if np.isfinite(values).any() else f"{name}: never told"
+def _label(name: str, values: Floats) -> str:
+    return name if np.isfinite(values).any() else f"{name}: no value"
 
 
 def _draw_balance(axes: "Axes", steps: pl.DataFrame, name: str) -> None:
@@ -154,10 +154,10 @@ def _draw_balance(axes: "Axes", steps: pl.DataFrame, name: str) -> None:
         ("more asks", np.where(values > 0, 0, values), canvas.ORANGE),
     ):
         axes.fill_between(t_days, 0, part, step="post", color=colour, linewidth=0, label=label)
-    told = np.where(np.isnan(values), np.nan, 1.0)
+    known = np.where(np.isnan(values), np.nan, 1.0)
     axes.set_facecolor(canvas.UNSEEN)
-    axes.fill_between(t_days, -told, told, step="post", color="white", linewidth=0, zorder=0.6)
-    axes.plot(t_days, 0 * told, color=canvas.BLACK, linewidth=0.6)
+    axes.fill_between(t_days, -known, known, step="post", color="white", linewidth=0, zorder=0.6)
+    axes.plot(t_days, 0 * known, color=canvas.BLACK, linewidth=0.6)
     axes.set_ylim(-1, 1)
     axes.set_yticks([-0.5, 0, 0.5])
 

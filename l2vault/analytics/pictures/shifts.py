@@ -7,32 +7,32 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SideName
-from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.pictures import canvas
+from l2vault.analytics.provenance import Provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_CAME: Final = {"added": canvas.GREEN, "moved_in": canvas.SKY, "rolled_in": "#D5D5D5"}
+_CAME: Final = {"added": canvas.GREEN, "moved_in": canvas.SKY, "entered_view": "#D5D5D5"}
 _WENT: Final = {
     "pulled": canvas.VERMILION,
     "consumed": canvas.ORANGE,
     "moved_out": canvas.PURPLE,
-    "rolled_out": canvas.GREY,
+    "left_view": canvas.GREY,
 }
 _TOP_DOWN: Final[tuple[SideName, ...]] = ("ask", "bid")
 _BARS: Final = 360
 
 
 @canvas.in_own_style
-def draw_shifts(frame: pl.DataFrame, about: About, path: Path) -> None:
+def draw_shifts(frame: pl.DataFrame, provenance: Provenance, path: Path) -> None:
     """Of each side what came above 0 and what went below it, all bands together; alerts of any band are marked.
 
-    `frame` has a row a window, side and band: `t_from, t_to, side, added, moved_in, rolled_in, pulled, consumed,
-    moved_out, rolled_out, z, is_alert`. Windows that are many are drawn several to a bar.
+    `frame` has a row a window, side and band: `t_from, t_to, side, added, moved_in, entered_view, pulled, consumed,
+    moved_out, left_view, z, is_alert`. Windows that are many are drawn several to a bar.
     """
-    start_ms, end_ms = canvas.span_of(about)
+    start_ms, end_ms = provenance.span_ms
     bars, together = _bars(frame)
     figure = canvas.new_figure(8.0)
     every = figure.subplots(2, 1, sharex=True)
@@ -46,7 +46,7 @@ def draw_shifts(frame: pl.DataFrame, about: About, path: Path) -> None:
         axes.margins(y=0.12)
         _mark_alerts(axes, frame.filter(pl.col("side") == name, pl.col("is_alert")))
         axes.yaxis.set_major_formatter(canvas.amounts(is_mirrored=True))
-        axes.set_ylabel(f"{name}s, {about.unit}")
+        axes.set_ylabel(f"{name}s, {provenance.unit}")
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
     every[0].legend(
@@ -60,7 +60,7 @@ def draw_shifts(frame: pl.DataFrame, about: About, path: Path) -> None:
     )
     canvas.time_axis(every[-1], start_ms, end_ms)
     note = "a bar a window" if together == 1 else f"a bar for {together} windows"
-    canvas.head(figure, "liquidity that came and went", about, note)
+    canvas.head(figure, "liquidity that came and went", provenance, note)
     canvas.save(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""Walls as bars at their price over their life, a mark for how each ended, the biggest told by size. For pictures."""
+"""For pictures: walls as bars at their price over their life, a mark for how each ended, the biggest labelled."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -20,10 +20,10 @@ END_COLOURS: Final = {
     "pulled": VERMILION,
     "consumed": GREEN,
     "moved": PURPLE,
-    "rolled out": SKY,
+    "left view": SKY,
     "gap": GREY,
 }
-END_MARKERS: Final = {"standing": ">", "pulled": "v", "consumed": "X", "moved": "D", "rolled out": "s", "gap": "o"}
+END_MARKERS: Final = {"standing": ">", "pulled": "v", "consumed": "X", "moved": "D", "left view": "s", "gap": "o"}
 
 _OTHER: Final = ORANGE, "*"
 """How an end is drawn that a later method may tell."""
@@ -44,13 +44,15 @@ def heaviest(walls: pl.DataFrame, most: int) -> pl.DataFrame:
 
 
 def end_colour(end: str) -> str:
+    """Of a wall, by the cause of its end."""
     return END_COLOURS.get(end, _OTHER[0])
 
 
 def draw_ends(axes: "Axes", walls: pl.DataFrame, size: float) -> None:
+    """A mark where each wall ends, by its cause; `size` in square points."""
     for (end,), own in walls.group_by("end", maintain_order=True):
         axes.scatter(
-            own["t_to"].to_numpy() / 86_400_000,
+            day_number(1) * own["t_to"].to_numpy(),
             own["price"].to_numpy(),
             s=size,
             marker=END_MARKERS.get(str(end), _OTHER[1]),
@@ -102,8 +104,10 @@ def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int
             label.get_window_extent()  # finds its place; with the line to it, so it is not what must be free
             box = Text.get_window_extent(label).padded(_LABEL_SPACE_PX)
             is_inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1
-            is_told = any(price == wall["price"] and abs(other.x0 - box.x0) < _SAME_WALL_PX for price, other in taken)
-            if is_inside and not is_told and not any(box.overlaps(other) for _, other in taken):
+            is_labelled = any(
+                price == wall["price"] and abs(other.x0 - box.x0) < _SAME_WALL_PX for price, other in taken
+            )
+            if is_inside and not is_labelled and not any(box.overlaps(other) for _, other in taken):
                 taken.append((wall["price"], box))
                 break
             label.remove()

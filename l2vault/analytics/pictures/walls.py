@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES
-from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.figures import amount
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.wall_marks import draw_ends, end_colour, end_handles, heaviest, label_biggest
+from l2vault.analytics.provenance import Provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +22,12 @@ _WIDTHS_PT: Final = (1.2, 8.0)
 
 
 @canvas.in_own_style
-def draw_walls(frame: pl.DataFrame, about: About, path: Path, touch: pl.DataFrame | None = None) -> None:
+def draw_walls(frame: pl.DataFrame, provenance: Provenance, path: Path, touch: pl.DataFrame | None = None) -> None:
     """A bar a life of the wall ledger, the wider the larger its peak; of very many those that were most for longest.
 
     `touch`, a row a book with `t_from, t_to, bid, ask` as `instant.spread` gives it, draws the market between them.
     """
-    start_ms, end_ms = canvas.span_of(about)
+    start_ms, end_ms = provenance.span_ms
     figure = canvas.new_figure(8.2)
     axes = figure.add_subplot()
     shown = heaviest(frame, _MOST)
@@ -42,7 +42,7 @@ def draw_walls(frame: pl.DataFrame, about: About, path: Path, touch: pl.DataFram
         axes.text(0.5, 0.5, "no walls", transform=axes.transAxes, ha="center")
     axes.margins(y=0.06)
     axes.yaxis.set_major_formatter(canvas.prices())
-    axes.set_ylabel(f"price, {canvas.quote(about)}")
+    axes.set_ylabel(f"price, {canvas.quote(provenance)}")
     axes.grid(color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
     canvas.time_axis(axes, start_ms, end_ms)
@@ -52,10 +52,9 @@ def draw_walls(frame: pl.DataFrame, about: About, path: Path, touch: pl.DataFram
     ]
     if handles:
         axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=12, frameon=False, fontsize=8.5)
-    threshold = about.settings.get("threshold")
     notes = [f"{len(shown)} of {len(frame)} lives drawn"]
-    notes += [] if threshold is None else [f"walls from {amount(threshold)} {about.unit} on"]
-    canvas.head(figure, f"walls, {about.unit}", about, *notes)
+    notes += [f"walls from {amount(provenance.setting('threshold'))} {provenance.unit} on"]
+    canvas.head(figure, f"walls, {provenance.unit}", provenance, *notes)
     if len(shown):
         label_biggest(figure, axes, shown, _LABELS)
     canvas.save(figure, path)

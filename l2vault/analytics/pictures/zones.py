@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, SideName
-from l2vault.analytics.books import About
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.figures import amount, percent
 from l2vault.analytics.pictures import canvas
+from l2vault.analytics.provenance import Provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ _LEAST_ROWS: Final = 42
 
 
 @canvas.in_own_style
-def draw_zones(frame: pl.DataFrame, about: About, last_mid: float | None, path: Path) -> None:
+def draw_zones(frame: pl.DataFrame, provenance: Provenance, last_mid: float | None, path: Path) -> None:
     """A bar a zone: bids to the left, asks to the right, as long as its size, the darker the more persistent.
 
     `frame` has `side, price_from, price_to, size, persistence, tests, holds, score`.
@@ -48,18 +48,18 @@ def draw_zones(frame: pl.DataFrame, about: About, last_mid: float | None, path: 
     axes.xaxis.set_major_formatter(canvas.amounts(is_mirrored=True))
     axes.yaxis.set_major_formatter(canvas.prices())
     axes.set_xlabel(
-        f"bids    \N{LEFTWARDS ARROW}    mean size of the zone, {about.unit}    \N{RIGHTWARDS ARROW}    asks"
+        f"bids    \N{LEFTWARDS ARROW}    mean size of the zone, {provenance.unit}    \N{RIGHTWARDS ARROW}    asks"
     )
-    axes.set_ylabel(f"price, {canvas.quote(about)}")
+    axes.set_ylabel(f"price, {canvas.quote(provenance)}")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=8.5)
-    canvas.head(figure, "support and resistance", about, "beside the best scores: of how many tests how many held")
+    canvas.head(figure, "support and resistance", provenance, "beside the best scores: of how many tests how many held")
     canvas.save(figure, path)
 
 
 def _longest(frame: pl.DataFrame) -> float:
-    """How long a bar may be, in the unit of size: what is far beyond nearly all others is cut, and told in words."""
+    """How long a bar may be, in the unit of size: what is far beyond nearly all others is cut, and written in words."""
     sizes = frame["size"].drop_nulls().to_numpy()
     if not len(sizes):
         return 1.0
@@ -85,9 +85,9 @@ def _annotate(axes: "Axes", frame: pl.DataFrame, longest: float) -> None:
     apart = (high - low) / _LEAST_ROWS
     is_cut = pl.col("size") > longest
     for name in SIDES:
-        told = frame.filter(pl.col("side") == name, is_cut | (pl.col("tests") > 0))
+        noted = frame.filter(pl.col("side") == name, is_cut | (pl.col("tests") > 0))
         taken: list[float] = []
-        for zone in told.sort(is_cut, "score", descending=True, nulls_last=True).to_dicts():
+        for zone in noted.sort(is_cut, "score", descending=True, nulls_last=True).to_dicts():
             price = (zone["price_from"] + zone["price_to"]) / 2
             if len(taken) == _ANNOTATED or any(abs(price - other) < apart for other in taken):
                 continue

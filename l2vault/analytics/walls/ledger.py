@@ -16,15 +16,15 @@ from l2vault.analytics.book_matrix import Bools, Ints
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.walls.tracks import linked
 
-Began = Literal["found", "returned", "rolled in", "grown", "moved", "placed"]
-"""`found`: it stood when the span or the time after a hole began. `rolled in`: the window came to it. `returned`: one
-of these, and a wall of like size had been lost from sight at this price."""
+Began = Literal["found", "returned", "entered view", "grown", "moved", "placed"]
+"""`found`: it stood when the span or the time after a hole began. `entered view`: the visible range came to it.
+`returned`: one of these, and a wall of like size had been lost from sight at this price."""
 
-End = Literal["standing", "gap", "consumed", "rolled out", "moved", "pulled"]
+End = Literal["standing", "gap", "consumed", "left view", "moved", "pulled"]
 """`consumed`: the market reached its price, and it fell. `pulled`: it fell while better prices stood before it."""
 
-EATEN_SHARE: Final = 0.5
-"""A consumed wall that lost so much of its peak while it was the best price was seen being eaten: of such walls 98.6 %
+FILLED_AT_TOUCH_SHARE: Final = 0.5
+"""A consumed wall that lost so much of its peak while it was the best price was traded away: of such walls 98.6 %
 were traded away, of those with less than half of it 34 % (benchmarks/bench_walls.py). Without it, who can tell."""
 
 KEPT_SHARE: Final = 0.5
@@ -43,7 +43,7 @@ LEDGER: Final = pl.Schema(
         "grown": pl.Float64,
         "shrunk": pl.Float64,
         "shrunk_at_touch": pl.Float64,
-        "eaten_share": pl.Float64,
+        "filled_at_touch_share": pl.Float64,
         "refilled": pl.Boolean,
         "size_end": pl.Float64,
         "size_left": pl.Float64,
@@ -61,8 +61,8 @@ LEDGER: Final = pl.Schema(
     }
 )
 """A row is a life. `size_born + grown - shrunk = size_end`, the last size it had as a wall; `size_left` is what its
-price held in the book after that, null where there is none; `eaten_share` is `shrunk_at_touch / peak`, at most 1;
-`refilled` where more was taken from it at the touch than it ever held at once. Means are weighted by time;
+price held in the book after that, null where there is none; `filled_at_touch_share` is `shrunk_at_touch / peak`, at
+most 1; `refilled` where more was taken from it at the touch than it ever held at once. Means are weighted by time;
 `times_around` is its size at birth over the mean of its neighbours, `at_touch_share` the share of its life in which it
 was the best price of its side. Lives that are one wall (moved, or back in sight) name each other and
 share a `track`."""
@@ -79,6 +79,7 @@ class Birth:
     per_order: float | None
 
     def test(self) -> pl.Expr:
+        """Over rows with `size`, `orders` and `around`: whether a wall is born there."""
         size, orders = pl.col("size"), pl.col("orders")
         is_born = size >= self.threshold
         if self.relative is not None:  # a level that stands alone is larger than all its neighbours
@@ -90,7 +91,7 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class _Books:
-    """What is known of each book, as arrays; prices of asks are negated, so that more is always nearer to market."""
+    """What is known of each book, `(books,)` each; prices of asks are negated, so that more is nearer to market."""
 
     t_from: Ints
     t_to: Ints
@@ -170,7 +171,7 @@ def _lives(kept: pl.DataFrame, known: _Books) -> pl.DataFrame:
     return lives.with_columns(
         t_from=pl.Series(known.t_from[lives["first"].to_numpy()]),
         t_to=pl.Series(known.t_to[lives["last"].to_numpy()]),
-        eaten_share=(pl.col("shrunk_at_touch") / pl.col("peak")).clip(upper_bound=1.0),
+        filled_at_touch_share=(pl.col("shrunk_at_touch") / pl.col("peak")).clip(upper_bound=1.0),
         refilled=pl.col("shrunk_at_touch") > pl.col("peak"),
         per_order=pl.when(pl.col("orders") > 0).then(pl.col("mean") / pl.col("orders")),
     )
@@ -183,7 +184,7 @@ def _beginnings(lives: pl.DataFrame, known: _Books) -> pl.Series:
         [
             (~known.is_linked[first] | (first == 0), "found"),
             (lives["size_before"].to_numpy() > 0, "grown"),
-            (_is_beyond(lives, known, before), "rolled in"),
+            (_is_beyond(lives, known, before), "entered view"),
         ],
         "placed",
     )
@@ -199,7 +200,7 @@ def _ends(lives: pl.DataFrame, known: _Books) -> pl.Series:
             (after > here, "standing"),
             (~known.is_linked[here], "gap"),
             (is_reached, "consumed"),
-            (_is_beyond(lives, known, here), "rolled out"),
+            (_is_beyond(lives, known, here), "left view"),
         ],
         "pulled",
     )

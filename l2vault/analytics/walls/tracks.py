@@ -1,13 +1,13 @@
 """Which lives of the wall ledger are one wall: it moved, or it was lost from sight and is back. Pure.
 
-Told by price and size alone: a book names no owners, so each link is what its likeness makes it, never certain.
+Judged by price and size alone: a book names no owners, so that a link is likely and never certain.
 """
 
 from typing import Final
 
 import polars as pl
 
-from l2vault.analytics.one_book import BPS
+from l2vault.analytics.one_book import BPS, MOVE_BPS
 
 ALIKE_SHARE: Final = 0.8
 """A wall that was lost from sight and one at its price may be one and the same if the smaller is at least this share
@@ -17,10 +17,9 @@ MOVE_ALIKE_SHARE: Final = 0.9
 chance: 12 hours of the markets of `benchmarks/bench_walls.py` have 28 wrong links with 0.8 and 16 with this, and 313
 right ones with both."""
 
-MOVE_BPS: Final = 5.0
-"""A wall that is pulled and one alike that comes are one that moved, if they stand at most so far apart"""
 MOVE_BOOKS: Final = 2
-"""and it comes at most so many books later than the last one with the old."""
+"""A wall that is pulled and one alike that comes are one that moved, if they stand at most `MOVE_BPS` apart, and it
+comes at most so many books later than the last one with the old."""
 
 
 def linked(lives: pl.DataFrame) -> pl.DataFrame:
@@ -75,8 +74,8 @@ def _returns(lives: pl.DataFrame) -> dict[int, int]:
     before = lives.sort("side", "price", "first").with_columns(
         pl.col("wall", "end", "size_end").shift().over("side", "price").name.suffix("_before")
     )
-    was_lost = (pl.col("began") == "rolled in") & (pl.col("end_before") == "rolled out")
-    was_lost |= (pl.col("began") == "found") & pl.col("end_before").is_in(["gap", "rolled out"])
+    was_lost = (pl.col("began") == "entered view") & (pl.col("end_before") == "left view")
+    was_lost |= (pl.col("began") == "found") & pl.col("end_before").is_in(["gap", "left view"])
     found = before.filter(was_lost, _alike("size_end_before", "size_born") >= ALIKE_SHARE)
     return dict(found.select("wall_before", "wall").rows())
 
@@ -88,7 +87,7 @@ def _alike(one: str, other: str) -> pl.Expr:
 def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
     """A row per wall however often it moved or was lost from sight: `track, side, price` (the last one), `began` of its
     first life and `end` of its last, `t_from, t_to`, `seen_ms` (the sum of its lives), `lives, moves,
-    eaten_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`."""
+    filled_at_touch_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`."""
     ms = pl.col("t_to") - pl.col("t_from")
     return ledger.group_by("track", maintain_order=True).agg(
         pl.col("side").last(),
@@ -100,7 +99,7 @@ def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
         seen_ms=ms.sum(),
         lives=pl.len(),
         moves=(pl.col("began") == "moved").sum(),
-        eaten_share=pl.col("eaten_share").last(),
+        filled_at_touch_share=pl.col("filled_at_touch_share").last(),
         refilled=pl.col("refilled").last(),
         peak=pl.col("peak").max(),
         mean=(pl.col("mean") * ms).sum() / ms.sum(),

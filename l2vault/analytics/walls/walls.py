@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName
-from l2vault.analytics.books import Books, Result, Seen
+from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.walls.ledger import KEPT_SHARE, Birth, ledger_of
 from l2vault.errors import UsageError
@@ -29,8 +29,11 @@ _SLACK: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """A wall is born with at least `min_size`, or where that is None the `percentile`; and, where they are given, with
-    `relative` times the mean of its neighbours, and `per_order` an order on average. Sizes are in the unit asked for.
+    """What makes a level a wall; sizes are in the unit asked for. Raises UsageError for an impossible value.
+
+    It is born with at least `min_size`, or where that is None with more than `percentile` per cent of the span's
+    levels, each weighted by its time; and, where they are given, with `relative` times the mean size of the
+    `NEIGHBOURS` levels to either side, and `per_order` on average in each of its orders.
     """
 
     min_size: float | None = None
@@ -48,7 +51,10 @@ class Criteria:
 
 
 def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) -> Result:
-    """A row per wall as `ledger.LEDGER` says, in order of birth. `settings` has the threshold that was used."""
+    """A row per life of a wall as `ledger.LEDGER` says, in order of birth. Sizes are in `unit`, times ms since 1970.
+
+    `settings` has the `threshold` that was used. Raises VaultError where the span has no book, or none with two sides.
+    """
     criteria = criteria or Criteria()
     least = None if criteria.min_size is None else criteria.min_size * KEPT_SHARE
     found = _gather(books, unit, criteria, least)
@@ -67,14 +73,14 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
     }
     if criteria.min_size is not None:
         del settings["percentile"]
-    return Result(frame, found.seen.about("walls/1", unit, **settings))
+    return Result(frame, found.meter.provenance("walls/2", unit, **settings))
 
 
 class _Found:
     """Marks are levels of at least `floor`; `after` is what stood at the price of each in the next book."""
 
     def __init__(self, books: Books) -> None:
-        self.seen = Seen(books)
+        self.meter = CoverageMeter(books)
         self.marks: list[pl.DataFrame] = []
         self.after: list[pl.DataFrame] = []
         self.books: list[pl.DataFrame] = []
@@ -96,7 +102,7 @@ def _gather(books: Books, unit: Unit, criteria: Criteria, least: float | None) -
     found = _Found(books)
     for repeated, ladders in books.neighbours():
         own = ladders.rows(slice(repeated, None))
-        found.seen.add(own)
+        found.meter.add(own)
         sizes: dict[SideName, Floats] = {name: ladders.sizes(name, unit) for name in SIDES}
         floor = _floor(sizes, criteria.percentile) if least is None else least
         found.floor = max(found.floor, floor)

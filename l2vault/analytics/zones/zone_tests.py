@@ -1,4 +1,4 @@
-"""What the market's best price did at price buckets: came, turned, went through. Pure; knows bucket numbers only.
+"""What the market's best price did at price buckets: tested, turned, went through. Pure; knows bucket numbers only.
 
 A bucket is larger the better its prices are, so that what is said of bids holds for asks.
 """
@@ -17,8 +17,8 @@ _AROUND: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Touches:
-    """A row per book: the bucket of the best price (`NOWHERE` for an empty side), the farthest bucket that is wholly
-    within reach, and whether the book follows the one before."""
+    """`(books,)` each, in order of time (ms): the bucket of the best price (`NOWHERE` for an empty side), the farthest
+    bucket that is wholly visible, and whether the book follows the one before."""
 
     t_from: Ints
     t_to: Ints
@@ -28,15 +28,15 @@ class Touches:
 
 
 @dataclass(frozen=True, slots=True)
-class Visits:
-    """A row per bucket. A test that neither held nor broke was lost in a hole or is still open."""
+class ZoneTests:
+    """`(buckets,)`, int64 each. A test that neither held nor broke was lost in a hole or is still open."""
 
     tests: Ints
     holds: Ints
     breaks: Ints
 
 
-def visits(buckets: Ints, touches: Touches) -> Visits:
+def zone_tests(buckets: Ints, touches: Touches) -> ZoneTests:
     """A test begins when the best price, having been a whole bucket or more away, comes to the bucket.
 
     It holds when the best price is again a whole bucket away, and breaks when that is a whole bucket beyond: a price
@@ -59,7 +59,7 @@ def visits(buckets: Ints, touches: Touches) -> Visits:
     holds = is_test & (state == _HERE) & (after == _AWAY)
     breaks = is_test & ((state == _THROUGH) | ((state == _HERE) & (after == _THROUGH)))
     of = life % max(len(buckets), 1)
-    return Visits(*(np.bincount(of[some], minlength=len(buckets)) for some in (is_test, holds, breaks)))
+    return ZoneTests(*(np.bincount(of[some], minlength=len(buckets)) for some in (is_test, holds, breaks)))
 
 
 def _state(ahead: Ints) -> Ints:

@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, Ladders, SideName, decimals_of, levels_of
-from l2vault.analytics.books import Books, Result, Seen
+from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Contract, Floats, Unit
 from l2vault.analytics.one_book import BPS
-from l2vault.analytics.zones.zone_tests import Touches, visits
+from l2vault.analytics.zones.zone_tests import Touches, zone_tests
 from l2vault.errors import UsageError
 
 ZONES: Final = pl.Schema(
@@ -36,17 +36,17 @@ ZONES: Final = pl.Schema(
         "breaks": pl.Int64,
         "score": pl.Float64,
         "distance_bps": pl.Float64,
-        "first_ms": pl.Int64,
-        "last_ms": pl.Int64,
+        "t_first": pl.Int64,
+        "t_last": pl.Int64,
         "is_current": pl.Boolean,
     }
 )
 """A row per zone."""
 
-BUCKETS_IN_REACH: Final = 20
+BUCKETS_IN_VIEW: Final = 20
 
-DOUBT_MS: Final = 60_000
-"""For the score a bucket counts as seen for so much longer, without holding: a glimpse is no persistence."""
+SHRINKAGE_MS: Final = 60_000
+"""For the score a bucket counts as seen for so much longer, without holding: a short sight is no persistence."""
 
 _STEPS: Final = 256
 """Sizes are ranked with 8 bits of precision, at most 0.4 % off, so that what is kept of them stays small."""
@@ -63,6 +63,7 @@ class Grid:
 
     @property
     def width(self) -> float:
+        """Of a bucket, as a price."""
         return self.price(1)
 
     def price(self, bucket: int) -> float:
@@ -71,29 +72,32 @@ class Grid:
 
 
 def zones(books: Books, unit: Unit = "usd", width: float | None = None, presence: float = 2.0) -> Result:
-    """A row per bucket that held anything, as `ZONES` says, best score first. `width` is rounded to whole ticks.
+    """A row per bucket that held anything, as `ZONES` says, best score first. `width` is a price, rounded to whole
+    ticks; without one it is the round number closest to a twentieth of the visible range of the first two-sided book.
 
-    Without one it is the round number that comes closest to a twentieth of the reach of the first book with two sides.
+    `presence`: the persistence of a bucket is the share of its seen time in which it holds at least this many times the
+    median size of the side's buckets. Raises UsageError for what is not above 0, VaultError as all measures do. The
+    rules are ours; time at price is the idea of the market profile (Steidlmayer).
     """
     for name, value in (("width", width), ("presence", presence)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{name} = {value:g} is impossible.", "a number above 0")
     first, pieces = _first_reach(books.ladders())
-    contracts = [terms.contract for terms in books.terms]
-    grid = _grid(first / BUCKETS_IN_REACH if width is None else width, contracts, is_told=width is not None)
-    seen = Seen(books)
+    contracts = [period.contract for period in books.periods]
+    grid = _grid(first / BUCKETS_IN_VIEW if width is None else width, contracts, is_given=width is not None)
+    meter = CoverageMeter(books)
     gathered = {name: _Gathered(name, grid) for name in SIDES}
     mid = math.nan
     for ladders in pieces:
-        seen.add(ladders)
+        meter.add(ladders)
         for name in SIDES:
             gathered[name].add(ladders, unit)
         mids = ladders.mid[np.isfinite(ladders.mid)]
         mid = float(mids[-1]) if len(mids) else mid
     frame = pl.concat([each.zones(presence, mid) for each in gathered.values()])
     frame = frame.sort(["score", "size", "price_from"], descending=[True, True, False])
-    settings = {"width": grid.width, "is_width_told": width is not None, "presence": presence, "last_mid": mid}
-    return Result(frame, seen.about("zones/1", unit, **settings))
+    settings = {"width": grid.width, "is_width_given": width is not None, "presence": presence, "last_mid": mid}
+    return Result(frame, meter.provenance("zones/1", unit, **settings))
 
 
 def _first_reach(pieces: Iterator[Ladders]) -> tuple[float, Iterator[Ladders]]:
@@ -107,8 +111,8 @@ def _first_reach(pieces: Iterator[Ladders]) -> tuple[float, Iterator[Ladders]]:
     return 0.0, iter(passed)
 
 
-def _grid(width: float, contracts: list[Contract], is_told: bool) -> Grid:
-    if width > 0 and not is_told:
+def _grid(width: float, contracts: list[Contract], is_given: bool) -> Grid:
+    if width > 0 and not is_given:
         ten = 10.0 ** math.floor(math.log10(width))
         width = min((ten, 2 * ten, 5 * ten, 10 * ten), key=lambda nice: abs(math.log(nice / width)))
     tick = max(contract.tick for contract in contracts)
@@ -162,7 +166,7 @@ class _Gathered:
         usual, frame = self._summed_up(presence)
         buckets, large_ms = frame["bucket"].to_numpy(), frame["large_ms"].to_numpy()
         seen_ms, first_ms, last_ms = _sight(buckets, touches)
-        visited = visits(buckets, touches)
+        tested = zone_tests(buckets, touches)
         size = frame["size_ms"].to_numpy() / seen_ms
         columns = self._prices(buckets, mid) | {
             "size": size,
@@ -171,12 +175,12 @@ class _Gathered:
             "strength": size / usual,
             "persistence": large_ms / seen_ms,
             "seen_share": seen_ms / (touches.t_to - touches.t_from).sum(),
-            "tests": visited.tests,
-            "holds": visited.holds,
-            "breaks": visited.breaks,
-            "score": size / usual * large_ms / (seen_ms + DOUBT_MS),
-            "first_ms": first_ms,
-            "last_ms": last_ms,
+            "tests": tested.tests,
+            "holds": tested.holds,
+            "breaks": tested.breaks,
+            "score": size / usual * large_ms / (seen_ms + SHRINKAGE_MS),
+            "t_first": first_ms,
+            "t_last": last_ms,
             "is_current": buckets <= touches.best[touches.best != NOWHERE][-1],
         }
         return pl.DataFrame(columns).select(*ZONES).cast(ZONES).with_columns(pl.col("distance_bps").fill_nan(None))

@@ -6,7 +6,7 @@ limit of requests. The pipeline judges what is found, the recorder acts on a rul
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeVar
@@ -15,13 +15,11 @@ from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import RestError
-from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Pipeline, Synced
+from l2vault.okx.pipeline import Pipeline
 from l2vault.okx.rest import OkxRest
-from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.tasks.rest_books import RestBooks, fault_of
-from l2vault.recording.tasks.rounds import Deliver, Rounds
+from l2vault.recording.tasks.rounds import Findings, Rounds
 from l2vault.recording.tasks.ruling import Ruling
-from l2vault.vault.journal.events import Event
 
 SECOND_BOOK_SEC: Final = 2.0
 """A short full book waits that long for another one."""
@@ -33,9 +31,6 @@ RULE_EVERY_SEC: Final = 0.3
 _log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
 
-Resolve = Callable[[str, tuple[int, int], int | None, str], None]
-"""Gets the instrument, the two feeds that differed, the one found wrong (None: undecided), and why, in words."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Conflict:
@@ -44,25 +39,13 @@ class _Conflict:
 
 
 class Auditor:
-    """`run` until cancelled; every other method may be called at any time from the event loop.
+    """`run` until cancelled; every other method may be called at any time from the event loop, and never waits."""
 
-    `deliver` gets what a pipeline makes of a REST book, by the feed's number; `resolve` the outcome of each conflict.
-    """
-
-    def __init__(
-        self,
-        rest: OkxRest,
-        clock: Clock,
-        rng: Random,
-        note: Callable[[Event], None],
-        deliver: Deliver,
-        pipelines: Mapping[int, Pipeline],
-    ) -> None:
+    def __init__(self, rest: OkxRest, clock: Clock, rng: Random, pipelines: Mapping[int, Pipeline]) -> None:
         self._clock = clock
-        self._deliver = deliver
         self._pipelines = pipelines
         self._books = RestBooks(rest, clock)
-        self._rounds = Rounds(self._books, clock, rng, note, deliver, pipelines)
+        self._rounds = Rounds(self._books, clock, rng, pipelines)
         self._wake = asyncio.Event()
         self._needed: dict[tuple[int, str], int | None] = {}
         """Feeds that wait for a book: to be joined (None), or for a second one until that time."""
@@ -70,21 +53,15 @@ class Auditor:
         self._conflicts: dict[str, _Conflict] = {}
         self._to_rule: list[str] = []
         self._is_running = False
-        self.resolve: Resolve = lambda inst_id, feeds, wrong, detail: None
+        self._findings: Findings
 
-    def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
-        """Whatever concerns audits among what a feed's pipeline puts out."""
-        for output in outputs:
-            if isinstance(output, Synced):
-                self._rounds.synced(number, output.inst_id)
-            elif isinstance(output, Lost):
-                self._rounds.lost(number, output.inst_id)
-            elif isinstance(output, NeedBook):
-                self.need_book(number, output.inst_id)
-            elif isinstance(output, NeedSecondBook):
-                self.need_second_book(number, output.inst_id)
-            elif isinstance(output, AuditSoon):
-                self.audit_soon(output.inst_id)
+    def synced(self, number: int, inst_id: str) -> None:
+        """A feed has joined: what it holds is not confirmed until its first audit."""
+        self._rounds.synced(number, inst_id)
+
+    def lost(self, number: int, inst_id: str) -> None:
+        """A feed has no book of this instrument any more."""
+        self._rounds.lost(number, inst_id)
 
     def audit_soon(self, inst_id: str) -> None:
         """Something speaks against a book of this instrument."""
@@ -100,11 +77,9 @@ class Auditor:
         self._needed[number, inst_id] = self._clock.monotonic_ms() + round(SECOND_BOOK_SEC * 1000)
         self._wake.set()
 
-    def on_conflict(
-        self, inst_id: str, seq_id: int | None, feeds: tuple[int, int], slots: tuple[int, int] = (0, 0)
-    ) -> bool:
-        """Two feeds differ at this `seqId`, in these slots. True: `resolve` is called when REST has decided, after
-        about RULE_SEC at most. False, where the auditor does not run: nothing will decide.
+    def on_conflict(self, inst_id: str, seq_id: int | None, feeds: tuple[int, int]) -> bool:
+        """Two feeds differ at this `seqId`. True: `Findings.rule` is called when REST has decided, after about RULE_SEC
+        at most. False, where the auditor does not run: nothing will decide.
 
         While an instrument is being ruled on, further conflicts of it belong to the same one.
         """
@@ -117,15 +92,13 @@ class Auditor:
             self._wake.set()
         return True
 
-    def is_ruling(self, inst_id: str) -> bool:
-        """Whether a conflict of this instrument waits for its decision."""
-        return inst_id in self._conflicts
-
-    async def run(self, inst_ids: tuple[str, ...]) -> None:
+    async def run(self, inst_ids: tuple[str, ...], findings: Findings) -> None:
+        """What is found goes to `findings`, for as long as this runs."""
+        self._findings = findings
         self._is_running = True
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._rounds.run(inst_ids))
+                group.create_task(self._rounds.run(inst_ids, findings))
                 group.create_task(self._serve(group))
         finally:
             self._is_running = False
@@ -203,7 +176,7 @@ class Auditor:
         conflict = self._conflicts.pop(inst_id)
         self._rounds.take_back(inst_id)
         words = f"feeds {conflict.feeds[0]} and {conflict.feeds[1]} differ at seqId {conflict.seq_id}: {detail}"
-        self.resolve(inst_id, conflict.feeds, wrong, words)
+        self._findings.rule(inst_id, wrong, words)
 
     async def _seed(self, number: int, inst_id: str) -> None:
         try:
@@ -213,7 +186,7 @@ class Auditor:
             return
         pipeline = self._pipelines.get(number)
         if pipeline is not None:
-            self._deliver(number, pipeline.join_rest_book(full, self._clock.monotonic_ms()))
+            self._findings.take(number, pipeline.join_rest_book(full, self._clock.monotonic_ms()))
 
     async def _second(self, number: int, inst_id: str, until_ms: int) -> None:
         """The length of another feed's book where there is one, else of REST's."""
@@ -222,7 +195,7 @@ class Auditor:
         counts = known[0] if known else await self._counts_by_rest(inst_id, until_ms)
         pipeline = self._pipelines.get(number)
         if pipeline is not None and counts is not None:  # without any second book the pipeline believes ours in time
-            self._deliver(number, pipeline.judge_short(inst_id, counts, self._clock.monotonic_ms()))
+            self._findings.take(number, pipeline.judge_short(inst_id, counts, self._clock.monotonic_ms()))
 
     async def _counts_by_rest(self, inst_id: str, until_ms: int) -> tuple[int, int] | None:
         try:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
 
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.rest import OkxRest
@@ -134,7 +133,7 @@ class ClockCheck:
         if taken is None:
             return False
         least_ms, median_ms, p99_ms, seen = taken
-        self._note_event(ClockSkew(utc_text(self._clock.wall_ms()), least_ms, median_ms, p99_ms, seen))
+        self._note_event(ClockSkew(self._clock.wall_text(), least_ms, median_ms, p99_ms, seen))
         if abs(median_ms) <= WARN_MS:
             self._warned_ms = None
         elif self._is_news(median_ms):

@@ -112,7 +112,7 @@ class Metadata:
         self._on_state(inst_id, state in ("live", None))
         if what != "same":
             _log.info("Instrument row of %s kept (%s), state %s", inst_id, what, printable(str(state)))
-            self._note(InstrumentNoted(self._at(), inst_id, what, f"state {printable(str(state))}"))
+            self._note(InstrumentNoted(self._clock.wall_text(), inst_id, what, f"state {printable(str(state))}"))
         self._announce(inst_id, row, what)
 
     def _announce(self, inst_id: str, row: Row, what: What) -> None:
@@ -125,10 +125,7 @@ class Metadata:
             words = _coming_words(change, row)
             _log.warning("OKX announces for %s: %s. What was recorded before keeps its contract", inst_id, words)
             if what != "same":
-                self._note(InstrumentNoted(self._at(), inst_id, "announced", words))
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())
+                self._note(InstrumentNoted(self._clock.wall_text(), inst_id, "announced", words))
 
     def _miss(self, inst_id: str, error: Exception) -> float:
         is_first = inst_id not in self._backoffs
@@ -139,7 +136,7 @@ class Metadata:
         words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
         _log.warning(words, inst_id, retry_sec, error)
         if is_first:
-            self._note(InstrumentNoted(self._at(), inst_id, "unavailable", str(error)))
+            self._note(InstrumentNoted(self._clock.wall_text(), inst_id, "unavailable", str(error)))
         return retry_sec
 
     async def _name_nearest(self, inst_id: str) -> None:

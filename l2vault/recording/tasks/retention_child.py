@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError
 from l2vault.vault.journal.log import verb_journal
@@ -39,7 +38,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def carry_out(layout: Layout, policy: Policy, time: PassTime, clock: Clock, options: Options) -> Outcome:
     """One pass, here. Raises what kept it from being made."""
-    journal = verb_journal(layout, "retention", lambda: utc_text(clock.wall_ms()), clock.monotonic_ms)
+    journal = verb_journal(layout, "retention", clock.wall_text, clock.monotonic_ms)
     report = run_retention(layout, policy, time, journal, options)
     return Outcome(report.failures, report.again_sec)
 

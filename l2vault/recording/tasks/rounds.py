@@ -6,13 +6,12 @@ whatever waits.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from l2vault.book.change import BookChange
-from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.audit import Verdict
@@ -41,7 +40,18 @@ AGAIN_TIMES: Final = 4
 
 _log = logging.getLogger(__name__)
 
-Deliver = Callable[[int, Sequence[Output]], None]
+
+class Findings(Protocol):
+    """Where what an audit finds goes: `recording.router`."""
+
+    def take(self, number: int, outputs: Sequence[Output]) -> None:
+        """What a feed's pipeline makes of a REST book."""
+
+    def note(self, event: Event) -> None:
+        """An event for the journal."""
+
+    def rule(self, inst_id: str, wrong: int | None, detail: str) -> None:
+        """Which of two feeds that differ was found wrong, and why; None where nothing decides."""
 
 
 @dataclass(slots=True)
@@ -72,15 +82,12 @@ class Rounds:
         books: RestBooks,
         clock: Clock,
         rng: Random,
-        note: Callable[[Event], None],
-        deliver: Deliver,
         pipelines: Mapping[int, Pipeline],
     ) -> None:
         self._books = books
         self._clock = clock
-        self._note = note
-        self._deliver = deliver
         self._pipelines = pipelines
+        self._findings: Findings
         self._backoff = Backoff(FIRST_RETRY_SEC, LONGEST_RETRY_SEC, rng)
         self._resume_ms = 0
         """Until then REST is left alone: it did not answer."""
@@ -113,7 +120,8 @@ class Rounds:
         self._left_alone.discard(inst_id)
         self.audit_soon(inst_id)
 
-    async def run(self, inst_ids: tuple[str, ...]) -> None:
+    async def run(self, inst_ids: tuple[str, ...], findings: Findings) -> None:
+        self._findings = findings
         self._due_ms = dict.fromkeys(inst_ids, self._clock.monotonic_ms() + round(AUDIT_EVERY_SEC * 1000))
         self._open.clear()
         while True:
@@ -177,7 +185,7 @@ class Rounds:
             retry_sec = max(retry_sec, min(error.retry_after_sec or 0, LONGEST_RETRY_AFTER_SEC))
             self._resume_ms = self._clock.monotonic_ms() + round(retry_sec * 1000)
         for number in sorted(one.feeds):
-            self._note(Audited(self._at(), number, one.inst_id, "unavailable", None, str(error)))
+            self._findings.note(Audited(self._clock.wall_text(), number, one.inst_id, "unavailable", None, str(error)))
             self._end(number, one.inst_id)
             if not self._stretch(number, one).is_confirmed:
                 self._soon[one.inst_id] = self._clock.monotonic_ms() + round(retry_sec * 1000)
@@ -211,11 +219,14 @@ class Rounds:
         fault = fault_of(rest) if verdict.outcome == "mismatch" else ""
         if fault:
             verdict = Verdict("inconclusive", f"REST's own book is {fault}; {verdict.detail}")
-        self._note(Audited(self._at(), number, one.inst_id, verdict.outcome, rest.seq_id, verdict.detail))
+        self._findings.note(
+            Audited(self._clock.wall_text(), number, one.inst_id, verdict.outcome, rest.seq_id, verdict.detail)
+        )
         if verdict.outcome == "mismatch":
             _log.error("Audit of %s on feed %d against REST: %s", one.inst_id, number, verdict.detail)
             now_ms = self._clock.monotonic_ms()
-            self._deliver(number, self._pipelines[number].doubt(one.inst_id, "audit", verdict.detail, now_ms))
+            outputs = self._pipelines[number].invalidate(one.inst_id, "audit", verdict.detail, now_ms)
+            self._findings.take(number, outputs)
             return
         self._end(number, one.inst_id)
         if verdict.outcome in ("equal", "consistent"):
@@ -231,6 +242,3 @@ class Rounds:
         pipeline = self._pipelines.get(number)
         if pipeline is not None:
             pipeline.end_audit(inst_id)
-
-    def _at(self) -> str:
-        return utc_text(self._clock.wall_ms())

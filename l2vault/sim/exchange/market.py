@@ -142,10 +142,10 @@ class _Instrument:
 
     def _trade(self) -> None:
         """Where the fair price is well past the touch, whoever quotes there is traded away."""
-        patience = self._shape.calm_ticks * _PATIENCE
-        if self._fair > self._asks.best + patience:
+        scaled_clock = self._shape.calm_ticks * _PATIENCE
+        if self._fair > self._asks.best + scaled_clock:
             self._fair = self._sweep(self._asks, self._bids, self._fair)
-        elif -self._fair > self._bids.best + patience:
+        elif -self._fair > self._bids.best + scaled_clock:
             self._fair = -self._sweep(self._bids, self._asks, -self._fair)
 
     def _sweep(self, taken: MarketSide, joined: MarketSide, fair: float) -> float:

@@ -5,7 +5,7 @@ import asyncio
 from l2vault.clock import Clock
 
 
-class Patience:
+class ScaledClock:
     """`scale` 20 makes a minute of OKX's limits and delays pass in three seconds. `stop` ends all waiting."""
 
     def __init__(self, clock: Clock, scale: float) -> None:

@@ -11,12 +11,12 @@ from l2vault.sim.faults import extra as fault_extra
 from l2vault.sim.faults import flow as fault_flow
 from l2vault.sim.faults import pushes as fault_levels
 from l2vault.sim.faults import pushes as fault_text
-from l2vault.sim.faults.context import Scene
+from l2vault.sim.faults.context import FaultContext
 from l2vault.sim.faults.frame import Frame, Item
 from l2vault.sim.faults.kinds import KINDS
 from l2vault.sim.faults.plan import When
 from l2vault.sim.faults.spec import who
-from l2vault.sim.faults.timing import Strikes
+from l2vault.sim.faults.timing import Trigger
 
 
 class Stage(Protocol):
@@ -49,8 +49,8 @@ class Chain:
     def __init__(
         self,
         stages: Sequence[Stage],
-        own: Sequence[tuple[Scene, Strikes]] = (),
-        lasting: Sequence[Scene] = (),
+        own: Sequence[tuple[FaultContext, Trigger]] = (),
+        lasting: Sequence[FaultContext] = (),
     ) -> None:
         self._stages = stages
         self._own = own
@@ -67,7 +67,7 @@ class Chain:
         if change is not None and self._own:
             frame = self._count(frame, change)
         if change is not None and not frame.number:
-            met = {scene.index for scene in self._lasting if scene.is_on(change.inst_id)}
+            met = {context.index for context in self._lasting if context.is_on(change.inst_id)}
             frame = frame._replace(struck=frame.struck | met)
         return self._run(0, [frame])
 
@@ -97,89 +97,89 @@ class Chain:
         """The book frames of a connection are numbered, full books included, in all and by instrument."""
         for key in ("", change.inst_id):
             self._frames[key] = self._frames.get(key, 0) + 1
-        struck = {scene.index for scene, strikes in self._own if self._strikes(scene, strikes, change.inst_id)}
+        struck = {context.index for context, trigger in self._own if self._hits(context, trigger, change.inst_id)}
         return frame._replace(struck=frame.struck | struck)
 
-    def _strikes(self, scene: Scene, strikes: Strikes, inst_id: str) -> bool:
-        fault, kind = scene.fault, KINDS[scene.fault.kind]
+    def _hits(self, context: FaultContext, trigger: Trigger, inst_id: str) -> bool:
+        fault, kind = context.fault, KINDS[context.fault.kind]
         if not fault.concerns(inst_id):
             return False
         key = inst_id if kind.by_instrument or fault.inst_id == inst_id else ""
         if kind.family == "line":
-            return strikes.begins(key, self._frames[key], scene.schedule.now_ms)
-        return strikes.hits(key, self._frames[key], scene.schedule.now_ms)
+            return trigger.begins(key, self._frames[key], context.schedule.now_ms)
+        return trigger.hits(key, self._frames[key], context.schedule.now_ms)
 
 
 class _StruckPush:
     """A stage that replaces struck pushes, of whichever channel, and full books, and lets everything else pass."""
 
-    def __init__(self, scene: Scene, effect: Callable[[Frame, Scene], list[Item]]) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext, effect: Callable[[Frame, FaultContext], list[Item]]) -> None:
+        self._context = context
         self._effect = effect
 
     def feed(self, frame: Frame) -> list[Item]:
-        return self._effect(frame, self._scene) if frame.inst_id and self._scene.strikes(frame) else [frame]
+        return self._effect(frame, self._context) if frame.inst_id and self._context.hits(frame) else [frame]
 
 
 class _Struck:
     """A stage that replaces struck pushes of books and full books and lets everything else pass."""
 
-    def __init__(self, scene: Scene, effect: Callable[[Frame, BookChange, Scene], list[Item]]) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext, effect: Callable[[Frame, BookChange, FaultContext], list[Item]]) -> None:
+        self._context = context
         self._effect = effect
 
     def feed(self, frame: Frame) -> list[Item]:
-        if frame.change is None or not self._scene.strikes(frame):
+        if frame.change is None or not self._context.hits(frame):
             return [frame]
-        return self._effect(frame, frame.change, self._scene)
+        return self._effect(frame, frame.change, self._context)
 
 
 class _Lost:
     """A struck frame does not reach this connection: the message that restarts the sequence, a trade, or a value."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
 
     def feed(self, frame: Frame) -> list[Item]:
-        return [] if self._scene.strikes(frame) else [frame]
+        return [] if self._context.hits(frame) else [frame]
 
 
 class _Altered:
     """A struck frame that is no push of a book or of trades leaves as `effect` has it."""
 
-    def __init__(self, scene: Scene, effect: Callable[[Frame, Scene], list[Item]]) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext, effect: Callable[[Frame, FaultContext], list[Item]]) -> None:
+        self._context = context
         self._effect = effect
 
     def feed(self, frame: Frame) -> list[Item]:
-        return self._effect(frame, self._scene) if self._scene.strikes(frame) else [frame]
+        return self._effect(frame, self._context) if self._context.hits(frame) else [frame]
 
 
-def _dropped(frame: Frame, scene: Scene) -> list[Item]:
+def _dropped(frame: Frame, context: FaultContext) -> list[Item]:
     return []
 
 
-def _duplicated(frame: Frame, scene: Scene) -> list[Item]:
-    return [frame] * (1 + scene.fault.number("copies"))
+def _duplicated(frame: Frame, context: FaultContext) -> list[Item]:
+    return [frame] * (1 + context.fault.number("copies"))
 
 
-def _push(effect: Callable[[Frame, Scene], list[Item]]) -> Callable[[Scene], Stage]:
-    return lambda scene: _StruckPush(scene, effect)
+def _push(effect: Callable[[Frame, FaultContext], list[Item]]) -> Callable[[FaultContext], Stage]:
+    return lambda context: _StruckPush(context, effect)
 
 
-def _struck(effect: Callable[[Frame, BookChange, Scene], list[Item]]) -> Callable[[Scene], Stage]:
-    return lambda scene: _Struck(scene, effect)
+def _struck(effect: Callable[[Frame, BookChange, FaultContext], list[Item]]) -> Callable[[FaultContext], Stage]:
+    return lambda context: _Struck(context, effect)
 
 
-def _altered(effect: Callable[[Frame, Scene], list[Item]]) -> Callable[[Scene], Stage]:
-    return lambda scene: _Altered(scene, effect)
+def _altered(effect: Callable[[Frame, FaultContext], list[Item]]) -> Callable[[FaultContext], Stage]:
+    return lambda context: _Altered(context, effect)
 
 
-def _deed(deed: Callable[[Scene], list[Item]]) -> Callable[[Scene], Stage]:
-    return lambda scene: fault_extra.Deed(scene, deed)
+def _one_shot(act: Callable[[FaultContext], list[Item]]) -> Callable[[FaultContext], Stage]:
+    return lambda context: fault_extra.OneShot(context, act)
 
 
-_STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
+_STAGES: Final[dict[str, Callable[[FaultContext], Stage]]] = {
     "batch": fault_flow.Batch,
     "levels": _struck(fault_levels.too_many_levels),
     "crossed": _struck(fault_levels.crossed),
@@ -193,8 +193,8 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "corrupt": _push(fault_text.corrupt),
     "heartbeat": _struck(fault_extra.heartbeat),
     "snapshot": _struck(fault_extra.unasked_full_book),
-    "big-frame": _deed(fault_extra.big_frame),
-    "unknown-event": _deed(fault_extra.unknown_event),
+    "big-frame": _one_shot(fault_extra.big_frame),
+    "unknown-event": _one_shot(fault_extra.unknown_event),
     "no-snapshot": fault_flow.NoFullBook,
     "late-snapshot": fault_flow.LateFullBook,
     "no-book": fault_flow.NoBook,
@@ -209,7 +209,7 @@ _STAGES: Final[dict[str, Callable[[Scene], Stage]]] = {
     "context-drop": _Lost,
     "context-duplicate": _altered(_duplicated),
     "notice": fault_extra.Notice,
-    "close": _deed(fault_extra.close),
+    "close": _one_shot(fault_extra.close),
     "cut": fault_extra.Cut,
     "stall": fault_flow.Stall,
     "trickle": fault_flow.Trickle,
@@ -221,23 +221,29 @@ the end of the connection, and how the bytes go."""
 _PLACES: Final = {kind: place for place, kind in enumerate(_STAGES)}
 
 
-def build_chain(scenes: Iterable[Scene]) -> Chain:
-    """The chain of one connection, of the faults among `scenes` that concern it."""
-    concerned = [scene for scene in scenes if scene.fault.kind in _STAGES and _concerns(scene)]
-    concerned.sort(key=lambda scene: _PLACES[scene.fault.kind])
-    own = [(scene, scene.schedule.strikes(scene.index)) for scene in concerned if scene.fault.when.unit == "frame"]
-    of_books = [scene for scene in concerned if scene.fault.channel != "trades"]
-    lasting = [scene for scene in of_books if KINDS[scene.fault.kind].family == "push" and _lasts(scene.fault.when)]
-    return Chain([_STAGES[scene.fault.kind](scene) for scene in concerned], own, lasting)
+def build_chain(contexts: Iterable[FaultContext]) -> Chain:
+    """The chain of one connection, of the faults among `contexts` that concern it."""
+    concerned = [context for context in contexts if context.fault.kind in _STAGES and _concerns(context)]
+    concerned.sort(key=lambda context: _PLACES[context.fault.kind])
+    own = [
+        (context, context.schedule.trigger(context.index))
+        for context in concerned
+        if context.fault.when.unit == "frame"
+    ]
+    of_books = [context for context in concerned if context.fault.channel != "trades"]
+    lasting = [
+        context for context in of_books if KINDS[context.fault.kind].family == "push" and _lasts(context.fault.when)
+    ]
+    return Chain([_STAGES[context.fault.kind](context) for context in concerned], own, lasting)
 
 
 def _lasts(when: When) -> bool:
     return when.pushes is None and when.unit != "frame"
 
 
-def _concerns(scene: Scene) -> bool:
+def _concerns(context: FaultContext) -> bool:
     """A reset is everybody's; its message may be lost on some connections."""
-    if scene.fault.kind != "reset":
-        return scene.fault.who.matches(scene.seat)
-    lost = scene.fault.word("lost")
-    return lost != "none" and who(lost, "reset").matches(scene.seat)
+    if context.fault.kind != "reset":
+        return context.fault.who.matches(context.slot)
+    lost = context.fault.word("lost")
+    return lost != "none" and who(lost, "reset").matches(context.slot)

@@ -1,33 +1,33 @@
-"""What a fault at work on one connection can see: itself, the exchange, the time, and dice of its own."""
+"""What a fault at work on one connection can see: itself, the exchange, the time, and rng of its own."""
 
 from dataclasses import dataclass
 from random import Random
 
 from l2vault.sim.exchange.books import Exchange, encode_push
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.faults.frame import Frame
-from l2vault.sim.faults.plan import Fault, Seat
+from l2vault.sim.faults.plan import ConnectionSlot, Fault
 from l2vault.sim.faults.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class FaultContext:
     index: int
     """The fault's place in the plan."""
     fault: Fault
     schedule: Schedule
     exchange: Exchange
-    seat: Seat
+    slot: ConnectionSlot
     conn_id: str
-    patience: Patience
+    scaled_clock: ScaledClock
 
-    def strikes(self, frame: Frame) -> bool:
+    def hits(self, frame: Frame) -> bool:
         return self.index in frame.struck
 
     def is_on(self, inst_id: str = "") -> bool:
         return self.schedule.is_on(self.index, inst_id)
 
-    def dice(self, frame: Frame) -> Random:
+    def rng(self, frame: Frame) -> Random:
         """The same for the same push of the same timeline, on whichever connection."""
         change, trade = frame.change, frame.trade
         push = "" if change is None else f"{change.inst_id} {change.seq_id} {change.ts_ms}"

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from l2vault.book.change import BookChange
 from l2vault.sim.exchange.books import Exchange, Tick
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.faults.chain import Chain, build_chain
-from l2vault.sim.faults.context import Scene
-from l2vault.sim.faults.exchange import Disturbance, Maintenance, Reset, State, TickSize
+from l2vault.sim.faults.context import FaultContext
+from l2vault.sim.faults.exchange import ExchangeFault, Maintenance, Reset, State, TickSize
 from l2vault.sim.faults.frame import NOBODY
-from l2vault.sim.faults.plan import Fault, FaultPlan, Seat
-from l2vault.sim.faults.request_errors import Objections
+from l2vault.sim.faults.plan import ConnectionSlot, Fault, FaultPlan
+from l2vault.sim.faults.request_errors import RequestErrors
 from l2vault.sim.faults.schedule import Schedule
 
 
@@ -61,24 +61,24 @@ class Faults:
             disturbance.pass_time(ts_ms)
         return begun
 
-    def chain(self, seat: Seat, conn_id: str, patience: Patience) -> Chain:
-        """What stands between the exchange and the connection on that seat."""
+    def chain(self, slot: ConnectionSlot, conn_id: str, scaled_clock: ScaledClock) -> Chain:
+        """What stands between the exchange and the connection on that slot."""
         schedule = self.schedule
         return build_chain(
-            Scene(index, fault, schedule, self._exchange, seat, conn_id, patience)
+            FaultContext(index, fault, schedule, self._exchange, slot, conn_id, scaled_clock)
             for index, fault in enumerate(schedule.faults)
         )
 
-    def objections(self, seat: Seat, now_ms: Callable[[], int]) -> Objections:
-        """The errors planned for the requests of the connection on that seat; `now_ms` gives exchange time."""
+    def request_errors(self, slot: ConnectionSlot, now_ms: Callable[[], int]) -> RequestErrors:
+        """The errors planned for the requests of the connection on that slot; `now_ms` gives exchange time."""
         concerned = [
-            (fault, self.schedule.strikes(index))
+            (fault, self.schedule.trigger(index))
             for index, fault in enumerate(self.schedule.faults)
-            if fault.kind == "error" and fault.who.matches(seat)
+            if fault.kind == "error" and fault.who.matches(slot)
         ]
-        return Objections(concerned, now_ms)
+        return RequestErrors(concerned, now_ms)
 
-    def _disturbance(self, index: int, fault: Fault) -> Disturbance:
+    def _disturbance(self, index: int, fault: Fault) -> ExchangeFault:
         if fault.kind == "reset":
             return Reset(fault)
         if fault.kind == "tick-size":

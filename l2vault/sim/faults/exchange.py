@@ -23,7 +23,7 @@ from l2vault.sim.faults.schedule import Schedule
 _NO_SEQ_ID: Final = -1
 
 
-class Disturbance(Protocol):
+class ExchangeFault(Protocol):
     def alter(self, change: BookChange, is_struck: bool) -> tuple[BookChange, bool]:
         """The change as it happens instead, and whether this is the push by which the fault shows."""
 

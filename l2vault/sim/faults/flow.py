@@ -11,38 +11,38 @@ import msgspec
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.books import encode_push
 from l2vault.sim.exchange.levels import ASK, BID, last_words
-from l2vault.sim.faults.context import Scene
-from l2vault.sim.faults.frame import Deafen, FaultySocket, Frame, Item
+from l2vault.sim.faults.context import FaultContext
+from l2vault.sim.faults.frame import FaultySocket, Frame, Item, SetHalfOpen
 
 
 class NoBook:
     """Requests and pings are answered, but no push of the instrument and no full book goes out."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
 
     def feed(self, frame: Frame) -> list[Item]:
-        is_silenced = frame.change is not None and self._scene.is_on(frame.change.inst_id)
+        is_silenced = frame.change is not None and self._context.is_on(frame.change.inst_id)
         return [] if is_silenced else [frame]
 
 
 class NoFullBook:
     """Subscriptions are acknowledged and updates flow, but never a full book."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
 
     def feed(self, frame: Frame) -> list[Item]:
         change = frame.change
-        is_silenced = change is not None and change.is_snapshot and self._scene.is_on(change.inst_id)
+        is_silenced = change is not None and change.is_snapshot and self._context.is_on(change.inst_id)
         return [] if is_silenced else [frame]
 
 
 class LateFullBook:
     """A subscription's full book comes after so many updates: the one of then, which fits, or the stale one."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
         self._waiting: dict[str, tuple[Frame, int]] = {}
 
     def feed(self, frame: Frame) -> list[Item]:
@@ -50,10 +50,10 @@ class LateFullBook:
         if change is None:
             return [frame]
         if change.is_snapshot:
-            if frame.number or not self._scene.is_on(change.inst_id):
+            if frame.number or not self._context.is_on(change.inst_id):
                 self._waiting.pop(change.inst_id, None)
                 return [frame]
-            self._waiting[change.inst_id] = (frame, self._scene.fault.number("updates"))
+            self._waiting[change.inst_id] = (frame, self._context.fault.number("updates"))
             return []
         full_book, left = self._waiting.pop(change.inst_id, (None, 0))
         if full_book is None:
@@ -61,15 +61,15 @@ class LateFullBook:
         if left > 1:
             self._waiting[change.inst_id] = (full_book, left - 1)
             return [frame]
-        fresh = self._scene.full_book(change.inst_id) if self._scene.fault.word("book") == "fresh" else None
+        fresh = self._context.full_book(change.inst_id) if self._context.fault.word("book") == "fresh" else None
         return [frame, fresh or full_book]
 
 
 class Reorder:
     """A struck push changes places with the next one of its instrument and channel."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
         self._held: dict[tuple[str, bool], Frame] = {}
 
     def feed(self, frame: Frame) -> list[Item]:
@@ -80,7 +80,7 @@ class Reorder:
         if held is not None:
             # A new subscription's full book makes what was held a thing of the past.
             return [frame] if change is not None and change.is_snapshot and not frame.number else [frame, held]
-        if not self._scene.strikes(frame):
+        if not self._context.hits(frame):
             return [frame]
         self._held[key] = frame
         return []
@@ -97,10 +97,10 @@ class Batch:
     different offsets are out of phase for good.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._merge = scene.fault.number("merge")
-        self._offset = scene.fault.number("offset")
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
+        self._merge = context.fault.number("merge")
+        self._offset = context.fault.number("offset")
         self._pending: dict[str, list[Frame]] = {}
 
     def feed(self, frame: Frame) -> list[Item]:
@@ -113,7 +113,7 @@ class Batch:
         pending = self._pending.setdefault(change.inst_id, [])
         pending.append(frame)
         is_whole = (frame.number + self._offset) % self._merge == 0
-        if not is_whole and self._scene.is_on(change.inst_id):
+        if not is_whole and self._context.is_on(change.inst_id):
             return []
         del self._pending[change.inst_id]
         return _merged(pending)
@@ -126,16 +126,16 @@ class Batch:
 class Stall:
     """Everything waits until the strike is over and then leaves in order."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
         self._held: list[Item] = []
 
     def feed(self, frame: Frame) -> list[Item]:
         self._held.append(frame)
-        return [] if self._scene.is_on() else self.settle()
+        return [] if self._context.is_on() else self.settle()
 
     def pass_time(self, ts_ms: int, begun: frozenset[int]) -> list[Item]:
-        return [] if self._scene.is_on() else self.settle()
+        return [] if self._context.is_on() else self.settle()
 
     def settle(self) -> list[Item]:
         held, self._held = self._held, []
@@ -145,8 +145,8 @@ class Stall:
 class HalfOpen:
     """The connection is dead without either side having been told: nothing goes out, not even a close."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
         self._is_on = False
 
     def feed(self, frame: Frame) -> list[Item]:
@@ -157,26 +157,26 @@ class HalfOpen:
         return self._turn()
 
     def _turn(self) -> list[Item]:
-        was_on, self._is_on = self._is_on, self._scene.is_on()
-        return [] if was_on == self._is_on else [Deafen(self._is_on)]
+        was_on, self._is_on = self._is_on, self._context.is_on()
+        return [] if was_on == self._is_on else [SetHalfOpen(self._is_on)]
 
 
 class Trickle:
     """Frames leave in pieces of a few bytes."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
 
     def feed(self, frame: Frame) -> list[Item]:
-        return [frame._replace(manner=frame.manner or self._send)] if self._scene.is_on() else [frame]
+        return [frame._replace(manner=frame.manner or self._send)] if self._context.is_on() else [frame]
 
     async def _send(self, socket: FaultySocket, text: str) -> None:
-        await socket.send_in_pieces(text, self._scene.fault.number("piece"), self._pause)
+        await socket.send_in_pieces(text, self._context.fault.number("piece"), self._pause)
 
     async def _pause(self) -> None:
-        pause_ms = self._scene.fault.number("pause")
+        pause_ms = self._context.fault.number("pause")
         if pause_ms:
-            await self._scene.patience.sleep(pause_ms)
+            await self._context.scaled_clock.sleep(pause_ms)
         else:
             await asyncio.sleep(0)  # a turn of the loop is enough for the system to send the pieces apart
 

@@ -31,7 +31,7 @@ class HangUp(NamedTuple):
     reason: str
 
 
-class Deafen(NamedTuple):
+class SetHalfOpen(NamedTuple):
     """From here on (or no longer) nothing leaves the machine: the socket is half open."""
 
     is_on: bool
@@ -59,4 +59,4 @@ class Frame(NamedTuple):
         return "" if self.trade is None else self.trade.inst_id
 
 
-Item = Frame | HangUp | Deafen
+Item = Frame | HangUp | SetHalfOpen

@@ -16,7 +16,7 @@ Unit = Literal["time", "push", "frame", "request"]
 the number of a book frame on its connection, or the number of a request."""
 
 
-class Seat(NamedTuple):
+class ConnectionSlot(NamedTuple):
     """A connection's place: `number` counts all that were accepted, `place` is the lowest one free when it came."""
 
     number: int
@@ -34,11 +34,11 @@ class Who:
     number: int | None = None
     parity: int | None = None
 
-    def matches(self, seat: Seat) -> bool:
+    def matches(self, slot: ConnectionSlot) -> bool:
         return (
-            self.place in (None, seat.place)
-            and self.number in (None, seat.number)
-            and self.parity in (None, seat.number % 2)
+            self.place in (None, slot.place)
+            and self.number in (None, slot.number)
+            and self.parity in (None, slot.number % 2)
         )
 
 

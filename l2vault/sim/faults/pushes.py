@@ -17,7 +17,7 @@ from l2vault.okx.checksum import book_checksum
 from l2vault.sim.exchange.books import encode_push
 from l2vault.sim.exchange.levels import ASK, BID, last_words, price_text
 from l2vault.sim.exchange.trades import encode_trade, split_trade
-from l2vault.sim.faults.context import Scene
+from l2vault.sim.faults.context import FaultContext
 from l2vault.sim.faults.frame import Frame, Item
 
 _STRUCTURE: Final = re.compile(r'[{}\[\]:,"]')
@@ -25,20 +25,20 @@ _QUOTED_NUMBER: Final = re.compile(r'"(\d+(?:\.\d+)?)"')
 _TS: Final = re.compile(r'"ts":"(\d+)"')
 
 
-def corrupt(frame: Frame, scene: Scene) -> list[Item]:
+def corrupt(frame: Frame, context: FaultContext) -> list[Item]:
     """A byte flipped or the end cut off, so that it is no JSON; or a number without its quotes, which still is."""
-    return [frame._replace(text=_corrupted(frame.text, scene.fault.word("how"), scene.dice(frame)))]
+    return [frame._replace(text=_corrupted(frame.text, context.fault.word("how"), context.rng(frame)))]
 
 
-def corrupt_context(frame: Frame, scene: Scene) -> list[Item]:
+def corrupt_context(frame: Frame, context: FaultContext) -> list[Item]:
     """The same for a push of a channel beside the books."""
-    dice = Random(f"{scene.schedule.seed} {scene.index} {frame.text}")
-    return [frame._replace(text=_corrupted(frame.text, scene.fault.word("how"), dice))]
+    rng = Random(f"{context.schedule.seed} {context.index} {frame.text}")
+    return [frame._replace(text=_corrupted(frame.text, context.fault.word("how"), rng))]
 
 
-def shift_context(frame: Frame, scene: Scene) -> list[Item]:
+def shift_context(frame: Frame, context: FaultContext) -> list[Item]:
     """Another time in a push of a channel beside the books."""
-    how, by_ms = scene.fault.word("how"), scene.fault.number("by")
+    how, by_ms = context.fault.word("how"), context.fault.number("by")
 
     def shifted(match: re.Match[str]) -> str:
         ts_ms = {"zero": 0, "back": int(match[1]) - by_ms, "ahead": int(match[1]) + by_ms}[how]
@@ -47,39 +47,39 @@ def shift_context(frame: Frame, scene: Scene) -> list[Item]:
     return [frame._replace(text=_TS.sub(shifted, frame.text))]
 
 
-def _corrupted(text: str, how: str, dice: Random) -> str:
+def _corrupted(text: str, how: str, rng: Random) -> str:
     if how == "cut":
-        return text[: dice.randrange(1, max(len(text), 2))]
+        return text[: rng.randrange(1, max(len(text), 2))]
     marks = list((_STRUCTURE if how == "flip" else _QUOTED_NUMBER).finditer(text))
     if not marks:
         return text
-    mark = dice.choice(marks)
+    mark = rng.choice(marks)
     # A tilde is JSON only inside a string, and no string of a push could end where this one then would.
     instead = "~" if how == "flip" else mark[1]
     return text[: mark.start()] + instead + text[mark.end() :]
 
 
-def split(frame: Frame, scene: Scene) -> list[Item]:
+def split(frame: Frame, context: FaultContext) -> list[Item]:
     """A push of trades leaves as two: two connections may sum up the matches of one order differently."""
-    first = scene.fault.number("first")
+    first = context.fault.number("first")
     if frame.trade is None or frame.trade.matches <= first:
         return [frame]
     parts = split_trade(frame.trade, first)
     return [frame._replace(text=encode_trade(part), trade=part) for part in parts]
 
 
-def missing(frame: Frame, scene: Scene) -> list[Item]:
-    name = scene.fault.word("field")
+def missing(frame: Frame, context: FaultContext) -> list[Item]:
+    name = context.fault.word("field")
     push: dict[str, Any] = msgspec.json.decode(frame.text)
     for part in _parts(push).values():
         part.pop(name, None)
     return [_encoded(frame, push)]
 
 
-def unknown_field(frame: Frame, scene: Scene) -> list[Item]:
+def unknown_field(frame: Frame, context: FaultContext) -> list[Item]:
     """A key nobody knows yet, in the envelope, its `arg` or its data; or a fifth member in the first levels."""
     push: dict[str, Any] = msgspec.json.decode(frame.text)
-    parts, where = _parts(push), scene.fault.word("where")
+    parts, where = _parts(push), context.fault.word("where")
     if where == "level":
         for side in ("asks", "bids"):
             levels = parts["data"].get(side, [])  # trades have none
@@ -105,8 +105,8 @@ _MOST_CHECKSUM: Final = 2**31 - 1
 class Times:
     """`ts` on the wire: 0, some time back, or that of the push before on the same connection."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: FaultContext) -> None:
+        self._context = context
         self._last_ms: dict[str, int | None] = {}
 
     def feed(self, frame: Frame) -> list[Item]:
@@ -115,61 +115,61 @@ class Times:
             return [frame]
         last_ms = self._last_ms.get(change.inst_id)
         self._last_ms[change.inst_id] = change.ts_ms
-        if not self._scene.strikes(frame) or change.ts_ms is None:
+        if not self._context.hits(frame) or change.ts_ms is None:
             return [frame]
-        fault = self._scene.fault
+        fault = self._context.fault
         wrong_ms = {"zero": 0, "back": change.ts_ms - fault.number("by"), "repeat": last_ms or change.ts_ms}
         return [_with(frame, msgspec.structs.replace(change, ts_ms=wrong_ms[fault.word("how")]))]
 
 
-def too_many_levels(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def too_many_levels(frame: Frame, change: BookChange, context: FaultContext) -> list[Item]:
     """Levels beyond the worst, as if a delete had been forgotten, until the client holds `count` on the side."""
-    for sign in _SIDES[scene.fault.word("side")]:
-        levels = _side(scene, change.inst_id, sign)
+    for sign in _SIDES[context.fault.word("side")]:
+        levels = _side(context, change.inst_id, sign)
         if levels:
-            missing = scene.fault.number("count") - len(levels)
+            missing = context.fault.number("count") - len(levels)
             change = _add(change, sign, _beyond(levels, sign, missing))
     return [_with(frame, change)]
 
 
-def crossed(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def crossed(frame: Frame, change: BookChange, context: FaultContext) -> list[Item]:
     """A bid that stands in the asks: at the best of them (locked), or at the second best (crossed)."""
-    asks = _side(scene, change.inst_id, ASK)
+    asks = _side(context, change.inst_id, ASK)
     if not asks:
         return [frame]
-    among = asks[0] if scene.fault.word("how") == "locked" else asks[min(1, len(asks) - 1)]
+    among = asks[0] if context.fault.word("how") == "locked" else asks[min(1, len(asks) - 1)]
     return [_with(frame, _add(change, BID, [among]))]
 
 
-def unknown_deletes(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def unknown_deletes(frame: Frame, change: BookChange, context: FaultContext) -> list[Item]:
     """Deletes of prices that hold nothing, which OKX has been seen to send."""
-    dice, count = scene.dice(frame), scene.fault.number("count")
+    rng, count = context.rng(frame), context.fault.number("count")
     for sign, share in ((BID, count // 2), (ASK, count - count // 2)):
-        levels = _side(scene, change.inst_id, sign)
+        levels = _side(context, change.inst_id, sign)
         if levels:
             free = [(price, "0", "0", "0") for price in _free_prices(levels, sign, share)]
-            change = _add(change, sign, dice.sample(free, min(share, len(free))))
+            change = _add(change, sign, rng.sample(free, min(share, len(free))))
     return [_with(frame, change)]
 
 
-def resend(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def resend(frame: Frame, change: BookChange, context: FaultContext) -> list[Item]:
     """Levels as they stand, once more: no change at all, and seen on the wire."""
-    dice, count = scene.dice(frame), scene.fault.number("count")
+    rng, count = context.rng(frame), context.fault.number("count")
     for sign, share in ((BID, count // 2), (ASK, count - count // 2)):
         told = {level[0] for level in _levels(change, sign)}
-        same = [level for level in _side(scene, change.inst_id, sign) if level[0] not in told]
-        change = _add(change, sign, dice.sample(same, min(share, len(same))))
+        same = [level for level in _side(context, change.inst_id, sign) if level[0] not in told]
+        change = _add(change, sign, rng.sample(same, min(share, len(same))))
     return [_with(frame, change)]
 
 
-def checksum(frame: Frame, change: BookChange, scene: Scene) -> list[Item]:
+def checksum(frame: Frame, change: BookChange, context: FaultContext) -> list[Item]:
     """The checksum of the exchange's own book as OKX sent it until June 2026, a wrong one, or OKX's 0 of today."""
-    book = scene.exchange.book(change.inst_id)
+    book = context.exchange.book(change.inst_id)
     if book is None:
         return [frame]
     real = book_checksum(*book.top(CHANNEL_DEPTH))
     wrong = real - 1 if real == _MOST_CHECKSUM else real + 1
-    sent = {"zero": 0, "real": real, "wrong": wrong or 1}[scene.fault.word("how")]
+    sent = {"zero": 0, "real": real, "wrong": wrong or 1}[context.fault.word("how")]
     return [_with(frame, msgspec.structs.replace(change, checksum=sent))]
 
 
@@ -181,9 +181,9 @@ def _levels(change: BookChange, sign: int) -> list[Level]:
     return change.bids if sign == BID else change.asks
 
 
-def _side(scene: Scene, inst_id: str, sign: int) -> list[Level]:
+def _side(context: FaultContext, inst_id: str, sign: int) -> list[Level]:
     """The exchange's own levels, best first."""
-    book = scene.exchange.book(inst_id)
+    book = context.exchange.book(inst_id)
     if book is None:
         return []
     bids, asks = book.top(CHANNEL_DEPTH)

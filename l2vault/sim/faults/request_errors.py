@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from l2vault.sim.faults.kinds import ARG_CODES
 from l2vault.sim.faults.plan import Fault
-from l2vault.sim.faults.timing import Strikes
+from l2vault.sim.faults.timing import Trigger
 
 _MESSAGES: Final = {
     "60011": "Please log in",
@@ -18,7 +18,7 @@ _MESSAGES: Final = {
 }
 
 
-class Objection(NamedTuple):
+class RequestError(NamedTuple):
     """An error to answer with: to the whole request, or instead of the ack of one instrument (`inst_id`)."""
 
     code: str
@@ -33,32 +33,32 @@ class Objection(NamedTuple):
         return _MESSAGES[self.code].format(op=op, channel=channel)
 
 
-class Objections:
+class RequestErrors:
     """The faults of kind `error` that concern one connection, each with its strikes; `now_ms` gives exchange time.
 
     Each counts the requests that it could strike: those of its operation that name its instrument.
     """
 
-    def __init__(self, faults: Sequence[tuple[Fault, Strikes]], now_ms: Callable[[], int]) -> None:
+    def __init__(self, faults: Sequence[tuple[Fault, Trigger]], now_ms: Callable[[], int]) -> None:
         self._faults = faults
         self._now_ms = now_ms
         self._requests: Counter[int] = Counter()
 
-    def to_request(self, op: str, inst_ids: Sequence[str]) -> list[Objection]:
+    def to_request(self, op: str, inst_ids: Sequence[str]) -> list[RequestError]:
         """What is wrong with this request. To be asked once for each."""
         found = []
-        for index, (fault, strikes) in enumerate(self._faults):
+        for index, (fault, trigger) in enumerate(self._faults):
             named = [inst_id for inst_id in inst_ids if fault.concerns(inst_id)]
             if not named or fault.word("op") not in (op, "both"):
                 continue
             self._requests[index] += 1
-            if strikes.hits("", self._requests[index], self._now_ms()):
+            if trigger.hits("", self._requests[index], self._now_ms()):
                 code = fault.word("code")
-                found.append(Objection(code, named[0] if code in ARG_CODES else None))
+                found.append(RequestError(code, named[0] if code in ARG_CODES else None))
         return found
 
 
-NO_OBJECTIONS: Final = Objections((), lambda: 0)
+NO_REQUEST_ERRORS: Final = RequestErrors((), lambda: 0)
 
 
 def no_such_channel(channel: str, inst_id: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from l2vault.sim.faults.frame import NOBODY
 from l2vault.sim.faults.kinds import KINDS
 from l2vault.sim.faults.plan import ALL_INSTRUMENTS, Fault, FaultPlan
-from l2vault.sim.faults.timing import Strikes
+from l2vault.sim.faults.timing import Trigger
 
 _SHARED_UNITS: Final = ("time", "push")
 _TIMELINE_FAMILIES: Final = ("push", "mode", "line", "exchange")
@@ -28,7 +28,7 @@ class Schedule:
         self.seed: Final = seed if plan.seed is None else plan.seed
         self.start_ms: Final = start_ms
         self.now_ms = start_ms
-        self._strikes = [self.strikes(index) for index in range(len(plan.faults))]
+        self._triggers = [self.trigger(index) for index in range(len(plan.faults))]
         self._shared = [
             (index, fault)
             for index, fault in enumerate(plan.faults)
@@ -37,7 +37,7 @@ class Schedule:
             and not (KINDS[fault.kind].family == "push" and fault.channel == "trades")
         ]
         self._trade_faults = [
-            (fault, index, self.strikes(index))
+            (fault, index, self.trigger(index))
             for index, fault in enumerate(plan.faults)
             if KINDS[fault.kind].family == "trade"
             or (KINDS[fault.kind].family == "push" and fault.channel in ("trades", "both"))
@@ -46,7 +46,7 @@ class Schedule:
         self._lines = frozenset(index for index, fault in self._shared if KINDS[fault.kind].family == "line")
         self._alarms = heapq.merge(
             *(
-                self._strikes[index].alarms()
+                self._triggers[index].alarms()
                 for index, fault in self._shared
                 if KINDS[fault.kind].family in _WAKING_FAMILIES
             )
@@ -66,9 +66,9 @@ class Schedule:
         due = self._wakes[:1] + ([] if self._next_alarm is None else [self._next_alarm])
         return min(due, default=None)
 
-    def strikes(self, index: int) -> Strikes:
+    def trigger(self, index: int) -> Trigger:
         """A fresh count of one fault's strikes, for what is counted apart: frames or requests of one connection."""
-        return Strikes(self.faults[index].when, self.start_ms, f"{self.seed} {index}")
+        return Trigger(self.faults[index].when, self.start_ms, f"{self.seed} {index}")
 
     def wake_at(self, ts_ms: int) -> None:
         """Ask for a `note_time` at that exchange time."""
@@ -84,7 +84,7 @@ class Schedule:
         return frozenset(
             index
             for index in self._lines
-            if self.faults[index].when.unit == "time" and self._strikes[index].begins(_WHOLE_CONNECTION, 0, ts_ms)
+            if self.faults[index].when.unit == "time" and self._triggers[index].begins(_WHOLE_CONNECTION, 0, ts_ms)
         )
 
     def note_push(self, inst_id: str, ts_ms: int) -> tuple[int, frozenset[int], frozenset[int]]:
@@ -107,8 +107,8 @@ class Schedule:
         self._trades[inst_id] += 1
         return frozenset(
             index
-            for fault, index, strikes in self._trade_faults
-            if fault.concerns(inst_id) and strikes.hits(inst_id, self._trades[inst_id], ts_ms)
+            for fault, index, trigger in self._trade_faults
+            if fault.concerns(inst_id) and trigger.hits(inst_id, self._trades[inst_id], ts_ms)
         )
 
     def note_context(self, channel: str, inst_id: str, ts_ms: int) -> frozenset[int]:
@@ -121,24 +121,24 @@ class Schedule:
             for index, fault in self._context_faults
             if fault.word("channel") in ("all", channel)
             and fault.concerns(inst_id)
-            and self._strikes[index].hits(key, number, ts_ms)
+            and self._triggers[index].hits(key, number, ts_ms)
         )
 
     def is_on(self, index: int, inst_id: str) -> bool:
         """Whether a fault that lasts for a time is going on for this instrument, or for the whole connection."""
         fault = self.faults[index]
         if not KINDS[fault.kind].by_instrument:
-            return self._strikes[index].is_on(_WHOLE_CONNECTION, self.now_ms)
-        return fault.concerns(inst_id) and self._strikes[index].is_on(inst_id, self.now_ms)
+            return self._triggers[index].is_on(_WHOLE_CONNECTION, self.now_ms)
+        return fault.concerns(inst_id) and self._triggers[index].is_on(inst_id, self.now_ms)
 
     def _hits(self, index: int, fault: Fault, inst_id: str) -> bool:
-        kind, strikes = KINDS[fault.kind], self._strikes[index]
+        kind, trigger = KINDS[fault.kind], self._triggers[index]
         key = inst_id if kind.by_instrument else _WHOLE_CONNECTION
         number = self._pushes[inst_id if kind.by_instrument else fault.inst_id]
         if kind.family in ("push", "exchange"):
-            return strikes.hits(key, number, self.now_ms)
-        begins = strikes.begins(key, number, self.now_ms)
-        end_ms = strikes.end_ms(key) if begins else None
+            return trigger.hits(key, number, self.now_ms)
+        begins = trigger.begins(key, number, self.now_ms)
+        end_ms = trigger.end_ms(key) if begins else None
         if end_ms is not None:
             self.wake_at(end_ms)
         return begins

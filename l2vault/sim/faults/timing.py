@@ -1,6 +1,6 @@
 """When faults strike: a rule on exchange time, push numbers and a seed, the same in every run of the same timeline.
 
-Pure. One `Strikes` follows one fault; what it counts is kept apart by key (an instrument, or "" for all together).
+Pure. One `Trigger` follows one fault; what it counts is kept apart by key (an instrument, or "" for all together).
 """
 
 import heapq
@@ -22,7 +22,7 @@ class _Run:
     end_ms: int | None = None
 
 
-class Strikes:
+class Trigger:
     """The strikes of one fault on a timeline that starts at `origin_ms`; `salt` makes its chances its own."""
 
     def __init__(self, when: When, origin_ms: int, salt: str) -> None:

@@ -1,4 +1,4 @@
-"""The door for new connections: OKX's limit on them, who sits where, and what a plan does to those who knock.
+"""The door for new connections: OKX's limit on them, the number each gets, and what a plan does to a handshake.
 
 Judges each attempt once. What is a websocket's business after it stands is not this room's.
 """
@@ -11,12 +11,12 @@ from typing import Final
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.faults.kinds import KINDS
-from l2vault.sim.faults.plan import Seat
+from l2vault.sim.faults.plan import ConnectionSlot
 from l2vault.sim.faults.schedule import Schedule
 from l2vault.sim.server.limits import Limits
-from l2vault.sim.server.wire import Visit, WiredConnection
+from l2vault.sim.server.wire import Handshake, WiredConnection
 
 _log = logging.getLogger(__name__)
 
@@ -31,28 +31,28 @@ _REFUSALS: Final = {
 }
 
 
-class Seats:
+class ConnectionSlots:
     """Gives each connection the next number and the lowest free place."""
 
     def __init__(self) -> None:
         self._taken: set[int] = set()
         self._count = 0
 
-    def next(self) -> Seat:
+    def next(self) -> ConnectionSlot:
         """What a connection would get that came now."""
         place = 1
         while place in self._taken:
             place += 1
-        return Seat(self._count + 1, place)
+        return ConnectionSlot(self._count + 1, place)
 
-    def take(self) -> Seat:
-        seat = self.next()
-        self._count = seat.number
-        self._taken.add(seat.place)
-        return seat
+    def take(self) -> ConnectionSlot:
+        slot = self.next()
+        self._count = slot.number
+        self._taken.add(slot.place)
+        return slot
 
-    def leave(self, seat: Seat) -> None:
-        self._taken.discard(seat.place)
+    def leave(self, slot: ConnectionSlot) -> None:
+        self._taken.discard(slot.place)
 
 
 class Gate:
@@ -62,18 +62,23 @@ class Gate:
     """
 
     def __init__(
-        self, schedule: Schedule, limits: Limits, now_ms: Callable[[], int], patience: Patience, compression: bool
+        self,
+        schedule: Schedule,
+        limits: Limits,
+        now_ms: Callable[[], int],
+        scaled_clock: ScaledClock,
+        compression: bool,
     ) -> None:
         self._faults = [
-            (fault, schedule.strikes(index))
+            (fault, schedule.trigger(index))
             for index, fault in enumerate(schedule.faults)
             if KINDS[fault.kind].family == "connect"
         ]
         self._limits = limits
         self._now_ms = now_ms
-        self._patience = patience
+        self._scaled_clock = scaled_clock
         self._compression = compression
-        self._seats = Seats()
+        self._slots = ConnectionSlots()
         self._attempts = 0
 
     @property
@@ -81,36 +86,36 @@ class Gate:
         """Whether some connection may be offered permessage-deflate."""
         return self._compression or any(fault.kind == "deflate" for fault, _ in self._faults)
 
-    def knock(self) -> Visit:
+    def begin(self) -> Handshake:
         """Somebody wants a connection: what is to become of it."""
         self._attempts += 1
-        now_ms, seat = self._now_ms(), self._seats.next()
+        now_ms, slot = self._now_ms(), self._slots.next()
         struck = [
             fault
-            for fault, strikes in self._faults
-            if fault.who.matches(seat) and strikes.hits("", self._attempts, now_ms)
+            for fault, trigger in self._faults
+            if fault.who.matches(slot) and trigger.hits("", self._attempts, now_ms)
         ]
-        return Visit(struck, not self._limits.allows_connect(self._patience.now_ms()), self._leave)
+        return Handshake(struck, not self._limits.allows_connect(self._scaled_clock.now_ms()), self._leave)
 
-    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The library's hook on an opening request: None lets it in, and gives it a seat."""
+    async def accept(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The library's hook on an opening request: None accepts it, and gives it a slot."""
         assert isinstance(connection, WiredConnection)
-        visit = connection.visit
+        handshake = connection.attempt
         if request.path.partition("?")[0] != WS_PATH:
             return connection.respond(HTTPStatus.NOT_FOUND, f"The channels of this exchange are on {WS_PATH}.\n")
-        if visit.is_over_limit:
+        if handshake.is_over_limit:
             return connection.respond(*_REFUSALS["429"])
-        slow = visit.fault("slow-handshake")
+        slow = handshake.fault("slow-handshake")
         if slow is not None:
-            await self._patience.wait(slow.number("delay"))
-        refusal = visit.fault("refuse")
+            await self._scaled_clock.wait(slow.number("delay"))
+        refusal = handshake.fault("refuse")
         if refusal is not None:
             return await self._refuse(connection, refusal.word("how"))
-        if self._patience.is_over or connection.wire.is_closing():
+        if self._scaled_clock.is_over or connection.wire.is_closing():
             return connection.respond(*_REFUSALS["503"])
-        if not self._compression and visit.fault("deflate") is None:
+        if not self._compression and handshake.fault("deflate") is None:
             connection.protocol.available_extensions = None
-        visit.seat = self._seats.take()
+        handshake.slot = self._slots.take()
         return None
 
     async def _refuse(self, connection: WiredConnection, how: str) -> Response | None:
@@ -121,6 +126,6 @@ class Gate:
         await connection.wait_closed()
         return None  # too late to be sent
 
-    def _leave(self, visit: Visit) -> None:
-        if visit.seat is not None:
-            self._seats.leave(visit.seat)
+    def _leave(self, handshake: Handshake) -> None:
+        if handshake.slot is not None:
+            self._slots.leave(handshake.slot)

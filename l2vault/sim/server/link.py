@@ -1,7 +1,7 @@
 """One client's connection in motion: frames out in order, requests in, and OKX's reasons for hanging up.
 
-Every frame to the client passes through `Link.emit`, and there through the chain of faults planned for it (`chain`).
-What the frames say is the peer's business (`peer`).
+Every frame to the client passes through `ClientConnection.emit`, and there through the chain of faults planned for it
+(`chain`). What the frames say is the peer's business (`peer`).
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Final
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.faults.chain import Chain
-from l2vault.sim.faults.frame import ABNORMAL, Deafen, Frame, HangUp, Item
-from l2vault.sim.server.peer import Peer
+from l2vault.sim.faults.frame import ABNORMAL, Frame, HangUp, Item, SetHalfOpen
+from l2vault.sim.server.peer import ServerSession
 from l2vault.sim.server.wire import WiredConnection
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Outbox:
                 event.clear()
 
 
-class Link:
+class ClientConnection:
     """A peer, its socket, and the frames between them.
 
     `is_patient` is for a timeline that goes as fast as its clients read: it waits for a slow one, where otherwise a
@@ -95,16 +95,22 @@ class Link:
     """
 
     def __init__(
-        self, peer: Peer, socket: WiredConnection, chain: Chain, patience: Patience, outbox: Outbox, is_patient: bool
+        self,
+        peer: ServerSession,
+        socket: WiredConnection,
+        chain: Chain,
+        scaled_clock: ScaledClock,
+        outbox: Outbox,
+        is_patient: bool,
     ) -> None:
         self.peer = peer
         self._socket = socket
         self._chain = chain
-        self._patience = patience
+        self._scaled_clock = scaled_clock
         self._outbox = outbox
         self._is_patient = is_patient
         self._ending = asyncio.Event()
-        self._verdict: HangUp | None = None
+        self._hang_up: HangUp | None = None
         self._grace_sec = GRACE_SEC
 
     def emit(self, frame: Frame) -> None:
@@ -127,13 +133,13 @@ class Link:
         """Returns once every frame has been handed to the socket, or the client is gone."""
         await self._outbox.drained()
 
-    def hang_up(self, verdict: HangUp | None, grace_sec: float = GRACE_SEC) -> None:
+    def hang_up(self, reason: HangUp | None, grace_sec: float = GRACE_SEC) -> None:
         """End the connection, with a close frame unless the client is gone already (None).
 
         Frames not yet handed to the socket are dropped; for those that were, the client has `grace_sec` to read them.
         """
         if not self._ending.is_set():
-            self._verdict = verdict
+            self._hang_up = reason
             self._grace_sec = grace_sec
             self._ending.set()
             self._outbox.clear()
@@ -157,7 +163,7 @@ class Link:
             while True:
                 text = await self._socket.recv(decode=True)
                 before = self.peer.subscriptions
-                for frame in self.peer.receive(text, self._patience.now_ms()):
+                for frame in self.peer.receive(text, self._scaled_clock.now_ms()):
                     self.emit(frame)
                 if self.peer.subscriptions != before:
                     _log.info("peer %s has %d subscriptions", self.peer.conn_id, self.peer.subscriptions)
@@ -173,14 +179,14 @@ class Link:
             while True:
                 await self._deliver(await self._outbox.first())
                 self._outbox.drop_first()
-                self.peer.note_sent(self._patience.now_ms())
+                self.peer.note_sent(self._scaled_clock.now_ms())
         except ConnectionClosed:
             self.hang_up(None)
 
     async def _deliver(self, item: Item) -> None:
         if isinstance(item, HangUp):
             self.hang_up(item)
-        elif isinstance(item, Deafen):
+        elif isinstance(item, SetHalfOpen):
             self._socket.wire.is_deaf = item.is_on
         elif item.manner is not None:
             await item.manner(self._socket, item.text)
@@ -199,26 +205,26 @@ class Link:
     async def _watch(self) -> None:
         """OKX gives up a connection on which nothing passes; a patient link does not while frames wait for it, and of
         one that is half open nobody knows."""
-        while (remaining_ms := self.peer.silence_deadline_ms - self._patience.now_ms()) > 0:
-            await self._patience.sleep(remaining_ms)
+        while (remaining_ms := self.peer.silence_deadline_ms - self._scaled_clock.now_ms()) > 0:
+            await self._scaled_clock.sleep(remaining_ms)
             if self._socket.wire.is_deaf or (self._is_patient and not self._outbox.is_empty):
-                self.peer.note_sent(self._patience.now_ms())
+                self.peer.note_sent(self._scaled_clock.now_ms())
         self.hang_up(_SILENT)
 
     async def _close(self) -> None:
-        if self._verdict is None:
+        if self._hang_up is None:
             _log.info("peer %s is gone", self.peer.conn_id)
             return
-        _log.info("peer %s closed: %d %s", self.peer.conn_id, *self._verdict)
+        _log.info("peer %s closed: %d %s", self.peer.conn_id, *self._hang_up)
         wire = self._socket.wire
         try:
             async with asyncio.timeout(self._grace_sec):
-                if self._verdict.code == ABNORMAL:
+                if self._hang_up.code == ABNORMAL:
                     wire.vanish()
                     await self._socket.wait_closed()
                 elif wire.is_deaf:
                     wire.abort()
                 else:
-                    await self._socket.close(*self._verdict)
+                    await self._socket.close(*self._hang_up)
         except TimeoutError:  # it does not read, so it would never see the close frame either
             wire.abort()

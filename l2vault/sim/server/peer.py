@@ -13,7 +13,13 @@ from l2vault.okx.messages import BOOKS, PING
 from l2vault.sim.exchange.books import Exchange, encode_push
 from l2vault.sim.exchange.context import CHANNELS, INSTRUMENTS, LIQUIDATIONS, STATUS, encode_context
 from l2vault.sim.faults.frame import Frame
-from l2vault.sim.faults.request_errors import NO_OBJECTIONS, Objection, Objections, illegal_request, no_such_channel
+from l2vault.sim.faults.request_errors import (
+    NO_REQUEST_ERRORS,
+    RequestError,
+    RequestErrors,
+    illegal_request,
+    no_such_channel,
+)
 from l2vault.sim.server.limits import Limits
 
 SILENCE_LIMIT_MS: Final = 30_000
@@ -59,17 +65,22 @@ _DECODER: Final = msgspec.json.Decoder(_Request)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Peer:
+class ServerSession:
     """The exchange's side of one connection. `now_ms` is monotonic time throughout."""
 
     def __init__(
-        self, exchange: Exchange, conn_id: str, now_ms: int, limits: Limits, objections: Objections = NO_OBJECTIONS
+        self,
+        exchange: Exchange,
+        conn_id: str,
+        now_ms: int,
+        limits: Limits,
+        request_errors: RequestErrors = NO_REQUEST_ERRORS,
     ) -> None:
         self.conn_id = conn_id
         self._exchange = exchange
         self._limits = limits
         self._allowance = limits.request_allowance()
-        self._objections = objections
+        self._request_errors = request_errors
         self._has_book: dict[str, bool] = {}
         self._trades: set[str] = set()
         self._context: set[tuple[str, str]] = set()
@@ -138,11 +149,11 @@ class Peer:
         """One ack or error for each arg, in order, and then the full books of the fresh subscriptions."""
         if not args:
             return [self._error("60013", "Invalid args", request.id)]
-        refused: dict[str, Objection] = {}
-        for objection in self._objections.to_request(request.op, [arg.instId for arg in args]):
-            if objection.inst_id is None:
-                return [self._error(objection.code, objection.message(request.op, text, BOOKS), request.id)]
-            refused[objection.inst_id] = objection
+        refused: dict[str, RequestError] = {}
+        for error in self._request_errors.to_request(request.op, [arg.instId for arg in args]):
+            if error.inst_id is None:
+                return [self._error(error.code, error.message(request.op, text, BOOKS), request.id)]
+            refused[error.inst_id] = error
         replies: list[Frame] = []
         full_books: list[Frame] = []
         for arg in args:

@@ -16,7 +16,7 @@ from l2vault.sim.exchange.context import encode_context
 from l2vault.sim.exchange.trades import Trade, encode_trade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.frame import Frame
-from l2vault.sim.server.link import Link
+from l2vault.sim.server.link import ClientConnection
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Playback:
     """One timeline, the exchange it happens on, and the clients who watch."""
 
     def __init__(self, exchange: Exchange, head: Head, pace: Pace, clock: Clock, faults: Faults) -> None:
-        self.links: set[Link] = set()
+        self.links: set[ClientConnection] = set()
         self._exchange = exchange
         self._ticks = head.rest
         self._start_ms = head.start_ms

@@ -177,11 +177,11 @@ _ANSWERS: Final = {
 
 
 class RestFaults:
-    """The faults of kind `rest`, each with its strikes, counted by the requests it concerns."""
+    """The faults of kind `rest`, each with its trigger, counted by the requests it concerns."""
 
     def __init__(self, schedule: Schedule, exchange: Exchange, exchange_ms: Callable[[], int]) -> None:
         self._faults = [
-            (index, fault, schedule.strikes(index))
+            (index, fault, schedule.trigger(index))
             for index, fault in enumerate(schedule.faults)
             if fault.kind == "rest"
         ]
@@ -198,11 +198,11 @@ class RestFaults:
 
     def answer(self, target: str, wall_ms: int) -> Answer | None:
         """As `rest_api.answer`, unless a fault strikes; None leaves the client without an answer."""
-        for index, fault, strikes in self._faults:
+        for index, fault, trigger in self._faults:
             if not _concerns(fault, target):
                 continue
             self._requests[index] += 1
-            if strikes.hits("", self._requests[index], self._exchange_ms()):
+            if trigger.hits("", self._requests[index], self._exchange_ms()):
                 how = fault.word("answer")
                 return self._older(fault, target, wall_ms) if how == "older" else _ANSWERS[how]
         return answer(self._exchange, target, wall_ms)

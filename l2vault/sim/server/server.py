@@ -10,9 +10,8 @@ from functools import partial
 from http import HTTPStatus
 from random import Random
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
-import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -22,15 +21,15 @@ from l2vault.sim.exchange.books import Exchange, OnTick
 from l2vault.sim.exchange.captures import read_captures, survey
 from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
 from l2vault.sim.exchange.market import Market
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.exchange.trades import OnTrade
 from l2vault.sim.faults.engine import Faults
-from l2vault.sim.faults.plan import FaultPlan, Seat
+from l2vault.sim.faults.plan import ConnectionSlot, FaultPlan
 from l2vault.sim.server.gate import WS_PATH, Gate
 from l2vault.sim.server.limits import REQUEST_LIMIT_BYTES, Limits
-from l2vault.sim.server.link import GOING_AWAY, GRACE_SEC, Link, Outbox
+from l2vault.sim.server.link import GOING_AWAY, GRACE_SEC, ClientConnection, Outbox
 from l2vault.sim.server.options import SimOptions
-from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.peer import ServerSession
 from l2vault.sim.server.playback import Head, Pace, Playback, split_head
 from l2vault.sim.server.rest import TOO_MANY_REQUESTS, Answer, RestFaults
 from l2vault.sim.server.wire import WiredConnection
@@ -89,7 +88,7 @@ class Simulator:
         self._clock = clock or Clock()
         self._on_tick = on_tick
         self._on_trade = on_trade
-        self._patience = Patience(self._clock, options.time_scale or 1.0)
+        self._scaled_clock = ScaledClock(self._clock, options.time_scale or 1.0)
         self._conn_ids = Random(options.seed)
         self._exchange: Exchange
         self._faults: Faults
@@ -114,7 +113,7 @@ class Simulator:
         """
         await self._load()
         try:
-            await self._listen(self._options.port, self._serve_client, self._gate.admit, _LAST_GRACE_SEC)
+            await self._listen(self._options.port, self._serve_client, self._gate.accept, _LAST_GRACE_SEC)
             await self._listen(self._options.rest_port, _unreachable, self._answer_rest, GRACE_SEC)
         except L2VaultError:
             await self.stop()
@@ -139,7 +138,7 @@ class Simulator:
 
         A client that has not read what it was sent within `grace_sec` is cut off.
         """
-        self._patience.stop()
+        self._scaled_clock.stop()
         if self._timeline is not None:
             self._timeline.cancel()
             await asyncio.wait([self._timeline])
@@ -175,7 +174,9 @@ class Simulator:
         faults = self._faults = Faults(options.faults or FaultPlan(), options.seed, head.start_ms, exchange)
         self._rest = RestFaults(faults.schedule, exchange, lambda: self._playback.exchange_ms())
         self._playback = Playback(exchange, head, pace, self._clock, faults)
-        self._gate = Gate(faults.schedule, self.limits, self._playback.exchange_ms, self._patience, options.compression)
+        self._gate = Gate(
+            faults.schedule, self.limits, self._playback.exchange_ms, self._scaled_clock, options.compression
+        )
 
     async def _listen(self, port: int, handler: _Handler, hook: _Hook, close_sec: float) -> None:
         """One listening port; `close_sec` is how long a client may take to follow when a connection is closed.
@@ -183,7 +184,7 @@ class Simulator:
         OKX neither pings its clients nor is known to compress today.
         """
         is_websocket = handler == self._serve_client
-        connection = partial(WiredConnection, self._gate.knock) if is_websocket else ServerConnection
+        connection = partial(WiredConnection, self._gate.begin) if is_websocket else ServerConnection
         try:
             server = await serve(
                 handler,
@@ -213,12 +214,12 @@ class Simulator:
         return max(waits_ms, default=0) / 1000 / (self._options.time_scale or 1.0)
 
     async def _serve_client(self, socket: ServerConnection) -> None:
-        assert isinstance(socket, WiredConnection) and socket.visit.seat is not None  # the gate has admitted it
-        if self._patience.is_over:
+        assert isinstance(socket, WiredConnection) and socket.attempt.slot is not None  # the gate has admitted it
+        if self._scaled_clock.is_over:
             await socket.close(*GOING_AWAY)
             return
-        link = self._link(socket, socket.visit.seat)
-        if socket.visit.fault("accept-silent"):
+        link = self._link(socket, socket.attempt.slot)
+        if socket.attempt.fault("accept-silent"):
             socket.wire.is_deaf = True
         self._playback.links.add(link)
         try:
@@ -227,28 +228,28 @@ class Simulator:
             self._playback.links.discard(link)
             self._playback.note_audience()
 
-    def _link(self, socket: WiredConnection, seat: Seat) -> Link:
+    def _link(self, socket: WiredConnection, slot: ConnectionSlot) -> ClientConnection:
         conn_id = f"{self._conn_ids.getrandbits(32):08x}"
-        objections = self._faults.objections(seat, self._playback.exchange_ms)
-        peer = Peer(self._exchange, conn_id, self._patience.now_ms(), self.limits, objections)
-        chain = self._faults.chain(seat, conn_id, self._patience)
+        request_errors = self._faults.request_errors(slot, self._playback.exchange_ms)
+        peer = ServerSession(self._exchange, conn_id, self._scaled_clock.now_ms(), self.limits, request_errors)
+        chain = self._faults.chain(slot, conn_id, self._scaled_clock)
         limit = _OUTBOX_LIMIT
         if self._playback.is_patient:
             limit = _PATIENT_OUTBOX_LIMIT
             raw = socket.transport.get_extra_info("socket")
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, _PATIENT_SEND_BUFFER_BYTES)
-        return Link(peer, socket, chain, self._patience, Outbox(limit), self._playback.is_patient)
+        return ClientConnection(peer, socket, chain, self._scaled_clock, Outbox(limit), self._playback.is_patient)
 
     def _exchange_wall_ms(self) -> int:
         return self._clock.wall_ms() + round(self._options.clock_offset_sec * 1000)
 
     async def _answer_rest(self, connection: ServerConnection, request: Request) -> Response | None:
-        if not self.limits.allows_rest(request.path.partition("?")[0], self._patience.now_ms()):
+        if not self.limits.allows_rest(request.path.partition("?")[0], self._scaled_clock.now_ms()):
             answer: Answer | None = TOO_MANY_REQUESTS
         else:
             answer = self._rest.answer(request.path, self._exchange_wall_ms())
         if answer is None:
-            await self._patience.wait(_NO_ANSWER_MS)
+            await self._scaled_clock.wait(_NO_ANSWER_MS)
             connection.transport.abort()
             await connection.wait_closed()
             return None
@@ -258,12 +259,19 @@ class Simulator:
         return response
 
 
+class Addresses(NamedTuple):
+    """Where the simulator is served."""
+
+    ws_url: str
+    rest_url: str
+
+
 async def serve_simulator(
-    options: SimOptions, stop: asyncio.Event, announce: Callable[[str], None], clock: Clock | None = None
+    options: SimOptions, stop: asyncio.Event, announce: Callable[[Addresses], None], clock: Clock | None = None
 ) -> None:
     """Run the exchange until `stop` is set, or with `once` until its replay has been sent.
 
-    `announce` gets one line of JSON, `{"ws_url": ..., "rest_url": ...}`, as soon as clients may connect. Raises as
+    `announce` gets both addresses, websocket and REST, as soon as clients may connect. Raises as
     `Simulator.start` and `Simulator.wait_ended` do.
     """
     simulator = Simulator(options, clock)
@@ -272,7 +280,7 @@ async def serve_simulator(
     stopped = asyncio.create_task(stop.wait())
     grace_sec = GRACE_SEC
     try:
-        announce(msgspec.json.encode({"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}).decode())
+        announce(Addresses(simulator.ws_url, simulator.rest_url))
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             ended.result()

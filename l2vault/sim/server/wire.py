@@ -11,7 +11,7 @@ from typing import Any, cast
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.server import ServerProtocol
 
-from l2vault.sim.faults.plan import Fault, Seat
+from l2vault.sim.faults.plan import ConnectionSlot, Fault
 
 
 class Wire(asyncio.Transport):
@@ -107,13 +107,13 @@ class Wire(asyncio.Transport):
 
 
 @dataclass(slots=True)
-class Visit:
-    """A client from its knock on: the faults that strike its connection, and its seat once it has been admitted."""
+class Handshake:
+    """A client from its first byte on: the faults of its connection, and its slot once it was accepted."""
 
     struck: list[Fault]
     is_over_limit: bool
-    leave: Callable[["Visit"], None]
-    seat: Seat | None = None
+    leave: Callable[["Handshake"], None]
+    slot: ConnectionSlot | None = None
 
     def fault(self, kind: str) -> Fault | None:
         return next((fault for fault in self.struck if fault.kind == kind), None)
@@ -126,26 +126,28 @@ class Visit:
 
 
 class WiredConnection(ServerConnection):
-    """The library's connection on a `Wire`. `knock` is asked as soon as the client is there."""
+    """The library's connection on a `Wire`. `begin` is called as soon as the client is there."""
 
-    def __init__(self, knock: Callable[[], Visit], protocol: ServerProtocol, server: Server, **options: Any) -> None:
+    def __init__(
+        self, begin: Callable[[], Handshake], protocol: ServerProtocol, server: Server, **options: Any
+    ) -> None:
         super().__init__(protocol, server, **options)
-        self._knock = knock
-        self.visit: Visit
+        self._begin = begin
+        self.attempt: Handshake
         self.wire: Wire
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        self.visit = self._knock()
-        if self.visit.is_dropped:
+        self.attempt = self._begin()
+        if self.attempt.is_dropped:
             transport.abort()
         else:
             self.wire = Wire(transport)
             super().connection_made(self.wire)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.visit.leave(self.visit)
-        if not self.visit.is_dropped:
+        self.attempt.leave(self.attempt)
+        if not self.attempt.is_dropped:
             super().connection_lost(exc)
 
     async def send_in_pieces(self, text: str, piece_bytes: int, pause: Callable[[], Awaitable[None]]) -> None:

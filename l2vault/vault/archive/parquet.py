@@ -93,7 +93,7 @@ def facts_of(file: pq.ParquetFile) -> Facts:
     """What a file says of itself; raises VaultError for one that is none of ours, or of a later version."""
     try:
         facts = msgspec.json.decode((file.metadata.metadata or {}).get(_MARK, b""), type=Facts)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise VaultError(f"a Parquet file that is no archive of an hour ({error}).") from error
     if facts.schema_version > SCHEMA_VERSION:
         raise VaultError(f"an archive of schema version {facts.schema_version}.", "a newer version of l2vault")

@@ -4,11 +4,14 @@ Where the archive is damaged everything here raises one of `CANNOT_READ`; `or_re
 the one place that does.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import compress
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -22,12 +25,15 @@ from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, read_levels, read_through
 from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
+from l2vault.vault.store.forms import why_no_file
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
 
 CANNOT_READ: Final = (OSError, ValueError, VaultError)
 """What reading an archive raises where it is damaged; pyarrow's own errors are of the first two kinds."""
 
 _HEADS: Final = ["timestamp", "gap_detected", "seqId", "prevSeqId", "checksum", "depth"]
+
+_OF_LEVEL: Final = ["side", "price_num", "price_den", "qty_num", "qty_den", "orders", "level_text"]
 
 T = TypeVar("T")
 
@@ -48,6 +54,14 @@ def files_of(hour: StoredHour) -> ArchivedHour:
     return ArchivedHour(hour.inst_id, hour.hour_ms, levels_beside(hour.path), hour.path)
 
 
+def opened(path: Path) -> pq.ParquetFile:
+    """One of the two files of an archive. Raises one of `CANNOT_READ`, also for a pipe, whose reader would wait."""
+    trouble = why_no_file(path)
+    if trouble:
+        raise OSError(f"{path}: {trouble}")
+    return pq.ParquetFile(path)
+
+
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
     """The lines, without newlines, in the order in which they stood in the file."""
     if _is_of_changes(archived):
@@ -58,10 +72,10 @@ def archived_lines(archived: ArchivedHour) -> list[bytes]:
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
     """The times of the lines of an archived hour."""
     if _is_of_changes(archived):
-        with pq.ParquetFile(archived.snapshots) as file:
+        with opened(archived.snapshots) as file:
             changes: list[int] = file.read(columns=["timestamp"], use_threads=False)["timestamp"].to_pylist()
             return changes
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:
         table = table.filter(pc.invert(table["gap_detected"]))
@@ -73,7 +87,7 @@ def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
     """Time and flag of each line of an archived hour of which both files read."""
     if _is_of_changes(archived):
         return [(ts_ms, False) for ts_ms in read_change_tables(archived).messages["timestamp"].to_pylist()]
-    with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
+    with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
         read_through(levels)
         table = snapshots.read(use_threads=False)
@@ -82,7 +96,7 @@ def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
 
 def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -> Hour:
     """Both tables; with a span only the row groups that bear on it."""
-    with pq.ParquetFile(archived.levels) as levels, pq.ParquetFile(archived.snapshots) as snapshots:
+    with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
         groups = None if span is None else groups_at(levels, *span)
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
@@ -100,7 +114,7 @@ def _refuse_unless_of_one(archived: ArchivedHour, levels: pq.ParquetFile, snapsh
 
 def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snapshot | None:
     """The last snapshot of the hour at or before `t_ms`, flagged ones only where asked for; None if there is none."""
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         heads = file.read(columns=_HEADS, use_threads=False)
     ts_ms = numbers(heads["timestamp"])
     line = bisect_right(ts_ms, t_ms) - 1
@@ -110,7 +124,7 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
     if line < 0:
         return None
     head = heads.slice(line, 1).to_pylist()[0]
-    with pq.ParquetFile(archived.levels) as file:
+    with opened(archived.levels) as file:
         rows = level_rows_at(file, head["timestamp"])
     return Snapshot(
         archived.inst_id,
@@ -126,19 +140,19 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
 
 def _sides(rows: dict[str, list[Any]], ts_ms: Ints, line: int) -> tuple[list[Level], list[Level]]:
     """The levels that stand in a line, best first. Times found the rows; among lines of one time numbers decide."""
-    sides: dict[str, list[tuple[int, Level]]] = {"bid": [], "ask": []}
-    for at, side in enumerate(rows["side"]):
-        line_from = bisect_left(ts_ms, rows["t_from"][at]) + rows["nth_from"][at]
-        if line_from <= line < bisect_left(ts_ms, rows["t_to"][at]) + rows["nth_to"][at]:
-            sides[side].append((rows["price_num"][at], _level(rows, at)))
-    bids, asks = (sorted(sides[side], key=itemgetter(0), reverse=side == "bid") for side in ("bid", "ask"))
+    line_from = np.searchsorted(ts_ms, rows["t_from"]) + rows["nth_from"]
+    line_to = np.searchsorted(ts_ms, rows["t_to"]) + rows["nth_to"]
+    stands = ((line_from <= line) & (line < line_to)).tolist()
+    bids: list[tuple[int, Level]] = []
+    asks: list[tuple[int, Level]] = []
+    for side, price, *rest in compress(zip(*(rows[name] for name in _OF_LEVEL), strict=True), stands):
+        (asks if side == "ask" else bids).append((price, _level(price, *rest)))
+    bids.sort(key=itemgetter(0), reverse=True)
+    asks.sort(key=itemgetter(0))
     return [level for _, level in bids], [level for _, level in asks]
 
 
-def _level(rows: dict[str, list[Any]], at: int) -> Level:
-    text = rows["level_text"][at]
+def _level(price: int, price_den: int, qty: int, qty_den: int, orders: int | None, text: str | None) -> Level:
     if text is not None:
         return levels_of([text])[0]
-    orders = rows["orders"][at]
-    price, qty = (plain_text(rows[f"{name}_num"][at], rows[f"{name}_den"][at]) for name in ("price", "qty"))
-    return price, qty, "0", "" if orders is None else str(orders)
+    return plain_text(price, price_den), plain_text(qty, qty_den), "0", "" if orders is None else str(orders)

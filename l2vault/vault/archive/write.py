@@ -22,7 +22,7 @@ from l2vault.vault.archive.change_files import UNITS as CHANGE_UNITS
 from l2vault.vault.archive.change_files import decode_changes, encode_changes
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import Facts, encode_levels, encode_snapshots, facts_of, hour_text, read_levels
-from l2vault.vault.archive.read import CANNOT_READ, archived_lines
+from l2vault.vault.archive.read import CANNOT_READ, archived_lines, opened
 from l2vault.vault.archive.rebuild import lines_of_hour
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.store.catalog import Catalog, Finding
@@ -84,7 +84,7 @@ def check_archive(archived: ArchivedHour) -> str | None:
 def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
     """What is wrong with an archived hour, in words, and the lines that it gives back."""
     try:
-        with pq.ParquetFile(archived.snapshots) as file:
+        with opened(archived.snapshots) as file:
             facts = facts_of(file)
         lines = archived_lines(archived)
     except CANNOT_READ as error:

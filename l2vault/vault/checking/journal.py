@@ -1,7 +1,7 @@
 """The files of a vault held against its journal: hours closed, lines put on disk a minute, and the journal itself.
 
-What the journal never noted is no finding, nor is what retention deleted. Only a journal of form 2 notes what was put
-on disk; memory is bounded by its minutes.
+What the journal never noted is no finding, nor is what retention deleted. A journal of form 2 notes what was put on
+disk; one of form 1 what was queued (`form_1`). Memory is bounded by the minutes of either.
 """
 
 from bisect import bisect_left
@@ -13,16 +13,18 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from l2vault.book.utc import utc_ms, utc_text
+from l2vault.vault.checking.form_1 import LineCounts
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, DEFAULT_CADENCE_MS
 from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf, Restored, Retained, Started
+from l2vault.vault.journal.lines import raw_lines
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'
 
 
-TroubleKind = Literal["unreadable", "contents", "missing", "lacking", "journal", "chain"]
+TroubleKind = Literal["unreadable", "contents", "missing", "lacking", "fewer", "journal", "chain"]
 
 
 class Trouble(NamedTuple):
@@ -115,6 +117,7 @@ class JournalCheck:
         self._index = JournalIndex(layout)
         self._closed: dict[str, dict[int, HourClosed]] = {}
         self._counts: dict[str, _Counts] = {}
+        self._former_counts: dict[str, LineCounts] = {}
         self._met: set[tuple[str, int]] = set()
 
     def journal_troubles(self) -> Iterator[Trouble]:
@@ -135,6 +138,8 @@ class JournalCheck:
             entries += file.entries
             for bad in file.bad:
                 yield Trouble(path, "journal", f"line {bad.number} cannot be read: {bad.reason}")
+            if file.more_bad:
+                yield Trouble(path, "journal", f"{file.more_bad} lines behind it cannot be read either")
         for text in in_order(entries).troubles:
             yield Trouble(self._layout.journal, "journal", text)
 
@@ -151,14 +156,18 @@ class JournalCheck:
         if text is not None:
             yield Trouble(path, "contents", text)
 
-    def line(self, inst_id: str, ts_ms: int) -> None:
-        """An unflagged line that reads and stands where it belongs."""
-        if inst_id not in self._counts:
-            self._counts[inst_id] = _Counts(list(_windows(self._index.entries(), inst_id)))
-        self._counts[inst_id].add(ts_ms)
+    def line(self, inst_id: str, ts_ms: int, is_flagged: bool = False) -> None:
+        """A line that reads and stands where it belongs."""
+        self._former(inst_id).add(ts_ms)
+        if not is_flagged:
+            if inst_id not in self._counts:
+                self._counts[inst_id] = _Counts(list(_windows(self._index.entries(), inst_id)))
+            self._counts[inst_id].add(ts_ms)
 
     def troubles_at_end(self) -> Iterator[Trouble]:
         """Hours that are gone though nobody deleted them, and lines that are."""
+        for inst_id in sorted({inst_id for inst_id, _ in self._met}):
+            yield from self._fewer(inst_id)
         for inst_id in sorted(self._instruments()):
             gone = set(_rightly_gone(self._layout, self._index.entries(), inst_id))
             for hour_ms, closed in sorted(self._closed_hours(inst_id).items()):
@@ -181,6 +190,19 @@ class JournalCheck:
             lines, seen = sum(window.lines for window, _ in found), sum(seen for _, seen in found)
             text = f"of {lines} lines that the journal says were put on the disk up to {utc_text(found[-1][0].to_ms)}"
             yield Trouble(self._layout.hour_file(inst_id, hour_ms), "lacking", f"{text}, {seen} are there")
+
+    def _fewer(self, inst_id: str) -> Iterator[Trouble]:
+        """Only of hours that are there: who deletes one without l2vault would be told of each, and knows."""
+        there = {hour_ms for met, hour_ms in self._met if met == inst_id}
+        for counted, seen in self._former(inst_id).lacking(there):
+            span = f"{utc_text(counted.from_ms)} to {utc_text(counted.to_ms)}"
+            text = f"of {counted.lines} lines that a journal of form 1 counted from {span}, at most {seen} are there"
+            yield Trouble(self._layout.hour_file(inst_id, counted.from_ms), "fewer", text)
+
+    def _former(self, inst_id: str) -> LineCounts:
+        if inst_id not in self._former_counts:
+            self._former_counts[inst_id] = LineCounts(self._index.entries(), self._layout, inst_id)
+        return self._former_counts[inst_id]
 
     def _closed_hours(self, inst_id: str) -> dict[int, HourClosed]:
         if inst_id not in self._closed:
@@ -265,11 +287,11 @@ def broken_chain(layout: Layout) -> Iterator[Trouble]:
     entries: list[Entry] = []
     for path in journal_files(layout):
         entries += read_file(path).entries
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-            if line.startswith(_HOUR_CLOSED):
+        for number, line, _ in raw_lines(path):
+            if line is not None and line.startswith(_HOUR_CLOSED):
                 try:
                     place = msgspec.json.decode(line, type=_Place)
-                except msgspec.MsgspecError:
+                except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
                     continue  # a finding of its own
                 placed[place.run, place.n] = path, number, line
     before: tuple[Path, int, str] | None = None

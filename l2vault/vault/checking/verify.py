@@ -42,6 +42,7 @@ Kind = Literal[
     "contents",
     "missing",
     "lacking",
+    "fewer",
     "journal",
     "chain",
     "changes",
@@ -50,9 +51,9 @@ Kind = Literal[
 run that was killed. gzip: truncated or damaged. torn: a last line without its end. order: an older time after a newer
 one. double: a time that stands twice unflagged. misplaced: lines of another instrument or hour. archive: one that
 contradicts itself. contents: not what the journal noted of the hour. missing: an hour that the journal noted and
-nothing deleted. lacking: lines that the journal says were put on the disk. journal: what of it cannot be read or is not
-there. chain: an edited past. changes: a change that fits no book, or a line of books that is not what the changes give.
-The rest: linecheck."""
+nothing deleted. lacking: lines that the journal says were put on the disk. fewer: there are fewer lines than a journal
+of form 1 counted. journal: what of it cannot be read or is not there. chain: an edited past. changes: a change
+that fits no book, or a line of books that is not what the changes give. The rest: linecheck."""
 
 LEFTOVER_SUFFIXES: Final = (PACKING_SUFFIX, DELETING_SUFFIX, ".tmp")
 
@@ -189,8 +190,7 @@ class Verification:
         contents.begin_file()
         for line in lines:
             contents.add(line + b"\n")
-            if not is_flagged(line):
-                self._journal.line(hour.inst_id, time_ms(line))
+            self._journal.line(hour.inst_id, time_ms(line), is_flagged(line))
         if not any(_is_regular(path) for path in self._raw_forms(hour)):  # else the archive is behind them
             yield from map(self._of_journal, self._journal.hour_trouble(hour.snapshots, hour.hour_ms, contents))
 
@@ -310,11 +310,15 @@ class _FileCheck:
     def _check_time(self, offset: int, snapshot: Snapshot) -> Iterator[Finding]:
         time = (snapshot.inst_id, snapshot.ts_ms)
         is_double = False
-        if not snapshot.gap_detected:
+        is_of_place = (snapshot.inst_id, snapshot.ts_ms - snapshot.ts_ms % HOUR_MS) == self._place
+        if snapshot.gap_detected:
+            if is_of_place:
+                self._journal.line(snapshot.inst_id, snapshot.ts_ms, is_flagged=True)
+        else:
             if time in self._seen:
                 is_double = True
                 yield self.finding(offset, "double", f"{utc_text(time[1])} stands at offset {self._seen[time]} too")
-            elif (snapshot.inst_id, snapshot.ts_ms - snapshot.ts_ms % HOUR_MS) == self._place:
+            elif is_of_place:
                 self._journal.line(snapshot.inst_id, snapshot.ts_ms)
             if not is_double and time in self._twin:
                 text = f"{utc_text(time[1])} stands in the .gz of this hour too, at offset {self._twin[time]}"

@@ -23,6 +23,8 @@ from l2vault.vault.journal.trade_events import (
 SCHEMA = 2
 """The form of the journal that this version writes. Lines of form 1 carry no run and no ordinal."""
 
+# The first ten are `okx.outputs.Trouble` again: the vault may not import the wire, and mypy holds that they agree where
+# the router makes the one into the other.
 Cause = Literal[
     "chain",
     "checksum",

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from l2vault.book.utc import utc_ms
+from l2vault.book.utc import DAY_MS, utc_ms
 from l2vault.vault.journal.context_events import ContextNoted
-from l2vault.vault.journal.events import Alive, Event, Minute, Started
+from l2vault.vault.journal.events import Alive, Event, Minute, Slots, Started
 from l2vault.vault.journal.order import RECORDER, Entry, Ordered, Place, in_order
 from l2vault.vault.store.layout import Layout
 
@@ -27,7 +27,12 @@ _INT64: Final = 1 << 63
 _EARLIEST_MS: Final = 0
 LATEST_MS: Final = 253_370_764_800_000
 """The year 9999, whose last hours have no next one: no reader has to expect a time that it cannot add to."""
-_LONGEST_CADENCE_MS: Final = 86_400_000
+_LONGEST_CADENCE_MS: Final = DAY_MS
+_LONGEST_BYTES: Final = 1 << 24
+"""A minute of 500 instruments at 10 lines a second has some megabytes. What is longer is not gathered in memory."""
+_BUFFER_BYTES: Final = 1 << 18
+_MOST_BAD: Final = 100
+"""Lines of a file that are reported one by one; of the others only their number."""
 _TIME_FIELDS: Final = ("at", "ts", "from_", "to", "grid", "last_sign_of_life", "since", "hour", "exchange")
 _FORMER_KEYS: Final = {
     "started": {"lines": "feeds"},
@@ -45,11 +50,15 @@ class BadLine(NamedTuple):
 
 
 class JournalFile(NamedTuple):
-    """What one day's file holds, in the order of its lines; `passed_over` are places of events of later versions."""
+    """What one day's file holds, in the order of its lines; `passed_over` are places of events of later versions.
+
+    `bad` has the first lines that cannot be read, `more_bad` is the number of the others.
+    """
 
     entries: list[Entry]
     bad: list[BadLine]
-    passed_over: list[Place] = []  # noqa: RUF012
+    passed_over: list[Place]
+    more_bad: int
 
 
 def journal_files(layout: Layout) -> list[Path]:
@@ -57,24 +66,43 @@ def journal_files(layout: Layout) -> list[Path]:
     return sorted(path for path in layout.journal.glob(_DAYS) if path.is_file())
 
 
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes | None, bool]]:
+    """Number, text and whether it has its newline, of each line of a file that is not empty.
+
+    A text is None where the line is too long to be one of ours; memory is bounded by the longest of ours.
+    """
+    with path.open("rb", buffering=_BUFFER_BYTES) as file:
+        number = 0
+        while piece := file.readline(_LONGEST_BYTES):
+            number += 1
+            text: bytes | None = piece
+            while len(piece) == _LONGEST_BYTES and not piece.endswith(b"\n"):
+                text, piece = None, file.readline(_LONGEST_BYTES)
+            text = text and text.rstrip(b"\n").rstrip(b"\r")
+            if text != b"":
+                yield number, text, piece.endswith(b"\n")
+
+
 def read_file(path: Path) -> JournalFile:
     """Every entry of one day's file. Events of later versions are passed over; what cannot be read is in `bad`."""
-    found = JournalFile([], [], [])
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
+    entries: list[Entry] = []
+    bad: list[BadLine] = []
+    passed_over: list[Place] = []
+    more_bad = 0
+    for number, text, is_ended in raw_lines(path):
         try:
-            entry = _read_line(line.rstrip(b"\r"), number)
+            entry = _read_line(text, number)
         except (ValueError, RecursionError) as error:  # msgspec's errors and that of invalid UTF-8 are ValueErrors
-            if number < len(lines):  # what follows the last newline is torn, or being written
-                found.bad.append(BadLine(path, number, str(error)[:200]))
+            if is_ended and len(bad) < _MOST_BAD:  # what follows the last newline is torn, or being written
+                bad.append(BadLine(path, number, str(error)[:200]))
+            elif is_ended:
+                more_bad += 1
             continue
         if isinstance(entry, Entry):
-            found.entries.append(entry)
+            entries.append(entry)
         elif entry is not None:
-            found.passed_over.append(entry)
-    return found
+            passed_over.append(entry)
+    return JournalFile(entries, bad, passed_over, more_bad)
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -111,11 +139,13 @@ def place_of(line: bytes) -> tuple[str, int, int] | None:
     return None if found is None else (found[1].decode(), int(found[2]), int(found[3]))
 
 
-def _read_line(line: bytes, number: int) -> Entry | Place | None:
+def _read_line(line: bytes | None, number: int) -> Entry | Place | None:
     """The entry of a line; for an event this version does not know, its place or None.
 
     Raises ValueError or RecursionError for what is no event.
     """
+    if line is None:
+        raise ValueError(f"more than {_LONGEST_BYTES} bytes are no event")
     place = place_of(line)
     try:
         if place is None:
@@ -163,14 +193,20 @@ def _check(event: Event) -> None:
             _check_time(value)
     if isinstance(event, Started) and event.program == RECORDER and not 0 < event.cadence_ms <= _LONGEST_CADENCE_MS:
         raise ValueError(f"cadence_ms is {event.cadence_ms}")
-    if isinstance(event, Minute):
+    if isinstance(event, Minute | Slots):
         _check_minute(event)
     if isinstance(event, ContextNoted):
         for time in filter(None, event.kinds.values()):
             _check_time(time)
 
 
-def _check_minute(minute: Minute) -> None:
+def _check_minute(minute: Minute | Slots) -> None:
+    if isinstance(minute, Slots):
+        for book_time in minute.book_times.values():
+            _check_time(book_time)
+        if any(not 0 <= count < _INT64 for count in (*minute.written.values(), *minute.doubled.values())):
+            raise ValueError("a count that is none")
+        return
     for one in minute.instruments.values():
         quiet = [time for each in one.quiet for time in (each.since, each.first, each.last)]
         for time in (one.first, one.last, one.last_line, one.book_time, *quiet):

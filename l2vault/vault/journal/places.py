@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from l2vault.vault.journal.events import HourClosed, Retained, Started, Stopped
-from l2vault.vault.journal.lines import journal_files, place_of, read_line
+from l2vault.vault.journal.lines import journal_files, place_of, raw_lines, read_line
 from l2vault.vault.journal.order import Entry, Place, in_order, is_recorders
 from l2vault.vault.store.layout import Layout
 
-_STARTED: Final = b'{"event":"started"'
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'
 _NEWEST: Final = 64
 """Lines kept of the end of a run: behind its `stopped` only what retention noted may stand."""
@@ -112,18 +111,17 @@ def closed_hours(layout: Layout) -> ClosedHours:
 
 
 def _scan(layout: Layout) -> _Scan:
-    """One pass over the files, a file in memory at a time."""
+    """One pass over the files, a line in memory at a time."""
     scan = _Scan()
     for path in journal_files(layout):
-        lines = path.read_bytes().split(b"\n")
-        for line in lines[:-1]:  # what follows the last newline is torn, or being written
-            line = line.rstrip(b"\r")
+        for _, line, is_ended in raw_lines(path):
+            if line is None or not is_ended:  # what follows the last newline is torn, or being written
+                continue
             place = place_of(line)
             if place is None:
-                if line:
-                    scan.former.append(line)
-                continue
-            _note(scan, Place(*place[:2]), line)
+                scan.former.append(line)
+            else:
+                _note(scan, Place(*place[:2]), line)
     return scan
 
 
@@ -131,7 +129,7 @@ def _note(scan: _Scan, place: Place, line: bytes) -> None:
     run = scan.runs.setdefault(place.run, _Run())
     run.last_n = max(run.last_n, place.n)
     run.newest.append((place.n, line))
-    if run.first is None or place.n < run.first[0] or (line.startswith(_STARTED) and place.n <= run.first[0]):
+    if run.first is None or place.n < run.first[0]:
         run.first = place.n, line
     if line.startswith(_HOUR_CLOSED):
         scan.hours.append(line)

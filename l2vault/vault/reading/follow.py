@@ -1,21 +1,25 @@
 """The live tail of one instrument: each new line as the recorder writes it, across hours and compression.
 
 Each line comes once, whatever becomes of its file meanwhile: one that shrinks or is replaced is read again from its
-beginning, and what had been given is known. What cannot be given in order of time is a finding. A file is open only for
-the moment of reading, so that no retention is refused because of a reader (Windows).
+beginning, and what had been given is known. What cannot be given in order of time is a finding: also what comes to an
+hour, or is altered in it, once the next hour has begun (`followed_hours`). A file is open only for the moment of
+reading, so that no retention is refused because of a reader (Windows).
 """
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Literal
 
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.errors import LineError
+from l2vault.vault.reading.followed_hours import FollowedHours, identity
 from l2vault.vault.store.catalog import Catalog, Finding, Findings
-from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.forms import PlacedLine, hour_lines, why_no_file
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.line import has_time, time_text
+from l2vault.vault.store.line import has_time, start_in_hour, time_text
 
 POLL_SEC: Final = 0.2
 
@@ -36,6 +40,8 @@ class _Cursor:
     time: bytes = b""
     given: set[int] = field(default_factory=set)
     """Hashes of the lines: of an hour at most 36,000."""
+    passed_over: set[int] = field(default_factory=set)
+    """Of those that were met and not given, or are no lines of this hour."""
     begun: bytes = b""
     """The newest time that was there when following began: earlier lines are none of its."""
     other_forms: tuple[tuple[Path, int, int], ...] = ()
@@ -46,16 +52,24 @@ class _Cursor:
     def place(self, offset: int, anchor: bytes) -> None:
         self.offset, self.anchor = offset, anchor[-_ANCHOR_BYTES:]
 
-    def take(self, text: bytes) -> Literal["new", "known", "late"]:
-        """What the line is, as far as its time can tell. Lines of an hour come in order of time."""
-        if hash(text) in self.given:
+    def take(self, text: bytes, is_alone: bool = True) -> Literal["new", "known", "late"]:
+        """What the line is, as far as its time can tell. Lines of an hour come in order of time.
+
+        One that is not `is_alone` has more before it in its row, so that nobody else reads it there.
+        """
+        key = hash(text)
+        if key in self.given or key in self.passed_over:
             return "known"
-        if has_time(text):
-            time = time_text(text)
-            if time < self.time:
-                return "known" if time <= self.begun else "late"
-            self.time = time
-        self.given.add(hash(text))
+        if not has_time(text):
+            self.passed_over.add(key)
+            return "new"
+        time = time_text(text)
+        if time < self.time:
+            self.passed_over.add(key)
+            return "known" if time <= self.begun else "late"
+        self.time = time
+        is_own = is_alone and text.startswith(start_in_hour(self.hour_ms))
+        (self.given if is_own else self.passed_over).add(key)
         return "new"
 
 
@@ -76,8 +90,8 @@ class Follow(Iterator[Snapshot]):
         self._poll_sec = poll_sec
         self._sleep = sleep
         self._snapshots = self._run()
-        self._former: _Cursor | None = None
         self._refused: set[tuple[Path, str]] = set()
+        self._left = FollowedHours(layout, inst_id, self._report_once)
         self.findings = Findings()
 
     def __next__(self) -> Snapshot:
@@ -102,10 +116,11 @@ class Follow(Iterator[Snapshot]):
             for line in self._appended(cursor):
                 is_idle = False
                 yield line
-            self._watch_former()
+            self._left.look(cursor.hour_ms, self._hours_between)
             if later_ms is not None:
                 self._report_torn(cursor)
-                self._former, cursor = cursor, _Cursor(later_ms)
+                self._leave(cursor)
+                cursor = _Cursor(later_ms)
             elif is_idle:
                 self._sleep(self._poll_sec)
 
@@ -131,7 +146,7 @@ class Follow(Iterator[Snapshot]):
                 yield from self._in_other_forms(cursor)
                 return
             except OSError as error:
-                self._report_once(path, cursor.offset, f"a file that cannot be read: {error.strerror}")
+                self._report_once(Finding(path, cursor.offset, f"a file that cannot be read: {error.strerror}"))
                 return
             if chunk is None:
                 self._report(path, cursor.offset, "the file became shorter or another one than had been read so far")
@@ -166,10 +181,10 @@ class Follow(Iterator[Snapshot]):
             if len(line) < len(text):
                 self._report(path, offset, f"{len(text) - len(line)} bytes of nothing, as a power cut leaves them")
                 offset += len(text) - len(line)
-            yield from self._new(cursor, PlacedLine(line, path, offset))
+            yield from self._new(cursor, PlacedLine(line, path, offset), line == text)
 
-    def _new(self, cursor: _Cursor, line: PlacedLine) -> Iterator[PlacedLine]:
-        what = cursor.take(line.text) if line.text else "known"
+    def _new(self, cursor: _Cursor, line: PlacedLine, is_alone: bool = True) -> Iterator[PlacedLine]:
+        what = cursor.take(line.text, is_alone) if line.text else "known"
         if what == "new":
             yield line
         elif what == "late":
@@ -179,7 +194,7 @@ class Follow(Iterator[Snapshot]):
         """What the hour holds beyond the cursor once it is, or was before, compressed or archived."""
         forms = self._catalog.hour(self._inst_id, cursor.hour_ms)
         others = (stored.path for stored in forms.every if stored.form != "plain")
-        found = tuple(each for path in others if (each := _identity(path)) is not None)
+        found = tuple(each for path in others if (each := identity(path)) is not None)
         if not found or found == cursor.other_forms:
             return
         cursor.other_forms = found
@@ -187,17 +202,11 @@ class Follow(Iterator[Snapshot]):
         for line in hour_lines(self._catalog, forms, True, self.findings.report):
             yield from self._new(cursor, line)
 
-    def _watch_former(self) -> None:
-        """Lines that come to an hour after the next one has begun cannot be given in order of time."""
-        if self._former is None:
-            return
-        path = self._plain(self._former)
-        identity = _identity(path)
-        if identity is not None and identity[1] > self._former.offset:
-            chunk = self._tail(self._former)
-            if b"\n" in chunk:
-                self._report_once(path, self._former.offset, "lines came to this hour after the next one had begun")
-                self._former = None
+    def _leave(self, cursor: _Cursor) -> None:
+        state = self._left.state(cursor.hour_ms)
+        read = {path: size for path, size, _ in cursor.other_forms} | {self._plain(cursor): cursor.offset}
+        is_all_read = all(read.get(path) == size for path, size, _ in state)
+        self._left.add(cursor.hour_ms, cursor.given, cursor.passed_over, state if is_all_read else None)
 
     def _report_torn(self, cursor: _Cursor) -> None:
         if self._tail(cursor):
@@ -213,11 +222,15 @@ class Follow(Iterator[Snapshot]):
     def _report(self, path: Path, offset: int, reason: str) -> None:
         self.findings.report(Finding(path, offset, reason))
 
-    def _report_once(self, path: Path, offset: int, reason: str) -> None:
+    def _report_once(self, finding: Finding) -> None:
         """Of what would be found again at every look."""
-        if (path, reason) not in self._refused:
-            self._refused.add((path, reason))
-            self._report(path, offset, reason)
+        if (finding.path, finding.reason) not in self._refused:
+            self._refused.add((finding.path, finding.reason))
+            self.findings.report(finding)
+
+    def _hours_between(self, first_ms: int, last_ms: int) -> list[int]:
+        """Both ends left out."""
+        return list(takewhile(lambda hour_ms: hour_ms < last_ms, self._catalog.raw_hours(self._inst_id, first_ms)))
 
     def _plain(self, cursor: _Cursor) -> Path:
         return self._layout.hour_file(self._inst_id, cursor.hour_ms)
@@ -225,15 +238,10 @@ class Follow(Iterator[Snapshot]):
 
 def _read(path: Path, cursor: _Cursor) -> bytes | None:
     """What stands behind the cursor; None if what stands before it is no longer what was read."""
+    trouble = why_no_file(path)
+    if trouble:  # a pipe, for one, would be waited for
+        raise OSError(errno.EINVAL, trouble)
     with path.open("rb") as file:
         file.seek(cursor.offset - len(cursor.anchor))
         found = file.read(len(cursor.anchor) + _TAIL_BYTES)
     return found[len(cursor.anchor) :] if found.startswith(cursor.anchor) else None
-
-
-def _identity(path: Path) -> tuple[Path, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return path, stat.st_size, stat.st_mtime_ns

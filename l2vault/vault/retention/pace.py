@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import DAY_MS, utc_ms, utc_text
 from l2vault.vault.retention.plan import Action
 from l2vault.vault.retention.proved_time import Proved
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.stream import read_small
 
 LEAST_HOURS: Final = 2
 """A pass may delete so many hours of an instrument, however short ago the pass before it was."""
@@ -23,7 +24,6 @@ HOURS_FOR_EACH_PASSED: Final = 2
 ROOM_EVERY_MS: Final = 5 * 60_000
 """Want of room may delete its hours once in this time."""
 
-_DAY_MS: Final = 24 * HOUR_MS
 _RECORD_NAME: Final = "retention.json"
 
 
@@ -48,11 +48,11 @@ def record_path(layout: Layout) -> Path:
 def read_record(layout: Layout) -> PassRecord | None:
     """The record of the pass before; None where there is none or it does not read, which allows the least."""
     try:
-        record = msgspec.json.decode(record_path(layout).read_bytes(), type=PassRecord)
+        record = msgspec.json.decode(read_small(record_path(layout)), type=PassRecord)
         for text in (record.wall, record.proved, record.newest, record.room, record.reported):
             if text is not None:
                 utc_ms(text)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     return record
 
@@ -95,7 +95,7 @@ def may_make_room(wall_ms: int, before: PassRecord | None) -> bool:
 
 def may_report(wall_ms: int, before: PassRecord | None) -> bool:
     """Whether what waits is to be reported: once a day."""
-    return before is None or before.reported is None or abs(wall_ms - utc_ms(before.reported)) >= _DAY_MS
+    return before is None or before.reported is None or abs(wall_ms - utc_ms(before.reported)) >= DAY_MS
 
 
 class Allowance:

@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-import msgspec
-
+from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
 from l2vault.vault.store.catalog import Form, StoredHour
 from l2vault.vault.store.layout import HOUR_MS, packed_path
@@ -22,9 +21,8 @@ DEFAULT_COMPRESS_HOURS: Final = 6
 DEFAULT_DELETE_DAYS: Final = 5
 
 SETTLE_MS: Final = 10 * 60_000
-"""An hour is let alone while a plain file of it was written to within this time, whatever the clock says of it."""
+"""An hour is left as it is while a plain file of it was written to within this time, whatever the clock says of it."""
 
-_DAY_MS: Final = 24 * HOUR_MS
 _SIZE_CURE: Final = "a number of GB above 0, or leave it out"
 _EARLY: Final = "early, for want of room"
 _GZIP_SHARE: Final = 0.25
@@ -101,19 +99,6 @@ def policy_of(settings: PolicySettings) -> Policy:
         _bytes_of(settings.max_gb, "max_gb"),
         _bytes_of(settings.min_free_gb, "min_free_gb"),
     )
-
-
-def policy_to_json(policy: Policy) -> bytes:
-    """For a process that is to act by the same policy without reading any setting."""
-    return msgspec.json.encode(policy)
-
-
-def policy_from_json(data: bytes) -> Policy:
-    """The inverse of `policy_to_json`; raises UsageError for anything else."""
-    try:
-        return msgspec.json.decode(data, type=Policy)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"not a policy of retention: {error}.", "what policy_to_json gives") from error
 
 
 def _bytes_of(gigabytes: float | None, name: str) -> int | None:
@@ -266,7 +251,7 @@ def _by_hour(files: list[StoredHour]) -> list[_Forecast]:
 
 def _end_by_age(policy: Policy, hour: _Forecast, room: Room, now_ms: int) -> Iterator[Action]:
     """Everything past its last day."""
-    days = (now_ms - hour.end_ms) / _DAY_MS
+    days = (now_ms - hour.end_ms) / DAY_MS
     if hour.raw and days >= policy.delete_after_days:
         reason = f"its hour ended {policy.delete_after_days:g} days ago or more"
         if policy.archive_days is None or days >= policy.archive_days:

@@ -7,18 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
 
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.retention.compress import PACKING_SUFFIX
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.durable import DELETING_SUFFIX, DRAFT_SUFFIX, finish_removal, former_path, unlink
-from l2vault.vault.store.layout import HOUR_MS, Layout
-
-_DAY_MS: Final = 24 * HOUR_MS
+from l2vault.vault.store.layout import Layout
 
 
 def clean(layout: Layout, journal: Journal, wall_ms: int) -> Iterator[tuple[Path, OSError]]:
@@ -40,7 +37,7 @@ def prune(layout: Layout, clocks: Clocks) -> None:
         is_emptied = False
         for day in folder.glob("*"):
             first = layout.parse_hour_file(day / "00.jsonl")
-            if first is not None and first.hour_ms + _DAY_MS + SETTLE_MS <= clocks.proved_ms:
+            if first is not None and first.hour_ms + DAY_MS + SETTLE_MS <= clocks.proved_ms:
                 with suppress(OSError):  # not empty
                     day.rmdir()
                     is_emptied = True

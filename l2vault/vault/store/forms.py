@@ -17,7 +17,7 @@ from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.errors import LineError
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, StoredHour
 from l2vault.vault.store.layout import Kind, Layout
-from l2vault.vault.store.line import as_time_text, has_time, hour_text, is_flagged, is_of_hour, time_ms, time_text
+from l2vault.vault.store.line import as_time_text, has_time, is_flagged, start_in_hour, time_in_hour, time_ms, time_text
 from l2vault.vault.store.linecheck import why_unreadable
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
 
@@ -215,7 +215,7 @@ class _Raw:
 
     def lines(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
         """What there is beside those lines is reported."""
-        of_hour = hour_text(hour.hour_ms)
+        start = start_in_hour(hour.hour_ms)
         newest, end = b"", 0
         is_being_written = is_newest and (hour.form == "plain" or hour.kind == "changes")  # these are written as gzip
         trouble = why_no_file(hour.path)
@@ -224,13 +224,15 @@ class _Raw:
             return
         try:
             for line in read_lines(hour.path):
-                end = line.offset + len(line.text or b"") + 1
-                reason = _objection(line, of_hour, newest, is_being_written)
-                if reason:
-                    report(Finding(hour.path, line.offset, reason, _claimed(line, of_hour)))
-                elif line.text is not None and line.is_ended:
-                    newest = time_text(line.text)
-                    yield PlacedLine(line.text, hour.path, line.offset)
+                text = line.text
+                end = line.offset + len(text or b"") + 1
+                time = time_in_hour(text, start) if text is not None and line.is_ended else None
+                if text is not None and time is not None and time >= newest:
+                    newest = time
+                    yield PlacedLine(text, hour.path, line.offset)
+                elif line.is_ended or text is None or not (is_newest and hour.form == "plain"):
+                    claimed_ms = None if text is None or time is None else time_ms(text)
+                    report(Finding(hour.path, line.offset, _objection(line, time, newest), claimed_ms))
         except GzipDamage as damage:
             if not (damage.is_cut_short and is_being_written):
                 report(Finding(hour.path, end, damage.what, is_of_file=not damage.is_cut_short))
@@ -268,23 +270,14 @@ def why_no_file(path: Path) -> str:
     return "a folder in the place of a file" if stat.S_ISDIR(mode) else "no regular file"
 
 
-def _claimed(line: Line, hour: bytes) -> int | None:
-    """The time of a line of this hour that was refused."""
-    if line.text is None or not line.is_ended or not has_time(line.text) or not is_of_hour(line.text, hour):
-        return None
-    return time_ms(line.text)
-
-
-def _objection(line: Line, hour: bytes, newest: bytes, may_be_torn: bool) -> str:
-    """Why this is no line of its hour, empty if it may be one."""
+def _objection(line: Line, time: bytes | None, newest: bytes) -> str:
+    """Why this is no line of its hour; `time` is its own, where that is of the hour."""
     if line.text is None:
         return "not a snapshot line: far too long"
     if not line.is_ended:
-        return "" if may_be_torn else "a torn line, without its end"
+        return "a torn line, without its end"
     if not has_time(line.text):
         return "not a snapshot line"
-    if not is_of_hour(line.text, hour):
+    if time is None:
         return f"a line of another hour, {time_text(line.text).decode()}"
-    if time_text(line.text) < newest:
-        return f"a line that goes back in time, {time_text(line.text).decode()} after {newest.decode()}"
-    return ""
+    return f"a line that goes back in time, {time.decode()} after {newest.decode()}"

@@ -4,6 +4,7 @@ Knows that a row is a JSON object, and of its fields only those that announce a 
 months.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +15,9 @@ import msgspec
 
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.stream import read_small
+
+_log = logging.getLogger(__name__)
 
 Row = dict[str, object]
 
@@ -80,9 +84,8 @@ def keep_row(layout: Layout, inst_id: str, row: bytes, wall_ms: int) -> What:
 
 
 def read_row(layout: Layout, inst_id: str) -> Row | None:
-    """The latest row; None where none is kept or it does not read."""
-    kept = _bytes(layout.instrument_file(inst_id))
-    return None if kept is None else _row(kept)
+    """The latest row; None where none is kept or it does not read, which the log says."""
+    return _read(layout.instrument_file(inst_id))
 
 
 def read_rows(layout: Layout, inst_id: str) -> list[tuple[int | None, Row]]:
@@ -94,7 +97,7 @@ def read_rows(layout: Layout, inst_id: str) -> list[tuple[int | None, Row]]:
     """
     found: list[tuple[int | None, Row]] = []
     for until_ms, path in sorted(_former_files(layout, inst_id)):
-        row = _row(path.read_bytes())
+        row = _read(path)
         if row is not None:
             found.append((until_ms, row))
     latest = read_row(layout, inst_id)
@@ -159,10 +162,23 @@ def _free_former_file(layout: Layout, inst_id: str, wall_ms: int) -> Path:
     return path
 
 
+def _read(path: Path) -> Row | None:
+    try:
+        row = _row(read_small(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _log.warning("%s cannot be read: %s", path, error.strerror or error)
+        return None
+    if row is None:
+        _log.warning("%s is no JSON object", path)
+    return row
+
+
 def _bytes(path: Path) -> bytes | None:
     """None where there is no file; a pipe, whose reader would wait for ever, is none."""
     try:
-        return None if path.is_fifo() else path.read_bytes()
+        return None if path.is_fifo() else read_small(path)
     except FileNotFoundError:
         return None
 

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from l2vault.book.utc import HOUR_MS as HOUR_MS
 from l2vault.book.utc import utc_ms, utc_text
-
-HOUR_MS: Final = 3_600_000
 
 Kind = Literal["books", "trades", "changes", "context"]
 """What the lines of a data file are."""

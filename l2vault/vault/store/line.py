@@ -20,7 +20,6 @@ LONGEST_LINE_BYTES: Final = 1 << 20
 
 _START: Final = b'{"timestamp_utc":"'
 _TIME: Final = slice(len(_START), len(_START) + len("2026-01-31T12:00:00.000Z"))
-_HOUR: Final = slice(_TIME.start, _TIME.start + len("2026-01-31T12"))
 _TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")
 
 
@@ -51,14 +50,15 @@ def time_ms(text: bytes) -> int:
     return utc_ms(text[_TIME].decode())
 
 
-def hour_text(hour_ms: int) -> bytes:
-    """An hour as it is written at the beginning of the times in it, for `is_of_hour`."""
-    return utc_text(hour_ms)[:13].encode()
+def start_in_hour(hour_ms: int) -> bytes:
+    """What every line of an hour begins with, for `time_in_hour`."""
+    return _START + utc_text(hour_ms)[:13].encode()
 
 
-def is_of_hour(text: bytes, hour: bytes) -> bool:
-    """Whether the time of a line is in the hour that `hour_text` gives so."""
-    return text[_HOUR] == hour
+def time_in_hour(text: bytes, start: bytes) -> bytes | None:
+    """The `time_text` of a line of the hour that begins so; None for any other text."""
+    time = text[_TIME]
+    return time if text.startswith(start) and _TIME_TEXT.fullmatch(time) else None
 
 
 def is_object(line: bytes | None) -> bool:

@@ -57,7 +57,7 @@ def _newer(text: bytes) -> Objection | None:
         if len(known) == len(values):
             return None
         from_line(msgspec.json.encode(known))
-    except (msgspec.MsgspecError, LineError, UnicodeDecodeError):
+    except (ValueError, RecursionError, LineError):  # msgspec's errors and that of invalid UTF-8 are ValueErrors
         return None
     unknown = ", ".join(sorted(repr(key)[:40] for key in values.keys() - known.keys())[:3])
     return Objection("newer", f"a line of a newer version of l2vault: it has {unknown}, which this one does not know")

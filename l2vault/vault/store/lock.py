@@ -18,6 +18,7 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.store.durable import unlink, write_atomically
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.stream import read_small
 
 _PROBE_BYTES: Final = 65_536
 """A line with room to spare: a disk that does not take this much is full."""
@@ -171,8 +172,8 @@ class VaultLock:
 def read_owner(layout: Layout) -> Owner | None:
     """Who took the vault last without giving it back; None where nobody did or the file does not read."""
     try:
-        return msgspec.json.decode(layout.owner_file.read_bytes(), type=Owner)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return msgspec.json.decode(read_small(layout.owner_file), type=Owner)
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
 
 

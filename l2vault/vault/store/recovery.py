@@ -58,11 +58,6 @@ class Recovery(NamedTuple):
     cuts: list[Cut]
     last: dict[str, LastLine]
 
-    @property
-    def last_ts_ms(self) -> dict[str, int]:
-        """The time of the last unflagged line of each instrument."""
-        return {inst_id: line.ts_ms for inst_id, line in self.last.items()}
-
 
 class Future(NamedTuple):
     """The lines of one file that are later than proved exchange time: from `offset` to its end."""

@@ -14,8 +14,10 @@ def open_layout(path: str | Path) -> Layout:
     """The layout of the vault at `path`; makes nothing.
 
     A vault has data (`raw/okx`), an archive (`archive/okx`) or what the recorder keeps beside them (`meta/okx`).
-    Raises VaultError if `path` is not such a folder.
+    Raises VaultError if `path` is not such a folder, or empty, which would be the working folder.
     """
+    if not str(path).strip():
+        raise VaultError(f"no vault here: '{printable(path)}' names no folder.", NO_VAULT_CURE)
     layout = Layout(Path(path))
     shown = printable(path)
     try:

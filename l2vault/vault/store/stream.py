@@ -3,6 +3,8 @@
 Knows gzip and newlines, and nothing of what a line holds or whether the file stands in its place.
 """
 
+import errno
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +16,9 @@ from l2vault.vault.store.line import joined
 
 CHUNK_BYTES: Final = 256 * 1024
 """zlib and the digests release the GIL for pieces of this size, so a recorder in the same process keeps running."""
+
+LARGEST_SMALL_FILE_BYTES: Final = 4 << 20
+"""An instrument row has 2 KB; what a lock's holder and the last pass of retention note, some hundred bytes an hour."""
 
 GZIP_SUFFIX: Final = ".gz"
 
@@ -42,6 +47,18 @@ class Line(NamedTuple):
     offset: int
     text: bytes | None
     is_ended: bool
+
+
+def read_small(path: Path) -> bytes:
+    """All of a file of which one of ours is small. Raises OSError for a larger one, and for what is no regular file: of
+    a pipe the reader would wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    with path.open("rb") as file:
+        data = file.read(LARGEST_SMALL_FILE_BYTES + 1)
+    if len(data) > LARGEST_SMALL_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"more than {LARGEST_SMALL_FILE_BYTES} bytes, which none of ours has", str(path))
+    return data
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:

@@ -241,7 +241,7 @@ class LineWriter:
         del self._ended[key]
         self._note_closed(key, file, False)
         former = self._former.get(key[0])
-        if former is not None and former != key:
+        if former is not None and former != key and former not in self._ended:
             self._forget(former)
         self._former[key[0]] = key
 
@@ -260,10 +260,7 @@ class LineWriter:
         return file
 
     def _forget(self, key: _Key) -> None:
-        file = self._files.pop(key, None)
-        if file is not None:
-            with suppress(OSError):
-                file.close()
+        self._files.pop(key, None)
         self._handles.pop(key, None)
         self._ended.pop(key, None)
 

@@ -91,14 +91,14 @@ def flows(books, depth=400, unit="contracts", contract=LINEAR, side="bid"):
             f"{BIDS}, 9998 3 1",
             f"{BIDS}, 9999 1 1",
             2,
-            {("0-2", "rolled_out"): 3, ("0-2", "added"): 1},
+            {("0-2", "left_view"): 3, ("0-2", "added"): 1},
             id="the window left a level behind",
         ),
         pytest.param(
             f"{BIDS}, 9999 1 1",
             f"{BIDS}, 9998 3 1",
             2,
-            {("0-2", "pulled"): 1, ("0-2", "rolled_in"): 3},
+            {("0-2", "pulled"): 1, ("0-2", "entered_view"): 3},
             id="the window came to a level",
         ),
         pytest.param(
@@ -161,7 +161,7 @@ def test_net_counts_the_window_and_net_flow_does_not():
     row = shifts(hand_made(*books, depth=4), "contracts", bands_bps=(5,)).frame.row(0, named=True)
     told = {cause: row[cause] for cause in CAUSES if row[cause]}
     # of the 3 at 9998 two left; three came to 9998.5, which is not two
-    assert told == {"added": 5 + 3, "pulled": 2, "consumed": 1, "rolled_out": 8}
+    assert told == {"added": 5 + 3, "pulled": 2, "consumed": 1, "left_view": 8}
     assert (row["net_flow"], row["net"]) == (8 - 2 - 1, 8 - 2 - 1 - 8)
 
 
@@ -195,7 +195,7 @@ def test_nothing_is_told_across_a_hole():
     ]
     frame = shifts(hand_made(*books), "contracts", horizon_ms=4_000, bands_bps=(2,)).frame
     rows = frame.filter(pl.col("side") == "bid", pl.col("band") == "0-2")
-    assert rows.select(pl.col("t_from") - T0_MS, "added", "vouched_share").rows() == [
+    assert rows.select(pl.col("t_from") - T0_MS, "added", "covered_share").rows() == [
         (0, 1, 0.75),
         (8_000, 1, 1),  # the span ends at 10 s: all of what it has of the window stood
     ]
@@ -219,9 +219,9 @@ def test_a_band_no_book_reached_is_null_and_a_whole_side_reaches_all():
         ("10-25", None, None),
         ("25+", None, None),
     ]
-    assert bids["reach_bps"].to_list() == pytest.approx([4] * 5)
+    assert bids["visible_bps"].to_list() == pytest.approx([4] * 5)
     asks = frame.filter(pl.col("side") == "ask")
-    assert asks["reach_bps"].to_list() == [math.inf] * 5
+    assert asks["visible_bps"].to_list() == [math.inf] * 5
     assert asks["added"].to_list() == [0] * 5
 
 
@@ -262,7 +262,7 @@ def test_a_window_seen_for_less_than_half_has_no_z_and_is_no_history():
     ]
     frame = first_band(shifts(hand_made(*books), "contracts", horizon_ms=2_000))
     assert frame["added"][0] == 94
-    assert frame["vouched_share"].to_list() == [0.45] + [1] * 12
+    assert frame["covered_share"].to_list() == [0.45] + [1] * 12
     assert frame["z"][0] is None
     # the 94 are no history: the first whole window has one step (+2), all others +0 and +2
     assert frame["z"].null_count() == 13
@@ -294,8 +294,8 @@ def test_one_book_alone_has_no_shifts():
     assert result.frame.rows() == []
     assert result.frame.schema == SHIFTS
     assert totals(result.frame).rows() == []
-    assert result.about.method == "shifts/1"
-    assert result.about.settings == {
+    assert result.provenance.method == "shifts/1"
+    assert result.provenance.settings == {
         "horizon_ms": 60_000,
         "bands_bps": [2, 5, 10, 25],
         "alert_z": 3,
@@ -344,4 +344,4 @@ def test_shifts_do_not_depend_on_how_books_are_cut_into_pieces(drawings):
         patched.setattr(books_module, "_BOOKS_AT_ONCE", 2)
         cut = shifts(hand_made(*drawings, depth=DEPTH), **how)
     assert_frame_equal(whole.frame, cut.frame)
-    assert whole.about == cut.about
+    assert whole.provenance == cut.provenance

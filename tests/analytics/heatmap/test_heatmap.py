@@ -10,7 +10,7 @@ import pytest
 from l2vault.analytics.book_matrix import SIDES
 from l2vault.analytics.books import Books, books_of, read_books
 from l2vault.analytics.heatmap.grid import Cells, TimeBins, time_bins
-from l2vault.analytics.heatmap.heatmap import Heat, heat
+from l2vault.analytics.heatmap.heatmap import Heatmap, heatmap
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.store.layout import Layout
@@ -21,13 +21,13 @@ DAY_MS = 86_400_000
 DEPTH = 2
 
 
-def _grid(heated: Heat, side: str) -> list[list[float | None]]:
+def _grid(heated: Heatmap, side: str) -> list[list[float | None]]:
     """A row a time bin; None where the cell was not seen."""
     matrix = heated.size["bid" if side == "bid" else "ask"]
     return [[None if np.isnan(size) else round(float(size), 9) for size in row] for row in matrix]
 
 
-def _cell(heated: Heat, side: str, column: int, price: float) -> float | None:
+def _cell(heated: Heatmap, side: str, column: int, price: float) -> float | None:
     row = int(np.searchsorted(heated.price, price, side="right")) - 1
     return _grid(heated, side)[column][row]
 
@@ -56,15 +56,15 @@ def _recorded(tmp_path: Path) -> Books:
 
 def test_a_cell_holds_what_rests_at_its_prices_and_the_edges_say_where_it_lies() -> None:
     books = hand_made(drawn(0, "99 5 2, 98.5 1 1", "100 7 3"))
-    heated = heat(books, "contracts")
+    heated = heatmap(books, "contracts")
     assert heated.t_ms.tolist() == [T0_MS, T0_MS + 2000]
     assert heated.price.tolist() == [98.5, 99.0, 99.5, 100.0, 100.5]
     assert _grid(heated, "bid") == [[1, 5, 0, 0]]
     assert _grid(heated, "ask") == [[0, 0, 0, 7]]
     assert heated.total.tolist() == [[1, 5, 0, 7]]
-    assert heated.about.method == "heat/1"
-    assert heated.about.settings == {"bin_ms": 2000, "bin_price": 0.5}
-    assert heated.about.vouched_share == 1.0
+    assert heated.provenance.method == "heatmap/1"
+    assert heated.provenance.settings == {"bin_ms": 2000, "bin_price": 0.5}
+    assert heated.provenance.covered_share == 1.0
 
 
 def test_a_book_across_bins_counts_in_each_for_its_time_there() -> None:
@@ -74,11 +74,11 @@ def test_a_book_across_bins_counts_in_each_for_its_time_there() -> None:
         drawn(1000, "99 8 1", "100 1 1"),
         drawn(5000, "99 2 1", "100 1 1"),
     )
-    heated = heat(books, "contracts")
-    assert heated.about.settings["bin_ms"] == 2000
+    heated = heatmap(books, "contracts")
+    assert heated.provenance.settings["bin_ms"] == 2000
     assert [row[0] for row in _grid(heated, "bid")] == [6, 8, 5, 2]
     assert np.diff(heated.t_ms).tolist() == [2000, 2000, 2000, 1000]
-    assert heated.vouched_ms.tolist() == [2000, 2000, 2000, 1000]
+    assert heated.covered_ms.tolist() == [2000, 2000, 2000, 1000]
 
 
 def test_nothing_is_seen_in_a_hole_and_a_bin_cut_by_one_is_the_mean_of_what_was_vouched_for() -> None:
@@ -87,9 +87,9 @@ def test_nothing_is_seen_in_a_hole_and_a_bin_cut_by_one_is_the_mean_of_what_was_
         drawn(6000, "99 8 1", "100 1 1"),
         drawn(8000, "99 8 1", "100 1 1"),
     )
-    heated = heat(books, "contracts")
+    heated = heatmap(books, "contracts")
     assert [row[0] for row in _grid(heated, "bid")] == [4, 4, None, 8, 8]
-    assert heated.vouched_ms.tolist() == [2000, 500, 0, 2000, 2000]
+    assert heated.covered_ms.tolist() == [2000, 500, 0, 2000, 2000]
     assert heated.best["bid"].tolist()[:2] == [99, 99]
     assert np.isnan(heated.best["bid"][2])
     assert np.isnan(heated.worst["ask"][2])
@@ -101,7 +101,7 @@ def test_beyond_the_farthest_level_of_a_full_side_nothing_is_known_within_it_no_
         drawn(2000, "97 5 1, 96 1 1", "98 7 1, 99 1 1"),
         depth=DEPTH,
     )
-    heated = heat(books, "contracts")
+    heated = heatmap(books, "contracts")
     assert [_cell(heated, "bid", 0, price) for price in (96, 97, 97.5, 98, 98.5, 99, 101)] == [
         *[None] * 3,
         *(1, 0, 5, 0),
@@ -112,7 +112,7 @@ def test_beyond_the_farthest_level_of_a_full_side_nothing_is_known_within_it_no_
 
 def test_a_side_with_fewer_levels_than_the_depth_is_seen_to_the_end_of_the_grid() -> None:
     books = hand_made(drawn(0, "99 5 1", "100 7 1, 101 1 1"), drawn(2000, "97 5 1, 96 1 1", "98 7 1"), depth=DEPTH)
-    heated = heat(books, "contracts")
+    heated = heatmap(books, "contracts")
     assert [_cell(heated, "bid", 0, price) for price in (96, 97.5, 99)] == [0, 0, 5]
     assert [_cell(heated, "ask", 1, price) for price in (98, 99.5, 101)] == [7, 0, 0]
 
@@ -124,23 +124,23 @@ def test_a_cell_in_reach_for_part_of_its_time_is_the_mean_of_that_part() -> None
         drawn(1000, "99 4 1, 98 6 1", "100 1 1, 101 1 1", until_ms=2000),
         depth=DEPTH,
     )
-    heated = heat(books, "contracts", columns=1)
+    heated = heatmap(books, "contracts", columns=1)
     assert _grid(heated, "bid")[0][:3] == [6, 0.5, 4]
     assert heated.seen_ms["bid"][0, :3].tolist() == [1500, 2000, 2000]
 
 
 def test_sizes_of_an_inverse_contract_are_its_quote_currency_whatever_the_price() -> None:
     books = [drawn(0, "99 5 1", "100 7 1")]
-    assert _grid(heat(hand_made(*books, contract=INVERSE), "usd"), "bid") == [[500, 0, 0]]
-    assert _grid(heat(hand_made(*books, contract=LINEAR), "usd"), "bid") == [[round(5 * 0.01 * 99, 9), 0, 0]]
-    assert _grid(heat(hand_made(*books, contract=INVERSE), "coin"), "ask") == [[0, 0, 7]]
+    assert _grid(heatmap(hand_made(*books, contract=INVERSE), "usd"), "bid") == [[500, 0, 0]]
+    assert _grid(heatmap(hand_made(*books, contract=LINEAR), "usd"), "bid") == [[round(5 * 0.01 * 99, 9), 0, 0]]
+    assert _grid(heatmap(hand_made(*books, contract=INVERSE), "coin"), "ask") == [[0, 0, 7]]
 
 
 def test_best_prices_are_those_of_the_last_book_of_a_bin_and_worst_ones_the_farthest_of_any() -> None:
     books = hand_made(
         drawn(0, "99 5 1, 97 1 1", "100 7 1, 104 2 1"), drawn(500, "98 5 1", "101 7 1"), drawn(2000, "", "101 7 1")
     )
-    heated = heat(books, "contracts")
+    heated = heatmap(books, "contracts")
     assert heated.best["bid"][0] == 98
     assert np.isnan(heated.best["bid"]).tolist() == [False, True]
     assert heated.best["ask"].tolist() == [101, 101]
@@ -150,7 +150,7 @@ def test_best_prices_are_those_of_the_last_book_of_a_bin_and_worst_ones_the_fart
 
 def test_a_mirrored_market_has_a_mirrored_heatmap() -> None:
     straight, turned = (
-        heat(hand_made(*books, depth=DEPTH), "contracts") for books in (_walk(), mirrored(_walk(), 100.25))
+        heatmap(hand_made(*books, depth=DEPTH), "contracts") for books in (_walk(), mirrored(_walk(), 100.25))
     )
     assert np.array_equal(straight.size["bid"], turned.size["ask"][:, ::-1], equal_nan=True)
     assert np.array_equal(straight.size["ask"], turned.size["bid"][:, ::-1], equal_nan=True)
@@ -159,20 +159,20 @@ def test_a_mirrored_market_has_a_mirrored_heatmap() -> None:
 @pytest.mark.parametrize(("columns", "rows"), [(1200, 400), (7, 3), (1, 2)])
 def test_size_times_time_is_kept_whatever_the_grid(columns: int, rows: int) -> None:
     levels, books = frames(_walk(), DEPTH)
-    heated = heat(books_of(levels, books, LINEAR), "contracts", columns, rows)
+    heated = heatmap(books_of(levels, books, LINEAR), "contracts", columns, rows)
     assert len(heated.t_ms) - 1 <= columns
     assert len(heated.price) - 1 <= rows
     for name in SIDES:
         own = levels.filter(pl.col("side") == name)
         stood = (own["qty"] * (own["t_to"] - own["t_from"])).sum()
         assert np.nansum(heated.size[name] * heated.seen_ms[name]) == pytest.approx(stood)
-    assert heated.vouched_ms.sum() == (books["t_to"] - books["t_from"]).sum()
+    assert heated.covered_ms.sum() == (books["t_to"] - books["t_from"]).sum()
 
 
 @pytest.mark.parametrize("rows", [400, 6, 2])
 def test_the_grid_does_not_depend_on_how_the_books_are_read(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    def drawn_again() -> Heat:
-        return heat(hand_made(*_walk(), depth=DEPTH), "usd", 9, rows)
+    def drawn_again() -> Heatmap:
+        return heatmap(hand_made(*_walk(), depth=DEPTH), "usd", 9, rows)
 
     whole = drawn_again()
     monkeypatch.setattr("l2vault.analytics.books._BOOKS_AT_ONCE", 2)
@@ -186,7 +186,7 @@ def test_the_grid_does_not_depend_on_how_the_books_are_read(monkeypatch: pytest.
 
 def test_rows_are_the_seen_cells_behind_the_front_of_each_side() -> None:
     books = hand_made(drawn(0, "99 5 1, 98 1 1", "100 7 1, 101 1 1"), depth=DEPTH)
-    frame = heat(books, "contracts").frame()
+    frame = heatmap(books, "contracts").frame()
     assert frame.select("side", "price_from", "price_to", "size").rows() == [
         ("bid", 98.0, 98.5, 1.0),
         ("bid", 98.5, 99.0, 0.0),
@@ -227,15 +227,15 @@ def test_time_bins_are_round_and_no_finer_than_the_books(
 
 def test_bins_of_a_vault_keep_its_cadence_and_its_holes(tmp_path: Path) -> None:
     books = _recorded(tmp_path)
-    heated = heat(books, "contracts")
-    assert heated.about.settings["bin_ms"] == 2000
-    assert heated.vouched_ms.tolist() == [2000] * 3 + [0] * 2 + [2000] * 2
-    assert heated.about.holes == 1
-    assert heated.about.vouched_share == pytest.approx(10 / 14)
+    heated = heatmap(books, "contracts")
+    assert heated.provenance.settings["bin_ms"] == 2000
+    assert heated.covered_ms.tolist() == [2000] * 3 + [0] * 2 + [2000] * 2
+    assert heated.provenance.holes == 1
+    assert heated.provenance.covered_share == pytest.approx(10 / 14)
 
 
 def test_a_span_without_books_is_an_error(tmp_path: Path) -> None:
     books = _recorded(tmp_path)
-    empty = Books(books.inst_id, (0, 10), lambda: iter(()), books.terms)
+    empty = Books(books.inst_id, (0, 10), lambda: iter(()), books.periods)
     with pytest.raises(VaultError, match="no book"):
-        heat(empty)
+        heatmap(empty)

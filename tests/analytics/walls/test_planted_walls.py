@@ -35,7 +35,7 @@ def test_every_wall_of_the_threshold_is_found(bench, verdicts):
         ("consumed", 0.45, 0.75),
         ("pulled", 0.7, 0.4),
         ("moved", 0.8, 0.75),
-        ("rolled out", 0.8, 0.9),
+        ("left view", 0.8, 0.9),
         ("gap", 0.8, 0.6),
     ],
 )
@@ -46,7 +46,7 @@ def test_a_cause_can_be_trusted_as_far_as_was_measured(bench, verdicts, cause, p
 
 
 def test_a_wall_that_was_seen_eaten_was_consumed(bench, verdicts):
-    right, told = bench.eaten_in_sight(verdicts, 0.5, math.inf)
+    right, told = bench.filled_in_view(verdicts, 0.5, math.inf)
     assert told > 5
     assert right >= 0.9 * told
 

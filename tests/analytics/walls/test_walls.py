@@ -60,10 +60,12 @@ def test_a_life_has_its_course():
 
 def test_what_was_eaten_is_a_share_and_a_wall_filled_up_again_meanwhile_is_told_apart():
     eaten = ledger(market("99 150 1", "99 60 1", "98 5 1"))
-    assert eaten.select("end", "eaten_share", "refilled").rows() == [("consumed", 0.6, False)]
+    assert eaten.select("end", "filled_at_touch_share", "refilled").rows() == [("consumed", 0.6, False)]
     refilled = ledger(market("99 150 1", "99 60 1", "99 150 1", "99 60 1", "98 5 1"))
-    assert refilled.select("end", "eaten_share", "refilled", "shrunk_at_touch").rows() == [("consumed", 1.0, True, 180)]
-    assert tracks_of(refilled).select("eaten_share", "refilled").rows() == [(1.0, True)]
+    assert refilled.select("end", "filled_at_touch_share", "refilled", "shrunk_at_touch").rows() == [
+        ("consumed", 1.0, True, 180)
+    ]
+    assert tracks_of(refilled).select("filled_at_touch_share", "refilled").rows() == [(1.0, True)]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_what_was_eaten_is_a_share_and_a_wall_filled_up_again_meanwhile_is_told_
         (["99 120 1"], 400, "found"),
         (["99 5 1", "99 120 1"], 400, "grown"),
         (["99 5 1", "99 5 1, 98 120 1"], 400, "placed"),
-        (["100 5 1, 99 5 1", "99 5 1, 98 120 1"], 2, "rolled in"),
+        (["100 5 1, 99 5 1", "99 5 1, 98 120 1"], 2, "entered view"),
         (["100 5 1, 99 5 1", "99 5 1, 98 120 1"], 400, "placed"),
         (["99 120 1", None, "99 120 1"], 400, "returned"),
         (["99 120 1", None, "99 500 1"], 400, "found"),
@@ -92,7 +94,7 @@ def test_how_it_began(bids, depth, began):
         (["99 120 1", ""], 400, "consumed"),  # the whole side is gone
         (["100 5 1, 99 120 1", "100 5 1"], 400, "pulled"),
         (["100 5 1, 99 120 1", "100 5 1, 99 20 1"], 400, "pulled"),
-        (["100 5 1, 99 120 1", "100.5 5 1, 100 5 1"], 2, "rolled out"),
+        (["100 5 1, 99 120 1", "100.5 5 1, 100 5 1"], 2, "left view"),
         (["100 5 1, 99 120 1", "100.5 5 1, 100 5 1"], 400, "pulled"),
         (["100 5 1, 99.97 120 1", "100 5 1, 99.96 120 1"], 400, "moved"),
     ],
@@ -127,7 +129,7 @@ def test_a_wall_out_of_sight_may_change_more_than_one_that_moves():
     elsewhere = market("100 5 1, 99.97 120 1", "100 5 1, 99.96 105 1")
     assert [row[1:] for row in lives(elsewhere)] == [("found", "pulled"), ("placed", "standing")]
     out_and_back = market("100 5 1, 99 120 1", "100.5 5 1, 100 5 1", "100 5 1, 99 105 1")
-    assert [row[1:] for row in lives(out_and_back, depth=2)] == [("found", "rolled out"), ("returned", "standing")]
+    assert [row[1:] for row in lives(out_and_back, depth=2)] == [("found", "left view"), ("returned", "standing")]
 
 
 def test_of_two_that_come_the_likest_is_the_one_that_moved():
@@ -154,7 +156,7 @@ def test_a_wall_lost_from_sight_and_back_is_one_wall_of_several_lives():
     drawings = market("100 5 1, 99 120 1", "100.5 5 1, 100 5 1", "100 5 1, 99 125 2", None, "100 5 1, 99 125 2")
     frame = ledger(drawings, depth=2)
     assert frame.select("began", "end", "track").rows() == [
-        ("found", "rolled out", 0),
+        ("found", "left view", 0),
         ("returned", "gap", 0),
         ("returned", "standing", 0),
     ]
@@ -166,7 +168,7 @@ def test_a_wall_lost_from_sight_and_back_is_one_wall_of_several_lives():
 
 def test_another_size_at_its_price_is_another_wall():
     frame = ledger(market("100 5 1, 99 120 1", "100.5 5 1, 100 5 1", "100 5 1, 99 500 2"), depth=2)
-    assert frame.select("began", "track").rows() == [("found", 0), ("rolled in", 1)]
+    assert frame.select("began", "track").rows() == [("found", 0), ("entered view", 1)]
 
 
 def test_the_default_threshold_is_a_percentile_of_the_levels_by_their_time():
@@ -174,8 +176,8 @@ def test_the_default_threshold_is_a_percentile_of_the_levels_by_their_time():
         drawn(0, "100 5 1, 99 90 1", "101 5 1, 102 6 1"), drawn(2_000, "100 5 1, 99 10 1", "101 5 1, 102 6 1")
     )
     result = walls(books, "contracts", Criteria(percentile=80))
-    assert result.about.settings["threshold"] == 10  # 90 holds an eighth of the level time, 10 the next
-    assert result.about.settings["percentile"] == 80
+    assert result.provenance.settings["threshold"] == 10  # 90 holds an eighth of the level time, 10 the next
+    assert result.provenance.settings["percentile"] == 80
     assert result.frame.select("price", "size_born", "size_end").rows() == [(99, 90, 10)]
 
 
@@ -188,7 +190,7 @@ def test_pieces_of_any_size_give_the_same_ledger(at_once, monkeypatch):
     monkeypatch.setattr(books_module, "_BOOKS_AT_ONCE", at_once)
     cut = walls(hand_made(*drawings), "usd", Criteria(percentile=70))
     assert cut.frame.equals(whole.frame)
-    assert cut.about == whole.about
+    assert cut.provenance == whole.provenance
 
 
 def test_a_span_with_quiet_and_busy_parts_is_judged_by_one_threshold(monkeypatch):
@@ -197,7 +199,7 @@ def test_a_span_with_quiet_and_busy_parts_is_judged_by_one_threshold(monkeypatch
     busy = "100 5 1, 99 9000 1, 98 8000 1, 97 13 1"
     drawings = market(busy, *["100 5 1, 99 12 1, 98 11 1, 97 3 1"] * 5)
     result = walls(hand_made(*drawings), "contracts", Criteria(percentile=80))  # 7.2 of 36 levels
-    assert result.about.settings["threshold"] == 12  # 9000, 8000, 13 and five times 12
+    assert result.provenance.settings["threshold"] == 12  # 9000, 8000, 13 and five times 12
     assert result.frame.select("price", "size_born", "size_end").rows() == [
         (97, 13, 13),
         (98, 8000, 11),

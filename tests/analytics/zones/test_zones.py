@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from l2vault.analytics import books as books_module
 from l2vault.analytics.zones import zones as zones_module
-from l2vault.analytics.zones.zones import DOUBT_MS, ZONES, zones
+from l2vault.analytics.zones.zones import SHRINKAGE_MS, ZONES, zones
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
 from support.markets import DEPTH, TICK, changing, markets
@@ -49,7 +49,7 @@ def test_strength_and_persistence_are_against_the_usual_bucket_of_the_side():
     far = zone(STEADY, "bid", 80)  # usual are 10: of 20 s of buckets 8 hold 40, 4 hold 10 and 8 hold 4
     assert far["strength"] == pytest.approx(34 / 10)
     assert far["persistence"] == pytest.approx(8 / 10)  # at least 20 in 8 of 10 s
-    assert far["score"] == pytest.approx(34 / 10 * 8_000 / (10_000 + DOUBT_MS))
+    assert far["score"] == pytest.approx(34 / 10 * 8_000 / (10_000 + SHRINKAGE_MS))
     assert zone(STEADY, "bid", 80, presence=4)["persistence"] == pytest.approx(8 / 10)
     assert zone(STEADY, "bid", 80, presence=4.1)["persistence"] == 0
     assert (zone(STEADY, "bid", 90)["persistence"], zone(STEADY, "bid", 90)["score"]) == (0, 0)
@@ -102,7 +102,7 @@ def test_time_out_of_the_window_neither_lowers_the_mean_nor_counts_as_seen():
     ]
     row = zone(books, "bid", 80, depth=2)
     assert (row["size"], row["seen_share"]) == (20, 0.5)
-    assert (row["first_ms"] - T0_MS, row["last_ms"] - T0_MS) == (0, 6_000)
+    assert (row["t_first"] - T0_MS, row["t_last"] - T0_MS) == (0, 6_000)
 
 
 def test_a_bucket_seen_empty_has_a_lower_mean():
@@ -114,7 +114,7 @@ def test_a_hole_is_no_time_at_all():
     books = [drawn(0, "99 4 1", ASKS, until_ms=1_000), drawn(8_000, "99 8 1", ASKS)]
     row = zone(books, "bid", 90)
     assert (row["size"], row["seen_share"]) == (pytest.approx((4 * 1 + 8 * 2) / 3), 1)
-    assert (row["first_ms"] - T0_MS, row["last_ms"] - T0_MS) == (0, 10_000)
+    assert (row["t_first"] - T0_MS, row["t_last"] - T0_MS) == (0, 10_000)
 
 
 def test_distance_is_to_the_near_edge_and_negative_once_price_has_passed_it():
@@ -168,15 +168,15 @@ def test_price_tests_a_zone(drawings, tests, holds, breaks):
 )
 def test_width_is_a_round_number_near_a_twentieth_of_the_reach(worst_bid, worst_ask, width):
     books = [drawn(0, "", "101 1 1"), drawn(2_000, f"99 1 1, {worst_bid} 1 1", f"100.5 1 1, {worst_ask} 1 1")]
-    settings = zones(hand_made(*books)).about.settings
-    assert settings == {"width": width, "is_width_told": False, "presence": 2, "last_mid": 99.75}
+    settings = zones(hand_made(*books)).provenance.settings
+    assert settings == {"width": width, "is_width_given": False, "presence": 2, "last_mid": 99.75}
 
 
 def test_a_width_is_rounded_to_whole_ticks():
-    about = zones(hand_made(*STEADY), width=9.8).about
-    assert about.settings == {"width": 10, "is_width_told": True, "presence": 2, "last_mid": 100}
+    about = zones(hand_made(*STEADY), width=9.8).provenance
+    assert about.settings == {"width": 10, "is_width_given": True, "presence": 2, "last_mid": 100}
     assert about.method == "zones/1"
-    assert zones(hand_made(*STEADY), width=0.01).about.settings["width"] == TICK
+    assert zones(hand_made(*STEADY), width=0.01).provenance.settings["width"] == TICK
 
 
 @pytest.mark.parametrize("how", [{"width": 0}, {"width": -1}, {"presence": 0}, {"width": float("nan")}])
@@ -220,4 +220,4 @@ def test_zones_do_not_depend_on_how_books_are_cut_into_pieces(drawings):
         patched.setattr(zones_module, "_ROWS_KEPT", 3)
         cut = zones(hand_made(*drawings, depth=DEPTH))
     assert_frame_equal(whole.frame, cut.frame)
-    assert whole.about == cut.about
+    assert whole.provenance == cut.provenance

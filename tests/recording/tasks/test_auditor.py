@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from l2vault.book.change import BookChange, Level
-from l2vault.okx.pipeline import Lost, Pipeline, Synced
+from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Pipeline, Synced
 from l2vault.okx.rest import Unavailable, UnknownInstrument
 from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.tasks.auditor import RULE_SEC, Auditor
@@ -70,25 +70,34 @@ class Rig:
         self.inst_ids = tuple(inst_ids)
         self.events: list[Event] = []
         self.outputs: list[tuple[int, FeedOutput]] = []
-        self.resolved: list[tuple[str, tuple[int, int], int | None, str]] = []
+        self.resolved: list[tuple[str, int | None, str]] = []
         self.pipelines = {number: kind(self.inst_ids, 2000, 400, Random(1)) for number in range(1, feeds + 1)}
-        self.auditor = Auditor(
-            self.rest,  # type: ignore[arg-type]
-            self.clock,
-            Random(1),
-            self.events.append,
-            self.take,
-            self.pipelines,
-        )
-        self.auditor.resolve = lambda *outcome: self.resolved.append(outcome)
+        self.auditor = Auditor(self.rest, self.clock, Random(1), self.pipelines)  # type: ignore[arg-type]
         for pipeline in self.pipelines.values():
             pipeline.open(self.clock.now_ms)
             pipeline.tick(self.clock.now_ms)
 
     def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
-        """What the recorder does with everything a feed puts out."""
+        """What the router does with everything a feed puts out, as far as it concerns audits."""
         self.outputs += [(number, output) for output in outputs]
-        self.auditor.take(number, outputs)
+        for output in outputs:
+            match output:
+                case Synced(inst_id):
+                    self.auditor.synced(number, inst_id)
+                case Lost(inst_id):
+                    self.auditor.lost(number, inst_id)
+                case NeedBook(inst_id):
+                    self.auditor.need_book(number, inst_id)
+                case NeedSecondBook(inst_id):
+                    self.auditor.need_second_book(number, inst_id)
+                case AuditSoon(inst_id):
+                    self.auditor.audit_soon(inst_id)
+
+    def note(self, event: Event) -> None:
+        self.events.append(event)
+
+    def rule(self, inst_id: str, wrong: int | None, detail: str) -> None:
+        self.resolved.append((inst_id, wrong, detail))
 
     def hear(self, frame: bytes, *numbers: int) -> None:
         for number in numbers or self.pipelines:
@@ -106,7 +115,7 @@ class Rig:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.auditor.run(self.inst_ids))
+        task = asyncio.create_task(self.auditor.run(self.inst_ids, self))
         try:
             await some_turns()
             yield
@@ -202,11 +211,11 @@ async def test_a_wrong_book_is_journaled_and_resynced_alone() -> None:
 async def test_an_audit_is_journaled_before_the_loss_that_follows_from_it() -> None:
     rig = Rig()
     happened: list[str] = []
-    rig.auditor._rounds._note = lambda event: happened.append(type(event).__name__)  # type: ignore[method-assign]
-    rig.auditor._rounds._deliver = lambda number, outputs: happened.append(type(outputs[0]).__name__)
     async with rig.running():
         rig.join()
         rig.corrupt(1)
+        rig.note = lambda event: happened.append(type(event).__name__)  # type: ignore[method-assign]
+        rig.take = lambda number, outputs: happened.append(type(outputs[0]).__name__)  # type: ignore[method-assign]
         await rig.pass_sec(10)
     assert happened == ["Audited", "Lost"]
 
@@ -458,7 +467,7 @@ async def ruled(rig: Rig, seconds: float = RULE_SEC + 1) -> list[int | None]:
     assert rig.auditor.on_conflict(BTC, 5, (1, 2))
     await some_turns()
     await rig.pass_sec(seconds)
-    return [wrong for _, _, wrong, _ in rig.resolved]
+    return [wrong for _, wrong, _ in rig.resolved]
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -468,8 +477,8 @@ async def test_the_feed_that_differs_from_rest_is_found_wrong(number: int) -> No
     rig.corrupt(number)
     async with rig.running():
         assert await ruled(rig) == [number]
-        [(inst_id, feeds, _, detail)] = rig.resolved
-        assert (inst_id, feeds) == (BTC, (1, 2))
+        ((inst_id, _, detail),) = rig.resolved
+        assert inst_id == BTC
         assert detail == "feeds 1 and 2 differ at seqId 5: REST at seqId 5: 1 levels differ, first 99.5"
 
 
@@ -480,11 +489,9 @@ async def test_rest_ahead_of_both_is_waited_for() -> None:
     rig.rest.answer = lambda inst_id: rest_book(inst_id, 8)
     async with rig.running():
         assert await ruled(rig, 1) == []
-        assert rig.auditor.is_ruling(BTC)
         rig.hear(wire.update(BTC, T0_MS + 800, 5, 8))
         await rig.pass_sec(2)
-        assert [wrong for _, _, wrong, _ in rig.resolved] == [2]
-        assert not rig.auditor.is_ruling(BTC)
+        assert [wrong for _, wrong, _ in rig.resolved] == [2]
 
 
 @pytest.mark.parametrize("answer", [DOWN, HANGS, UnknownInstrument("51001.")])
@@ -520,7 +527,7 @@ async def test_further_conflicts_of_an_instrument_under_ruling_are_the_same_one(
         rig.auditor.on_conflict(BTC, 9, (1, 2))
         await some_turns()
         await rig.pass_sec(RULE_SEC + 1)
-        assert ["seqId 5" in rig.resolved[0][3], "seqId 9" in rig.resolved[1][3]] == [True, True]
+        assert ["seqId 5" in rig.resolved[0][2], "seqId 9" in rig.resolved[1][2]] == [True, True]
 
 
 async def test_audits_of_the_instrument_wait_for_the_ruling_and_go_on_after_it() -> None:
@@ -550,6 +557,16 @@ async def test_a_bug_during_a_ruling_leaves_no_conflict_open() -> None:
     async with rig.running():
         rig.auditor.on_conflict(BTC, 5, (1, 2))
         await some_turns()
-        assert [wrong for _, _, wrong, _ in rig.resolved] == [None]
-        assert not rig.auditor.is_ruling(BTC)
+        assert [wrong for _, wrong, _ in rig.resolved] == [None]
     assert isinstance(rig.ended, ExceptionGroup)
+
+
+async def test_while_okx_asks_to_be_left_alone_no_other_instrument_asks_in_its_turn() -> None:
+    rig = Rig([BTC, "ETH-USDT-SWAP", "SOL-USDT-SWAP"])
+    rig.rest.answer = lambda inst_id: Unavailable("HTTP 503.", "later", 120)
+    async with rig.running():
+        rig.join()
+        await rig.pass_sec(119)
+        assert len(rig.rest.asked) == 1
+        await rig.pass_sec(10)
+        assert len(rig.rest.asked) == 2

@@ -107,7 +107,7 @@ async def test_the_feeds_wait_for_the_first_answer_for_two_seconds_and_no_longer
         await some_turns()
         assert not waiting.done()
         rig.clock.advance(1)
-        await waiting
+        await asyncio.wait_for(waiting, 5)
 
 
 @pytest.mark.parametrize("error", [None, RestError("no answer."), Unavailable("HTTP 503.", "later")])

@@ -53,6 +53,8 @@ def ruling(*books: tuple[Outcome | None, Outcome | None]) -> Ruling:
         ([("inconclusive", "consistent"), ("consistent", "inconclusive")], None, False),
         ([("inconclusive", "inconclusive")] * 5, None, False),
         ([("older", "older")] * 5, None, False),
+        ([("inconclusive", "older")] * 5, None, False),
+        ([("older", "consistent")] * 5, None, False),
         ([], None, False),
     ],
 )

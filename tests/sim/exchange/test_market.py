@@ -124,7 +124,7 @@ def test_a_busy_book_holds_exactly_400_a_side_and_never_crosses(inst_id: str) ->
         book.apply(tick.change)
         bids, asks = book.top(401)
         assert (len(bids), len(asks)) == (400, 400)
-        assert book.breach(is_live=True) is None
+        assert book.violation(is_live=True) is None
 
 
 def test_a_short_book_never_crosses_nor_loses_its_chain_nor_fills_the_channel() -> None:
@@ -134,7 +134,7 @@ def test_a_short_book_never_crosses_nor_loses_its_chain_nor_fills_the_channel() 
         book.apply(tick.change)
         bids, asks = book.top(401)
         assert 150 < len(bids) < 400 and 150 < len(asks) < 400
-        assert book.breach(is_live=True) is None
+        assert book.violation(is_live=True) is None
 
 
 @pytest.mark.parametrize("inst_id", [BTC, "SHIB-USDT-SWAP", QUIET])

@@ -203,16 +203,16 @@ async def test_before_the_opening_the_book_is_crossed_and_no_other_rule_is_broke
     seen = []
     stage.exchange.watch(
         lambda inst_id, change, book: seen.append(
-            (change.ts_ms - START_MS, book.breach(is_live=True), book.breach(is_live=False))
+            (change.ts_ms - START_MS, book.violation(is_live=True), book.violation(is_live=False))
         )
     )
     stage.enter(BTC)
     stage.enter(BTC)
     await stage.play()
 
-    for at_ms, breach, breach_in_auction in seen:
+    for at_ms, violation, breach_in_auction in seen:
         is_crossed = crossed_from_ms is not None and crossed_from_ms <= at_ms < 5500
-        assert (breach is not None, breach_in_auction) == (is_crossed, None)
+        assert (violation is not None, breach_in_auction) == (is_crossed, None)
     assert seen[-1][0] > 7000
     assert_all_agree(stage)
 
@@ -221,7 +221,7 @@ async def test_a_row_says_so_as_long_as_the_book_is_crossed(clock):
     stage = Stage(clock, "state:to=preopen,at=1s,for=2s", market(60))
     states = []
     stage.exchange.watch(
-        lambda inst_id, change, book: states.append((book.breach(is_live=True) is not None, row(stage)["state"]))
+        lambda inst_id, change, book: states.append((book.violation(is_live=True) is not None, row(stage)["state"]))
     )
     stage.enter(BTC)
     await stage.play()

@@ -78,7 +78,7 @@ class CarefulClient:
         except LevelError:
             return
         bids, asks = book.top(400)
-        if book.breach(is_live=True) or (is_provided(book.checksum) and book_checksum(bids, asks) != book.checksum):
+        if book.violation(is_live=True) or (is_provided(book.checksum) and book_checksum(bids, asks) != book.checksum):
             return
         self.books[message.inst_id] = book
         self.trusted.append((message.inst_id, message.seq_id, (bids, asks)))

@@ -67,11 +67,11 @@ async def test_401_levels_are_400_and_one_more(clock, captures):
     ticks = list(islice(read_books([captures / DERIVED], verbatim=False), 6))
     stage = await rehearse(clock, "levels:push=3", ticks)
 
-    book, breaches = Book(), []
+    book, violations = Book(), []
     for push in stage.viewers[0].pushes[:4]:
         book.apply(push)
-        breaches.append(book.breach(is_live=True))
-    assert breaches == [None, None, None, "400 bids and 401 asks, where OKX keeps 400 a side"]
+        violations.append(book.violation(is_live=True))
+    assert violations == [None, None, None, "400 bids and 401 asks, where OKX keeps 400 a side"]
 
 
 @pytest.mark.parametrize("how", ["crossed", "locked"])
@@ -81,9 +81,9 @@ async def test_a_crossed_book_reaches_one_connection_and_is_nobody_else_s(clock,
     well, struck = (viewer.book() for viewer in stage.viewers)
     best = {"crossed": "101", "locked": "100.5"}[how]
     assert struck.top(1)[0][0][0] == best
-    assert struck.breach(is_live=True) == f"crossed: best bid {best}, best ask 100.5"
+    assert struck.violation(is_live=True) == f"crossed: best bid {best}, best ask 100.5"
     assert well.top(400) == stage.oracle.truths(BTC)[-1].image
-    assert well.breach(is_live=True) is None
+    assert well.violation(is_live=True) is None
 
 
 async def test_deletes_of_unknown_prices_change_nothing_for_whoever_ignores_them(clock):

@@ -2,7 +2,7 @@ import pytest
 
 from l2vault.errors import UsageError
 from l2vault.sim.faults.kinds import KINDS
-from l2vault.sim.faults.plan import Fault, FaultPlan, Seat, When, Who
+from l2vault.sim.faults.plan import ConnectionSlot, Fault, FaultPlan, When, Who
 from l2vault.sim.faults.spec import parse_faults
 
 BTC = "BTC-USDT-SWAP"
@@ -126,8 +126,8 @@ def test_when_a_fault_strikes_is_read_from_the_common_keys(spec, when):
 def test_connections_are_chosen_by_place_or_by_number(word, sits, not_there):
     who = only(f"drop:conn={word}").who
 
-    assert all(who.matches(Seat(*seat)) for seat in sits)
-    assert not any(who.matches(Seat(*seat)) for seat in not_there)
+    assert all(who.matches(ConnectionSlot(*slot)) for slot in sits)
+    assert not any(who.matches(ConnectionSlot(*slot)) for slot in not_there)
 
 
 @pytest.mark.parametrize(

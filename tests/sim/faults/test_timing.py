@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2vault.sim.faults.plan import When
-from l2vault.sim.faults.timing import Strikes, draw
+from l2vault.sim.faults.timing import Trigger, draw
 
 ORIGIN_MS = 1_790_000_000_000
 
 
 def strikes(when, salt="0 0"):
-    return Strikes(when, ORIGIN_MS, salt)
+    return Trigger(when, ORIGIN_MS, salt)
 
 
 def hit_pushes(when, pushes=30, step_ms=100, salt="0 0"):

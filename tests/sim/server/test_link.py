@@ -5,12 +5,12 @@ from websockets.exceptions import ConnectionClosedOK
 
 from l2vault.book.change import BookChange
 from l2vault.sim.exchange.books import Exchange
-from l2vault.sim.exchange.scaled_clock import Patience
+from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.faults.chain import Chain
 from l2vault.sim.faults.frame import Frame
 from l2vault.sim.server.limits import Limits
-from l2vault.sim.server.link import GOING_AWAY, Link, Outbox
-from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.link import GOING_AWAY, ClientConnection, Outbox
+from l2vault.sim.server.peer import ServerSession
 
 BTC = "BTC-USDT-SWAP"
 SUBSCRIBE = f'{{"op":"subscribe","args":[{{"channel":"books","instId":"{BTC}"}}]}}'
@@ -61,8 +61,8 @@ async def serve(socket, clock):
     def start(limit_frames=4, is_patient=False):
         exchange = Exchange([BTC], {})
         exchange.apply(BookChange(BTC, True, [], [], 1, 1, -1, 0))
-        peer = Peer(exchange, "a4d3ae55", clock.monotonic_ms(), Limits())
-        link = Link(peer, socket, Chain(()), Patience(clock, 1.0), Outbox(limit_frames), is_patient)
+        peer = ServerSession(exchange, "a4d3ae55", clock.monotonic_ms(), Limits())
+        link = ClientConnection(peer, socket, Chain(()), ScaledClock(clock, 1.0), Outbox(limit_frames), is_patient)
         task = asyncio.create_task(link.run(lambda: None))
         tasks.append(task)
         return link, task

@@ -6,7 +6,7 @@ from l2vault.book.change import BookChange
 from l2vault.okx.messages import decode
 from l2vault.sim.exchange.books import Exchange
 from l2vault.sim.server.limits import Limits
-from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.peer import ServerSession
 
 BTC, ETH, NEW = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "NEW-USDT-SWAP"
 CONN_ID = "a4d3ae55"
@@ -29,7 +29,7 @@ def exchange():
 
 @pytest.fixture
 def peer(exchange):
-    return Peer(exchange, CONN_ID, 0, Limits())
+    return ServerSession(exchange, CONN_ID, 0, Limits())
 
 
 def ask(op, *inst_ids, channel="books", **more):

@@ -9,7 +9,7 @@ from l2vault.sim.exchange.books import Exchange, Tick
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.plan import FaultPlan
 from l2vault.sim.server.limits import Limits
-from l2vault.sim.server.peer import Peer
+from l2vault.sim.server.peer import ServerSession
 from l2vault.sim.server.playback import Pace, Playback, split_head
 
 BTC, ETH, SOL = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "SOL-USDT-SWAP"
@@ -55,7 +55,7 @@ class Viewer:
     """A link without a socket: it notes what is emitted, and has room while it is told to read."""
 
     def __init__(self, exchange, playback):
-        self.peer = Peer(exchange, "a4d3ae55", 0, Limits())
+        self.peer = ServerSession(exchange, "a4d3ae55", 0, Limits())
         self.frames = []
         self.reads = asyncio.Event()
         self.reads.set()

@@ -1,16 +1,20 @@
 """Archiving loses nothing: every line comes back byte for byte, whatever the hour holds and whenever a process dies."""
 
 import gzip
+import os
 import subprocess
 import sys
 import time
+from hashlib import blake2b
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from l2vault.book.snapshot import to_line
 from l2vault.errors import VaultError
+from l2vault.vault.archive.parquet import facts_of
 from l2vault.vault.archive.read import archived_lines, archived_times, read_archived
 from l2vault.vault.archive.write import archive_hour, check_archive, remove_archive, restore_hour
 from l2vault.vault.store.catalog import Catalog
@@ -46,6 +50,17 @@ def archived(layout):
 
 def archive(layout, path):
     return archive_hour(layout, layout.parse_hour_file(path))
+
+
+def test_both_files_say_what_lines_they_hold(layout, archived):
+    """Whoever has the lines can compare them, and those of earlier versions say it in the same way."""
+    archive(layout, put(layout, BOOKS))
+    data = contents(BOOKS)
+    for path in (archived.levels, archived.snapshots):
+        with pq.ParquetFile(path) as file:
+            facts = facts_of(file)
+        assert (facts.lines, facts.jsonl_bytes) == (5, len(data))
+        assert facts.jsonl_blake2b == blake2b(data, digest_size=16).hexdigest()
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -241,3 +256,18 @@ def test_whenever_archiving_is_killed_every_line_still_reads_once(layout, delay_
 def test_leftovers_of_a_killed_run_are_no_parquet_to_others(layout, archived):
     archive(layout, put(layout, BOOKS))
     assert {path.suffix for path in Path(layout.archive).rglob("*") if path.is_file()} == {".parquet"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["levels", "snapshots"])
+def test_a_pipe_in_the_place_of_an_archive_is_not_waited_for(layout, archived, name):
+    path = put(layout, BOOKS)
+    archive(layout, path)
+    path.unlink()
+    getattr(archived, name).unlink()
+    os.mkfifo(getattr(archived, name))
+    reported = []
+    assert list(hour_lines(Catalog(layout), Catalog(layout).hour(INST, HOUR_AT_MS), False, reported.append)) == []
+    (finding,) = reported
+    assert "no regular file" in finding.reason
+    assert check_archive(archived) is not None

@@ -1,6 +1,7 @@
 """Each fault of a vault is named once, with its place, and a sound vault gives nothing to say."""
 
 import gzip
+import json
 import os
 import sys
 import zlib
@@ -160,6 +161,15 @@ def test_an_altered_line_is_named_with_what_is_wrong(layout, old, new, kind, tex
 def test_a_line_with_two_faults_of_its_sides_names_both():
     text = line().replace(b'"100.5","5"', b'"99","0"').rstrip()
     assert [objection.kind for objection in check_line(text)[1]] == ["line", "sorting"]
+
+
+@pytest.mark.parametrize("more", [{"mood": 1}, {"a": 1, "b": [2], "c": None, "d": 4}])
+def test_a_line_that_only_has_more_keys_is_one_of_a_newer_version_and_they_are_named(layout, more):
+    put(layout, json.dumps(json.loads(line()) | more, separators=(",", ":")).encode() + b"\n")
+    finding = only(layout)
+    assert finding.kind == "newer"
+    names = ", ".join(map(repr, list(more)[:3]))
+    assert finding.text == f"a line of a newer version of l2vault: it has {names}, which this one does not know"
 
 
 @pytest.mark.parametrize(
@@ -338,6 +348,7 @@ def test_a_temporary_file_is_named_once_it_is_an_hour_old(layout, suffix):
     for age_ms, kinds in ((0, []), (HOUR_MS - 1, []), (HOUR_MS, ["leftover"])):
         os.utime(left, ns=((NOW_MS - age_ms) * 1_000_000,) * 2)
         assert [finding.kind for finding in verify(layout)] == kinds
+    assert only(layout).text == "a temporary file, left by a run that was killed"
 
 
 def test_a_file_compressed_between_the_listing_and_the_reading_is_read_in_its_new_form(layout, monkeypatch):
@@ -421,6 +432,7 @@ def test_levels_without_snapshots_are_half_of_an_archive_unless_they_are_young(l
     for age_ms, kinds in ((0, []), (HOUR_MS, ["leftover"])):
         os.utime(files.levels, ns=((NOW_MS - age_ms) * 1_000_000,) * 2)
         assert [finding.kind for finding in verify(layout)] == kinds
+    assert only(layout).text == "half of an archive, left by a run that was killed"
 
 
 def test_a_file_of_somebody_else_in_the_archive_is_named(layout):

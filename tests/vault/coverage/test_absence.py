@@ -44,3 +44,14 @@ def test_hours_without_a_file_are_absent_and_retention_is_told_from_the_rest():
         Absent(2 * HOUR_MS, 3 * HOUR_MS, "retention"),
         Absent(3 * HOUR_MS, 4 * HOUR_MS, "no file"),
     ]
+
+
+def test_hours_that_follow_each_other_without_a_file_are_one_span_however_many():
+    year_9999_ms = 253_370_764_800_000
+    found = list(absent_hours({HOUR_MS, 4 * HOUR_MS}, {HOUR_MS, 3 * HOUR_MS}, (0, year_9999_ms)))
+    assert found == [
+        Absent(0, HOUR_MS, "no file"),
+        Absent(2 * HOUR_MS, 3 * HOUR_MS, "no file"),
+        Absent(3 * HOUR_MS, 4 * HOUR_MS, "retention"),
+        Absent(5 * HOUR_MS, year_9999_ms, "no file"),
+    ]

@@ -1,5 +1,7 @@
 """The journal as the reading half reads it: each day once, and no more of it than coverage needs."""
 
+import msgspec
+
 from l2vault.vault.coverage import journal_index
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.sync_history import sync_history
@@ -68,6 +70,20 @@ def test_deleted_hours_are_those_of_the_instrument(tmp_path):
         noted.Retained(at(0), "compress", f"{folder}/{INST}/2024-08-20/06.jsonl", "", 1, 0),
     )
     assert JournalIndex(layout).deleted_hours(INST) == {HOUR_AT_MS}
+
+
+def test_the_record_of_an_hour_is_given_up_once_its_own_file_was_cut(tmp_path):
+    layout, cut_layout = Layout(tmp_path / "other"), Layout(tmp_path / "own")
+    closed = noted.HourClosed(at(HOUR_MS), INST, at(0), 5, 50, "ab" * 32)
+    cut = noted.Recovered(at(HOUR_MS), f"raw/okx/l2_perps/{INST}/2024-08-20/03.jsonl", 4, 7, "torn", INST)
+    foreign = [
+        msgspec.structs.replace(cut, file=file)
+        for file in ("raw/okx/l2_perps/ETH-USDT-SWAP/2024-08-20/03.jsonl", "no/hour/file")
+    ]
+    journal_of(layout, closed, *foreign)
+    assert JournalIndex(layout).closed_hours(INST) == {HOUR_AT_MS: closed}
+    journal_of(cut_layout, closed, cut)
+    assert JournalIndex(cut_layout).closed_hours(INST) == {}
 
 
 def test_a_vault_without_a_journal_has_nothing_to_say(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import tracemalloc
 from typing import get_args
 
 import msgspec
@@ -11,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.checking.verify import Verification
 from l2vault.vault.journal import context_events, trade_events
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
+from l2vault.vault.journal.lines import journal_files
 from l2vault.vault.journal.log import (
     Journal,
     Place,
@@ -132,6 +135,20 @@ def test_every_kind_of_event_is_read_back_as_it_was_written(layout):
     assert list(read_journal(layout)) == ONE_OF_EACH
 
 
+def test_what_is_appended_without_a_sync_is_put_on_the_disk_by_the_next_one(layout, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    one = Journal(layout)
+    one.append(noted.Alive(AT), is_synced=False)
+    one.append(noted.Alive(NEXT_DAY), is_synced=False)
+    assert synced == []
+    one.sync()
+    assert {path.stat().st_ino for path in journal.journal_files(layout)} <= set(synced)
+    synced.clear()
+    one.sync()
+    assert synced == []
+
+
 def test_an_event_is_one_json_line_that_names_its_kind(layout):
     write(layout, *ONE_OF_EACH)
     lines = layout.journal_file(utc_ms(AT)).read_bytes().split(b"\n")
@@ -248,6 +265,13 @@ def test_what_a_verb_noted_is_no_recorders_run(layout):
     first = run_of(layout, noted.Stopped(AT, "asked"), run="aa")
     run_of(layout, noted.Retained(NEXT_DAY, "delete", "f", "old", 1, 0), program="retain", previous=first)
     assert previous_run(layout) == PreviousRun("aa", 2, AT, True)
+
+
+def test_a_run_that_lost_its_beginning_is_a_recorder_s_unless_it_begins_with_what_verbs_note(layout):
+    raw(layout, placed(beat(1), "aa", 2))
+    raw(layout, placed(noted.Retained(NEXT_DAY, "delete", "f", "old", 1, 0), "bb", 2), at=NEXT_DAY)
+    assert previous_run(layout) == PreviousRun("aa", 2, beat(1).at, False)
+    assert newest_place(layout) == Place("aa", 2)
 
 
 def test_the_newest_run_is_the_last_of_the_chain_whatever_the_wall_clock_said(layout):
@@ -584,3 +608,50 @@ def test_a_state_of_the_context_with_a_time_that_is_none_is_no_event(layout, tim
 
     (bad,) = read_file(path).bad
     assert (bad.path, bad.number) == (path, 1)
+
+
+def test_a_line_far_too_long_is_one_bad_line_and_is_not_gathered_in_memory(layout):
+    """A quarter of a gigabyte of zeros between two events, as a lost extent of a file system leaves it."""
+    Journal(layout).append(ONE_OF_EACH[0])
+    (day,) = journal_files(layout)
+    first = day.read_bytes()
+    os.truncate(day, len(first) + (1 << 28))
+    with day.open("ab") as file:
+        file.write(b"\n" + first)
+    tracemalloc.start()
+    found = read_file(day)
+    place = newest_place(layout)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 80 << 20
+    assert [bad.number for bad in found.bad] == [2]
+    assert len(found.entries) == 2 and place is not None
+
+
+def test_of_many_bad_lines_only_the_first_are_told_one_by_one(layout):
+    Journal(layout).append(ONE_OF_EACH[0])
+    (day,) = journal_files(layout)
+    day.write_bytes(b"{\n" * 100_000 + day.read_bytes())
+    found = read_file(day)
+    assert ([bad.number for bad in found.bad], found.more_bad) == (list(range(1, 101)), 99_900)
+    assert len(found.entries) == 1
+    told = [each.text for each in Verification(layout, 0).run() if "cannot be read" in each.text]
+    assert len(told) == 101 and told[-1] == "99900 lines behind it cannot be read either"
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        noted.Slots(AT, {BTC: 30}, {BTC: "soon"}, {}),
+        noted.Slots(AT, {BTC: 30}, {BTC: "9999-12-31T23:59:59.999Z"}, {}),
+        noted.Slots(AT, {BTC: 10**30}, {}, {}),
+        noted.Slots(AT, {BTC: 30}, {}, {BTC: -1}),
+    ],
+)
+def test_counts_and_book_times_of_form_1_that_are_none_are_a_bad_line(layout, slots):
+    Journal(layout).append(ONE_OF_EACH[0])
+    (day,) = journal_files(layout)
+    with day.open("ab") as file:
+        file.write(msgspec.json.encode(slots) + b"\n")
+    found = read_file(day)
+    assert ([type(entry.event) for entry in found.entries], [bad.number for bad in found.bad]) == ([noted.Started], [2])

@@ -1,6 +1,7 @@
 """The last book at or before a moment, wherever and in whatever form its line stands."""
 
 import gzip
+import subprocess
 import sys
 
 import pytest
@@ -102,6 +103,29 @@ def test_an_hour_that_is_only_in_the_archive_is_read_from_there(layout):
     archive_hour(layout, layout.parse_hour_file(path))
     path.unlink()
     assert last_book(layout, BTC, HOUR_AT_MS + 3).snapshot == book(HOUR_AT_MS + 2)
+
+
+ONE_BOOK = """
+import sys
+from pathlib import Path
+from l2vault.vault.reading.vault import Vault
+from l2vault.vault.store.layout import Layout
+found = Vault(Layout(Path(sys.argv[1]))).book_at("BTC-USDT-SWAP", int(sys.argv[2]))
+print(found.snapshot.ts_ms, [name for name in ("pyarrow", "pandas", "polars", "duckdb") if name in sys.modules])
+"""
+
+
+def test_one_book_of_an_archive_loads_no_library_of_tables(layout):
+    """At the first Arrow value made of a Python one pyarrow loads pandas, which takes longer than all the rest."""
+    pytest.importorskip("pyarrow", reason="archives need the analysis extra")
+    from l2vault.vault.archive.write import archive_hour
+
+    path = put(layout, book(HOUR_AT_MS + 2), book(HOUR_AT_MS + 4))
+    archive_hour(layout, layout.parse_hour_file(path))
+    path.unlink()
+    command = [sys.executable, "-c", ONE_BOOK, str(layout.root), str(HOUR_AT_MS + 3)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == [str(HOUR_AT_MS + 2), "['pyarrow']\n"]
 
 
 def test_without_the_libraries_for_archives_it_says_what_is_missing(layout, monkeypatch):

@@ -1,11 +1,13 @@
 """The live tail: every line once, as it is written, across hours, torn ends and compression."""
 
 import gzip
+import os
 from itertools import islice
 
 import pytest
 
 from l2vault.book.snapshot import to_line
+from l2vault.vault.reading import followed_hours
 from l2vault.vault.reading.follow import Follow
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST, contents, line, put
@@ -217,6 +219,128 @@ def test_a_line_of_an_hour_that_is_over_is_a_finding(layout):
     assert collect(layout, *steps) == ([HOUR_MS, HOUR_MS + 2000], [finding])
 
 
+def compress(layout, *books):
+    """As retention does, of what is there unless `books` are to stand in it."""
+    path = plain(layout)
+    held = contents(list(books)) if books else path.read_bytes()
+    path.with_name("03.jsonl.gz").write_bytes(gzip.compress(held))
+    path.unlink(missing_ok=True)
+
+
+def delete(layout):
+    plain(layout).with_name("03.jsonl.gz").unlink()
+
+
+NEXT, NEXT_BUT_ONE = HOUR_MS, 2 * HOUR_MS
+LATE = "lines came to this hour after the next one had begun"
+GONE = "lines of this hour that were given cannot be found there any more"
+
+
+def after_compression(layout, *changes):
+    """Follow an hour of two lines and the two hours after it, while the first is compressed and then changed."""
+    put(layout, [line(0), line(2000)])
+    steps = [append(layout, line(NEXT)), lambda: compress(layout), append(layout, line(NEXT_BUT_ONE))]
+    came, findings = collect(layout, *steps, *changes, *[lambda: None] * 6, since_ms=HOUR_AT_MS)
+    assert came == [0, 2000, NEXT, NEXT_BUT_ONE]
+    return findings
+
+
+def test_an_hour_that_is_compressed_and_deleted_once_it_is_over_is_no_finding(layout):
+    assert after_compression(layout, lambda: None, lambda: None, lambda: delete(layout)) == []
+
+
+def test_a_line_that_comes_beside_a_compressed_hour_is_a_finding(layout):
+    assert after_compression(layout, append(layout, line(4000))) == [("03.jsonl", 0, LATE)]
+
+
+def test_a_line_that_comes_into_a_compressed_hour_is_a_finding_at_its_place(layout):
+    where = len(contents([line(0), line(2000)]))
+    change = lambda: compress(layout, line(0), line(2000), line(4000))  # noqa: E731
+    assert after_compression(layout, change) == [("03.jsonl.gz", where, LATE)]
+
+
+def test_a_line_that_is_altered_in_a_compressed_hour_is_two_findings_however_often_one_looks(layout):
+    where = len(contents([line(0)]))
+    change = lambda: compress(layout, line(0), line(2000, seq_id=77))  # noqa: E731
+    assert after_compression(layout, change) == [("03.jsonl.gz", where, LATE), ("03.jsonl.gz", 0, GONE)]
+
+
+def test_a_compressed_hour_that_is_damaged_later_is_a_finding(layout):
+    def damage():
+        path = plain(layout).with_name("03.jsonl.gz")
+        path.write_bytes(path.read_bytes()[:60])
+
+    assert after_compression(layout, damage) == [("03.jsonl.gz", 0, GONE)]
+
+
+def test_a_line_altered_in_place_in_an_hour_that_is_over_is_found(layout):
+    put(layout, [line(0), line(2000)])
+
+    def alter():
+        plain(layout).write_bytes(contents([line(0, seq_id=7), line(2000)]))
+        os.utime(plain(layout), (1, 1))  # a file system's clock may be too coarse to tell the two times apart
+
+    steps = [append(layout, line(NEXT)), alter, lambda: None]
+    came, findings = collect(layout, *steps, since_ms=HOUR_AT_MS)
+    assert came == [0, 2000, NEXT]
+    assert findings == [("03.jsonl", 0, LATE), ("03.jsonl", 0, GONE)]
+
+
+def test_an_hour_that_comes_after_a_later_one_had_begun_is_a_finding(layout):
+    put(layout, [line(0)])
+    steps = [append(layout, line(NEXT_BUT_ONE)), append(layout, line(NEXT)), lambda: None]
+    assert collect(layout, *steps) == ([NEXT_BUT_ONE], [("04.jsonl", 0, "this hour came after a later one had begun")])
+
+
+def test_hours_that_are_left_are_not_read_again_while_nothing_changes(layout, monkeypatch):
+    """A line too early for its place, one of another hour, zeros and a torn end do not change that."""
+    read = []
+    real = followed_hours.hour_lines
+    monkeypatch.setattr(followed_hours, "hour_lines", lambda *args: read.append(args) or real(*args))
+    put(layout, [line(4000)])
+    untidy = append(layout, line(2000), raw=bytes(9) + contents([line(8000), line(5 * HOUR_MS)]))
+    torn = append(layout, raw=b'{"timestamp')
+    steps = [untidy, torn, append(layout, line(NEXT)), *[lambda: None] * 3]
+    _, findings = collect(layout, *steps, lambda: compress(layout), *[lambda: None] * 3, since_ms=HOUR_AT_MS)
+    assert len(read) == 2, "once for the torn end, once when it was compressed"
+    assert not {reason for _, _, reason in findings} & {LATE, GONE}
+
+
+def test_lines_that_were_findings_once_are_none_where_they_are_sorted_in(layout):
+    put(layout, [line(4000)])
+    sort = lambda: compress(layout, line(2000), line(4000))  # noqa: E731
+    steps = [append(layout, line(2000)), append(layout, line(NEXT)), sort, lambda: None]
+    _, findings = collect(layout, *steps, since_ms=HOUR_AT_MS)
+    assert [reason for _, _, reason in findings] == ["a line that goes back in time"]
+
+
+def test_an_hour_that_changes_while_it_is_read_again_is_read_once_more(layout, monkeypatch):
+    """As when it is replaced at that moment, so that what was read may be a part of it."""
+    real = followed_hours.hour_lines
+    reads = []
+
+    def lines(*args):
+        reads.append(args)
+        if len(reads) > 1:
+            yield from real(*args)
+            return
+        os.utime(plain(layout).with_name("03.jsonl.gz"), (1, 1))
+
+    monkeypatch.setattr(followed_hours, "hour_lines", lines)
+    assert after_compression(layout) == []
+    assert len(reads) == 2
+
+
+def test_only_the_hours_of_a_day_are_watched(layout):
+    watched = followed_hours.FollowedHours(layout, INST, lambda finding: None)
+    for hour in range(100):
+        watched.add(HOUR_AT_MS + hour * HOUR_MS, {1}, (), ())
+    spans = []
+    for _ in range(100):
+        watched.look(HOUR_AT_MS + 100 * HOUR_MS, lambda *span: spans.append(span) or [])
+    assert set(spans) == {(HOUR_AT_MS + 76 * HOUR_MS, HOUR_AT_MS + 100 * HOUR_MS)}
+
+
 def test_a_line_that_goes_back_in_time_is_a_finding_and_one_that_stands_twice_comes_once(layout):
     put(layout, [line(4000)])
     where = len(contents([line(4000)]))
@@ -261,6 +385,14 @@ def test_a_file_that_cannot_be_read_is_one_finding_however_often_it_is_tried(lay
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_the_hour_is_one_finding_and_is_not_waited_for(layout):
+    plain(layout).parent.mkdir(parents=True)
+    os.mkfifo(plain(layout))
+    came, findings = collect(layout, lambda: None, append(layout, line(HOUR_MS)))
+    assert (came, findings) == ([HOUR_MS], [("03.jsonl", 0, "a file that cannot be read: no regular file")])
+
+
 def test_it_starts_with_one_listing_however_many_days_there_are(layout, monkeypatch):
     folder = layout.instrument_folder(INST)
     for day in range(1, 29):
@@ -274,3 +406,18 @@ def test_it_starts_with_one_listing_however_many_days_there_are(layout, monkeypa
     monkeypatch.setattr(Layout, "parse_hour_file", lambda self, path: looked.append(path) or parse(self, path))
     assert collect(layout, append(layout, line(2000))) == ([2000], [])
     assert len(looked) < 24
+
+
+def test_a_damaged_compressed_hour_is_one_finding_however_often_one_looks(layout):
+    """It is read again only when it has changed."""
+    packed = plain(layout).with_name("03.jsonl.gz")
+
+    def compress_badly():
+        packed.write_bytes(gzip.compress(contents([line(0), line(2000)]))[:-9])
+        plain(layout).unlink()
+
+    put(layout, [line(0)])
+    steps = [compress_badly, lambda: None, lambda: None, append(layout, line(HOUR_MS))]
+    came, findings = collect(layout, *steps)
+    assert came in ([HOUR_MS], [2000, HOUR_MS])
+    assert [name for name, _, _ in findings] == ["03.jsonl.gz"]

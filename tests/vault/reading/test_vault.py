@@ -1,5 +1,6 @@
 """A vault for reading: every form serves alike, every result carries its coverage and what could not be read."""
 
+import random
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -423,3 +424,70 @@ def test_of_an_instrument_without_a_line_the_journal_tells_what_is_missing(layou
     covered = vault.coverage(INST)
     assert (covered.start_ms, covered.covered_share) == (HOUR_AT_MS, 0)
     assert covered.end_ms > HOUR_AT_MS + HOUR_MS
+
+
+DAY_MS = 24 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("noted_ms", "newest_ms"), [(30_000, 30_000), (31 * DAY_MS, 31 * DAY_MS), (31 * DAY_MS + 1, 0), (-60_000, 0)]
+)
+def test_what_the_vault_knows_ends_with_the_newest_time_that_the_journal_proves(layout, noted_ms, newest_ms):
+    """At most 31 days behind the newest line: one absurd time opens no ages."""
+    journal_of(layout, started(-90_000), synced(-80_000), noted.Alive(at(40_000), at(noted_ms)))
+    put(layout, [line(0)])
+    vault = open_vault(layout.root)
+    assert vault.newest_evidence_ms(INST) == HOUR_AT_MS + newest_ms
+    assert vault.coverage(INST).end_ms == HOUR_AT_MS + newest_ms + 1
+
+
+def test_of_a_vault_of_the_first_form_the_newest_book_noted_is_the_end_of_what_is_known(layout):
+    counted = noted.Slots(at(60_000), {INST: 1}, {INST: at(58_000)}, {})
+    journal_v1_of(layout, started(-9_000), synced(-8_000), counted)
+    put(layout, [line(0)])
+    assert open_vault(layout.root).newest_evidence_ms(INST) == HOUR_AT_MS + 58_000
+
+
+def test_a_kind_of_damage_is_one_warning_a_file_however_many_lines_have_it(layout, caplog):
+    path = put_bytes(
+        layout, HOUR_AT_MS, contents(BOOKS[:1]) + b"hello\n" * 5 + contents(BOOKS[1:]) + contents(BOOKS[:1])
+    )
+    put(layout, [line(HOUR_MS)])
+    found = open_vault(layout.root).snapshots(INST, START, END)
+    assert (len(list(found)), len(found.findings)) == (3, 6)
+    assert [str(path) in message for message in caplog.messages] == [True, True], "foreign lines, and one back in time"
+
+
+def test_an_hour_of_several_megabytes_is_the_same_from_every_form(layout, tmp_path):
+    """Far more than is looked through at once."""
+    rng = random.Random(1)
+    books = [
+        line(at_ms, [(str(price), str(rng.randint(1, 99)), "0", "1") for price in range(60_000, 59_600, -1)], [])
+        for at_ms in range(0, 400_000, 2_000)
+    ]
+    other = Layout(tmp_path / "Other")
+    other.root.mkdir()
+    store(layout, "plain", books)
+    store(other, "archive", books)
+    span = INST, START, at(400_000)
+    assert list(open_vault(other.root).snapshots(*span)) == books
+    assert table(open_vault(other.root).levels(*span)) == table(open_vault(layout.root).levels(*span))
+
+
+def test_the_book_at_a_moment_is_looked_for_in_the_archive_and_in_what_stands_beside_it(layout):
+    """As a kill between archiving and deleting leaves an hour, or a line that came after it was archived."""
+    path = put(layout, BOOKS[:2])
+    archive_hour(layout, layout.parse_hour_file(path))
+    put(layout, BOOKS[2:])
+    vault = open_vault(layout.root)
+    assert [vault.book_at(INST, at(t_ms)).snapshot for t_ms in (0, 2_000, 4_000)] == BOOKS
+
+
+def test_what_an_open_vault_answers_goes_with_its_files(layout):
+    put(layout, BOOKS[:1])
+    vault = open_vault(layout.root)
+    for count in (1, 2, 3):
+        put(layout, BOOKS[:count])
+        assert vault.coverage(INST).end_ms == BOOKS[count - 1].ts_ms + 1
+        assert vault.coverage(INST, START, END).count("recorded") == count
+        assert vault.newest_line_ms(INST) == BOOKS[count - 1].ts_ms

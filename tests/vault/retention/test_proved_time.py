@@ -103,6 +103,28 @@ def test_the_newest_confirmed_line_of_all_instruments_counts_across_hours_and_fo
     assert newest_line(Catalog(layout).files()) == start + 4000
 
 
+@pytest.mark.parametrize("newer", [BTC, ETH])
+def test_in_whatever_order_instruments_are_found_the_newest_line_is_that_of_the_newest_hour(layout, newer):
+    start = NOW_MS // HOUR_MS * HOUR_MS
+    put(layout, up_to(start - 600_000), BTC if newer == ETH else ETH)
+    put(layout, up_to(start + 600_000), newer)
+    files = sorted(Catalog(layout).files())
+    for order in (files, files[::-1]):
+        assert newest_line(order) == start + 600_000
+
+
+def test_the_newest_line_is_looked_for_in_two_days_of_hours_and_no_further(layout):
+    """A vault of files that do not read must not cost an hour of reading at each pass."""
+    old_ms = NOW_MS - 48 * HOUR_MS
+    put(layout, up_to(old_ms))
+    for back in range(47):
+        layout.hour_file(BTC, NOW_MS - back * HOUR_MS).parent.mkdir(parents=True, exist_ok=True)
+        layout.hour_file(BTC, NOW_MS - back * HOUR_MS).write_bytes(b"not a line\n")
+    assert newest_line(Catalog(layout).files()) == old_ms
+    layout.hour_file(BTC, NOW_MS - 47 * HOUR_MS).write_bytes(b"not a line\n")
+    assert newest_line(Catalog(layout).files()) is None
+
+
 def test_only_the_end_of_a_large_file_is_read_unless_it_confirms_no_line(layout, monkeypatch):
     monkeypatch.setattr("l2vault.vault.retention.proved_time.TAIL_BYTES", 6000)
     put(layout, up_to(NOW_MS, 200))
@@ -165,6 +187,19 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_and_what_it_would_have_deleted
     assert "by this machine's clock alone" in held_back.reason
     assert f"{utc_text(NOW_MS)} (the earlier of this machine's clock and the newest line)" in held_back.reason
     assert "by this machine's clock alone" in caplog.text
+
+
+@pytest.mark.parametrize("proof", ["exchange", "server"])
+def test_where_okx_proves_the_time_nobody_is_advised_to_trust_a_clock_that_is_ahead(layout, proof):
+    put(layout, hours_back(110), packed=True)
+    put(layout, up_to(NOW_MS))
+    before = hours_of(layout)
+    ahead_ms = NOW_MS + 30 * DAY_MS
+    if proof == "exchange":
+        report = retain(layout, PassTime(ahead_ms, exchange_ms=NOW_MS))
+    else:
+        report = retain(layout, PassTime(ahead_ms, ask_server=lambda: NOW_MS))
+    assert (report.held_back, hours_of(layout)) == ([], before)
 
 
 def test_a_clock_that_is_behind_deletes_nothing_either(layout):

@@ -4,6 +4,7 @@ import gzip
 import os
 import signal
 import sys
+import time
 from types import ModuleType
 
 import pytest
@@ -242,7 +243,8 @@ def test_killed_before_any_change_to_the_disk_every_line_still_reads_and_the_nex
 # Two at once.
 
 
-def test_a_pass_that_finds_another_at_work_does_nothing_and_says_so(layout):
+def test_a_pass_that_finds_another_at_work_does_nothing_and_says_so_at_once(layout, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waited"))
     Sample(layout)
     before = raw_image(layout)
     layout.lock_file.parent.mkdir(parents=True)

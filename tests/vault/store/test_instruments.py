@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -162,6 +163,25 @@ def test_a_pipe_in_the_place_of_a_row_is_no_row(layout):
     path.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path)
     assert read_row(layout, "BTC-USDT-SWAP") is None
+
+
+def test_rows_that_cannot_be_read_are_none_and_the_log_says_so(layout, caplog):
+    """A folder, a hole of a gigabyte and a pipe in the place of a row and of former ones: the others are given."""
+    keep_row(layout, BTC, b'{"tickSz":"1"}', NOON_MS)
+    keep_row(layout, BTC, b'{"tickSz":"2"}', NOON_MS + 1_000_000)
+    keep_row(layout, BTC, b'{"tickSz":"3"}', NOON_MS + 2_000_000)
+    folder, hole = (layout.former_instrument_file(BTC, NOON_MS + nth * 1_000_000) for nth in (3, 4))
+    folder.mkdir()
+    hole.touch()
+    os.truncate(hole, 1 << 30)
+    spoiled = {folder.name, hole.name, layout.instrument_file(BTC).name}
+    layout.instrument_file(BTC).write_bytes(b"[]")
+    if hasattr(os, "mkfifo"):
+        pipe = layout.former_instrument_file(BTC, NOON_MS + 5_000_000)
+        os.mkfifo(pipe)
+        spoiled.add(pipe.name)
+    assert [row["tickSz"] for _, row in read_rows(layout, BTC)] == ["1", "2"]
+    assert {Path(record.args[0]).name for record in caplog.records} == spoiled
 
 
 # --- what a row announces, and what the channel pushes of it

@@ -9,13 +9,13 @@ from l2vault.errors import LineError
 from l2vault.vault.store.line import (
     as_time_text,
     has_time,
-    hour_text,
     is_flagged,
-    is_of_hour,
     joined,
     may_be_unflagged,
     peek,
     split,
+    start_in_hour,
+    time_in_hour,
     time_ms,
     time_text,
     with_levels,
@@ -32,7 +32,8 @@ def test_a_line_says_its_time_its_hour_and_its_flag(books):
         assert has_time(text)
         assert time_ms(text) == book.ts_ms
         assert time_text(text) == as_time_text(book.ts_ms) == utc_text(book.ts_ms).encode()
-        assert is_of_hour(text, hour_text(HOUR_AT_MS)) == (book.ts_ms // 3_600_000 == HOUR_AT_MS // 3_600_000)
+        is_of_hour = book.ts_ms // 3_600_000 == HOUR_AT_MS // 3_600_000
+        assert time_in_hour(text, start_in_hour(HOUR_AT_MS)) == (time_text(text) if is_of_hour else None)
         assert is_flagged(text) == book.gap_detected
         assert may_be_unflagged(text + b"\n") != book.gap_detected
         assert peek(text) == (book.ts_ms, book.gap_detected, book.seq_id)

@@ -319,3 +319,10 @@ def test_a_lock_that_cannot_be_opened_is_one_sentence(layout, monkeypatch):
     message = refusal(layout)
     assert f"the lock of the vault, {layout.lock_file}, is another user's: " in message
     assert "Try: run as the user who recorded it" in message
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"", b"[]", b"\0" * 5_000_000])
+def test_what_is_no_note_of_a_holder_is_none(layout, text):
+    layout.owner_file.parent.mkdir(parents=True, exist_ok=True)
+    layout.owner_file.write_bytes(text)
+    assert read_owner(layout) is None

@@ -17,7 +17,7 @@ from l2vault.errors import VaultError
 from l2vault.vault.store import newest
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
-from l2vault.vault.store.recovery import Aside, Cut, future_lines, recover, set_aside
+from l2vault.vault.store.recovery import Aside, Cut, Recovery, future_lines, recover, set_aside
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 HOUR_START_MS = utc_ms("2026-11-22T15:00:00.000Z")
@@ -83,6 +83,10 @@ WHOLE = [line(HOUR_START_MS + 2000 * number, levels=number) for number in (1, 2,
 ENDS = [sum(map(len, WHOLE[:count])) for count in range(len(WHOLE) + 1)]
 
 
+def last_times(recovery: Recovery) -> dict[str, int]:
+    return {inst_id: line.ts_ms for inst_id, line in recovery.last.items()}
+
+
 @settings(deadline=None, max_examples=60)  # every example waits for the disk
 @given(
     cut=st.integers(0, ENDS[-1]),
@@ -108,10 +112,10 @@ def test_a_file_cut_at_any_byte_and_soiled_is_cut_back_to_its_whole_lines(tmp_pa
 def test_every_whole_line_before_a_cut_still_reads(tmp_path_factory, cut):
     layout = Layout(tmp_path_factory.mktemp("vault"))
     path = put(layout, b"".join(WHOLE)[:cut])
-    last_ts_ms = recover(layout).last_ts_ms
+    last_ms = last_times(recover(layout))
     times = [from_line(one).ts_ms for one in path.read_bytes().splitlines()]
     assert times == [from_line(one[:-1]).ts_ms for one, end in zip(WHOLE, ENDS[1:], strict=True) if end <= cut]
-    assert last_ts_ms == ({BTC: times[-1]} if times else {})
+    assert last_ms == ({BTC: times[-1]} if times else {})
 
 
 def test_a_recovery_is_told_with_paths_that_hold_wherever_the_vault_is_moved(layout):
@@ -285,7 +289,7 @@ def test_killed_at_any_moment_and_started_again_it_does_what_it_would_have_done(
             break
         except Killed:
             again = recover(layout)
-        assert again.last_ts_ms == expected.last_ts_ms
+        assert again.last == expected.last
         assert {cut.file for cut in again.cuts} <= {cut.file for cut in expected.cuts}
         assert image(layout) == image(undisturbed)
         steps += 1
@@ -375,29 +379,29 @@ def hours_of(*contents):
 def test_the_last_unflagged_time_is_found_however_far_back_it_is(layout, contents):
     for write, data, hour_ms in contents:
         write(layout, data, hour_ms)
-    assert recover(layout).last_ts_ms == {BTC: 7}
+    assert last_times(recover(layout)) == {BTC: 7}
 
 
 def test_of_one_hour_the_plain_file_is_newer_than_the_compressed_one(layout):
     pack(layout, line(5) + line(6))
     put(layout, line(7))
-    assert recover(layout).last_ts_ms == {BTC: 7}
+    assert last_times(recover(layout)) == {BTC: 7}
 
 
 def test_each_instrument_has_a_last_time_of_its_own(layout):
     put(layout, line(7))
     put(layout, line(9, ETH), HOUR_START_MS - HOUR_MS, ETH)
     put(layout, line(9, gap_detected=True), inst_id="NEW-USDT-SWAP")
-    assert recover(layout).last_ts_ms == {BTC: 7, ETH: 9}
+    assert last_times(recover(layout)) == {BTC: 7, ETH: 9}
 
 
 def test_a_damaged_compressed_hour_gives_what_it_can(layout):
     packed = pack(layout, line(6) + line(7))
     packed.write_bytes(packed.read_bytes()[:-8])
     pack(layout, line(5), HOUR_START_MS - HOUR_MS)
-    assert recover(layout).last_ts_ms == {BTC: 7}
+    assert last_times(recover(layout)) == {BTC: 7}
     packed.write_bytes(b"no gzip at all")
-    assert recover(layout).last_ts_ms == {BTC: 5}
+    assert last_times(recover(layout)) == {BTC: 5}
 
 
 def newer(ts_ms):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import l2vault
 from l2vault.errors import VaultError
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.root import open_layout
@@ -32,3 +33,15 @@ def test_a_name_that_no_folder_has_is_one_short_sentence(name: str) -> None:
     with pytest.raises(VaultError, match="no vault at") as refused:
         open_layout(name)
     assert str(refused.value).isprintable() and len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_vault_even_where_the_working_folder_is_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raw/okx").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert open_layout(".").root == Path()
+    for opened in (open_layout, open_vault, l2vault.open):
+        with pytest.raises(VaultError, match=f"no vault here: '{name}' names no folder"):
+            opened(name)

@@ -492,6 +492,22 @@ def test_a_late_line_has_its_hour_closed_again_once_no_more_come(layout, writer)
     assert writer.take_closed() == [ClosedHour(BTC, HOUR_START_MS, digest(as_bytes(*lines)), False)]
 
 
+def test_a_late_line_of_an_hour_before_the_last_has_its_hour_closed_again_too(layout, writer):
+    """It comes just as the hour after its own ends."""
+    lines = [snapshot(), snapshot(START_MS + 1, gap_detected=True)]
+    writer.append(lines[0])
+    writer.append(snapshot(START_MS + HOUR_MS))
+    writer.sync()
+    writer.take_closed()
+    writer.append(lines[1])
+    writer.append(snapshot(START_MS + 2 * HOUR_MS))
+    writer.sync()
+    writer.sync()
+    closed = {(hour.inst_id, hour.hour_ms): hour.digest for hour in writer.take_closed()}
+    assert closed[BTC, HOUR_START_MS] == digest(as_bytes(*lines))
+    assert set(closed) == {(BTC, HOUR_START_MS), (BTC, HOUR_START_MS + HOUR_MS)}
+
+
 def test_at_the_end_the_hour_being_written_is_noted_as_open(layout, writer):
     writer.append(snapshot())
     writer.append(snapshot(START_MS + HOUR_MS))

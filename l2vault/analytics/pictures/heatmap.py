@@ -8,7 +8,7 @@ import polars as pl
 
 from l2vault.analytics.book_matrix import SideName
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.heatmap.heatmap import Heat
+from l2vault.analytics.heatmap.heatmap import Heatmap
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.coverage import draw_strips, state_patches
 from l2vault.analytics.pictures.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
@@ -44,12 +44,12 @@ _LIFTS: Final[dict[SideName, int]] = {"ask": 1, "bid": -1}
 
 
 @canvas.in_own_style
-def draw_heatmap(heat: Heat, coverage: Coverage | None, walls: pl.DataFrame | None, path: Path) -> None:
+def draw_heatmap(heat: Heatmap, coverage: Coverage | None, walls: pl.DataFrame | None, path: Path) -> None:
     """To a PNG (or what the name's ending says). `walls` are lives of the wall ledger, in the unit of `heat`.
 
     Of many walls those are marked that were the most for the longest.
     """
-    about = heat.about
+    provenance = heat.provenance
     figure = canvas.new_figure(8.6)
     axes, bar_axes, strip = _parts(figure, coverage)
     image = _draw_cells(axes, heat)
@@ -58,14 +58,14 @@ def draw_heatmap(heat: Heat, coverage: Coverage | None, walls: pl.DataFrame | No
     margin = (heat.price[-1] - heat.price[0]) * 0.01
     axes.set_ylim(heat.price[0] - margin, heat.price[-1] + margin)
     axes.yaxis.set_major_formatter(canvas.prices())
-    axes.set_ylabel(f"price, {canvas.quote(about)}")
+    axes.set_ylabel(f"price, {canvas.quote(provenance)}")
     _time_axes(axes, strip, heat)
     shown = heaviest(walls, _WALLS) if walls is not None else pl.DataFrame()
     if len(shown):
         handles += _draw_walls(axes, shown)
     handles += _ground_patches(heat)
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), **_LEGEND)
-    canvas.head(figure, "resting liquidity", about, _cell_note(heat), _wall_note(walls, len(shown)))
+    canvas.head(figure, "resting liquidity", provenance, _cell_note(heat), _wall_note(walls, len(shown)))
     if len(shown):
         label_biggest(figure, axes, shown, _LABELS, _edges(heat) if _is_narrow(heat) else None)
     canvas.save(figure, path)
@@ -86,7 +86,7 @@ def _parts(figure: "Figure", coverage: Coverage | None) -> "tuple[Axes, Axes, Ax
     return axes, figure.add_subplot(grid[0, 1]), strip
 
 
-def _draw_cells(axes: "Axes", heat: Heat) -> "ScalarMappable":
+def _draw_cells(axes: "Axes", heat: Heatmap) -> "ScalarMappable":
     import matplotlib as mpl
     from matplotlib.colors import LogNorm
 
@@ -103,27 +103,26 @@ def _draw_cells(axes: "Axes", heat: Heat) -> "ScalarMappable":
     return image
 
 
-def _bookless(heat: Heat) -> list[tuple[int, int]]:
+def _bookless(heat: Heatmap) -> list[tuple[int, int]]:
     """Stretches of time bins in which no book stood, in ms."""
-    has_book = np.concatenate([[True], heat.vouched_ms > 0, [True]]).astype(np.int8)
+    has_book = np.concatenate([[True], heat.covered_ms > 0, [True]]).astype(np.int8)
     change = np.diff(has_book)
     begins, ends = np.flatnonzero(change < 0), np.flatnonzero(change > 0)
     return [(int(heat.t_ms[begin]), int(heat.t_ms[end])) for begin, end in zip(begins, ends, strict=True)]
 
 
-def _finish_bar(figure: "Figure", image: "ScalarMappable", axes: "Axes", heat: Heat) -> None:
+def _finish_bar(figure: "Figure", image: "ScalarMappable", axes: "Axes", heat: Heatmap) -> None:
     from matplotlib.ticker import LogLocator
 
-    about = heat.about
+    provenance = heat.provenance
     bar = figure.colorbar(image, cax=axes, extend="both", format=canvas.amounts())
     bar.ax.minorticks_off()
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    bar.set_label(
-        f"{about.unit} resting per {canvas.plain(about.settings['bin_price'])} {canvas.quote(about)} of price"
-    )
+    height = f"{canvas.plain(provenance.setting('bin_price'))} {canvas.quote(provenance)}"
+    bar.set_label(f"{provenance.unit} resting per {height} of price")
 
 
-def _draw_touch(axes: "Axes", heat: Heat) -> list[Any]:
+def _draw_touch(axes: "Axes", heat: Heatmap) -> list[Any]:
     """The best prices as each time bin's last book has them, broken where none stood.
 
     Each is moved aside by a pixel, or one would hide the other wherever the spread is finer than that. Where what was
@@ -147,13 +146,13 @@ def _draw_touch(axes: "Axes", heat: Heat) -> list[Any]:
     return drawn[len(_LIFTS) :]
 
 
-def _is_narrow(heat: Heat) -> bool:
+def _is_narrow(heat: Heatmap) -> bool:
     """Whether what is within reach is, at most times, but a small part of the height of the picture."""
-    seen = np.isfinite(heat.total[heat.vouched_ms > 0]).mean(axis=1)
+    seen = np.isfinite(heat.total[heat.covered_ms > 0]).mean(axis=1)
     return bool(np.median(seen) < _NARROW_SHARE)
 
 
-def _edges(heat: Heat) -> Edges:
+def _edges(heat: Heatmap) -> Edges:
     """Between which prices the cells lie that were seen around a time."""
     seen = np.isfinite(heat.total)
     margin = (heat.price[-1] - heat.price[0]) * 0.01
@@ -179,7 +178,7 @@ def _draw_walls(axes: "Axes", walls: pl.DataFrame) -> list[Any]:
     return [Line2D([], [], color="white", linewidth=1.6, label="wall; its end:", **style), *end_handles(walls)]
 
 
-def _ground_patches(heat: Heat) -> list[Any]:
+def _ground_patches(heat: Heatmap) -> list[Any]:
     """For the legend: what has no colour of the bar, if it occurs."""
     from matplotlib.patches import Patch
 
@@ -187,24 +186,23 @@ def _ground_patches(heat: Heat) -> list[Any]:
     patches = []
     if (total == 0).any():
         patches.append(Patch(color=_EMPTY, label="empty"))
-    if np.isnan(total[heat.vouched_ms > 0]).any():
+    if np.isnan(total[heat.covered_ms > 0]).any():
         patches += canvas.unseen_patches()
     return patches + canvas.hole_patches(_bookless(heat))
 
 
-def _time_axes(axes: "Axes", strip: "Axes | None", heat: Heat) -> None:
-    """Times are told below the strip where there is one."""
+def _time_axes(axes: "Axes", strip: "Axes | None", heat: Heatmap) -> None:
+    """Times are written below the strip where there is one."""
     canvas.time_axis(strip or axes, int(heat.t_ms[0]), int(heat.t_ms[-1]))
     if strip is not None:
         axes.tick_params(labelbottom=False)
         axes.xaxis.get_offset_text().set_visible(False)
 
 
-def _cell_note(heat: Heat) -> str:
-    settings = heat.about.settings
-    return (
-        f"cells of {settings['bin_ms'] / 1000:g} s by {canvas.plain(settings['bin_price'])} {canvas.quote(heat.about)}"
-    )
+def _cell_note(heat: Heatmap) -> str:
+    provenance = heat.provenance
+    height = f"{canvas.plain(provenance.setting('bin_price'))} {canvas.quote(provenance)}"
+    return f"cells of {provenance.setting('bin_ms') / 1000:g} s by {height}"
 
 
 def _wall_note(walls: pl.DataFrame | None, shown: int) -> str:
