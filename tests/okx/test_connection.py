@@ -105,7 +105,7 @@ async def test_an_address_without_a_port_means_that_of_its_scheme(
 
     monkeypatch.setattr(connection, "open_socket", refuse)
     with pytest.raises(CannotConnect):
-        await open_connection(url)
+        await open_connection(url, lambda: 0)
     assert asked == [("exchange.test", port)]
 
 
