@@ -49,9 +49,10 @@ class Outcome:
         return [line for file in files for line in file.read_bytes().splitlines()]
 
     def files(self) -> dict[str, bytes]:
-        """Every data file by its path in the vault."""
+        """Every file of books by its path. Those of trades hold receive times, of which no two are the same."""
         raw = self.root / "raw"
-        return {path.relative_to(raw).as_posix(): path.read_bytes() for path in sorted(raw.rglob("*.jsonl"))}
+        found = sorted((raw / "okx" / "l2_perps").rglob("*.jsonl"))
+        return {path.relative_to(raw).as_posix(): path.read_bytes() for path in found}
 
 
 async def record_replay(
