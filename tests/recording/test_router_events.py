@@ -173,3 +173,15 @@ def test_every_change_of_state_is_one_line_of_log(
 
 def test_the_times_of_this_table_are_what_they_say() -> None:
     assert (utc_text(T1_MS), utc_text(T2_MS)) == (T1, T2)
+
+
+def test_what_is_refused_or_cannot_be_read_of_trades_is_said_of_trades(caplog: pytest.LogCaptureFixture) -> None:
+    refused = Refused(BTC, "60018", "doesn't exist", 30_000, "trades")
+    assert journal_event(refused, 2, AT) == noted.Refused(AT, 2, BTC, "60018", "doesn't exist", "trades")
+    log_output(refused, 2)
+    log_output(SchemaFailure(BTC, "px is ''", b"{}", "trades"), 2)
+    assert (
+        "OKX refused trades of BTC-USDT-SWAP (60018: doesn't exist); asking again in 30 s, the books go on"
+        in caplog.text
+    )
+    assert "BUILD_FAIL: Missing required fields for trades of BTC-USDT-SWAP: px is ''" in caplog.text
