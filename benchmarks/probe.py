@@ -85,8 +85,8 @@ def _hook_wire(watch: Watch) -> None:
         stamps[self._pipeline] = websocket.__dict__.setdefault("stamps", deque())
         return await read(self, websocket)
 
-    def seen_receive(self: Pipeline, frame: bytes, now_ms: int) -> Any:
-        outputs = receive(self, frame, now_ms)
+    def seen_receive(self: Pipeline, frame: bytes, now_ms: int, recv_us: int = 0) -> Any:
+        outputs = receive(self, frame, now_ms, recv_us)
         watch.applied((time.perf_counter_ns() - stamps[self].popleft()) / 1e6)
         for output in outputs:
             if isinstance(output, Sampled):

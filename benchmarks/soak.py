@@ -147,7 +147,7 @@ def _wrong_lines(folder: Path) -> list[str]:
 
 
 def _lines(root: Path) -> Iterator[tuple[Path, int, bytes]]:
-    for path in sorted([*root.rglob("raw/**/*.jsonl"), *root.rglob("raw/**/*.jsonl.gz")]):
+    for path in sorted([*root.rglob("l2_perps/**/*.jsonl"), *root.rglob("l2_perps/**/*.jsonl.gz")]):
         data = path.read_bytes()
         text = gzip.decompress(data) if path.suffix == ".gz" else data
         for number, line in enumerate(text.splitlines(), 1):

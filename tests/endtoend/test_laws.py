@@ -165,10 +165,10 @@ def _lose_on_the_way(monkeypatch: pytest.MonkeyPatch, marked: bytes, once: bool 
     receive = Pipeline.receive
     lost = []
 
-    def lossy(self: Pipeline, frame: bytes, now_ms: int) -> list[Output]:
+    def lossy(self: Pipeline, frame: bytes, now_ms: int, recv_us: int = 0) -> list[Output]:
         if marked in frame and not (once and lost):
             lost.append(frame)
             return []
-        return receive(self, frame, now_ms)
+        return receive(self, frame, now_ms, recv_us)
 
     monkeypatch.setattr(Pipeline, "receive", lossy)

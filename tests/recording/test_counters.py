@@ -3,6 +3,7 @@
 import pytest
 
 from l2vault.book.snapshot import Snapshot
+from l2vault.book.trade import TradePush
 from l2vault.okx.pipeline import Counts, Lost
 from l2vault.recording.arbiter import Claim, Conflict, Decision, Matched, Unaligned
 from l2vault.recording.counters import Compared, Counters, MinuteCounts
@@ -138,3 +139,24 @@ def test_the_status_of_many_instruments_shows_the_first_few_prices() -> None:
     status = counters.status(AT_MS, 6, Counts(), 400)
     assert [inst_id in status for inst_id in inst_ids] == [True] * 4 + [False] * 2
     assert "\n" not in status
+
+
+def push(inst_id: str = BTC) -> TradePush:
+    return TradePush(inst_id, "7", "100", "1", "buy", "1790000000000", "1", "0", None, 0, "ws")
+
+
+def test_trades_have_their_place_in_the_summary_and_the_status_line_where_they_are_recorded() -> None:
+    counters, counts = Counters((BTC,), trades=True), Counts()
+    assert "lines of trades 0" in summary(counters, counts)
+    for _ in range(3):
+        counters.traded(push())
+    assert "lines of trades 3" in summary(counters, counts)
+    counters.traded(push())
+    assert "trades 4 (3/min)" in counters.status(0, 1, counts, 200)
+    assert counters.lines == 0, "lines are of books"
+
+
+def test_without_trades_nothing_is_said_of_them() -> None:
+    counters = Counters((BTC,))
+    assert "trades" not in summary(counters, Counts())
+    assert "trades" not in counters.status(0, 1, Counts(), 200)

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import gzip
 import hashlib
+import json
 import logging
 import os
 import sys
@@ -15,6 +17,7 @@ import msgspec
 import pytest
 
 from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.recording import eventlog
@@ -32,6 +35,7 @@ from l2vault.vault.journal.events import (
     WriteFailed,
 )
 from l2vault.vault.journal.log import Journal, Place, read_journal
+from l2vault.vault.journal.trade_events import TradesOf
 from l2vault.vault.store.digest import HourDigest, digest_of
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.writer import ClosedHour, LineWriter, Vanished
@@ -860,3 +864,72 @@ async def test_a_stop_that_had_time_enough_names_no_file(tmp_path: Path) -> None
     await disk.run()
     *_, stopped = read_journal(layout)
     assert stopped == Stopped(utc_text(AT_MS), "asked to stop")
+
+
+class TestTrades:
+    """Lines of trades go the same way: the same queue, thread, files and records."""
+
+    @staticmethod
+    def push(last: int = 7, at: int = 10_000, inst_id: str = BTC, origin: str = "ws") -> TradePush:
+        ts = str(AT_MS + at)
+        return TradePush(inst_id, str(last), "100", "1", "buy", ts, "2", "0", None, 0, origin)
+
+    async def test_a_minute_counts_what_the_disk_took_of_them(self, tmp_path: Path) -> None:
+        layout = Layout(tmp_path)
+        disk = Disk(LineWriter(layout), Journal(layout), ManualClock(), FSYNC_MS)
+        async with running(disk):
+            for push in (self.push(7), self.push(9, 11_000), self.push(3, 9_000, origin="rest")):
+                disk.put(push)
+            disk.put(Minute(utc_text(AT_MS)))
+            disk.put(Minute(utc_text(AT_MS)))
+        first, second = (event for event in read_journal(layout) if isinstance(event, Minute))
+        assert first.trades == {BTC: TradesOf(3, 6, 2, 9, utc_text(AT_MS + 11_000))}
+        assert (first.instruments, second.trades) == ({}, {})
+        lines = layout.of("trades").hour_file(BTC, AT_MS).read_bytes().splitlines()
+        assert [json.loads(line)["tradeId"] for line in lines] == ["7", "9", "3"]
+
+    async def test_what_the_disk_refused_is_told_and_so_is_that_it_takes_lines_again(self, tmp_path: Path) -> None:
+        told: list[object] = []
+
+        class Keeper:
+            def unwritten(self, push: TradePush) -> None:
+                told.append(push.last_id)
+
+            def written_again(self, inst_id: str) -> None:
+                told.append(inst_id)
+
+        layout, writer = Layout(tmp_path), FakeWriter()
+        writer.refuse = lambda row: row.ts_ms < AT_MS + 12_000
+        disk = Disk(writer, Journal(layout), ManualClock(), FSYNC_MS, trades=Keeper())
+        async with running(disk):
+            for at in (10, 11, 12, 13):
+                disk.put(self.push(at, at * 1000))
+            await until(lambda: len(told) == 3)
+        assert told == [10, 11, BTC]
+        failed = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
+        assert [(event.kind, event.lines) for event in failed] == [("trades", 1), ("trades", 1)]
+        assert disk.lines_lost == 2
+
+    async def test_books_that_the_disk_refuses_say_nothing_of_trades(self, tmp_path: Path) -> None:
+        layout, writer = Layout(tmp_path), FakeWriter()
+        writer.refuse = lambda row: isinstance(row, Snapshot)
+        disk = Disk(writer, Journal(layout), ManualClock(), FSYNC_MS)
+        async with running(disk):
+            disk.put(line(BTC, AT_MS))
+            disk.put(self.push())
+        assert [row for row in writer.happened if isinstance(row, TradePush)] == [self.push()]
+        failed = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
+        assert {event.kind for event in failed} == {"books"}
+
+    async def test_a_late_line_continues_a_compressed_hour_which_is_closed_anew(self, tmp_path: Path) -> None:
+        layout = Layout(tmp_path)
+        disk = Disk(LineWriter(layout), Journal(layout), ManualClock(), FSYNC_MS)
+        old = layout.of("trades").hour_file(BTC, AT_MS)
+        old.parent.mkdir(parents=True)
+        old.with_name(f"{old.name}.gz").write_bytes(gzip.compress(trade_to_line(self.push(7)) + b"\n"))
+        async with running(disk):
+            disk.put(self.push(20, 3_600_000))
+            disk.put(self.push(5, origin="rest"))
+        assert old.read_bytes() == trade_to_line(self.push(5, origin="rest")) + b"\n"
+        closed = [event for event in read_journal(layout) if isinstance(event, HourClosed)]
+        assert ("trades", utc_text(AT_MS), 2) in [(event.kind, event.hour, event.lines) for event in closed]

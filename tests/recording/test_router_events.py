@@ -204,3 +204,10 @@ def test_a_feed_that_goes_on_elsewhere_says_why_and_where(caplog: pytest.LogCapt
         ("WARNING", f"Feed 2 failed 3 times in a row at one address and goes on at {URL}"),
         ("WARNING", "Feed 2 cannot connect: no route. Next try in 3.0 s"),
     ]
+
+
+def test_what_is_refused_or_cannot_be_read_of_trades_is_said_of_trades(caplog: pytest.LogCaptureFixture) -> None:
+    words = "OKX refused trades of BTC-USDT-SWAP (60018: doesn't exist); asking again in 30 s, the books go on"
+    assert said(Refused(BTC, "60018", "doesn't exist", 30_000, "trades"), caplog) == [("ERROR", words)]
+    told = said(SchemaFailure(BTC, "px is ''", b"{}", "trades"), caplog)
+    assert "BUILD_FAIL: Missing required fields for trades of BTC-USDT-SWAP: px is ''" in told[0][1]

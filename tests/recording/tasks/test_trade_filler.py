@@ -30,7 +30,7 @@ STEP_MS = 100
 
 def trade(inst_id: str, trade_id: int, origin: str = "ws") -> TradePush:
     ts = str(T0 + trade_id * STEP_MS)
-    return TradePush(inst_id, str(trade_id), "100", "1", "buy", ts, "1", "0", None, 0, origin)  # type: ignore[arg-type]
+    return TradePush(inst_id, str(trade_id), "100", "1", "buy", ts, "1", "0", None, 0, origin)
 
 
 class Rest:
@@ -76,7 +76,7 @@ class Rig:
         self.intake = TradeIntake(names, Counters(names), self.clock, self.items.append)
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
-        self.filler = TradeFiller(self.rest, self.clock, self.intake, self._room)  # type: ignore[arg-type]
+        self.filler = TradeFiller(self.rest, self.clock, self.intake, self._room)
 
     async def _room(self) -> None:
         await self.may_go_on.wait()
@@ -94,7 +94,7 @@ class Rig:
         return [item.last_id for item in self.items if isinstance(item, TradePush) and item.origin == origin]
 
     def events(self, kind: type) -> list[Event]:
-        return [item for item in self.items if isinstance(item, kind)]  # type: ignore[misc]
+        return [item for item in self.items if isinstance(item, kind)]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -121,7 +121,7 @@ async def test_a_hole_is_filled_in_one_request_that_has_both_neighbours() -> Non
     assert rig.ids() == list(range(50, 61))
     ((_, inst_id, older_than, limit),) = rig.rest.asked
     assert (inst_id, older_than, limit) == (BTC, 62, 100)
-    assert [event.by for event in rig.events(TradesFilled)] == ["rest"]  # type: ignore[attr-defined]
+    assert [event.by for event in rig.events(TradesFilled)] == ["rest"]
     assert rig.events(TradesMissing) == []
 
 
@@ -153,7 +153,7 @@ async def test_ids_that_okx_never_used_are_skipped_on_a_page_and_between_two() -
     rig.hole(50, 400)
     async with rig.running():
         await rig.pass_time(2)
-    skipped = [(event.from_id, event.to_id) for event in rig.events(TradesSkipped)]  # type: ignore[attr-defined]
+    skipped = [(event.from_id, event.to_id) for event in rig.events(TradesSkipped)]
     assert skipped == [(195, 309), (55, 56)]
     assert rig.intake.missing() == 0
 
@@ -169,8 +169,8 @@ async def test_an_answer_that_fails_is_asked_for_again_and_at_last_given_up() ->
     waits = [(after - before) / 1000 for before, after in zip(times, times[1:], strict=False)]
     assert all(wait >= wanted for wait, wanted in zip(waits, RETRY_SEC, strict=True))
     (missing,) = rig.events(TradesMissing)
-    assert (missing.from_id, missing.to_id, missing.size) == (50, 60, 11)  # type: ignore[attr-defined]
-    assert "no answer" in missing.detail  # type: ignore[attr-defined]
+    assert (missing.from_id, missing.to_id, missing.size) == (50, 60, 11)
+    assert "no answer" in missing.detail
 
 
 async def test_what_the_server_asks_for_is_waited() -> None:
@@ -217,8 +217,8 @@ async def test_a_search_goes_back_an_hour_at_most_in_attempts_of_ten_minutes() -
     assert len(rig.rest.asked) == MOST_ATTEMPTS
     assert MOST_ATTEMPTS * ATTEMPT_MS == 3_600_000
     (missing,) = rig.events(TradesMissing)
-    assert "60 minutes" in missing.detail  # type: ignore[attr-defined]
-    assert missing.from_id == 1_000  # type: ignore[attr-defined]
+    assert "60 minutes" in missing.detail
+    assert missing.from_id == 1_000
 
 
 async def test_nothing_is_asked_while_the_disk_has_no_room() -> None:
@@ -248,7 +248,7 @@ async def test_a_quiet_chain_is_compared_with_the_newest_trade_now_and_then() ->
         await rig.pass_time(1)
     assert rig.ids() == [71, 72, 73]
     (hole,) = rig.events(TradesHole)
-    assert hole.cause == "silence"  # type: ignore[attr-defined]
+    assert hole.cause == "silence"
 
 
 async def test_a_busy_chain_and_one_that_never_began_are_not_compared() -> None:
@@ -272,4 +272,4 @@ async def test_after_a_restart_what_was_missed_is_looked_for_at_once() -> None:
         await rig.pass_time(1)
     assert rig.ids() == list(range(51, 61))
     (hole,) = rig.events(TradesHole)
-    assert (hole.cause, hole.from_id) == ("our_restart", 51)  # type: ignore[attr-defined]
+    assert (hole.cause, hole.from_id) == ("our_restart", 51)

@@ -16,7 +16,7 @@ T0 = 1_767_225_600_000
 
 def push(last: int, count: int = 1, at: int = 10_000, origin: str = "ws") -> TradePush:
     ts = str(T0 + at)
-    return TradePush(BTC, str(last), "100", "1", "buy", ts, str(count), "0", None, 0, origin)  # type: ignore[arg-type]
+    return TradePush(BTC, str(last), "100", "1", "buy", ts, str(count), "0", None, 0, origin)
 
 
 @pytest.fixture
