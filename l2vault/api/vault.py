@@ -90,7 +90,7 @@ class Vault:
             from l2vault.api.books import Books
         name = self._held(inst_id)
         span = self._span(name, last, start, end)
-        return Books(read_books(self._read, name, *span, include_disputed), self.book_at)
+        return Books(read_books(self._read, name, *span, include_disputed, resolution), self.book_at)
 
     def snapshots(
         self,
