@@ -9,6 +9,7 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, analysis_extra
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading.follow import Follow
+from l2vault.vault.reading.follow_changes import FollowChanges
 from l2vault.vault.reading.vault import Snapshots as Rows
 from l2vault.vault.store.catalog import Finding
 
@@ -99,7 +100,7 @@ class Tail(Iterator[Snapshot]):
     [0.333, 0.333]
     """
 
-    def __init__(self, inst_id: str, rows: Follow, contracts: Contracts) -> None:
+    def __init__(self, inst_id: str, rows: Follow | FollowChanges, contracts: Contracts) -> None:
         self.inst_id = inst_id
         self._rows = rows
         self._contracts = contracts

@@ -91,7 +91,7 @@ class Vault:
             from l2vault.api.books import Books
         name = self._held(inst_id)
         span = self._span(name, last, start, end)
-        return Books(read_books(self._read, name, *span, include_disputed), self.book_at)
+        return Books(read_books(self._read, name, *span, include_disputed, resolution), self.book_at)
 
     def snapshots(
         self,
@@ -136,17 +136,24 @@ class Vault:
             warned.report(finding)
         return Snapshot(found.snapshot, self._contracts(name), found.state, found.cause, found.age_ms)
 
-    def follow(self, inst_id: str, since: TimeLike | None = None, poll_sec: float = POLL_SEC) -> Tail:
+    def follow(
+        self,
+        inst_id: str,
+        since: TimeLike | None = None,
+        poll_sec: float = POLL_SEC,
+        resolution: Resolution = "lines",
+    ) -> Tail:
         """Each new book as a running recorder writes it: `for book in vault.follow("BTC-USDT-SWAP"): ...`, for ever.
 
-        From now on, or from the first book at `since`; looks every `poll_sec` seconds. Needs no analysis library.
+        From now on, or from the first book at `since`; looks every `poll_sec` seconds. Needs no analysis library. With
+        `resolution="changes"` the book after each push, where the recorder keeps the changes.
         """
         name = inst_id.upper()
         # An instrument whose recording has just begun has its row, but no file yet.
         if name not in self.instruments and read_row(self._read.layout, name) is None:
             name = self._held(inst_id)
         since_ms = None if since is None else to_ms(since)
-        return Tail(name, self._read.follow(name, since_ms, poll_sec), self._contracts(name))
+        return Tail(name, self._read.follow(name, since_ms, poll_sec, resolution=resolution), self._contracts(name))
 
     def coverage(
         self,

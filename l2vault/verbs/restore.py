@@ -12,7 +12,7 @@ from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
-from l2vault.vault.journal.events import Restored
+from l2vault.vault.journal.events import Restored, Retained
 from l2vault.vault.journal.log import Journal, verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.plan import Policy, policy_of
@@ -80,7 +80,7 @@ def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journ
     from l2vault.vault.archive.read import files_of
     from l2vault.vault.archive.write import restore_hour
 
-    plain = into.hour_file(forms.inst_id, forms.hour_ms)
+    plain = into.of(forms.kind).hour_file(forms.inst_id, forms.hour_ms)
     target = plain if is_plain else packed_path(plain)
     if forms.key in open_hours(into):
         raise VaultError(f"{target}: the recorder is writing this hour.", "again when the hour has ended")
@@ -90,6 +90,10 @@ def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journ
     for chunk in read_chunks(target):
         digest.update(chunk)
     file = target.relative_to(into.root).as_posix()
+    if forms.kind != "books":
+        sizes = forms.archive.size_bytes, target.stat().st_size
+        journal.append(Retained(utc_text(wall_ms), "restore", file, "asked for by hand", *sizes))
+        return lines
     hour = utc_text(forms.hour_ms)
     journal.append(Restored(clock.wall_text(), forms.inst_id, hour, file, lines, digest.hexdigest()))
     return lines

@@ -24,6 +24,7 @@ from l2vault.vault.coverage.standing import Standing
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.reading.changes import change_book, change_hours, change_snapshots
 from l2vault.vault.reading.follow import POLL_SEC, Follow
+from l2vault.vault.reading.follow_changes import FollowChanges
 from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
 from l2vault.vault.store.forms import PlacedLine, first_ms, hour_book, hour_lines, snapshot_of
 from l2vault.vault.store.layout import HOUR_MS, Layout
@@ -242,9 +243,16 @@ class Vault:
         since: Moment | None = None,
         poll_sec: float = POLL_SEC,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> Follow:
-        """New snapshots as they are written, for ever; `since` a moment instead of from now on."""
-        return Follow(self.layout, inst_id, None if since is None else as_ms(since), poll_sec, sleep)
+        resolution: Resolution = "lines",
+    ) -> Follow | FollowChanges:
+        """New snapshots as they are written, for ever; `since` a moment instead of from now on.
+
+        Of changes the book after each push, within a fifth of a second where this user may write to the vault.
+        """
+        since_ms = None if since is None else as_ms(since)
+        if resolution == "changes":
+            return FollowChanges(self.layout, inst_id, since_ms, poll_sec, sleep)
+        return Follow(self.layout, inst_id, since_ms, poll_sec, sleep)
 
     def _insist_on_changes(self, inst_id: str) -> None:
         if not self.change_catalog.hours(inst_id):

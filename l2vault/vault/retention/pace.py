@@ -12,7 +12,7 @@ from l2vault.book.utc import DAY_MS, utc_ms, utc_text
 from l2vault.vault.retention.plan import Action
 from l2vault.vault.retention.proved_time import Proved
 from l2vault.vault.store.durable import write_atomically
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
 from l2vault.vault.store.stream import read_small
 
 LEAST_HOURS: Final = 2
@@ -102,11 +102,11 @@ class Allowance:
     """What one pass may still delete. An hour counts once, whatever forms of it go."""
 
     def __init__(self, hours: int | None, for_room: bool = True) -> None:
-        """At most `hours` hours of each instrument, None for all; for want of room at most two of these, or none."""
+        """At most `hours` hours of each instrument and kind, None for all; for want of room at most two of these, or none."""
         self._hours = hours
         self._room_hours = None if hours is None else (min(hours, LEAST_HOURS) if for_room else 0)
-        self._gone: dict[str, set[int]] = {}
-        self._gone_for_room: dict[str, set[int]] = {}
+        self._gone: dict[tuple[Kind, str], set[int]] = {}
+        self._gone_for_room: dict[tuple[Kind, str], set[int]] = {}
 
     def allows(self, action: Action) -> bool:
         """Whether the action may be taken; tell `count` when it has been."""
@@ -118,13 +118,13 @@ class Allowance:
 
     def count(self, action: Action) -> None:
         if action.is_irreversible:
-            inst_id, hour_ms = action.hour
-            self._gone.setdefault(inst_id, set()).add(hour_ms)
+            kind, inst_id, hour_ms = action.kind_hour
+            self._gone.setdefault((kind, inst_id), set()).add(hour_ms)
             if action.only_if_short:
-                self._gone_for_room.setdefault(inst_id, set()).add(hour_ms)
+                self._gone_for_room.setdefault((kind, inst_id), set()).add(hour_ms)
 
 
-def _fits(gone: dict[str, set[int]], action: Action, most: int | None) -> bool:
-    inst_id, hour_ms = action.hour
-    hours = gone.get(inst_id, set())
+def _fits(gone: dict[tuple[Kind, str], set[int]], action: Action, most: int | None) -> bool:
+    kind, inst_id, hour_ms = action.kind_hour
+    hours = gone.get((kind, inst_id), set())
     return most is None or hour_ms in hours or len(hours) < most

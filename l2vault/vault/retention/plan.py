@@ -14,8 +14,10 @@ from typing import Final, Literal, NamedTuple, Protocol
 from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
 from l2vault.vault.store.catalog import Form, StoredHour
-from l2vault.vault.store.layout import HOUR_MS, packed_path
+from l2vault.vault.store.layout import HOUR_MS, Kind, packed_path
 
+ROOM_ORDER: Final[tuple[Kind, ...]] = ("changes", "context", "trades", "books")
+"""What room is made of first: what can be had least of elsewhere goes last."""
 GB: Final = 1_000_000_000
 DEFAULT_COMPRESS_HOURS: Final = 6
 DEFAULT_DELETE_DAYS: Final = 5
@@ -136,6 +138,10 @@ class Action(NamedTuple):
         return self.held.key
 
     @property
+    def kind_hour(self) -> tuple[Kind, str, int]:
+        return self.held.kind_key
+
+    @property
     def is_irreversible(self) -> bool:
         """Whether it deletes lines that no other form of the hour holds: what has just been archived is still there."""
         return self.kind == "delete" and not self.once_archived
@@ -176,7 +182,8 @@ class Room:
 
 def is_fresh(held: StoredHour, wall_ms: int) -> bool:
     """Whether someone may still be writing a file. A change far in the future is a clock set back since: no sign."""
-    return held.form == "plain" and abs(wall_ms - held.written_ms) < SETTLE_MS
+    is_written_so = held.form == "plain" or (held.kind == "changes" and held.form == "gzip")
+    return is_written_so and abs(wall_ms - held.written_ms) < SETTLE_MS
 
 
 class _Forecast:
@@ -185,6 +192,7 @@ class _Forecast:
     def __init__(self, held: list[StoredHour]) -> None:
         self.forms: dict[Form, StoredHour] = {each.form: each for each in held}
         self.key = held[0].key
+        self.kind = held[0].kind
         self.end_ms = held[0].hour_ms + HOUR_MS
 
     @property
@@ -194,8 +202,7 @@ class _Forecast:
 
     def is_settled(self, clocks: Clocks) -> bool:
         """Whether nobody can still be writing it."""
-        plain = self.forms.get("plain")
-        return self.end_ms <= clocks.proved_ms and (plain is None or not is_fresh(plain, clocks.wall_ms))
+        return self.end_ms <= clocks.proved_ms and not any(is_fresh(held, clocks.wall_ms) for held in self.raw)
 
     def pack(self) -> int:
         """Forecast the plain form becoming gzip; returns the bytes saved."""
@@ -216,7 +223,8 @@ def select(
 ) -> list[Action]:
     """The plan, in the order in which it is to be carried out, oldest hour first within each step:
 
-    age: delete, or archive and then delete; delete old archives; compress. Room: compress, archive, delete. No action
+    age: delete, or archive and then delete; delete old archives; compress. Room, of changes first and of books last:
+    compress, archive, delete. No action
     touches an hour that ends after `clocks.proved_ms`, is one of `open_hours` or may still be written to.
     """
     files = list(files)
@@ -227,10 +235,12 @@ def select(
         plan += _end_by_age(policy, hour, room, clocks.proved_ms)
     for hour in hours:
         plan += _compress_by_age(policy, hour, room, clocks.proved_ms)
-    for make_room in (_compress_for_room, _archive_for_room, _delete_for_room):
-        for hour in hours:
-            if room.is_short:
-                plan += make_room(policy, hour, room)
+    for kind in ROOM_ORDER:
+        of_kind = [hour for hour in hours if hour.kind == kind]
+        for make_room in (_compress_for_room, _archive_for_room, _delete_for_room):
+            for hour in of_kind:
+                if room.is_short:
+                    plan += make_room(policy, hour, room)
     return plan
 
 
@@ -243,9 +253,9 @@ def due_by_age(
 
 
 def _by_hour(files: list[StoredHour]) -> list[_Forecast]:
-    found: dict[tuple[int, str], list[StoredHour]] = {}
+    found: dict[tuple[int, str, str], list[StoredHour]] = {}
     for each in files:
-        found.setdefault((each.hour_ms, each.inst_id), []).append(each)
+        found.setdefault((each.hour_ms, each.inst_id, each.kind), []).append(each)
     return [_Forecast(found[key]) for key in sorted(found)]
 
 

@@ -100,7 +100,7 @@ def newest_line(files: list[StoredHour]) -> int | None:
     """The time of the newest confirmed line over all instruments; None if no line is confirmed."""
     newest: int | None = None
     by_inst: dict[str, dict[int, list[StoredHour]]] = {}
-    for held in files:
+    for held in (each for each in files if each.kind == "books"):
         by_inst.setdefault(held.inst_id, {}).setdefault(held.hour_ms, []).append(held)
     for hours in by_inst.values():
         times: list[int] = []

@@ -30,7 +30,7 @@ from l2vault.vault.retention.tidy import clean, prune
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.durable import remove, unlink
 from l2vault.vault.store.forms import archive_form
-from l2vault.vault.store.layout import Layout, levels_beside
+from l2vault.vault.store.layout import Kind, Layout, levels_beside
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.root import open_layout
 from l2vault.vault.store.stream import read_chunks
@@ -39,6 +39,9 @@ Progress = Callable[[int, int, str], None]
 """Called before each step: steps done, steps in all, the file whose turn it is. May raise to end the pass there."""
 
 AGAIN_SEC: Final = pace.ROOM_EVERY_MS // 1000
+
+RETAINED: Final[tuple[Kind, ...]] = ("changes", "books")
+"""Kinds that the policy is carried out on."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ class HeldBack(NamedTuple):
 
     @property
     def hours(self) -> int:
-        return len({action.hour for action in self.actions})
+        return len({action.kind_hour for action in self.actions})
 
     @property
     def size_bytes(self) -> int:
@@ -190,7 +193,7 @@ class _Decision:
         self.time = time
         self.options = options
         self.free_bytes = options.free_bytes or (lambda: shutil.disk_usage(layout.root).free)
-        self.files = Catalog(layout).files()
+        self.files = [held for kind in RETAINED for held in Catalog(layout.of(kind)).files()]
         self.open_hours = open_hours(layout)
         self.proved = self._prove()
         self.clocks = Clocks(self.proved.now_ms, time.wall_ms)
@@ -224,11 +227,11 @@ class _Decision:
         """Add what was left undone, and why."""
         report.proved = self.proved
         report.held_back = [*self._paced(report.waiting), *self._unproved()]
-        due = {action.hour for action in self._due(Clocks(self.clocks.proved_ms, 0), ())}
+        due = {action.kind_hour for action in self._due(Clocks(self.clocks.proved_ms, 0), ())}
         for held in self.files:
-            if held.key in due and held.key in self.open_hours:
+            if held.kind_key in due and held.key in self.open_hours:
                 report.open.append(held)
-            elif held.key in due and is_fresh(held, self.time.wall_ms):
+            elif held.kind_key in due and is_fresh(held, self.time.wall_ms):
                 report.too_fresh.append(held)
 
     def _prove(self) -> Proved:
@@ -262,9 +265,9 @@ class _Decision:
         """What this machine's clock alone would have deleted."""
         if self.proved.source not in ("clock and newest line", "") or self.time.wall_ms <= self.proved.now_ms:
             return
-        proved = {action.hour for action in self._due(self.clocks) if action.kind != "compress"}
+        proved = {action.kind_hour for action in self._due(self.clocks) if action.kind != "compress"}
         by_wall = self._due(self.clocks._replace(proved_ms=self.time.wall_ms))
-        actions = [action for action in by_wall if action.kind != "compress" and action.hour not in proved]
+        actions = [action for action in by_wall if action.kind != "compress" and action.kind_hour not in proved]
         if actions:
             wall = utc_text(self.time.wall_ms)
             reason = f"due by this machine's clock alone ({wall}), not by proved time: {self._time_text()}"
@@ -285,7 +288,8 @@ def _quoted(text: str) -> str:
 def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal, options: Options) -> RetentionReport:
     failures = [
         Failure(path.relative_to(layout.root).as_posix(), f"left by a killed pass, cannot be removed: {error}")
-        for path, error in clean(layout, journal, time.wall_ms)
+        for kind in RETAINED
+        for path, error in clean(layout.of(kind), journal, time.wall_ms)
     ]
     decision = _Decision(layout, policy, time, options)
     record, most = _begin(decision)
@@ -293,7 +297,8 @@ def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal
     report = enforce(layout, decision.plan, journal, time.wall_ms, limits, options.progress)
     report.failures = failures + report.failures
     decision.complete(report)
-    prune(layout, decision.clocks)
+    for kind in RETAINED:
+        prune(layout.of(kind), decision.clocks)
     limits.room.free_bytes = limits.free_bytes()
     report.shortage = limits.room.shortage if limits.room.is_short else ""
     _say(report)
@@ -355,15 +360,15 @@ class _Pass:
         self._free_bytes = limits.free_bytes
         self._allowance = limits.allowance
         self.report = report
-        self._archived: set[tuple[str, int]] = set()
-        self._failed: set[tuple[str, int]] = set()
+        self._archived: set[tuple[Kind, str, int]] = set()
+        self._failed: set[tuple[Kind, str, int]] = set()
 
     def name(self, path: Path) -> str:
         return path.relative_to(self._layout.root).as_posix()
 
     def step(self, action: Action) -> None:
         """Do one action, or note why not."""
-        hour = action.hour
+        hour = action.kind_hour
         if action.once_archived and hour not in self._archived:
             return
         reason = action.reason
@@ -376,7 +381,7 @@ class _Pass:
         if not self._allowance.allows(action):
             self.report.waiting.append(action)
             return
-        if hour in open_hours(self._layout):  # opened since the plan was made, as for a late line
+        if action.held.key in open_hours(self._layout):  # opened since the plan was made, as for a late line
             self.report.open.append(action.held)
             return
         if action.only_if_short:
@@ -389,7 +394,7 @@ class _Pass:
         except (OSError, L2VaultError, ValueError) as error:  # pyarrow's own are OSErrors and ValueErrors
             self._fail(action, error, hour)
 
-    def _act(self, action: Action, reason: str, hour: tuple[str, int]) -> None:
+    def _act(self, action: Action, reason: str, hour: tuple[Kind, str, int]) -> None:
         held = action.held
         if action.kind == "compress":
             result = compress(held.path)
@@ -429,7 +434,7 @@ class _Pass:
         self.report.done.append(Done(action, bytes_before, bytes_after))
         _log.debug("Retention: %s %s, %s", action.kind, file, reason)
 
-    def _fail(self, action: Action, error: Exception, hour: tuple[str, int]) -> None:
+    def _fail(self, action: Action, error: Exception, hour: tuple[Kind, str, int]) -> None:
         self._failed.add(hour)
         failure = Failure(self.name(action.held.path), f"{action.kind} failed: {error}")
         self.report.failures.append(failure)
@@ -440,4 +445,4 @@ def _archive(layout: Layout, held: StoredHour) -> int:
     """Have the archive built and checked; returns its size. An hour without a byte has nothing to archive."""
     if not any(read_chunks(held.path)):
         return 0
-    return archive_form().make(layout, held)
+    return archive_form().make(layout.of(held.kind), held)

@@ -85,6 +85,11 @@ class StoredHour(NamedTuple):
         """Instrument and hour."""
         return self.inst_id, self.hour_ms
 
+    @property
+    def kind_key(self) -> tuple[Kind, str, int]:
+        """Kind, instrument and hour."""
+        return self.kind, self.inst_id, self.hour_ms
+
 
 class HourForms(NamedTuple):
     """Everything the vault has of one hour: the `.jsonl.gz` before the `.jsonl`, and the archive."""

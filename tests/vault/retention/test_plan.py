@@ -329,3 +329,27 @@ def test_no_plan_touches_an_unfinished_hour_or_anything_twice_or_deletes_what_ar
 @given(files=files_of_any_kind, policy=policies, data=st.data())
 def test_the_plan_does_not_depend_on_the_order_in_which_files_are_found(files, policy, data):
     assert plan(policy, data.draw(st.permutations(files))) == plan(policy, files)
+
+
+def test_room_is_made_of_changes_before_any_hour_of_books() -> None:
+    """Whatever their ages: books are the last to go."""
+    files = [held(40, "gzip"), held(30, "gzip"), held(20, "gzip")._replace(kind="changes")]
+    files.append(held(10, "gzip")._replace(kind="changes"))
+    policy = Policy(max_bytes=1_500)
+    done = [(action.held.kind, action.kind, action.hour[1]) for action in plan(policy, files)]
+    assert done == [
+        ("changes", "delete", hour_start(20)),
+        ("changes", "delete", hour_start(10)),
+        ("books", "delete", hour_start(40)),
+    ]
+
+
+def test_changes_of_the_same_hour_are_an_hour_of_their_own_and_wait_until_they_are_settled() -> None:
+    fresh_ms = NOW_MS - SETTLE_MS + 1
+    files = [held(130), held(130, "gzip", written_ms=fresh_ms)._replace(kind="changes")]
+    assert [(action.held.kind, action.kind) for action in plan(Policy(), files)] == [("books", "delete")]
+    settled = [files[0], files[1]._replace(written_ms=fresh_ms - 1)]
+    assert sorted((action.held.kind, action.kind) for action in plan(Policy(), settled)) == [
+        ("books", "delete"),
+        ("changes", "delete"),
+    ]

@@ -13,6 +13,8 @@ from filelock import FileLock
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import VaultError, install_command
+from l2vault.vault.archive.read import files_of
+from l2vault.vault.archive.write import restore_hour
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal, read_journal, verb_journal
 from l2vault.vault.retention.pace import Allowance
@@ -23,6 +25,7 @@ from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.durable import doomed_path
 from l2vault.vault.store.forms import hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from support.changes_vault import write_vault
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 NOW_MS = utc_ms("2024-08-20T15:30:00.000Z")
@@ -610,3 +613,25 @@ def test_what_a_killed_pass_left_goes_first(layout):
     (event,) = retained(layout)
     file = name(layout, path.with_name("04.jsonl.gz"))
     assert event == Retained(utc_text(NOW_MS), "delete", file, "a deletion that was cut short", 5, 0)
+
+
+def test_changes_are_archived_and_deleted_by_the_same_pass_and_come_back_byte_for_byte(tmp_path):
+    sent = write_vault(tmp_path)
+    layout = Layout(tmp_path)
+    before = {path.name: path.read_bytes() for path in layout.of("changes").raw.rglob("*.gz")}
+    later_ms = sent[-1].ts_ms + 6 * 24 * HOUR_MS
+    for path in layout.of("changes").raw.rglob("*.gz"):
+        os.utime(path, (later_ms / 1000 - 86_400,) * 2)
+    report = retain(layout, Policy(archive_days=30), time=PassTime(later_ms, later_ms))
+    assert report.failures == []
+    assert not list(layout.of("changes").raw.rglob("*.gz"))
+    archives = [stored for stored in Catalog(layout.of("changes")).files() if stored.form == "archive"]
+    assert len(archives) == len(before) == 2
+    for stored in archives:
+        target = tmp_path / f"{stored.hour_ms}.jsonl.gz"
+        restore_hour(files_of(stored), target)
+        (name,) = [name for name in before if name == f"{stored.path.stem}.jsonl.gz"]
+        assert gzip.decompress(target.read_bytes()) == gzip.decompress(before[name])
+    last_ms = later_ms + 30 * 24 * HOUR_MS
+    retain(layout, Policy(archive_days=30), time=PassTime(last_ms, last_ms))
+    assert Catalog(layout.of("changes")).files() == []

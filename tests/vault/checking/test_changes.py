@@ -1,0 +1,141 @@
+"""Verify over changes: what is right has no finding; each way to be wrong has one that says what differs."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from l2vault.vault.checking.changes import ChangeCheck
+from l2vault.vault.checking.verify import Verification
+from l2vault.vault.store.layout import Layout
+from support.changes_vault import INST, START_MS, write_vault
+
+Lines = list[bytes]
+
+
+def check(root: Path) -> tuple[list[tuple[str, str]], ChangeCheck]:
+    found = ChangeCheck(Layout(root))
+    return [(trouble.kind, trouble.text) for trouble in found.run()], found
+
+
+def edit(root: Path, change: Callable[[Lines], Lines], kind: str = "changes") -> None:
+    """Of the first hour."""
+    layout = Layout(root).of(kind)
+    plain = layout.hour_file(INST, START_MS)
+    path = plain if kind == "books" else plain.with_name(f"{plain.name}.gz")
+    data = path.read_bytes() if kind == "books" else gzip.decompress(path.read_bytes())
+    after = b"".join(line + b"\n" for line in change(data.splitlines()))
+    path.write_bytes(after if kind == "books" else gzip.compress(after))
+
+
+def test_every_line_is_rebuilt(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    troubles, found = check(tmp_path)
+    assert troubles == []
+    assert found.compared.equal > 30
+    assert (found.compared.different, found.compared.uncovered, found.compared.unaligned) == (0, 0, 0)
+    assert found.files == 2
+    kinds = {finding.kind for finding in Verification(Layout(tmp_path), START_MS + 10**7).run()}
+    assert "changes" not in kinds
+
+
+def test_lines_beside_a_hole_are_not_compared(tmp_path: Path) -> None:
+    write_vault(tmp_path, lost=range(150, 260))
+    troubles, found = check(tmp_path)
+    assert troubles == []
+    assert found.compared.equal > 20
+
+
+def _edited(line: bytes, key: str, value: object) -> bytes:
+    row = json.loads(line)
+    row[key] = value
+    return json.dumps(row, separators=(",", ":")).encode()
+
+
+def other_level(lines: Lines) -> Lines:
+    row = json.loads(lines[5])
+    row["bids_top400"][3][1] = "999"
+    return [*lines[:5], json.dumps(row, separators=(",", ":")).encode(), *lines[6:]]
+
+
+EDITS = {
+    "a level of a line": ("books", other_level, "bids_top400: level 3 is .*'999'.*, the changes give"),
+    "a line that has a level less": (
+        "books",
+        lambda lines: [*lines[:5], _edited(lines[5], "asks_top400", json.loads(lines[5])["asks_top400"][:-1])],
+        "asks_top400 has 399 levels, the changes give 400",
+    ),
+    "another number": (
+        "books",
+        lambda lines: [*lines[:5], _edited(lines[5], "seqId", 17), *lines[6:]],
+        "seqId is 17, the changes give",
+    ),
+    "a change that is missing": ("changes", lambda lines: lines[:50] + lines[51:], "a change that fits no book: prevS"),
+    "a level of a change": (
+        "changes",
+        lambda lines: [*lines[:50], _edited(lines[50], "bids", [["1", "7", "0", "1"]]), *lines[51:]],
+        "is not the book that the changes give: bids_top400",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_differs_is_a_finding_that_says_what(name: str, tmp_path: Path) -> None:
+    import re
+
+    write_vault(tmp_path)
+    kind, change, words = EDITS[name]
+    edit(tmp_path, change, kind)
+    troubles, _ = check(tmp_path)
+    assert troubles and {kind for kind, _ in troubles} == {"changes"}
+    assert re.search(words, troubles[0][1])
+    found = [finding for finding in Verification(Layout(tmp_path), START_MS + 10**7).run() if finding.kind == "changes"]
+    assert len(found) == len(troubles)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda lines: [*lines[:9], lines[9].replace(b'"ws"', b'"radio"'), *lines[10:]], "line"),
+        (lambda lines: [*lines[:9], lines[9].replace(b"BTC-", b"ETH-"), *lines[10:]], "misplaced"),
+        (lambda lines: [*lines[:9], lines[9][:-1] + b',"later":1}', *lines[10:]], "altered"),
+    ],
+)
+def test_a_line_that_is_none_is_named(change: Callable[[Lines], Lines], kind: str, tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    edit(tmp_path, change)
+    troubles, _ = check(tmp_path)
+    assert troubles[0][0] == kind
+
+
+def test_what_the_journal_calls_doubtful_is_no_finding(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    edit(tmp_path, other_level, "books")
+    event = {
+        "event": "changes_lost",
+        "at": "2025-12-31T23:59:59.000Z",
+        "inst_id": INST,
+        "from": "2025-12-31T23:59:00.000Z",
+        "cause": "conflict",
+        "to": "2025-12-31T23:59:59.000Z",
+        "run": "r",
+        "n": 1,
+        "mono_ms": 1,
+    }
+    (Layout(tmp_path).journal / "2025-12-31.jsonl").write_bytes(json.dumps(event).encode() + b"\n")
+    assert check(tmp_path)[0] == []
+
+
+def test_an_archive_that_does_not_give_its_lines_back_is_named(tmp_path: Path) -> None:
+    from vault.reading.test_changes import archive_everything  # noqa: PLC0415
+
+    write_vault(tmp_path)
+    archive_everything(tmp_path)
+    troubles, found = check(tmp_path)
+    assert troubles == [] and found.compared.equal > 30
+    path = next((tmp_path / "archive" / "okx" / "book_changes" / "levels").glob("*/*/*.parquet"))
+    path.write_bytes(path.read_bytes()[:-9])
+    troubles, _ = check(tmp_path)
+    assert [kind for kind, _ in troubles] == ["archive"]

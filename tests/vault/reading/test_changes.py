@@ -1,0 +1,136 @@
+"""Books, levels and measures at the resolution of changes: live, closed and archived hours alike."""
+
+from pathlib import Path
+from random import Random
+
+import polars as pl
+import pytest
+
+import l2vault
+from l2vault.book.snapshot import to_line
+from l2vault.errors import UsageError, VaultError
+from l2vault.vault.archive.form import Archive
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.durable import unlink
+from support.changes_vault import INST, START_MS, book_after, write_vault
+
+END_MS = START_MS + 80_000
+LOST = range(150, 170)
+
+
+def archive_everything(root: Path) -> None:
+    """By the archive's form, as retention makes it."""
+    catalog = open_vault(root).change_catalog
+    for stored in catalog.files():
+        assert Archive().make(catalog.layout, stored) < stored.size_bytes * 2
+        unlink(stored.path)
+
+
+@pytest.fixture(params=["closed", "being written", "archived"])
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
+    write_vault(tmp_path, is_closed=request.param != "being written")
+    if request.param == "archived":
+        archive_everything(tmp_path)
+    return open_vault(tmp_path)
+
+
+def test_on_the_recorders_grid_they_are_the_recorded_lines(vault: Vault) -> None:
+    lines = [to_line(snapshot) for snapshot in vault.snapshots(INST, START_MS, END_MS)]
+    rebuilt = vault.snapshots(INST, START_MS, END_MS, "changes", 2_000)
+    assert [to_line(snapshot) for snapshot in rebuilt] == lines
+    assert len(lines) > 30
+    assert rebuilt.findings == []
+
+
+def test_each_push_leaves_a_book(vault: Vault, tmp_path: Path) -> None:
+    sent = write_vault(tmp_path / "twin")
+    found = list(vault.snapshots(INST, START_MS, END_MS, "changes"))
+    assert [snapshot.seq_id for snapshot in found] == [push.seq_id for push in sent]
+    assert found[-1] == book_after(sent, END_MS)
+
+
+def test_a_finer_grid_gives_each_book_that_stood_at_one_of_its_times_once(vault: Vault) -> None:
+    every = list(vault.snapshots(INST, START_MS, END_MS, "changes"))
+    fine = list(vault.snapshots(INST, START_MS, END_MS, "changes", 100))
+    assert len(every) * 0.7 < len(fine) <= len(every)
+    assert set(map(to_line, fine)) <= set(map(to_line, every))
+
+
+def test_a_span_cuts_by_the_books_own_time(vault: Vault) -> None:
+    from_ms, to_ms = START_MS + 30_050, START_MS + 50_050
+    some = list(vault.snapshots(INST, from_ms, to_ms, "changes"))
+    every = vault.snapshots(INST, START_MS, END_MS, "changes")
+    assert some == [snapshot for snapshot in every if from_ms <= snapshot.ts_ms < to_ms]
+
+
+def test_the_book_at_any_time_is_that_after_the_last_push(vault: Vault, tmp_path: Path) -> None:
+    sent, rng = write_vault(tmp_path / "twin"), Random(3)
+    for t_ms in [rng.randrange(START_MS, END_MS) for _ in range(25)] + [START_MS + 40_000]:
+        found = vault.book_at(INST, t_ms, resolution="changes")
+        assert found is not None and found.snapshot == book_after(sent, t_ms)
+        assert found.state == ("recorded" if t_ms < sent[-1].ts_ms else "unknown")
+        assert found.age_ms == t_ms - found.snapshot.ts_ms
+    assert vault.book_at(INST, START_MS - 1, resolution="changes") is None
+
+
+def test_the_level_table_is_the_book_at_any_time_over_the_turn_of_the_hour(vault: Vault, tmp_path: Path) -> None:
+    sent, rng = write_vault(tmp_path / "twin"), Random(4)
+    table = vault.levels(INST, START_MS, END_MS, resolution="changes").to_polars()
+    last_ms = sent[-1].ts_ms or 0
+    for t_ms in [rng.randrange(START_MS + 200, last_ms) for _ in range(25)] + [START_MS + 40_000]:
+        at = table.filter(pl.col("t_from") <= t_ms, pl.col("t_to") > t_ms)
+        book = book_after(sent, t_ms)
+        wanted = {("bid", float(p), float(q), int(n)) for p, q, _, n in book.bids}
+        wanted |= {("ask", float(p), float(q), int(n)) for p, q, _, n in book.asks}
+        assert set(at.select("side", "price", "qty", "orders").iter_rows()) == wanted
+    turn = table.filter(pl.col("t_to") == START_MS + 40_000)
+    assert not len(turn), "no level ends because an hour does"
+
+
+def test_measures_see_every_book(vault: Vault) -> None:
+    books = l2vault.open(vault.layout.root).books(INST, start=START_MS, end=END_MS, resolution="changes")
+    spread = books.spread().frame
+    snapshots = {s.ts_ms: s for s in vault.snapshots(INST, START_MS, END_MS, "changes")}
+    assert len(spread) == len(snapshots) + 1, "one book stands over the turn of the hour, in a row of each"
+    for row in spread.sample(20, seed=1).iter_rows(named=True):
+        book = snapshots[round(row["t_from"].timestamp() * 1000)]
+        assert (row["bid"], row["ask"]) == (float(book.bids[0][0]), float(book.asks[0][0]))
+    assert 0.97 < books.spread().provenance.covered_share <= 1.0
+    assert len(books.walls(min_size="1k").frame) > 0
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_a_hole_is_a_hole_at_every_door(tmp_path: Path, is_archived: bool) -> None:
+    sent = write_vault(tmp_path, lost=LOST)
+    if is_archived:
+        archive_everything(tmp_path)
+    vault = open_vault(tmp_path)
+    before_ms, after_ms = sent[LOST.start - 1].ts_ms, sent[LOST.stop].ts_ms
+    inside_ms = (before_ms + after_ms) // 2
+    found = vault.book_at(INST, inside_ms, resolution="changes")
+    assert found is not None and (found.snapshot.ts_ms, found.state) == (before_ms, "unknown")
+    table = vault.levels(INST, START_MS, END_MS, resolution="changes").to_polars()
+    assert not len(table.filter(pl.col("t_from") <= inside_ms, pl.col("t_to") > inside_ms))
+    times = [s.ts_ms for s in vault.snapshots(INST, START_MS, END_MS, "changes")]
+    assert before_ms in times and after_ms in times
+    assert not [t_ms for t_ms in times if before_ms < t_ms < after_ms]
+    on_grid = vault.snapshots(INST, START_MS, END_MS, "changes", 2_000)
+    assert not [s for s in on_grid if before_ms < -(-s.ts_ms // 2_000) * 2_000 < after_ms], "silence is never sampled"
+
+
+def test_without_changes_it_says_how_to_keep_them(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    vault = open_vault(tmp_path)
+    with pytest.raises(VaultError, match="changes of ETH-USDT-SWAP.*changes = true"):
+        vault.snapshots("ETH-USDT-SWAP", START_MS, END_MS, "changes")
+    with pytest.raises(UsageError, match="resolution='changes'"):
+        vault.snapshots(INST, START_MS, END_MS, every_ms=100)
+
+
+def test_the_public_door_takes_a_length(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    vault = l2vault.open(tmp_path)
+    fine = list(vault.snapshots(INST, last="10s", every="100ms"))
+    assert len(fine) > 60
+    assert vault.book_at(INST, START_MS + 5_050, resolution="changes").age_ms < 400
+    assert len(vault.levels(INST, last="10s", resolution="changes").to_polars()) > 400
