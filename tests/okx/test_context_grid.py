@@ -58,9 +58,15 @@ def test_of_two_mark_prices_with_one_time_the_later_wins() -> None:
 
 
 def test_the_later_of_two_wins_even_after_the_first_was_written() -> None:
-    lines = feed(grid(), mark(T, "1"), mark(T + 1500, "2"), mark(T, "7"), mark(T + 1500, "3"), mark(T + 3000, "4"))
+    lines = feed(grid(), mark(T, "1"), index(T + 1500, "2"), mark(T, "7"), index(T + 3000, "2"))
 
-    assert [(line.grid_ms, line.mark) for line in lines] == [(T, Mark(T, "1")), (T + 2000, Mark(T + 1500, "3"))]
+    assert [(line.grid_ms, line.mark) for line in lines] == [(T, Mark(T, "1")), (T + 2000, Mark(T, "7"))]
+
+
+def test_a_message_that_comes_again_as_it_was_is_nothing_new() -> None:
+    lines = feed(grid(), mark(T, "1"), index(T + 6500, "2"), mark(T, "1"), index(T + 9500, "2"))
+
+    assert [line.grid_ms for line in lines] == [T, T + 8000]
 
 
 def test_nothing_is_written_where_nothing_changed_and_a_repeated_value_carries_its_new_time() -> None:

@@ -327,8 +327,8 @@ async def test_a_channel_may_be_silent_for_a_time(clock):
 
 
 async def test_a_push_may_come_twice_be_no_json_or_have_another_time(clock):
-    twice = await watched(clock, "context-duplicate:channel=funding-rate,push=1")
-    assert len(of(twice, "funding-rate")) == 1 + len(of(await watched(clock, ""), "funding-rate"))
+    twice = await watched(clock, "context-duplicate:channel=open-interest,push=3,copies=2")
+    assert len(of(twice, "open-interest")) == 2 + len(of(await watched(clock, ""), "open-interest"))
 
     (cut,) = [
         text
