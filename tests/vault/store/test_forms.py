@@ -173,6 +173,19 @@ def test_every_form_tells_the_same_times_and_books(layout, form):
     assert hour_book(catalog, forms, HOUR_AT_MS - 1, True, pytest.fail) is None
 
 
+def test_the_times_of_an_archive_whose_levels_are_damaged_count_for_nothing(layout):
+    path = put(layout, BOOKS)
+    archive_hour(layout, layout.parse_hour_file(path))
+    path.unlink()
+    levels = layout.archived_hour(INST, HOUR_AT_MS).levels
+    data = levels.read_bytes()
+    levels.write_bytes(data[:4] + bytes(60) + data[64:])  # the footer is sound, the first pages are not
+    catalog, findings = Catalog(layout), Findings()
+    assert list(hour_times(catalog, catalog.hour(INST, HOUR_AT_MS), False, findings.report)) == []
+    assert [(each.path.parts[-5], each.is_of_file) for each in findings] == [("l2_perps", True)]
+    assert "an archive that cannot be read" in findings[0].reason
+
+
 def test_lines_of_another_kind_are_read_from_the_files_of_that_kind_and_have_no_flag(layout):
     trades = layout.of("trades")
     lines = [f'{{"timestamp_utc":"2024-08-20T03:00:0{at}.000Z","px":"{at}"}}'.encode() for at in range(3)]
