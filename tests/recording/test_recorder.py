@@ -483,6 +483,24 @@ async def test_a_run_that_was_asked_to_last_so_long_says_so(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_vault_whose_meta_was_deleted_gets_its_instrument_rows_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.rest.rows[BTC] = b'{"instId":"BTC-USDT-SWAP","state":"live"}'
+    row = rig.layout.instrument_file(BTC)
+    async with rig.recording():
+        for _ in range(10):
+            rig.clock.advance(1_000)
+            await some_turns()
+        await until(row.exists)
+        shutil.rmtree(tmp_path / "meta")
+        for _ in range(30):
+            rig.clock.advance(1_000)
+            await rig.feeds.say(sampled(2000))
+            await some_turns()
+        await until(row.exists)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
 async def test_a_vault_whose_meta_was_deleted_is_taken_again_in_a_new_run(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
         await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
@@ -625,6 +643,42 @@ async def test_a_feed_that_rest_finds_wrong_gets_a_new_connection_and_the_other_
     assert isinstance(conflict, noted.Conflicted)
     assert (conflict.seq_id, conflict.feeds) == (7, (1, 2))
     assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)][0] == (2, "conflict")  # type: ignore[attr-defined]
+
+
+async def test_a_stop_in_the_middle_of_a_ruling_leaves_the_slots_disputed(tmp_path: Path) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def hang(inst_id: str, depth: int) -> BookChange:
+        asked.set()
+        answered.wait(10)
+        raise Unavailable("no answer.", "check the network")
+
+    async with Rig(tmp_path).recording() as rig:
+        rig.rest.book = hang  # type: ignore[method-assign]
+        rig.feeds.begin(2)
+        for feed, quantity in ((1, "1"), (2, "2")):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 7, [["99", quantity, "0", "1"]]), feed=feed)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 4100, 7, 8), feed=feed)
+        await until(asked.is_set)
+        await until(lambda: rig.of(noted.Conflicted))
+        assert rig.of(noted.Disputed) == []
+    answered.set()
+    (disputed,) = rig.of(noted.Disputed)
+    assert isinstance(disputed, noted.Disputed)
+    assert disputed.to == utc_text(T0_MS + 4000)
+
+
+async def test_what_waited_for_another_feed_until_the_end_is_in_the_last_minute(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        rig.feeds.begin(2)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+        await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 6), feed=2)
+    assert rig.written(BTC) == [(500, False)]
+    minutes = [event.instruments[BTC] for event in rig.of(noted.Minute) if BTC in event.instruments]  # type: ignore[attr-defined]
+    assert (sum(one.due for one in minutes), sum(one.lines for one in minutes)) == (1, 1)
 
 
 async def test_lines_from_the_future_are_moved_out_once_okx_has_told_its_time(tmp_path: Path) -> None:
