@@ -188,13 +188,6 @@ class Router:
             if now_ms >= dispute.until_ms:
                 self.rule(inst_id, None, f"feeds {dispute.feeds} differ at seqId {dispute.seq_id}, nothing decides")
 
-    def close(self) -> None:
-        """The end of a run: a dispute that nobody has decided stands."""
-        for inst_id, dispute in self._disputes.items():
-            detail = f"feeds {dispute.feeds} differ at seqId {dispute.seq_id}, undecided"
-            self._dispute(inst_id, dispute.from_ms, dispute.to_ms, "feeds", detail)
-        self._disputes.clear()
-
     def _take(self, number: int, output: FeedOutput) -> None:  # noqa: C901 - one arm a kind, and no other place knows
         match output:
             case Sampled():

@@ -92,7 +92,7 @@ def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journ
     file = target.relative_to(into.root).as_posix()
     if forms.kind != "books":
         sizes = forms.archive.size_bytes, target.stat().st_size
-        journal.append(Retained(utc_text(wall_ms), "restore", file, "asked for by hand", *sizes))
+        journal.append(Retained(clock.wall_text(), "restore", file, "asked for by hand", *sizes))
         return lines
     hour = utc_text(forms.hour_ms)
     journal.append(Restored(clock.wall_text(), forms.inst_id, hour, file, lines, digest.hexdigest()))

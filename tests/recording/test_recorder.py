@@ -25,10 +25,12 @@ from l2vault.okx.pipeline import Lost, Sampled
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.okx.websocket import FeedOutput
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Network, Recorder
+from l2vault.recording.disk import QUEUE_LIMIT
 from l2vault.recording.feeds import Deliver, Feeds
 from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.router import QUOTE_EVERY_MS
 from l2vault.recording.tasks.metadata import REFRESH_SEC
+from l2vault.recording.tasks.rounds import AUDIT_EVERY_SEC
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.log import read_journal
@@ -111,12 +113,12 @@ class FakeRest(OkxRest):
 
 
 class Rig:
-    def __init__(self, root: Path, script: Script | None = None) -> None:
+    def __init__(self, root: Path, script: Script | None = None, **changes: object) -> None:
         self.layout = Layout(root)
         self.clock = ManualClock()
         self.statuses: list[str] = []
         self.stop = asyncio.Event()
-        settings = Settings(instruments=(BTC, ETH), feeds=1, retention=False)
+        settings = msgspec.structs.replace(Settings(instruments=(BTC, ETH), feeds=1, retention=False), **changes)
         self.feeds, self.rest = FakeFeeds(script), FakeRest()
         show, network = lambda status: self.statuses.append(status(120)), Network(self.feeds, self.rest)
         self.recorder = Recorder(settings, self.layout, self.clock, Random(1), show, network)
@@ -481,6 +483,24 @@ async def test_a_run_that_was_asked_to_last_so_long_says_so(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_vault_whose_meta_was_deleted_gets_its_instrument_rows_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.rest.rows[BTC] = b'{"instId":"BTC-USDT-SWAP","state":"live"}'
+    row = rig.layout.instrument_file(BTC)
+    async with rig.recording():
+        for _ in range(10):
+            rig.clock.advance(1_000)
+            await some_turns()
+        await until(row.exists)
+        shutil.rmtree(tmp_path / "meta")
+        for _ in range(30):
+            rig.clock.advance(1_000)
+            await rig.feeds.say(sampled(2000))
+            await some_turns()
+        await until(row.exists)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
 async def test_a_vault_whose_meta_was_deleted_is_taken_again_in_a_new_run(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
         await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
@@ -625,6 +645,42 @@ async def test_a_feed_that_rest_finds_wrong_gets_a_new_connection_and_the_other_
     assert [(lost.feed, lost.cause) for lost in rig.of(noted.Lost)][0] == (2, "conflict")  # type: ignore[attr-defined]
 
 
+async def test_a_stop_in_the_middle_of_a_ruling_leaves_the_slots_disputed(tmp_path: Path) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def hang(inst_id: str, depth: int) -> BookChange:
+        asked.set()
+        answered.wait(10)
+        raise Unavailable("no answer.", "check the network")
+
+    async with Rig(tmp_path).recording() as rig:
+        rig.rest.book = hang  # type: ignore[method-assign]
+        rig.feeds.begin(2)
+        for feed, quantity in ((1, "1"), (2, "2")):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 7, [["99", quantity, "0", "1"]]), feed=feed)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 4100, 7, 8), feed=feed)
+        await until(asked.is_set)
+        await until(lambda: rig.of(noted.Conflicted))
+        assert rig.of(noted.Disputed) == []
+    answered.set()
+    (disputed,) = rig.of(noted.Disputed)
+    assert isinstance(disputed, noted.Disputed)
+    assert disputed.to == utc_text(T0_MS + 4000)
+
+
+async def test_what_waited_for_another_feed_until_the_end_is_in_the_last_minute(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        rig.feeds.begin(2)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+        await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 6), feed=2)
+    assert rig.written(BTC) == [(500, False)]
+    minutes = [event.instruments[BTC] for event in rig.of(noted.Minute) if BTC in event.instruments]  # type: ignore[attr-defined]
+    assert (sum(one.due for one in minutes), sum(one.lines for one in minutes)) == (1, 1)
+
+
 async def test_lines_from_the_future_are_moved_out_once_okx_has_told_its_time(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     future = LineWriter(rig.layout)
@@ -639,12 +695,101 @@ async def test_lines_from_the_future_are_moved_out_once_okx_has_told_its_time(tm
     assert (moved.lines, moved.from_) == (1, utc_text(T0_MS + 3_600_000))
 
 
-async def test_without_okx_s_time_no_line_is_moved(tmp_path: Path) -> None:
+async def test_without_okx_s_time_no_line_is_moved_and_each_hour_goes_on_where_it_ended(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    future = LineWriter(rig.layout)
-    future.append(line(3_600_000))
-    future.close()
+    before = LineWriter(rig.layout)
+    before.append(line(2000))
+    before.append(line(3_600_000))
+    before.close()
     async with rig.recording():
-        await rig.feeds.say(sampled(2000))
+        await rig.feeds.say(sampled(2000), sampled(4000))
     assert rig.of(noted.SetAside) == []
-    assert rig.written(BTC) == [(2000, False), (3_600_000, False)]
+    assert rig.written(BTC) == [(2000, False), (4000, False), (3_600_000, False)]
+
+
+async def test_cadence_and_depth_of_the_settings_decide_what_is_written(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, cadence_sec=1.0, depth=1)
+    async with rig.recording():
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.feeds.hear(wire.update(BTC, T0_MS + 1100, 5, 6))
+    (path,) = rig.layout.instrument_folder(BTC).glob("*/*.jsonl")
+    (written,) = [json.loads(text) for text in path.read_bytes().splitlines()]
+    assert written["bids_top1"] == [wire.BIDS[0]]
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_a_stream_that_nothing_verifies_is_recorded_where_the_settings_ask_for_it(
+    tmp_path: Path, is_asked: bool
+) -> None:
+    rig = Rig(tmp_path, record_unverifiable=is_asked)
+    without: dict[str, object] = {"seqId": None, "prevSeqId": None}
+    async with rig.recording():
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5, **without))
+        for ms in (1100, 2100, 2200, 4100, 6100):
+            await rig.feeds.hear(wire.update(BTC, T0_MS + ms, 5, 6, [["99", str(ms), "0", "1"]], **without))
+    (found,) = rig.of(noted.Unverifiable)
+    assert isinstance(found, noted.Unverifiable)
+    assert found.is_recorded is is_asked
+    assert bool(rig.written(BTC)) is is_asked
+
+
+@pytest.mark.parametrize("server_ms", [T0_MS, None])
+async def test_okx_s_time_proves_a_jump_wrong(tmp_path: Path, server_ms: int | None) -> None:
+    rig = Rig(tmp_path)
+    rig.rest.server_ms = server_ms
+    async with rig.recording():
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.feeds.hear(wire.update(BTC, T0_MS + 500_000, 5, 6))
+        await until(lambda: any(lost.cause == "clock" for lost in rig.of(noted.Lost)) or server_ms is None)  # type: ignore[attr-defined]
+    assert any(lost.cause == "clock" for lost in rig.of(noted.Lost)) is (server_ms is not None)  # type: ignore[attr-defined]
+
+
+async def test_what_waits_for_a_feed_that_brings_nothing_more_is_written_within_seconds(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        rig.feeds.begin(2)
+        for feed in (1, 2):
+            await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5), feed=feed)
+        await rig.feeds.hear(wire.update(BTC, T0_MS + 2100, 5, 6), feed=2)
+        await some_turns()
+        assert rig.written(BTC) == [], "feed 1, in sync before it, may still bring the slot"
+        for _ in range(12):
+            rig.clock.advance(1000)
+            await some_turns()
+        await until(lambda: rig.written(BTC))
+        assert rig.written(BTC) == [(500, False)]
+
+
+async def test_a_feed_waits_while_the_disk_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, append = threading.Event(), LineWriter.append
+
+    def slow(self: LineWriter, snapshot: Snapshot) -> None:
+        assert gate.wait(10)
+        append(self, snapshot)
+
+    monkeypatch.setattr(LineWriter, "append", slow)
+    async with Rig(tmp_path).recording() as rig:
+        await rig.feeds.say(sampled(2000))
+        await until(lambda: rig.recorder._disk.waiting == 0)
+        told = asyncio.create_task(rig.feeds.say(*[sampled(2000 * slot) for slot in range(2, QUEUE_LIMIT + 3)]))
+        await some_turns()
+        assert not told.done()
+        gate.set()
+        await asyncio.wait_for(told, 10)
+    assert len(rig.written(BTC)) == QUEUE_LIMIT + 2
+
+
+async def test_a_book_is_audited_when_it_joins_and_every_five_minutes(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        bids, asks = [[tuple(level) for level in side] for side in (wire.BIDS, wire.ASKS)]
+        rig.rest.books[BTC] = BookChange(BTC, True, bids, asks, T0_MS + 500, 5, None, None)
+        await rig.feeds.hear(wire.full(BTC, T0_MS + 500, 5))
+        for _ in range(20):
+            rig.clock.advance(100)
+            await some_turns()
+        await until(lambda: rig.of(noted.Audited))
+        for second in range(1, round(AUDIT_EVERY_SEC) + 5):
+            await rig.feeds.hear(wire.update(BTC, T0_MS + 500 + 1000 * second, 5, 5))
+            rig.clock.advance(1000)
+            await some_turns(5)
+        await until(lambda: len(rig.of(noted.Audited)) == 2)
+    assert {event.outcome for event in rig.of(noted.Audited)} == {"equal"}  # type: ignore[attr-defined]

@@ -187,14 +187,6 @@ def test_a_ruling_that_does_not_come_is_none() -> None:
     assert [each.invalidated for each in rig.pipelines.values()] == [["conflict"]] * 2
 
 
-def test_a_dispute_at_the_end_of_a_run_stands() -> None:
-    rig = in_conflict(rules=True)
-    rig.router.close()
-    assert len(rig.of(noted.Disputed)) == 1
-    rig.router.close()
-    assert len(rig.of(noted.Disputed)) == 1
-
-
 @pytest.mark.parametrize("outcome", ["equal", "consistent"])
 def test_an_audit_confirms_a_sync_once_and_ends_what_is_in_question(outcome: str) -> None:
     rig = Rig()
@@ -427,3 +419,13 @@ def test_each_output_reaches_whom_it_concerns() -> None:
 def test_a_book_dropped_for_a_conflict_is_lost_to_the_audits_too() -> None:
     rig = in_conflict()
     assert [one for one in rig.audits.told if one[0] == "lost"] == [("lost", 1, BTC), ("lost", 2, BTC)]
+
+
+def test_a_stream_that_can_be_verified_again_proves_slots_quiet_again() -> None:
+    rig = Rig()
+    rig.router.take(1, [Unverifiable(BTC, T0_MS, True), Lost(BTC, "disconnect", "1006", T0_MS, None)])
+    rig.synced(1)
+    book = Snapshot(BTC, T0_MS + 2000, 400, [], [], 0, 1, 0)
+    rig.router.take(1, [Sampled(book, T0_MS + 2000, T0_MS + 6100)])
+    (quiet,) = rig.ledger.take_minute({})[BTC].quiet
+    assert (quiet.first, quiet.last) == (slot_text(2), slot_text(3))
