@@ -18,7 +18,7 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.exchange_time import ExchangeTime
-from l2vault.okx.hosts import addresses, closed_port_warnings
+from l2vault.okx.hosts import addresses
 from l2vault.okx.pipeline import Counts, Pipeline
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import FeedOutput
@@ -32,13 +32,14 @@ from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.router import Asks, Router
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
+from l2vault.recording.start_words import log_start
 from l2vault.recording.supervisor import Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
-from l2vault.recording.tasks.retention import Retention, policy_words
+from l2vault.recording.tasks.retention import Retention
 from l2vault.recording.tasks.trade_filler import TradeFiller
 from l2vault.recording.trades import TradeIntake
 from l2vault.vault.journal.events import (
@@ -78,8 +79,6 @@ STALE_AFTER_MS: Final = 30_000
 """OKX closes a connection after 30 s without a word: after a longer sleep every socket is a stranger's."""
 
 _RECORDED: Final[tuple[Kind, ...]] = ("books", "trades", "context")
-CHANGES_MB_A_DAY: Final = 100
-"""Of a busy instrument, compressed; measured (benchmarks/results.md)."""
 
 _log = logging.getLogger(__name__)
 
@@ -275,7 +274,7 @@ class Recorder:
         for kind, found in recovered.items():
             self._note_cuts(found.cuts, kind)
         self._complete_changes()
-        self._log_start()
+        log_start(self._settings, self._layout, self._policy)
 
     def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
         for cut in cuts:
@@ -374,20 +373,6 @@ class Recorder:
         words = "Set aside %d lines of %s, %s to %s: later than exchange time, kept in %s"
         _log.warning(words, moved.lines, inst_id, *bounds, moved.kept_in)
         return [SetAside(self._clock.wall_text(), inst_id, moved.file, moved.lines, *bounds, moved.kept_in)]
-
-    def _log_start(self) -> None:
-        settings = self._settings
-        for words in closed_port_warnings(settings.ws_url):
-            _log.warning(words)
-        names, root = ", ".join(settings.instruments), self._layout.root
-        _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, root)
-        kept = "every push, into raw/okx/trades" if settings.trades else "not recorded (trades = false)"
-        _log.info("Trades: %s", kept)
-        beside = "mark, index, funding, open interest, limits each grid time anything is new, into raw/okx/context"
-        _log.info("Context: %s", beside if settings.context else "not recorded (context = false)")
-        if settings.changes:
-            _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
-        _log.info("Retention: %s", policy_words(self._policy if settings.retention else None))
 
     def _note_end(self, reason: str) -> None:
         self._summarise()  # first, while the books that the minute ended with are known

@@ -54,8 +54,8 @@ class Outcome:
         return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
 
     def files(self) -> dict[str, bytes]:
-        """Every data file of books by its path in the vault: only these are the same bytes in every run. Those of trades
-        hold receive times, of which no two are the same."""
+        """Every data file of books by its path in the vault: only these are the same bytes in every run. Those of
+        trades hold receive times, of which no two are the same."""
         raw = self.root / "raw"
         found = sorted((raw / "okx" / "l2_perps").rglob("*.jsonl"))
         return {path.relative_to(raw).as_posix(): path.read_bytes() for path in found}

@@ -1,0 +1,30 @@
+"""What the log says when a recorder starts: what is recorded of which instruments, where to, and how long it stays."""
+
+import logging
+from typing import Final
+
+from l2vault.config import Settings
+from l2vault.okx.hosts import closed_port_warnings
+from l2vault.recording.tasks.retention import policy_words
+from l2vault.vault.retention.plan import Policy
+from l2vault.vault.store.layout import Layout
+
+CHANGES_MB_A_DAY: Final = 100
+"""Of a busy instrument, compressed; measured (benchmarks/results.md)."""
+
+_log = logging.getLogger("l2vault.recorder")
+
+
+def log_start(settings: Settings, layout: Layout, policy: Policy) -> None:
+    """A line for each kind that is recorded or left out, and for retention."""
+    for words in closed_port_warnings(settings.ws_url):
+        _log.warning(words)
+    names = ", ".join(settings.instruments)
+    _log.info("Recording %s every %g s, %d levels, into %s", names, settings.cadence_sec, settings.depth, layout.root)
+    kept = "every push, into raw/okx/trades" if settings.trades else "not recorded (trades = false)"
+    _log.info("Trades: %s", kept)
+    beside = "mark, index, funding, open interest, limits each grid time anything is new, into raw/okx/context"
+    _log.info("Context: %s", beside if settings.context else "not recorded (context = false)")
+    if settings.changes:
+        _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
+    _log.info("Retention: %s", policy_words(policy if settings.retention else None))
