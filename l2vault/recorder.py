@@ -32,7 +32,7 @@ from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.router import Asks, Router
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
-from l2vault.recording.start_words import log_start
+from l2vault.recording.start_words import check_region, log_start
 from l2vault.recording.supervisor import Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
@@ -255,7 +255,7 @@ class Recorder:
 
     def _recover(self) -> None:
         previous = self._previous = previous_run(self._layout)
-        self._check_region(previous)
+        check_region(self._settings, self._layout, previous)
         recovered = {kind: recover(self._layout.of(kind)) for kind in _RECORDED}
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovered["books"].last.items()})
         self._resume_hours({kind: found.last for kind, found in recovered.items()})
@@ -289,14 +289,6 @@ class Recorder:
         for inst_id in Catalog(self._layout.of("changes")).raw_instruments():
             if inst_id not in going_on:
                 self._disk.put(partial(_no_event, writer.complete_newest, inst_id))
-
-    def _check_region(self, previous: PreviousRun | None) -> None:
-        if previous is not None and previous.region not in ("", self._settings.region):
-            raise VaultError(
-                f"the vault {self._layout.root} holds books of OKX's region {previous.region}, and this recorder is "
-                f"set to {self._settings.region}.",
-                f'region = "{previous.region}", or another vault with --vault',
-            )
 
     def _resume_hours(self, last: dict[Kind, dict[str, LastLine]]) -> None:
         """What the run before left without a closing record gets one while recording."""

@@ -4,8 +4,10 @@ import logging
 from typing import Final
 
 from l2vault.config import Settings
+from l2vault.errors import VaultError
 from l2vault.okx.hosts import closed_port_warnings
 from l2vault.recording.tasks.retention import policy_words
+from l2vault.vault.journal.log import PreviousRun
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.store.layout import Layout
 
@@ -28,3 +30,13 @@ def log_start(settings: Settings, layout: Layout, policy: Policy) -> None:
     if settings.changes:
         _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
     _log.info("Retention: %s", policy_words(policy if settings.retention else None))
+
+
+def check_region(settings: Settings, layout: Layout, previous: PreviousRun | None) -> None:
+    """Books of two regions in one vault would pass for each other. Raises VaultError."""
+    if previous is not None and previous.region not in ("", settings.region):
+        raise VaultError(
+            f"the vault {layout.root} holds books of OKX's region {previous.region}, and this recorder is "
+            f"set to {settings.region}.",
+            f'region = "{previous.region}", or another vault with --vault',
+        )
