@@ -40,7 +40,7 @@ Progress = Callable[[int, int, str], None]
 
 AGAIN_SEC: Final = pace.ROOM_EVERY_MS // 1000
 
-RETAINED: Final[tuple[Kind, ...]] = ("changes", "books")
+RETAINED: Final[tuple[Kind, ...]] = ("changes", "context", "trades", "books")
 """Kinds that the policy is carried out on."""
 
 _log = logging.getLogger(__name__)

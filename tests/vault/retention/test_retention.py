@@ -635,3 +635,29 @@ def test_changes_are_archived_and_deleted_by_the_same_pass_and_come_back_byte_fo
     last_ms = later_ms + 30 * 24 * HOUR_MS
     retain(layout, Policy(archive_days=30), time=PassTime(last_ms, last_ms))
     assert Catalog(layout.of("changes")).files() == []
+
+
+@pytest.mark.parametrize("kind", ["trades", "context"])
+def test_hours_of_trades_and_context_are_compressed_and_deleted_like_those_of_books(layout, kind):
+    """What came late to a compressed hour is joined to it, whatever its time: no line is lost for its order."""
+    of_kind = layout.of(kind)
+    row = '{{"timestamp_utc":"{}","channel":"{}","nth":{}}}\n'
+    hour_ms = NOW_MS // HOUR_MS * HOUR_MS - 9 * HOUR_MS
+
+    def rows(*seconds):
+        return b"".join(row.format(utc_text(hour_ms + 1000 * one), kind, one).encode() for one in seconds)
+
+    plain = of_kind.hour_file(BTC, hour_ms)
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    packed(plain).write_bytes(gzip.compress(rows(1, 5, 9)))
+    plain.write_bytes(rows(7, 3))
+    old = of_kind.hour_file(BTC, hour_ms - 130 * HOUR_MS)
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(b"x\n")
+
+    retain(layout)
+
+    assert not plain.exists() and not old.exists()
+    found = gzip.decompress(packed(plain).read_bytes())
+    assert sorted(found.splitlines()) == sorted(rows(1, 5, 9, 7, 3).splitlines())
+    assert {event.action for event in retained(layout)} == {"compress", "delete"}
