@@ -1,8 +1,8 @@
 """What stands between the wire and the vault while recording. In reading order: `feeds` (the connections and their
 replacement), `router` (what becomes of everything they say), `arbiter` and `slots` (whose snapshot is written),
-`trades` (which trades are), `disk` (the one way to write), `on_disk` and `eventlog`, `counters` (for the summary and
-the status line), and `tasks/`, what recording can do without, which `supervisor` runs and starts again; `threads` and
-`child` are how either leaves the event loop.
+`trades` (which trades are), `changes` and `change_keeper` (whose pushes are kept) and `latency`, `disk` (the one way to
+write), `on_disk` and `eventlog`, `counters` (for the summary and the status line), and `tasks/`, what recording can do
+without, which `supervisor` runs and starts again; `threads` and `child` are how either leaves the event loop.
 
 `l2vault.recorder` wires them; nothing here opens a socket.
 """
