@@ -102,7 +102,7 @@ class Allowance:
     """What one pass may still delete. An hour counts once, whatever forms of it go."""
 
     def __init__(self, hours: int | None, for_room: bool = True) -> None:
-        """At most `hours` hours of each instrument and kind, None for all; for want of room at most two of these, or none."""
+        """At most `hours` hours of each instrument and kind, None for all; for want of room two of these, or none."""
         self._hours = hours
         self._room_hours = None if hours is None else (min(hours, LEAST_HOURS) if for_room else 0)
         self._gone: dict[tuple[Kind, str], set[int]] = {}
