@@ -10,6 +10,7 @@ from l2vault.book.snapshot import to_line
 from l2vault.okx.checksum import book_checksum
 from l2vault.okx.instrument import AUDIT_AGAIN_MS, SECOND_BOOK_WITHIN_MS
 from l2vault.okx.pipeline import (
+    Applied,
     AuditSoon,
     Counts,
     Lost,
@@ -33,8 +34,10 @@ JOINED = [Synced(BTC, 3900, 10), AuditSoon(BTC)]
 class Wire:
     """A pipeline of one instrument whose requests are acknowledged at once. Nothing answers for a second book."""
 
-    def __init__(self, record_unverifiable: bool = False, inst_id: str = BTC) -> None:
-        self.pipeline = Pipeline([inst_id], 2000, 400, Random(1), record_unverifiable=record_unverifiable)
+    def __init__(self, record_unverifiable: bool = False, inst_id: str = BTC, changes: bool = False) -> None:
+        self.pipeline = Pipeline(
+            [inst_id], 2000, 400, Random(1), record_unverifiable=record_unverifiable, changes=changes
+        )
         self.now_ms = 1_000_000
         self.subscribed = 0
         self.pipeline.open(self.now_ms)
@@ -354,6 +357,54 @@ def bare_update(ts_ms: int, bid: list[str] | None = None, checksum: int | None =
 def right(*bids: list[str]) -> int:
     rows = [tuple(row) for row in bids or BIDS]
     return book_checksum(rows, [tuple(row) for row in ASKS])  # type: ignore[arg-type]
+
+
+def applied(outputs: list[Output]) -> list[tuple[int | None, int | None, str]]:
+    return [(output.change.seq_id, output.ts_ms, output.origin) for output in outputs if isinstance(output, Applied)]
+
+
+class TestApplied:
+    """With `changes` every push that is applied comes out, once it is believed."""
+
+    def test_each_push_comes_behind_the_sample_that_was_due_before_it(self) -> None:
+        wire = Wire(changes=True)
+        assert applied(wire.receive(book_of(400, 400))) == [(10, 3900, "ws")]
+        outputs = wire.receive(update(BTC, 4100, 10, 11), update(BTC, 4100, 10, 11), update(BTC, 0, 11, 12))
+        assert [type(output) for output in outputs[:2]] == [Sampled, Applied]
+        assert applied(outputs) == [(11, 4100, "ws"), (12, 4100, "ws")], "a repeat is none; no time leaves the book's"
+
+    def test_its_receive_time_is_that_of_its_frame(self) -> None:
+        wire = Wire(changes=True)
+        outputs = wire.pipeline.receive(book_of(400, 400), wire.now_ms, 1_767_225_600_123_456)
+        (one,) = [output for output in outputs if isinstance(output, Applied)]
+        assert one.change.recv_us == 1_767_225_600_123_456
+
+    def test_nothing_comes_of_a_book_that_waits_and_all_of_it_once_it_is_believed(self) -> None:
+        wire = Wire(changes=True)
+        assert applied(wire.receive(book_of(57, 127), update(BTC, 4100, 10, 11))) == []
+        assert applied(wire.judge(57, 127)) == [(10, 3900, "ws"), (11, 4100, "ws")]
+
+    def test_nothing_ever_comes_of_one_that_is_refused_nor_of_a_push_that_breaks_the_chain(self) -> None:
+        wire = Wire(changes=True)
+        assert applied(wire.receive(book_of(200, 400), update(BTC, 4100, 10, 11)) + wire.judge(400, 400)) == []
+        wire = Wire(changes=True)
+        wire.receive(book_of(400, 400))
+        assert applied(wire.receive(update(BTC, 4100, 77, 78))) == []
+
+    def test_an_unasked_short_book_waits_and_what_was_before_it_is_known_at_once(self) -> None:
+        wire = Wire(changes=True)
+        wire.receive(book_of(400, 400))
+        assert applied(wire.receive(update(BTC, 4050, 10, 11), book_of(57, 127, 12, 4100))) == [(11, 4050, "ws")]
+        assert applied(wire.receive(update(BTC, 4200, 12, 13))) == []
+        assert applied(wire.judge(57, 127)) == [(12, 4100, "ws"), (13, 4200, "ws")]
+
+    def test_a_longer_book_in_the_wait_leaves_nothing_of_the_short_one(self) -> None:
+        wire = Wire(changes=True)
+        wire.receive(book_of(57, 127), update(BTC, 4000, 10, 11), book_of(400, 400, 12, 4100))
+        assert applied(wire.tick(SECOND_BOOK_WITHIN_MS)) == [(12, 4100, "ws")]
+
+    def test_without_the_wish_none_comes(self) -> None:
+        assert applied(Wire().receive(book_of(400, 400), update(BTC, 4100, 10, 11))) == []
 
 
 class TestUnverifiable:

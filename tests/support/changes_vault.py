@@ -7,6 +7,7 @@ import msgspec
 
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange
+from l2vault.book.replay import full_book
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot, take_snapshot
 from l2vault.okx.outputs import Applied
@@ -56,15 +57,15 @@ def write_vault(root: Path, seconds: int = 80, lost: range = range(0), is_closed
         if number in lost:
             if number == lost.start:
                 relay.lost(1, INST, "chain")
-            _apply(book, push)
+            book.apply(push)
             continue
         if number == lost.stop and len(lost):
-            _apply(book, push)
+            book.apply(push)
             push = BookChange(INST, True, *book.top(400), push.ts_ms, push.seq_id, -1, 0, push.recv_us)
             book = Book()
         elif (grid := due_grid_time(book.ts_ms, push.ts_ms, 2_000)) is not None and grid:
             lines.append(take_snapshot(INST, book, 400))
-        _apply(book, push)
+        book.apply(push)
         relay.take(1, Applied(push, book.ts_ms))
     lines.close()
     changes.close() if is_closed else changes.flush()
@@ -75,10 +76,6 @@ def write_vault(root: Path, seconds: int = 80, lost: range = range(0), is_closed
     return sent
 
 
-def _apply(book: Book, push: BookChange) -> None:
-    book.apply(push)
-
-
 def book_after(sent: list[BookChange], t_ms: int) -> Snapshot:
     """The book after the last push at or before a time."""
     book = Book()
@@ -86,3 +83,12 @@ def book_after(sent: list[BookChange], t_ms: int) -> Snapshot:
         if push.ts_ms is not None and push.ts_ms <= t_ms:
             book.apply(push)
     return take_snapshot(INST, book, 400)
+
+
+def full_book_after(sent: list[BookChange], t_ms: int) -> BookChange:
+    """The same as the recorder writes its own book."""
+    book = Book()
+    for push in sent:
+        if push.ts_ms is not None and push.ts_ms <= t_ms:
+            book.apply(push)
+    return full_book(INST, book, 0)

@@ -7,12 +7,15 @@ import polars as pl
 import pytest
 
 import l2vault
+from l2vault.book.change_line import RecordedChange
 from l2vault.book.snapshot import to_line
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.archive.form import Archive
 from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.durable import unlink
-from support.changes_vault import INST, START_MS, book_after, write_vault
+from l2vault.vault.store.layout import Layout
+from support.changes_vault import INST, START_MS, book_after, full_book_after, pushes, write_vault
 
 END_MS = START_MS + 80_000
 LOST = range(150, 170)
@@ -83,6 +86,9 @@ def test_the_level_table_is_the_book_at_any_time_over_the_turn_of_the_hour(vault
         wanted = {("bid", float(p), float(q), int(n)) for p, q, _, n in book.bids}
         wanted |= {("ask", float(p), float(q), int(n)) for p, q, _, n in book.asks}
         assert set(at.select("side", "price", "qty", "orders").iter_rows()) == wanted
+    for t_ms in (START_MS + 39_999, START_MS + 40_000):
+        at = table.filter(pl.col("t_from") <= t_ms, pl.col("t_to") > t_ms)
+        assert len(at) == 800, "the book stands up to the turn of the hour and over it"
     turn = table.filter(pl.col("t_to") == START_MS + 40_000)
     assert not len(turn), "no level ends because an hour does"
 
@@ -116,6 +122,23 @@ def test_a_hole_is_a_hole_at_every_door(tmp_path: Path, is_archived: bool) -> No
     assert not [t_ms for t_ms in times if before_ms < t_ms < after_ms]
     on_grid = vault.snapshots(INST, START_MS, END_MS, "changes", 2_000)
     assert not [s for s in on_grid if before_ms < -(-s.ts_ms // 2_000) * 2_000 < after_ms], "silence is never sampled"
+
+
+def test_after_a_hole_over_the_turn_of_an_hour_nothing_is_carried_into_the_next(tmp_path: Path) -> None:
+    """The next hour begins with the recorder's own book, but of another number."""
+    layout = Layout(tmp_path)
+    sent = pushes(60)
+    writer = ChangeWriter(layout)
+    hour_ms = START_MS + 40_000
+    for push in (push for push in sent if push.ts_ms < hour_ms - 2_000):
+        writer.write(RecordedChange(push.ts_ms, push, "ws", 1))
+        last_ms = push.ts_ms
+    own = full_book_after(sent, hour_ms + 1_000)
+    writer.write(RecordedChange(own.ts_ms, own, "book", 1), "disk_full")
+    writer.close()
+    table = open_vault(tmp_path).levels(INST, START_MS, END_MS, resolution="changes").to_polars()
+    assert not len(table.filter(pl.col("t_from") <= hour_ms, pl.col("t_to") > hour_ms))
+    assert table.filter(pl.col("t_from") < hour_ms)["t_to"].max() == last_ms + 1
 
 
 def test_without_changes_it_says_how_to_keep_them(tmp_path: Path) -> None:

@@ -200,3 +200,15 @@ def test_a_large_file_is_read_in_pieces_with_marks_over_their_borders(
         path.write_bytes(data[:-3] if size == 64 else data)
         found = whole_part(path)
         assert found.lines == 7 * (199 if size == 64 else 200)
+
+
+def test_a_part_of_a_flush_that_could_not_be_cut_off_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "13.jsonl.gz"
+    file = GzipAppend(path, 0)
+    file.add(b"one\n")
+    file.flush()
+    with path.open("ab") as left:
+        left.write(b"a part of a flush, longer than what comes next is" * 9)
+    file.add(b"two\n")
+    file.finish()
+    assert gzip.decompress(path.read_bytes()) == b"one\ntwo\n"
