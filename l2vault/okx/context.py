@@ -118,8 +118,12 @@ class ContextGrid:
         self._cadence_ms = cadence_ms
         self._newest_ms = -1
         self._settled_ms = -1
-        """The newest grid time that is settled."""
         self.refused = 0
+
+    @property
+    def settled_ms(self) -> int:
+        """The newest grid time that is settled: what comes now is in the lines behind it. -1 before anything came."""
+        return self._settled_ms
 
     def take(self, update: Update, limit_ms: int | None = None) -> list[Context]:
         """One value; returns the lines of the grid times that it shows to be over, in order of time.
@@ -239,7 +243,9 @@ class Freshness:
         for inst_id, signs in self._signs.items():
             for kind, sign in signs.items():
                 # A value that is present was so up to the newest message of the connection, whatever that was of.
-                known_ms = self._newest_ms if sign.state == "present" else self._known_ms(signs, kind)
+                known_ms = self._known_ms(signs, kind)
+                if sign.state == "present" and self._newest_ms is not None:
+                    known_ms = _later(known_ms, self._newest_ms - SETTLE_MS)
                 changed += self._enter(inst_id, kind, "lost", known_ms, cause)
         for signs in self._signs.values():
             for sign in signs.values():
@@ -291,11 +297,12 @@ class Freshness:
         return sign.heard_ms if sign.heard_ms is not None else self._begun_ms or 0
 
     def _known_ms(self, signs: dict[Kind, _Sign], kind: Kind) -> int | None:
-        """Until when the newest message, or that of its witness, shows the value to have been current."""
+        """Until when the newest message, or that of its witness, shows the value to have been current. The channels are
+        not in step: what is a second before the message of another one has come."""
         ts_ms, witness_ms = signs[kind].ts_ms, signs[_WITNESS].ts_ms
         if ts_ms is None or LONGEST_SILENCE_MS[kind] is not None or witness_ms is None:
             return ts_ms
-        return max(ts_ms, witness_ms)
+        return max(ts_ms, witness_ms - SETTLE_MS)
 
     def _enter(self, inst_id: str, kind: Kind, state: State, ts_ms: int | None, cause: str = "") -> list[Changed]:
         sign = self._signs[inst_id][kind]

@@ -133,8 +133,11 @@ class ContextKeeper:
         self._note_changed()
 
     def close(self) -> None:
-        """The end of a run: after it nothing is known."""
-        self._changed += self._fresh.lose("our_restart")
+        """The end of a run: behind the grid time that was settled last nothing is written, and nothing known."""
+        end_ms = self._grid.settled_ms + 1
+        for change in self._fresh.lose("our_restart"):
+            known_ms = None if change.ts_ms is None else min(change.ts_ms, end_ms)
+            self._changed.append(change._replace(ts_ms=known_ms))
         self._note_changed()
         self._hands.put(self._sync_days)
 
@@ -157,12 +160,16 @@ class ContextKeeper:
             self._hands.on_row(item.inst_id, item.row)
 
     def _update(self, update: Update) -> None:
-        limit_ms, refused = self._hands.limit_ms(), self._grid.refused
+        limit_ms, refused, settled_ms = self._hands.limit_ms(), self._grid.refused, self._grid.settled_ms
         lines = self._grid.take(update, min(LATEST_MS, LATEST_MS if limit_ms is None else limit_ms))
         if self._grid.refused > refused:
             self.counts["refused"] += self._grid.refused - refused
             return
-        self._changed += self._fresh.take(update, self._clock.monotonic_ms())
+        if settled_ms < 0:
+            settled_ms = self._grid.settled_ms
+        for change in self._fresh.take(update, self._clock.monotonic_ms()):
+            # Lines up to the settled grid time were written without it.
+            self._changed.append(change._replace(ts_ms=max(change.ts_ms or 0, settled_ms + 1)))
         for line in lines:
             newest_ms = self._newest.get(line.inst_id, -1)
             if line.grid_ms > newest_ms or newest_ms - line.grid_ms >= LATE_MS:

@@ -6,7 +6,7 @@ import pytest
 
 import l2vault
 from l2vault.book.context import KINDS, Context, Kind, Value, from_line
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import utc_ms, utc_text
 from l2vault.config import Settings
 from l2vault.okx.context_messages import ContextPush, Update, decode_context
 from l2vault.sim.exchange.books import Exchange
@@ -15,8 +15,11 @@ from l2vault.sim.exchange.context import encode_context
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.events import HourClosed, Started
+from l2vault.vault.journal.log import read_journal
+from l2vault.vault.store.layout import Layout
 from support.captured import shipped
 from support.rig import Outcome, record_replay
+from support.rough import Act, Plan, live_through
 
 BUSY = "market_busy_seed7_30s.jsonl.zst"
 INST_IDS = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
@@ -144,3 +147,25 @@ async def test_an_announced_maintenance_is_in_the_journal_and_in_its_file(tmp_pa
     assert states == ["scheduled", "ongoing", "completed"]
     files = sorted((outcome.root / "raw" / "okx" / "status").glob("*.jsonl"))  # across midnight
     assert sum(len(file.read_bytes().splitlines()) for file in files) == 3
+
+
+def test_in_an_undisturbed_life_every_value_is_present_and_the_journal_says_so_at_the_time(tmp_path: Path) -> None:
+    """So that the law of the rough lives, that what is called present is so, is not kept by claiming nothing."""
+    judgement = live_through(Plan(1, 2, 150, (), "none"), tmp_path)
+
+    assert judgement.complaints == []
+    assert all(share > 0.97 for shares in judgement.present.values() for share in shares.values())
+    events = list(read_journal(Layout(tmp_path / "vault0")))
+    started = next(event for event in events if isinstance(event, Started))
+    noted = [event for event in events if isinstance(event, ContextNoted)]
+    assert utc_ms(noted[0].at) - utc_ms(started.at) <= 2_000
+    assert [(event.state, event.cause) for event in noted[-2:]] == [("lost", "our_restart")] * 2
+
+
+@pytest.mark.parametrize("name", ["close", "close_all", "stall", "sleep", "kill", "restart", "disk_lines", "flap"])
+def test_whatever_befalls_a_recorder_no_value_is_called_present_that_was_not(name: str, tmp_path: Path) -> None:
+    acts = tuple(Act(at_sec, name, "BTC-USDT-SWAP", 0, 8) for at_sec in (20.3, 61.7, 95.2))
+    judgement = live_through(Plan(3, 2, 120, acts, "none"), tmp_path)
+
+    assert judgement.complaints == []
+    assert all(share > 0.5 for shares in judgement.present.values() for share in shares.values())

@@ -6,9 +6,9 @@ from random import Random
 from l2vault.book.change import BookChange
 from l2vault.okx.context import topics_of
 from l2vault.okx.context_messages import ContextFailure, ContextPush
-from l2vault.okx.session import KEPT_FOR_BOOKS, REQUEST_BURST, Dead, Refused, Session
+from l2vault.okx.session import KEPT_FOR_BOOKS, REQUEST_BURST, REQUEST_EVERY_MS, Dead, Refused, Session
 from l2vault.okx.subscription import ANSWER_WITHIN_MS, BATCH
-from support.wire import ack, as_bytes, error, full, unknown_instrument, update
+from support.wire import ack, as_bytes, full, unknown_instrument, update
 
 BTC, ETH, INVERSE = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USD-SWAP"
 T0 = 1_790_000_000_000
@@ -209,17 +209,23 @@ def test_a_new_connection_carries_it_on() -> None:
 
 
 def test_the_context_leaves_books_their_share_of_the_requests() -> None:
-    one = Connection(BTC)
-    context = one.tick()[-1]
+    one, sent = Connection(BTC).subscribe(), 3
     for _ in range(200):
-        one.receive(error("60014", "Requests too frequent", context["id"]))
         one.session.drop(one.topics, one.now_ms)
         one.session.carry(one.topics, one.now_ms)
-        sent = one.tick()
-        context = sent[-1] if sent else context
+        sent += len(one.tick())
 
+    assert sent <= REQUEST_BURST - KEPT_FOR_BOOKS + 200 * TICK_MS // REQUEST_EVERY_MS + 1
     one.session.resync(BTC, one.now_ms)
-    assert one.session._all_requests_free_ms - one.now_ms <= (REQUEST_BURST - KEPT_FOR_BOOKS) * 8_600
+    assert [request["args"][0]["channel"] for request in one.tick()] == ["books"]
+
+
+def test_carried_twice_it_is_asked_for_once() -> None:
+    one = Connection(BTC).subscribe()
+    one.session.carry(one.topics, one.now_ms)
+
+    assert one.tick(1000) == []
+    assert len(one.receive(mark(BTC))) == 1
 
 
 def test_an_ack_in_full_form_is_matched_to_its_channel() -> None:

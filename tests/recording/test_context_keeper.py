@@ -182,7 +182,7 @@ def test_a_lost_feed_is_noted_with_the_time_until_which_values_were_known(rig: R
     rig.pass_ms(1000)
 
     assert rig.events[1:] == [
-        (1, BTC, "lost", "disconnect", dict.fromkeys(KINDS, utc_text(T + 4000))),
+        (1, BTC, "lost", "disconnect", dict.fromkeys(KINDS, utc_text(T + 3000)) | {"mark": utc_text(T + 4000)}),
         (2, BTC, "present", "", {"mark": utc_text(T + 6000)}),
     ]
 

@@ -38,11 +38,14 @@ class Judgement:
     not_rebuilt: int = 0
     """Lines that equal the book rebuilt from changes, and lines beside which there are no changes."""
     trades: dict[str, TradeVerdict] = field(default_factory=dict)
+    context: list[str] = field(default_factory=list)
+    present: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By instrument: the share of the time in which each value of the context was called present."""
 
     @property
     def complaints(self) -> list[str]:
         of_trades = [complaint for one in self.trades.values() for complaint in one.complaints]
-        return [*self.wrong_lines, *self.doubles, *self.lies, *self.deleted, *self.crashes, *of_trades]
+        return [*self.wrong_lines, *self.doubles, *self.lies, *self.deleted, *self.crashes, *of_trades, *self.context]
 
 
 class Truth:

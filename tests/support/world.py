@@ -14,6 +14,7 @@ from random import Random
 from types import TracebackType
 from typing import NamedTuple
 
+from support.context_world import CHANNELS, OTHER_CHANNELS, ContextOf
 from support.trade_judge import Match
 
 STEP_MS = 100
@@ -159,6 +160,7 @@ class Connection:
     socket: "Socket"
     subscribed: set[str] = field(default_factory=set)
     traded: set[str] = field(default_factory=set)
+    context: set[tuple[str, str]] = field(default_factory=set)
     faults: deque[tuple[str, Change]] = field(default_factory=deque)
     """Each meets the next push of its instrument; of its trades where it is named `trades` and the instrument."""
     is_stalled: bool = False
@@ -176,6 +178,7 @@ class World:
             inst_id: Instrument(inst_id, Random(rng.random()), rng.randint(10**6, 10**9), inst_id in quiet)
             for inst_id in inst_ids
         }
+        self.context = {inst_id: ContextOf(inst_id) for inst_id in inst_ids}
         self.connections: list[Connection] = []
         self.made = 0
         self.is_refusing = False
@@ -203,6 +206,13 @@ class World:
                     for trade in instrument.trade(self._now_ms(), before):
                         self.emit_trade(instrument.inst_id, trade)
                     self.emit(instrument.inst_id, push)
+                for channel, value in self.context[instrument.inst_id].step(instrument.mid, self._now_ms()):
+                    self.emit_context(channel, value)
+
+    def emit_context(self, channel: str, push: dict) -> None:
+        for connection in list(self.connections):
+            if (channel, push["arg"]["instId"]) in connection.context:
+                self.send(connection, push)
 
     def emit(self, inst_id: str, push: dict) -> None:
         for connection in list(self.connections):
@@ -240,8 +250,10 @@ class World:
         for arg in request["args"]:
             head = {"id": request["id"]} if "id" in request else {}
             self.send(connection, head | {"event": request["op"], "arg": arg, "connId": "a4d3ae55"})
-            inst_id = arg["instId"]
-            if arg["channel"] == "trades":
+            inst_id = arg.get("instId", "")
+            if arg["channel"] in (*CHANNELS, *OTHER_CHANNELS):
+                self._take_context(connection, request["op"], arg["channel"], inst_id)
+            elif arg["channel"] == "trades":
                 (connection.traded.add if request["op"] == "subscribe" else connection.traded.discard)(inst_id)
             elif request["op"] == "unsubscribe":
                 connection.subscribed.discard(inst_id)
@@ -251,6 +263,17 @@ class World:
                 change = self.snapshot_faults.pop(inst_id, None)
                 for one in [full] if change is None else change(full):
                     self.send(connection, one)
+
+    def _take_context(self, connection: Connection, op: str, channel: str, name: str) -> None:
+        key = channel, name
+        if op == "unsubscribe":
+            connection.context.discard(key)
+        elif key not in connection.context:
+            connection.context.add(key)
+            for one in self.context.values() if channel in CHANNELS else ():
+                push = one.now(channel) if one.name(channel) == name else None
+                if push is not None:
+                    self.send(connection, push)
 
     def connect(self) -> "Socket":
         self.made += 1

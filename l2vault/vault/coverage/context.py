@@ -82,6 +82,7 @@ class _Turn(NamedTuple):
     from_ms: int
     state: ContextState
     cause: str
+    run: int
     is_cut_short: bool = False
 
 
@@ -92,6 +93,8 @@ class ContextHistory(NamedTuple):
     turns: dict[Kind, list[_Turn]]
     refused: list[tuple[int, int]]
     windows: list[tuple[int, int]]
+    begins: dict[int, int]
+    """By run: before this time it wrote no line."""
 
 
 def context_history(entries: Iterable[Entry], inst_id: str) -> ContextHistory:
@@ -108,6 +111,8 @@ class _Reading:
         self._turns: dict[Kind, list[_Turn]] = {kind: [] for kind in KINDS}
         self._refused: list[tuple[int, int]] = []
         self._maintenance = Maintenance()
+        self._run = 0
+        self._begins: dict[int, int] = {}
         self._known_ms = ALWAYS_MS
         """The newest exchange time at which the present run is known to have gone on."""
 
@@ -118,6 +123,7 @@ class _Reading:
         elif isinstance(event, Started) and event.program == _RECORDER:
             self._cut(OUR_RESTART)
             self._known_ms = ALWAYS_MS
+            self._run += 1
         elif isinstance(event, Stopped | UncleanEnd):
             self._cut(OUR_RESTART)
         elif isinstance(event, MaintenanceNoted):
@@ -130,7 +136,7 @@ class _Reading:
     def close(self) -> ContextHistory:
         """A run without an end goes on, or was killed: behind its newest sign nothing is known."""
         self._cut("")
-        return ContextHistory(self._turns, self._refused, self._maintenance.windows())
+        return ContextHistory(self._turns, self._refused, self._maintenance.windows(), self._begins)
 
     def _note(self, event: ContextNoted) -> None:
         for kind in KINDS:
@@ -141,8 +147,9 @@ class _Reading:
             newest_ms = turns[-1].from_ms if turns else ALWAYS_MS
             from_ms = newest_ms if time is None else max(newest_ms, utc_ms(time))
             if from_ms > ALWAYS_MS:  # else it never was known, and nothing says since when
-                turns.append(_Turn(from_ms, event.state, event.cause))
+                turns.append(_Turn(from_ms, event.state, event.cause, self._run))
                 self._known_ms = max(self._known_ms, from_ms)
+                self._begins[self._run] = min(from_ms, self._begins.get(self._run, from_ms))
 
     def _cut(self, cause: str) -> None:
         """The run is over, or may be: what was present then is so up to its newest sign at the least."""
@@ -150,7 +157,7 @@ class _Reading:
             if turns and turns[-1].state in ("present", "stale"):
                 state: ContextState = "lost" if cause else "unknown"
                 known_ms = max(self._known_ms, turns[-1].from_ms)
-                turns.append(_Turn(known_ms, state, cause, turns[-1].state == "present"))
+                turns.append(_Turn(known_ms, state, cause, self._run, turns[-1].state == "present"))
 
 
 def cover_context(
@@ -162,28 +169,30 @@ def cover_context(
     gone += [(from_ms, _line_after(times, to_ms), DISK_FULL) for from_ms, to_ms in history.refused]
     stretches: list[ContextStretch] = []
     for kind, turns in history.turns.items():
-        for each in _pieces(turns, times, history.windows):
+        for each in _pieces(turns, times, history):
             stretches += _cut_out(ContextStretch(kind, *each), span, gone)
     return ContextCoverage(inst_id, *span, _joined(stretches))
 
 
 def _pieces(
-    turns: Sequence[_Turn], times: Sequence[int], windows: Sequence[tuple[int, int]]
+    turns: Sequence[_Turn], times: Sequence[int], history: ContextHistory
 ) -> Iterable[tuple[int, int, ContextState, str]]:
-    """All of time; a value that was present when a run ended without a word is so up to the newest line before the
-    next change: the recorder wrote it, so it held the value until then."""
+    """All of time; a value that was present when a run ended without a word is so up to the newest line that the run
+    wrote: it held the value until then. What the journal synced later proves no more: lines that were not synced may be
+    gone."""
     at_ms, cause = ALWAYS_MS, ""
     state: ContextState = "unknown"
     pieces: list[tuple[int, int, ContextState, str]] = []
-    for number, turn in enumerate(turns):
+    for turn in turns:
         from_ms = turn.from_ms
         if turn.is_cut_short:
-            next_ms = turns[number + 1].from_ms if number + 1 < len(turns) else NEVER_MS
+            next_ms = min((ms for run, ms in history.begins.items() if run > turn.run), default=NEVER_MS)
             newest_at = bisect_left(times, next_ms) - 1
-            from_ms = max(from_ms, times[newest_at] + 1) if newest_at >= 0 else from_ms
+            if newest_at >= 0 and times[newest_at] >= at_ms:
+                from_ms = times[newest_at] + 1
         pieces.append((at_ms, from_ms, state, cause))
         at_ms, state, cause = from_ms, turn.state, turn.cause
-        if state == "lost" and cause in OUTSIDE and is_within(windows, from_ms):
+        if state == "lost" and cause in OUTSIDE and is_within(history.windows, from_ms):
             cause = MAINTENANCE
     return [*pieces, (at_ms, NEVER_MS, state, cause)]
 

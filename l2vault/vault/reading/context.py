@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 from l2vault.book.context import Context, Kind, from_line
 from l2vault.errors import LineError
-from l2vault.vault.coverage.absence import UNREADABLE, absent_hours
+from l2vault.vault.coverage.absence import Stand, absent_hours, unreadable
 from l2vault.vault.coverage.compute import Absent
 from l2vault.vault.coverage.context import ContextCoverage, ContextHistory, ContextState, context_history, cover_context
 from l2vault.vault.coverage.journal_index import JournalIndex
-from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
 from l2vault.vault.store.forms import PlacedLine, hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.line import as_time_text, time_ms, time_text
@@ -80,10 +80,10 @@ class ContextReader:
         absent: list[Absent] = []
         for forms in every:
             if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
-                findings = Findings()
-                times += self._times(forms, findings.append)
-                if any(finding.is_of_file for finding in findings):
-                    absent.append(Absent(forms.hour_ms, forms.hour_ms + HOUR_MS, UNREADABLE))
+                findings: list[Finding] = []
+                stands = list(self._stands(inst_id, forms, findings.append))
+                times += [stand.ts_ms for stand in stands]
+                absent += unreadable(stands, findings, forms.hour_ms, lambda ts_ms: ts_ms)
         absent += absent_hours({forms.hour_ms for forms in every}, self._journal.deleted_hours(inst_id), span)
         return cover_context(self._history(inst_id), inst_id, span, times, absent)
 
@@ -100,8 +100,15 @@ class ContextReader:
     def _history(self, inst_id: str) -> ContextHistory:
         return context_history(self._journal.entries(), inst_id)
 
-    def _times(self, forms: HourForms, report: Report | None = None) -> Sequence[int]:
-        return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, report or _ignore)]
+    def _times(self, forms: HourForms) -> Sequence[int]:
+        return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, _ignore)]
+
+    def _stands(self, inst_id: str, forms: HourForms, report: Report) -> Iterator[Stand]:
+        """Where each line that reads stands: around one that does not, nothing is known."""
+        for line in hour_lines(self._catalog, forms, True, report):
+            row = _row(line, inst_id, report)
+            if row is not None:
+                yield Stand(row.grid_ms, line.path, line.offset)
 
     def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
         first, last = map(as_time_text, span)

@@ -134,6 +134,28 @@ def test_a_killed_recorder_held_its_values_up_to_its_last_line_and_not_beyond():
     assert told(coverage)[2:] == [(41, 100, "unknown", "")]
 
 
+def test_a_beat_from_the_future_in_one_run_proves_nothing_in_the_next():
+    events = [
+        *entries([BEGIN, context(0, "present", mark=0), alive(99_000), noted.Stopped(at(10_000), "x")]),
+        *entries([started(20_000), context(20_000, "present", index=20_000), alive(30_000)], "2"),
+    ]
+    coverage = cover_context(context_history(events, INST), INST, SPAN, [], [])
+
+    assert told(coverage, "index") == [(0, 20, "unknown", ""), (20, 30, "present", ""), (30, 100, "unknown", "")]
+
+
+def test_lines_of_the_next_run_say_nothing_of_the_one_that_was_killed():
+    events = [
+        *entries([BEGIN, context(0, "present", mark=0, funding=0), alive(15_000)]),
+        *entries(
+            [started(40_000), context(41_000, "present", funding=26_000), context(45_000, "present", mark=44_000)], "2"
+        ),
+    ]
+    coverage = cover_context(context_history(events, INST), INST, SPAN, [HOUR_AT_MS + 24_000, HOUR_AT_MS + 28_000], [])
+
+    assert told(coverage)[:2] == [(0, 24, "present", ""), (24, 44, "lost", "our_restart")]
+
+
 def test_files_that_are_gone_leave_nothing_present_and_what_was_lost_stays_lost():
     events = [
         BEGIN,
@@ -163,7 +185,7 @@ def test_lines_that_the_disk_refused_lack_until_the_next_one():
         alive(100_000),
     ]
 
-    assert told(covered(events, times=range(0, 100_000, 30_000))) == [
+    assert told(covered(events, times=[0, 30_000, 60_000, 90_000, 99_999])) == [
         (0, 20, "present", ""),
         (20, 30, "unknown", "disk_full"),
         (30, 100, "present", ""),

@@ -270,6 +270,14 @@ def test_a_row_that_still_announces_what_it_already_has_changes_nothing(layout):
     assert until(layout, "tickSz") == [(None, "0.01")]
 
 
+def test_what_was_due_before_a_row_came_and_is_not_in_it_did_not_happen(layout):
+    keep_row(layout, BTC, text(), NOON_MS)
+    keep_row(layout, BTC, text(upcChg=[announced("tickSz", "0.01", NOON_MS - DAY_MS)]), NOON_MS)
+
+    assert until(layout, "tickSz")[-1] == (None, "0.1")
+    assert {value for _, value in until(layout, "tickSz")} == {"0.1"}
+
+
 def test_two_changes_of_one_row_come_one_after_the_other(layout):
     changes = [announced("tickSz", "0.01", NOON_MS + 2 * DAY_MS), announced("ctVal", "1", NOON_MS + DAY_MS)]
     keep_row(layout, BTC, text(upcChg=changes, expTime=str(NOON_MS + DAY_MS // 2)), NOON_MS)
