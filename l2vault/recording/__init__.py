@@ -2,8 +2,8 @@
 replacement), `pipelines` (what they hold), `router` (what becomes of everything they say, kind by kind), `arbiter` and
 `slots` (whose snapshot is written), `trades` (which trades are), `context` (what stands beside), `changes` and
 `change_keeper` (whose pushes are kept), `latency`; `disk` (the one way to write), `on_disk`, `eventlog`, `counters`
-(for the summary and the status line), `start_words`; `tasks/`, what recording can do without, which `supervisor` runs and
-starts again; `threads` and `child` are how either leaves the event loop.
+(for the summary and the status line), `start_words`; `tasks/`, what recording can do without, which `supervisor`
+runs and starts again; `threads` and `child` are how either leaves the event loop.
 
 `l2vault.recorder` wires them; nothing here opens a socket.
 """

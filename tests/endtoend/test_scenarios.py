@@ -88,7 +88,6 @@ ONE_LINE = {
     "pushes of trades in the wrong order": ("reorder:channel=trades,inst=BTC-USDT-SWAP,at=8s,k=20", NO_LOSS),
     "trades that cannot be read": ("corrupt:channel=trades,inst=BTC-USDT-SWAP,at=8s,k=5", NO_LOSS),
     "trades without a price": ("missing:channel=trades,field=px,inst=BTC-USDT-SWAP,at=8s,k=5", NO_LOSS),
-    "trades without their count": ("missing:channel=trades,field=count,inst=BTC-USDT-SWAP,at=8s,k=50", NO_LOSS),
 }
 ONE_OF_TWO = {
     "a lost message": "drop:inst=BTC-USDT-SWAP,at=12s,conn=first",
