@@ -23,7 +23,7 @@ async def _tried(settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 
     async def refuse(url: str, now_us: object) -> Connection:
         urls.append(url)
-        raise CannotConnect("nobody there")
+        raise CannotConnect("nobody there", "TCP")
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     stop = asyncio.Event()

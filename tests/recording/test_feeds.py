@@ -239,7 +239,7 @@ async def test_all_feeds_of_a_recorder_share_one_limit(monkeypatch: pytest.Monke
 
     async def refuse(_: str, now_us: object) -> Connection:
         tried_ms.append(clock.now_ms)
-        raise CannotConnect("nobody there")
+        raise CannotConnect("nobody there", "TCP")
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     monkeypatch.setattr(feeds_module, "STAGGER_SEC", 0.0)

@@ -452,7 +452,7 @@ class _Rest(OkxRest):
 def _in_memory(world: World) -> Iterator[None]:
     async def open_connection(url: str, *_: object) -> Socket:
         if world.is_refusing:
-            raise CannotConnect("refused")
+            raise CannotConnect("refused", "TCP")
         socket = world.connect()
         socket.closed = lambda: ConnectionClosedError(None, None)
         return socket
