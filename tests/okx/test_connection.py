@@ -99,7 +99,7 @@ async def test_an_address_without_a_port_means_that_of_its_scheme(
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    async def refuse(host: str, port: int) -> socket.socket:
+    async def refuse(host: str, port: int, steps: object) -> socket.socket:
         asked.append((host, port))
         raise ConnectionRefusedError
 

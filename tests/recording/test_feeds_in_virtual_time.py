@@ -32,7 +32,7 @@ class Life:
     async def deliver(self, number: int, outputs: list[FeedOutput]) -> None:
         assert outputs
 
-    async def connect(self, url: str) -> Socket:
+    async def connect(self, url: str, now_us: Callable[[], int]) -> Socket:
         socket = self.world.connect()
         socket.closed = lambda: ConnectionClosedError(None, None)
         return socket
