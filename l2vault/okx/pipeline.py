@@ -85,6 +85,8 @@ class Pipeline:
         self.counts = counts or Counts()
         """What was received, together with what else counts in it."""
         self._time = time or ExchangeTime()
+        self._counted: set[str] = set()
+        """Instruments whose pushes of trades say how many matches they sum up; OKX's of 2022 did not."""
         terms = Terms(cadence_ms, depth, feed, self._time, record_unverifiable, changes)
         self._instruments = {name: InstrumentBook(name, self._session, terms, self.counts) for name in names}
 
@@ -193,10 +195,16 @@ class Pipeline:
 
     def _dated(self, traded: Traded, now_ms: int) -> Traded | SchemaFailure:
         """Trades from the future are unreadable: they would stand in the file of another hour. Old ones are not: OKX
-        has been seen to begin a subscription with the newest trade, which may be hours old."""
+        has been seen to begin a subscription with the newest trade, which may be hours old. A push that no longer says
+        how many matches it sums up is unreadable too: it would be taken for one.
+        """
         self.counts.trades += len(traded.pushes)
         for push in traded.pushes:
             fault = ahead(self._time, push.ts_ms, None, now_ms)
+            if push.count is not None:
+                self._counted.add(push.inst_id)
+            elif fault is None and push.inst_id in self._counted:
+                fault = "no count, where the pushes before it had one: its ids are not known"
             if fault is not None:
                 return SchemaFailure(traded.inst_id, fault, b"", TRADES)
         return traded

@@ -862,3 +862,12 @@ class TestTrades:
         assert isinstance(failure, SchemaFailure)
         assert failure.frame == frame
         assert isinstance(pipeline.receive(trade(BTC, 9, TRADED_MS), 300)[0], Traded)
+
+    def test_one_without_a_count_is_unreadable_where_those_before_it_had_one(self):
+        pipeline = self.begin()
+        assert isinstance(pipeline.receive(trade(BTC, 7, TRADED_MS, count=None), 300)[0], Traded)  # as OKX's once were
+        pipeline.receive(trade(BTC, 9, TRADED_MS, 2), 300)
+        (failure,) = pipeline.receive(trade(BTC, 12, TRADED_MS, count=None), 300)
+        assert isinstance(failure, SchemaFailure)
+        assert "no count" in failure.reason
+        assert isinstance(pipeline.receive(trade(ETH, 12, TRADED_MS, count=None), 300)[0], Traded)

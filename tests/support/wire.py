@@ -27,7 +27,9 @@ def update(
     return _books(inst_id, "update", _data(ts_ms, seq_id, prev, bids, asks) | fields)
 
 
-def trade(inst_id: str, last_id: int, ts_ms: int, count: int = 1, seq_id: int | None = None, **fields: object) -> bytes:
+def trade(
+    inst_id: str, last_id: int, ts_ms: int, count: int | None = 1, seq_id: int | None = None, **fields: object
+) -> bytes:
     """A push of trades: the ids up to `last_id`, `count` of them; `fields` as in `full`."""
     data = {
         "instId": inst_id,
@@ -36,7 +38,7 @@ def trade(inst_id: str, last_id: int, ts_ms: int, count: int = 1, seq_id: int | 
         "sz": "3",
         "side": "buy",
         "ts": str(ts_ms),
-        "count": str(count),
+        "count": None if count is None else str(count),
         "source": "0",
         "seqId": seq_id,
     }

@@ -95,7 +95,6 @@ class TradeFiller:
             late = _Search(search.inst_id, max(search.first, rows[0].last_id + 1), search.last)
             late.failures = search.failures
             self._again(late, f"REST's newest trade is {rows[0].last_id}")
-            search.last = rows[0].last_id
         search.failures = 0
         self._go_on(search, rows)
 

@@ -107,9 +107,9 @@ class Rig:
             await asyncio.wait([task])
             assert task.cancelled()
 
-    async def pass_time(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.125)):
-            self.clock.advance(125)
+    async def pass_time(self, seconds: float, step_ms: int = 125) -> None:
+        for _ in range(round(seconds * 1000 / step_ms)):
+            self.clock.advance(step_ms)
             await some_turns(400)
 
 
@@ -129,7 +129,7 @@ async def test_a_long_hole_is_fetched_page_by_page_under_the_limit_of_okx() -> N
     rig = Rig()
     rig.hole(1_000, 3_999)
     async with rig.running():
-        await rig.pass_time(8)
+        await rig.pass_time(8, step_ms=25)
     assert sorted(rig.ids()) == list(range(1_000, 4_000))
     times = [at for at, *_ in rig.rest.asked]
     assert len(times) == 31
