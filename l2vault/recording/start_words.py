@@ -6,9 +6,8 @@ from typing import Final
 from l2vault.config import Settings
 from l2vault.errors import VaultError
 from l2vault.okx.hosts import closed_port_warnings
-from l2vault.recording.tasks.retention import policy_words
 from l2vault.vault.journal.log import PreviousRun
-from l2vault.vault.retention.plan import Policy
+from l2vault.vault.retention.plan import GB, Policy
 from l2vault.vault.store.layout import Layout
 
 CHANGES_MB_A_DAY: Final = 100
@@ -40,3 +39,23 @@ def check_region(settings: Settings, layout: Layout, previous: PreviousRun | Non
             f"set to {settings.region}.",
             f'region = "{previous.region}", or another vault with --vault',
         )
+
+
+def policy_words(policy: Policy | None) -> str:
+    """What will be compressed and deleted, and when; None: retention is off."""
+    if policy is None:
+        return "off, nothing is compressed or deleted while recording"
+    parts = []
+    if policy.compress_after_hours is not None:
+        parts.append(f"hours are gzipped after {policy.compress_after_hours:g} h")
+    if policy.delete_after_days is not None:
+        kept = "archive_days keeps them as Parquet" if policy.archive_days is None else "their Parquet archive stays"
+        parts.append(f"DELETED after {policy.delete_after_days:g} days ({kept})")
+    words = " and ".join(parts) or "nothing is compressed or deleted by age"
+    if policy.archive_days is not None:
+        words += f"; archives are DELETED after {policy.archive_days:g} days"
+    if policy.max_bytes is not None:
+        words += f"; the oldest hours go beyond {policy.max_bytes / GB:g} GB"
+    if policy.min_free_bytes is not None:
+        words += f"; the oldest hours go below {policy.min_free_bytes / GB:g} GB free"
+    return words

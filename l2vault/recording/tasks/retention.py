@@ -17,7 +17,7 @@ from l2vault.foreign import printable
 from l2vault.recording.child import start_child
 from l2vault.recording.tasks.retention_child import Order, Outcome, carry_out
 from l2vault.recording.threads import in_daemon_thread
-from l2vault.vault.retention.plan import GB, Policy
+from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Options
 from l2vault.vault.store.layout import Layout
@@ -125,23 +125,3 @@ class Retention:
     def _progress(self, done: int, total: int, file: str) -> None:
         if self._is_stopping:
             raise _Stopping
-
-
-def policy_words(policy: Policy | None) -> str:
-    """What will be compressed and deleted, and when; None: retention is off."""
-    if policy is None:
-        return "off, nothing is compressed or deleted while recording"
-    parts = []
-    if policy.compress_after_hours is not None:
-        parts.append(f"hours are gzipped after {policy.compress_after_hours:g} h")
-    if policy.delete_after_days is not None:
-        kept = "archive_days keeps them as Parquet" if policy.archive_days is None else "their Parquet archive stays"
-        parts.append(f"DELETED after {policy.delete_after_days:g} days ({kept})")
-    words = " and ".join(parts) or "nothing is compressed or deleted by age"
-    if policy.archive_days is not None:
-        words += f"; archives are DELETED after {policy.archive_days:g} days"
-    if policy.max_bytes is not None:
-        words += f"; the oldest hours go beyond {policy.max_bytes / GB:g} GB"
-    if policy.min_free_bytes is not None:
-        words += f"; the oldest hours go below {policy.min_free_bytes / GB:g} GB free"
-    return words

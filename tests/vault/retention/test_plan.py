@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
 from l2vault.errors import UsageError
-from l2vault.recording.tasks.retention import policy_words
+from l2vault.recording.start_words import policy_words
 from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy, policy_of, select
 from l2vault.vault.store.catalog import StoredHour
 from l2vault.vault.store.layout import HOUR_MS
