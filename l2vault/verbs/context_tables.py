@@ -13,6 +13,7 @@ from l2vault.errors import VaultError
 from l2vault.foreign import printable
 from l2vault.vault.coverage.context import CONTEXT_STATES, ContextCoverage, ContextState
 from l2vault.vault.reading.context import ContextAt, ContextReader
+from l2vault.verbs.documents import document
 from l2vault.verbs.format import span_text, table
 
 _BPS: Final = 10_000
@@ -57,14 +58,14 @@ def show_context(reader: ContextReader, inst_id: str, at_ms: int, is_json: bool)
     if found is None:
         raise VaultError(f"no context of {printable(inst_id)} at or before {utc_text(at_ms)}.", _CURE)
     shown = _shown(found, at_ms)
-    sys.stdout.write(msgspec.json.encode(shown).decode() + "\n" if is_json else _text(shown, found.context))
+    sys.stdout.write(document("show", shown, "context") if is_json else _text(shown, found.context))
 
 
 def print_coverage(coverages: Sequence[ContextCoverage], is_json: bool) -> None:
     """A line per instrument and value, then each part of the span in which one was not present."""
     rows = [_row(coverage, kind) for coverage in coverages for kind in KINDS]
     if is_json:
-        sys.stdout.write("".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
+        sys.stdout.write("".join(document("coverage", row, "context") for row in rows))
         return
     names = ["instrument", "value", *CONTEXT_STATES]
     cells = [

@@ -107,7 +107,10 @@ def _context(reader: ContextReader, args: argparse.Namespace) -> int:
     inst_ids = held_instruments(asked_instruments(args), held) or held
     known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}
     if not known:
-        raise VaultError(f"the vault at {args.vault} holds no context.", "l2vault record, with context = true")
+        raise VaultError(
+            f"the vault at {printable(str(reader.layout.root))} holds no context.",
+            "l2vault record, with context = true",
+        )
     start_ms = min(first for first, _ in known.values()) if args.start is None else args.start
     end_ms = max(newest for _, newest in known.values()) + 1 if args.end is None else args.end
     if end_ms <= start_ms:

@@ -16,12 +16,12 @@ SCHEMAS: Final = {
 """The version of each verb's JSON."""
 
 
-def schema_of(verb: str) -> str:
-    """`l2vault.walls/1`"""
-    return f"l2vault.{verb}/{SCHEMAS[verb]}"
+def schema_of(verb: str, kind: str = "books") -> str:
+    """`l2vault.walls/1`; of another kind than books `l2vault.show.context/1`."""
+    return f"l2vault.{verb if kind == 'books' else f'{verb}.{kind}'}/{SCHEMAS[verb]}"
 
 
-def document(verb: str, content: Mapping[str, object] | msgspec.Struct) -> str:
+def document(verb: str, content: Mapping[str, object] | msgspec.Struct, kind: str = "books") -> str:
     """One line of JSON: `schema` first, then the content."""
     found = msgspec.structs.asdict(content) if isinstance(content, msgspec.Struct) else content
-    return msgspec.json.encode({"schema": schema_of(verb), **found}).decode() + "\n"
+    return msgspec.json.encode({"schema": schema_of(verb, kind), **found}).decode() + "\n"

@@ -9,6 +9,7 @@ from l2vault.book.context import KINDS
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.verbs import coverage, show
+from l2vault.verbs.context import Context
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of
 from support.small_vault import small_vault
 
@@ -21,7 +22,8 @@ def layout(tmp_path):
 def run(verb, layout, *words):
     parser = argparse.ArgumentParser()
     verb.configure(parser)
-    return verb.run(parser.parse_args(["--vault", str(layout.root), "--kind", "context", *words]))
+    args = parser.parse_args(["--vault", str(layout.root), "--kind", "context", *words])
+    return verb.run(Context(layout.root), args)
 
 
 def test_the_values_at_a_time_with_their_age_and_state(layout, capsys):
@@ -29,9 +31,9 @@ def test_the_values_at_a_time_with_their_age_and_state(layout, capsys):
 
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "BTC-USDT-SWAP  context of 2024-08-20T03:05:00.000Z"
-    assert said[1] == "0.500 s before 2024-08-20T03:05:00.500Z"
+    assert said[1] == "0.5 s before 2024-08-20T03:05:00.500Z"
     rows = {line.split("  ")[0]: line for line in said[3:]}
-    assert rows["mark"].split() == ["mark", "60000.5", "0.600", "s", "present"]
+    assert rows["mark"].split() == ["mark", "60000.5", "0.6", "s", "present"]
     assert "60003.1 (mark -0.4333 bps)" in rows["index"]
     assert "0.0066 % at 2024-08-20 11:05; 0.0050 % at 2024-08-20 03:05" in rows["funding"]
     assert "2216113.01000000309 contracts, 22161.1301000000309 coin, 1329667806.0 USD" in rows["open interest"]
@@ -42,6 +44,7 @@ def test_as_json_it_has_okxs_strings(layout, capsys):
     run(show, layout, INST, "--at", "2024-08-20T03:05:01Z", "--json")
 
     shown = json.loads(capsys.readouterr().out)
+    assert shown["schema"] == "l2vault.show.context/1"
     assert (shown["timestamp_utc"], shown["age_ms"], shown["basis_bps"]) == ("2024-08-20T03:05:00.000Z", 1000, -0.4333)
     assert [each["kind"] for each in shown["values"]] == list(KINDS)
     assert shown["values"][0] == {

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-import pyarrow.parquet as pq
-
 from l2vault.book.change_line import RecordedChange, from_change_line
 from l2vault.errors import LineError
 from l2vault.vault.archive.change_columns import ChangeTables, tables_of
 from l2vault.vault.archive.change_files import read_change_tables
 from l2vault.vault.archive.change_intervals import hour_of_changes
 from l2vault.vault.archive.intervals import Hour
+from l2vault.vault.archive.parquet import opened
 from l2vault.vault.archive.read import files_of, or_reported
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
 from l2vault.vault.store.forms import PlacedLine, hour_lines
@@ -77,7 +76,7 @@ def _goes_on(catalog: Catalog, every: Sequence[HourForms], at: int, tables: Chan
 def _first(catalog: Catalog, forms: HourForms) -> tuple[int, str, int | None] | None:
     """Time, origin and `seqId` of an hour's first change."""
     if forms.archive is not None and not forms.raw:
-        with pq.ParquetFile(forms.archive.path) as file:
+        with opened(forms.archive.path) as file:
             rows = file.read(columns=["timestamp", "origin", "seqId"], use_threads=False).slice(0, 1).to_pylist()
         return (rows[0]["timestamp"], rows[0]["origin"], rows[0]["seqId"]) if rows else None
     for line in hour_lines(catalog, forms, True, lambda finding: None):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from l2vault.errors import VaultError
 from l2vault.vault.archive.change_columns import EVENTS, MESSAGES, ChangeTables, changes_of, in_order
-from l2vault.vault.archive.parquet import Facts, encode_table, facts_of
+from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened
 from l2vault.vault.store.layout import ArchivedHour
 
 KIND: Final = "changes"
@@ -63,7 +63,7 @@ def decode_changes(events: pq.ParquetFile, messages: pq.ParquetFile) -> ChangeTa
 
 def read_change_tables(archived: ArchivedHour) -> ChangeTables:
     """The tables of an archived hour."""
-    with pq.ParquetFile(archived.levels) as events, pq.ParquetFile(archived.snapshots) as messages:
+    with opened(archived.levels) as events, opened(archived.snapshots) as messages:
         return decode_changes(events, messages)
 
 

@@ -7,6 +7,7 @@ take, because zstd finds nothing in numbers packed to 11 or 13 bits.
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.columns import Ints
 from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, is_ask_side
+from l2vault.vault.store.forms import why_no_file
 
 SCHEMA_VERSION: Final = 1
 
@@ -69,6 +71,14 @@ class Facts(msgspec.Struct, frozen=True):
     channel: str = "books"
     kind: str = "books"
     units: dict[str, str] = msgspec.field(default_factory=lambda: dict(_UNITS))
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    """One of the two files of an archive. Raises what reading it would, and OSError for a pipe, whose reader would wait."""
+    trouble = why_no_file(path)
+    if trouble:
+        raise OSError(f"{path}: {trouble}")
+    return pq.ParquetFile(path)
 
 
 def hour_text(hour_ms: int) -> str:

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Callable
 from itertools import compress
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -22,10 +21,9 @@ from l2vault.vault.archive.change_files import KIND as CHANGES
 from l2vault.vault.archive.change_files import archived_changes, read_change_tables
 from l2vault.vault.archive.columns import Ints, plain_text
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
-from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, read_levels, read_through
+from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, opened, read_levels, read_through
 from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
-from l2vault.vault.store.forms import why_no_file
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
 
 CANNOT_READ: Final = (OSError, ValueError, VaultError)
@@ -52,14 +50,6 @@ def or_reported(hour: StoredHour, report: Report, read: Callable[[], T]) -> T | 
 def files_of(hour: StoredHour) -> ArchivedHour:
     """The two files of an archived hour."""
     return ArchivedHour(hour.inst_id, hour.hour_ms, levels_beside(hour.path), hour.path)
-
-
-def opened(path: Path) -> pq.ParquetFile:
-    """One of the two files of an archive. Raises one of `CANNOT_READ`, also for a pipe, whose reader would wait."""
-    trouble = why_no_file(path)
-    if trouble:
-        raise OSError(f"{path}: {trouble}")
-    return pq.ParquetFile(path)
 
 
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
@@ -103,7 +93,7 @@ def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -
 
 
 def _is_of_changes(archived: ArchivedHour) -> bool:
-    with pq.ParquetFile(archived.snapshots) as file:
+    with opened(archived.snapshots) as file:
         return facts_of(file).kind == CHANGES
 
 

@@ -21,8 +21,16 @@ from l2vault.vault.archive.change_files import KIND as CHANGES
 from l2vault.vault.archive.change_files import UNITS as CHANGE_UNITS
 from l2vault.vault.archive.change_files import decode_changes, encode_changes
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
-from l2vault.vault.archive.parquet import Facts, encode_levels, encode_snapshots, facts_of, hour_text, read_levels
-from l2vault.vault.archive.read import CANNOT_READ, archived_lines, opened
+from l2vault.vault.archive.parquet import (
+    Facts,
+    encode_levels,
+    encode_snapshots,
+    facts_of,
+    hour_text,
+    opened,
+    read_levels,
+)
+from l2vault.vault.archive.read import CANNOT_READ, archived_lines
 from l2vault.vault.archive.rebuild import lines_of_hour
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.store.catalog import Catalog, Finding
