@@ -74,7 +74,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 def opened(path: Path) -> pq.ParquetFile:
-    """One of the two files of an archive. Raises what reading it would, and OSError for a pipe, whose reader would wait."""
+    """One of the two files of an archive. Raises OSError for a pipe, whose reader would wait, too."""
     trouble = why_no_file(path)
     if trouble:
         raise OSError(f"{path}: {trouble}")
