@@ -10,8 +10,8 @@ from l2vault.vault.archive.change_intervals import hour_of_changes
 from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.archive.parquet import opened
 from l2vault.vault.archive.read import files_of, or_reported
-from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
-from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
+from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS
 
 _MAY_BE_WRITTEN = 2
@@ -40,19 +40,13 @@ def _tables(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report)
 
 def _readable(lines: Sequence[PlacedLine], inst_id: str, report: Report) -> Iterator[tuple[PlacedLine, RecordedChange]]:
     for line in lines:
-        try:
-            recorded = from_change_line(line.text)
-            if recorded.inst_id != inst_id:
-                raise LineError(f"a line of {recorded.inst_id} among those of {inst_id}")
-        except LineError as error:
-            report(Finding(line.path, line.offset, error.message))
-        else:
+        if (recorded := row_of(line, inst_id, from_change_line, report)) is not None:
             yield line, recorded
 
 
 def _storable(lines: Sequence[PlacedLine], inst_id: str, report: Report) -> Iterator[RecordedChange]:
     """One by one: which of them no table can hold. What does not read was reported already."""
-    for line, recorded in _readable(lines, inst_id, lambda finding: None):
+    for line, recorded in _readable(lines, inst_id, unreported):
         try:
             tables_of([recorded])
         except LineError as error:
@@ -79,7 +73,7 @@ def _first(catalog: Catalog, forms: HourForms) -> tuple[int, str, int | None] | 
         with opened(forms.archive.path) as file:
             rows = file.read(columns=["timestamp", "origin", "seqId"], use_threads=False).slice(0, 1).to_pylist()
         return (rows[0]["timestamp"], rows[0]["origin"], rows[0]["seqId"]) if rows else None
-    for line in hour_lines(catalog, forms, True, lambda finding: None):
+    for line in hour_lines(catalog, forms, True, unreported):
         try:
             recorded = from_change_line(line.text)
         except LineError:

@@ -19,6 +19,7 @@ from l2vault.errors import LineError
 from l2vault.vault.archive.columns import NO_ORDERS, Ints, distinct_levels
 from l2vault.vault.archive.intervals import SIDES
 from l2vault.vault.archive.rebuild import level_texts
+from l2vault.vault.store.line import read_as
 
 ORIGINS: Final = ("ws", "rest", "book")
 
@@ -103,9 +104,7 @@ def changes_of(tables: ChangeTables, inst_id: str) -> list[bytes]:
 
 
 def _exact(line: bytes, inst_id: str) -> RecordedChange:
-    recorded = from_change_line(line)
-    if recorded.inst_id != inst_id:
-        raise LineError(f"a line of {recorded.inst_id} among those of {inst_id}")
+    recorded = read_as(line, inst_id, from_change_line)
     if to_change_line(recorded) != line:
         raise LineError("a line of book changes with other keys, or in another spelling, than this version writes")
     return recorded

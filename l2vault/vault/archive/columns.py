@@ -21,7 +21,7 @@ from l2vault.book.change import Level
 from l2vault.book.price import SCALE_DIGITS, price_key
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.errors import LevelError, LineError
-from l2vault.vault.store.line import split
+from l2vault.vault.store.line import read_as, split
 
 _PLAIN: Final = re.compile(r"(?:0|[1-9]\d{0,29})(?:\.\d{0,17}[1-9])?", re.ASCII)
 _LARGEST: Final = 2**60
@@ -152,10 +152,7 @@ def sift(lines: Sequence[bytes], inst_id: str) -> Sifted:
     good, indexes, bad = [], [], []
     for index, line in enumerate(lines):
         try:
-            snapshot = from_line(line)
-            if snapshot.inst_id != inst_id:
-                raise LineError(f"a line of {snapshot.inst_id} among those of {inst_id}")
-            canonical = to_line(snapshot)
+            canonical = to_line(read_as(line, inst_id, from_line))
             read_columns([canonical], inst_id)
         except (LineError, LevelError) as error:
             bad.append((index, error.message))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import analysis_extra
-from l2vault.vault.store.catalog import Report, StoredHour
+from l2vault.vault.store.catalog import Report, StoredHour, unreported
 from l2vault.vault.store.forms import PlacedLine, TimedLine
 from l2vault.vault.store.layout import Layout
 
@@ -35,7 +35,7 @@ class Archive:
         return or_reported(hour, report, lambda: archived_book(files_of(hour), t_ms, with_flagged))
 
     def first_ms(self, hour: StoredHour) -> int | None:
-        return next(iter(self.all_times(hour, lambda finding: None)), None)
+        return next(iter(self.all_times(hour, unreported)), None)
 
     def all_times(self, hour: StoredHour, report: Report) -> list[int]:
         with analysis_extra():

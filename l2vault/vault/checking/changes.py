@@ -21,7 +21,7 @@ from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.events import Minute, MinuteOf
 from l2vault.vault.journal.log import read_journal
-from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, snapshot_of
 from l2vault.vault.store.layout import Layout
 
@@ -114,8 +114,8 @@ class ChangeCheck:
         """The unflagged lines of the same hour that read."""
         books = self._books.hour(forms.inst_id, forms.hour_ms)
         try:
-            for line in hour_lines(self._books, books, True, lambda finding: None):
-                snapshot = snapshot_of(line, forms.inst_id, lambda finding: None)
+            for line in hour_lines(self._books, books, True, unreported):
+                snapshot = snapshot_of(line, forms.inst_id, unreported)
                 if snapshot is not None and not snapshot.gap_detected:
                     yield line, snapshot
         except VaultError:  # archived, and the extra is absent: said of the archive

@@ -36,6 +36,3 @@ class MaintenanceNoted(
     from_: str | None
     to: str | None
     service: str = ""
-
-
-ContextEvent = ContextNoted | MaintenanceNoted

@@ -11,9 +11,9 @@ from l2vault.book.change_line import RecordedChange, from_change_line
 from l2vault.book.replay import Replay
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot
-from l2vault.errors import LineError, analysis_extra
+from l2vault.errors import analysis_extra
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
-from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS
 
 if TYPE_CHECKING:
@@ -107,13 +107,7 @@ def change_hours(catalog: Catalog, inst_id: str, span: tuple[int, int], report: 
 
 def _of_hour(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedChange]:
     for line in hour_lines(catalog, forms, is_newest, report):
-        try:
-            recorded = from_change_line(line.text)
-            if recorded.inst_id != forms.inst_id:
-                raise LineError(f"a line of {recorded.inst_id} among those of {forms.inst_id}")
-        except LineError as error:
-            report(Finding(line.path, line.offset, error.message))
-        else:
+        if (recorded := row_of(line, forms.inst_id, from_change_line, report)) is not None:
             yield PlacedChange(recorded, line)
 
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from l2vault.book.context import Context, Kind, from_line
-from l2vault.errors import LineError
 from l2vault.vault.coverage.absence import Stand, absent_hours, unreadable
 from l2vault.vault.coverage.compute import Absent
 from l2vault.vault.coverage.context import ContextCoverage, ContextHistory, ContextState, context_history, cover_context
 from l2vault.vault.coverage.journal_index import JournalIndex
-from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
-from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
+from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.line import as_time_text, time_ms, time_text
 
@@ -45,7 +44,7 @@ class ContextReader:
     def rows(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[Context]:
         """The lines of a span in order of time; what does not read is reported."""
         for line in self._lines(inst_id, span, report):
-            row = _row(line, inst_id, report)
+            row = row_of(line, inst_id, from_line, report)
             if row is not None:
                 yield row
 
@@ -56,11 +55,11 @@ class ContextReader:
             if forms.hour_ms > t_ms:
                 continue
             candidates: deque[PlacedLine] = deque(maxlen=_CANDIDATES)
-            for line in hour_lines(self._catalog, forms, True, _ignore):
+            for line in hour_lines(self._catalog, forms, True, unreported):
                 if time_text(line.text) > last:
                     break
                 candidates.append(line)
-            rows = (_row(line, inst_id, _ignore) for line in reversed(candidates))
+            rows = (row_of(line, inst_id, from_line, unreported) for line in reversed(candidates))
             found = next((row for row in rows if row is not None), None)
             if found is not None:
                 return ContextAt(found, self._states(inst_id, found.grid_ms, t_ms))
@@ -101,12 +100,12 @@ class ContextReader:
         return context_history(self._journal.entries(), inst_id)
 
     def _times(self, forms: HourForms) -> Sequence[int]:
-        return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, _ignore)]
+        return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, unreported)]
 
     def _stands(self, inst_id: str, forms: HourForms, report: Report) -> Iterator[Stand]:
         """Where each line that reads stands: around one that does not, nothing is known."""
         for line in hour_lines(self._catalog, forms, True, report):
-            row = _row(line, inst_id, report)
+            row = row_of(line, inst_id, from_line, report)
             if row is not None:
                 yield Stand(row.grid_ms, line.path, line.offset)
 
@@ -118,18 +117,3 @@ class ContextReader:
                 for line in hour_lines(self._catalog, forms, forms is every[-1], report):
                     if first <= time_text(line.text) < last:
                         yield line
-
-
-def _row(line: PlacedLine, inst_id: str, report: Report) -> Context | None:
-    try:
-        row = from_line(line.text)
-        if row.inst_id != inst_id:
-            raise LineError(f"a line of {row.inst_id} among those of {inst_id}")
-    except LineError as error:
-        report(Finding(line.path, line.offset, error.message))
-        return None
-    return row
-
-
-def _ignore(finding: Finding) -> None:
-    """Whoever reads the whole span reports it."""

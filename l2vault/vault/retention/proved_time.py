@@ -11,7 +11,7 @@ from statistics import median
 from typing import Final, Literal, NamedTuple
 
 from l2vault.errors import VaultError
-from l2vault.vault.store.catalog import StoredHour
+from l2vault.vault.store.catalog import StoredHour, unreported
 from l2vault.vault.store.forms import archive_form
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.line import has_time, time_ms
@@ -128,7 +128,7 @@ def _times_of(forms: list[StoredHour]) -> Iterator[list[int]]:
         yield sorted({time for held in raw for time in _raw_times(held)})
     else:
         with suppress(VaultError):  # an archive proves its time too, where the libraries that read it are there
-            yield sorted(set(archive_form().all_times(forms[0], lambda finding: None)))
+            yield sorted(set(archive_form().all_times(forms[0], unreported)))
 
 
 def _raw_times(held: StoredHour) -> Iterator[int]:

@@ -48,6 +48,10 @@ class Finding(msgspec.Struct, frozen=True):
 Report = Callable[[Finding], None]
 
 
+def unreported(finding: Finding) -> None:
+    """A `Report` for a look at what somebody else reads whole, and reports then."""
+
+
 class Findings(list[Finding]):
     """Collects findings; the first of a kind in a file is also a warning in the log."""
 

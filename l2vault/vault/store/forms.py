@@ -15,9 +15,19 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.errors import LineError
-from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, StoredHour
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, StoredHour, unreported
 from l2vault.vault.store.layout import Kind, Layout
-from l2vault.vault.store.line import as_time_text, has_time, is_flagged, start_in_hour, time_in_hour, time_ms, time_text
+from l2vault.vault.store.line import (
+    R,
+    as_time_text,
+    has_time,
+    is_flagged,
+    read_as,
+    start_in_hour,
+    time_in_hour,
+    time_ms,
+    time_text,
+)
 from l2vault.vault.store.linecheck import why_unreadable
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
 
@@ -128,16 +138,18 @@ def first_ms(forms: HourForms) -> int | None:
     return min((first for first in firsts if first is not None), default=None)
 
 
-def snapshot_of(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:
-    """The book of a line; None, and a finding, for one that does not read or is of another instrument."""
+def row_of(line: PlacedLine, inst_id: str, decode: Callable[[bytes], R], report: Report) -> R | None:
+    """What a line holds; None, and a finding, for one that does not read or is of another instrument."""
     try:
-        snapshot = from_line(line.text)
-        if snapshot.inst_id != inst_id:
-            raise LineError(f"a line of {snapshot.inst_id} among those of {inst_id}")
+        return read_as(line.text, inst_id, decode)
     except LineError as error:
         report(Finding(line.path, line.offset, error.message))
         return None
-    return snapshot
+
+
+def snapshot_of(line: PlacedLine, inst_id: str, report: Report) -> Snapshot | None:
+    """The same of a line of books."""
+    return row_of(line, inst_id, from_line, report)
 
 
 def _read_on(
@@ -206,10 +218,6 @@ def _book_in(
     return next((snapshot for snapshot in found if snapshot is not None), None)
 
 
-def _ignore(finding: Finding) -> None:
-    """Whoever reads the whole hour reports it."""
-
-
 class _Raw:
     """A `.jsonl` or a `.jsonl.gz`: everything is read from its lines."""
 
@@ -248,7 +256,7 @@ class _Raw:
         return _book_in(self.lines(hour, True, report), hour.inst_id, t_ms, with_flagged, report)
 
     def first_ms(self, hour: StoredHour) -> int | None:
-        first = next(self.lines(hour, False, _ignore), None)
+        first = next(self.lines(hour, False, unreported), None)
         return None if first is None else time_ms(first.text)
 
 

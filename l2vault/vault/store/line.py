@@ -5,7 +5,8 @@ said of flags and levels is of lines of books, whose keys and their order are `b
 """
 
 import re
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -59,6 +60,29 @@ def time_in_hour(text: bytes, start: bytes) -> bytes | None:
     """The `time_text` of a line of the hour that begins so; None for any other text."""
     time = text[_TIME]
     return time if text.startswith(start) and _TIME_TEXT.fullmatch(time) else None
+
+
+class OfInstrument(Protocol):
+    """What a line of any kind holds."""
+
+    @property
+    def inst_id(self) -> str: ...
+
+
+R = TypeVar("R", bound=OfInstrument)
+
+
+def of_another(found: str, inst_id: str) -> str:
+    """What is said against a line of one instrument in a file of another; empty where it is the same."""
+    return "" if found == inst_id else f"a line of {found} among those of {inst_id}"
+
+
+def read_as(text: bytes, inst_id: str, decode: Callable[[bytes], R]) -> R:
+    """What a line holds. Raises LineError for one that does not read or is of another instrument."""
+    row = decode(text)
+    if why := of_another(row.inst_id, inst_id):
+        raise LineError(why)
+    return row
 
 
 def is_object(line: bytes | None) -> bool:

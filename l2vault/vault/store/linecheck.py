@@ -12,6 +12,7 @@ from l2vault.book.change import Level
 from l2vault.book.price import is_zero, price_key
 from l2vault.book.snapshot import Snapshot, from_line, instrument_of, to_line
 from l2vault.errors import LevelError, LineError
+from l2vault.vault.store.line import of_another
 
 Kind = Literal["line", "newer", "sorting", "altered"]
 """line: not a snapshot line. newer: one with keys that this version does not know. sorting: a side out of order.
@@ -69,7 +70,7 @@ def why_unreadable(text: bytes, inst_id: str) -> str:
         found = instrument_of(text)
     except LineError as error:
         return error.message
-    return "" if found == inst_id else f"a line of {found} among those of {inst_id}"
+    return of_another(found, inst_id)
 
 
 def _check_sides(snapshot: Snapshot) -> list[Objection]:
