@@ -86,9 +86,9 @@ class Asks:
     None where they stay."""
     look_up: LookUp
     time: ProvedTime
-    proved: Callable[[int, str, int], None] = lambda number, inst_id, ts_ms: None
+    proved: Callable[[int, str, int], None]
     """A feed's book of this time was seen to equal another feed's."""
-    beside: Callable[[int, Sequence[FeedOutput]], Sequence[FeedOutput]] = lambda number, outputs: outputs
+    beside: Callable[[int, Sequence[FeedOutput]], Sequence[FeedOutput]]
     """Takes what is no business of the sampled books (trades, changes, context), and returns the rest."""
 
 

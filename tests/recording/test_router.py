@@ -82,6 +82,7 @@ class Rig:
         self.renewed: list[int] = []
         self.rows: list[str] = []
         self.ages: list[tuple[int, int]] = []
+        self.proved: list[tuple[int, str, int]] = []
         self.audits = FakeAudits()
         self.time = FakeTime()
         self.pipelines = {number: FakePipeline(number) for number in (1, 2)}
@@ -93,6 +94,8 @@ class Rig:
             set_aside=set_aside,
             look_up=lambda inst_id, hour_ms: Tail(),
             time=self.time,
+            proved=lambda number, inst_id, ts_ms: self.proved.append((number, inst_id, ts_ms)),
+            beside=lambda number, outputs: outputs,
         )
         self.router = Router(self.pipelines, self.counters, self.clock, self.put.append, self.ledger, asks)  # type: ignore[arg-type]
 
@@ -221,6 +224,16 @@ def test_an_audit_that_says_nothing_changes_nothing(outcome: str) -> None:
     rig.router.note(audited)
     assert rig.of(noted.Confirmed, noted.Disputed) == []
     assert audited in rig.put
+
+
+def test_of_each_match_both_feeds_books_are_told_to_be_proved() -> None:
+    rig = Rig()
+    rig.synced(1, 2)
+    for slot in (1, 2):
+        for feed in (1, 2):
+            rig.sampled(feed, slot)
+    assert [(feed, inst_id) for feed, inst_id, _ in rig.proved] == [(1, BTC), (2, BTC)] * 2
+    assert len({ts_ms for _, _, ts_ms in rig.proved}) == 2
 
 
 def test_a_first_match_confirms_both_feeds_after_each_sync() -> None:

@@ -58,7 +58,9 @@ def taken(output: FeedOutput) -> list[noted.Event]:
     """What feed 2 makes of it in the journal."""
     put: list[noted.Event] = []
     ignored = lambda *_: None  # noqa: E731
-    asks = Asks(Deaf(), ignored, ignored, ignored, ignored, lambda *_: Tail(), Deaf())  # type: ignore[arg-type]
+    asks = Asks(
+        Deaf(), ignored, ignored, ignored, ignored, lambda *_: Tail(), Deaf(), ignored, lambda _, outputs: outputs
+    )  # type: ignore[arg-type]
     clock = ManualClock()
     router = Router({}, Counters((BTC,)), clock, put.append, SlotLedger(2000), asks)  # type: ignore[arg-type]
     router.take(2, [output])
