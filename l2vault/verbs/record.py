@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--changes", action="store_const", const=True, help="keep every push of the books too")
     parser.add_argument("--lines", dest="lines", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--no-trades", dest="trades", action="store_const", const=False, help="books only (default: trades too)"
+        "--no-trades", dest="trades", action="store_const", const=False, help="record no trades (default: record them)"
     )
     words = "without mark, index, funding, open interest and limits (default: these too)"
     parser.add_argument("--no-context", dest="context", action="store_const", const=False, help=words)
