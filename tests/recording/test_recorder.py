@@ -16,14 +16,16 @@ import msgspec
 import pytest
 
 from l2vault.book.change import BookChange
+from l2vault.book.context import Mark
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
+from l2vault.okx.context_messages import ContextPush, Update
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.pipeline import Lost, Sampled
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
-from l2vault.okx.websocket import FeedOutput
+from l2vault.okx.websocket import FeedOutput, FeedUp
 from l2vault.recorder import ALIVE_SEC, STATUS_SEC, SUMMARY_SEC, Network, Recorder
 from l2vault.recording.disk import QUEUE_LIMIT
 from l2vault.recording.feeds import Deliver, Feeds
@@ -33,6 +35,7 @@ from l2vault.recording.tasks.metadata import REFRESH_SEC
 from l2vault.recording.tasks.rounds import AUDIT_EVERY_SEC
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
+from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import VaultLock
@@ -796,3 +799,20 @@ async def test_a_book_is_audited_when_it_joins_and_every_five_minutes(tmp_path: 
             await some_turns(5)
         await until(lambda: len(rig.of(noted.Audited)) == 2)
     assert {event.outcome for event in rig.of(noted.Audited)} == {"equal"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_vault_whose_meta_was_deleted_is_told_again_which_values_of_the_context_are_current(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path)
+    mark = ContextPush("mark-price", BTC, [Update("mark", BTC, Mark(T0_MS, "60000.5"))])
+    async with rig.recording():
+        await rig.feeds.say(FeedUp("ws://exchange.test"), mark)
+        await passing(rig, lambda: bool(rig.of(ContextNoted)))
+        for _ in range(2):
+            await _settled_again(rig)  # the disk has looked after its files; the next look is a round away
+        shutil.rmtree(tmp_path / "meta")
+        await passing(rig, lambda: bool(rig.of(noted.VaultReplaced)) and bool(rig.of(ContextNoted)))
+    told = [event for event in rig.of(ContextNoted) if isinstance(event, ContextNoted) and event.state == "present"]
+    assert [(event.inst_id, list(event.kinds)) for event in told] == [(BTC, ["mark"])]
