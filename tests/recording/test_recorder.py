@@ -18,11 +18,12 @@ import pytest
 from l2vault.book.change import BookChange
 from l2vault.book.context import Mark
 from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.context_messages import ContextPush, Update
-from l2vault.okx.messages import SchemaFailure
+from l2vault.okx.messages import SchemaFailure, Traded
 from l2vault.okx.pipeline import Lost, Sampled
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.okx.websocket import FeedOutput, FeedUp
@@ -37,6 +38,7 @@ from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.journal.trade_events import TradesHole
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import VaultLock
 from l2vault.vault.store.writer import LineWriter
@@ -816,3 +818,16 @@ async def test_a_vault_whose_meta_was_deleted_is_told_again_which_values_of_the_
         await passing(rig, lambda: bool(rig.of(noted.VaultReplaced)) and bool(rig.of(ContextNoted)))
     told = [event for event in rig.of(ContextNoted) if isinstance(event, ContextNoted) and event.state == "present"]
     assert [(event.inst_id, list(event.kinds)) for event in told] == [(BTC, ["mark"])]
+
+
+async def test_ids_that_no_feed_brought_are_a_hole_within_seconds_though_no_message_follows(tmp_path: Path) -> None:
+    def traded(trade_id: int, ms: int) -> Traded:
+        ts = str(T0_MS + ms)
+        return Traded(BTC, [TradePush(BTC, str(trade_id), "100", "1", "buy", ts, "1", "0", None, 0, "ws")])
+
+    async with Rig(tmp_path).recording() as rig:
+        await rig.feeds.say(FeedUp("ws://exchange.test"), traded(1, 100), traded(5, 200))
+        await passing(rig, lambda: bool(rig.of(TradesHole)))
+        (hole,) = rig.of(TradesHole)
+    assert isinstance(hole, TradesHole)
+    assert (hole.inst_id, hole.from_id, hole.to_id) == (BTC, 2, 4)
