@@ -67,7 +67,7 @@ class Side:
                 raise LevelError(f"price {level[0]} stands twice on one side of a full book")
             held[key] = level
         self._levels = held
-        self._tidy()
+        self._trim()
 
     def update(self, levels: list[Level]) -> int:
         """Set or delete each level; returns how many deletes named a price that was not there (legal)."""
@@ -85,16 +85,16 @@ class Side:
                     insort(order, key)
                 held[key] = level
         if len(order) > _MOST_PLACES:
-            self._tidy()
+            self._trim()
         return unknown
 
     def copy(self) -> "Side":
         twin = Side(is_bid=self._best < 0)
         twin._levels = self._levels.copy()
-        twin._tidy()
+        twin._trim()
         return twin
 
-    def _tidy(self) -> None:
+    def _trim(self) -> None:
         """Keep only the places that hold a level."""
         self._order = sorted(self._levels)
         self._placed = set(self._order)

@@ -2,7 +2,7 @@
 
 Lines repeat most of their levels byte for byte, so each distinct level is parsed once however often it stands: cut
 the text at every `]`, number the distinct pieces, read those. Whatever is not exactly as `to_line` spells it is refused
-here and left to `sift`, which goes line by line.
+here and left to `readable_only`, which goes line by line.
 """
 
 import re
@@ -117,7 +117,7 @@ class Columns:
     levels: DistinctLevels
 
 
-class Sifted(msgspec.Struct, frozen=True):
+class Readable(msgspec.Struct, frozen=True):
     """`lines` are as `to_line` writes them, `indexes` which of the given ones they are, `bad` what the others lack."""
 
     lines: list[bytes]
@@ -147,7 +147,7 @@ def read_columns(lines: Sequence[bytes], inst_id: str) -> Columns:
     )
 
 
-def sift(lines: Sequence[bytes], inst_id: str) -> Sifted:
+def readable_only(lines: Sequence[bytes], inst_id: str) -> Readable:
     """What `read_columns` refuses together, line by line: which can be read after all, and what the others lack."""
     good, indexes, bad = [], [], []
     for index, line in enumerate(lines):
@@ -159,7 +159,7 @@ def sift(lines: Sequence[bytes], inst_id: str) -> Sifted:
         else:
             good.append(canonical)
             indexes.append(index)
-    return Sifted(good, indexes, bad)
+    return Readable(good, indexes, bad)
 
 
 def _cut(text: npt.NDArray[np.uint8], opens: Ints, closes: Ints) -> tuple[pa.Array, Ints, Ints]:

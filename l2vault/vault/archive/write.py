@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from l2vault.errors import LineError, VaultError
-from l2vault.vault.archive.build import Setting, build_hour, next_ms, readable
+from l2vault.vault.archive.build import HourContext, build_hour, next_ms, readable
 from l2vault.vault.archive.change_columns import changes_of, read_changes
 from l2vault.vault.archive.change_files import KIND as CHANGES
 from l2vault.vault.archive.change_files import UNITS as CHANGE_UNITS
@@ -118,7 +118,7 @@ def _refuse(finding: Finding) -> None:
 
 def _encoded_books(catalog: Catalog, lines: list[PlacedLine], inst_id: str, hour_ms: int) -> tuple[bytes, bytes]:
     """The two files of an hour of books, after a look at what they give back."""
-    setting = Setting(JournalIndex(catalog.layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
+    setting = HourContext(JournalIndex(catalog.layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
     hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
     facts = _facts(inst_id, hour_ms, [line.text for line in lines])
     contents = encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts)

@@ -28,7 +28,7 @@ FORM_1: Final = "journal v1"
 """Of a quiet slot: only a journal of form 1 speaks of it, which has no record of what was quiet."""
 
 
-class Absent(NamedTuple):
+class MissingLines(NamedTuple):
     """A half-open span whose lines cannot be had any more, and why: unknown, however well it was recorded."""
 
     from_ms: int
@@ -82,13 +82,13 @@ class _Grid:
 
 class Lines(NamedTuple):
     """The lines of a reach of time `[from_ms, to_ms)`, all of them: times of the unflagged ones, in order, and of the
-    flagged ones. `doubted` are unflagged times of a file that nothing proves to be the one that was recorded."""
+    flagged ones. `altered` are unflagged times of a file that nothing proves to be the one that was recorded."""
 
     times: Sequence[int]
     from_ms: int
     to_ms: int
     flagged: Sequence[int] = ()
-    doubted: Sequence[Absent] = ()
+    altered: Sequence[MissingLines] = ()
 
 
 def cover(
@@ -96,12 +96,12 @@ def cover(
     inst_id: str,
     lines: Lines,
     span: tuple[int, int],
-    absent: Iterable[Absent] = (),
+    missing: Iterable[MissingLines] = (),
 ) -> Coverage:
     """The coverage of `span`, a start and an end. `lines` must reach as far as `reach` says."""
     start_ms, end_ms = span
     grid = _Grid(history)
-    drawn, recorded = _drawn(history, grid, lines, absent)
+    drawn, recorded = _drawn(history, grid, lines, missing)
     stretches = _stretches(history, grid.slots(start_ms, end_ms), drawn, recorded)
     holes = []
     for each in _merged(grid, drawn):
@@ -129,8 +129,8 @@ def slot_of(history: SyncHistory, ts_ms: int) -> int:
     return _Grid(history).slot_of(ts_ms)
 
 
-def stands_until(
-    history: SyncHistory, lines: Lines, ts_ms: int, t_ms: int, absent: Iterable[Absent] = ()
+def valid_until(
+    history: SyncHistory, lines: Lines, ts_ms: int, t_ms: int, missing: Iterable[MissingLines] = ()
 ) -> tuple[State, str]:
     """Whether the newest line before `t_ms`, of time `ts_ms`, still tells the book there: the first hole between.
 
@@ -138,7 +138,7 @@ def stands_until(
     """
     grid = _Grid(history)
     slot_ms = grid.slot_of(ts_ms)
-    drawn, recorded = _drawn(history, grid, lines, absent)
+    drawn, recorded = _drawn(history, grid, lines, missing)
     own = recorded.get(slot_ms, _RECORDED)
     if own != _RECORDED:
         return own
@@ -152,23 +152,23 @@ def stands_until(
 
 
 def _drawn(
-    history: SyncHistory, grid: _Grid, lines: Lines, absent: Iterable[Absent]
+    history: SyncHistory, grid: _Grid, lines: Lines, missing: Iterable[MissingLines]
 ) -> tuple[list[_Span], dict[int, tuple[State, str]]]:
     """All of time in its states, and the slots that have a line, each in its state."""
     slots = grid.slots_of(lines.times)
     recorded = _recorded(history, grid, lines, slots)
-    spans = _painted(history, grid, lines, list(absent))
+    spans = _painted(history, grid, lines, list(missing))
     return _overlay(spans, _runs(grid, lines.times, slots, recorded), _in_sync_only), recorded
 
 
-def _painted(history: SyncHistory, grid: _Grid, lines: Lines, absent: list[Absent]) -> list[_Span]:
+def _painted(history: SyncHistory, grid: _Grid, lines: Lines, missing: list[MissingLines]) -> list[_Span]:
     """All of time, as what a slot without a line is."""
     spans = list(_causes(history))
     spans = _overlay(spans, _in_sync(history, grid, lines.times), _anywhere)
     spans = _overlay(spans, _due(history, grid), lambda below: not below.is_loss and below.cause != FORM_1)
-    spans = _overlay(spans, _lacking(history, grid, lines, absent), lambda below: below.cause == FORM_1)
+    spans = _overlay(spans, _lacking(history, grid, lines, missing), lambda below: below.cause == FORM_1)
     spans = _overlay(spans, _unwritten(history, grid, lines.times), _in_sync_only)
-    gone = [_Span(each.from_ms, each.to_ms, "unknown", each.cause) for each in absent]
+    gone = [_Span(each.from_ms, each.to_ms, "unknown", each.cause) for each in missing]
     spans = _overlay(spans, _disjoint(gone), lambda below: _in_sync_only(below) and below.cause != UNVERIFIABLE)
     quiet = _quiet(history, grid, lines)
     spans = _overlay(spans, _disjoint(_Span(each.from_ms, each.to_ms, "quiet", "") for each in quiet), _anywhere)
@@ -236,10 +236,10 @@ def _due(history: SyncHistory, grid: _Grid) -> list[_Span]:
     return _disjoint(_Span(first_ms, grid.next_slot(last_ms), "missing", NO_LINE) for first_ms, last_ms in history.due)
 
 
-def _lacking(history: SyncHistory, grid: _Grid, lines: Lines, absent: Sequence[Absent]) -> list[_Span]:
+def _lacking(history: SyncHistory, grid: _Grid, lines: Lines, missing: Sequence[MissingLines]) -> list[_Span]:
     """Form 1: the minutes of which the file holds fewer lines than were written."""
     every = sorted([*lines.times, *lines.flagged])
-    gone = [(each.from_ms, each.to_ms) for each in absent if each.cause != "unreadable"]
+    gone = [(each.from_ms, each.to_ms) for each in missing if each.cause != "unreadable"]
     found = []
     for count in history.counts:
         if count.from_ms < lines.from_ms or count.to_ms > lines.to_ms:
@@ -292,7 +292,7 @@ def _line_of(noted: QuietRange, lines: Lines) -> int | None:
     """The time of the line that a quiet range rests on, if that is there and nothing is against its file."""
     at = bisect_left(lines.times, noted.since_ms)
     is_there = at < len(lines.times) and lines.times[at] == noted.since_ms
-    if not is_there or any(each.from_ms <= noted.since_ms < each.to_ms for each in lines.doubted):
+    if not is_there or any(each.from_ms <= noted.since_ms < each.to_ms for each in lines.altered):
         return None
     return noted.since_ms
 
@@ -320,10 +320,10 @@ def _recorded(history: SyncHistory, grid: _Grid, lines: Lines, slots: Sequence[i
     for from_ms, to_ms in history.disputed:
         for slot_ms in _between(slots, from_ms, to_ms + 1):
             found[slot_ms] = "disputed", ""
-    for doubted in lines.doubted:
-        at, to = bisect_left(lines.times, doubted.from_ms), bisect_left(lines.times, doubted.to_ms)
+    for altered in lines.altered:
+        at, to = bisect_left(lines.times, altered.from_ms), bisect_left(lines.times, altered.to_ms)
         for slot_ms in slots[at:to]:
-            found[slot_ms] = "unknown", doubted.cause
+            found[slot_ms] = "unknown", altered.cause
     return found
 
 

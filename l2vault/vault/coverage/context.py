@@ -13,7 +13,7 @@ import msgspec
 
 from l2vault.book.context import KINDS, Kind
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.coverage.compute import Absent
+from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, DISK_FULL, NEVER_MS, OUR_RESTART
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
@@ -161,11 +161,11 @@ class _Reading:
 
 
 def cover_context(
-    history: ContextHistory, inst_id: str, span: tuple[int, int], times: Sequence[int], absent: Iterable[Absent]
+    history: ContextHistory, inst_id: str, span: tuple[int, int], times: Sequence[int], missing: Iterable[MissingLines]
 ) -> ContextCoverage:
     """The coverage of a span. `times` are those of the lines that read, in order, over all of it and some time before
-    and after; `absent` is time of which the vault holds no file, or one that does not read."""
-    gone = [(each.from_ms, each.to_ms, each.cause) for each in absent]
+    and after; `missing` is time of which the vault holds no file, or one that does not read."""
+    gone = [(each.from_ms, each.to_ms, each.cause) for each in missing]
     gone += [(from_ms, _line_after(times, to_ms), DISK_FULL) for from_ms, to_ms in history.refused]
     stretches: list[ContextStretch] = []
     for kind, turns in history.turns.items():

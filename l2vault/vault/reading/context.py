@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from l2vault.book.context import Context, Kind, from_line
-from l2vault.vault.coverage.absence import Stand, absent_hours, unreadable
-from l2vault.vault.coverage.compute import Absent
+from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.context import ContextCoverage, ContextHistory, ContextState, context_history, cover_context
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS, Layout
@@ -76,15 +76,15 @@ class ContextReader:
         """What is known of each value over a span, from what was noted at the time and the lines that are there."""
         every = self._catalog.hours(inst_id)
         times: list[int] = []
-        absent: list[Absent] = []
+        missing: list[MissingLines] = []
         for forms in every:
             if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
                 findings: list[Finding] = []
-                stands = list(self._stands(inst_id, forms, findings.append))
-                times += [stand.ts_ms for stand in stands]
-                absent += unreadable(stands, findings, forms.hour_ms, lambda ts_ms: ts_ms)
-        absent += absent_hours({forms.hour_ms for forms in every}, self._journal.deleted_hours(inst_id), span)
-        return cover_context(self._history(inst_id), inst_id, span, times, absent)
+                positions = list(self._positions(inst_id, forms, findings.append))
+                times += [position.ts_ms for position in positions]
+                missing += unreadable(positions, findings, forms.hour_ms, lambda ts_ms: ts_ms)
+        missing += missing_hours({forms.hour_ms for forms in every}, self._journal.deleted_hours(inst_id), span)
+        return cover_context(self._history(inst_id), inst_id, span, times, missing)
 
     def _states(self, inst_id: str, grid_ms: int, t_ms: int) -> dict[Kind, tuple[ContextState, str]]:
         """At the moment; where a running recorder has not said anything of it yet, at the newest line before it."""
@@ -102,12 +102,12 @@ class ContextReader:
     def _times(self, forms: HourForms) -> Sequence[int]:
         return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, unreported)]
 
-    def _stands(self, inst_id: str, forms: HourForms, report: Report) -> Iterator[Stand]:
-        """Where each line that reads stands: around one that does not, nothing is known."""
+    def _positions(self, inst_id: str, forms: HourForms, report: Report) -> Iterator[LinePosition]:
+        """Where each line that reads is: around one that does not, nothing is known."""
         for line in hour_lines(self._catalog, forms, True, report):
             row = row_of(line, inst_id, from_line, report)
             if row is not None:
-                yield Stand(row.grid_ms, line.path, line.offset)
+                yield LinePosition(row.grid_ms, line.path, line.offset)
 
     def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
         first, last = map(as_time_text, span)

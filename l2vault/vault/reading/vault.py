@@ -16,11 +16,11 @@ from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
-from l2vault.vault.coverage.absence import NOT_PROVED, absent_hours
-from l2vault.vault.coverage.compute import Absent, cover, reach, stands_until
+from l2vault.vault.coverage.compute import MissingLines, cover, reach, valid_until
+from l2vault.vault.coverage.hour_lines import HourLines
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.missing import NOT_PROVED, missing_hours
 from l2vault.vault.coverage.model import Coverage, State
-from l2vault.vault.coverage.standing import Standing
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.reading.changes import change_book, change_hours, change_snapshots
 from l2vault.vault.reading.follow import POLL_SEC, Follow
@@ -90,7 +90,7 @@ class Vault:
         self.catalog = Catalog(layout)
         self.change_catalog = Catalog(layout.of("changes"))
         self.journal = JournalIndex(layout)
-        self._standing = Standing(self.catalog, self.journal)
+        self._hour_lines = HourLines(self.catalog, self.journal)
 
     def instruments(self) -> list[str]:
         """Every instrument of which there is an hour in any form."""
@@ -198,8 +198,8 @@ class Vault:
         span = span_ms(start, end)
         history = self.journal.history(inst_id)
         every = self.catalog.hours(inst_id)
-        lines, absent = self._standing.lines(inst_id, every, reach(history, span))
-        return cover(history, inst_id, lines, span, [*absent, *self._absent_hours(inst_id, every, span)])
+        lines, missing = self._hour_lines.lines(inst_id, every, reach(history, span))
+        return cover(history, inst_id, lines, span, [*missing, *self._missing_hours(inst_id, every, span)])
 
     def first_line_ms(self, inst_id: str) -> int | None:
         """The time of the oldest line of the instrument; None if none can be read."""
@@ -219,7 +219,7 @@ class Vault:
     def newest_line_ms(self, inst_id: str) -> int | None:
         """The time of the newest unflagged line of the instrument; None if none can be read."""
         for forms in reversed(self.catalog.hours(inst_id)):
-            newest_ms = self._standing.newest_ms(forms)
+            newest_ms = self._hour_lines.newest_ms(forms)
             if newest_ms is not None:
                 return newest_ms
         return None
@@ -340,13 +340,13 @@ class Vault:
             starts = [oldest_ms]
         return [each for each in starts if each // HOUR_MS * HOUR_MS not in deleted]
 
-    def _absent_hours(self, inst_id: str, every: list[HourForms], span: tuple[int, int]) -> Iterator[Absent]:
-        return absent_hours({forms.hour_ms for forms in every}, self.journal.deleted_hours(inst_id), span)
+    def _missing_hours(self, inst_id: str, every: list[HourForms], span: tuple[int, int]) -> Iterator[MissingLines]:
+        return missing_hours({forms.hour_ms for forms in every}, self.journal.deleted_hours(inst_id), span)
 
     def _state(self, inst_id: str, ts_ms: int, t_ms: int) -> tuple[State, str]:
         history = self.journal.history(inst_id)
         every = self.catalog.hours(inst_id)
-        lines, absent = self._standing.lines(inst_id, every, reach(history, (ts_ms, t_ms + 1)))
+        lines, missing = self._hour_lines.lines(inst_id, every, reach(history, (ts_ms, t_ms + 1)))
         if t_ms // HOUR_MS > ts_ms // HOUR_MS:
-            absent += self._absent_hours(inst_id, every, (ts_ms, t_ms + 1))
-        return stands_until(history, lines, ts_ms, t_ms, absent)
+            missing += self._missing_hours(inst_id, every, (ts_ms, t_ms + 1))
+        return valid_until(history, lines, ts_ms, t_ms, missing)

@@ -1,7 +1,7 @@
 """What is compressed, archived and deleted, and when.
 
 `proved_time` says what time it is, `plan` what is due, `pace` how much of it one pass may delete; `run` acts, and
-`tidy` clears up what a killed pass left.
+`cleanup` clears up what a killed pass left.
 """
 
 from l2vault.vault.retention.plan import Policy, policy_of

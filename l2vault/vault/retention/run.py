@@ -22,11 +22,11 @@ from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.journal.events import Retained, RetentionHeld
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.retention import pace
+from l2vault.vault.retention.cleanup import clean, prune
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
-from l2vault.vault.retention.tidy import clean, prune
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.durable import remove, unlink
 from l2vault.vault.store.forms import archive_form

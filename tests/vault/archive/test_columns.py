@@ -5,7 +5,7 @@ from hypothesis import given
 
 from l2vault.book.snapshot import to_line
 from l2vault.errors import LineError
-from l2vault.vault.archive.columns import NO_ORDERS, plain_text, read_columns, sift
+from l2vault.vault.archive.columns import NO_ORDERS, plain_text, read_columns, readable_only
 from support.hours import INST, hours_of_lines, levels, line
 
 
@@ -84,9 +84,9 @@ def test_what_is_no_snapshot_line_is_refused_and_found_among_the_others(what):
     lines = [to_line(line(0)), FOREIGN[what], to_line(line(2000))]
     with pytest.raises(LineError):
         read_columns(lines, INST)
-    sifted = sift(lines, INST)
-    assert (sifted.lines, sifted.indexes) == ([lines[0], lines[2]], [0, 2])
-    assert [index for index, _ in sifted.bad] == [1]
+    readable = readable_only(lines, INST)
+    assert (readable.lines, readable.indexes) == ([lines[0], lines[2]], [0, 2])
+    assert [index for index, _ in readable.bad] == [1]
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_a_line_that_json_allows_is_read_as_to_line_would_write_it(spelled):
     assert spelled != GOOD
     with pytest.raises(LineError):
         read_columns([spelled], INST)
-    assert sift([spelled], INST).lines == [GOOD]
+    assert readable_only([spelled], INST).lines == [GOOD]

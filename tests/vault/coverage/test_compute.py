@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2vault.vault.coverage.compute import Absent, Lines, cover, stands_until
+from l2vault.vault.coverage.compute import Lines, MissingLines, cover, valid_until
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, sync_history
 from l2vault.vault.journal import events as noted
 from support.hours import HOUR_AT_MS, INST, at, entries, lost, started, synced
@@ -31,10 +31,10 @@ def write_failed(from_ms, to_ms, inst_id=INST):
     return noted.WriteFailed(at(to_ms), inst_id, 1, at(from_ms), at(to_ms), "disk full")
 
 
-def coverage(events, times, end_ms=20_000, start_ms=0, absent=()):
+def coverage(events, times, end_ms=20_000, start_ms=0, missing=()):
     lines = [HOUR_AT_MS + time for time in times]
     span = HOUR_AT_MS + start_ms, HOUR_AT_MS + end_ms
-    return cover(history(events), INST, all_lines(lines), span, absent)
+    return cover(history(events), INST, all_lines(lines), span, missing)
 
 
 def history(events):
@@ -212,7 +212,7 @@ def test_lines_that_cannot_be_had_are_unknown_but_losses_stay():
         (5_300, 9_100, "missing", "chain", 2),
         (9_100, 20_000, "unknown", "retention", 5),
     ]
-    assert told(coverage(events, [], absent=[Absent(HOUR_AT_MS, HOUR_AT_MS + 3_600_000, "retention")])) == (
+    assert told(coverage(events, [], missing=[MissingLines(HOUR_AT_MS, HOUR_AT_MS + 3_600_000, "retention")])) == (
         "uuummuuuuu",
         holes,
     )
@@ -252,13 +252,13 @@ def test_a_line_before_the_span_may_be_the_line_of_its_first_slot():
 def test_a_book_stands_until_the_first_doubt(t_ms, expected):
     told = history([started(-9_000), synced(-8_000), lost(5_300), synced(9_100), lost(30_000)])
     ts_ms = HOUR_AT_MS + 1_950
-    assert stands_until(told, all_lines([ts_ms]), ts_ms, HOUR_AT_MS + t_ms) == expected
+    assert valid_until(told, all_lines([ts_ms]), ts_ms, HOUR_AT_MS + t_ms) == expected
 
 
 @pytest.mark.parametrize(("t_ms", "state"), [(1_950, "recorded"), (3_999, "recorded"), (4_000, "unknown")])
 def test_without_a_journal_a_book_stands_for_its_slot(t_ms, state):
     ts_ms = HOUR_AT_MS + 1_950
-    assert stands_until(history([]), all_lines([ts_ms]), ts_ms, HOUR_AT_MS + t_ms)[0] == state
+    assert valid_until(history([]), all_lines([ts_ms]), ts_ms, HOUR_AT_MS + t_ms)[0] == state
 
 
 @st.composite

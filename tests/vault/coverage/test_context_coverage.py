@@ -6,7 +6,7 @@ import pytest
 
 from l2vault.book.context import KINDS
 from l2vault.book.utc import utc_ms, utc_text
-from l2vault.vault.coverage.compute import Absent, Lines, cover
+from l2vault.vault.coverage.compute import Lines, MissingLines, cover
 from l2vault.vault.coverage.context import ContextCoverage, context_history, cover_context
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, sync_history
 from l2vault.vault.journal import events as noted
@@ -31,10 +31,10 @@ def maintenance(at_ms, from_ms, to_ms, state="scheduled", title="upgrade", servi
     return MaintenanceNoted(at(at_ms), title, state, *bounds, service)
 
 
-def covered(events, times=(), absent=()):
+def covered(events, times=(), missing=()):
     history = context_history(entries(events), INST)
     lines = [HOUR_AT_MS + time for time in times]
-    gone = [Absent(HOUR_AT_MS + from_ms, HOUR_AT_MS + to_ms, cause) for from_ms, to_ms, cause in absent]
+    gone = [MissingLines(HOUR_AT_MS + from_ms, HOUR_AT_MS + to_ms, cause) for from_ms, to_ms, cause in missing]
     return cover_context(history, INST, SPAN, lines, gone)
 
 
@@ -164,7 +164,7 @@ def test_files_that_are_gone_leave_nothing_present_and_what_was_lost_stays_lost(
         context(70_000, "present", mark=70_000),
         alive(100_000),
     ]
-    coverage = covered(events, absent=[(20_000, 80_000, "retention")])
+    coverage = covered(events, missing=[(20_000, 80_000, "retention")])
 
     assert told(coverage) == [
         (0, 20, "present", ""),
@@ -200,7 +200,7 @@ def test_stretches_have_no_gap_and_every_value_its_own():
         context(40_000, "present", mark=40_000, index=41_000),
         alive(100_000),
     ]
-    coverage = covered(events, absent=[(10_000, 15_000, "no file")])
+    coverage = covered(events, missing=[(10_000, 15_000, "no file")])
 
     for kind in KINDS:
         own = [each for each in coverage.stretches if each.kind == kind]

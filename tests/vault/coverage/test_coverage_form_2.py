@@ -2,7 +2,7 @@
 
 import pytest
 
-from l2vault.vault.coverage.compute import Absent, Lines, cover, reach, stands_until
+from l2vault.vault.coverage.compute import Lines, MissingLines, cover, reach, valid_until
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, sync_history
 from l2vault.vault.journal import events as noted
 from support.hours import HOUR_AT_MS, INST, at, entries, lost, minute, quiet, started, synced
@@ -15,10 +15,10 @@ def history(events):
     return sync_history(entries(events), INST)
 
 
-def coverage(events, times, start_ms=0, end_ms=20_000, absent=(), **others):
+def coverage(events, times, start_ms=0, end_ms=20_000, missing=(), **others):
     others = {key: [HOUR_AT_MS + time for time in value] for key, value in others.items()}
     lines = Lines([HOUR_AT_MS + time for time in times], ALWAYS_MS, NEVER_MS, **others)
-    gone = [Absent(HOUR_AT_MS + from_ms, HOUR_AT_MS + to_ms, cause) for from_ms, to_ms, cause in absent]
+    gone = [MissingLines(HOUR_AT_MS + from_ms, HOUR_AT_MS + to_ms, cause) for from_ms, to_ms, cause in missing]
     return cover(history(events), INST, lines, (HOUR_AT_MS + start_ms, HOUR_AT_MS + end_ms), gone)
 
 
@@ -105,14 +105,14 @@ def test_a_loss_goes_on_to_the_first_line_behind_it_where_no_slot_is_between():
 
 def test_lines_that_cannot_be_read_are_unknown_and_quiet_slots_with_them():
     events = [*IN_SYNC, minute(20_000, quiet(2_000, 4_000, 6_000), first=0, last=18_000), *END]
-    covered = coverage(events, [0, 8_000], absent=[(1, 8_000, "unreadable")])
+    covered = coverage(events, [0, 8_000], missing=[(1, 8_000, "unreadable")])
     assert letters(covered)[:5] == "ruuur"
     assert holes(covered)[0] == (2_000, 8_000, "unknown", "unreadable", 3)
 
 
 def test_an_hour_without_a_file_is_unknown_but_what_is_quiet_since_before_it_is_quiet():
     events = [*IN_SYNC, minute(20_000, quiet(-400, 0, 8_000), first=0, last=18_000), *END]
-    assert letters(coverage(events, [-400], absent=[(0, 20_000, "no file")])) == "rqqqquuuuu"
+    assert letters(coverage(events, [-400], missing=[(0, 20_000, "no file")])) == "rqqqquuuuu"
 
 
 @pytest.mark.parametrize("ending", [[disconnected()], [connected()], [synced(14_000)]], ids=["gone", "new", "second"])
@@ -217,7 +217,7 @@ def test_a_book_stands_as_long_as_its_slots_are_noted_as_quiet():
     events = [*IN_SYNC, minute(20_000, quiet(1_900, 4_000, 6_000), first=0, last=6_000), *END]
     lines = Lines([HOUR_AT_MS + 1_900], ALWAYS_MS, NEVER_MS)
     told = [
-        stands_until(history(events), lines, HOUR_AT_MS + 1_900, HOUR_AT_MS + t_ms)
+        valid_until(history(events), lines, HOUR_AT_MS + 1_900, HOUR_AT_MS + t_ms)
         for t_ms in (1_900, 3_999, 4_000, 7_999, 8_000)
     ]
     assert told == [("recorded", "")] * 2 + [("quiet", "")] * 2 + [("unknown", "")]

@@ -1,4 +1,4 @@
-"""Where the lines of an instrument stand, told by their times, and what cannot be had of them: what coverage rests on.
+"""The times and places of an instrument's lines, and what cannot be had of them: what coverage rests on.
 
 Every file is read once as long as it does not change. A line counts only if it reads and is of its instrument and hour.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from l2vault.errors import VaultError
-from l2vault.vault.coverage.absence import NOT_PROVED, Stand, doubted, unreadable
-from l2vault.vault.coverage.compute import Absent, Lines, slot_of
+from l2vault.vault.coverage.compute import Lines, MissingLines, slot_of
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.missing import NOT_PROVED, LinePosition, in_altered_files, unreadable
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour
 from l2vault.vault.store.forms import hour_times
 from l2vault.vault.store.layout import HOUR_MS, levels_beside
@@ -27,15 +27,15 @@ _Stamp = tuple[tuple[Path, int, int], ...]
 
 
 class _Hour(NamedTuple):
-    """Times of the lines that read; where there are findings, `stands` tells where the unflagged ones are."""
+    """Times of the lines that read; where there are findings, `positions` tells where the unflagged ones are."""
 
     times: "array[int]"
     flagged: "array[int]"
     findings: list[Finding]
-    stands: list[Stand]
+    positions: list[LinePosition]
 
 
-class Standing:
+class HourLines:
     """The lines of a vault's hours. Asked again, it reads only the hours that have changed since."""
 
     def __init__(self, catalog: Catalog, journal: JournalIndex) -> None:
@@ -43,29 +43,31 @@ class Standing:
         self._journal = journal
         self._hours: dict[tuple[str, int, bool], tuple[_Stamp, _Hour]] = {}
 
-    def lines(self, inst_id: str, every: Sequence[HourForms], span: tuple[int, int]) -> tuple[Lines, list[Absent]]:
+    def lines(
+        self, inst_id: str, every: Sequence[HourForms], span: tuple[int, int]
+    ) -> tuple[Lines, list[MissingLines]]:
         """The lines that bear on a span, `every` hour of the instrument being known, and where lines that there were
         cannot be had."""
         history = self._journal.history(inst_id)
         not_restored = self._journal.not_restored(inst_id)
         times, flagged = array("q"), array("q")
-        absent: list[Absent] = []
-        doubts: list[Absent] = []
+        missing: list[MissingLines] = []
+        altered: list[MissingLines] = []
         for forms in every:
             if span[0] - _SLACK_MS - HOUR_MS < forms.hour_ms < span[1]:
                 hour = self._hour(forms, forms is every[-1])
-                absent += unreadable(hour.stands, hour.findings, forms.hour_ms, partial(slot_of, history))
-                doubts += doubted(hour.stands, hour.findings)
+                missing += unreadable(hour.positions, hour.findings, forms.hour_ms, partial(slot_of, history))
+                altered += in_altered_files(hour.positions, hour.findings)
                 if forms.hour_ms in not_restored and forms.raw and not self._is_proved(forms):
-                    gone = Absent(forms.hour_ms, forms.hour_ms + HOUR_MS, NOT_PROVED)
-                    doubts.append(gone)
-                    absent.append(gone)
+                    gone = MissingLines(forms.hour_ms, forms.hour_ms + HOUR_MS, NOT_PROVED)
+                    altered.append(gone)
+                    missing.append(gone)
                 times += hour.times
                 flagged += hour.flagged
         from_ms, to_ms = span[0] - _SLACK_MS, span[1]
         inside = times[bisect_left(times, from_ms) : bisect_left(times, to_ms)]
         others = [each for each in flagged if from_ms <= each < to_ms]
-        return Lines(inside, from_ms, to_ms, others, doubts), absent
+        return Lines(inside, from_ms, to_ms, others, altered), missing
 
     def newest_ms(self, forms: HourForms) -> int | None:
         """The time of the newest line of an hour that reads; None if none does."""
@@ -79,10 +81,10 @@ class Standing:
             return kept[1]
         findings: list[Finding] = []
         every = list(hour_times(self._catalog, forms, is_newest, findings.append))
-        stands = [Stand(line.ts_ms, line.path, line.offset) for line in every if not line.is_flagged]
+        positions = [LinePosition(line.ts_ms, line.path, line.offset) for line in every if not line.is_flagged]
         flagged = array("q", [line.ts_ms for line in every if line.is_flagged])
-        times = array("q", [stand.ts_ms for stand in stands])
-        hour = _Hour(times, flagged, findings, stands if findings else [])
+        times = array("q", [position.ts_ms for position in positions])
+        hour = _Hour(times, flagged, findings, positions if findings else [])
         self._hours[key] = stamp, hour
         return hour
 
