@@ -87,7 +87,7 @@ def measure_feed(messages: int, rounds: int) -> tuple[Feed, dict[str, Runs]]:
         plain, summed = Path(folder, "plain"), Path(folder, "summed")
         feed = write_frames(plain, messages, is_checksummed=False)
         write_frames(summed, messages, is_checksummed=True)
-        with _server(plain) as plain_at, _server(summed) as summed_at:
+        with loopback_server(plain) as plain_at, loopback_server(summed) as summed_at:
             for number in range(rounds):
                 for one in CONTENDERS:
                     place, kept = places[one.name], runs[one.name]
@@ -109,7 +109,7 @@ def _place(contender: Contender, runs: Runs) -> Place:
 
 
 @contextmanager
-def _server(frames: Path) -> Iterator[dict[str, str]]:
+def loopback_server(frames: Path) -> Iterator[dict[str, str]]:
     words = [sys.executable, str(FEED / "server.py"), str(frames), INST_ID]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin is not None and server.stdout is not None

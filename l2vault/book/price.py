@@ -3,6 +3,7 @@
 A price becomes an integer of 1e-18 so that it sorts and compares exactly: `"64223"` and `"64223.0"` are one price.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -15,7 +16,8 @@ SCALE_DIGITS: Final = 18
 WHOLE_DIGITS: Final = 30
 """Digits before the point. Beyond any market; without a bound, `int` would raise its own error at 4,300 digits."""
 
-_ONE_TO_NINE: Final = frozenset("123456789")
+_PLAINLY_MORE: Final = re.compile(rf"[1-9][0-9]{{0,{WHOLE_DIGITS - 1}}}(?:\.[0-9]{{0,{SCALE_DIGITS}}})?").fullmatch
+"""Most quantities: one call says of them that they are numbers, and more than zero."""
 _QUOTED_CHARS: Final = 60
 _POWERS: Final = tuple(int(10 ** (SCALE_DIGITS - places)) for places in range(SCALE_DIGITS + 1))
 
@@ -41,7 +43,7 @@ def is_zero(quantity: str) -> bool:
     """Whether a quantity deletes its level; raises LevelError for anything but a plain decimal number."""
     if quantity == "0":
         return True
-    if quantity[:1] in _ONE_TO_NINE and quantity.isdigit() and quantity.isascii() and len(quantity) <= WHOLE_DIGITS:
+    if _PLAINLY_MORE(quantity):
         return False
     return price_key(quantity) == 0
 
