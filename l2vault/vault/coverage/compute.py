@@ -8,13 +8,14 @@ nothing more was noted; lines that the journal says there were; what cannot be h
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, is_within
 from l2vault.vault.coverage.model import COVERED, Coverage, Hole, State, Stretch, count_slots
+from l2vault.vault.coverage.slots import Grid, Run, in_slot_order, unbroken
 from l2vault.vault.coverage.sync_history import (
     ALWAYS_MS,
-    DEFAULT_CADENCE_MS,
     NEVER_MS,
     UNVERIFIABLE,
     QuietRange,
@@ -46,40 +47,6 @@ class _Span(NamedTuple):
     is_loss: bool = False
 
 
-class _Grid:
-    """The grid times, whose distance may change from one run of a recorder to the next."""
-
-    def __init__(self, history: SyncHistory) -> None:
-        known = history.cadences
-        self._parts = [(ALWAYS_MS, known[0][1] if known else DEFAULT_CADENCE_MS), *sorted(known[1:])]
-
-    def cadence_ms(self, t_ms: int) -> int:
-        return self._parts[bisect_right(self._parts, t_ms, key=lambda part: part[0]) - 1][1]
-
-    def slot_of(self, ts_ms: int) -> int:
-        """The grid time whose line this is."""
-        cadence_ms = self.cadence_ms(ts_ms)
-        return -(-ts_ms // cadence_ms) * cadence_ms
-
-    def slots_of(self, times: Iterable[int]) -> list[int]:
-        """`slot_of` of each, times in order."""
-        if len(self._parts) > 1:
-            return [self.slot_of(ts_ms) for ts_ms in times]
-        cadence_ms = self._parts[0][1]
-        return [-(-ts_ms // cadence_ms) * cadence_ms for ts_ms in times]
-
-    def next_slot(self, slot_ms: int) -> int:
-        return slot_ms + self.cadence_ms(slot_ms)
-
-    def slots(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
-        """Each grid time in `[start_ms, end_ms)` and the cadence in force."""
-        bounds = [from_ms for from_ms, _ in self._parts[1:] if start_ms < from_ms < end_ms]
-        for from_ms, to_ms in zip([start_ms, *bounds], [*bounds, end_ms], strict=True):
-            cadence_ms = self.cadence_ms(from_ms)
-            for slot_ms in range(-(-from_ms // cadence_ms) * cadence_ms, to_ms, cadence_ms):
-                yield slot_ms, cadence_ms
-
-
 class Lines(NamedTuple):
     """The lines of a reach of time `[from_ms, to_ms)`, all of them: times of the unflagged ones, in order, and of the
     flagged ones. `altered` are unflagged times of a file that nothing proves to be the one that was recorded."""
@@ -100,9 +67,9 @@ def cover(
 ) -> Coverage:
     """The coverage of `span`, a start and an end. `lines` must reach as far as `reach` says."""
     start_ms, end_ms = span
-    grid = _Grid(history)
+    grid = Grid(history)
     drawn, recorded = _drawn(history, grid, lines, missing)
-    stretches = _stretches(history, grid.slots(start_ms, end_ms), drawn, recorded)
+    stretches = _stretches(history, grid.parts(start_ms, end_ms), drawn, recorded)
     holes = []
     for each in _merged(grid, drawn):
         from_ms, to_ms = max(each.from_ms, start_ms), min(each.to_ms, end_ms)
@@ -126,7 +93,7 @@ def reach(history: SyncHistory, span: tuple[int, int]) -> tuple[int, int]:
 
 def slot_of(history: SyncHistory, ts_ms: int) -> int:
     """The grid time whose line one of time `ts_ms` is."""
-    return _Grid(history).slot_of(ts_ms)
+    return Grid(history).slot_of(ts_ms)
 
 
 def valid_until(
@@ -136,10 +103,10 @@ def valid_until(
 
     Within its own slot it is what that slot is. Beyond, every slot up to the moment must be noted as quiet.
     """
-    grid = _Grid(history)
+    grid = Grid(history)
     slot_ms = grid.slot_of(ts_ms)
     drawn, recorded = _drawn(history, grid, lines, missing)
-    own = recorded.get(slot_ms, _RECORDED)
+    own = next((run.own for run in recorded if run.first_ms <= slot_ms <= run.last_ms), _RECORDED)
     if own != _RECORDED:
         return own
     cause = ""
@@ -152,16 +119,15 @@ def valid_until(
 
 
 def _drawn(
-    history: SyncHistory, grid: _Grid, lines: Lines, missing: Iterable[MissingLines]
-) -> tuple[list[_Span], dict[int, tuple[State, str]]]:
+    history: SyncHistory, grid: Grid, lines: Lines, missing: Iterable[MissingLines]
+) -> tuple[list[_Span], list[Run]]:
     """All of time in its states, and the slots that have a line, each in its state."""
-    slots = grid.slots_of(lines.times)
-    recorded = _recorded(history, grid, lines, slots)
+    recorded = _recorded(history, grid, lines)
     spans = _painted(history, grid, lines, list(missing))
-    return _overlay(spans, _runs(grid, lines.times, slots, recorded), _in_sync_only), recorded
+    return _overlay(spans, _standing(grid, recorded), _in_sync_only), recorded
 
 
-def _painted(history: SyncHistory, grid: _Grid, lines: Lines, missing: list[MissingLines]) -> list[_Span]:
+def _painted(history: SyncHistory, grid: Grid, lines: Lines, missing: list[MissingLines]) -> list[_Span]:
     """All of time, as what a slot without a line is."""
     spans = list(_causes(history))
     spans = _overlay(spans, _in_sync(history, grid, lines.times), _anywhere)
@@ -206,7 +172,7 @@ def _causes(history: SyncHistory) -> Iterator[_Span]:
             yield _Span(cause.from_ms, to_ms, cause.kind, why, is_loss=cause.kind == "missing")
 
 
-def _in_sync(history: SyncHistory, grid: _Grid, times: Sequence[int]) -> list[_Span]:
+def _in_sync(history: SyncHistory, grid: Grid, times: Sequence[int]) -> list[_Span]:
     """Where a feed held the book. Form 1: there a slot without a line is quiet. Form 2: nothing more is known of it.
 
     An end that was cut short goes on to the slot of the newest line before the next beginning: the recorder wrote it,
@@ -231,13 +197,15 @@ def _in_sync(history: SyncHistory, grid: _Grid, times: Sequence[int]) -> list[_S
     return _disjoint(spans + [_Span(*each, "unknown", "") for each in union])
 
 
-def _due(history: SyncHistory, grid: _Grid) -> list[_Span]:
+def _due(history: SyncHistory, grid: Grid) -> list[_Span]:
     """Form 2: every grid time of a minute had a line or was noted as quiet."""
     return _disjoint(_Span(first_ms, grid.next_slot(last_ms), "missing", NO_LINE) for first_ms, last_ms in history.due)
 
 
-def _lacking(history: SyncHistory, grid: _Grid, lines: Lines, missing: Sequence[MissingLines]) -> list[_Span]:
+def _lacking(history: SyncHistory, grid: Grid, lines: Lines, missing: Sequence[MissingLines]) -> list[_Span]:
     """Form 1: the minutes of which the file holds fewer lines than were written."""
+    if not history.counts:
+        return []
     every = sorted([*lines.times, *lines.flagged])
     gone = [(each.from_ms, each.to_ms) for each in missing if each.cause != "unreadable"]
     found = []
@@ -252,7 +220,7 @@ def _lacking(history: SyncHistory, grid: _Grid, lines: Lines, missing: Sequence[
     return _disjoint(found)
 
 
-def _unwritten(history: SyncHistory, grid: _Grid, times: Sequence[int]) -> list[_Span]:
+def _unwritten(history: SyncHistory, grid: Grid, times: Sequence[int]) -> list[_Span]:
     """Lines that there were and that are not there: each until the next line."""
     found = []
     for lost in history.unwritten:
@@ -272,7 +240,7 @@ class _Quiet(NamedTuple):
     since_ms: int
 
 
-def _quiet(history: SyncHistory, grid: _Grid, lines: Lines) -> list[_Quiet]:
+def _quiet(history: SyncHistory, grid: Grid, lines: Lines) -> list[_Quiet]:
     """What was noted as quiet, as far as the line it rests on is there and no later one contradicts it."""
     found = []
     for noted in history.quiet:
@@ -297,7 +265,7 @@ def _line_of(noted: QuietRange, lines: Lines) -> int | None:
     return noted.since_ms
 
 
-def _resting_on_disputed(history: SyncHistory, grid: _Grid, quiet: Iterable[_Quiet]) -> Iterator[_Span]:
+def _resting_on_disputed(history: SyncHistory, grid: Grid, quiet: Iterable[_Quiet]) -> Iterator[_Span]:
     for each in quiet:
         if _within(history.disputed, grid.slot_of(each.since_ms)):
             yield _Span(each.from_ms, each.until_ms, "disputed", "")
@@ -308,9 +276,31 @@ def _within(bounds: Sequence[tuple[int, int]], slot_ms: int) -> bool:
     return any(from_ms <= slot_ms <= to_ms for from_ms, to_ms in bounds)
 
 
-def _recorded(history: SyncHistory, grid: _Grid, lines: Lines, slots: Sequence[int]) -> dict[int, tuple[State, str]]:
-    """The slots that have a line, each in its state."""
-    found = dict.fromkeys(slots, _RECORDED)
+def _recorded(history: SyncHistory, grid: Grid, lines: Lines) -> list[Run]:
+    """The slots that have a line, each in its state, in order of the lines."""
+    times, slots = lines.times, grid.slots_of(lines.times)
+    marked = _marked(history, lines, slots)
+    runs: list[Run] = []
+    for from_at, to_at, cadence_ms in unbroken(grid, times, slots):
+        parts = [(from_at, to_at)] if not marked else _cut(slots, from_at, to_at, marked)
+        for first, after in parts:
+            own = marked.get(slots[first], _RECORDED) if marked else _RECORDED
+            runs.append(Run(slots[first], slots[after - 1], cadence_ms, times[first], own))
+    return runs
+
+
+def _cut(
+    slots: Sequence[int], from_at: int, to_at: int, marked: dict[int, tuple[State, str]]
+) -> Iterator[tuple[int, int]]:
+    """The places in parts of one state each."""
+    for _, part in groupby(range(from_at, to_at), lambda at: marked.get(slots[at])):
+        at = list(part)
+        yield at[0], at[-1] + 1
+
+
+def _marked(history: SyncHistory, lines: Lines, slots: Sequence[int]) -> dict[int, tuple[State, str]]:
+    """The slots whose line does not count as plainly recorded, each in its state."""
+    found: dict[int, tuple[State, str]] = {}
     blind = [(each, _verified(history, each.from_ms, each.to_ms)) for each in history.unverifiable]
     for unverifiable, verified in blind:
         state = _BLIND if unverifiable.is_recorded else _UNPROVED
@@ -336,56 +326,68 @@ def _between(slots: Sequence[int], from_ms: int, to_ms: int) -> Sequence[int]:
     return slots[bisect_left(slots, from_ms) : bisect_left(slots, to_ms)]
 
 
-def _runs(
-    grid: _Grid, times: Sequence[int], slots: Sequence[int], recorded: dict[int, tuple[State, str]]
-) -> list[_Span]:
+def _standing(grid: Grid, recorded: Iterable[Run]) -> list[_Span]:
     """The time over which lines stand: each from its own time to the grid time after its slot, or to the next line."""
-    runs: list[_Span] = []
-    from_ms = to_ms = slot_before = ALWAYS_MS
+    spans: list[_Span] = []
+    from_ms = to_ms = ALWAYS_MS
     state = _RECORDED
-    for ts_ms, slot_ms in zip(times, slots, strict=True):
-        if slot_ms == slot_before:
-            continue
-        slot_before = slot_ms
-        own = recorded[slot_ms]
-        if own != state or ts_ms > to_ms:
+    for run in recorded:
+        if run.own != state or run.from_ms > to_ms:
             if from_ms < to_ms:
-                runs.append(_Span(from_ms, min(to_ms, ts_ms), *state))
-            from_ms, state = ts_ms, own
-        to_ms = grid.next_slot(slot_ms)
+                spans.append(_Span(from_ms, min(to_ms, run.from_ms), *state))
+            from_ms, state = run.from_ms, run.own
+        to_ms = grid.next_slot(run.last_ms)
     if from_ms < to_ms:
-        runs.append(_Span(from_ms, to_ms, *state))
-    return runs
+        spans.append(_Span(from_ms, to_ms, *state))
+    return spans
 
 
 def _stretches(
-    history: SyncHistory,
-    slots: Iterable[tuple[int, int]],
-    spans: Sequence[_Span],
-    recorded: dict[int, tuple[State, str]],
+    history: SyncHistory, parts: Iterable[tuple[int, int, int]], spans: Sequence[_Span], runs: Iterable[Run]
 ) -> list[Stretch]:
     """Every slot in its state, those alike that follow each other together."""
+    recorded = in_slot_order(runs)
     found: list[Stretch] = []
     audits = _Audits(history)
-    first_ms = last_ms = 0
+    first_ms = newest_ms = at = nth = 0
     kept: tuple[int, State, str, bool] | None = None
-    at = 0
-    for slot_ms, cadence_ms in slots:
-        while spans[at].to_ms <= slot_ms:
-            at += 1
-        own = recorded.get(slot_ms)
-        state, cause = (spans[at].state, spans[at].cause) if own is None else own
-        if own is None and state == "recorded":  # a grid time of another cadence than the line's
-            state = "unknown"
-        here = cadence_ms, state, cause, own == _RECORDED and audits.is_unaudited(slot_ms)
-        if here != kept:
-            if kept is not None:
-                found.append(Stretch(first_ms, last_ms, *kept))
-            first_ms, kept = slot_ms, here
-        last_ms = slot_ms
+    for start_ms, end_ms, cadence_ms in parts:
+        slot_ms = -(-start_ms // cadence_ms) * cadence_ms
+        while slot_ms < end_ms:
+            while spans[at].to_ms <= slot_ms:
+                at += 1
+            while nth < len(recorded) and recorded[nth].last_ms < slot_ms:
+                nth += 1
+            run = recorded[nth] if nth < len(recorded) else None
+            state, cause, is_unaudited, until_ms = _slot(slot_ms, cadence_ms, spans[at], run, audits)
+            last_ms = (min(until_ms, end_ms) - 1) // cadence_ms * cadence_ms
+            here = cadence_ms, state, cause, is_unaudited
+            if here != kept:
+                if kept is not None:
+                    found.append(Stretch(first_ms, newest_ms, *kept))
+                first_ms, kept = slot_ms, here
+            newest_ms = last_ms
+            slot_ms = last_ms + cadence_ms
     if kept is not None:
-        found.append(Stretch(first_ms, last_ms, *kept))
+        found.append(Stretch(first_ms, newest_ms, *kept))
     return found
+
+
+def _slot(
+    slot_ms: int, cadence_ms: int, span: _Span, run: Run | None, audits: "_Audits"
+) -> tuple[State, str, bool, int]:
+    """The state of a slot, its cause, whether it is unaudited, and up to where all that holds at least. `run` is the
+    first one that ends at or after the slot."""
+    if run is not None and run.has(slot_ms):
+        until_ms = run.last_ms + 1 if run.cadence_ms == cadence_ms else slot_ms + 1
+        if run.own != _RECORDED:
+            return *run.own, False, until_ms
+        return *run.own, audits.is_unaudited(slot_ms), min(until_ms, audits.next_change(slot_ms))
+    # Recorded without a line: a grid time of another cadence than the line's.
+    state: State = "unknown" if span.state == "recorded" else span.state
+    if run is None:
+        return state, span.cause, False, span.to_ms
+    return state, span.cause, False, min(span.to_ms, run.first_ms if run.first_ms > slot_ms else slot_ms + 1)
 
 
 class _Audits:
@@ -395,9 +397,15 @@ class _Audits:
         own = [each for each in history.intervals if not each.is_form_1]
         self._unconfirmed = _union((each.from_ms, each.to_ms) for each in own if not each.is_confirmed)
         self._confirmed = _union((each.from_ms, each.to_ms) for each in own if each.is_confirmed)
+        self._bounds = sorted({bound for pair in (*self._unconfirmed, *self._confirmed) for bound in pair})
 
     def is_unaudited(self, slot_ms: int) -> bool:
         return _holds(self._unconfirmed, slot_ms) and not _holds(self._confirmed, slot_ms)
+
+    def next_change(self, slot_ms: int) -> int:
+        """Up to where what `is_unaudited` says of a slot holds, at least."""
+        at = bisect_right(self._bounds, slot_ms)
+        return self._bounds[at] if at < len(self._bounds) else NEVER_MS
 
 
 def _holds(union: Sequence[tuple[int, int]], t_ms: int) -> bool:
@@ -427,7 +435,7 @@ def _disjoint(spans: Iterable[_Span]) -> list[_Span]:
     return [span for span in found if span.from_ms < span.to_ms]
 
 
-def _merged(grid: _Grid, spans: Iterable[_Span]) -> list[_Span]:
+def _merged(grid: Grid, spans: Iterable[_Span]) -> list[_Span]:
     """Those alike that follow each other as one. A loss goes on to the first line, where no grid time is between."""
     found: list[_Span] = []
     for span in spans:

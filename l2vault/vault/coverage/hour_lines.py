@@ -1,29 +1,25 @@
 """The times and places of an instrument's lines, and what cannot be had of them: what coverage rests on.
 
-Every file is read once as long as it does not change. A line counts only if it reads and is of its instrument and hour.
+Every file is read once as long as it does not change, and one that retention has read and found good not at all. A
+line counts only if it reads and is of its instrument and hour.
 """
 
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from l2vault.errors import VaultError
+from l2vault.vault.coverage.checked import CheckedHour, CheckedHours, FileStamp, contents_of, stamp_of
 from l2vault.vault.coverage.compute import Lines, MissingLines, slot_of
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import NOT_PROVED, LinePosition, in_altered_files, unreadable
-from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms
 from l2vault.vault.store.forms import hour_times
-from l2vault.vault.store.layout import HOUR_MS, levels_beside
-from l2vault.vault.store.stream import read_chunks
+from l2vault.vault.store.layout import HOUR_MS
 
 _SLACK_MS: Final = 60_000
 """How far before a span its first line may lie: no cadence is longer."""
-
-_Stamp = tuple[tuple[Path, int, int], ...]
 
 
 class _Hour(NamedTuple):
@@ -41,7 +37,8 @@ class HourLines:
     def __init__(self, catalog: Catalog, journal: JournalIndex) -> None:
         self._catalog = catalog
         self._journal = journal
-        self._hours: dict[tuple[str, int, bool], tuple[_Stamp, _Hour]] = {}
+        self._checked = CheckedHours(catalog.layout)
+        self._hours: dict[tuple[str, int, bool], tuple[list[FileStamp], _Hour]] = {}
 
     def lines(
         self, inst_id: str, every: Sequence[HourForms], span: tuple[int, int]
@@ -75,48 +72,28 @@ class HourLines:
         return times[-1] if times else None
 
     def _hour(self, forms: HourForms, is_newest: bool) -> _Hour:
-        stamp, key = _stamp(forms), (forms.inst_id, forms.hour_ms, is_newest)
+        stamp, key = stamp_of(self._catalog.layout, forms), (forms.inst_id, forms.hour_ms, is_newest)
         kept = self._hours.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
+        checked = self._checked.hour(forms)
+        hour = self._read(forms, is_newest) if checked is None else _spared(checked, forms.hour_ms)
+        self._hours[key] = stamp, hour
+        return hour
+
+    def _read(self, forms: HourForms, is_newest: bool) -> _Hour:
         findings: list[Finding] = []
         every = list(hour_times(self._catalog, forms, is_newest, findings.append))
         positions = [LinePosition(line.ts_ms, line.path, line.offset) for line in every if not line.is_flagged]
         flagged = array("q", [line.ts_ms for line in every if line.is_flagged])
         times = array("q", [position.ts_ms for position in positions])
-        hour = _Hour(times, flagged, findings, positions if findings else [])
-        self._hours[key] = stamp, hour
-        return hour
+        return _Hour(times, flagged, findings, positions if findings else [])
 
     def _is_proved(self, forms: HourForms) -> bool:
         """Whether raw files hold exactly what the newest record of the closed hour says."""
         closed = self._journal.closed_hours(forms.inst_id).get(forms.hour_ms)
-        return closed is not None and digest_of(forms.raw) == (closed.bytes, closed.sha256)
+        return closed is not None and contents_of(self._catalog.layout, forms) == (closed.bytes, closed.sha256)
 
 
-def digest_of(raw: tuple[StoredHour, ...]) -> tuple[int, str] | None:
-    """Bytes and SHA-256 of the uncompressed contents of an hour; None where they cannot be had."""
-    digest, size = sha256(), 0
-    try:
-        for file in raw:
-            for chunk in read_chunks(file.path):
-                digest.update(chunk)
-                size += len(chunk)
-    except (OSError, VaultError):
-        return None
-    return size, digest.hexdigest()
-
-
-def _stamp(forms: HourForms) -> _Stamp:
-    paths = [stored.path for stored in forms.every]
-    if forms.archive is not None:
-        paths.append(levels_beside(forms.archive.path))
-    found = []
-    for path in paths:
-        try:
-            facts = path.stat()
-        except OSError:
-            found.append((path, -1, -1))
-        else:
-            found.append((path, facts.st_size, facts.st_mtime_ns))
-    return tuple(found)
+def _spared(checked: CheckedHour, hour_ms: int) -> _Hour:
+    return _Hour(checked.times(hour_ms), checked.flagged_times(hour_ms), [], [])

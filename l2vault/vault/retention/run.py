@@ -19,13 +19,14 @@ from filelock import FileLock, Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import L2VaultError, VaultError
+from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.journal.events import Retained, RetentionHeld
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.retention import pace
 from l2vault.vault.retention.cleanup import clean, prune
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.pace import Allowance
-from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
+from l2vault.vault.retention.plan import SETTLE_MS, Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.durable import remove, unlink
@@ -299,12 +300,27 @@ def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal
     decision.complete(report)
     for kind in RETAINED:
         prune(layout.of(kind), decision.clocks)
+    _check_hours(layout, decision, options.progress)
     limits.room.free_bytes = limits.free_bytes()
     report.shortage = limits.room.shortage if limits.room.is_short else ""
     _say(report)
     if report.held_back and pace.may_report(time.wall_ms, decision.before):
         _report_held_back(layout, report, journal, record, time.wall_ms)
     return report
+
+
+def _check_hours(layout: Layout, decision: _Decision, progress: Progress | None) -> None:
+    """So that coverage need not read them again; last, since nothing is lost where a pass does not come to it."""
+    steps = max(1, len(decision.plan))
+
+    def before_each(path: Path) -> None:
+        if progress is not None:
+            progress(steps, steps, path.relative_to(layout.root).as_posix())
+
+    try:
+        check_hours(layout, min(decision.clocks) - SETTLE_MS, before_each)
+    except (OSError, L2VaultError) as error:
+        _log.warning("Retention: which hours were read and are good cannot be noted: %s", error)
 
 
 def _begin(decision: _Decision) -> tuple[pace.PassRecord, int]:

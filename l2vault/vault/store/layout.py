@@ -59,14 +59,11 @@ class Layout:
     def __init__(self, root: Path, kind: Kind = "books") -> None:
         self.root = root
         self.kind: Final[Kind] = kind
+        self.raw: Final = root / _RAW / _FOLDERS[kind]
 
     def of(self, kind: Kind) -> "Layout":
         """The same vault with the data files of another kind; all other paths are the same."""
         return Layout(self.root, kind)
-
-    @property
-    def raw(self) -> Path:
-        return self.root / _RAW / _FOLDERS[self.kind]
 
     @property
     def lock_file(self) -> Path:
@@ -104,6 +101,10 @@ class Layout:
     def torn(self) -> Path:
         """Where start-up recovery keeps the bytes it cut from the end of a file."""
         return self.root / _META / "torn"
+
+    def checked_file(self, inst_id: str, ts_ms: int) -> Path:
+        """What is known of the hours of that day which were read whole and found good."""
+        return self.root / _META / "checked" / inst_id / f"{utc_text(ts_ms)[:10]}.json.gz"
 
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
