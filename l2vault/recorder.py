@@ -5,13 +5,14 @@ wire -> `recording.feeds` (session, chain, book, sampler each) -> `recording.rou
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
 import msgspec
 
+from l2vault.book.context import Context
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
@@ -22,8 +23,7 @@ from l2vault.okx.hosts import addresses
 from l2vault.okx.pipeline import Counts, Pipeline
 from l2vault.okx.rest import OkxRest
 from l2vault.okx.websocket import FeedOutput
-from l2vault.recording.change_keeper import ChangeKeeper
-from l2vault.recording.context import FUTURE_MS, ContextKeeper, Hands
+from l2vault.recording.beside import Beside, Surroundings
 from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
 from l2vault.recording.feeds import Feeds
@@ -33,7 +33,7 @@ from l2vault.recording.router import Asks, Router
 from l2vault.recording.sleepwatch import SleepWatch
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.start_words import check_region, log_start
-from l2vault.recording.supervisor import Supervisor
+from l2vault.recording.supervisor import Chore, Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
@@ -41,7 +41,6 @@ from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
 from l2vault.recording.tasks.retention import Retention
 from l2vault.recording.tasks.trade_filler import TradeFiller
-from l2vault.recording.trades import TradeIntake
 from l2vault.vault.journal.events import (
     Alive,
     ClockStepped,
@@ -59,14 +58,10 @@ from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.store.catalog import Catalog
-from l2vault.vault.store.change_writer import ChangeWriter
-from l2vault.vault.store.days import DayWriter
 from l2vault.vault.store.digest import RunningDigest, digest_of, hours_without_record
-from l2vault.vault.store.follower import followed_at
-from l2vault.vault.store.known_trades import known_trades
 from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.lock import VaultLock
-from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour, newest_time
+from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
 from l2vault.vault.store.recovery import Cut, future_lines, recover, set_aside
 from l2vault.vault.store.writer import LineWriter
 
@@ -126,23 +121,18 @@ class Recorder:
         self._lock = VaultLock(layout)
         self._previous: PreviousRun | None = None
         self._writer = LineWriter(layout, open_files(settings.feeds, raise_limit()))
-        guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
-        fsync_ms = round(settings.fsync_sec * 1000)
-        traded = settings.instruments if settings.trades else ()
-        self._trades = TradeIntake(traded, self._counters, clock, self._put)
-        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._trades)
         self._time = ExchangeTime()
         self._feeds, self._rest = network or network_of(settings, clock, rng)
         self._pipelines = Pipelines(self._make_pipeline)
-        self._supervisor = Supervisor(self._disk.put, clock, rng)
-        self._metadata = Metadata(layout, self._rest, clock, rng, self._disk.put, self._pipelines.set_live)
+        self._supervisor = Supervisor(self._put, clock, rng)
+        self._metadata = Metadata(layout, self._rest, clock, rng, self._put, self._pipelines.set_live)
+        self._beside = Beside(settings, self._surroundings())
+        guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
+        fsync_ms = round(settings.fsync_sec * 1000)
+        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._beside.trades)
         self._auditor = Auditor(self._rest, clock, rng, self._pipelines.by_feed)
         self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
-        self._changes: ChangeKeeper | None = None
-        if settings.changes:
-            self._changes = ChangeKeeper(ChangeWriter(layout), clock, self._disk.put, partial(followed_at, layout))
-        self._filler = TradeFiller(self._rest, clock, self._trades, self._disk.room)
-        self._context = self._make_context()
+        self._filler = TradeFiller(self._rest, clock, self._beside.trades, self._disk.room)
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
         pipelines, put = self._pipelines.by_feed, self._disk.put
@@ -150,14 +140,17 @@ class Recorder:
         self._sleep_watch = SleepWatch(round(WATCH_SEC * 1000), clock.wall_ms(), clock.elapsed_ms())
         self._is_stall_told = False
 
-    def _make_context(self) -> ContextKeeper:
-        """Of no instrument where the settings do not ask for it: then nothing carries it."""
-        settings = self._settings
-        hands = Hands(self._disk.put, self._carry, self._limit_ms, self._metadata.take_row, self._clock.wall_us)
-        environment = "2" if settings.region == "demo-trading" else "1"
-        inst_ids = settings.instruments if settings.context else ()
-        days = DayWriter(self._layout)
-        return ContextKeeper(inst_ids, settings.cadence_ms, self._clock, hands, days, environment)
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            layout=self._layout,
+            clock=self._clock,
+            supervisor=self._supervisor,
+            pipelines=self._pipelines,
+            counters=self._counters,
+            put=self._put,
+            exchange_ms=self._exchange_ms,
+            on_row=self._metadata.take_row,
+        )
 
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
         """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
@@ -217,8 +210,8 @@ class Recorder:
             yield "trades", self._filler.run
         if self._settings.retention:
             yield "retention", self._retention.run
-        if self._changes is not None:
-            yield "changes", self._changes.run
+        if self._settings.changes:
+            yield "changes", self._beside.hand_on_changes
         yield "memory", partial(trim_regularly, self._clock)
         for name, seconds, act in (
             ("beat", ALIVE_SEC, self._beat),
@@ -241,8 +234,8 @@ class Recorder:
             renew_feed=self._feeds.reconnect,
             set_aside=self._set_aside,
             look_up=partial(_tail_of, self._layout),
-            proved=self._proved,
-            beside=self._beside,
+            proved=self._beside.proved,
+            beside=self._beside.take,
             time=self._time,
         )
 
@@ -259,12 +252,7 @@ class Recorder:
         recovered = {kind: recover(self._layout.of(kind)) for kind in _RECORDED}
         self._router.resume({inst_id: Tail(*line) for inst_id, line in recovered["books"].last.items()})
         self._resume_hours({kind: found.last for kind, found in recovered.items()})
-        if self._settings.trades:
-            trades = self._layout.of("trades")
-            self._trades.resume({inst_id: known_trades(trades, inst_id) for inst_id in self._settings.instruments})
-        if self._settings.context:
-            context = self._layout.of("context")
-            self._context.resume({inst_id: newest_time(context, inst_id) for inst_id in self._settings.instruments})
+        self._beside.resume()
         self._journal.append(self._started(previous))
         self._journal.keep_room()
         self._lock.watch_journal()
@@ -284,11 +272,9 @@ class Recorder:
             self._journal.append(Recovered(self._clock.wall_text(), *place, kind))
 
     def _complete_changes(self) -> None:
-        """Files of changes that a killed run left open, of instruments that are not going on: one chore each."""
-        writer, going_on = ChangeWriter(self._layout), self._settings.instruments if self._settings.changes else ()
-        for inst_id in Catalog(self._layout.of("changes")).raw_instruments():
-            if inst_id not in going_on:
-                self._disk.put(partial(_no_event, writer.complete_newest, inst_id))
+        going_on = self._settings.instruments if self._settings.changes else ()
+        kept = Catalog(self._layout.of("changes")).raw_instruments()
+        self._beside.complete_changes([inst_id for inst_id in kept if inst_id not in going_on])
 
     def _resume_hours(self, last: dict[Kind, dict[str, LastLine]]) -> None:
         """What the run before left without a closing record gets one while recording."""
@@ -333,9 +319,9 @@ class Recorder:
     def _on_replaced(self) -> None:
         self._router.synced_again()
         self._metadata.refresh_all()
-        self._context.noted_again()
+        self._beside.noted_again()
 
-    def _put(self, item: TradePush | Event) -> None:
+    def _put(self, item: TradePush | Context | Event | Chore) -> None:
         self._disk.put(item)
 
     def _set_aside(self, inst_id: str, limit_ms: int) -> Tail | None:
@@ -370,11 +356,9 @@ class Recorder:
         self._summarise()  # first, while the books that the minute ended with are known
         for number, pipeline in self._pipelines.by_feed.items():
             self._router.take(number, pipeline.close("our_restart", "the recorder stopped"))
-        self._trades.close()
-        self._context.close()
+        self._beside.close()
         self._put_minute()  # what waited for another feed was written just now
-        if self._changes is not None:
-            self._changes.finish()
+        self._beside.finish()
         self._disk.finish(Stopped(self._clock.wall_text(), reason))
         _log.info("Stopped (%s) after %d lines, %d gaps", reason, self._counters.lines, self._counters.gaps)
 
@@ -398,35 +382,16 @@ class Recorder:
         self._router.take(number, outputs)
         await self._disk.room()
 
-    def _proved(self, number: int, inst_id: str, ts_ms: int) -> None:
-        if self._changes is not None:
-            self._changes.proved(number, inst_id, ts_ms)
-
-    def _beside(self, number: int, outputs: Sequence[FeedOutput]) -> Sequence[FeedOutput]:
-        """Changes, trades and context take what is theirs; returned is what concerns the sampled books."""
-        others = outputs if self._changes is None else self._changes.take(number, outputs)
-        self._trades.take(number, others)
-        self._context.take(number, others)
-        return others
-
-    def _carry(self, number: int, is_carrying: bool) -> None:
-        """The context on a feed, or no more; one that has ended needs no word."""
-        pipeline = self._pipelines.by_feed.get(number)
-        if pipeline is not None:
-            pipeline.carry_context(is_carrying, self._clock.monotonic_ms())
-
-    def _limit_ms(self) -> int | None:
-        """The latest exchange time that a value can have."""
-        now_ms = self._time.now_ms(self._clock.monotonic_ms())
-        return None if now_ms is None else now_ms + FUTURE_MS
+    def _exchange_ms(self) -> int | None:
+        """Proved exchange time of now."""
+        return self._time.now_ms(self._clock.monotonic_ms())
 
     def _pass_time(self) -> PassTime:
         """From what time ages count in a retention pass: this machine's clock alone never makes an hour older."""
-        proved_ms = self._time.now_ms(self._clock.monotonic_ms())
-        return PassTime(self._clock.wall_ms(), proved_ms, self._settings.trust_clock)
+        return PassTime(self._clock.wall_ms(), self._exchange_ms(), self._settings.trust_clock)
 
     def _beat(self) -> None:
-        exchange_ms = self._time.now_ms(self._clock.monotonic_ms())
+        exchange_ms = self._exchange_ms()
         self._disk.put(Alive(self._clock.wall_text(), None if exchange_ms is None else utc_text(exchange_ms)))
 
     def _put_minute(self) -> bool:
@@ -440,10 +405,9 @@ class Recorder:
         book_times = self._pipelines.book_times()
         counts = self._counters.take_minute(self._counts)
         self._disk.put(Minute(self._clock.wall_text(), self._ledger.take_minute(book_times), *counts.compared))
-        if self._changes is not None:
-            self._changes.note_latency(self._clock_check.offset)
+        self._beside.note_latency(self._clock_check.offset)
         summary = self._counters.summary(counts, len(book_times), self._counts, self._disk.lines_lost)
-        beside = self._context.summary()
+        beside = self._beside.summary()
         _log.info("Snapshot written: %s%s", summary, beside and f"; {beside}")
 
     def _status(self) -> None:
@@ -463,8 +427,7 @@ class Recorder:
         if woken.slept_ms > STALE_AFTER_MS:
             self._feeds.reconnect_all("the host slept")
         self._router.tick()
-        self._trades.tick()
-        self._context.tick()
+        self._beside.tick()
         stalled_ms = self._disk.stalled_ms()
         if stalled_ms >= STALL_MS and not self._is_stall_told:
             _log.error("The disk has taken nothing for %d s; %d items wait", stalled_ms // 1000, self._disk.waiting)
@@ -478,11 +441,6 @@ class Recorder:
 
 def _tail_of(layout: Layout, inst_id: str, hour_ms: int) -> Tail:
     return Tail(*last_line_of_hour(layout, inst_id, hour_ms))
-
-
-def _no_event(act: Callable[[str], None], inst_id: str) -> list[Event]:
-    act(inst_id)
-    return []
 
 
 async def _crash_with(writing: asyncio.Task[None]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from l2vault.book.context import Funding, Index, Kind, Limits, Mark, OpenInterest, Value
 from l2vault.book.day_lines import Liquidation, Status
+from l2vault.foreign import printable
 
 Channel = Literal[
     "mark-price",
@@ -77,6 +78,8 @@ class ContextFailure(msgspec.Struct, frozen=True):
     channel: str
     reason: str
     frame: bytes
+    is_our_fault: bool = False
+    """Our own code failed at it, where it may be well."""
 
 
 class _Arg(msgspec.Struct, gc=False):
@@ -179,6 +182,13 @@ def decode_context(frame: bytes) -> ContextPush | ContextFailure | None:
         return ContextPush(cast(Channel, channel), name, reader(frame))
     except _UNREADABLE as error:
         return ContextFailure(channel, str(error), frame)
+    except Exception as error:  # noqa: BLE001  (the context never ends the reading of books; reported as our fault)
+        return ContextFailure(channel, fault_of(error), frame, True)
+
+
+def fault_of(error: Exception) -> str:
+    """Class and text of an exception of our own code, on one line."""
+    return printable(f"{type(error).__name__}: {error}")
 
 
 def _mark(frame: bytes) -> list[Item]:

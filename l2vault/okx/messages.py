@@ -12,7 +12,7 @@ import msgspec
 
 from l2vault.book.change import BookChange, Level
 from l2vault.book.trade import TRADES, Int64, TradePush, trade_fault
-from l2vault.okx.context_messages import BY_TYPE, CONTEXT_HEADS, ContextFailure, ContextPush, decode_context
+from l2vault.okx.context_messages import BY_TYPE, CONTEXT_HEADS, ContextFailure, ContextPush, decode_context, fault_of
 
 BOOKS: Final = "books"
 """The channel: 400 levels a side, a full book once, then changes every 100 ms. Matched exactly: `books5` is another."""
@@ -80,6 +80,8 @@ class SchemaFailure(msgspec.Struct, frozen=True):
     reason: str
     frame: bytes
     channel: str = BOOKS
+    is_our_fault: bool = False
+    """Our own code failed at it, where it may be well. Only of channels beside the books."""
 
 
 Message = BookChange | Traded | ContextPush | ContextFailure | Pong | Ack | Refusal | Notice | Unknown | SchemaFailure
@@ -152,7 +154,7 @@ def decode(frame: bytes, recv_us: int = 0) -> Message:
     `recv_us` is our clock when it arrived, in microseconds; books and trades carry it on.
     """
     if frame.startswith(_TRADES_HEAD):
-        return _decode_trades(frame, recv_us)
+        return _trades(frame, recv_us)
     if frame.startswith(CONTEXT_HEADS) and (context := decode_context(frame)) is not None:
         return context
     try:
@@ -194,6 +196,13 @@ def _book_change(push: _Push, frame: bytes, recv_us: int) -> BookChange | Schema
     known_ms = ts_ms or None
     numbers = data.seqId, data.prevSeqId, data.checksum
     return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, *numbers, recv_us)
+
+
+def _trades(frame: bytes, recv_us: int) -> Message:
+    try:
+        return _decode_trades(frame, recv_us)
+    except Exception as error:  # noqa: BLE001  (trades never end the reading of books; reported as our fault)
+        return SchemaFailure(None, fault_of(error), frame, TRADES, True)
 
 
 def _decode_trades(frame: bytes, recv_us: int) -> Message:
@@ -240,7 +249,7 @@ def _decode_other(frame: bytes, push_error: str, recv_us: int) -> Message:
     if head.event == "notice":
         return Notice(str(head.code), head.msg)
     if not head.event and arg.channel == TRADES:
-        return _decode_trades(frame, recv_us)
+        return _trades(frame, recv_us)
     if head.event:
         return Unknown(f"event {head.event}")
     if arg.channel != BOOKS:

@@ -38,12 +38,12 @@ class Applied:
     """A push was applied to the book, which is believed, and has the time `ts_ms` now (None: none is known yet).
 
     Only where the pipeline was asked for changes. From `Synced` or from a full book on they come without a gap and in
-    order, until `Lost`; the full book is the first of them.
+    order, until `Lost`; the full book is the first of them. `book` is the origin of one of ours (`full_books`).
     """
 
     change: BookChange
     ts_ms: int | None
-    origin: Literal["ws", "rest"] = "ws"
+    origin: Literal["ws", "rest", "book"] = "ws"
 
 
 @dataclass(frozen=True, slots=True)

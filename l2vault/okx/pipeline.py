@@ -13,11 +13,12 @@ import msgspec
 
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange
+from l2vault.book.replay import full_book
 from l2vault.book.trade import TRADES
 from l2vault.okx.audit import Verdict
 from l2vault.okx.book_time import ahead
 from l2vault.okx.context import topics_of
-from l2vault.okx.context_messages import ContextPush
+from l2vault.okx.context_messages import ContextPush, fault_of
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.instrument import JOIN_WITHIN_MS, InstrumentBook, Terms
 from l2vault.okx.messages import BOOKS, SchemaFailure, Traded
@@ -120,6 +121,15 @@ class Pipeline:
             if one.book is not None and one.book.ts_ms and one.is_in_sync
         }
 
+    def full_books(self, recv_us: int) -> list[Applied]:
+        """Each book in sync that has a time, whole, as if it had come at `recv_us`: where somebody begins to follow
+        changes in the middle."""
+        return [
+            Applied(full_book(inst_id, one.book, recv_us), one.book.ts_ms, "book")
+            for inst_id, one in self._instruments.items()
+            if one.book is not None and one.book.ts_ms and one.is_in_sync
+        ]
+
     def level_counts(self, inst_id: str) -> LevelCounts | None:
         """Bids and asks of the book held, even one that still waits to be believed; None without a book."""
         book = self._instruments[inst_id].book
@@ -191,7 +201,12 @@ class Pipeline:
         if isinstance(event, SchemaFailure) and event.inst_id is not None and event.channel == BOOKS:
             return self._instruments[event.inst_id].fail("schema", event.reason, now_ms)
         self.counts.context += isinstance(event, ContextPush)
-        return [self._dated(event, now_ms)] if isinstance(event, Traded) else [event]
+        if not isinstance(event, Traded):
+            return [event]
+        try:
+            return [self._dated(event, now_ms)]
+        except Exception as error:  # noqa: BLE001  (trades never end the reading of books; reported as our fault)
+            return [SchemaFailure(event.inst_id, fault_of(error), b"", TRADES, True)]
 
     def _dated(self, traded: Traded, now_ms: int) -> Traded | SchemaFailure:
         """Trades from the future are unreadable: they would stand in the file of another hour. Old ones are not: OKX

@@ -23,7 +23,7 @@ STANDSTILL_MS: Final = 10_000
 MOST_HOLES: Final = 256
 """Of an instrument: beyond it the oldest is said to be missing and forgotten."""
 
-HoleCause = Literal["chain", "disconnect", "notice", "our_restart", "disk_full", "silence"]
+HoleCause = Literal["chain", "disconnect", "notice", "our_restart", "disk_full", "silence", "task_failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +155,16 @@ class TradeChain:
         """Ids that are not known at this moment."""
         return sum(hole.last - hole.first + 1 for hole in self._holes)
 
-    def resume(self, known: Sequence[IdSpan], now_ms: int) -> None:
-        """What the vault holds, by id and disjoint: each step between is a hole of a run before, and so is the next."""
+    def resume(self, known: Sequence[IdSpan], now_ms: int, cause: HoleCause = "our_restart") -> None:
+        """What the vault holds, by id and disjoint: each step between is a hole of what ended there by that `cause`,
+        and so is the next."""
         for before, after in zip(known, known[1:], strict=False):
             bounds = before.last + 1, after.first - 1, before.to_ms, after.from_ms
-            self._open(_Hole(*bounds, "our_restart", after.from_ms, now_ms + STANDSTILL_MS))
+            self._open(_Hole(*bounds, cause, after.from_ms, now_ms + STANDSTILL_MS))
         if known:
             self._head, self._head_ms = known[-1].last, known[-1].to_ms
             self._newest_ms = self._head_ms
-            self._down_cause = "our_restart"
+            self._down_cause = cause
 
     def feed_down(self, feed: int, cause: HoleCause) -> None:
         """The feed's connection is gone, and what it did not bring by now it never will."""
@@ -242,6 +243,10 @@ class TradeChain:
             if hole.state is _State.UNWRITTEN:
                 outputs += self._ask(hole)
         return outputs
+
+    def ask_all(self) -> list[TradeOutput]:
+        """Nothing is waited for: every hole is reported, and asked of REST."""
+        return [output for hole in self._holes if hole.state is _State.WAITS for output in self._ask(hole)]
 
     def end(self) -> list[TradeOutput]:
         """Recording stops: what is missing now is looked for by the next run."""

@@ -35,7 +35,7 @@ Chore = Callable[[], list[Event]]
 
 
 class ChangeKeeper:
-    """`take` everything a feed has to say; `run` is the task that hands it on to `put`, a chore at a time."""
+    """`take` everything a feed has to say; `hand_on` gives it to `put`, a chore at a time."""
 
     def __init__(
         self,
@@ -43,13 +43,15 @@ class ChangeKeeper:
         clock: Clock,
         put: Callable[[Event | Chore], None],
         followed_at: Callable[[], int | None],
+        cause: str = "our_restart",
     ) -> None:
-        """`followed_at` gives a number that changes whenever a follower shows itself; None where none ever did."""
+        """`followed_at` gives a number that changes whenever a follower shows itself; None where none ever did. `cause`
+        is why nothing of what was received before is written."""
         self._writer = writer
         self._clock = clock
         self._put = put
         self._followed_at = followed_at
-        self._relay = ChangeRelay(self, self._doubt)
+        self._relay = ChangeRelay(self, self._doubt, cause)
         self._latency = LatencyMeter()
         self._waiting: list[_Waiting] = []
         self._is_short = False
@@ -61,21 +63,15 @@ class ChangeKeeper:
 
     # From the feeds
 
-    def take(self, number: int, outputs: Sequence[FeedOutput]) -> list[FeedOutput]:
-        """Keep what was applied; returns the outputs that are for others."""
-        if not any(isinstance(output, Applied | Lost) for output in outputs):
-            return [*outputs]
-        others: list[FeedOutput] = []
+    def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
+        """What was applied, and what was lost; most of what a feed has to say is not for changes."""
         for output in outputs:
             if isinstance(output, Applied):
                 self._relay.take(number, output)
                 if output.change.ts_ms is not None and output.change.recv_us and output.origin == "ws":
                     self._latency.note(number, output.change.ts_ms, output.change.recv_us)
-                continue
-            if isinstance(output, Lost):
+            elif isinstance(output, Lost):
                 self._relay.lost(number, output.inst_id, output.cause)
-            others.append(output)
-        return others
 
     def proved(self, number: int, inst_id: str, ts_ms: int) -> None:
         """The feed's book of this time was seen to equal another one."""
@@ -94,10 +90,9 @@ class ChangeKeeper:
 
     # To the disk
 
-    async def run(self) -> None:
-        while True:
-            await self._clock.sleep(FOLLOWED_SEC if self._is_followed() else LOOK_SEC)
-            self.hand_on()
+    def pause_sec(self) -> float:
+        """Until the next `hand_on`."""
+        return FOLLOWED_SEC if self._is_followed() else LOOK_SEC
 
     def hand_on(self) -> None:
         """Give the disk what waits, unless it is still at what it was given before."""
@@ -118,6 +113,10 @@ class ChangeKeeper:
         self._relay.close()
         batch, self._waiting = self._waiting, []
         self._put(partial(self._close, batch))
+
+    def left_events(self) -> list[Event]:
+        """In the disk's thread, once this keeper failed: what its writer knew of holes and nobody has noted."""
+        return [self._event(hole) for hole in self._writer.take_holes()]
 
     def note_latency(self, offset: tuple[int, int] | None) -> None:
         """Once a minute. `offset`: this machine's clock minus the exchange's, and by how much that may be wrong."""

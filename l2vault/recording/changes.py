@@ -104,9 +104,11 @@ class _Instrument:
 class ChangeRelay:
     """Give it every `Applied` and every loss of every feed, in the order in which they happen."""
 
-    def __init__(self, sink: Sink, doubt: Doubt) -> None:
+    def __init__(self, sink: Sink, doubt: Doubt, cause: str = "our_restart") -> None:
+        """`cause` is why the first full book of each instrument does not follow what was written before."""
         self._sink = sink
         self._doubt = doubt
+        self._cause = cause
         self._instruments: dict[str, _Instrument] = {}
 
     def take(self, number: int, applied: Applied) -> None:
@@ -168,7 +170,10 @@ class ChangeRelay:
         one.current, one.cause = None, one.cause or cause
 
     def _of(self, inst_id: str) -> _Instrument:
-        return self._instruments.setdefault(inst_id, _Instrument())
+        one = self._instruments.get(inst_id)
+        if one is None:
+            one = self._instruments[inst_id] = _Instrument(cause=self._cause, lost_cause=self._cause)
+        return one
 
     def _is_behind(self, one: _Instrument, feed: _Feed) -> bool:
         """Whether the written feed is so far behind this one that this one is written instead."""

@@ -87,12 +87,19 @@ class ContextKeeper:
         self._is_next_a_move = False
         self._sync_after_ms: int | None = None
         self._quote_after_ms = 0
+        self.known_ms = -1
+        """Up to here every grid time is settled, and its lines were put."""
         self.counts: Counter[str] = Counter()
         """Since the start: `lines`, `liquidations`, `refused`, `unreadable`, `moves`."""
 
     def resume(self, newest: Mapping[str, int]) -> None:
         """By instrument the newest line that the vault holds: nothing is written twice or goes back."""
         self._newest = dict(newest)
+
+    @property
+    def newest(self) -> Mapping[str, int]:
+        """By instrument the newest line that was put."""
+        return self._newest
 
     def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         """Whatever a feed reports, in order; most of it is not for this room."""
@@ -176,6 +183,7 @@ class ContextKeeper:
                 self._newest[line.inst_id] = max(line.grid_ms, newest_ms)
                 self.counts["lines"] += 1
                 self._hands.put(line)
+        self.known_ms = self._grid.settled_ms
 
     def _liquidation(self, one: Liquidation) -> None:
         """All swaps' come: only those of exactly our instruments are kept, each once."""

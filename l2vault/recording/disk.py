@@ -20,8 +20,10 @@ from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, VaultError
+from l2vault.foreign import printable
 from l2vault.recording.eventlog import EventLog
 from l2vault.recording.on_disk import OnDisk
+from l2vault.recording.supervisor import said_of
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import (
     Alive,
@@ -31,6 +33,7 @@ from l2vault.vault.journal.events import (
     Minute,
     Started,
     Stopped,
+    TaskFailed,
     VaultReplaced,
     WriteFailed,
 )
@@ -278,12 +281,19 @@ class Disk:
     def _write_line(self, row: Row) -> None:
         inst_id = row.inst_id
         self._announce(inst_id, row.ts_ms // HOUR_MS * HOUR_MS)
+        stream = kind_of(row), inst_id
         try:
             self._writer.append(row)
         except OSError as error:
             self._note_lost(row, error)
             return
-        stream = kind_of(row), inst_id
+        except Exception as error:  # only the books' own lines may end the run
+            if isinstance(row, Snapshot):
+                raise
+            if stream not in self._lost:
+                self._events.put(TaskFailed(self._clock.wall_text(), stream[0], said_of(error), 0.0))
+            self._note_lost(row, error)
+            return
         lost = self._lost.pop(stream, None)
         if lost is not None:
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
@@ -305,13 +315,14 @@ class Disk:
         self._on_disk.clear()
         return completed
 
-    def _note_lost(self, row: Row, error: OSError) -> None:
+    def _note_lost(self, row: Row, error: Exception) -> None:
         self.lines_lost += 1
         stream, ts_ms = (kind_of(row), row.inst_id), row.ts_ms
         lost = self._lost.get(stream)
         if lost is None:
-            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", row.inst_id, error)
-            lost = self._lost[stream] = _Lost(1, ts_ms, ts_ms, str(error))
+            said = printable(str(error) if isinstance(error, OSError) else said_of(error))
+            _log.error("Cannot write %s: %s. Lines are lost until the disk takes them again", row.inst_id, said)
+            lost = self._lost[stream] = _Lost(1, ts_ms, ts_ms, said)
             self._journal_lost(stream, lost)  # at once: a disk that fills up may soon refuse the journal too
         else:
             if lost.noted == lost.lines:

@@ -6,6 +6,7 @@ Knows the chain of each instrument; asks nobody itself. Ids that REST is to be a
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from l2vault.book.trade import IdSpan, TradePush
@@ -31,16 +32,32 @@ from l2vault.vault.journal.events import Event
 _log = logging.getLogger("l2vault.recorder")
 
 
+Attempt = Callable[[Callable[[], object]], object]
+"""Does what it is given, and keeps whatever that raises (`supervisor.Part.call`)."""
+
+
 class TradeIntake:
-    """`put` gets what is to be written, in order. A push of an instrument that is not recorded is passed by."""
+    """`put` gets what is to be written, in order. A push of an instrument that is not recorded is passed by.
+
+    Everything that changes a chain goes through `attempt`, whoever calls: the feeds, the disk or the task that asks
+    REST. Where that fails, `give_up_chains` and then `resume` begin anew with what is on the disk.
+    """
 
     def __init__(
-        self, inst_ids: Sequence[str], counters: Counters, clock: Clock, put: Callable[[TradePush | Event], None]
+        self,
+        inst_ids: Sequence[str],
+        counters: Counters,
+        clock: Clock,
+        put: Callable[[TradePush | Event], None],
+        attempt: Attempt = lambda act: act(),
     ) -> None:
         self._chains = {inst_id: TradeChain(inst_id) for inst_id in inst_ids}
         self._counters = counters
         self._clock = clock
         self._put = put
+        self._attempt = attempt
+        self._begun: dict[str, IdSpan] = {}
+        """The place before the first id of each chain: from there on nothing may be passed over."""
         self.searches: deque[NeedTrades] = deque()
         """What REST is to be asked for next, in order."""
 
@@ -48,10 +65,26 @@ class TradeIntake:
         """What the vault holds already."""
         for inst_id, spans in known.items():
             if inst_id in self._chains:
-                self._chains[inst_id].resume(spans, self._clock.monotonic_ms())
+                self._chains[inst_id].resume(spans, self._clock.monotonic_ms(), "our_restart")
+
+    def give_up_chains(self) -> None:
+        """What the chains say is not to be relied on. Until `begin_again` every push is passed by."""
+        self._chains.clear()
+        self.searches.clear()
+
+    def begin_again(self, known: Mapping[str, Sequence[IdSpan]]) -> None:
+        """With what stands on the disk: every other id since the beginning is missing, and looked for."""
+        for inst_id, spans in known.items():
+            chain = self._chains[inst_id] = TradeChain(inst_id)
+            begun = self._begun.get(inst_id)
+            chain.resume(spans or ([] if begun is None else [begun]), self._clock.monotonic_ms(), "task_failed")
+            self._act(chain.ask_all())
 
     def take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         """What a feed says, in order, as far as it concerns trades."""
+        self._attempt(partial(self._take, number, outputs))
+
+    def _take(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         for output in outputs:
             if isinstance(output, Traded) and output.inst_id in self._chains:
                 now_ms, chain = self._clock.monotonic_ms(), self._chains[output.inst_id]
@@ -63,29 +96,28 @@ class TradeIntake:
 
     def tick(self) -> None:
         """Call it about once a second: waits that no message ends are ended."""
-        now_ms = self._clock.monotonic_ms()
-        for chain in self._chains.values():
-            self._act(chain.tick(now_ms))
+        for inst_id in list(self._chains):
+            self._do(inst_id, lambda chain: chain.tick(self._clock.monotonic_ms()))
 
     def join(self, inst_id: str, rows: Sequence[TradePush], above: int | None) -> None:
         """A page of REST; see `TradeChain.join`."""
-        self._act(self._chains[inst_id].join(rows, above))
+        self._do(inst_id, lambda chain: chain.join(rows, above))
 
     def reach(self, newest: TradePush) -> None:
         """REST names this trade as the newest."""
-        self._chains[newest.inst_id].reach(newest, self._clock.monotonic_ms())
+        self._do(newest.inst_id, lambda chain: chain.reach(newest, self._clock.monotonic_ms()))
 
     def give_up(self, search: NeedTrades, detail: str) -> None:
         """Nobody goes on looking for these ids."""
-        self._act(self._chains[search.inst_id].give_up(search.first, search.last, detail))
+        self._do(search.inst_id, lambda chain: chain.give_up(search.first, search.last, detail))
 
     def unwritten(self, push: TradePush) -> None:
         """The disk refused this line."""
-        self._chains[push.inst_id].unwritten(push)
+        self._do(push.inst_id, lambda chain: chain.unwritten(push))
 
     def written_again(self, inst_id: str) -> None:
         """The disk takes the instrument's trades again."""
-        self._act(self._chains[inst_id].written_again())
+        self._do(inst_id, lambda chain: chain.written_again())
 
     def quiet(self, for_ms: int) -> list[str]:
         """Instruments whose chain has begun, and which have brought no trade for so long."""
@@ -102,8 +134,16 @@ class TradeIntake:
 
     def close(self) -> None:
         """The end of a run: what is missing now stays so until the next one."""
-        for chain in self._chains.values():
-            self._act(chain.end())
+        for inst_id in list(self._chains):
+            self._do(inst_id, lambda chain: chain.end())
+
+    def _do(self, inst_id: str, act: Callable[[TradeChain], Sequence[TradeOutput] | None]) -> None:
+        def whole() -> None:
+            chain = self._chains.get(inst_id)
+            if chain is not None:
+                self._act(act(chain) or ())
+
+        self._attempt(whole)
 
     def _act(self, outputs: Sequence[TradeOutput]) -> None:
         for output in outputs:
@@ -113,8 +153,21 @@ class TradeIntake:
             elif isinstance(output, NeedTrades):
                 self.searches.append(output)
             else:
+                if isinstance(output, Begun):
+                    before = output.trade_id - 1
+                    self._begun[output.inst_id] = IdSpan(before, before, output.ts_ms, output.ts_ms)
                 self._put(trade_event(output, utc_text(self._clock.wall_ms())))
                 _log_output(output)
+
+
+def holes_left(known: Mapping[str, Sequence[IdSpan]], at: str) -> list[Event]:
+    """What the journal is to hold at the end of a run whose chains have failed: the holes that stand on the disk."""
+    noted: list[Event] = []
+    for inst_id, spans in known.items():
+        chain = TradeChain(inst_id)
+        chain.resume(spans, 0, "task_failed")
+        noted += [trade_event(output, at) for output in chain.end() if not isinstance(output, Take | NeedTrades)]
+    return noted
 
 
 Reported = Begun | Hole | Filled | Skipped | StillMissing

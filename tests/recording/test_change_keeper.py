@@ -1,12 +1,13 @@
 """Changes between feeds and disk: when files are brought up to date, what a full queue costs, what is journaled."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from l2vault.book.change import BookChange
-from l2vault.okx.pipeline import Applied, Lost, Synced
+from l2vault.okx.pipeline import Applied, Lost
 from l2vault.recording import change_keeper
 from l2vault.recording.change_keeper import ChangeKeeper
 from l2vault.vault.journal.change_events import ChangesLost, Latency
@@ -59,13 +60,6 @@ def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path)
 
 
-def test_what_is_for_others_goes_on_and_applied_pushes_do_not(rig: Rig) -> None:
-    lost, synced = Lost(INST, "chain", "", T0, T0), Synced(INST, T0, 1)
-    change = BookChange(INST, True, [], [], T0, 1, -1, 0)
-    assert rig.keeper.take(1, [synced, Applied(change, T0), lost]) == [synced, lost]
-    assert rig.keeper.take(1, [synced]) == [synced]
-
-
 def test_files_are_brought_up_to_date_each_5_s_and_5_times_a_second_while_somebody_follows(rig: Rig) -> None:
     sizes = []
     for second in range(14):
@@ -80,10 +74,14 @@ def test_files_are_brought_up_to_date_each_5_s_and_5_times_a_second_while_somebo
     assert grown == [4, 7, 8, 9, 10, 11, 12], "each second from the touch until 5 s behind the last one"
 
 
-async def test_while_somebody_follows_it_looks_five_times_a_second(rig: Rig) -> None:
-    import asyncio
+async def looking(rig: Rig) -> None:
+    while True:
+        await rig.clock.sleep(rig.keeper.pause_sec())
+        rig.keeper.hand_on()
 
-    running = asyncio.create_task(rig.keeper.run())
+
+async def test_while_somebody_follows_it_looks_five_times_a_second(rig: Rig) -> None:
+    running = asyncio.create_task(looking(rig))
     await asyncio.sleep(0)
     rig.touched = 1
     await rig.clock.pass_time(1_000)

@@ -151,3 +151,90 @@ async def test_a_task_that_returns_is_done() -> None:
     clock, events = ManualClock(), list[Event]()
     await Supervisor(events.append, clock, Random(1)).run("clock", short)
     assert events == []
+
+
+class PartRig:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.events: list[Event] = []
+        self.did: list[str] = []
+        supervisor = Supervisor(self.events.append, self.clock, Random(1))
+        self.part = supervisor.part("trades", lambda: self.did.append("gave up"), lambda: self.did.append("began"))
+
+    def fails(self) -> list[Event]:
+        raise ValueError("a\nb")
+
+
+def test_a_part_that_failed_does_nothing_until_it_has_begun_again() -> None:
+    rig = PartRig()
+    assert rig.part.call(lambda: rig.did.append("one"))
+    assert not rig.part.call(rig.fails)
+    assert not rig.part.is_working
+    assert not rig.part.call(lambda: rig.did.append("two"))
+    rig.part.tick()
+    rig.clock.advance(round(FIRST_RETRY_SEC * 1000))
+    rig.part.tick()
+    assert rig.part.call(lambda: rig.did.append("three"))
+    assert rig.did == ["one", "gave up", "began", "three"]
+    (failed,) = rig.events
+    assert isinstance(failed, TaskFailed)
+    assert (failed.task, failed.error) == ("trades", "ValueError: a\\nb")
+
+
+def test_what_a_part_gave_to_the_disk_before_it_failed_is_not_done_after_it() -> None:
+    rig = PartRig()
+    before = rig.part.chore(lambda: [rig.did.append("before")])
+    rig.part.call(rig.fails)
+    assert before() == []
+    rig.clock.advance(round(FIRST_RETRY_SEC * 1000))
+    rig.part.tick()
+    assert before() == []
+    assert rig.part.chore(lambda: [])() == []
+    assert "before" not in rig.did
+
+
+def test_a_failure_in_the_disk_s_thread_is_noted_there_and_stops_the_part_at_the_next_look() -> None:
+    rig = PartRig()
+    (failed,) = rig.part.chore(rig.fails)()
+    assert isinstance(failed, TaskFailed)
+    assert rig.part.chore(lambda: [rig.did.append("after")])() == []
+    rig.part.tick()
+    assert rig.did == ["gave up"]
+    assert rig.events == [], "the chore's own answer has it"
+    rig.clock.advance(round(FIRST_RETRY_SEC * 1000))
+    rig.part.tick()
+    assert rig.part.is_working
+
+
+def test_what_the_disk_refuses_is_no_failure_of_the_part() -> None:
+    def full() -> list[Event]:
+        raise OSError(28, "No space left")
+
+    rig = PartRig()
+    with pytest.raises(OSError, match="No space"):
+        rig.part.chore(full)()
+    assert rig.part.is_working
+
+
+def test_a_part_that_cannot_even_give_up_or_begin_goes_on_trying_later_and_later() -> None:
+    clock, events = ManualClock(), list[Event]()
+
+    def fails() -> None:
+        raise KeyError("x")
+
+    part = Supervisor(events.append, clock, Random(1)).part("context", fails, fails)
+    assert not part.call(fails)
+    for _ in range(600):
+        clock.advance(1_000)
+        part.tick()
+    assert 10 < len(events) < 40
+    assert not part.is_working
+
+
+def test_pushes_that_our_code_cannot_read_are_reported_now_and_then() -> None:
+    rig = PartRig()
+    for _ in range(1_000):
+        rig.clock.advance(100)
+        rig.part.report("a push of trades could not be read")
+    assert 3 < len(rig.events) < 10
+    assert rig.part.is_working

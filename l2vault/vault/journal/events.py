@@ -375,7 +375,8 @@ class VaultReplaced(msgspec.Struct, frozen=True, tag_field="event", tag="vault_r
 
 
 class TaskFailed(msgspec.Struct, frozen=True, tag_field="event", tag="task_failed"):
-    """An optional task of the recorder (audit, metadata, retention, ...) failed; it is started again."""
+    """An optional task of the recorder (audit, metadata, retention, ...), or a part beside the books (trades, context,
+    changes), failed; it is started again."""
 
     at: str
     task: str

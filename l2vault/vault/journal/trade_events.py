@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-HoleCause = Literal["chain", "disconnect", "notice", "our_restart", "disk_full", "silence"]
+HoleCause = Literal["chain", "disconnect", "notice", "our_restart", "disk_full", "silence", "task_failed"]
 """Why ids of trades are missing: a subset of the causes of a `lost`."""
 
 
