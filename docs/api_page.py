@@ -12,7 +12,8 @@ from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
 from l2vault.api.trades import Trade, Trades
 from l2vault.vault.coverage.context import ContextCoverage
-from l2vault.vault.coverage.trades import IdRun, SkippedIds, TradeCoverage, TradeHole, TradeStretch
+from l2vault.vault.coverage.proved import TimeStretch
+from l2vault.vault.coverage.trades import IdRun, SkippedIds, TradeCoverage, TradeHole
 
 PAGE = Path(__file__).with_name("api.md")
 CLASSES = [
@@ -32,7 +33,7 @@ CLASSES = [
     (IdRun, "IdRun"),
     (TradeHole, "TradeHole"),
     (SkippedIds, "SkippedIds"),
-    (TradeStretch, "TradeStretch"),
+    (TimeStretch, "TimeStretch"),
     (Context, "Context"),
     (ContextCoverage, "ContextCoverage"),
     (l2vault.errors.L2VaultError, "l2vault.errors.L2VaultError"),
@@ -74,7 +75,7 @@ ALIASES = (
     ("Literal['recorded', 'quiet', 'disputed', 'unverifiable', 'missing', 'unknown']", "State"),
     ("Literal['mark', 'index', 'funding', 'open_interest', 'limits']", "Kind"),
     ("Literal['present', 'stale', 'lost', 'unknown']", "ContextState"),
-    ("Literal['proved', 'missing', 'unknown']", "TradeState"),
+    ("Literal['proved', 'missing', 'unknown']", "ProofState"),
     ("str | float", "Amount"),
 )
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.sync_history import SyncHistory, sync_history
+from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.events import (
     Alive,
@@ -62,6 +63,7 @@ _BEARING: Final = (
     TradesFilled,
     TradesSkipped,
     TradesMissing,
+    ChangesLost,
 )
 
 _OF_BOOKS: Final = (Synced, Unverifiable, HourClosed)

@@ -6,7 +6,7 @@ time is missing or unknown. Before the first trade and behind the newest nothing
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
 from l2vault.vault.coverage.missing import NO_FILE
+from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
 from l2vault.vault.journal.context_events import MaintenanceNoted
 from l2vault.vault.journal.events import Minute
 from l2vault.vault.journal.log import Entry
@@ -24,8 +25,6 @@ from l2vault.vault.journal.trade_events import TradesBegun, TradesHole, TradesMi
 if TYPE_CHECKING:
     import polars as pl
 
-TradeState = Literal["proved", "missing", "unknown"]
-TRADE_STATES: Final[tuple[TradeState, ...]] = get_args(TradeState)
 NO_LINE: Final = "no line"
 """The cause of ids that no event explains: their lines are gone from files that are there, or never were."""
 NUMBERING: Final = "numbering"
@@ -64,7 +63,7 @@ class TradeHole(msgspec.Struct, frozen=True):
     last_id: int
     from_ms: int
     to_ms: int
-    state: TradeState
+    state: ProofState
     cause: str
     detail: str = ""
 
@@ -88,15 +87,6 @@ class SkippedIds(msgspec.Struct, frozen=True):
         return self.last_id - self.first_id + 1
 
 
-class TradeStretch(msgspec.Struct, frozen=True):
-    """A half-open part of a span in one state; a cause where it is not proved."""
-
-    start_ms: int
-    end_ms: int
-    state: TradeState
-    cause: str
-
-
 class TradeCoverage(msgspec.Struct, frozen=True):
     """What is known of the trades of `[start_ms, end_ms)`: `runs` of ids that are there, `holes` with both ids and the
     cause, `skipped` ids that were proved to be of no trade, and `stretches` of time without a gap between them.
@@ -116,7 +106,7 @@ class TradeCoverage(msgspec.Struct, frozen=True):
     runs: list[IdRun]
     holes: list[TradeHole]
     skipped: list[SkippedIds]
-    stretches: list[TradeStretch]
+    stretches: list[TimeStretch]
 
     @property
     def ids(self) -> int:
@@ -148,11 +138,9 @@ class TradeCoverage(msgspec.Struct, frozen=True):
         """Ids that were proved to be of no trade."""
         return sum(each.size for each in self.skipped)
 
-    def share(self, state: TradeState = "proved") -> float:
+    def share(self, state: ProofState = "proved") -> float:
         """The share of the span's time in this state, from 0 to 1."""
-        length_ms = self.end_ms - self.start_ms
-        held = sum(each.end_ms - each.start_ms for each in self.stretches if each.state == state)
-        return held / length_ms if length_ms > 0 else 0.0
+        return share_of(self.stretches, (self.start_ms, self.end_ms), state)
 
     @property
     def is_quiet(self) -> bool:
@@ -192,7 +180,7 @@ class TradeCoverage(msgspec.Struct, frozen=True):
             [run for run in self.runs if begins(run.from_ms)],
             [hole for hole in self.holes if begins(hole.from_ms)],
             [each for each in self.skipped if begins(each.from_ms)],
-            list(_clipped(self.stretches, (start_ms, end_ms))),
+            list(clipped(self.stretches, (start_ms, end_ms))),
         )
 
     def __repr__(self) -> str:
@@ -315,7 +303,7 @@ def cover_trades(history: TradeHistory, inst_id: str, span: tuple[int, int], rea
     """
     holes: list[TradeHole] = []
     skipped: list[SkippedIds] = []
-    marks = [TradeStretch(each.from_ms, each.to_ms, "unknown", each.cause) for each in read.missing if _is_told(each)]
+    marks = [TimeStretch(each.from_ms, each.to_ms, "unknown", each.cause) for each in read.missing if _is_told(each)]
     before_ms: int | None = None
     for of, runs in _by_numbering(history, read.runs):
         pieces = list(_pieces(of, runs, read))
@@ -327,18 +315,18 @@ def cover_trades(history: TradeHistory, inst_id: str, span: tuple[int, int], rea
         if not bounds:
             continue
         if before_ms is not None:
-            marks.append(TradeStretch(before_ms, min(bounds), "unknown", NUMBERING))
+            marks.append(TimeStretch(before_ms, min(bounds), "unknown", NUMBERING))
         before_ms = max(bounds) + 1
-        marks.append(TradeStretch(min(bounds), before_ms, "proved", ""))
+        marks.append(TimeStretch(min(bounds), before_ms, "proved", ""))
         found.sort(key=lambda hole: hole.state == "missing")  # of one time it is the graver word
-        marks += [TradeStretch(hole.from_ms + 1, hole.to_ms, hole.state, hole.cause) for hole in found]
+        marks += [TimeStretch(hole.from_ms + 1, hole.to_ms, hole.state, hole.cause) for hole in found]
     return TradeCoverage(
         inst_id,
         *span,
         [run for run in read.runs if span[0] <= run.from_ms and run.to_ms < span[1]],
         [each for each in holes if each.from_ms < span[1] and each.to_ms >= span[0]],
         [each for each in skipped if each.from_ms < span[1] and each.to_ms >= span[0]],
-        _painted(span, marks),
+        painted(span, marks),
     )
 
 
@@ -412,38 +400,6 @@ def _explained(
     for first, last in rest:
         causes = [each.cause for each in gone if each.from_ms <= piece.to_ms and piece.from_ms < each.to_ms]
         cause = max(causes, key=lambda cause: cause != NO_FILE, default="")
-        state: TradeState = "unknown" if cause else "missing"
+        state: ProofState = "unknown" if cause else "missing"
         found.append(TradeHole(first, last, piece.from_ms, piece.to_ms, state, cause or NO_LINE))
     yield from sorted(found, key=lambda hole: hole.first_id)
-
-
-def _painted(span: tuple[int, int], marks: Iterable[TradeStretch]) -> list[TradeStretch]:
-    """The span in its states: a later mark covers the ones before it; what none covers is unknown."""
-    painted = [TradeStretch(*span, "unknown", "")] if span[0] < span[1] else []
-    for mark in marks:
-        start_ms, end_ms = max(mark.start_ms, span[0]), min(mark.end_ms, span[1])
-        if start_ms >= end_ms:
-            continue
-        rest: list[TradeStretch] = []
-        for each in painted:
-            if each.end_ms <= start_ms or end_ms <= each.start_ms:
-                rest.append(each)
-                continue
-            if each.start_ms < start_ms:
-                rest.append(TradeStretch(each.start_ms, start_ms, each.state, each.cause))
-            if end_ms < each.end_ms:
-                rest.append(TradeStretch(end_ms, each.end_ms, each.state, each.cause))
-        painted = [*rest, TradeStretch(start_ms, end_ms, mark.state, mark.cause)]
-    found: list[TradeStretch] = []
-    for each in sorted(painted, key=lambda each: each.start_ms):
-        if found and (found[-1].state, found[-1].cause) == (each.state, each.cause):
-            each = TradeStretch(found.pop().start_ms, each.end_ms, each.state, each.cause)
-        found.append(each)
-    return found
-
-
-def _clipped(stretches: Iterable[TradeStretch], span: tuple[int, int]) -> Iterator[TradeStretch]:
-    for each in stretches:
-        start_ms, end_ms = max(each.start_ms, span[0]), min(each.end_ms, span[1])
-        if start_ms < end_ms:
-            yield TradeStretch(start_ms, end_ms, each.state, each.cause)
