@@ -10,7 +10,10 @@ from l2vault.analytics.provenance import Provenance, VisibleRange
 from l2vault.api.context import Context
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
+from l2vault.api.trades import Trade, Trades
 from l2vault.vault.coverage.context import ContextCoverage
+from l2vault.vault.coverage.proved import TimeStretch
+from l2vault.vault.coverage.trades import IdRun, SkippedIds, TradeCoverage, TradeHole
 
 PAGE = Path(__file__).with_name("api.md")
 CLASSES = [
@@ -24,6 +27,13 @@ CLASSES = [
     (Tail, "Tail"),
     (Levels, "Levels"),
     (l2vault.Coverage, "l2vault.Coverage"),
+    (Trades, "Trades"),
+    (Trade, "Trade"),
+    (TradeCoverage, "TradeCoverage"),
+    (IdRun, "IdRun"),
+    (TradeHole, "TradeHole"),
+    (SkippedIds, "SkippedIds"),
+    (TimeStretch, "TimeStretch"),
     (Context, "Context"),
     (ContextCoverage, "ContextCoverage"),
     (l2vault.errors.L2VaultError, "l2vault.errors.L2VaultError"),
@@ -65,6 +75,7 @@ ALIASES = (
     ("Literal['recorded', 'quiet', 'disputed', 'unverifiable', 'missing', 'unknown']", "State"),
     ("Literal['mark', 'index', 'funding', 'open_interest', 'limits']", "Kind"),
     ("Literal['present', 'stale', 'lost', 'unknown']", "ContextState"),
+    ("Literal['proved', 'missing', 'unknown']", "ProofState"),
     ("str | float", "Amount"),
 )
 

@@ -237,6 +237,8 @@ def test_the_public_door_loads_neither_asyncio_nor_the_wire_nor_an_analysis_libr
     assert _loaded_by("import l2vault", (*READING_NEVER_LOADS, *RECORDING_NEVER_LOADS, "l2vault.vault")) == []
     every_name = "import l2vault\nfor name in l2vault.__all__: getattr(l2vault, name)"
     assert _loaded_by(every_name, (*READING_NEVER_LOADS, *RECORDING_NEVER_LOADS)) == []
+    results = "import l2vault.api.trades, l2vault.api.context"
+    assert _loaded_by(results, (*READING_NEVER_LOADS, *RECORDING_NEVER_LOADS)) == []
 
 
 def test_the_recorder_loads_no_analysis_library() -> None:

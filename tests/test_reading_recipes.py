@@ -67,6 +67,12 @@ def test_every_sql_block_runs():
             connection.execute(code)
 
 
+def test_trades_come_once_and_their_coverage_names_what_lacks(capsys):
+    names = python_with("trade.side")
+    assert (names["volume"], names["frame"].height) == (298 * 6, 599)
+    assert capsys.readouterr().out.splitlines() == ["1194 4 4 2 0.9917", "1603 1606 missing disconnect"]
+
+
 def test_the_basis_and_the_funding_that_was_paid():
     names = python_with("ASOF JOIN")
     assert len(names["basis"]) == 10

@@ -1,7 +1,7 @@
 """How times, lengths and sizes enter at the public door, and how times leave it in frames. Knows no file."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from l2vault import grammar
@@ -19,6 +19,8 @@ TIMES: Final = frozenset(
     }
 )
 """Columns that are exchange time, whatever the frame."""
+RECEIVED: Final = frozenset({"received"})
+"""Columns that are receive time by the recorder's clock, in microseconds."""
 
 
 class ArrowScalar(Protocol):
@@ -69,9 +71,17 @@ def amounts(sizes: Amount | Sequence[Amount]) -> tuple[float, ...]:
     return tuple(amount(size) for size in ([sizes] if isinstance(sizes, str | int | float) else sizes))
 
 
+def as_datetime(us: int) -> datetime:
+    """Microseconds since 1970 as an aware time in UTC."""
+    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)
+
+
 def with_times(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Every column of exchange time as `Datetime("ms", "UTC")`."""
+    """Every column of exchange time as `Datetime("ms", "UTC")`, of receive time as `Datetime("us", "UTC")`."""
     import polars as pl
 
-    named = [name for name in frame.columns if name in TIMES]
-    return frame.with_columns(pl.col(named).cast(pl.Datetime("ms", "UTC")))
+    of_exchange = [name for name in frame.columns if name in TIMES]
+    of_receipt = [name for name in frame.columns if name in RECEIVED]
+    return frame.with_columns(
+        pl.col(of_exchange).cast(pl.Datetime("ms", "UTC")), pl.col(of_receipt).cast(pl.Datetime("us", "UTC"))
+    )

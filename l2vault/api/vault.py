@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from l2vault.api.books import Books
     from l2vault.api.context import Context
     from l2vault.api.tables import Levels
+    from l2vault.api.trades import Trades
 
 _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
 
@@ -203,6 +204,38 @@ class Vault:
                 f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
             )
         return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+
+    def trades(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> "Trades":
+        """The trades of a span, each of OKX's ids once and in order: to iterate, or as a frame, with `.coverage`.
+        Iterating needs no analysis library as long as no archived hour is read. Without an `end` up to just behind the
+        newest trade, without a `start` from the first one.
+
+        A row is the matches of one taker order at one price, and stands for as many ids as OKX counted.
+
+        Raises VaultError where the vault holds no trades of the instrument.
+
+        >>> [trade.side for trade in l2vault.open("Vault").trades("BTC-USDT-SWAP", last="2s")]
+        ['buy', 'sell']
+        """
+        from l2vault.api.trades import Trades
+        from l2vault.vault.reading.trades import TradeReader
+
+        reader = TradeReader(self._read.layout)
+        name = held_instruments([inst_id], sorted({*self.instruments, *reader.noted_instruments()}))[0]
+        bounds = reader.evidence(name)
+        if bounds is None:
+            raise VaultError(
+                f"the vault holds no trades of {name}.", "l2vault record, which records them unless trades = false"
+            )
+        span = _span_within(bounds, last, start, end, f"trade of {name}")
+        return Trades(reader, name, span, self._contracts(name))
 
     def levels(
         self,

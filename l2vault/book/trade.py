@@ -4,6 +4,8 @@ Shared by writers and readers; knows no file and no path. Whether its ids are ne
 """
 
 import re
+from bisect import bisect_right, insort
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -79,6 +81,39 @@ class IdSpan(NamedTuple):
     last: int
     from_ms: int
     to_ms: int
+
+
+class Numberings:
+    """Which of OKX's numberings a push is of, where OKX began its ids anew: each is named by the time from which it
+    counts, the oldest by 0.
+
+    `begun_ms` are times of first pushes of new ones, as noted when they came. Others are found in the pushes that `see`
+    is given in the order in which they came, by the law of the trade chain.
+    """
+
+    def __init__(self, begun_ms: Iterable[int] = ()) -> None:
+        self._starts = sorted({0, *(_numbering_ms(ts_ms) for ts_ms in begun_ms)})
+        self._heads: dict[int, tuple[int, int]] = {}
+
+    def of(self, ts_ms: int) -> int:
+        """The numbering of a trade of this time. Between two of them no trade came for some seconds."""
+        return self._starts[bisect_right(self._starts, ts_ms) - 1]
+
+    def see(self, push: TradePush) -> None:
+        """Notice whether it is the first of a new numbering."""
+        at = self.of(push.ts_ms)
+        head = self._heads.get(at)
+        if head is not None and push.is_renumbered(*head):
+            at = _numbering_ms(push.ts_ms)
+            insort(self._starts, at)
+            head = None
+        if head is None or push.last_id > head[0]:
+            self._heads[at] = push.last_id, push.ts_ms
+
+
+def _numbering_ms(begun_ms: int) -> int:
+    """Behind the last trade of the numbering before, and before any of the new one, whatever their order."""
+    return begun_ms - RENUMBERED_MS // 2
 
 
 class _Line(msgspec.Struct, omit_defaults=True, gc=False):

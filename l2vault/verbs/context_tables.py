@@ -14,7 +14,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.context import CONTEXT_STATES, ContextCoverage, ContextState
 from l2vault.vault.reading.context import ContextAt, ContextReader
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import span_text, table
+from l2vault.verbs.format import exact_share, span_text, table
 
 _BPS: Final = 10_000
 _CURE: Final = "l2vault record, which records it unless context = false"
@@ -69,7 +69,8 @@ def print_coverage(coverages: Sequence[ContextCoverage], is_json: bool) -> None:
         return
     names = ["instrument", "value", *CONTEXT_STATES]
     cells = [
-        [printable(row.inst_id), row.kind, *(_share(row.shares[state]) for state in CONTEXT_STATES)] for row in rows
+        [printable(row.inst_id), row.kind, *(exact_share(row.shares[state]) for state in CONTEXT_STATES)]
+        for row in rows
     ]
     sys.stdout.write(table(names, cells, left=2))
     for row in rows:
@@ -153,8 +154,3 @@ def _row(coverage: ContextCoverage, kind: Kind) -> Row:
     ]
     shares = {state: coverage.share(kind, state) for state in CONTEXT_STATES}
     return Row(coverage.inst_id, kind, *bounds, shares, not_present)
-
-
-def _share(share: float) -> str:
-    """Never `100.00 %` of what is not all, nor `0.00 %` of what is not none."""
-    return f"{100 * share if share in (0, 1) else min(max(100 * share, 0.01), 99.99):.2f} %"

@@ -13,13 +13,15 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
 from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault, open_vault
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, KINDS, Layout
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.context import Context
 from l2vault.verbs.context_tables import print_coverage
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import minute, share_of, span_text, table
+from l2vault.verbs.trade_tables import change_pieces, trade_pieces
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
 HELP: Final = "report which times were recorded and which were not, and why"
@@ -72,15 +74,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
     parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
-    words = "books (default), or each value of the context: when it was present, stale or lost"
-    parser.add_argument("--kind", choices=("books", "context"), default="books", help=words)
+    words = (
+        "books (default); trades: ids that are there, missing, skipped; where changes are whole; values of the context"
+    )
+    parser.add_argument("--kind", choices=KINDS, default="books", help=words)
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
     vault = open_vault(context.vault)
-    if args.kind == "context":
-        return _context(ContextReader(vault.layout), args)
+    if args.kind != "books":
+        return _of_kind(vault.layout, args)
     held = vault.noted_instruments()
     inst_ids = held_instruments(asked_instruments(args), held) or held
     if not inst_ids:
@@ -99,10 +103,21 @@ def run(context: Context, args: argparse.Namespace) -> int:
     return 0
 
 
+def _of_kind(layout: Layout, args: argparse.Namespace) -> int:
+    if args.plot is not None:
+        raise UsageError("--plot draws the coverage of books.", f"--plot without --kind {args.kind}")
+    span = args.start, args.end
+    if args.kind == "context":
+        return _context(ContextReader(layout), args)
+    if args.kind == "trades":
+        trade_pieces(TradeReader(layout), asked_instruments(args), span, _PIECES[args.by], args.json)
+    else:
+        change_pieces(layout, asked_instruments(args), span, args.json)
+    return 0
+
+
 def _context(reader: ContextReader, args: argparse.Namespace) -> int:
     """Each value over the whole span, of every instrument that has a line of context."""
-    if args.plot is not None:
-        raise UsageError("--plot draws the coverage of books.", "--plot without --kind context")
     held = reader.instruments()
     inst_ids = held_instruments(asked_instruments(args), held) or held
     known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}

@@ -59,6 +59,11 @@ def share_of(count: int, total: int) -> str:
     return f"{hundredths:.2f} %"
 
 
+def exact_share(value: float) -> str:
+    """The same of a share, from 0 to 1."""
+    return f"{100 * value if value in (0, 1) else min(max(100 * value, 0.01), 99.99):.2f} %"
+
+
 def clock(ms: int | None, span_ms: int) -> str:
     """The time of day, UTC; with the date where the span is longer than a day."""
     if ms is None:

@@ -4,21 +4,23 @@ import argparse
 import sys
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
-from l2vault.vault.store.catalog import Catalog, Finding, Form, StoredHour
-from l2vault.vault.store.forms import archive_form
+from l2vault.vault.store.catalog import Catalog, Finding, Form, HourForms, StoredHour, unreported
+from l2vault.vault.store.forms import archive_form, hour_lines
+from l2vault.vault.store.layout import KINDS, Kind, Layout
+from l2vault.vault.store.line import time_ms
 from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
 from l2vault.vault.store.stream import read_chunks
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import size_text, table
+from l2vault.verbs.format import NONE, size_text, table
 from l2vault.verbs.words import asked_instruments, configure_instruments
 
 HELP: Final = "list instruments, days and hours with their form and size"
@@ -36,11 +38,24 @@ class Row(msgspec.Struct, frozen=True):
     form: Form
     size_bytes: int
     lines: int | None
+    kind: Kind = "books"
+
+
+class KindHeld(NamedTuple):
+    """What there is of one kind of an instrument: hours, bytes in all forms, and the newest time of a line."""
+
+    inst_id: str
+    kind: Kind
+    hours: int
+    size_bytes: int
+    newest_ms: int | None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    words = "the days or hours of books (default), trades, changes or context"
+    parser.add_argument("--kind", choices=KINDS, default="books", help=words)
     parser.add_argument("--hours", action="store_true", help="a row for every hour instead of every day")
     parser.add_argument("--lines", dest="count_lines", action="store_true", help="count lines too: reads everything")
     parser.add_argument("--json", action="store_true", help="print each hour as one JSON object")
@@ -48,9 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     layout = open_layout(context.vault)
-    held = sorted(Catalog(layout).files(), key=lambda each: (each.inst_id, each.hour_ms, each.form))
-    chosen = held_instruments(asked_instruments(args), sorted({each.inst_id for each in held}))
-    rows = (_row(each, args.count_lines) for each in held if not chosen or each.inst_id in chosen)
+    every = {kind: Catalog(layout.of(kind)).files() for kind in KINDS}
+    names_held = sorted({each.inst_id for files in every.values() for each in files})
+    chosen = held_instruments(asked_instruments(args), names_held) or names_held
+    held = sorted(every[args.kind], key=lambda each: (each.inst_id, each.hour_ms, each.form))
+    rows = (_row(each, args.count_lines) for each in held if each.inst_id in chosen)
     if args.json:
         for row in rows:
             sys.stdout.write(document("ls", row))
@@ -60,13 +77,48 @@ def run(context: Context, args: argparse.Namespace) -> int:
         names.append("lines")
     cells = [row[: len(names)] for row in (_by_hour(rows) if args.hours else _by_day(rows))]
     sys.stdout.write(table(names, cells, left=4))
+    if any(every[kind] for kind in KINDS if kind != "books"):
+        kinds = [_kind_held(layout, inst_id, kind) for inst_id in chosen for kind in KINDS]
+        sys.stdout.write("\n" + _kinds([each for each in kinds if each.hours]))
     return 0
+
+
+def _kind_held(layout: Layout, inst_id: str, kind: Kind) -> KindHeld:
+    catalog = Catalog(layout.of(kind))
+    every = catalog.hours(inst_id)
+    size_bytes = sum(stored.size_bytes for forms in every for stored in forms.every)
+    newest = (_newest_ms(catalog, forms) for forms in reversed(every))
+    return KindHeld(inst_id, kind, len(every), size_bytes, next((ms for ms in newest if ms is not None), None))
+
+
+def _newest_ms(catalog: Catalog, forms: HourForms) -> int | None:
+    """Of the lines of an hour; an archive whose libraries are absent tells none."""
+    try:
+        if not forms.raw and forms.archive is not None:
+            return max(archive_form().all_times(forms.archive, unreported), default=None)
+        return max((time_ms(line.text) for line in hour_lines(catalog, forms, True, unreported)), default=None)
+    except VaultError:
+        return None
+
+
+def _kinds(kinds: list[KindHeld]) -> str:
+    cells = [
+        [
+            printable(each.inst_id),
+            each.kind,
+            str(each.hours),
+            size_text(each.size_bytes),
+            NONE if each.newest_ms is None else utc_text(each.newest_ms)[:19].replace("T", " "),
+        ]
+        for each in kinds
+    ]
+    return table(["instrument", "kind", "hours", "size", "newest (UTC)"], cells, left=2)
 
 
 def _row(held: StoredHour, count_lines: bool) -> Row:
     text = utc_text(held.hour_ms)
     lines = _count(held) if count_lines else None
-    return Row(held.inst_id, text[:10], int(text[11:13]), held.form, held.size_bytes, lines)
+    return Row(held.inst_id, text[:10], int(text[11:13]), held.form, held.size_bytes, lines, held.kind)
 
 
 def _count(held: StoredHour) -> int | None:

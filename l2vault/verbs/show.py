@@ -1,4 +1,4 @@
-"""`l2vault show`: one book as a ladder a person can read, or what stood beside it."""
+"""`l2vault show`: one book as a ladder a person can read, what stood beside it, or the tape of trades."""
 
 import argparse
 import sys
@@ -9,16 +9,17 @@ import msgspec
 
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import MINUTE_MS, utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import span_text, table
-from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, moment
+from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, duration, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
 EXAMPLE: Final = "l2vault show BTC-USDT-SWAP --at 2026-01-31T12:00:00Z --levels 10"
@@ -54,8 +55,10 @@ class Ladder(msgspec.Struct, frozen=True):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--at", type=moment, metavar="TIME", help="the book of this time (default: now)")
-    words = "the book (default), or mark, index, funding, open interest and limits"
-    parser.add_argument("--kind", choices=("books", "context"), default="books", help=words)
+    words = "the book (default); mark, index, funding, open interest and limits; or the tape of trades"
+    parser.add_argument("--kind", choices=("books", "context", "trades"), default="books", help=words)
+    words = "with --kind trades, the trades of so long (default: 1m) up to --at, or to the newest one"
+    parser.add_argument("--last", type=duration, metavar="TIME", help=words)
     parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
@@ -63,11 +66,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     at_ms: int | None = args.at
+    vault = open_vault(context.vault)
+    if args.last is not None and args.kind != "trades":
+        raise UsageError("--last is the length of a tape of trades.", "--kind trades --last 10m")
+    if args.kind == "trades":
+        from l2vault.verbs.trade_tables import show_tape
+
+        tape = TradeReader(vault.layout)
+        inst_id = _instrument(tape.instruments(), asked_instruments(args))
+        show_tape(tape, inst_id, at_ms, args.last or MINUTE_MS, args.json)
+        return 0
     if at_ms is None:
         from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
 
         at_ms = Clock().wall_ms()
-    vault = open_vault(context.vault)
     if args.kind == "context":
         from l2vault.verbs.context_tables import show_context
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import l2vault
 from l2vault.book.trade import trade_from_line, trade_to_line
 from l2vault.config import Settings
 from support.captured import capture, write_frames
@@ -217,6 +218,11 @@ async def test_the_trades_of_the_capture_of_2022_come_out_id_by_id(tmp_path: Pat
         }
         names_ = [event["event"] for event in trade_events(tmp_path / "vault", inst_id)]
         assert [name for name in names_ if name.startswith("trades_")] == ["trades_begun"]
+        read = l2vault.open(tmp_path / "vault").trades(inst_id)
+        assert [(trade.first_id, trade.last_id, trade.price_text, trade.size_text, trade.side) for trade in read] == [
+            (int(one["tradeId"]), int(one["tradeId"]), one["px"], one["sz"], one["side"]) for one in ours
+        ]
+        assert (read.coverage.ids, read.coverage.share(), read.findings) == (len(ours), 1.0, [])
 
 
 def _as_swap(frame: dict) -> dict:

@@ -36,6 +36,7 @@ from l2vault.vault.store.writer import LineWriter
 from support.context_world import judge_context, shares
 from support.judge import UNDATED_MS, Judgement, Truth, judge_lines, judge_slots, lines_of, ms, utc_day_hour
 from support.judge_changes import judge_changes
+from support.judge_read_trades import judge_read_trades
 from support.trade_judge import judge_trades
 from support.virtual import VirtualClock, VirtualLoop, run_virtually
 from support.world import Connection, Socket, World
@@ -598,6 +599,7 @@ def _judge(judgement: Judgement, life: _Life) -> Judgement:
         disputed = {slot_ms for slot_ms, (state, _) in states.items() if state == "disputed"}
         matches, is_whole = life.world.instruments[inst_id].matches, "journal" not in life.plan.damage
         judgement.trades[inst_id] = judge_trades(life.root, inst_id, matches, is_whole)
+        judgement.trades[inst_id].wrong += judge_read_trades(life.root, inst_id, matches, is_whole)
         if is_whole:
             span = START_MS, life.end_ms + 30_000
             judgement.context += judge_context(life.root, life.world.context[inst_id], span, CADENCE_MS)

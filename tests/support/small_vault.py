@@ -7,8 +7,11 @@ from pathlib import Path
 from l2vault.book.context import KINDS, Context, Funding, Index, Limits, Mark, OpenInterest
 from l2vault.book.context import to_line as context_line
 from l2vault.book.snapshot import Snapshot
+from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal.context_events import ContextNoted
+from l2vault.vault.journal.events import Event
+from l2vault.vault.journal.trade_events import TradesBegun, TradesFilled, TradesHole, TradesMissing, TradesSkipped
 from l2vault.vault.store.layout import Layout
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 
@@ -55,12 +58,65 @@ def context_noted() -> ContextNoted:
     return ContextNoted(at(-5_000), 1, INST, "present", dict.fromkeys(KINDS, at(-5_000)))
 
 
+FIRST_ID = 1001
+BY_REST, SKIPPED_AFTER, LOST = 100, 60, 150
+"""Slots: its trades came by REST, single and late; OKX left out two ids behind its trades; its trades were lost."""
+
+
+def trades() -> Iterator[TradePush]:
+    """As they stand in the file: each slot a sale of two matches and, a second later, such a purchase."""
+    one = FIRST_ID
+    late: list[TradePush] = []
+    for slot in range(SLOTS):
+        for offset_ms, price, size, side in ((500, "59999", 4, "sell"), (1500, "60001", 6, "buy")):
+            ts_ms = HOUR_AT_MS + slot * 2_000 + offset_ms
+            one += 2
+            if slot == SLOTS - 1 and side == "buy":
+                continue
+            if slot == BY_REST:
+                of = (price, str(size // 2), side, str(ts_ms), None, None, None, (ts_ms + 9_000) * 1000, "rest")
+                late += [TradePush(INST, str(one - 2), *of), TradePush(INST, str(one - 1), *of)]
+            elif slot != LOST:
+                of = (price, str(size), side, str(ts_ms), "2", "0", slot * 2_000 + offset_ms, (ts_ms + 20) * 1000, "ws")
+                yield TradePush(INST, str(one - 1), *of)
+        one += 2 if slot == SKIPPED_AFTER else 0
+    yield from late
+
+
+def put_trades(layout: Layout) -> Path:
+    path = layout.of("trades").hour_file(INST, HOUR_AT_MS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(trade_to_line(push) + b"\n" for push in trades()))
+    return path
+
+
+def trades_noted() -> list[Event]:
+    """What the journal says of them."""
+    begun = TradesBegun(at(0), INST, FIRST_ID, at(500), "first")
+    skipped = first_id_of(SKIPPED_AFTER) + 4
+    lost, rest = first_id_of(LOST), first_id_of(BY_REST)
+    bounds = [(at(slot * 2_000 - 500), at(slot * 2_000 + 2_500)) for slot in (BY_REST, LOST)]
+    return [
+        begun,
+        TradesSkipped(at(130_000), INST, skipped, skipped + 1, 2),
+        TradesHole(at(210_000), INST, rest, rest + 3, 4, *bounds[0], "disconnect"),
+        TradesFilled(at(211_000), INST, rest, rest + 3, 4, "rest"),
+        TradesHole(at(310_000), INST, lost, lost + 3, 4, *bounds[1], "disconnect"),
+        TradesMissing(at(311_000), INST, lost, lost + 3, 4, *bounds[1], "OKX gave other ids"),
+    ]
+
+
+def first_id_of(slot: int) -> int:
+    return FIRST_ID + 4 * slot + (2 if slot > SKIPPED_AFTER else 0)
+
+
 def small_vault(root: Path, packed: bool = False) -> tuple[Layout, Path]:
     """The vault, and the file of its hour."""
     layout = Layout(root)
     before, after = (synced(-8_000), context_noted()), (lost(LOSS_MS), synced(RESYNC_MS), lost(600_000))
-    journal_v1_of(layout, started(-9_000), *before, *after)
+    journal_v1_of(layout, started(-9_000), *before, *after, *trades_noted())
     put_context(layout)
+    put_trades(layout)
     path = put(layout, list(books()), packed)
     row = layout.instrument_file(INST)
     row.parent.mkdir(parents=True, exist_ok=True)

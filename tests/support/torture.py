@@ -27,6 +27,7 @@ from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
 from support.fast_clock import FastClock, disk_in_real_time
+from support.judge_read_trades import judge_read_trades
 from support.reference import NaiveReference, fingerprint
 from support.trade_judge import Match, TradeVerdict, judge_trades
 
@@ -202,6 +203,7 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     for inst_id in schedule.inst_ids:
         verdict.trades[inst_id] = judge_trades(root, inst_id, trades.matches[inst_id])
         verdict.complaints += verdict.trades[inst_id].complaints
+        verdict.complaints += judge_read_trades(root, inst_id, trades.matches[inst_id])
     return verdict
 
 

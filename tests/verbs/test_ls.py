@@ -117,6 +117,7 @@ def test_every_hour_as_json_lines(layout, capsys):
         "form": "plain",
         "size_bytes": 1_200_000,
         "lines": 600_000,
+        "kind": "books",
     }
 
 
@@ -148,5 +149,5 @@ def test_an_archived_hour_is_one_row_with_its_lines(layout, capsys):
     path.unlink()
     assert run(layout, BTC, "--lines", "--json") == 0
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
-    expected = {"date": "2024-08-21", "hour": 6, "form": "archive", "size_bytes": size, "lines": 3}
+    expected = {"date": "2024-08-21", "hour": 6, "form": "archive", "size_bytes": size, "lines": 3, "kind": "books"}
     assert row == {"schema": "l2vault.ls/1", "inst_id": BTC, **expected}

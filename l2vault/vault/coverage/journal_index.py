@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.sync_history import SyncHistory, sync_history
+from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.events import (
     Alive,
@@ -31,6 +32,7 @@ from l2vault.vault.journal.events import (
     WriteFailed,
 )
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
+from l2vault.vault.journal.trade_events import TradesBegun, TradesFilled, TradesHole, TradesMissing, TradesSkipped
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 _BEARING: Final = (
@@ -56,6 +58,12 @@ _BEARING: Final = (
     SetAside,
     ContextNoted,
     MaintenanceNoted,
+    TradesBegun,
+    TradesHole,
+    TradesFilled,
+    TradesSkipped,
+    TradesMissing,
+    ChangesLost,
 )
 
 _OF_BOOKS: Final = (Synced, Unverifiable, HourClosed)
@@ -109,6 +117,10 @@ class JournalIndex:
             elif isinstance(entry.event, _OF_BOOKS) and getattr(entry.event, "kind", "books") == "books":
                 found.add(entry.event.inst_id)
         return found
+
+    def traded(self) -> set[str]:
+        """Those of which trades were recorded."""
+        return {entry.event.inst_id for entry in self.entries() if isinstance(entry.event, TradesBegun)}
 
     def oldest_ms(self, inst_id: str) -> int | None:
         """The exchange time of the first book of the instrument; None where the journal has none."""

@@ -12,9 +12,14 @@ from l2vault.book.replay import Replay
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import analysis_extra
-from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
+from l2vault.vault.coverage.changes import ChangeCoverage, cover_changes, lost_changes
+from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.line import time_ms
 
 if TYPE_CHECKING:
     from l2vault.vault.archive.intervals import Hour
@@ -93,6 +98,35 @@ def _last_book(catalog: Catalog, forms: HourForms, t_ms: int, report: Report) ->
     if replay.book is not None:
         last = replay.snapshot(forms.inst_id)
     return None if last is None else Standing(last, False)
+
+
+def change_bounds(catalog: Catalog, inst_id: str) -> tuple[int, int] | None:
+    """The times of the first and the newest line; None if none reads."""
+    every = catalog.hours(inst_id)
+    first = next((times[0] for forms in every if (times := _times(catalog, forms, unreported))), None)
+    newest = next((times[-1] for forms in reversed(every) if (times := _times(catalog, forms, unreported))), None)
+    return None if first is None or newest is None else (first, newest)
+
+
+def change_coverage(catalog: Catalog, journal: JournalIndex, inst_id: str, span: tuple[int, int]) -> ChangeCoverage:
+    """Where the changes of a span are whole, from what was noted at the time and the files that are there."""
+    lost = lost_changes(journal.entries(), inst_id)  # before the files
+    every = catalog.hours(inst_id)
+    hours: list[list[int]] = []
+    gone: list[MissingLines] = []
+    for forms in every:
+        if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
+            findings: list[Finding] = []
+            lines = list(hour_lines(catalog, forms, forms in every[-_MAY_BE_WRITTEN:], findings.append))
+            positions = [LinePosition(time_ms(line.text), line.path, line.offset) for line in lines]
+            hours.append([position.ts_ms for position in positions])
+            gone += unreadable(positions, findings, forms.hour_ms, lambda ts_ms: ts_ms)
+    gone += missing_hours({forms.hour_ms for forms in every}, journal.deleted_hours(inst_id), span)
+    return cover_changes(inst_id, span, hours, lost, gone)
+
+
+def _times(catalog: Catalog, forms: HourForms, report: Report) -> list[int]:
+    return [time_ms(line.text) for line in hour_lines(catalog, forms, True, report)]
 
 
 def change_hours(catalog: Catalog, inst_id: str, span: tuple[int, int], report: Report) -> Iterator["Hour"]:

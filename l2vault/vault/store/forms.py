@@ -31,6 +31,9 @@ from l2vault.vault.store.line import (
 from l2vault.vault.store.linecheck import why_unreadable
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
 
+UNORDERED: Final[frozenset[Kind]] = frozenset({"trades"})
+"""Kinds whose lines stand in the order in which they came, which is not that of their times."""
+
 _CANDIDATES: Final = 8
 """Newest lines held while looking for a book, should the very last not read."""
 
@@ -61,7 +64,7 @@ class Form(Protocol):
     """
 
     def lines(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
-        """Those that are of the hour and do not go back in time, in order."""
+        """Those that are of the hour and do not go back in time, in order; of UNORDERED kinds as they stand there."""
 
     def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
         """Those of `lines` that read and are of the instrument."""
@@ -102,7 +105,7 @@ def form_of(hour: StoredHour) -> Form:
 
 
 def hour_lines(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
-    """The lines of an hour, each once, in order of time.
+    """The lines of an hour, each once, in order of time; of UNORDERED kinds as they stand in the files.
 
     A file that retention compresses meanwhile is found again in its new form.
     """
@@ -178,10 +181,13 @@ def _paths(forms: HourForms) -> list[Path]:
 
 
 def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
-    """In order of time; the same line in two files is given once."""
+    """In order of time, or file after file; the same line in two files is given once."""
     streams = [form_of(stored).lines(stored, is_newest, report) for stored in forms.every]
     if len(streams) == 1:
         yield from streams[0]
+        return
+    if forms.kind in UNORDERED:
+        yield from _one_after_the_other(streams)
         return
     time = b""
     seen: dict[bytes, Path] = {}
@@ -191,6 +197,18 @@ def _merged(forms: HourForms, is_newest: bool, report: Report) -> Iterator[Place
             seen.clear()
         if seen.setdefault(line.text, line.path) == line.path:
             yield line
+
+
+def _one_after_the_other(streams: Iterable[Iterator[PlacedLine]]) -> Iterator[PlacedLine]:
+    """A line that stands in an earlier file too is the same one; in one file it may stand twice."""
+    known: set[bytes] = set()
+    for stream in streams:
+        here: set[bytes] = set()
+        for line in stream:
+            if line.text not in known:
+                here.add(line.text)
+                yield line
+        known |= here
 
 
 def _times_in(lines: Iterable[PlacedLine], kind: Kind, inst_id: str, report: Report) -> Iterator[TimedLine]:
@@ -235,7 +253,7 @@ class _Raw:
                 text = line.text
                 end = line.offset + len(text or b"") + 1
                 time = time_in_hour(text, start) if text is not None and line.is_ended else None
-                if text is not None and time is not None and time >= newest:
+                if text is not None and time is not None and (time >= newest or hour.kind in UNORDERED):
                     newest = time
                     yield PlacedLine(text, hour.path, line.offset)
                 elif line.is_ended or text is None or not (is_newest and hour.form == "plain"):

@@ -5,13 +5,14 @@ Data files of every kind lie alike, each kind in folders of its own. Journal, lo
 
 import re
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from l2vault.book.utc import HOUR_MS as HOUR_MS
 from l2vault.book.utc import utc_ms, utc_text
 
 Kind = Literal["books", "trades", "changes", "context"]
 """What the lines of a data file are."""
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _FOLDERS: Final[dict[Kind, str]] = {
     "books": "l2_perps",

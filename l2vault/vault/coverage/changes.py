@@ -1,0 +1,83 @@
+"""What is known of an instrument's changes over a span: where every push of the book is in the files. Pure.
+
+It rests on what was noted at the time (`changes_lost`), and on the files that are there: from the first line of an hour
+to the last, and on to the next hour's, all pushes are in them but for those that the journal says were lost.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from l2vault.book.utc import utc_ms, utc_text
+from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
+from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
+from l2vault.vault.journal.change_events import ChangesLost
+from l2vault.vault.journal.log import Entry
+
+_MAY_BE_WRONG: Final = frozenset({"conflict", "audit"})
+"""Causes with which the changes are there, and were contradicted."""
+
+
+class ChangeCoverage(msgspec.Struct, frozen=True):
+    """Where the changes of `[start_ms, end_ms)` are whole: `stretches` in order and without a gap between them.
+    `lines` of the span are in the files."""
+
+    inst_id: str
+    start_ms: int
+    end_ms: int
+    lines: int
+    stretches: list[TimeStretch]
+
+    def share(self, state: ProofState = "proved") -> float:
+        """The share of the span's time in this state, from 0 to 1."""
+        return share_of(self.stretches, (self.start_ms, self.end_ms), state)
+
+    def __repr__(self) -> str:
+        span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
+        share = self.share()
+        percent = 100 * share if share >= 1 else min(100 * share, 99.99)
+        return f"<ChangeCoverage of {self.inst_id}, {span}: {self.lines:,} lines, {percent:.4g} % proved>"
+
+
+def lost_changes(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
+    """What the journal says was lost. One that nothing ended goes on to the end of time: the lines after it, of which
+    the first is a full book, end it."""
+    open_: dict[int, str] = {}
+    found: list[TimeStretch] = []
+    for entry in entries:
+        event = entry.event
+        if not isinstance(event, ChangesLost) or event.inst_id != inst_id:
+            continue
+        from_ms = ALWAYS_MS if event.from_ is None else utc_ms(event.from_)
+        if event.to is None:
+            open_[from_ms] = event.cause
+        else:
+            open_.pop(from_ms, None)
+            state: ProofState = "unknown" if event.cause in _MAY_BE_WRONG else "missing"
+            found.append(TimeStretch(from_ms + 1, utc_ms(event.to), state, event.cause))
+    return [*found, *(TimeStretch(from_ms + 1, NEVER_MS, "missing", cause) for from_ms, cause in open_.items())]
+
+
+def cover_changes(
+    inst_id: str,
+    span: tuple[int, int],
+    hours: Sequence[Sequence[int]],
+    lost: Iterable[TimeStretch],
+    missing: Iterable[MissingLines],
+) -> ChangeCoverage:
+    """The coverage of a span. `hours` are the times of the lines of each hour in order, over the span and an hour
+    around it; `missing` is time of which there is no file, or lines that do not read."""
+    times = [ts_ms for hour in hours for ts_ms in hour]
+    marks: list[TimeStretch] = []
+    if times:
+        marks.append(TimeStretch(times[0], times[-1] + 1, "proved", ""))
+    for each in lost:
+        end_ms = each.end_ms
+        if end_ms == NEVER_MS:
+            end_ms = next((ts_ms for ts_ms in times if ts_ms > each.start_ms), span[1])
+        marks.append(TimeStretch(each.start_ms, end_ms, each.state, each.cause))
+    marks += [TimeStretch(each.from_ms, each.to_ms, "unknown", each.cause) for each in missing]
+    lines = sum(span[0] <= ts_ms < span[1] for ts_ms in times)
+    return ChangeCoverage(inst_id, *span, lines, list(clipped(painted(span, marks), span)))
