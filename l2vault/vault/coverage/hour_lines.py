@@ -39,6 +39,7 @@ class HourLines:
         self._journal = journal
         self._checked = CheckedHours(catalog.layout)
         self._hours: dict[tuple[str, int, bool], tuple[list[FileStamp], _Hour]] = {}
+        self._read_in_part: set[tuple[str, int, bool]] = set()
 
     def lines(
         self, inst_id: str, every: Sequence[HourForms], span: tuple[int, int]
@@ -52,7 +53,7 @@ class HourLines:
         altered: list[MissingLines] = []
         for forms in every:
             if span[0] - _SLACK_MS - HOUR_MS < forms.hour_ms < span[1]:
-                hour = self._hour(forms, forms is every[-1])
+                hour = self._hour(forms, forms is every[-1], span[0] - _SLACK_MS)
                 missing += unreadable(hour.positions, hour.findings, forms.hour_ms, partial(slot_of, history))
                 altered += in_altered_files(hour.positions, hour.findings)
                 if forms.hour_ms in not_restored and forms.raw and not self._is_proved(forms):
@@ -71,22 +72,32 @@ class HourLines:
         times = self._hour(forms, True).times
         return times[-1] if times else None
 
-    def _hour(self, forms: HourForms, is_newest: bool) -> _Hour:
+    def _hour(self, forms: HourForms, is_newest: bool, since_ms: int = 0) -> _Hour:
+        """The hour, at first only its lines from a time on looked at as a whole: one question is all that most ask."""
         stamp, key = stamp_of(self._catalog.layout, forms), (forms.inst_id, forms.hour_ms, is_newest)
         kept = self._hours.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
         checked = self._checked.hour(forms)
-        hour = self._read(forms, is_newest) if checked is None else _spared(checked, forms.hour_ms)
+        if checked is not None:
+            hour = _spared(checked, forms.hour_ms)
+        elif since_ms > forms.hour_ms and key not in self._read_in_part:
+            self._read_in_part.add(key)
+            return self._read(forms, is_newest, since_ms)
+        else:
+            hour = self._read(forms, is_newest)
         self._hours[key] = stamp, hour
         return hour
 
-    def _read(self, forms: HourForms, is_newest: bool) -> _Hour:
+    def _read(self, forms: HourForms, is_newest: bool, since_ms: int | None = None) -> _Hour:
         findings: list[Finding] = []
-        every = list(hour_times(self._catalog, forms, is_newest, findings.append))
-        positions = [LinePosition(line.ts_ms, line.path, line.offset) for line in every if not line.is_flagged]
-        flagged = array("q", [line.ts_ms for line in every if line.is_flagged])
-        times = array("q", [position.ts_ms for position in positions])
+        times, flagged, positions = array("q"), array("q"), []
+        for line in hour_times(self._catalog, forms, is_newest, findings.append, since_ms):
+            if line.is_flagged:
+                flagged.append(line.ts_ms)
+            else:
+                times.append(line.ts_ms)
+                positions.append(LinePosition(line.ts_ms, line.path, line.offset))
         return _Hour(times, flagged, findings, positions if findings else [])
 
     def _is_proved(self, forms: HourForms) -> bool:

@@ -66,9 +66,6 @@ class Form(Protocol):
     def lines(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
         """Those that are of the hour and do not go back in time, in order; of UNORDERED kinds as they stand there."""
 
-    def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
-        """Those of `lines` that read and are of the instrument."""
-
     def book_at(self, hour: StoredHour, t_ms: int, with_flagged: bool, report: Report) -> Snapshot | None:
         """The last snapshot at or before a time; of those of one time the later. None if none reads."""
 
@@ -78,6 +75,9 @@ class Form(Protocol):
 
 class ArchiveForm(Form, Protocol):
     """Of the archive its two files are asked, and no line is made where none is asked for."""
+
+    def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
+        """Those of `lines` that read and are of the instrument."""
 
     def all_times(self, hour: StoredHour, report: Report) -> list[int]:
         """The time of each line, in order, as far as one of the two files can tell."""
@@ -112,13 +112,18 @@ def hour_lines(catalog: Catalog, forms: HourForms, is_newest: bool, report: Repo
     return _read_on(catalog, forms, lambda forms: _merged(forms, is_newest, report), report)
 
 
-def hour_times(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[TimedLine]:
-    """Time and flag of each line of an hour that reads and is of the instrument, in order of time."""
+def hour_times(
+    catalog: Catalog, forms: HourForms, is_newest: bool, report: Report, since_ms: int | None = None
+) -> Iterator[TimedLine]:
+    """Time and flag of each line of an hour that reads and is of the instrument, in order of time.
+
+    Lines before `since_ms` need not be looked at as a whole: of them the time is enough.
+    """
 
     def times(forms: HourForms) -> Iterator[TimedLine]:
-        if len(forms.every) == 1:
-            return form_of(forms.every[0]).times(forms.every[0], is_newest, report)
-        return _times_in(_merged(forms, is_newest, report), forms.kind, forms.inst_id, report)
+        if forms.archive is not None and not forms.raw:
+            return archive_form().times(forms.archive, is_newest, report)
+        return _times_in(_merged(forms, is_newest, report), forms, report, since_ms)
 
     return _read_on(catalog, forms, times, report)
 
@@ -211,14 +216,19 @@ def _one_after_the_other(streams: Iterable[Iterator[PlacedLine]]) -> Iterator[Pl
         known |= here
 
 
-def _times_in(lines: Iterable[PlacedLine], kind: Kind, inst_id: str, report: Report) -> Iterator[TimedLine]:
+def _times_in(
+    lines: Iterable[PlacedLine], forms: HourForms, report: Report, since_ms: int | None
+) -> Iterator[TimedLine]:
     """Only lines of books have a flag, and are looked at as a whole."""
+    is_of_books = forms.kind == "books"
+    since = b"" if since_ms is None else as_time_text(since_ms)
     for line in lines:
-        reason = why_unreadable(line.text, inst_id) if kind == "books" else ""
+        is_looked_at = is_of_books and time_text(line.text) >= since
+        reason = why_unreadable(line.text, forms.inst_id) if is_looked_at else ""
         if reason:
             report(Finding(line.path, line.offset, reason))
         else:
-            flag = kind == "books" and is_flagged(line.text)
+            flag = is_of_books and is_flagged(line.text)
             yield TimedLine(time_ms(line.text), flag, line.path, line.offset)
 
 
@@ -266,9 +276,6 @@ class _Raw:
             raise
         except OSError as error:
             report(Finding(hour.path, end, f"cannot be read: {error.strerror or error}", is_of_file=True))
-
-    def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
-        return _times_in(self.lines(hour, is_newest, report), hour.kind, hour.inst_id, report)
 
     def book_at(self, hour: StoredHour, t_ms: int, with_flagged: bool, report: Report) -> Snapshot | None:
         return _book_in(self.lines(hour, True, report), hour.inst_id, t_ms, with_flagged, report)

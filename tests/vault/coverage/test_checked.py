@@ -11,6 +11,7 @@ from l2vault.vault.checking.verify import Verification
 from l2vault.vault.coverage import hour_lines
 from l2vault.vault.coverage.checked import CheckedHours, check_hours
 from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store import forms
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
@@ -133,3 +134,22 @@ def test_the_note_of_a_day_goes_with_its_last_hour(layout):
     check_hours(layout, HOUR_AT_MS + 100 * HOUR_MS)
     assert not note.exists()
     assert layout.checked_file(INST, HOUR_AT_MS + 24 * HOUR_MS).exists()
+
+
+def test_a_question_about_the_end_of_an_hour_looks_only_there_and_the_next_one_everywhere(layout, monkeypatch):
+    put(layout, 0, range(0, 1800, 2), is_packed=False)
+    path = layout.hour_file(INST, HOUR_AT_MS)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[100], lines[700] = (lines[at][:-20] + b"\n" for at in (100, 700))
+    path.write_bytes(b"".join(lines))
+    seen, real = [], forms.why_unreadable
+    monkeypatch.setattr(forms, "why_unreadable", lambda text, inst_id: seen.append(text) or real(text, inst_id))
+    vault = open_vault(layout.root)
+    late = HOUR_AT_MS + 1_390_000, HOUR_AT_MS + 1_420_000
+    first = vault.coverage(INST, *late)
+    assert [(hole.start_ms - HOUR_AT_MS, hole.end_ms - HOUR_AT_MS) for hole in first.holes] == [(1_400_000, 1_402_000)]
+    assert len(seen) < 250
+    assert vault.coverage(INST, *late) == first
+    assert len(seen) > 900
+    early = vault.coverage(INST, HOUR_AT_MS + 190_000, HOUR_AT_MS + 210_000)
+    assert [(hole.start_ms - HOUR_AT_MS, hole.cause) for hole in early.holes] == [(200_000, "unreadable")]
