@@ -397,7 +397,10 @@ class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instr
 class WriteFailed(
     msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}, omit_defaults=True
 ):
-    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines."""
+    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines.
+
+    `goes_on`: the disk takes no more of them yet; the event that ends this may have no line of its own.
+    """
 
     at: str
     inst_id: str
@@ -406,6 +409,7 @@ class WriteFailed(
     to: str
     error: str
     kind: str = "books"
+    goes_on: bool = False
 
 
 class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
