@@ -412,8 +412,11 @@ class WriteFailed(
     goes_on: bool = False
 
 
-class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
-    """The owner's policy at work on one file: never a loss, so never a gap."""
+class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained", omit_defaults=True):
+    """The owner's policy at work on one file: never a loss, so never a gap.
+
+    `sha256` has, where an archive was made, the digest of each of its files by its name in the vault, as it was then.
+    """
 
     at: str
     action: Literal["compress", "archive", "restore", "delete"]
@@ -421,6 +424,7 @@ class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
     reason: str
     bytes_before: int
     bytes_after: int
+    sha256: dict[str, str] = {}
 
 
 class Restored(msgspec.Struct, frozen=True, tag_field="event", tag="restored"):
