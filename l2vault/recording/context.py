@@ -33,6 +33,12 @@ SILENT_MS: Final = 30_000
 FIRST_RETRY_MS: Final = 60_000
 LONGEST_RETRY_MS: Final = 3_600_000
 """Between two such steps: a delisted instrument has values no more."""
+SOON_MS: Final = 5_000
+ENDS_TO_REST: Final = 3
+"""So many connections in a row that ended this soon after they were asked for the context, before anything of it came,
+may have ended because of it: books then go on without it for a while."""
+FIRST_REST_MS: Final = 60_000
+LONGEST_REST_MS: Final = 600_000
 SYNC_MS: Final = 5_000
 QUOTE_EVERY_MS: Final = 10_000
 MARKET_SERVICES: Final = frozenset({"", "0", "5", "8", "9", "99"})
@@ -85,6 +91,11 @@ class ContextKeeper:
         self._retry_after_ms = 0
         self._retry_ms = FIRST_RETRY_MS
         self._is_next_a_move = False
+        self._asked_ms: int | None = None
+        """When the carrier was asked; None once something has come."""
+        self._early_ends = 0
+        self._rest_until_ms: int | None = None
+        self._rest_ms = FIRST_REST_MS
         self._sync_after_ms: int | None = None
         self._quote_after_ms = 0
         self.known_ms = -1
@@ -109,6 +120,7 @@ class ContextKeeper:
     def _take_output(self, number: int, output: FeedOutput) -> None:
         match output:
             case ContextPush() if number == self._carrier:
+                self._asked_ms, self._early_ends, self._rest_ms = None, 0, FIRST_REST_MS
                 for item in output.items:
                     self._take(item)
             case ContextFailure() if number == self._carrier:
@@ -121,6 +133,7 @@ class ContextKeeper:
             case FeedDown():
                 self._up.pop(number, None)
                 if number == self._carrier:
+                    self._note_end()
                     self._leave("disconnect")
 
     def tick(self) -> None:
@@ -128,6 +141,10 @@ class ContextKeeper:
         now_ms = self._clock.monotonic_ms()
         self._changed += self._fresh.tick(now_ms)
         self._note_changed()
+        if self._rest_until_ms is not None and now_ms >= self._rest_until_ms:
+            self._rest_until_ms = None
+            if self._up:
+                self._carry_on(list(self._up)[-1])
         if self._carrier is not None and self._fresh.stale(SILENT_MS, now_ms):
             self._renew(self._carrier, now_ms)
         if self._sync_after_ms is not None and now_ms >= self._sync_after_ms:
@@ -235,10 +252,25 @@ class ContextKeeper:
 
     def _carry_on(self, number: int) -> None:
         """From this feed on; what its connection brings is current, and nothing else."""
-        self._carrier = number
-        self._fresh.begin(self._clock.monotonic_ms())
+        if self._rest_until_ms is not None:
+            return
+        self._carrier, self._asked_ms = number, self._clock.monotonic_ms()
+        self._fresh.begin(self._asked_ms)
         self._hands.carry(number, True)
         _log.info("Feed %d carries the context", number)
+
+    def _note_end(self) -> None:
+        """The carrier's connection has ended: perhaps because it was asked for the context."""
+        now_ms = self._clock.monotonic_ms()
+        is_early = self._asked_ms is not None and now_ms - self._asked_ms <= SOON_MS
+        self._early_ends = self._early_ends + 1 if is_early else 0
+        if self._early_ends >= ENDS_TO_REST:
+            self._rest_until_ms = now_ms + self._rest_ms
+            words = (
+                "%d connections ended as soon as they were asked for the context: the books go on without it for %d s"
+            )
+            _log.warning(words, self._early_ends, self._rest_ms // 1000)
+            self._rest_ms, self._early_ends = min(2 * self._rest_ms, LONGEST_REST_MS), ENDS_TO_REST - 1
 
     def _leave(self, cause: LossCause) -> None:
         """The carrier does no more: another feed does, the newest that stands, or the next one that comes up."""

@@ -85,6 +85,8 @@ class _Lost:
     error: str
     noted: int = 0
     """How many of them are in the journal; the bounds are those of the others."""
+    is_over: bool = False
+    """The disk takes lines again, or has taken what is left."""
 
 
 @dataclass(slots=True)
@@ -252,6 +254,8 @@ class Disk:
 
     def _write(self, batch: list[Item]) -> None:
         """In the worker thread."""
+        if self._guard is not None and not self._guard.lock.is_in_place():
+            self._sync()  # whoever holds the vault now writes the same slots
         for item in batch:
             if isinstance(item, Row):
                 self._write_line(item)
@@ -296,6 +300,7 @@ class Disk:
             return
         lost = self._lost.pop(stream, None)
         if lost is not None:
+            lost.is_over = True
             _log.warning("Writing %s again; %d lines were lost (%s)", inst_id, lost.lines, lost.error)
             self._sync_files()
             if self._on_disk:
@@ -338,12 +343,12 @@ class Disk:
 
     def _journal_lost(self, stream: _Stream, lost: _Lost) -> None:
         """What was lost since the last time: every 15 s, so that a kill while the disk is full hides no cause."""
-        if lost.lines > lost.noted:
+        if lost.lines > lost.noted or lost.is_over:
             kind, inst_id = stream
-            bounds = utc_text(min(lost.from_ms, lost.to_ms)), utc_text(max(lost.from_ms, lost.to_ms))
-            self._events.put(
-                WriteFailed(self._clock.wall_text(), inst_id, lost.lines - lost.noted, *bounds, lost.error, kind)
-            )
+            first_ms = lost.from_ms if lost.lines > lost.noted else lost.to_ms
+            bounds = utc_text(min(first_ms, lost.to_ms)), utc_text(max(first_ms, lost.to_ms))
+            what = lost.lines - lost.noted, *bounds, lost.error, kind
+            self._events.put(WriteFailed(self._clock.wall_text(), inst_id, *what, goes_on=not lost.is_over))
             lost.noted = lost.lines
 
     def _sync(self) -> None:
@@ -371,7 +376,9 @@ class Disk:
             _log.error("%s: %d lines of %s are lost", reason, gone.lines, gone.inst_id)
             self.lines_lost += gone.lines
             self._on_disk.drop(gone.kind, gone.inst_id, gone.lines)
-            self._journal_lost((gone.kind, gone.inst_id), _Lost(gone.lines, gone.from_ms, gone.to_ms, reason))
+            self._journal_lost(
+                (gone.kind, gone.inst_id), _Lost(gone.lines, gone.from_ms, gone.to_ms, reason, is_over=True)
+            )
             files.append(gone.path.name if self._guard is None else str(gone.path))
         return files
 

@@ -44,6 +44,9 @@ RULING_WITHIN_MS: Final = 30_000
 FUTURE_MS: Final = 5_000
 """A line this much later than proved exchange time is from the future."""
 
+SKIPS_EVERY_MS: Final = 60_000
+"""Between two warnings of slots that are not written: after a step of the exchange's clock it is every one."""
+
 _QUOTED_BYTES: Final = 400
 _UNKNOWN_INSTRUMENT: Final = "60018"
 _BUILD_FAIL: Final = "BUILD_FAIL: Missing required fields for %s: %s; the message: %s"
@@ -106,6 +109,16 @@ class _Dispute:
     """By feed: the first slot that it wrote and that is in question."""
 
 
+@dataclass(slots=True)
+class _Skips:
+    """Slots of an instrument that are not written, since the log said so last."""
+
+    slots: int = 0
+    feed: int = 0
+    newest: str = ""
+    log_after_ms: int = 0
+
+
 class Router:
     """Takes everything the feeds put out, by its kind, in order; `put` gets what is to be written, in order.
 
@@ -137,6 +150,7 @@ class Router:
         self._future_told: dict[str, int] = {}
         """By instrument: the newest line that is from the future and stays where it is."""
         self._quote_after_ms = 0
+        self._skips: dict[str, _Skips] = {}
 
     def resume(self, tails: Mapping[str, Tail]) -> None:
         """What the vault holds already."""
@@ -184,6 +198,8 @@ class Router:
         """Call it about once a second: waits that no message ends are ended."""
         now_ms = self._clock.monotonic_ms()
         self._decide(self._arbiter.tick(now_ms))
+        for inst_id, skips in self._skips.items():
+            self._log_skips(inst_id, skips, now_ms)
         for inst_id, dispute in list(self._disputes.items()):
             if now_ms >= dispute.until_ms:
                 self.rule(inst_id, None, f"feeds {dispute.feeds} differ at seqId {dispute.seq_id}, nothing decides")
@@ -315,10 +331,19 @@ class Router:
                 self._skip(claim)
 
     def _skip(self, claim: Claim) -> None:
+        """Each is in the journal; the log has the first at once, and then a count a minute."""
         grid = utc_text(claim.grid_ms)
         self._put(events.Skipped(self._clock.wall_text(), claim.feed, claim.inst_id, grid))
-        words = "%s of %s on feed %d came after a later line; not written"
-        _log.warning(words, claim.inst_id, grid, claim.feed)
+        skips = self._skips.setdefault(claim.inst_id, _Skips())
+        skips.slots, skips.feed, skips.newest = skips.slots + 1, claim.feed, grid
+        self._log_skips(claim.inst_id, skips, self._clock.monotonic_ms())
+
+    def _log_skips(self, inst_id: str, skips: "_Skips", now_ms: int) -> None:
+        if not skips.slots or now_ms < skips.log_after_ms:
+            return
+        words = "%s: %d slots came after a later line and are not written, the newest %s on feed %d"
+        _log.warning(words, inst_id, skips.slots, skips.newest, skips.feed)
+        skips.slots, skips.log_after_ms = 0, now_ms + SKIPS_EVERY_MS
 
     def _conflict(self, conflict: Conflict) -> None:
         inst_id, seq_id, (from_ms, to_ms) = conflict.claim.inst_id, conflict.claim.seq_id, conflict.slots

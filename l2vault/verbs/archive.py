@@ -66,10 +66,12 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 
 class _Choice(NamedTuple):
-    """Raw files to archive, and how many hours were left out, by why."""
+    """Raw files to archive, how many of their hours have file times in the `future`, which do not say when they were
+    written, and how many hours were left out, by why."""
 
     raw: list[StoredHour]
     too_fresh: int
+    future: int
     open: int
     archived: int
 
@@ -81,8 +83,9 @@ def _choose(layout: Layout, args: argparse.Namespace, wall_ms: int) -> _Choice:
     opened = open_hours(layout) & {forms.key for forms in hours_chosen if forms.raw}
     fresh = {held.key for held in raw if is_fresh(held, wall_ms)} - opened
     kept = [held for held in raw if held.key not in fresh | opened]
+    future = {held.key for held in kept if held.written_ms - wall_ms >= SETTLE_MS}
     archived = sum(1 for forms in hours_chosen if not forms.raw)
-    return _Choice(kept, len(fresh), len(opened), archived)
+    return _Choice(kept, len(fresh), len(future), len(opened), archived)
 
 
 def _left(choice: _Choice) -> str:
@@ -91,6 +94,10 @@ def _left(choice: _Choice) -> str:
     if choice.too_fresh:
         minutes = SETTLE_MS // 60_000
         text += f"{choice.too_fresh} hours left for now: written to within the last {minutes} minutes\n"
+    if choice.future:
+        text += (
+            f"{choice.future} hours have file times in the future: taken for settled, since no clock can prove them\n"
+        )
     if choice.open:
         text += f"{choice.open} hours left for now: the recorder is writing them\n"
     if not choice.raw and choice.archived:

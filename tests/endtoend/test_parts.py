@@ -26,7 +26,7 @@ from support.judge_changes import change_rows
 from support.rough import INST_IDS, Act, Judgement, Plan, live_through
 from support.trade_judge import trade_events, trade_lines
 
-SECONDS = 60
+SECONDS = 90
 PLAN = Plan(1, 2, SECONDS, (), "none")
 Wire = tuple[object, str]
 

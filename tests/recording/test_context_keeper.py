@@ -411,3 +411,36 @@ def test_the_summary_says_what_is_current_and_what_is_stale(rig: Rig) -> None:
     assert rig.keeper.summary() == "context 5 of 5 values current"
     rig.pass_ms(40_000)
     assert rig.keeper.summary() == "context 2 of 5 values current, STALE 3"
+
+
+def test_an_exchange_that_hangs_up_on_whoever_asks_for_the_context_keeps_nobody_from_its_books(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of it came, three times in a row: it is asked for again after a minute, then less and less often."""
+    for _ in range(3):
+        rig.up(1)
+        rig.clock.advance(500)
+        rig.down(1)
+    assert rig.carried[-2:] == [(1, True), (1, False)]
+    asked = len(rig.carried)
+    rig.up(1)
+    rig.up(2)
+    rig.pass_ms(59_000)
+    assert len(rig.carried) == asked, "the books have both connections for themselves"
+    rig.pass_ms(2_000)
+    assert rig.carried[asked:] == [(2, True)]
+    rig.down(2)
+    rig.pass_ms(119_000)
+    assert len(rig.carried) == asked + 2, "one more such end is enough"
+    rig.pass_ms(2_000)
+    assert rig.carried[-1] == (1, True)
+    assert sum("without it for" in record.getMessage() for record in caplog.records) == 2
+
+
+def test_connections_that_end_soon_but_bring_the_context_are_no_reason_to_do_without_it(rig: Rig) -> None:
+    for _ in range(10):
+        rig.up(1)
+        rig.all_values()
+        rig.clock.advance(500)
+        rig.down(1)
+    assert rig.carried == [(1, True), (1, False)] * 10

@@ -175,10 +175,10 @@ async def test_while_the_disk_refuses_lines_each_sign_of_life_says_which_were_lo
                 rig.disk.put(beat(second))
         await until(lambda: len(rig.written) == 5)
         assert rig.written == [
-            WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(0), utc_text(0), str(NO_SPACE)),
-            WriteFailed(utc_text(AT_MS), BTC, 7, utc_text(2_000), utc_text(14_000), str(NO_SPACE)),
+            WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(0), utc_text(0), str(NO_SPACE), goes_on=True),
+            WriteFailed(utc_text(AT_MS), BTC, 7, utc_text(2_000), utc_text(14_000), str(NO_SPACE), goes_on=True),
             beat(14),
-            WriteFailed(utc_text(AT_MS), BTC, 8, utc_text(16_000), utc_text(30_000), str(NO_SPACE)),
+            WriteFailed(utc_text(AT_MS), BTC, 8, utc_text(16_000), utc_text(30_000), str(NO_SPACE), goes_on=True),
             beat(30),
         ]
 
@@ -243,7 +243,7 @@ async def test_a_full_disk_costs_the_lines_it_refuses_and_the_journal_says_which
             rig.disk.put(line(ETH, ts_ms))
     assert [item for item in rig.written if getattr(item, "inst_id", "") == BTC] == [
         line(BTC, 0),
-        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(2000), utc_text(2000), str(NO_SPACE)),
+        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(2000), utc_text(2000), str(NO_SPACE), goes_on=True),
         line(BTC, 8000),
         WriteFailed(utc_text(AT_MS), BTC, 2, utc_text(4000), utc_text(6000), str(NO_SPACE)),
     ]
@@ -263,9 +263,11 @@ async def test_a_second_trouble_is_told_and_journaled_by_itself(caplog: pytest.L
         for ts_ms in range(5):
             rig.disk.put(line(BTC, ts_ms))
     failures = [item for item in rig.written if isinstance(item, WriteFailed)]
-    assert [(failed.lines, failed.from_, failed.to) for failed in failures] == [
-        (1, utc_text(1), utc_text(1)),
-        (1, utc_text(3), utc_text(3)),
+    assert [(failed.lines, failed.from_, failed.to, failed.goes_on) for failed in failures] == [
+        (1, utc_text(1), utc_text(1), True),
+        (0, utc_text(1), utc_text(1), False),
+        (1, utc_text(3), utc_text(3), True),
+        (0, utc_text(3), utc_text(3), False),
     ]
     assert caplog.text.count(f"Cannot write {BTC}") == 2
 
@@ -296,8 +298,8 @@ async def test_lines_that_never_came_through_are_journaled_at_the_end(caplog: py
             rig.disk.put(line(BTC, ts_ms))
     assert rig.written == [
         line(BTC, 0),
-        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(2000), utc_text(2000), str(NO_SPACE)),
-        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(4000), utc_text(4000), str(NO_SPACE)),
+        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(2000), utc_text(2000), str(NO_SPACE), goes_on=True),
+        WriteFailed(utc_text(AT_MS), BTC, 1, utc_text(4000), utc_text(4000), str(NO_SPACE), goes_on=True),
     ]
     assert f"2 lines of {BTC} were lost" in caplog.text
 
@@ -316,8 +318,9 @@ async def test_with_the_real_writer_an_obstacle_costs_one_instrument_only_what_i
         disk.put(line(BTC, AT_MS + 2000))
     assert layout.hour_file(BTC, AT_MS).read_bytes() == to_line(line(BTC, AT_MS + 2000)) + b"\n"
     assert layout.hour_file(ETH, AT_MS).read_bytes() == to_line(line(ETH, AT_MS)) + b"\n"
-    (failed,) = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
+    failed, over = [event for event in read_journal(layout) if isinstance(event, WriteFailed)]
     assert (failed.inst_id, failed.lines, failed.from_, failed.to) == (BTC, 1, utc_text(AT_MS), utc_text(AT_MS))
+    assert (over.lines, over.goes_on) == (0, False)
     assert str(obstacle) in failed.error
 
 
@@ -575,7 +578,7 @@ async def test_lines_that_the_disk_refused_are_in_no_minute_and_those_before_are
     at = utc_text(AT_MS)
     assert rig.written == [
         lines[0],
-        WriteFailed(at, BTC, 1, utc_text(4000), utc_text(4000), str(NO_SPACE)),
+        WriteFailed(at, BTC, 1, utc_text(4000), utc_text(4000), str(NO_SPACE), goes_on=True),
         lines[3],
         Minute(at, {BTC: MinuteOf(lines=1, last_line=utc_text(2000))}),
         WriteFailed(at, BTC, 1, utc_text(6000), utc_text(6000), str(NO_SPACE)),
@@ -714,11 +717,16 @@ class FakeLock:
     def __init__(self) -> None:
         self.noted: list[tuple[str, set[tuple[str, int]]]] = []
         self.replaced: list[str] | VaultError = []
+        self.is_gone = False
 
     def note(self, run: str, hours: list[tuple[str, int]]) -> None:
         self.noted.append((run, set(hours)))
 
+    def is_in_place(self) -> bool:
+        return not self.is_gone
+
     def check(self) -> list[str]:
+        self.is_gone = False
         if isinstance(self.replaced, VaultError):
             raise self.replaced
         replaced, self.replaced = self.replaced, []
@@ -785,6 +793,34 @@ async def test_nothing_is_written_once_the_vault_is_another_s(caplog: pytest.Log
     assert rig.writer.happened[-1] == "abandon"
     async with asyncio.timeout(1):
         await rig.disk.room()
+
+
+async def test_once_the_lock_s_file_is_gone_no_further_line_is_written_before_the_vault_is_looked_at() -> None:
+    """Another recorder may hold the vault by then, and writes the same slots."""
+    rig = GuardedRig()
+    task = asyncio.create_task(rig.disk.run())
+    rig.disk.put(line(BTC, 1))
+    await until(lambda: line(BTC, 1) in rig.written)
+    rig.lock.is_gone = True
+    rig.lock.replaced = VaultError("the vault is being recorded by process 7.", "stop it")
+    rig.disk.put(line(BTC, 2))
+    await until(task.done)
+    with pytest.raises(VaultError, match="process 7"):
+        await task
+    assert [item for item in rig.written if isinstance(item, Snapshot)] == [line(BTC, 1)]
+
+
+async def test_a_lock_that_is_taken_again_costs_no_line() -> None:
+    rig = GuardedRig()
+    async with running(rig.disk):
+        rig.disk.put(line(BTC, 1))
+        await until(lambda: line(BTC, 1) in rig.written)
+        rig.lock.is_gone = True
+        rig.lock.replaced = ["Vault/meta/recorder.lock"]
+        rig.disk.put(line(BTC, 2))
+        await until(lambda: rig.called)
+    kinds = [type(item).__name__ for item in rig.written]
+    assert kinds == ["Snapshot", "Started", "VaultReplaced", "Snapshot"]
 
 
 async def test_a_disk_that_hangs_delays_the_end_by_four_seconds_and_what_it_lacks_is_counted(

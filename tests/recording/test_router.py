@@ -289,6 +289,23 @@ def test_a_slot_that_came_too_late_is_skipped_unless_it_is_known_to_be_quiet() -
     assert rig.of(noted.Skipped) == [noted.Skipped(at(rig), 2, BTC, slot_text(4))]
 
 
+def test_slots_that_came_too_late_are_each_in_the_journal_and_a_count_a_minute_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After the exchange's clock was set back it is every slot, for as long as the step was."""
+    rig = Rig()
+    rig.synced(1)
+    rig.sampled(1, 200)
+    for slot in range(3, 103):
+        rig.clock.advance(2_000)
+        rig.sampled(1, slot)
+        rig.router.tick()
+    skipped = [record.getMessage() for record in caplog.records if "after a later line" in record.getMessage()]
+    assert len(rig.of(noted.Skipped)) == 100
+    assert len(skipped) == 4
+    assert "1 slots" in skipped[0] and all("30 slots" in each for each in skipped[1:])
+
+
 def test_a_stream_that_proves_nothing_is_noted_and_makes_no_slot_quiet() -> None:
     rig = Rig()
     rig.synced(1)

@@ -58,7 +58,9 @@ def test_hours_just_written_to_are_left_and_named_and_no_failure(layout, capsys)
 def test_a_file_time_far_off_in_either_direction_is_no_sign_of_a_writer(layout, capsys, written_ms):
     stamp(plain(layout), written_ms)
     assert run("archive") == 0
-    assert capsys.readouterr().out.startswith("1 hours archived")
+    out = capsys.readouterr().out
+    assert out.startswith("1 hours archived")
+    assert ("1 hours have file times in the future" in out) == (written_ms > NOW_MS)
     assert not plain(layout).exists()
 
 

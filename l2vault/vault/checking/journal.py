@@ -19,8 +19,9 @@ from l2vault.vault.coverage.sync_history import ALWAYS_MS, DEFAULT_CADENCE_MS
 from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf, Restored, Retained, Started
 from l2vault.vault.journal.lines import raw_lines
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Kind, Layout
 
+_ARCHIVED: Final[tuple[Kind, ...]] = ("books", "changes")
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'
 
 
@@ -175,6 +176,17 @@ class JournalCheck:
                     text = f"the journal says that it holds {closed.lines} lines; it is gone, and nothing deleted it"
                     yield Trouble(self._layout.hour_file(inst_id, hour_ms), "missing", text)
             yield from self._lacking(inst_id, gone)
+
+    def archive_digests(self) -> Iterator[tuple[ArchivedHour, Path, str]]:
+        """The files of archives that the journal names, with the digest that each had when it was made last."""
+        newest: dict[str, str] = {}
+        for entry in self._index.entries():
+            if isinstance(entry.event, Retained):
+                newest |= entry.event.sha256
+        for name, digest in newest.items():
+            path = self._layout.root / name
+            hours = (self._layout.of(kind).parse_archive_file(path) for kind in _ARCHIVED)
+            yield from ((hour, path, digest) for hour in hours if hour is not None)
 
     def _lacking(self, inst_id: str, gone: set[int]) -> Iterator[Trouble]:
         """Minutes of which lines are not there, those of an hour that follow each other as one."""

@@ -6,6 +6,7 @@ Streams: memory is bounded by the times of one hour of one instrument and the mi
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +19,7 @@ from l2vault.vault.checking.changes import ChangeCheck, Compared
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
 from l2vault.vault.retention.compress import PACKING_SUFFIX
 from l2vault.vault.store.catalog import Catalog, StoredHour, is_time_of_hour, listed
+from l2vault.vault.store.digest import file_digest
 from l2vault.vault.store.durable import DELETING_SUFFIX
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, HourFile, Layout, packed_path
 from l2vault.vault.store.line import is_flagged, time_ms
@@ -81,6 +83,7 @@ class Verification:
         self._now_ms = now_ms
         self._journal = JournalCheck(layout, now_ms)
         self._unlisted: list[Finding] = []
+        self._bad_archives: set[str] = set()
         self.files = 0
         self.lines = 0
         self.bytes_read = 0
@@ -102,8 +105,10 @@ class Verification:
                     yield from self._check_stranger(day)
                 else:
                     yield from self._check_day(day, progress, total_bytes)
-        yield from self._check_archives(progress, total_bytes)
-        yield from self._check_changes(progress, total_bytes)
+        for finding in chain(self._check_archives(progress, total_bytes), self._check_changes(progress, total_bytes)):
+            self._bad_archives |= {finding.file} if finding.kind == "archive" else set()
+            yield finding
+        yield from self._check_archive_bytes()
         yield from map(self._of_journal, self._journal.troubles_at_end())
         yield from self._unlisted
 
@@ -193,6 +198,21 @@ class Verification:
             self._journal.line(hour.inst_id, time_ms(line), is_flagged(line))
         if not any(_is_regular(path) for path in self._raw_forms(hour)):  # else the archive is behind them
             yield from map(self._of_journal, self._journal.hour_trouble(hour.snapshots, hour.hour_ms, contents))
+
+    def _check_archive_bytes(self) -> Iterator[Finding]:
+        """A byte that changes no line (padding, statistics, other metadata) shows in the digest that was noted when the
+        archive was made. One that contradicts itself is named already."""
+        for hour, path, noted in self._journal.archive_digests():
+            if self._name(hour.snapshots) in self._bad_archives or not _is_regular(path):
+                continue
+            try:
+                is_as_noted = file_digest(path) == noted
+            except OSError as error:
+                yield Finding(self._name(path), None, "unreadable", str(error))
+                continue
+            if not is_as_noted:
+                text = "not the bytes that the journal noted when it was made, though it gives back its lines"
+                yield Finding(self._name(path), None, "archive", text)
 
     def _raw_forms(self, hour: ArchivedHour) -> list[Path]:
         plain = self._layout.hour_file(hour.inst_id, hour.hour_ms)

@@ -51,6 +51,10 @@ UNVERIFIABLE: Final = "unverifiable"
 ALWAYS_MS: Final = -(1 << 62)
 NEVER_MS: Final = 1 << 62
 
+_SIGN_EVERY_MS: Final = 15_000
+"""A recorder that lives gives a sign of it so often, and says before it what the disk has refused since the last one.
+"""
+
 _SAME_CLOCK_MS: Final = 60_000
 """An event noted within so much of the exchange time it names shows that the wall clock went with exchange time."""
 
@@ -184,6 +188,10 @@ class _Reading:
         self._counted_ms: int | None = None
         self._uncounted = 0
         self._maintenance = Maintenance()
+        self._is_refused = False
+        """In the present run, by its newest word of it: the disk takes no line of the instrument."""
+        self._dead_ms = ALWAYS_MS
+        """A run that ended so would have given a sign by then."""
 
     def take(self, event: Event, is_form_1: bool) -> None:
         self._noted_ms = max(self._noted_ms, utc_ms(event.at))
@@ -232,6 +240,7 @@ class _Reading:
                 self._history.disputed.append((utc_ms(event.from_), utc_ms(event.to)))
             case WriteFailed() if event.kind == "books":
                 self._not_written(utc_ms(event.from_), utc_ms(event.to))
+                self._is_refused = event.goes_on
             case Skipped():
                 grid_ms = utc_ms(event.grid)
                 self._history.unwritten.append(Unwritten(grid_ms, grid_ms, OVERTAKEN))
@@ -268,6 +277,7 @@ class _Reading:
         self._cadence_ms = event.cadence_ms if event.cadence_ms > 0 else DEFAULT_CADENCE_MS
         self._is_synced_once = self._is_same_clock = False
         self._is_fresh = True
+        self._is_refused = False
         self._is_recorded = self._inst_id in event.instruments
         self._counted_ms, self._uncounted = None, 0
         if not self._is_recorded:
@@ -290,12 +300,15 @@ class _Reading:
         if not self._is_fresh:
             self._end_run(last_sign_ms)
         elif self._history.intervals:
-            self._cause(max(last_sign_ms, self._known_ms), "missing", OUR_RESTART)
+            self._cause(max(last_sign_ms, self._known_ms, self._dead_ms), "missing", OUR_RESTART)
 
     def _cut_short(self, kind: HoleKind, cause: str) -> None:
         """Every feed's book ended, and nobody noted when."""
         known_ms = max(self._known_ms, *(held.from_ms for held in self._held.values()))
         self._cut_at_end = [self._end(feed, known_ms, is_cut_short=True) for feed in list(self._held)]
+        if self._is_refused and cause == OUR_RESTART:
+            self._cause(known_ms, kind, DISK_FULL)
+            known_ms = self._dead_ms = known_ms + _SIGN_EVERY_MS
         self._cause(known_ms, kind, cause)
 
     def _end_feed(self, feed: int) -> None:
@@ -329,6 +342,9 @@ class _Reading:
         if event.feed in self._held or event.feed in self._unverifiable:
             self._end_feed(event.feed)  # a second sync: the loss between the two was never noted
         self._verifiable_again(ts_ms)
+        if ts_ms < self._dead_ms:  # it was started again before that: the causes of its own time count
+            self._history.causes = [one for one in self._history.causes if one.from_ms != self._dead_ms]
+        self._dead_ms = ALWAYS_MS
         self._held[event.feed] = _Held(ts_ms, is_form_1)
         self._known_ms = max(self._known_ms, ts_ms)
         self._is_fresh = False

@@ -397,7 +397,10 @@ class InstrumentNoted(msgspec.Struct, frozen=True, tag_field="event", tag="instr
 class WriteFailed(
     msgspec.Struct, frozen=True, tag_field="event", tag="write_failed", rename={"from_": "from"}, omit_defaults=True
 ):
-    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines."""
+    """Lines lost on the way to the disk since the last such event; both bounds are times of lost lines.
+
+    `goes_on`: the disk takes no more of them yet; the event that ends this may have no line of its own.
+    """
 
     at: str
     inst_id: str
@@ -406,10 +409,14 @@ class WriteFailed(
     to: str
     error: str
     kind: str = "books"
+    goes_on: bool = False
 
 
-class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
-    """The owner's policy at work on one file: never a loss, so never a gap."""
+class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained", omit_defaults=True):
+    """The owner's policy at work on one file: never a loss, so never a gap.
+
+    `sha256` has, where an archive was made, the digest of each of its files by its name in the vault, as it was then.
+    """
 
     at: str
     action: Literal["compress", "archive", "restore", "delete"]
@@ -417,6 +424,7 @@ class Retained(msgspec.Struct, frozen=True, tag_field="event", tag="retained"):
     reason: str
     bytes_before: int
     bytes_after: int
+    sha256: dict[str, str] = {}
 
 
 class Restored(msgspec.Struct, frozen=True, tag_field="event", tag="restored"):

@@ -29,6 +29,7 @@ from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import SETTLE_MS, Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.store.catalog import Catalog, StoredHour
+from l2vault.vault.store.digest import file_digest
 from l2vault.vault.store.durable import remove, unlink
 from l2vault.vault.store.forms import archive_form
 from l2vault.vault.store.layout import Kind, Layout, levels_beside
@@ -422,7 +423,7 @@ class _Pass:
             raw_bytes = held.path.stat().st_size
             archive_bytes = _archive(self._layout, held)
             self._archived.add(hour)
-            self._note(action, reason, raw_bytes, archive_bytes)
+            self._note(action, reason, raw_bytes, archive_bytes, self._digests(held))
         else:
             self._delete(action, reason)
 
@@ -442,9 +443,22 @@ class _Pass:
             if not path.exists():
                 self._room.raw_bytes -= size_bytes
 
-    def _note(self, action: Action, reason: str, bytes_before: int, bytes_after: int) -> None:
+    def _digests(self, held: StoredHour) -> dict[str, str]:
+        """Of the files of an archive that has just been checked; an hour without a byte has none."""
+        _, _, *files = self._layout.of(held.kind).archived_hour(held.inst_id, held.hour_ms)
+        return {self.name(file): file_digest(file) for file in files if file.exists()}
+
+    def _note(
+        self,
+        action: Action,
+        reason: str,
+        bytes_before: int,
+        bytes_after: int,
+        digests: dict[str, str] | None = None,
+    ) -> None:
         file = self.name(action.held.path)
-        event = Retained(utc_text(self._wall_ms), action.kind, file, reason, bytes_before, bytes_after)
+        sizes = bytes_before, bytes_after
+        event = Retained(utc_text(self._wall_ms), action.kind, file, reason, *sizes, digests or {})
         self._allowance.count(action)
         self._journal.append(event)
         self.report.done.append(Done(action, bytes_before, bytes_after))

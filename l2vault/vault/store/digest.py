@@ -42,6 +42,12 @@ class RunningDigest:
         return HourDigest(self.lines, self.bytes, self._hash.hexdigest())
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of the bytes of a file as they stand. Raises OSError for what cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest_of(plain: Path) -> RunningDigest:
     """Of what the hour of this `.jsonl` holds, both forms together. Raises OSError for what cannot be read."""
     digest = RunningDigest()

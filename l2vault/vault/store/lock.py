@@ -82,6 +82,11 @@ class VaultLock:
                 self._owner = former
                 raise
 
+    def is_in_place(self) -> bool:
+        """Whether the lock's file is the one that is held, or at least there: one call of the system, for every batch
+        of lines. If not, another process may hold the vault: `check` before anything is written."""
+        return _place_of(self._layout.lock_file) == self._places.get(self._layout.lock_file)
+
     def check(self) -> list[str]:
         """Whether the vault is still ours: what was deleted or replaced since the last look, and is taken again.
 

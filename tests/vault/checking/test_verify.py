@@ -452,3 +452,58 @@ def test_without_the_libraries_for_archives_there_is_one_finding_that_says_so(la
     finding = only(layout)
     assert (finding.file, finding.kind) == (name(layout, layout.archive), "archive")
     assert install_command("analysis") in finding.text
+
+
+AT = "2024-08-20T15:30:00.000Z"
+
+
+def archived_by_retention(layout, kind="books"):
+    """As `archived`, with what the journal then has of it."""
+    pytest.importorskip("pyarrow", reason="archives need the analysis extra")
+    from l2vault.vault.journal.log import verb_journal
+    from l2vault.vault.retention.plan import Action, Policy, Room
+    from l2vault.vault.retention.run import Allowance, Limits, enforce
+    from l2vault.vault.store.catalog import Catalog
+
+    held = [one for one in Catalog(layout.of(kind)).files() if one.form != "archive"]
+    plan = [Action("archive", one, "asked") for one in held]
+    plan += [Action("delete", one, "asked", once_archived=True) for one in held]
+    limits = Limits(Room(Policy(), 0, 0), lambda: 0, Allowance(None))
+    report = enforce(layout, plan, verb_journal(layout, "archive", lambda: AT, lambda: 0), NOW_MS, limits)
+    assert report.failures == []
+    return layout.of(kind).archived_hour(BTC, held[0].hour_ms)
+
+
+@pytest.mark.parametrize("part", ["levels", "snapshots"])
+def test_every_flipped_byte_of_an_archive_is_found_also_where_no_line_changes(layout, part):
+    """Footer, statistics, padding and data alike: the digest of the file was noted when it was made."""
+    put(layout, hour())
+    path = getattr(archived_by_retention(layout), part)
+    assert verify(layout) == []
+    whole = path.read_bytes()
+    lines_read = 0
+    for offset in sorted({*range(0, len(whole), max(1, len(whole) // 60)), *range(len(whole) - 12, len(whole))}):
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+        findings = [finding for finding in verify(layout) if finding.kind == "archive"]
+        assert len(findings) == 1, f"byte {offset} of {len(whole)}"
+        lines_read += "though it gives back its lines" in findings[0].text
+    assert lines_read > 5, "the digest alone told these"
+    path.write_bytes(whole)
+    assert verify(layout) == []
+
+
+def test_an_archive_of_which_the_journal_has_no_digest_is_judged_by_its_lines_alone(layout):
+    """As every archive of an earlier version."""
+    path = archived(layout).levels
+    whole = path.read_bytes()
+    at = whole.rindex(b"parquet-cpp-arrow")  # who wrote it: metadata
+    path.write_bytes(whole[:at] + b"P" + whole[at + 1 :])
+    assert verify(layout) == []
+
+
+def test_an_archive_made_anew_counts_with_its_newest_digest(layout):
+    put(layout, hour())
+    archived_by_retention(layout)
+    put(layout, hour(range(10, 20)))
+    archived_by_retention(layout)
+    assert verify(layout) == []

@@ -241,6 +241,34 @@ def test_a_killed_run_s_last_sign_of_life_begins_what_our_restart_cost():
     assert holes(coverage(events, [0, 15_900], end_ms=16_000))[1][0] == 8_000
 
 
+def refused(from_ms, to_ms, goes_on=True):
+    return noted.WriteFailed(at(to_ms), INST, 1, at(from_ms), at(to_ms), "full", goes_on=goes_on)
+
+
+KILLED = [started(40_000), noted.UncleanEnd(at(40_000), at(4_100)), synced(42_000), lost(60_000, "our_restart")]
+
+
+def test_what_a_killed_run_lost_to_a_full_disk_goes_on_until_it_would_have_given_a_sign():
+    """The run noted what the disk refused at its last sign of life; the next one, 15 s later, never came."""
+    events = [*IN_SYNC, minute(1_000, first=0, last=0), refused(2_000, 2_000), refused(4_000, 4_000), *KILLED]
+    found = holes(coverage(events, [0, 42_000], end_ms=42_000))
+    assert [(hole[1], hole[3]) for hole in found] == [(19_001, "disk_full"), (42_000, "our_restart")]
+
+
+def test_where_the_disk_took_lines_again_a_kill_after_that_is_no_full_disk():
+    events = [*IN_SYNC, minute(1_000, first=0, last=0), refused(2_000, 2_000), refused(4_000, 4_000, False), *KILLED]
+    found = holes(coverage(events, [0, 5_900, 42_000], end_ms=42_000))
+    assert [hole[3] for hole in found] == ["disk_full", "our_restart"]
+    assert found[0][1] == 5_900
+
+
+def test_a_run_that_began_before_that_has_its_own_causes():
+    restarted = [started(6_000), noted.UncleanEnd(at(6_000), at(4_100)), synced(7_000), lost(9_000, "chain")]
+    events = [*IN_SYNC, minute(1_000, first=0, last=0), refused(2_000, 2_000), *restarted, synced(42_000)]
+    found = holes(coverage(events, [0, 7_100, 8_100, 42_000], end_ms=42_000))
+    assert [(hole[1], hole[3]) for hole in found] == [(7_100, "disk_full"), (42_000, "chain")]
+
+
 def test_a_second_sync_without_a_loss_between_leaves_a_hole_that_is_a_disconnect():
     events = [*IN_SYNC, minute(4_000, first=0, last=2_000), synced(9_000), minute(20_000, first=10_000, last=18_000)]
     times = [0, 2_000, 10_000, 12_000, 14_000, 16_000, 18_000]
