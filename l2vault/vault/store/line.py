@@ -19,6 +19,7 @@ LONGEST_LINE_BYTES: Final = 1 << 20
 
 # Of every kind.
 
+TIME_KEY: Final = "timestamp_utc"
 _START: Final = b'{"timestamp_utc":"'
 _TIME: Final = slice(len(_START), len(_START) + len("2026-01-31T12:00:00.000Z"))
 _TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")

@@ -129,7 +129,7 @@ def test_two_rests_of_one_push_have_no_size_of_their_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("form", ["plain", "gzip", "gzip and plain"])
+@pytest.mark.parametrize("form", ["plain", "gzip", "gzip and plain", "archive", "archive and plain"])
 def test_late_lines_of_rest_are_in_their_place_whatever_form_the_hour_has(tmp_path: Path, form: str) -> None:
     early = [push(2, 10, 2), push(9, 90, 3)]
     late = [push(one, one * 10, origin="rest") for one in (3, 4, 5, 6)]
