@@ -169,7 +169,7 @@ class JournalCheck:
         for inst_id in sorted({inst_id for inst_id, _ in self._met}):
             yield from self._fewer(inst_id)
         for inst_id in sorted(self._instruments()):
-            gone = set(_rightly_gone(self._layout, self._index.entries(), inst_id))
+            gone = set(rightly_gone(self._layout, self._index.entries(), inst_id))
             for hour_ms, closed in sorted(self._closed_hours(inst_id).items()):
                 if (inst_id, hour_ms) not in self._met and hour_ms not in gone and closed.lines:
                     text = f"the journal says that it holds {closed.lines} lines; it is gone, and nothing deleted it"
@@ -251,12 +251,12 @@ def _windows(entries: list[Entry], inst_id: str) -> Iterator[_Window]:
         after_ms = max(after_ms, last_ms)
 
 
-def _rightly_gone(layout: Layout, entries: list[Entry], inst_id: str) -> Iterator[int]:
-    """Hours of which, by the journal, no form ought to be left."""
+def rightly_gone(layout: Layout, entries: list[Entry], inst_id: str) -> Iterator[int]:
+    """Hours of the layout's kind of which, by the journal, no form ought to be left."""
     forms: dict[int, set[str]] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, Restored) and event.inst_id == inst_id:
+        if isinstance(event, Restored) and event.inst_id == inst_id and layout.kind == "books":
             forms.setdefault(utc_ms(event.hour) // HOUR_MS * HOUR_MS, set()).add("raw")
         if not isinstance(event, Retained):
             continue

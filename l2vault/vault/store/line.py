@@ -86,6 +86,15 @@ def read_as(text: bytes, inst_id: str, decode: Callable[[bytes], R]) -> R:
     return row
 
 
+def is_of_later_version(text: bytes, canonical: bytes) -> bool:
+    """Whether a line is the one that this version would write, but for keys that stand behind its own."""
+    try:
+        found, known = _DICT.decode(text), _DICT.decode(canonical)
+    except (ValueError, RecursionError):
+        return False
+    return len(found) > len(known) and list(found.items())[: len(known)] == list(known.items())
+
+
 def is_object(line: bytes | None) -> bool:
     """Whether the bytes are one whole JSON object: a line, be it of this version or not, and not a torn one."""
     try:
