@@ -61,7 +61,7 @@ def make_vaults(root: Path) -> None:
 
 def ask(tree: Path, *words: str) -> dict[str, float]:
     """Seconds of processor time by question, asked of the package in a tree."""
-    environment = dict(os.environ, PYTHONPATH=f"{tree}{os.pathsep}{ROOT / 'benchmarks'}", PYTHONDONTWRITEBYTECODE="1")
+    environment = dict(os.environ, PYTHONPATH=f"{tree}{os.pathsep}{ROOT / 'benchmarks'}")
     done = subprocess.run(
         [sys.executable, *words], env=environment, cwd=tree, capture_output=True, text=True, check=False
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import l2vault
 from l2vault.analytics.provenance import Provenance, VisibleRange
-from l2vault.api.context import Context
+from l2vault.api.context import Context, ContextTail
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
-from l2vault.api.trades import Trade, Trades
+from l2vault.api.trades import Trade, Trades, TradeTail
 from l2vault.vault.coverage.context import ContextCoverage
 from l2vault.vault.coverage.proved import TimeStretch
 from l2vault.vault.coverage.trades import IdRun, SkippedIds, TradeCoverage, TradeHole
@@ -29,12 +29,14 @@ CLASSES = [
     (l2vault.Coverage, "l2vault.Coverage"),
     (Trades, "Trades"),
     (Trade, "Trade"),
+    (TradeTail, "TradeTail"),
     (TradeCoverage, "TradeCoverage"),
     (IdRun, "IdRun"),
     (TradeHole, "TradeHole"),
     (SkippedIds, "SkippedIds"),
     (TimeStretch, "TimeStretch"),
     (Context, "Context"),
+    (ContextTail, "ContextTail"),
     (ContextCoverage, "ContextCoverage"),
     (l2vault.errors.L2VaultError, "l2vault.errors.L2VaultError"),
     (l2vault.errors.VaultError, "l2vault.errors.VaultError"),
@@ -84,7 +86,7 @@ def _described(found: Callable[..., object], name: str, mark: str = "") -> str:
     signature = str(inspect.signature(found)).replace("(self, ", "(").replace("(self)", "()")
     # The rooms a type comes from are no part of the door, and a type of an extra is named in quotes.
     signature = re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", signature)
-    signature = re.sub(r"-> '(\w+)'", r"-> \1", signature)
+    signature = re.sub(r"-> '([\w |]+)'", r"-> \1", signature)
     for spelled, alias in ALIASES:
         signature = signature.replace(spelled, alias)
     title = f"{mark}{name}\n\n" if mark else ""

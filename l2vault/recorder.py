@@ -283,12 +283,14 @@ class Recorder:
             "books": settings.instruments,
             "trades": settings.instruments if settings.trades else (),
             "context": settings.instruments if settings.context else (),
+            "changes": settings.instruments if settings.changes else (),
         }
         closed = closed_hours(self._layout)
         unclosed: list[tuple[Kind, str, int]] = []
         is_form_2 = self._previous is not None and self._previous.run is not None
         for kind, inst_ids in going_on.items():
-            self._writer.resume({one: last[kind][one].ts_ms for one in inst_ids if one in last[kind]}, kind)
+            if kind != "changes":  # these have a writer of their own
+                self._writer.resume({one: last[kind][one].ts_ms for one in inst_ids if one in last[kind]}, kind)
             if is_form_2:
                 hours = hours_without_record(self._layout.of(kind), closed.of(kind), inst_ids)
                 unclosed += [(kind, *hour) for hour in hours]

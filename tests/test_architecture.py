@@ -306,6 +306,8 @@ def _public(path: Path) -> list[tuple[str, ast.FunctionDef | ast.ClassDef]]:
     def look(node: ast.Module | ast.ClassDef, prefix: str) -> None:
         for each in node.body:
             if isinstance(each, ast.FunctionDef | ast.ClassDef) and not each.name.startswith("_"):
+                if any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in each.decorator_list):
+                    continue  # said once, where it is implemented
                 found.append((prefix + each.name, each))
                 if isinstance(each, ast.ClassDef):
                     look(each, f"{prefix}{each.name}.")

@@ -24,6 +24,8 @@ SQL = [code for language, code in BLOCKS if language == "sql"]
 def vault(tmp_path, monkeypatch):
     layout, path = small_vault(tmp_path / "Vault")
     archive_hour(layout, layout.parse_hour_file(path))
+    of_trades = layout.of("trades")
+    archive_hour(of_trades, of_trades.parse_hour_file(of_trades.hour_file(INST, HOUR_AT_MS)))
     monkeypatch.chdir(tmp_path)
     return layout
 
@@ -71,6 +73,10 @@ def test_trades_come_once_and_their_coverage_names_what_lacks(capsys):
     names = python_with("trade.side")
     assert (names["volume"], names["frame"].height) == (298 * 6, 599)
     assert capsys.readouterr().out.splitlines() == ["1194 4 4 2 0.9917", "1603 1606 missing disconnect"]
+
+
+def test_duckdb_alone_sums_up_archived_trades(ask):
+    assert ask("AS pushes") == [("buy", 298 * 6.0, 299), ("sell", 299 * 4.0, 300)]
 
 
 def test_the_basis_and_the_funding_that_was_paid():

@@ -9,6 +9,7 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import analysis_extra
 from l2vault.vault.coverage.context import ContextCoverage
 from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.follow import FollowLines
 from l2vault.vault.store.catalog import Finding, Findings
 
 if TYPE_CHECKING:
@@ -100,6 +101,32 @@ class Context:
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for row in self._reader.rows(self.inst_id, self._span, self._findings.report):
             yield _flat(row)
+
+
+class ContextTail(Iterator[Row]):
+    """The live tail of the context: `next` waits for the next line, whose values are OKX's own text. Never ends by
+    itself.
+
+    >>> from itertools import islice
+    >>> tail = l2vault.open("Vault").follow("BTC-USDT-SWAP", since="2024-08-20T03:00Z", kind="context")
+    >>> [(row.grid_ms, row.mark.price, row.funding.rate) for row in islice(tail, 1)]
+    [(1724122800000, '60000.5', '0.000066')]
+    """
+
+    def __init__(self, inst_id: str, rows: FollowLines[Row]) -> None:
+        self.inst_id = inst_id
+        self._rows = rows
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What could not be read so far, or not in order of time."""
+        return self._rows.findings
+
+    def __repr__(self) -> str:
+        return f"<ContextTail of {self.inst_id}>"
 
 
 _COLUMNS: Final = (

@@ -13,6 +13,7 @@ from l2vault.book.trade import Origin
 from l2vault.book.utc import utc_text
 from l2vault.errors import analysis_extra
 from l2vault.vault.coverage.trades import TradeCoverage
+from l2vault.vault.reading.follow import FollowTrades
 from l2vault.vault.reading.trades import TradeReader, TradeRow
 from l2vault.vault.store.catalog import Finding, Findings
 
@@ -215,6 +216,33 @@ class Trades(Iterable[Trade]):
     def _rows(self) -> Iterator[TradeRow]:
         self._findings.clear()
         yield from self._reader.rows(self.inst_id, (self.start_ms, self.end_ms), self._findings.report)
+
+
+class TradeTail(Iterator[Trade]):
+    """The live tail of trades: `next` waits for the next row. In the order in which they came, each id once; where the
+    recorder fills a hole by REST, those come behind newer ones. Never ends by itself.
+
+    >>> from itertools import islice
+    >>> tail = l2vault.open("Vault").follow("BTC-USDT-SWAP", since="2024-08-20T03:00Z", kind="trades")
+    >>> [(trade.side, trade.size, trade.price) for trade in islice(tail, 2)]
+    [('sell', 4.0, 59999.0), ('buy', 6.0, 60001.0)]
+    """
+
+    def __init__(self, inst_id: str, rows: FollowTrades, contracts: Contracts) -> None:
+        self.inst_id = inst_id
+        self._rows = rows
+        self._contracts = contracts
+
+    def __next__(self) -> Trade:
+        return Trade(next(self._rows), self._contracts)
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What could not be read so far."""
+        return self._rows.findings
+
+    def __repr__(self) -> str:
+        return f"<TradeTail of {self.inst_id}>"
 
 
 def _flat(row: TradeRow, contracts: Contracts) -> tuple[object, ...]:

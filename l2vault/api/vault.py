@@ -2,7 +2,8 @@
 methods that need one."""
 
 import os
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Final, Literal, overload
 
 from l2vault.api.snapshot import Contracts, Snapshot
 from l2vault.api.snapshots import Snapshots, Tail
@@ -12,7 +13,7 @@ from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
-from l2vault.vault.reading.follow import POLL_SEC
+from l2vault.vault.reading.follow import POLL_SEC, FollowLines, FollowTrades
 from l2vault.vault.reading.vault import Resolution
 from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     import duckdb
 
     from l2vault.api.books import Books
-    from l2vault.api.context import Context
+    from l2vault.api.context import Context, ContextTail
     from l2vault.api.tables import Levels
-    from l2vault.api.trades import Trades
+    from l2vault.api.trades import Trades, TradeTail
 
 _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
 
@@ -137,23 +138,68 @@ class Vault:
             warned.report(finding)
         return Snapshot(found.snapshot, self._contracts(name), found.state, found.cause, found.age_ms)
 
+    @overload
     def follow(
         self,
         inst_id: str,
         since: TimeLike | None = None,
         poll_sec: float = POLL_SEC,
         resolution: Resolution = "lines",
-    ) -> Tail:
+        kind: Literal["books"] = "books",
+    ) -> Tail: ...
+
+    @overload
+    def follow(
+        self,
+        inst_id: str,
+        since: TimeLike | None = None,
+        poll_sec: float = POLL_SEC,
+        *,
+        kind: Literal["trades"],
+    ) -> "TradeTail": ...
+
+    @overload
+    def follow(
+        self,
+        inst_id: str,
+        since: TimeLike | None = None,
+        poll_sec: float = POLL_SEC,
+        *,
+        kind: Literal["context"],
+    ) -> "ContextTail": ...
+
+    def follow(
+        self,
+        inst_id: str,
+        since: TimeLike | None = None,
+        poll_sec: float = POLL_SEC,
+        resolution: Resolution = "lines",
+        kind: Literal["books", "trades", "context"] = "books",
+    ) -> "Tail | TradeTail | ContextTail":
         """Each new book as a running recorder writes it: `for book in vault.follow("BTC-USDT-SWAP"): ...`, for ever.
 
         From now on, or from the first book at `since`; looks every `poll_sec` seconds. Needs no analysis library. With
-        `resolution="changes"` the book after each push, where the recorder keeps the changes.
+        `resolution="changes"` the book after each push, where the recorder keeps the changes; with `kind="trades"` each
+        `Trade`, with `kind="context"` each line of the context.
         """
         name = inst_id.upper()
         # An instrument whose recording has just begun has its row, but no file yet.
         if name not in self.instruments and read_row(self._read.layout, name) is None:
             name = self._held(inst_id)
         since_ms = None if since is None else to_ms(since)
+        if kind != "books" and resolution != "lines":
+            raise UsageError(f"{kind} have no resolution.", f"kind='{kind}' alone")
+        if kind == "trades":
+            from l2vault.api.trades import TradeTail
+
+            rows = FollowTrades(self._read.layout, name, since_ms, poll_sec, time.sleep)
+            return TradeTail(name, rows, self._contracts(name))
+        if kind == "context":
+            from l2vault.api.context import ContextTail
+            from l2vault.book.context import from_line
+
+            of_context = self._read.layout.of("context")
+            return ContextTail(name, FollowLines(of_context, name, since_ms, poll_sec, time.sleep, from_line))
         return Tail(name, self._read.follow(name, since_ms, poll_sec, resolution=resolution), self._contracts(name))
 
     def coverage(

@@ -17,8 +17,9 @@ from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.changes import ChangeRelay
 from l2vault.recording.latency import LatencyMeter
 from l2vault.vault.journal.change_events import ChangesLost, Latency
-from l2vault.vault.journal.events import Event
+from l2vault.vault.journal.events import Event, HourClosed
 from l2vault.vault.store.change_writer import ChangesHole, ChangeWriter
+from l2vault.vault.store.writer import ClosedHour
 
 QUEUE_LIMIT: Final = 4_096
 """Changes that wait for the disk: of 50 instruments some 8 s. Each shares its levels with the books: 4 KB at most."""
@@ -138,14 +139,20 @@ class ChangeKeeper:
                 self._writer.write(recorded, cause, dropped)
             if is_to_flush:
                 self._writer.flush(is_to_sync=True)
+            closed = self._writer.close_hour() if is_to_flush else None
         finally:
             self._is_at_work = False
-        return [self._event(hole) for hole in self._writer.take_holes()]
+        events: list[Event] = [self._event(hole) for hole in self._writer.take_holes()]
+        return events if closed is None else [*events, self._closed(closed)]
 
     def _close(self, batch: list[_Waiting]) -> list[Event]:
         events = self._write(batch, is_to_flush=False)
         self._writer.close()
         return [*events, *(self._event(hole) for hole in self._writer.take_holes())]
+
+    def _closed(self, closed: ClosedHour) -> HourClosed:
+        at, hour = self._clock.wall_text(), utc_text(closed.hour_ms)
+        return HourClosed(at, closed.inst_id, hour, *closed.digest, kind=closed.kind)
 
     def _doubt(self, inst_id: str, from_ms: int, to_ms: int, cause: str) -> None:
         self._put(self._event(ChangesHole(inst_id, from_ms, to_ms, cause, 0, "written, and may be wrong")))

@@ -15,7 +15,7 @@ from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import SETTLE_MS, Action, Policy, Room, is_fresh
 from l2vault.vault.retention.run import Limits, RetentionReport, enforce, locked
 from l2vault.vault.store.catalog import Catalog, HourForms, StoredHour
-from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
+from l2vault.vault.store.layout import HOUR_MS, KINDS, Layout
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.context import Context
@@ -24,9 +24,6 @@ from l2vault.verbs.words import asked_instruments, configure_instruments, moment
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"
 EXAMPLE: Final = "l2vault archive BTC-USDT-SWAP --to 2026-01-30 --keep"
-
-KINDS: Final[tuple[Kind, ...]] = ("books", "changes")
-"""What has an archive."""
 
 _ASKED: Final = "asked for by hand"
 
@@ -40,7 +37,7 @@ def configure_choice(parser: argparse.ArgumentParser) -> None:
     """The options that choose hours, for `restore` too."""
     configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--kind", choices=KINDS, default="books", help="what to take: books (default) or changes")
+    parser.add_argument("--kind", choices=KINDS, default="books", help="whose hours: books (default), trades, ...")
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="only hours from this time on")
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="only hours that end by this time")
 

@@ -1,16 +1,20 @@
 """Changes between feeds and disk: when files are brought up to date, what a full queue costs, what is journaled."""
 
 import asyncio
+import gzip
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from l2vault.book.change import BookChange
+from l2vault.book.utc import HOUR_MS, utc_text
 from l2vault.okx.pipeline import Applied, Lost
 from l2vault.recording import change_keeper
 from l2vault.recording.change_keeper import ChangeKeeper
 from l2vault.vault.journal.change_events import ChangesLost, Latency
+from l2vault.vault.journal.events import HourClosed
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.layout import Layout, packed_path
 from support.manual_clock import ManualClock
@@ -161,3 +165,37 @@ def test_each_minute_says_how_late_the_pushes_of_each_feed_came(rig: Rig) -> Non
     assert isinstance(event, Latency)
     assert (event.feed, event.pushes, event.p50_ms, event.max_ms) == (1, 100, 66.6, 66.6)
     assert (event.offset_ms, event.uncertain_ms) == (-3, 5)
+
+
+def test_an_hour_of_changes_that_is_over_is_closed_with_its_digest(rig: Rig) -> None:
+    rig.push(3)
+    rig.keeper.hand_on()
+    rig.work()
+    for ts_ms in (T0 + HOUR_MS - 1, T0 + HOUR_MS + 1):
+        before, rig.seq_id = rig.seq_id, rig.seq_id + 1
+        change = BookChange(INST, False, [("99", "7", "0", "1")], [], ts_ms, rig.seq_id, before, 0, ts_ms * 1000)
+        rig.keeper.take(1, [Applied(change, ts_ms)])
+    for _ in range(2):
+        rig.clock.advance(6_000)
+        rig.keeper.hand_on()
+        rig.work()
+    (closed,) = [event for event in rig.events if isinstance(event, HourClosed)]
+    path = packed_path(rig.layout.of("changes").hour_file(INST, T0))
+    data = gzip.decompress(path.read_bytes())
+    assert (closed.inst_id, closed.kind, closed.hour, closed.is_open) == (INST, "changes", utc_text(T0), False)
+    assert (closed.lines, closed.bytes, closed.sha256) == (4, len(data), sha256(data).hexdigest())
+
+
+def test_an_hour_that_ended_while_nobody_recorded_is_closed_by_the_next_run(rig: Rig, tmp_path: Path) -> None:
+    rig.push(3)
+    rig.keeper.finish()
+    rig.work()
+    assert [event for event in rig.events if isinstance(event, HourClosed)] == []
+    later = Rig(tmp_path)
+    ts_ms = T0 + 2 * HOUR_MS
+    later.keeper.take(1, [Applied(BookChange(INST, True, [("99", "1", "0", "1")], [], ts_ms, 9, -1, 0, 1), ts_ms)])
+    later.clock.advance(6_000)
+    later.keeper.hand_on()
+    later.work()
+    (closed,) = [event for event in later.events if isinstance(event, HourClosed)]
+    assert (closed.hour, closed.lines) == (utc_text(T0), 3)

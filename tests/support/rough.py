@@ -27,6 +27,7 @@ from l2vault.okx.connection import CannotConnect
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.recorder import Network, Recorder, network_of
 from l2vault.vault.checking.changes import ChangeCheck
+from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.reading.vault import open_vault
@@ -579,6 +580,9 @@ def _judge_changes(judgement: Judgement, life: _Life) -> None:
         judgement.pushes += judge_changes(judgement, life.root, inst_id, truth)
     check = ChangeCheck(Layout(life.root))
     judgement.lies += [f"verify: {trouble.kind} {trouble.path.name} {trouble.text}" for trouble in check.run()]
+    for kind in ROW_KINDS:
+        rows = RowCheck(Layout(life.root), kind, life.end_ms)
+        judgement.lies += [f"verify: {trouble.kind} {trouble.path.name} {trouble.text}" for trouble in rows.run()]
     judgement.rebuilt += check.compared.equal
     judgement.not_rebuilt += check.compared.uncovered
 

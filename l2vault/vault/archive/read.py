@@ -23,6 +23,7 @@ from l2vault.vault.archive.columns import Ints, plain_text
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, opened, read_levels, read_through
 from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
+from l2vault.vault.archive.rows import FORMS, archived_rows, row_times
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
 
@@ -54,14 +55,20 @@ def files_of(hour: StoredHour) -> ArchivedHour:
 
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
     """The lines, without newlines, in the order in which they stood in the file."""
-    if _is_of_changes(archived):
+    kind = _kind_of(archived)
+    if kind == CHANGES:
         return archived_changes(archived)
+    if kind in FORMS:
+        return archived_rows(archived)
     return lines_of_hour(read_archived(archived), archived.inst_id)
 
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
     """The times of the lines of an archived hour."""
-    if _is_of_changes(archived):
+    kind = _kind_of(archived)
+    if kind in FORMS:
+        return row_times(archived)
+    if kind == CHANGES:
         with opened(archived.snapshots) as file:
             changes: list[int] = file.read(columns=["timestamp"], use_threads=False)["timestamp"].to_pylist()
             return changes
@@ -74,8 +81,11 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
 
 
 def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
-    """Time and flag of each line of an archived hour of which both files read."""
-    if _is_of_changes(archived):
+    """Time and flag of each line of an archived hour of which all files read."""
+    kind = _kind_of(archived)
+    if kind in FORMS:
+        return [(ts_ms, False) for ts_ms in row_times(archived)]
+    if kind == CHANGES:
         return [(ts_ms, False) for ts_ms in read_change_tables(archived).messages["timestamp"].to_pylist()]
     with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
@@ -92,9 +102,9 @@ def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
 
 
-def _is_of_changes(archived: ArchivedHour) -> bool:
+def _kind_of(archived: ArchivedHour) -> str:
     with opened(archived.snapshots) as file:
-        return facts_of(file).kind == CHANGES
+        return facts_of(file).kind
 
 
 def _refuse_unless_of_one(archived: ArchivedHour, levels: pq.ParquetFile, snapshots: pq.ParquetFile) -> None:

@@ -2,7 +2,8 @@
 
 Order of work, so that a kill at any point loses nothing: first the rows, then the snapshots, whose file is what makes
 the hour an archived one; both are compared with what was meant to be written. The original is never touched here.
-Of changes the rows are the levels of each message, and the messages stand in the place of the snapshots.
+Of changes the rows are the levels of each message, and the messages stand in the place of the snapshots. Of trades and
+context there is one file.
 """
 
 import gzip
@@ -32,6 +33,7 @@ from l2vault.vault.archive.parquet import (
 )
 from l2vault.vault.archive.read import CANNOT_READ, archived_lines
 from l2vault.vault.archive.rebuild import lines_of_hour
+from l2vault.vault.archive.rows import FORMS, RowForm, decode_rows, encode_rows
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.store.catalog import Catalog, Finding
 from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
@@ -43,7 +45,7 @@ _CURE: Final = "l2vault verify, to see what is wrong with the hour; until then i
 
 
 def archive_hour(layout: Layout, hour_file: HourFile) -> int:
-    """Archive the hour of `hour_file` from all its raw forms; returns the bytes of the two files.
+    """Archive the hour of `hour_file` from all its raw forms; returns the bytes of its files.
 
     When it returns, every line of the hour is in the archive and the raw forms may go. Safe to repeat. Raises
     VaultError, and leaves the hour as it was, if a line is torn, foreign or altered, naming file and offset.
@@ -60,9 +62,7 @@ def archive_hour(layout: Layout, hour_file: HourFile) -> int:
             return _size(archived)
         _write_raw(hour_file, lines)
         remove_archive(archived)
-    encode = _encoded_changes if layout.kind == "changes" else _encoded_books
-    contents = encode(catalog, lines, inst_id, hour_ms)
-    for path, content in zip((archived.levels, archived.snapshots), contents, strict=True):
+    for path, content in _encoded(catalog, lines, archived):
         write_atomically(path, content)
         if path.read_bytes() != content:
             raise VaultError(f"{path}: does not read back as it was written.", "check the disk")
@@ -116,6 +116,33 @@ def _refuse(finding: Finding) -> None:
     raise VaultError(f"{finding.path} at byte {finding.offset}: {finding.reason}.", _CURE)
 
 
+def _encoded(catalog: Catalog, lines: list[PlacedLine], archived: ArchivedHour) -> list[tuple[Path, bytes]]:
+    """Each file with what is to be in it, in the order in which they are made."""
+    inst_id, hour_ms, kind = archived.inst_id, archived.hour_ms, catalog.layout.kind
+    if kind in FORMS:
+        return [(archived.snapshots, _encoded_rows(lines, inst_id, hour_ms, FORMS[kind]))]
+    encode = _encoded_changes if kind == "changes" else _encoded_books
+    contents = encode(catalog, lines, inst_id, hour_ms)
+    return list(zip((archived.levels, archived.snapshots), contents, strict=True))
+
+
+def _encoded_rows(lines: list[PlacedLine], inst_id: str, hour_ms: int, form: RowForm) -> bytes:
+    """The file of an hour of trades or context, after a look at what it gives back."""
+    texts = [line.text for line in lines]
+    facts = _facts(inst_id, hour_ms, texts, form.kind)
+    try:
+        content = encode_rows(texts, form, facts)
+    except LineError:
+        for line in lines:
+            try:
+                encode_rows([line.text], form, facts)
+            except LineError as error:
+                _refuse(Finding(line.path, line.offset, error.message))
+        raise
+    _compare(decode_rows(pq.ParquetFile(pa.BufferReader(content))), lines)
+    return content
+
+
 def _encoded_books(catalog: Catalog, lines: list[PlacedLine], inst_id: str, hour_ms: int) -> tuple[bytes, bytes]:
     """The two files of an hour of books, after a look at what they give back."""
     setting = HourContext(JournalIndex(catalog.layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
@@ -157,6 +184,8 @@ def _facts(inst_id: str, hour_ms: int, lines: list[bytes], kind: str = "books") 
         digest.update(b"\n")
     size_bytes = sum(len(line) + 1 for line in lines)
     facts = Facts(inst_id, hour_text(hour_ms), len(lines), size_bytes, digest.hexdigest())
+    if kind in FORMS:
+        return msgspec.structs.replace(facts, kind=kind, channel=kind, units=FORMS[kind].units)
     return facts if kind == "books" else msgspec.structs.replace(facts, kind=kind, units=CHANGE_UNITS)
 
 
@@ -171,4 +200,5 @@ def _contents(lines: list[bytes], is_compressed: bool) -> bytes:
 
 
 def _size(archived: ArchivedHour) -> int:
-    return archived.levels.stat().st_size + archived.snapshots.stat().st_size
+    levels_bytes = archived.levels.stat().st_size if archived.levels.exists() else 0
+    return levels_bytes + archived.snapshots.stat().st_size

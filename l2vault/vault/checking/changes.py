@@ -17,15 +17,17 @@ from l2vault.book.replay import Replay
 from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import LineError, VaultError, install_command
+from l2vault.vault.checking.journal import HourContents, rightly_gone
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.journal.change_events import ChangesLost
-from l2vault.vault.journal.events import Minute, MinuteOf
+from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, snapshot_of
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import Layout, packed_path
+from l2vault.vault.store.stream import GzipDamage, read_chunks
 
-Kind = Literal["line", "altered", "misplaced", "unreadable", "archive", "changes"]
+Kind = Literal["line", "altered", "misplaced", "unreadable", "archive", "changes", "contents", "missing"]
 
 _MAY_BE_WRITTEN: Final = 2
 _CLIP: Final = 80
@@ -62,6 +64,7 @@ class ChangeCheck:
         self._catalog = Catalog(layout.of("changes"))
         self._books = Catalog(layout)
         self._journal = JournalIndex(layout)
+        self._of_changes = JournalIndex(layout.of("changes"))
         self.files = 0
         self.lines = 0
         self.bytes_read = 0
@@ -69,13 +72,24 @@ class ChangeCheck:
 
     def run(self, on_hour: Callable[[StoredHour], None] = lambda hour: None) -> Iterator[Trouble]:
         """Instrument by instrument, oldest hour first. `on_hour` is told of each file before it is read."""
-        for inst_id in self._catalog.instruments():
+        entries = list(self._of_changes.entries())
+        noted = {event.inst_id for event in (entry.event for entry in entries) if isinstance(event, HourClosed)}
+        for inst_id in sorted(noted.union(self._catalog.instruments())):
+            closed = self._of_changes.closed_hours(inst_id, "changes")
             doubts = self._doubts(inst_id)
             every = self._catalog.hours(inst_id)
             for at, forms in enumerate(every):
                 for stored in forms.every:
                     on_hour(stored)
                 yield from self._check_hour(forms, at >= len(every) - _MAY_BE_WRITTEN, doubts)
+                yield from _contradicted(forms, closed.get(forms.hour_ms))
+            gone = {*rightly_gone(self._catalog.layout, entries, inst_id), *(forms.hour_ms for forms in every)}
+            for hour_ms in sorted(closed.keys() - gone):
+                path = packed_path(self._catalog.layout.hour_file(inst_id, hour_ms))
+                text = (
+                    f"the journal says that it holds {closed[hour_ms].lines} lines; it is gone, and nothing deleted it"
+                )
+                yield Trouble(path, None, "missing", text)
 
     def _check_hour(self, forms: HourForms, may_be_written: bool, doubts: "_Doubts") -> Iterator[Trouble]:
         """Every line by itself, then in their order, beside the hour's lines of books."""
@@ -196,6 +210,22 @@ class _Walk:
             at = utc_text(snapshot.ts_ms)
             text = f"the line of {at} is not the book that the changes give: {'; '.join(differing)}"
             yield Trouble(line.path, line.offset, "changes", text)
+
+
+def _contradicted(forms: HourForms, closed: HourClosed | None) -> Iterator[Trouble]:
+    """An hour whose raw file is not what the journal noted of it; archives are held against themselves."""
+    if closed is None or not forms.raw or forms.archive is not None:
+        return
+    contents = HourContents(closed)
+    for stored in forms.raw:
+        contents.begin_file()
+        try:
+            for chunk in read_chunks(stored.path):
+                contents.add(chunk)
+        except (OSError, GzipDamage):  # told by whoever reads its lines
+            return
+    if (text := contents.trouble(False)) is not None:
+        yield Trouble(forms.raw[0].path, None, "contents", text)
 
 
 def _line_trouble(placed: PlacedLine, inst_id: str) -> Trouble | None:

@@ -19,9 +19,8 @@ from l2vault.vault.coverage.sync_history import ALWAYS_MS, DEFAULT_CADENCE_MS
 from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf, Restored, Retained, Started
 from l2vault.vault.journal.lines import raw_lines
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
-from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Kind, Layout
+from l2vault.vault.store.layout import HOUR_MS, KINDS, ArchivedHour, Layout
 
-_ARCHIVED: Final[tuple[Kind, ...]] = ("books", "changes")
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'
 
 
@@ -170,7 +169,7 @@ class JournalCheck:
         for inst_id in sorted({inst_id for inst_id, _ in self._met}):
             yield from self._fewer(inst_id)
         for inst_id in sorted(self._instruments()):
-            gone = set(_rightly_gone(self._layout, self._index.entries(), inst_id))
+            gone = set(rightly_gone(self._layout, self._index.entries(), inst_id))
             for hour_ms, closed in sorted(self._closed_hours(inst_id).items()):
                 if (inst_id, hour_ms) not in self._met and hour_ms not in gone and closed.lines:
                     text = f"the journal says that it holds {closed.lines} lines; it is gone, and nothing deleted it"
@@ -185,7 +184,7 @@ class JournalCheck:
                 newest |= entry.event.sha256
         for name, digest in newest.items():
             path = self._layout.root / name
-            hours = (self._layout.of(kind).parse_archive_file(path) for kind in _ARCHIVED)
+            hours = (self._layout.of(kind).parse_archive_file(path) for kind in KINDS)
             yield from ((hour, path, digest) for hour in hours if hour is not None)
 
     def _lacking(self, inst_id: str, gone: set[int]) -> Iterator[Trouble]:
@@ -263,12 +262,12 @@ def _windows(entries: list[Entry], inst_id: str) -> Iterator[_Window]:
         after_ms = max(after_ms, last_ms)
 
 
-def _rightly_gone(layout: Layout, entries: list[Entry], inst_id: str) -> Iterator[int]:
-    """Hours of which, by the journal, no form ought to be left."""
+def rightly_gone(layout: Layout, entries: list[Entry], inst_id: str) -> Iterator[int]:
+    """Hours of the layout's kind of which, by the journal, no form ought to be left."""
     forms: dict[int, set[str]] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, Restored) and event.inst_id == inst_id:
+        if isinstance(event, Restored) and event.inst_id == inst_id and layout.kind == "books":
             forms.setdefault(utc_ms(event.hour) // HOUR_MS * HOUR_MS, set()).add("raw")
         if not isinstance(event, Retained):
             continue

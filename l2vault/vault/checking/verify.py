@@ -17,11 +17,13 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
 from l2vault.vault.checking.changes import ChangeCheck, Compared
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
+from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
 from l2vault.vault.retention.compress import PACKING_SUFFIX
 from l2vault.vault.store.catalog import Catalog, StoredHour, is_time_of_hour, listed
 from l2vault.vault.store.digest import file_digest
 from l2vault.vault.store.durable import DELETING_SUFFIX
-from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, HourFile, Layout, packed_path
+from l2vault.vault.store.layout import HOUR_MS, KINDS, ArchivedHour, HourFile, Layout, packed_path
+from l2vault.vault.store.layout import Kind as FileKind
 from l2vault.vault.store.line import is_flagged, time_ms
 from l2vault.vault.store.linecheck import check_line
 from l2vault.vault.store.stream import GzipDamage, Line, read_lines
@@ -93,7 +95,7 @@ class Verification:
         """Every finding: of the journal, then instrument by instrument, oldest hour first, then what is not there."""
         total_bytes = 0
         if progress is not None:
-            layouts = self._layout, self._layout.of("changes")
+            layouts = [self._layout.of(kind) for kind in KINDS]
             total_bytes = sum(held.size_bytes for layout in layouts for held in Catalog(layout).files())
         yield from map(self._of_journal, self._journal.journal_troubles())
         for entry in self._entries(self._layout.raw):
@@ -105,10 +107,17 @@ class Verification:
                     yield from self._check_stranger(day)
                 else:
                     yield from self._check_day(day, progress, total_bytes)
-        for finding in chain(self._check_archives(progress, total_bytes), self._check_changes(progress, total_bytes)):
+        for finding in chain(
+            self._check_archives(progress, total_bytes),
+            self._check_changes(progress, total_bytes),
+            *(self._check_rows(kind, progress, total_bytes) for kind in ROW_KINDS),
+        ):
             self._bad_archives |= {finding.file} if finding.kind == "archive" else set()
             yield finding
         yield from self._check_archive_bytes()
+        for kind in KINDS:
+            if kind != "books":
+                yield from self._strangers(self._layout.of(kind))
         yield from map(self._of_journal, self._journal.troubles_at_end())
         yield from self._unlisted
 
@@ -125,6 +134,19 @@ class Verification:
         self.lines += check.lines
         self.bytes_read += check.bytes_read
         self.compared = check.compared
+
+    def _check_rows(self, kind: FileKind, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
+        check = RowCheck(self._layout, kind, self._now_ms)
+
+        def show(hour: StoredHour) -> None:
+            if progress is not None:
+                progress(self.bytes_read + check.bytes_read, total_bytes, self._name(hour.path))
+
+        for trouble in check.run(show):
+            yield Finding(self._name(trouble.path), trouble.offset, trouble.kind, trouble.text)
+        self.files += check.files
+        self.lines += check.lines
+        self.bytes_read += check.bytes_read
 
     def chain(self) -> Iterator[Finding]:
         """The first place at which the journal shows that the past was edited, if there is one."""
@@ -217,6 +239,14 @@ class Verification:
     def _raw_forms(self, hour: ArchivedHour) -> list[Path]:
         plain = self._layout.hour_file(hour.inst_id, hour.hour_ms)
         return [plain, packed_path(plain)]
+
+    def _strangers(self, layout: Layout) -> Iterator[Finding]:
+        """Whatever stands among the files of another kind and is none of them; those are checked by their own means."""
+        for tree in (layout.raw, layout.archive):
+            for path in self._files(tree):
+                is_data = layout.parse_hour_file(path) or layout.parse_archive_file(path)
+                if is_data is None or path.is_symlink() or not _is_regular(path):
+                    yield from self._check_stranger(path)
 
     def _check_stranger(self, path: Path) -> Iterator[Finding]:
         """A temporary file, and a half of an archive, may belong to work in progress while they are young."""

@@ -33,7 +33,7 @@ from l2vault.vault.journal.events import (
 )
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
 from l2vault.vault.journal.trade_events import TradesBegun, TradesFilled, TradesHole, TradesMissing, TradesSkipped
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
 
 _BEARING: Final = (
     Started,
@@ -145,12 +145,13 @@ class JournalIndex:
                 gone.discard(utc_ms(event.hour) // HOUR_MS * HOUR_MS)
         return gone
 
-    def closed_hours(self, inst_id: str) -> dict[int, HourClosed]:
-        """By its start, the newest record of what the file of an hour holds, unless it was cut since."""
+    def closed_hours(self, inst_id: str, kind: Kind = "books") -> dict[int, HourClosed]:
+        """By its start, the newest record of what the file of an hour holds, unless it was cut since. The kind is that
+        of the layout."""
         found: dict[int, HourClosed] = {}
         for entry in self.entries():
             event = entry.event
-            if isinstance(event, HourClosed) and event.inst_id == inst_id and event.kind == "books":
+            if isinstance(event, HourClosed) and event.inst_id == inst_id and event.kind == kind:
                 found[utc_ms(event.hour) // HOUR_MS * HOUR_MS] = event
             elif isinstance(event, Recovered | SetAside):
                 file = self._layout.parse_hour_file(self._layout.root / event.file)

@@ -255,6 +255,14 @@ class TradeHistory(NamedTuple):
         """The times from which OKX's ids began anew."""
         return [each.begun[1] for each in self.numberings[1:] if each.begun is not None]
 
+    def by_name(self) -> dict[int, _Numbering]:
+        """The numberings as `Numberings` names them."""
+        names = Numberings(self.renumbered_ms)
+        return {
+            names.of(each.begun[1]) if at and each.begun is not None else 0: each
+            for at, each in enumerate(self.numberings)
+        }
+
 
 def trade_history(entries: Iterable[Entry], inst_id: str) -> TradeHistory:
     """The history of entries in the order in which they happened (`log.in_order`)."""
@@ -337,10 +345,7 @@ def _is_told(gone: MissingLines) -> bool:
 
 def _by_numbering(history: TradeHistory, runs: Sequence[IdRun]) -> Iterator[tuple[_Numbering, list[IdRun]]]:
     """Each numbering in order of time: what the journal says of it, and its runs."""
-    names = Numberings(history.renumbered_ms)
-    noted: dict[int, _Numbering] = {}
-    for at, each in enumerate(history.numberings):
-        noted[names.of(each.begun[1]) if at and each.begun is not None else 0] = each
+    noted = history.by_name()
     held: dict[int, list[IdRun]] = {}
     for run in runs:
         held.setdefault(run.numbering_ms, []).append(run)

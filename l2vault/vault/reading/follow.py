@@ -1,4 +1,5 @@
-"""The live tail of one instrument: each new line as the recorder writes it, across hours and compression.
+"""The live tail of one instrument: each new line as the recorder writes it, across hours and compression; of books, of
+the context, and of trades, whose lines have no order of time.
 
 Each line comes once, whatever becomes of its file meanwhile: one that shrinks or is replaced is read again from its
 beginning, and what had been given is known. What cannot be given in order of time is a finding: also what comes to an
@@ -7,21 +8,35 @@ reading, so that no retention is refused because of a reader (Windows).
 """
 
 import errno
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, TypeVar
 
 from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.trade import Numberings, trade_from_line
 from l2vault.errors import LineError
 from l2vault.vault.reading.followed_hours import FollowedHours, identity
+from l2vault.vault.reading.trades import OnceById, TradeRow
 from l2vault.vault.store.catalog import Catalog, Finding, Findings
-from l2vault.vault.store.forms import PlacedLine, hour_lines, why_no_file
+from l2vault.vault.store.forms import UNORDERED, PlacedLine, hour_lines, why_no_file
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.line import has_time, start_in_hour, time_text
 
 POLL_SEC: Final = 0.2
+
+
+class Row(Protocol):
+    """What a line of any kind holds."""
+
+    @property
+    def ts_ms(self) -> int: ...
+
+
+R = TypeVar("R", bound=Row)
+
 
 _TAIL_BYTES: Final = 1 << 20
 """Read at a time. A line has at most 50 KB, so its end is found in as much."""
@@ -52,8 +67,8 @@ class _Cursor:
     def place(self, offset: int, anchor: bytes) -> None:
         self.offset, self.anchor = offset, anchor[-_ANCHOR_BYTES:]
 
-    def take(self, text: bytes, is_alone: bool = True) -> Literal["new", "known", "late"]:
-        """What the line is, as far as its time can tell. Lines of an hour come in order of time.
+    def take(self, text: bytes, is_alone: bool, is_ordered: bool) -> Literal["new", "known", "late"]:
+        """What the line is, as far as its time can tell, where lines of an hour come in order of time.
 
         One that is not `is_alone` has more before it in its row, so that nobody else reads it there.
         """
@@ -64,48 +79,60 @@ class _Cursor:
             self.passed_over.add(key)
             return "new"
         time = time_text(text)
-        if time < self.time:
+        if time < self.time and is_ordered:
             self.passed_over.add(key)
             return "known" if time <= self.begun else "late"
-        self.time = time
+        self.time = max(time, self.time)
         is_own = is_alone and text.startswith(start_in_hour(self.hour_ms))
         (self.given if is_own else self.passed_over).add(key)
         return "new"
 
 
-class Follow(Iterator[Snapshot]):
-    """Snapshots for ever: iterate it. `findings` has what could not be read, or not in order of time.
+class FollowLines(Iterator[R]):
+    """The rows of one kind, that of the layout, for ever: iterate it. `findings` has what could not be read, or not in
+    order of time.
 
     Begins behind what is there, or with `since_ms` at the first line of that time or later. Where there is nothing new,
     `sleep` is called with `poll_sec`; what it raises ends the iteration.
     """
 
     def __init__(
-        self, layout: Layout, inst_id: str, since_ms: int | None, poll_sec: float, sleep: Callable[[float], None]
+        self,
+        layout: Layout,
+        inst_id: str,
+        since_ms: int | None,
+        poll_sec: float,
+        sleep: Callable[[float], None],
+        decode: Callable[[bytes], R],
     ) -> None:
+        self._decode = decode
+        self._is_ordered = layout.kind not in UNORDERED
+        self._late: list[PlacedLine] = []
+        """Lines without an order that came to an hour after the next one had begun."""
         self._layout = layout
         self._catalog = Catalog(layout)
         self._inst_id = inst_id
         self._since_ms = since_ms
         self._poll_sec = poll_sec
         self._sleep = sleep
-        self._snapshots = self._run()
+        self._rows = self._run()
         self._refused: set[tuple[Path, str]] = set()
-        self._left = FollowedHours(layout, inst_id, self._report_once)
+        take_late = None if self._is_ordered else self._late.append
+        self._left = FollowedHours(layout, inst_id, self._report_once, take_late)
         self.findings = Findings()
 
-    def __next__(self) -> Snapshot:
-        return next(self._snapshots)
+    def __next__(self) -> R:
+        return next(self._rows)
 
-    def _run(self) -> Iterator[Snapshot]:
+    def _run(self) -> Iterator[R]:
         for line in self._lines():
             try:
-                snapshot = from_line(line.text)
+                row = self._decode(line.text)
             except LineError as error:
                 self._report(line.path, line.offset, error.message)
                 continue
-            if self._since_ms is None or snapshot.ts_ms >= self._since_ms:
-                yield snapshot
+            if self._since_ms is None or row.ts_ms >= self._since_ms:
+                yield row
 
     def _lines(self) -> Iterator[PlacedLine]:
         cursor = self._begin()
@@ -117,6 +144,8 @@ class Follow(Iterator[Snapshot]):
                 is_idle = False
                 yield line
             self._left.look(cursor.hour_ms, self._hours_between)
+            yield from self._late
+            self._late.clear()
             if later_ms is not None:
                 self._report_torn(cursor)
                 self._leave(cursor)
@@ -184,7 +213,7 @@ class Follow(Iterator[Snapshot]):
             yield from self._new(cursor, PlacedLine(line, path, offset), line == text)
 
     def _new(self, cursor: _Cursor, line: PlacedLine, is_alone: bool = True) -> Iterator[PlacedLine]:
-        what = cursor.take(line.text, is_alone) if line.text else "known"
+        what = cursor.take(line.text, is_alone, self._is_ordered) if line.text else "known"
         if what == "new":
             yield line
         elif what == "late":
@@ -234,6 +263,40 @@ class Follow(Iterator[Snapshot]):
 
     def _plain(self, cursor: _Cursor) -> Path:
         return self._layout.hour_file(self._inst_id, cursor.hour_ms)
+
+
+class Follow(FollowLines[Snapshot]):
+    """Snapshots."""
+
+    def __init__(
+        self, layout: Layout, inst_id: str, since_ms: int | None, poll_sec: float, sleep: Callable[[float], None]
+    ) -> None:
+        super().__init__(layout, inst_id, since_ms, poll_sec, sleep, from_line)
+
+
+class FollowTrades(Iterator[TradeRow]):
+    """Rows of trades in the order in which they came, each id once; what REST brings into an hour before, too."""
+
+    def __init__(
+        self, layout: Layout, inst_id: str, since_ms: int | None, poll_sec: float, sleep: Callable[[float], None]
+    ) -> None:
+        of_trades = layout.of("trades")
+        self._pushes = FollowLines(of_trades, inst_id, since_ms, poll_sec, sleep, trade_from_line)
+        self._numberings = Numberings()
+        self._once = OnceById()
+        self._waiting: deque[TradeRow] = deque()
+
+    @property
+    def findings(self) -> Findings:
+        """What could not be read."""
+        return self._pushes.findings
+
+    def __next__(self) -> TradeRow:
+        while not self._waiting:
+            push = next(self._pushes)
+            self._numberings.see(push)
+            self._waiting += self._once.take(push, self._numberings.of(push.ts_ms))
+        return self._waiting.popleft()
 
 
 def _read(path: Path, cursor: _Cursor) -> bytes | None:

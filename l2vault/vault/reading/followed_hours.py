@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from l2vault.vault.store.catalog import Catalog, Finding, Report
-from l2vault.vault.store.forms import hour_lines
+from l2vault.vault.store.forms import PlacedLine, hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
 WATCHED_HOURS: Final = 24
@@ -39,7 +39,11 @@ class FollowedHours:
     `report` is given what is found, again at every look: it has to know what it was given already.
     """
 
-    def __init__(self, layout: Layout, inst_id: str, report: Report) -> None:
+    def __init__(
+        self, layout: Layout, inst_id: str, report: Report, take_late: Callable[[PlacedLine], None] | None = None
+    ) -> None:
+        """`take_late` is given the lines that came late, of a kind of which that is as good as any other time."""
+        self._take_late = take_late
         self._layout = layout
         self._catalog = Catalog(layout)
         self._inst_id = inst_id
@@ -70,6 +74,9 @@ class FollowedHours:
 
     def _look_for_others(self, there: Collection[int]) -> None:
         for hour_ms in sorted(set(there) - self._hours.keys()):
+            if self._take_late is not None:
+                self._hours[hour_ms] = _Hour(array("q"), frozenset(), None)
+                continue
             self._report(Finding(self._layout.hour_file(self._inst_id, hour_ms), 0, HOUR_CAME_LATE))
 
     def _check(self, hour_ms: int) -> None:
@@ -77,18 +84,21 @@ class FollowedHours:
         if not state or state == hour.state:
             return
         known = hour.passed_over.union(hour.given)
-        late: Finding | None = None
+        late: list[PlacedLine] = []
         found: set[int] = set()
         # An archive is left out: it was compared with these files before they could be deleted.
         forms = self._catalog.hour(self._inst_id, hour_ms)._replace(archive=None)
         for line in hour_lines(self._catalog, forms, True, _told_when_followed):
             found.add(hash(line.text))
-            if late is None and hash(line.text) not in known:
-                late = Finding(line.path, line.offset, CAME_LATE)
+            if hash(line.text) not in known:
+                late.append(line)
         if self.state(hour_ms) != state:
             return  # compressed or written meanwhile: looked at again
-        if late is not None:
-            self._report(late)
+        if self._take_late is not None:
+            for line in late:
+                self._take_late(line)
+        elif late:
+            self._report(Finding(late[0].path, late[0].offset, CAME_LATE))
         if not found.issuperset(hour.given):
             self._report(Finding(state[0][0], 0, GONE))
         self._hours[hour_ms] = _Hour(array("q", found), hour.passed_over, state)

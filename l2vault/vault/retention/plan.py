@@ -17,8 +17,6 @@ from l2vault.vault.store.catalog import Form, StoredHour
 from l2vault.vault.store.layout import HOUR_MS, Kind, packed_path
 
 ROOM_ORDER: Final[tuple[Kind, ...]] = ("changes", "context", "trades", "books")
-_ARCHIVED: Final[frozenset[Kind]] = frozenset({"books", "changes"})
-"""The other kinds have no archive: where there is one of books, their compressed hours stay as long as it does."""
 """What room is made of first: what can be had least of elsewhere goes last."""
 GB: Final = 1_000_000_000
 DEFAULT_COMPRESS_HOURS: Final = 6
@@ -268,7 +266,7 @@ def _end_by_age(policy: Policy, hour: _Forecast, room: Room, now_ms: int) -> Ite
         reason = f"its hour ended {policy.delete_after_days:g} days ago or more"
         if policy.archive_days is None or days >= policy.archive_days:
             yield from _delete_raw(hour, room, Action("delete", hour.raw[0], reason))
-        elif hour.kind in _ARCHIVED:
+        else:
             yield from _archive(hour, room, Action("archive", hour.raw[0], reason))
     if policy.archive_days is not None and days >= policy.archive_days and "archive" in hour.forms:
         archive = hour.forms.pop("archive")
@@ -297,13 +295,13 @@ def _compress_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[
 
 
 def _archive_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[Action]:
-    if policy.archive_days is not None and hour.raw and hour.kind in _ARCHIVED:
+    if policy.archive_days is not None and hour.raw:
         yield from _archive(hour, room, Action("archive", hour.raw[0], _EARLY, only_if_short=True))
 
 
 def _delete_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[Action]:
     """An archive frees nothing of the raw tree's budget, so only a low disk can ask for it."""
-    if hour.raw and (policy.archive_days is None or hour.kind not in _ARCHIVED):
+    if hour.raw and policy.archive_days is None:
         yield from _delete_raw(hour, room, Action("delete", hour.raw[0], _EARLY, only_if_short=True))
     elif room.is_disk_low and policy.archive_days is not None and "archive" in hour.forms:
         archive = hour.forms.pop("archive")

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from l2vault.book.change_line import RecordedChange, to_change_line
+from l2vault.vault.store.digest import digest_of
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.gzip_append import GzipAppend, Replaced, Whole, complete
 from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 from l2vault.vault.store.line import time_ms
+from l2vault.vault.store.writer import ClosedHour
 
 LEAST_FREE_BYTES: Final = 256_000_000
 """Below it the disk is left to the books: two instruments' changes take some 10 MB an hour."""
@@ -75,6 +77,8 @@ class ChangeWriter:
         self._streams: dict[str, _Stream] = {}
         self._unfinished: list[GzipAppend] = []
         """Files of hours that are over, in the order in which they ended."""
+        self._ended: list[tuple[str, int]] = []
+        """Instruments and hours that are over and whose record is to be made."""
         self._holes: list[ChangesHole] = []
         self._refused: dict[str, str] = {}
 
@@ -145,6 +149,21 @@ class ChangeWriter:
         holes, self._holes = self._holes, []
         return holes
 
+    def close_hour(self) -> ClosedHour | None:
+        """What one hour holds that is over and complete: of those that wait for it the one that ended first. Reads all
+        of its file, so not more than one at a time."""
+        unfinished = {file.path for file in self._unfinished}
+        for at, (inst_id, hour_ms) in enumerate(self._ended):
+            plain = self._layout.hour_file(inst_id, hour_ms)
+            if packed_path(plain) in unfinished:
+                continue
+            del self._ended[at]
+            with suppress(OSError):  # deleted meanwhile, or damaged: then it has no record
+                digest = digest_of(plain).value()
+                return ClosedHour(inst_id, hour_ms, digest, False, "changes") if digest.lines else None
+            return None
+        return None
+
     def take_refused(self) -> dict[str, str]:
         """Why an instrument's changes were dropped, by instrument: nothing of it is written before a full book."""
         refused, self._refused = self._refused, {}
@@ -162,6 +181,8 @@ class ChangeWriter:
             self._flushed(stream, stream.file)
             self._unfinished.append(stream.file)
             stream.file = None
+        if stream.hour_ms is not None and stream.hour_ms < hour_ms:
+            self._ended.append((stream.inst_id, stream.hour_ms))
         path = packed_path(self._layout.hour_file(stream.inst_id, hour_ms))
         self._unfinished = [file for file in self._unfinished if file.path != path]  # completed here instead
         found = self._complete(path) if path.exists() else Whole(0, b"", 0, b"")

@@ -27,6 +27,9 @@ _META: Final = Path("meta", "okx")
 _ARCHIVE: Final = Path("archive", "okx")
 _LEVELS: Final = "levels"
 _SNAPSHOTS: Final = "snapshots"
+_ROWS: Final = "rows"
+_OF_ONE_FILE: Final[frozenset[Kind]] = frozenset({"trades", "context"})
+"""Kinds of which an archived hour is one file, in the place of the snapshots; there are no levels."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ARCHIVE_FILE: Final = re.compile(r"([01]\d|2[0-3])\.parquet")
 _HOUR_FILE: Final = re.compile(r"([01]\d|2[0-3])\.jsonl(\.gz)?")
@@ -43,7 +46,10 @@ class HourFile(NamedTuple):
 
 
 class ArchivedHour(NamedTuple):
-    """The two files of an archived hour. An hour is archived if `snapshots` exists: it is made last, and goes first."""
+    """The two files of an archived hour. An hour is archived if `snapshots` exists: it is made last, and goes first.
+
+    Of trades and context it is the only one; `levels` then names a file that nobody makes.
+    """
 
     inst_id: str
     hour_ms: int
@@ -162,7 +168,7 @@ class Layout:
 
     @property
     def archived_snapshots(self) -> Path:
-        return self.archive / _SNAPSHOTS
+        return self.archive / (_ROWS if self.kind in _OF_ONE_FILE else _SNAPSHOTS)
 
     def archived_hour(self, inst_id: str, ts_ms: int) -> ArchivedHour:
         """The archive of the hour in which `ts_ms` lies; folders named as Hive does, which DuckDB and Polars read."""

@@ -19,6 +19,7 @@ LONGEST_LINE_BYTES: Final = 1 << 20
 
 # Of every kind.
 
+TIME_KEY: Final = "timestamp_utc"
 _START: Final = b'{"timestamp_utc":"'
 _TIME: Final = slice(len(_START), len(_START) + len("2026-01-31T12:00:00.000Z"))
 _TIME_TEXT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:[0-5]\d\.\d{3}Z")
@@ -83,6 +84,15 @@ def read_as(text: bytes, inst_id: str, decode: Callable[[bytes], R]) -> R:
     if why := of_another(row.inst_id, inst_id):
         raise LineError(why)
     return row
+
+
+def is_of_later_version(text: bytes, canonical: bytes) -> bool:
+    """Whether a line is the one that this version would write, but for keys that stand behind its own."""
+    try:
+        found, known = _DICT.decode(text), _DICT.decode(canonical)
+    except (ValueError, RecursionError):
+        return False
+    return len(found) > len(known) and list(found.items())[: len(known)] == list(known.items())
 
 
 def is_object(line: bytes | None) -> bool:

@@ -3,14 +3,18 @@
 import gzip
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from l2vault.book.utc import HOUR_MS, utc_text
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.verify import Verification
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.journal.events import HourClosed
+from l2vault.vault.store.layout import Layout, packed_path
 from support.changes_vault import INST, START_MS, write_vault
+from support.hours import journal_of, started
 
 Lines = list[bytes]
 
@@ -139,3 +143,19 @@ def test_an_archive_that_does_not_give_its_lines_back_is_named(tmp_path: Path) -
     path.write_bytes(path.read_bytes()[:-9])
     troubles, _ = check(tmp_path)
     assert [kind for kind, _ in troubles] == ["archive"]
+
+
+def test_an_hour_that_is_not_what_was_noted_when_it_was_closed_and_one_that_is_gone(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    layout = Layout(tmp_path)
+    path = packed_path(layout.of("changes").hour_file(INST, START_MS))
+    data = gzip.decompress(path.read_bytes())
+    hour = utc_text(START_MS // HOUR_MS * HOUR_MS)
+    numbers = data.count(b"\n"), len(data), sha256(data).hexdigest()
+    closed = HourClosed(utc_text(START_MS + HOUR_MS), INST, hour, *numbers, kind="changes")
+    journal_of(layout, started(-1), closed)
+    assert check(tmp_path)[0] == []
+    path.write_bytes(gzip.compress(data[: data.rindex(b"\n", 0, -1) + 1]))
+    assert [kind for kind, _ in check(tmp_path)[0]] == ["contents"]
+    path.unlink()
+    assert [kind for kind, _ in check(tmp_path)[0]] == ["missing"]

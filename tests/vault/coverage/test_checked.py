@@ -109,8 +109,13 @@ def test_what_changes_unseen_is_found_by_verify_which_always_reads(layout):
     assert "00x5" in finding.text and layout.root / finding.file == path
 
 
+OTHER_FORM, NESTED = b'{"form":9,"hours":{}}', b"[" * 10_000
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"rubbish", gzip.compress(b'{"form":9,"hours":{}}'), gzip.compress(b"[" * 10_000)]
+    "data",
+    [b"", b"rubbish", gzip.compress(OTHER_FORM), gzip.compress(NESTED)],
+    ids=["empty", "rubbish", "another form", "nested"],
 )
 def test_a_note_that_does_not_read_is_none_and_is_made_anew(layout, data):
     put(layout, 0, [2])

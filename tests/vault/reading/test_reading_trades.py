@@ -16,24 +16,7 @@ from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST, at, journal_of, started
 from support.judge_read_trades import ALWAYS
-
-
-def push(last: int, offset_ms: int, count: int | None = 1, size: str | None = None, **changed: object) -> TradePush:
-    """Of `count` matches of one contract each."""
-    fields: dict[str, object] = {"px": "100.5", "side": "buy", "source": "0", "seq_id": last, "origin": "ws"} | changed
-    if fields["origin"] == "rest":
-        fields |= {"source": None, "seq_id": None}
-        count = None
-    ts_ms = HOUR_AT_MS + offset_ms
-    return TradePush(
-        inst_id=INST,
-        trade_id=str(last),
-        sz=size or str(count or 1),
-        ts=str(ts_ms),
-        count=None if count is None else str(count),
-        recv_us=ts_ms * 1000 + 30_000,
-        **fields,  # type: ignore[arg-type]
-    )
+from support.pushes import push
 
 
 def lines(pushes: list[TradePush]) -> bytes:
@@ -129,7 +112,7 @@ def test_two_rests_of_one_push_have_no_size_of_their_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("form", ["plain", "gzip", "gzip and plain"])
+@pytest.mark.parametrize("form", ["plain", "gzip", "gzip and plain", "archive", "archive and plain"])
 def test_late_lines_of_rest_are_in_their_place_whatever_form_the_hour_has(tmp_path: Path, form: str) -> None:
     early = [push(2, 10, 2), push(9, 90, 3)]
     late = [push(one, one * 10, origin="rest") for one in (3, 4, 5, 6)]

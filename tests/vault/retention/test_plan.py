@@ -355,13 +355,10 @@ def test_changes_of_the_same_hour_are_an_hour_of_their_own_and_wait_until_they_a
     ]
 
 
-@pytest.mark.parametrize("kind", ["trades", "context"])
-def test_kinds_without_an_archive_stay_compressed_as_long_as_archives_of_books_do(kind) -> None:
-    files = [held(7)._replace(kind=kind), held(200, "gzip")._replace(kind=kind)]
-    assert brief(plan(Policy(), files)) == [("delete", "200.jsonl.gz"), ("compress", "7.jsonl")]
-    assert brief(plan(Policy(archive_days=30), files)) == [("compress", "7.jsonl")]
-    assert brief(plan(Policy(archive_days=8), files)) == [("delete", "200.jsonl.gz"), ("compress", "7.jsonl")]
-    assert brief(plan(Policy(archive_days=30, max_bytes=900), files)) == [
-        ("compress", "7.jsonl"),
-        ("delete", "200.jsonl.gz"),
-    ]
+@pytest.mark.parametrize("kind", ["trades", "context", "changes"])
+def test_every_kind_is_compressed_archived_and_deleted_by_the_same_ages(kind) -> None:
+    files = [held(7), held(200, "gzip")]
+    other = [each._replace(kind=kind) for each in files]
+    for policy in (Policy(), Policy(archive_days=30), Policy(archive_days=8), Policy(archive_days=30, max_bytes=900)):
+        assert brief(plan(policy, other)) == brief(plan(policy, files))
+    assert ("archive", "200.jsonl.gz") in brief(plan(Policy(archive_days=30), other))
