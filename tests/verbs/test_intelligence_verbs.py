@@ -165,7 +165,7 @@ def test_shifts_tell_what_was_pulled_and_when(told):
 
 def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
     text = told("heatmap", *FROM_TO, "--plot", "heat.png")
-    assert "cells of 2 s by" in text and ", 1 life of walls found" in text
+    assert "cells of 2 s by" in text and ", 0 lives of walls found" in text
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads(told("heatmap", *FROM_TO, "--no-walls", "--json", "--plot", "heat.png"))["rows"]
     wall = [
