@@ -16,6 +16,9 @@ from l2vault.analytics.book_matrix import SIDES, Bools, Ints, Side, SideName, de
 from l2vault.analytics.contract import Contract, Floats, Unit
 from l2vault.analytics.one_book import BPS
 
+Numbers = npt.NDArray[np.int32]
+"""Of books, which are never so many."""
+
 _WIDEST_LOOKUP: Final = 1 << 25
 """Times and prices are looked up in a table where they lie within so many steps; else they are searched for."""
 
@@ -55,21 +58,23 @@ class Piece:
         return len(self.t_from)
 
     @cached_property
-    def first(self) -> npt.NDArray[np.int32]:
+    def first(self) -> Numbers:
         """`(rows,)`: the number of the first book in which each level stands."""
         return self._book_at(self.levels["t_from"].to_numpy())
 
     @cached_property
-    def past(self) -> npt.NDArray[np.int32]:
+    def past(self) -> Numbers:
         """`(rows,)`: the number of the book behind the last one in which it stands."""
         return self._book_at(self.levels["t_to"].to_numpy())
 
     @cached_property
     def is_ask(self) -> Bools:
+        """`(rows,)`, as all that follows."""
         return (self.levels["side"] == "ask").to_numpy()
 
     @cached_property
     def price(self) -> Floats:
+        """As recorded."""
         return self.levels["price"].to_numpy()
 
     @cached_property
@@ -98,10 +103,12 @@ class Piece:
 
     @cached_property
     def best(self) -> End:
+        """Of each book."""
         return End(*(self._best or [self._extreme(name, is_best=True) for name in SIDES]))
 
     @cached_property
     def worst(self) -> End:
+        """Of each book: how far it can be seen, where more may be."""
         return End(*(self._extreme(name, is_best=False) for name in SIDES))
 
     @cached_property
@@ -144,6 +151,7 @@ class Piece:
         return self.place_of(self.is_ask, self.price)
 
     def place_of(self, is_ask: Bools, price: Floats) -> Ints:
+        """The same of any sides and prices."""
         points: Ints = np.rint(price * 10 ** decimals_of([self.contract])).astype(np.int64)
         return points * 2 + is_ask.astype(np.int64)
 
@@ -158,7 +166,7 @@ class Piece:
         is_asked[places - low + 1] = True
         return np.flatnonzero(is_asked[np.clip(self.place - low + 1, 0, high - low + 2)])
 
-    def _book_at(self, t_ms: Ints) -> npt.NDArray[np.int32]:
+    def _book_at(self, t_ms: Ints) -> Numbers:
         """The number of the first book that begins at a time or later."""
         start, length = int(self.t_from[0]), int(self.t_from[-1] - self.t_from[0])
         if length >= _WIDEST_LOOKUP or length > 16 * len(t_ms):

@@ -181,11 +181,21 @@ class Books:
 
         return _stepped(slippage(self._read, SIZES if sizes is None else amounts(sizes)), step, show)
 
-    def zones(self, width: float | None = None, unit: Unit = "usd", *, presence: float = 2.0) -> Result:
-        """Support and resistance: a row per bucket of price of this `width` (a round one of the visible range without),
-        best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`, `persistence` (share of the time
-        with at least `presence` times the usual size), `seen_share`, `tests`, `holds`, `breaks`, `t_first`, `t_last`
-        and more; docs/intelligence.md defines the score.
+    def zones(
+        self,
+        width: float | None = None,
+        unit: Unit = "usd",
+        *,
+        presence: float = 2.0,
+        passed: bool = False,
+        executor: Executor | None = None,
+    ) -> Result:
+        """Support below the price and resistance above it: a row per bucket of price of this `width` (a round one by
+        how far price moved without), best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`,
+        `persistence` (share of the time with at least `presence` times the usual size), `seen_share`, `tests`,
+        `holds`, `breaks` (a test that is neither is open), `t_first`, `t_last` and more; docs/intelligence.md defines
+        the score. With `passed` those too that price has left behind, of which `is_current` is false. `executor` as
+        `walls` has it.
 
         >>> zones = l2vault.open("Vault").books("BTC-USDT-SWAP").zones(width=100).frame
         >>> zones.select("side", "price_from", "price_to").rows()[0]
@@ -193,7 +203,9 @@ class Books:
         """
         from l2vault.analytics.zones.zones import zones
 
-        return result_of(zones(self._read, unit, width, presence))
+        with self._worked_on_by(executor):
+            measured = zones(self._read, unit, width, presence)
+        return result_of(measured, measured.frame if passed else measured.frame.filter("is_current"))
 
     def shifts(
         self,

@@ -65,12 +65,14 @@ class Criteria:
 
     @property
     def least_life_ms(self) -> int:
+        """As given, or by default."""
         if self.min_life_ms is not None:
             return self.min_life_ms
         return 0 if self.is_of_size_alone else MIN_LIFE_MS
 
     @property
     def least_times_usual(self) -> float:
+        """As given, or by default; 0 where nothing is asked."""
         if self.times_usual is not None:
             return self.times_usual
         return 0.0 if self.is_of_size_alone else TIMES_USUAL
