@@ -24,8 +24,11 @@ from planted_judge import Judged, Verdict, judge
 from planted_vault import START_MS, record
 
 from l2vault.analytics.books import read_books
-from l2vault.analytics.walls.walls import walls
+from l2vault.analytics.walls.walls import Criteria, walls
 from l2vault.verbs.words import hours
+
+PERCENTILE: Final = 99.8
+"""What is judged is the course and the end of every large level, not which of them are whales."""
 
 CAUSES: Final = ("consumed", "pulled", "moved", "left view", "gap", "standing")
 _DETAILS: Final = (
@@ -62,7 +65,8 @@ def verdict_of(seed: int, hours: float) -> Verdict:
     """Simulate, record, read back, judge."""
     with tempfile.TemporaryDirectory() as folder:
         recording = record(Path(folder), seed, hours)
-        result = walls(read_books(folder, INST, START_MS, recording.end_ms))
+        books = read_books(folder, INST, START_MS, recording.end_ms)
+        result = walls(books, criteria=Criteria(percentile=PERCENTILE))
     return judge(recording, result.frame, result.provenance.settings["threshold"])
 
 

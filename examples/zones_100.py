@@ -17,11 +17,11 @@ def main(folder: str, inst_id: str) -> None:
         far = "all of it" if seen.most_bps is None else f"{seen.least_bps:.1f} to {seen.most_bps:.1f} bps from mid"
         print(f"visible {side}s: {far}")
     for side, name in (("ask", "resistance"), ("bid", "support")):
-        print(f"\n{name:<18}  mean size  persistence  held / tested  score")
+        print(f"\n{name:<18}  mean size  persistence  held / decided  score")
         for row in zones.frame.filter(side=side).head(5).iter_rows(named=True):
             edges = f"{row['price_from']:g} to {row['price_to']:g}"
-            size, held = f"{row['size'] / 1e6:.2f} M", f"{row['holds']} / {row['tests']}"
-            print(f"{edges:<18}  {size:>9}  {row['persistence']:>11.0%}  {held:>13}  {row['score']:>5.2f}")
+            size, held = f"{row['size'] / 1e6:.2f} M", f"{row['holds']} / {row['holds'] + row['breaks']}"
+            print(f"{edges:<18}  {size:>9}  {row['persistence']:>11.0%}  {held:>14}  {row['score']:>5.2f}")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ ORDER = {
         "contract figures former_names",
         "one_book resample provenance",
         "book_matrix",
+        "interval_rows",
         "books",
         "metrics walls zones flow heatmap",
         "pictures",
@@ -74,6 +75,7 @@ PURE = [
         for name in (
             "contract",
             "book_matrix",
+            "interval_rows",
             "metrics",
             "resample",
             "one_book",

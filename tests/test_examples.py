@@ -46,7 +46,7 @@ def load(name):
 
 
 def test_the_whale_bid_is_found(books):
-    bids = load("whale_bids")["whale_bids"](books.walls(per_order="100k"))
+    bids = load("whale_bids")["whale_bids"](books.walls(percentile=99.8, per_order="100k"))
     assert bids.select("price", "peak", "end").rows() == [(59_990, pytest.approx(500 * 0.01 * 59_990), "pulled")]
 
 
@@ -75,7 +75,7 @@ ANSWERS = {
     "size_a_position": "Only 8% of the hour is covered: too little to advise a size.",
     "whale_bids": "     59990        0.30 M  03:00:00    03:02:00     2.0   1.7 bps  found     pulled",
     "wide_spreads": "03:02:00 UTC  for   20.0 s, at most 20.1 bps",
-    "zones_100": "59900 to 60000         0.12 M          40%          0 / 0   0.68",
+    "zones_100": "59900 to 60000         0.12 M          40%           0 / 0   0.81",
 }
 
 

@@ -123,7 +123,7 @@ def ladders_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, fo
     """
     t_from, t_to = (books[name].to_numpy() for name in ("t_from", "t_to"))
     ends_before = np.concatenate([[-1 if follows_ms is None else follows_ms], t_to[:-1]])
-    bids, asks = (_side(levels.filter(pl.col("side") == name), t_from, name) for name in SIDES)
+    bids, asks = (side_of(levels.filter(pl.col("side") == name), t_from, name) for name in SIDES)
     return Ladders(
         t_from, t_to, books["depth"].to_numpy().astype(np.int64), ends_before == t_from, bids, asks, contract
     )
@@ -142,7 +142,8 @@ def stacked(first: Ladders, second: Ladders) -> Ladders:
     )
 
 
-def _side(rows: pl.DataFrame, t_ms: Ints, name: SideName) -> Side:
+def side_of(rows: pl.DataFrame, t_ms: Ints, name: SideName) -> Side:
+    """One side of the books that begin at some times (ms, ascending), of the rows of that side in any order."""
     price = rows["price"].to_numpy()
     first = np.searchsorted(t_ms, rows["t_from"].to_numpy())
     times = np.searchsorted(t_ms, rows["t_to"].to_numpy()) - first

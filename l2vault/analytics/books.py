@@ -4,10 +4,15 @@
 span, how much of its time is covered, how far from mid the books could be seen. Nothing is claimed beyond that.
 """
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,14 +20,18 @@ import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
+from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
+from l2vault.vault.archive.frames import CANNOT_READ, archived_frames
+from l2vault.vault.archive.read import files_of
 from l2vault.vault.coverage.model import STATES, Coverage
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.instruments import read_rows
-from l2vault.vault.store.layout import HOUR_MS
+
+_T = TypeVar("_T")
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""
@@ -40,8 +49,32 @@ class Result(msgspec.Struct, frozen=True):
     provenance: Provenance
 
 
+@dataclass(frozen=True, slots=True)
+class HourSource:
+    """Where the books of each hour of a span are read. Can be pickled, so that another process can read them too."""
+
+    root: Path
+    inst_id: str
+    span: tuple[int, int]
+    resolution: Resolution
+    left_out: tuple[tuple[int, int], ...]
+    hours: tuple[int, ...]
+
+    def frames(self, hour_ms: int) -> Iterator[Frames]:
+        """The levels and books of one of the `hours`; none where the hour has no book of the span."""
+        vault = _opened(self)
+        forms = vault.catalog.hour(self.inst_id, hour_ms)
+        if self.resolution == "lines" and forms.archive is not None and not forms.raw and not self.left_out:
+            with suppress(*CANNOT_READ):  # the long way reports what is wrong
+                yield archived_frames(files_of(forms.archive), self.span)
+                return
+        levels = vault.levels_of_hour(self.inst_id, self.span, hour_ms, self.left_out, self.resolution)
+        for part in levels.parts():
+            yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
+
+
 class Books:
-    """The books of one instrument over `[start_ms, end_ms)`. `ladders` reads them anew each time it is called."""
+    """The books of one instrument over `[start_ms, end_ms)`. `ladders` and `mapped` read them anew each time."""
 
     def __init__(
         self,
@@ -50,19 +83,72 @@ class Books:
         frames: Callable[[], Iterator[Frames]],
         periods: Sequence[ContractPeriod],
         cover: Callable[[], Coverage] | None = None,
+        source: Callable[[], HourSource] | None = None,
     ) -> None:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
         self.periods = periods
         self.on_progress: Callable[[float], None] = lambda share: None
         """Called after each piece with the share of the span that has been read, from 0 to 1."""
+        self.executor: Executor | None = None
+        """Where the hours of `mapped` are worked on; without one, in threads: one for each core of this machine."""
         self._frames = frames
         self._cover = cover
+        self._source = source
 
     @cached_property
     def coverage(self) -> Coverage | None:
         """Every grid slot and hole of the span; None where the books came from frames."""
         return None if self._cover is None else self._cover()
+
+    @cached_property
+    def hours(self) -> tuple[int, ...]:
+        """What `mapped` goes over: the hours (ms) that bear on the span; one, 0, where the books came from frames."""
+        return (0,) if self._hour_source is None else self._hour_source.hours
+
+    @cached_property
+    def _hour_source(self) -> HourSource | None:
+        return None if self._source is None else self._source()
+
+    def mapped(self, work: Callable[[Iterator[Piece]], _T], hours: Sequence[int] | None = None) -> Iterator[_T]:
+        """What `work` makes of the pieces of each hour (of all, or of some of `hours`), in order of time.
+
+        With an `executor` of processes `work` and what it gives must be picklable. Holds as many hours at once as the
+        executor works on, and what `work` gave.
+        """
+        chosen = self.hours if hours is None else hours
+        source = self._hour_source
+        if source is None:
+            yield work(_pieces(self._frames(), self.periods))
+            return
+        if self.executor is None and len(chosen) > 1 and (cores := os.cpu_count() or 1) > 1:
+            with ThreadPoolExecutor(min(cores, len(chosen))) as threads:
+                yield from self._in_order(threads, work, source, chosen)
+        elif self.executor is not None:
+            yield from self._in_order(self.executor, work, source, chosen)
+        else:
+            for done, hour_ms in enumerate(chosen, 1):
+                yield _work_on(work, source, self.periods, hour_ms)
+                self.on_progress(done / len(chosen))
+
+    def _in_order(
+        self, executor: Executor, work: Callable[[Iterator[Piece]], _T], source: HourSource, hours: Sequence[int]
+    ) -> Iterator[_T]:
+        futures = [executor.submit(_work_on, work, source, self.periods, hour_ms) for hour_ms in hours]
+        try:
+            for done, future in enumerate(futures, 1):
+                yield future.result()
+                self.on_progress(done / len(futures))
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def no_book(self) -> VaultError:
+        """What is to be raised where no book of the span stands."""
+        return VaultError(
+            f"no book of {self.inst_id} stands between {utc_text(self.start_ms)} and {utc_text(self.end_ms)}.",
+            f"l2vault coverage {self.inst_id}, for what the vault holds",
+        )
 
     @property
     def contract(self) -> Contract:
@@ -73,7 +159,7 @@ class Books:
         """All books in order of time. Raises VaultError if there is none."""
         follows_ms: int | None = None
         follows_contract: Contract | None = None
-        for levels, books, contract in self._pieces():
+        for levels, books, contract in _cut_frames(self._frames(), self.periods):
             if contract != follows_contract:
                 follows_ms = None
             ladders = ladders_of(levels, books, contract, follows_ms)
@@ -81,10 +167,7 @@ class Books:
             yield ladders
             self.on_progress((follows_ms - self.start_ms) / (self.end_ms - self.start_ms))
         if follows_contract is None:
-            raise VaultError(
-                f"no book of {self.inst_id} stands between {utc_text(self.start_ms)} and {utc_text(self.end_ms)}.",
-                f"l2vault coverage {self.inst_id}, for what the vault holds",
-            )
+            raise self.no_book()
 
     def neighbours(self) -> Iterator[tuple[int, Ladders]]:
         """The ladders, each with the last book of the one before repeated at its head, so that every two neighbours
@@ -94,13 +177,27 @@ class Books:
             yield (0, ladders) if last is None else (1, stacked(last, ladders))
             last = ladders.rows(slice(-1, None))
 
-    def _pieces(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Contract]]:
-        for levels, books in self._frames():
-            for period in self.periods:
-                held = _cut(books, period.from_ms, period.to_ms)
-                for at in range(0, len(held), _BOOKS_AT_ONCE):
-                    some = held.slice(at, _BOOKS_AT_ONCE)
-                    yield _cut(levels, some["t_from"][0], some["t_to"][-1]), some, period.contract
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a `CoverageMeter` must know of some books."""
+
+    books: int
+    two_sided: int
+    covered_ms: int
+    visible: dict[SideName, list[float]]
+    """Least and most of each side, nothing where it was always whole."""
+
+
+def tally_of(books: Ladders | Piece) -> Tally:
+    """Of ladders, or of the rows of a piece."""
+    visible: dict[SideName, list[float]] = {}
+    for name in SIDES:
+        seen = books.visible_bps(name)
+        seen = seen[np.isfinite(seen)]
+        visible[name] = [float(seen.min()), float(seen.max())] if len(seen) else []
+    two_sided = int(np.isfinite(books.mid).sum())
+    return Tally(len(books), two_sided, int((books.t_to - books.t_from).sum()), visible)
 
 
 class CoverageMeter:
@@ -115,14 +212,15 @@ class CoverageMeter:
 
     def add(self, ladders: Ladders) -> None:
         """Call it once for each piece, in order of time."""
-        self._count += len(ladders)
-        self._two_sided += int(np.isfinite(ladders.mid).sum())
-        self._covered_ms += int((ladders.t_to - ladders.t_from).sum())
-        for name in SIDES:
-            visible = ladders.visible_bps(name)
-            visible = visible[np.isfinite(visible)]
-            if len(visible):
-                self._visible[name] += [float(visible.min()), float(visible.max())]
+        self.count_in(tally_of(ladders))
+
+    def count_in(self, tally: "Tally") -> None:
+        """The same for a piece of which only this much is still known."""
+        self._count += tally.books
+        self._two_sided += tally.two_sided
+        self._covered_ms += tally.covered_ms
+        for name, bounds in tally.visible.items():
+            self._visible[name] += bounds
 
     def provenance(self, method: str, unit: Unit, **settings: object) -> Provenance:
         """Call it once every piece was added. Raises VaultError where no book had both sides: without a mid nothing has
@@ -182,7 +280,12 @@ def read_books(  # noqa: PLR0913 - three name the span
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
-    return Books(inst_id, span, frames, periods, lambda: vault.coverage(inst_id, *span))
+    def source() -> HourSource:
+        left_out = tuple(vault.left_out(inst_id, span, include_disputed))
+        hours = tuple(vault.bearing_hours(inst_id, span, resolution))
+        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours)
+
+    return Books(inst_id, span, frames, periods, lambda: vault.coverage(inst_id, *span), source)
 
 
 def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tuple[int, int]:
@@ -191,13 +294,11 @@ def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tupl
     Raises VaultError if there is no line.
     """
     vault = vault if isinstance(vault, Vault) else open_vault(vault)
-    hours = [held.hour_ms for held in vault.spans(inst_id)]
-    newest = vault.book_at(inst_id, hours[-1] + HOUR_MS) if hours else None
-    if newest is None:
+    newest_ms, first_ms = vault.newest_line_ms(inst_id), vault.first_line_ms(inst_id)
+    if newest_ms is None or first_ms is None:
         raise VaultError(f"the vault holds no book of {inst_id}.", "l2vault ls, for what it holds")
-    end_ms = newest.snapshot.ts_ms + 1
-    first = next(iter(vault.snapshots(inst_id, hours[0], hours[0] + HOUR_MS)), newest.snapshot)
-    return max(end_ms - length_ms, min(first.ts_ms, end_ms - 1)), end_ms
+    end_ms = newest_ms + 1
+    return max(end_ms - length_ms, min(first_ms, newest_ms)), end_ms
 
 
 def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> Books:
@@ -207,6 +308,41 @@ def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> B
         raise VaultError(f"no book of {contract.inst_id}: the frame of books is empty.", "at least one row")
     span = books["t_from"][0], books["t_to"][-1]
     return Books(contract.inst_id, span, lambda: iter([(levels, books)]), [ContractPeriod(*span, contract)])
+
+
+_local = threading.local()
+
+
+def _opened(source: HourSource) -> Vault:
+    """The vault of a source, opened once in each thread for all hours of one span: each file of the journal is read
+    once, and nothing that was read for another question is taken for new."""
+    if getattr(_local, "source", None) != source:
+        _local.vault, _local.source = open_vault(source.root), source
+    vault: Vault = _local.vault
+    return vault
+
+
+def _work_on(
+    work: Callable[[Iterator[Piece]], _T], source: HourSource, periods: Sequence[ContractPeriod], hour_ms: int
+) -> _T:
+    return work(_pieces(source.frames(hour_ms), periods))
+
+
+def _pieces(frames: Iterator[Frames], periods: Sequence[ContractPeriod]) -> Iterator[Piece]:
+    for levels, books, contract in _cut_frames(frames, periods):
+        yield Piece(levels, books, contract)
+
+
+def _cut_frames(
+    frames: Iterator[Frames], periods: Sequence[ContractPeriod]
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Contract]]:
+    """Each of one contract, and of at most so many books."""
+    for levels, books in frames:
+        for period in periods:
+            held = _cut(books, period.from_ms, period.to_ms)
+            for at in range(0, len(held), _BOOKS_AT_ONCE):
+                some = held.slice(at, _BOOKS_AT_ONCE)
+                yield _cut(levels, some["t_from"][0], some["t_to"][-1]), some, period.contract
 
 
 def _cut(rows: pl.DataFrame, from_ms: int, to_ms: int) -> pl.DataFrame:

@@ -30,7 +30,7 @@ class VisibleRange:
 class Provenance:
     """What must be known to use a result.
 
-    `method` is the measure and its version, `walls/2`: figures or words of two versions need not agree. `start`, `end`
+    `method` is the measure and its version, `walls/3`: figures or words of two versions need not agree. `start`, `end`
     are the half-open span, aware datetimes in exchange time; `covered_share` is the share of its time in which a book
     stood, from 0 to 1; `slots` the share of grid slots in each state, empty where the books came from frames; `holes`
     their number; `visible` has `bid` and `ask`; `unit` is what sizes are in, such as USDT; `settings` what the method
@@ -39,7 +39,7 @@ class Provenance:
     >>> vault = l2vault.open("Vault")
     >>> rests_on = vault.books("BTC-USDT-SWAP").walls().provenance
     >>> rests_on.method, rests_on.unit, rests_on.cadence_ms, round(rests_on.covered_share, 3), rests_on.holes
-    ('walls/2', 'USDT', 2000, 0.987, 1)
+    ('walls/3', 'USDT', 2000, 0.987, 1)
     """
 
     method: str

@@ -1,6 +1,8 @@
 """`Books`: the books of a span, and every measure of them as a method. `analytics` says what each measures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from l2vault.analytics.contract import Unit
@@ -13,6 +15,7 @@ from l2vault.vault.coverage.model import Coverage
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books as Read
     from l2vault.analytics.books import Result as Measured
+    from l2vault.analytics.walls.tracks import Sort
 
 Show = Literal["mean", "min", "max", "last"]
 
@@ -55,34 +58,58 @@ class Books:
         """The book that stood at a time, be it in the span or not. Raises as `Vault.book_at` does."""
         return self._book_at(self.inst_id, time)
 
-    def walls(
+    def walls(  # noqa: PLR0913 - each says which walls
         self,
         min_size: Amount | None = None,
         unit: Unit = "usd",
         *,
+        percentile: float | None = None,
         relative: float | None = None,
         per_order: Amount | None = None,
+        times_usual: float | None = None,
+        min_life: Duration | None = None,
+        standing: bool = False,
+        side: Literal["bid", "ask"] | None = None,
+        sort: "Sort | None" = None,
         lives: bool = False,
+        executor: Executor | None = None,
     ) -> Result:
-        """Whale walls: a row per wall, in order of birth. A level is one with at least `min_size`, or without one with
-        more than 99.8 % of the span's levels by their time; and, where given, with `relative` times the mean of its 10
-        neighbours to either side, and `per_order` an order on average (whales, not a crowd).
+        """Whale walls: a row per wall. A level is one if it is larger than chance would have it in this span, at least
+        `times_usual` (20) times what is usual at its distance from mid, and stood for `min_life` (10 s) in sight. With
+        `min_size`, or more than `percentile` per cent of the span's levels by their time, that size alone makes a wall,
+        unless more is asked: `relative` times the mean of its 10 neighbours to either side, `per_order` an order on
+        average (whales, not a crowd), or the two above. No row: no whale in sight.
 
         Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, left view, gap, standing),
-        `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps` and more. With
-        `lives` a row per unbroken stay instead. docs/intelligence.md defines them and says how far the causes can be
-        trusted.
+        `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps`, `size_end`,
+        `times_usual`, `weight`, `standing_bps` and more; `standing` gives those that stand at the end of the span. Rows
+        are sorted by `weight`: size times time in sight, or by `size`, `time`, `near` to mid; in order of birth with a
+        size alone. With `lives` a row per unbroken stay instead, in order of birth. docs/intelligence.md defines them
+        and says how far the causes can be trusted.
+
+        The hours are worked on by all cores, in threads, or by any `concurrent.futures` executor you give.
 
         >>> walls = l2vault.open("Vault").books("BTC-USDT-SWAP").walls(min_size="500k")
         >>> walls.frame.select("side", "price", "began", "end", "lives").rows()
         [('ask', 60120.0, 'found', 'standing', 2)]
         """
-        from l2vault.analytics.walls.tracks import tracks_of
+        from l2vault.analytics.walls.tracks import sorted_by, tracks_of
         from l2vault.analytics.walls.walls import Criteria, walls
 
         least, each = (None if size is None else amount(size) for size in (min_size, per_order))
-        measured = walls(self._read, unit, Criteria(least, relative=relative, per_order=each))
-        return result_of(measured, None if lives else tracks_of(measured.frame))
+        min_life_ms = None if min_life is None else duration_ms(min_life)
+        criteria = Criteria(least, percentile, relative, each, times_usual, min_life_ms)
+        with self._worked_on_by(executor):
+            measured = walls(self._read, unit, criteria)
+        rows = measured.frame
+        if not lives:
+            last_mid = measured.provenance.settings["last_mid"]
+            rows = tracks_of(rows, last_mid if isinstance(last_mid, float) else None)
+            if sort is not None or not criteria.is_of_size_alone:
+                rows = sorted_by(rows, sort or "weight")
+        if side is not None:
+            rows = rows.filter(side=side)
+        return result_of(measured, rows.filter(end="standing") if standing else rows)
 
     def spread(self, step: Duration | None = None, unit: Unit = "usd", *, show: Show = "mean") -> Result:
         """What crossing the book costs: `bid`, `ask`, `mid`, `microprice`, `spread` (prices), `spread_bps` of mid,
@@ -154,11 +181,21 @@ class Books:
 
         return _stepped(slippage(self._read, SIZES if sizes is None else amounts(sizes)), step, show)
 
-    def zones(self, width: float | None = None, unit: Unit = "usd", *, presence: float = 2.0) -> Result:
-        """Support and resistance: a row per bucket of price of this `width` (a round one of the visible range without),
-        best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`, `persistence` (share of the time
-        with at least `presence` times the usual size), `seen_share`, `tests`, `holds`, `breaks`, `t_first`, `t_last`
-        and more; docs/intelligence.md defines the score.
+    def zones(
+        self,
+        width: float | None = None,
+        unit: Unit = "usd",
+        *,
+        presence: float = 2.0,
+        passed: bool = False,
+        executor: Executor | None = None,
+    ) -> Result:
+        """Support below the price and resistance above it: a row per bucket of price of this `width` (a round one by
+        how far price moved without), best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`,
+        `persistence` (share of the time with at least `presence` times the usual size), `seen_share`, `tests`,
+        `holds`, `breaks` (a test that is neither is open), `t_first`, `t_last` and more; docs/intelligence.md defines
+        the score. With `passed` those too that price has left behind, of which `is_current` is false. `executor` as
+        `walls` has it.
 
         >>> zones = l2vault.open("Vault").books("BTC-USDT-SWAP").zones(width=100).frame
         >>> zones.select("side", "price_from", "price_to").rows()[0]
@@ -166,7 +203,9 @@ class Books:
         """
         from l2vault.analytics.zones.zones import zones
 
-        return result_of(zones(self._read, unit, width, presence))
+        with self._worked_on_by(executor):
+            measured = zones(self._read, unit, width, presence)
+        return result_of(measured, measured.frame if passed else measured.frame.filter("is_current"))
 
     def shifts(
         self,
@@ -201,6 +240,14 @@ class Books:
 
         grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
         return Result(grid.frame(), grid.provenance)
+
+    @contextmanager
+    def _worked_on_by(self, executor: Executor | None) -> Iterator[None]:
+        self._read.executor = executor
+        try:
+            yield
+        finally:
+            self._read.executor = None
 
     def __repr__(self) -> str:
         read = self._read

@@ -22,7 +22,15 @@ from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document, schema_of
 from l2vault.verbs.format import footnote, progress_bar, span_text
-from l2vault.verbs.words import asked_instruments, configure_instruments, duration, moment, png
+from l2vault.verbs.words import (
+    NEWEST,
+    asked_instruments,
+    configure_instruments,
+    duration,
+    moment,
+    moment_or_now,
+    png,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +58,9 @@ def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
     """The options that all of these verbs take. `plot` is where a picture goes that was not asked for by name."""
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--at", type=moment, metavar="TIME", help="answer for this moment instead of a span")
+    parser.add_argument(
+        "--at", type=moment_or_now, metavar="TIME", help="answer for this moment, or now, instead of a span"
+    )
     parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help="start of the span")
     parser.add_argument(
         "--to",
@@ -122,7 +132,11 @@ def _instrument(vault: Vault, args: argparse.Namespace) -> str:
 
 
 def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool) -> tuple[int, int]:
-    """From the options, or the last hour there is."""
+    """From the options, or the last hour there is. `--at now` is the moment of the newest line."""
+    if args.at == NEWEST:
+        from l2vault.analytics.books import newest_span
+
+        args.at = newest_span(vault, inst_id, 1)[1] - 1
     if args.at is not None:
         if args.start is not None or args.end is not None or (is_instant and args.last is not None):
             raise UsageError("--at names a moment, the others a span.", "--at alone, or --from and --to")

@@ -1,4 +1,4 @@
-"""`l2vault walls`: whale walls and what became of them."""
+"""`l2vault walls`: the whales of the book: what stands now, and what became of the others."""
 
 import argparse
 from collections.abc import Callable
@@ -8,29 +8,46 @@ from typing import TYPE_CHECKING, Any, Final
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import clock, figure, heading, share, size, span_text, table
-from l2vault.verbs.words import at_least_1, number
+from l2vault.verbs.words import at_least_1, number, stay
 
 if TYPE_CHECKING:
     import polars as pl
 
     from l2vault.analytics.books import Books, Result
+    from l2vault.analytics.provenance import Provenance
 
-HELP: Final = "list whale walls: since when, how large, and whether they were pulled, consumed or lost from view"
-EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --top 10 --plot walls.png"
+HELP: Final = "list whale walls: what stands now, since when, how large, and whether others were pulled or consumed"
+EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --standing"
 
 _ENDS: Final = ("pulled", "moved", "consumed", "left view", "gap", "standing")
+_SORTS: Final = ("weight", "size", "time", "near")
+_SECOND_MS: Final = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
     add = parser.add_argument
-    add("--min-size", type=number, metavar="SIZE", help="least size of a wall, instead of a percentile")
+    add("--standing", action="store_true", help="only walls that stand at the end of the span")
+    add("--side", choices=("bid", "ask"), help="only walls of this side")
+    add(
+        "--sort",
+        choices=_SORTS,
+        help="by size times time in sight (weight, the default), size, time in sight, or nearness to mid",
+    )
+    add("--min-life", type=stay, metavar="SPAN", help="least time in sight (default: 10s; of a size alone: none)")
+    add(
+        "--times-usual",
+        type=number,
+        metavar="K",
+        help="least multiple of what is usual at a wall's distance from mid (default: 20)",
+    )
+    add("--min-size", type=number, metavar="SIZE", help="a wall is every level of this size, however short")
     add(
         "--percentile",
         type=number,
         metavar="P",
-        help="a wall exceeds P %% of the span's level sizes (default: 99.8)",
+        help="a wall is every level that exceeds P %% of the span's level sizes (99.8 was the default before 0.2)",
     )
     add("--relative", type=number, metavar="K", help="a wall also has K times the mean of the 10 levels to either side")
     add(
@@ -44,13 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print a row for each unbroken stay, which a move or leaving view ends",
     )
-    add(
-        "--top",
-        type=at_least_1,
-        default=20,
-        metavar="N",
-        help="print at most N rows, largest first (default: 20)",
-    )
+    add("--top", type=at_least_1, default=20, metavar="N", help="print at most N rows (default: 20)")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
@@ -60,22 +71,86 @@ def run(context: Context, args: argparse.Namespace) -> int:
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     import polars as pl
 
-    from l2vault.analytics.walls.tracks import tracks_of
-    from l2vault.analytics.walls.walls import PERCENTILE, Criteria, walls
+    from l2vault.analytics.walls.tracks import sorted_by, tracks_of
+    from l2vault.analytics.walls.walls import Criteria, walls
 
-    criteria = Criteria(args.min_size, args.percentile or PERCENTILE, args.relative, args.per_order)
+    criteria = Criteria(args.min_size, args.percentile, args.relative, args.per_order, args.times_usual, args.min_life)
     result = walls(books, args.unit, criteria)
-    ledger = result.frame
-    rows = ledger if args.lives else tracks_of(ledger)
-    if args.at is not None:
+    ledger, provenance = result.frame, result.provenance
+    if args.side is not None:
+        ledger = ledger.filter(pl.col("side") == args.side)
+    last_mid = provenance.settings["last_mid"]
+    tracks = tracks_of(ledger, last_mid if isinstance(last_mid, float) else None)
+    ranked = sorted_by(tracks, args.sort or "weight")
+    standing = ranked.filter(pl.col("end") == "standing")
+    is_now = args.standing or args.at is not None
+    span_ms = books.end_ms - books.start_ms
+    text = heading(provenance) + _what(provenance) + "\n" + _standing_table(standing, args.top, span_ms)
+    if args.lives:
+        rows, shown = ledger, ledger.sort("peak", descending=True)
+    else:
+        rows, shown = (tracks if args.sort is None and criteria.is_of_size_alone else ranked), ranked
+    if is_now:
         rows = rows.filter(pl.col("end") == "standing")
-    provenance = result.provenance
-    text = heading(provenance)
-    text += f"walls of {size(provenance.setting('threshold'))} and more\n\n"
-    text += _table(rows.sort("peak", descending=True).head(args.top), books.end_ms - books.start_ms)
-    if len(rows) > args.top:
-        text += f"... and {len(rows) - args.top} smaller ones: --top, --json or --csv\n"
-    return analysis.Answer(rows, provenance, text + _ends(ledger), _drawing(books, result))
+    elif not len(shown):
+        text += "nor was there one in the span\n"
+    else:
+        text += f"\n{_list_name(args, len(tracks))}\n{_table(shown.head(args.top), span_ms)}"
+        if len(shown) > args.top:
+            text += f"... and {len(shown) - args.top} more: --top, --json or --csv\n"
+        text += _ends(ledger)
+    return analysis.Answer(rows, provenance, text, _drawing(books, result))
+
+
+def _what(provenance: "Provenance") -> str:
+    """What a wall is here, in a line."""
+    from l2vault.analytics.walls.usual import LEAST_LEVELS
+
+    settings = provenance.settings
+    text = f"a wall has {size(provenance.setting('threshold'))} or more"
+    if "times_usual" in settings:
+        text += f", {provenance.setting('times_usual'):g} times what is usual at its distance from mid"
+    if "min_life_ms" in settings:
+        text += f", and stood for {span_text(int(provenance.setting('min_life_ms')))} in sight"
+    if "times_usual" in settings and provenance.setting("levels") < LEAST_LEVELS:
+        text += (
+            f"\n{provenance.setting('levels'):.0f} levels a book are too few to tell a whale from chance: --min-size"
+        )
+    return text + "\n"
+
+
+def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
+    if not len(rows):
+        return "standing now: no whale in sight\n"
+    names = ("side", "price", "bps from mid", "size now", "orders", "in sight", "since (UTC)", "moved", "times usual")
+    lines = [
+        (
+            row["side"],
+            figure(row["price"]),
+            figure(row["standing_bps"], 1),
+            size(row["size_end"]),
+            figure(row["orders"], 1),
+            _in_sight(row["seen_ms"]),
+            clock(row["t_from"], span_ms),
+            _times(row["moves"]),
+            figure(row["times_usual"], 0),
+        )
+        for row in rows.head(top).to_dicts()
+    ]
+    more = f"... and {len(rows) - top} more that stand: --top, --json or --csv\n" if len(rows) > top else ""
+    return f"standing now\n{table(names, lines, left=1)}{more}"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _list_name(args: argparse.Namespace, count: int) -> str:
+    if args.lives:
+        return "every life of a wall, largest first"
+    order = {"size": "largest first", "time": "longest in sight first", "near": "nearest to mid first"}
+    walls = "1 wall" if count == 1 else f"{count} walls"
+    return f"{walls} of the span, {order.get(args.sort, 'most size times time in sight first')}"
 
 
 def _table(rows: "pl.DataFrame", span_ms: int) -> str:
@@ -84,7 +159,7 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
         "price",
         "from (UTC)",
         "to",
-        "in view",
+        "in sight",
         "peak",
         "mean",
         "orders",
@@ -99,7 +174,7 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             figure(row["price"]),
             clock(row["t_from"], span_ms),
             clock(row["t_to"], span_ms),
-            span_text(row.get("seen_ms", row["t_to"] - row["t_from"])),
+            _in_sight(row.get("seen_ms", row["t_to"] - row["t_from"])),
             size(row["peak"]),
             size(row["mean"]),
             figure(row["orders"], 1),
@@ -113,6 +188,11 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
     return table(names, lines, left=1)
 
 
+def _in_sight(ms: int) -> str:
+    """To whole seconds: no book is seen more often than that."""
+    return span_text(ms if ms < _SECOND_MS else round(ms / _SECOND_MS) * _SECOND_MS)
+
+
 def _filled_at_touch(row: dict[str, Any]) -> str:
     return share(row["filled_at_touch_share"]) + (" refilled" if row["refilled"] else "")
 
@@ -124,9 +204,11 @@ def _ends(ledger: "pl.DataFrame") -> str:
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
     counts = ", ".join(f"{ended[end][0][0]} {end} ({size(ended[end][0][1])})" for end in _ENDS if end in ended)
     pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
-    pulled_share = share(pulled / (pulled + consumed)) if pulled + consumed else "-"
     lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
-    return f"\nends of {lives}: {counts or '-'}\n{_consumed(ledger, pulled_share)}"
+    text = f"\nends of {lives}: {counts or '-'}\n"
+    if pulled + consumed:
+        text += _consumed(ledger, share(pulled / (pulled + consumed)))
+    return text
 
 
 def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:

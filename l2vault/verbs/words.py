@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from l2vault import grammar
 from l2vault.book.moments import as_ms
@@ -31,6 +31,10 @@ def _seconds(text: str) -> float:
 
 def _wait(text: str) -> float:
     return grammar.duration_ms(text, bare="s", least_ms=0) / 1000
+
+
+def _stay(text: str) -> int:
+    return grammar.duration_ms(text, bare="s", least_ms=0)
 
 
 def _offset(text: str) -> float:
@@ -73,6 +77,8 @@ seconds = _option(_seconds)
 """A duration in seconds, of which a bare number is one too."""
 wait = _option(_wait)
 """The same, and it may be none."""
+stay = _option(_stay)
+"""Milliseconds; a bare number is seconds, and it may be none."""
 offset = _option(_offset)
 """The same with a sign."""
 minutes = _option(_minutes)
@@ -86,6 +92,9 @@ amounts = _option(_amounts)
 counts = _option(_counts)
 moment = _option(_moment)
 """Milliseconds since the epoch."""
+NEWEST: Final = -1
+moment_or_now = _option(lambda text: NEWEST if text.strip().lower() == "now" else _moment(text))
+"""The same; `now` is `NEWEST`, the time of the newest line."""
 png = _option(_png)
 
 

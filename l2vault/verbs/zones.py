@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
@@ -13,38 +13,23 @@ if TYPE_CHECKING:
     import polars as pl
 
     from l2vault.analytics.books import Books
+    from l2vault.analytics.provenance import Provenance
 
-HELP: Final = "rank price zones by the liquidity that rested there, and count how often they held when price came"
-EXAMPLE: Final = "l2vault zones BTC-USDT-SWAP --last 6h --width 100"
+HELP: Final = "name support below the price and resistance above it, and count how often each held when price came"
+EXAMPLE: Final = "l2vault zones BTC-USDT-SWAP --last 6h"
 
-_NAMES: Final = (
-    "side",
-    "from",
-    "to",
-    "mean",
-    "peak",
-    "persistence",
-    "seen",
-    "tests",
-    "holds",
-    "breaks",
-    "bps",
-    "score",
-)
+_NAMES: Final = ("price from", "to", "bps away", "mean", "peak", "orders", "persistence", "seen", "tested", "score")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser)
     analysis.configure_unit(parser)
     parser.add_argument(
-        "--width", type=number, metavar="PRICE", help="height of a zone (default: by the visible range)"
+        "--width", type=number, metavar="PRICE", help="height of a zone (default: by how far price moved in the span)"
     )
+    parser.add_argument("--all", action="store_true", help="print zones that price has passed too")
     parser.add_argument(
-        "--top",
-        type=at_least_1,
-        default=10,
-        metavar="N",
-        help="print at most N rows a side (default: 10)",
+        "--top", type=at_least_1, default=10, metavar="N", help="print at most N rows a side (default: 10)"
     )
 
 
@@ -53,37 +38,69 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.zones.zones import zones
+    from l2vault.analytics.zones.zones import ahead, zones
 
     result = zones(books, args.unit, args.width)
     rows, provenance = result.frame, result.provenance
+    mid = provenance.setting("last_mid")
+    current = rows.filter("is_current")
 
     def draw(path: Path) -> None:
         from l2vault.analytics.pictures import draw_zones
 
-        draw_zones(rows, provenance, provenance.setting("last_mid"), path)
+        draw_zones(rows if args.all else current, provenance, mid, path)
 
-    text = heading(provenance) + f"zones {provenance.setting('width'):g} wide, best score first\n"
-    for side, name in (("ask", "resistance"), ("bid", "support")):
-        own = rows.filter(rows["side"] == side)
-        text += f"\n{name}\n{_table(own.head(args.top))}"
-    return analysis.Answer(rows, provenance, text, draw)
+    text = heading(provenance) + f"price {figure(mid)}; zones {provenance.setting('width'):g} wide{_seen(provenance)}\n"
+    for side, name in (("ask", "resistance above"), ("bid", "support below")):
+        text += f"\n{name} the price, nearest first\n{_table(ahead(rows.filter(side=side), args.top), rows, side)}"
+    if args.all:
+        passed = rows.filter(~rows["is_current"]).head(args.top)
+        text += f"\npassed by the price, best score first\n{_table(passed, rows, None)}"
+    return analysis.Answer(rows if args.all else current, provenance, text, draw)
 
 
-def _table(rows: "pl.DataFrame") -> str:
+def _seen(provenance: "Provenance") -> str:
+    """A warning where a zone may never be seen whole."""
+    width, reach = provenance.setting("width"), provenance.settings["least_reach"]
+    if not isinstance(reach, float) or width <= reach:
+        return ""
+    return f", which is wider than what is seen: {figure(reach, 1)} from mid at the least"
+
+
+def _table(rows: "pl.DataFrame", every: "pl.DataFrame", side: str | None) -> str:
+    if not len(rows):
+        return _why_none(every, side)
     lines = [
         (
-            row["side"],
+            *((row["side"],) if side is None else ()),
             figure(row["price_from"]),
             figure(row["price_to"]),
+            figure(abs(row["distance_bps"]) if side is None else max(0.0, row["distance_bps"]), 1),
             size(row["size"]),
             size(row["peak"]),
+            figure(row["orders"], 1),
             share(row["persistence"]),
             share(row["seen_share"]),
-            *(str(row[name]) for name in ("tests", "holds", "breaks")),
-            figure(row["distance_bps"], 1),
+            tested(row),
             figure(row["score"], 2),
         )
         for row in rows.to_dicts()
     ]
-    return table(_NAMES, lines, left=1)
+    return table(_NAMES if side else ("side", *_NAMES), lines, left=0 if side else 1)
+
+
+def tested(row: dict[str, Any]) -> str:
+    """`held 3 of 4 decided, 2 open`: a test is open that the end of the span, or of what was seen, left so."""
+    decided = row["holds"] + row["breaks"]
+    still_open = row["tests"] - decided
+    parts = [f"held {row['holds']} of {decided} decided"] if decided else []
+    parts += [f"{still_open} open"] if still_open else []
+    return ", ".join(parts) or "never"
+
+
+def _why_none(every: "pl.DataFrame", side: str | None) -> str:
+    if side is None:
+        return "none\n"
+    if len(every.filter(side=side)):
+        return "none: price has passed every zone that was seen on this side (--all shows them)\n"
+    return "none: no zone of this width was seen whole on this side (--width for a narrower one)\n"

@@ -85,8 +85,10 @@ ZONES = pl.DataFrame(
         "price_to": [95.5, 98.5, 100.5],
         "size": [1e6, 2e6, 5e5],
         "persistence": [0.2, 0.9, None],
+        "seen_share": [1.0, 0.5, 0.2],
         "tests": [0, 3, 1],
         "holds": [0, 2, 1],
+        "breaks": [0, 1, 0],
         "score": [1.0, 3.0, None],
     }
 )

@@ -143,12 +143,12 @@ def test_walls_at_a_moment_are_those_that_stood_then(told):
 
 def test_zones_are_told_as_support_and_resistance(told):
     text = told("zones", *FROM_TO, "--width", "100")
-    resistance, support = text.split("support")
+    resistance, support = text.split("support below the price")
     assert "zones 100 wide" in resistance
     # 59,900 to 60,000 held the wall for 40 s of the 109 s that are covered, and 1 contract in the rest
     mean = (500 * 40 + 1 * 69) / 109 * 0.01 * 59_990
     (row,) = [line.split() for line in support.splitlines() if "59900" in line]
-    assert row[:5] == ["bid", "59900", "60000", f"{mean / 1e3:.0f}", "k"]
+    assert row[:5] == ["59900", "60000", "5.1", f"{mean / 1e3:.0f}", "k"]
     rows = json.loads(told("zones", *FROM_TO, "--width", "100", "--json"))["rows"]
     assert [row["size"] for row in rows if row["price_from"] == 59_900] == pytest.approx([mean])
 
@@ -165,7 +165,7 @@ def test_shifts_tell_what_was_pulled_and_when(told):
 
 def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
     text = told("heatmap", *FROM_TO, "--plot", "heat.png")
-    assert "cells of 2 s by" in text and ", 1 life of walls found" in text
+    assert "cells of 2 s by" in text and ", 0 lives of walls found" in text
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads(told("heatmap", *FROM_TO, "--no-walls", "--json", "--plot", "heat.png"))["rows"]
     wall = [

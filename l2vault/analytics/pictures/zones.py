@@ -28,9 +28,10 @@ _LEAST_ROWS: Final = 42
 
 @canvas.in_own_style
 def draw_zones(frame: pl.DataFrame, provenance: Provenance, last_mid: float | None, path: Path) -> None:
-    """A bar a zone: bids to the left, asks to the right, as long as its size, the darker the more persistent.
+    """A bar a zone: bids to the left, asks to the right, as long as its size, the darker the longer much
+    stood there: for the share of the span in which it was seen with much.
 
-    `frame` has `side, price_from, price_to, size, persistence, tests, holds, score`.
+    `frame` has `side, price_from, price_to, size, persistence, seen_share, tests, holds, breaks, score`.
     """
     figure = canvas.new_figure(9.0)
     axes = figure.add_subplot()
@@ -54,7 +55,9 @@ def draw_zones(frame: pl.DataFrame, provenance: Provenance, last_mid: float | No
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=8.5)
-    canvas.head(figure, "support and resistance", provenance, "beside the best scores: of how many tests how many held")
+    canvas.head(
+        figure, "support and resistance", provenance, "beside the best scores: of how many decided tests how many held"
+    )
     canvas.save(figure, path)
 
 
@@ -69,18 +72,18 @@ def _longest(frame: pl.DataFrame) -> float:
 def _draw_bars(axes: "Axes", zones: pl.DataFrame, name: SideName, longest: float) -> None:
     low, high = zones["price_from"].to_numpy(), zones["price_to"].to_numpy()
     length = _DIRECTIONS[name] * np.minimum(zones["size"].fill_null(0).to_numpy(), longest)
-    colours = _colour(name, zones["persistence"].fill_null(0).to_numpy())
+    colours = _colour(name, (zones["persistence"] * zones["seen_share"]).fill_null(0).to_numpy())
     axes.barh(low, length, height=high - low, align="edge", color=colours, edgecolor="white", linewidth=0.3)
 
 
-def _colour(name: SideName, persistence: Floats) -> Any:
+def _colour(name: SideName, span_share: Floats) -> Any:
     import matplotlib as mpl
 
-    return mpl.colormaps[_MAPS[name]](0.2 + 0.75 * np.clip(persistence, 0, 1))
+    return mpl.colormaps[_MAPS[name]](0.2 + 0.75 * np.clip(span_share, 0, 1))
 
 
 def _annotate(axes: "Axes", frame: pl.DataFrame, longest: float) -> None:
-    """`2/3 held`: of three tests two; the best scores first, none over another. Sizes of the bars that were cut."""
+    """`2/3 held`: of three decided tests two; the best scores first, none over another. Sizes of bars that were cut."""
     low, high = float(frame["price_from"].min()), float(frame["price_to"].max())  # type: ignore[arg-type]
     apart = (high - low) / _LEAST_ROWS
     is_cut = pl.col("size") > longest
@@ -97,7 +100,8 @@ def _annotate(axes: "Axes", frame: pl.DataFrame, longest: float) -> None:
 
 def _words(zone: dict[str, Any], longest: float) -> str:
     size = f"{amount(zone['size'])} (cut)" if zone["size"] > longest else ""
-    held = f"{zone['holds']}/{zone['tests']} held" if zone["tests"] else ""
+    decided = zone["holds"] + zone["breaks"]
+    held = f"{zone['holds']}/{decided} held" if decided else ""
     return ", ".join(filter(None, (size, held)))
 
 
@@ -117,7 +121,7 @@ def _patches() -> list[Any]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(color=_colour(name, np.array(share)), label=f"{name}s there {percent(share)} of the time")
+        Patch(color=_colour(name, np.array(share)), label=f"{name}s: much for {percent(share)} of the span")
         for name in SIDES
         for share in (0.1, 0.5, 1.0)
     ]

@@ -1,3 +1,3 @@
-"""Where are the large levels, and what became of them? `walls` finds them, `ledger` keeps their lives, `tracks` says
-which lives are one wall that moved. Pure.
+"""Where are the large levels, and what became of them? `usual` says what is large, `large_levels` finds them hour by
+hour, `walls` puts the hours together, `ledger` keeps their lives, `tracks` says which lives are one wall. Pure.
 """

@@ -3,7 +3,7 @@
 Judged by price and size alone: a book names no owners, so that a link is likely and never certain.
 """
 
-from typing import Final
+from typing import Final, Literal, get_args
 
 import polars as pl
 
@@ -84,12 +84,21 @@ def _alike(one: str, other: str) -> pl.Expr:
     return pl.min_horizontal(one, other) / pl.max_horizontal(one, other)
 
 
-def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
+Sort = Literal["weight", "size", "time", "near"]
+"""By size times time in sight, by the largest size, by the time in sight, most first; or the nearest to mid first."""
+
+SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
+
+
+def tracks_of(ledger: pl.DataFrame, last_mid: float | None = None) -> pl.DataFrame:
     """A row per wall however often it moved or was lost from sight: `track, side, price` (the last one), `began` of its
     first life and `end` of its last, `t_from, t_to`, `seen_ms` (the sum of its lives), `lives, moves,
-    filled_at_touch_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`."""
+    filled_at_touch_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`; `size_end`, the last size it
+    had; `times_usual`, the most of its lives; `weight`, its size times its time in sight, in units and seconds; and
+    `standing_bps`, how far one that still stands is from `last_mid`. In order of birth."""
     ms = pl.col("t_to") - pl.col("t_from")
-    return ledger.group_by("track", maintain_order=True).agg(
+    away = (pl.col("price") / last_mid - 1).abs() * BPS if last_mid else pl.lit(None, pl.Float64)
+    tracks = ledger.group_by("track", maintain_order=True).agg(
         pl.col("side").last(),
         pl.col("price").last(),
         pl.col("began").first(),
@@ -105,4 +114,16 @@ def tracks_of(ledger: pl.DataFrame) -> pl.DataFrame:
         mean=(pl.col("mean") * ms).sum() / ms.sum(),
         orders=(pl.col("orders") * ms).sum() / ms.sum(),
         nearest_bps=pl.col("nearest_bps").min(),
+        size_end=pl.col("size_end").last(),
+        times_usual=pl.col("times_usual").max(),
+        weight=(pl.col("mean") * ms).sum() / 1000,
     )
+    return tracks.with_columns(standing_bps=pl.when(pl.col("end") == "standing").then(away))
+
+
+def sorted_by(tracks: pl.DataFrame, sort: Sort) -> pl.DataFrame:
+    """Of two alike the one that was born first."""
+    if sort == "near":
+        return tracks.sort(pl.coalesce("standing_bps", "nearest_bps"), maintain_order=True)
+    column = {"weight": "weight", "size": "peak", "time": "seen_ms"}[sort]
+    return tracks.sort(column, descending=True, maintain_order=True)

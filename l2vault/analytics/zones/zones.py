@@ -7,15 +7,16 @@ the formulas.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, Ladders, SideName, decimals_of, levels_of
-from l2vault.analytics.books import Books, CoverageMeter, Result
+from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, SideName, decimals_of
+from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.interval_rows import Numbers, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.zones.zone_tests import Touches, zone_tests
 from l2vault.errors import UsageError
@@ -43,15 +44,15 @@ ZONES: Final = pl.Schema(
 )
 """A row per zone."""
 
-BUCKETS_IN_VIEW: Final = 20
-
-SHRINKAGE_MS: Final = 60_000
-"""For the score a bucket counts as seen for so much longer, without holding: a short sight is no persistence."""
+STEPS_OF_RANGE: Final = 10
+"""A zone is a tenth of what price ranged over: that a zone holds means that price turned by as much."""
+_STEPS_IN_VIEW: Final = 3
+_STEPS_WITHOUT: Final = 20
 
 _STEPS: Final = 256
 """Sizes are ranked with 8 bits of precision, at most 0.4 % off, so that what is kept of them stays small."""
 
-_ROWS_KEPT: Final = 1_000_000
+_CELLS_AT_ONCE: Final = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Grid:
 
 def zones(books: Books, unit: Unit = "usd", width: float | None = None, presence: float = 2.0) -> Result:
     """A row per bucket that held anything, as `ZONES` says, best score first. `width` is a price, rounded to whole
-    ticks; without one it is the round number closest to a twentieth of the visible range of the first two-sided book.
+    ticks; without one it is the round number closest to a tenth of what mid ranged over in the span, but at most a
+    third of how far a side is seen.
 
     `presence`: the persistence of a bucket is the share of its seen time in which it holds at least this many times the
     median size of the side's buckets. Raises UsageError for what is not above 0, VaultError as all measures do. The
@@ -82,33 +84,62 @@ def zones(books: Books, unit: Unit = "usd", width: float | None = None, presence
     for name, value in (("width", width), ("presence", presence)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{name} = {value:g} is impossible.", "a number above 0")
-    first, pieces = _first_reach(books.ladders())
     contracts = [period.contract for period in books.periods]
-    grid = _grid(first / BUCKETS_IN_VIEW if width is None else width, contracts, is_given=width is not None)
+    grid = _grid(_fitting_width(books) if width is None else width, contracts, is_given=width is not None)
     meter = CoverageMeter(books)
-    gathered = {name: _Gathered(name, grid) for name in SIDES}
-    mid = math.nan
-    for ladders in pieces:
-        meter.add(ladders)
-        for name in SIDES:
-            gathered[name].add(ladders, unit)
-        mids = ladders.mid[np.isfinite(ladders.mid)]
-        mid = float(mids[-1]) if len(mids) else mid
-    frame = pl.concat([each.zones(presence, mid) for each in gathered.values()])
+    parts = [part for hour in books.mapped(partial(gathered, grid=grid, unit=unit)) for part in hour]
+    if not parts:
+        raise books.no_book()
+    for part in parts:
+        meter.count_in(part.tally)
+    mids = [part.last_mid for part in parts if part.last_mid is not None]
+    mid = mids[-1] if mids else math.nan
+    frame = pl.concat([_zones_of(parts, name, grid, presence, mid) for name in SIDES])
     frame = frame.sort(["score", "size", "price_from"], descending=[True, True, False])
-    settings = {"width": grid.width, "is_width_given": width is not None, "presence": presence, "last_mid": mid}
-    return Result(frame, meter.provenance("zones/1", unit, **settings))
+    reaches = [part.least_reach for part in parts if part.least_reach is not None]
+    settings = {
+        "width": grid.width,
+        "is_width_given": width is not None,
+        "presence": presence,
+        "last_mid": mid,
+        "least_reach": min(reaches) if reaches else None,
+    }
+    return Result(frame, meter.provenance("zones/2", unit, **settings))
 
 
-def _first_reach(pieces: Iterator[Ladders]) -> tuple[float, Iterator[Ladders]]:
-    """How far from mid the first book with two sides is seen on average, as a price; and all the pieces."""
-    passed: list[Ladders] = []
-    for ladders in pieces:
-        passed.append(ladders)
-        reach = (ladders.asks.worst - ladders.bids.worst) / 2
-        if np.isfinite(reach).any():
-            return float(reach[np.isfinite(reach)][0]), chain(passed, pieces)
-    return 0.0, iter(passed)
+def ahead(zones: pl.DataFrame, top: int) -> pl.DataFrame:
+    """Of one side, the zones that price has not left behind: the `top` strongest by score, nearest first."""
+    own = zones.filter("is_current").sort("score", descending=True, maintain_order=True).head(top)
+    return own.sort(pl.col("distance_bps").clip(lower_bound=0), maintain_order=True)
+
+
+class _Movement(NamedTuple):
+    """Of an hour: between which prices mid moved; how far sides were seen, summed up over its books."""
+
+    least: float
+    most: float
+    reaches: float
+    books: int
+
+
+def moved(pieces: Iterator[Piece]) -> _Movement | None:
+    """How far the price of an hour went; None where no book had both sides."""
+    mids, reaches = [np.empty(0)], [np.empty(0)]
+    for piece in pieces:
+        mids.append(piece.mid[np.isfinite(piece.mid)])
+        reaches.append(((piece.worst.ask - piece.worst.bid) / 2)[np.isfinite(piece.mid)])
+    mid = np.concatenate(mids)
+    return _Movement(mid.min(), mid.max(), np.concatenate(reaches).sum(), len(mid)) if len(mid) else None
+
+
+def _fitting_width(books: Books) -> float:
+    """A tenth of the range of mid, but at most a third of what is seen of a side; where nothing moved, a twentieth."""
+    hours = [hour for hour in books.mapped(moved) if hour is not None]
+    if not hours:
+        return 0.0
+    ranged = max(hour.most for hour in hours) - min(hour.least for hour in hours)
+    reach = float(sum(hour.reaches for hour in hours) / sum(hour.books for hour in hours))
+    return min(ranged / STEPS_OF_RANGE, reach / _STEPS_IN_VIEW) if ranged else reach / _STEPS_WITHOUT
 
 
 def _grid(width: float, contracts: list[Contract], is_given: bool) -> Grid:
@@ -120,98 +151,151 @@ def _grid(width: float, contracts: list[Contract], is_given: bool) -> Grid:
     return Grid(max(1, round(width / tick)) * round(tick * 10**decimals), decimals)
 
 
-class _Gathered:
+class Gathered(NamedTuple):
     """What is kept of one side: per bucket sums, and how long it held which size; per book where the touch was."""
 
-    def __init__(self, name: SideName, grid: Grid) -> None:
-        self.name = name
-        self.grid = grid
-        self.sums: list[pl.DataFrame] = []
-        self.held: list[pl.DataFrame] = []
-        self.touches: list[Touches] = []
+    sums: pl.DataFrame
+    held: pl.DataFrame
+    touches: Touches
 
-    def add(self, ladders: Ladders, unit: Unit) -> None:
-        levels = levels_of(ladders, self.name, self.grid.decimals)
-        best = np.where(levels.best == NOWHERE, NOWHERE, levels.best // self.grid.points)
-        farthest = np.where(ladders.is_full(self.name), -(-levels.worst // self.grid.points), NOWHERE)
-        self.touches.append(Touches(ladders.t_from, ladders.t_to, best, farthest, ladders.is_linked))
-        bucket = levels.point // self.grid.points
-        changes = (np.diff(levels.book, prepend=-1) != 0) | (np.diff(bucket, prepend=NOWHERE) != 0)
-        start = np.flatnonzero(changes)
-        if not len(start):
-            return
-        book = levels.book[start]
-        size = np.add.reduceat(ladders.contract.sizes(levels.qty, levels.price, unit), start)
-        frame = pl.DataFrame(
-            {
-                "bucket": bucket[start],
-                "size": size,
-                "step": _rounded(size),
-                "orders": np.add.reduceat(levels.orders, start, dtype=np.int64),
-                "ms": (ladders.t_to - ladders.t_from)[book],
-                "is_seen": bucket[start] >= farthest[book],
-            }
-        ).filter("is_seen")
-        ms = pl.col("ms")
-        size_ms, orders_ms = ((pl.col(column) * ms).sum().alias(f"{column}_ms") for column in ("size", "orders"))
-        self.sums.append(frame.group_by("bucket").agg(size_ms, orders_ms, pl.col("size").max().alias("peak")))
-        self.held.append(frame.group_by("bucket", "step").agg(ms.sum()))
-        if sum(map(len, self.held[1:])) > max(_ROWS_KEPT, len(self.held[0])):
-            self.held = [_summed(self.held)]
 
-    def zones(self, presence: float, mid: float) -> pl.DataFrame:
-        if not any(map(len, self.sums)):
-            return pl.DataFrame(schema=ZONES)
-        touches = _joined(self.touches)
-        usual, frame = self._summed_up(presence)
-        buckets, large_ms = frame["bucket"].to_numpy(), frame["large_ms"].to_numpy()
-        seen_ms, first_ms, last_ms = _sight(buckets, touches)
-        tested = zone_tests(buckets, touches)
-        size = frame["size_ms"].to_numpy() / seen_ms
-        columns = self._prices(buckets, mid) | {
-            "size": size,
-            "peak": frame["peak"],
-            "orders": frame["orders_ms"].to_numpy() / seen_ms,
-            "strength": size / usual,
-            "persistence": large_ms / seen_ms,
-            "seen_share": seen_ms / (touches.t_to - touches.t_from).sum(),
-            "tests": tested.tests,
-            "holds": tested.holds,
-            "breaks": tested.breaks,
-            "score": size / usual * large_ms / (seen_ms + SHRINKAGE_MS),
-            "t_first": first_ms,
-            "t_last": last_ms,
-            "is_current": buckets <= touches.best[touches.best != NOWHERE][-1],
-        }
-        return pl.DataFrame(columns).select(*ZONES).cast(ZONES).with_columns(pl.col("distance_bps").fill_nan(None))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is kept of a piece."""
 
-    def _summed_up(self, presence: float) -> tuple[float, pl.DataFrame]:
-        """The median size of buckets that hold anything; what is kept of each bucket, in ascending order."""
-        held = _summed(self.held)
-        usual = _median(held["step"].to_numpy(), held["ms"].to_numpy())
-        large = held.filter(pl.col("step") >= presence * usual).group_by("bucket").agg(large_ms=pl.col("ms").sum())
-        sums = pl.concat(self.sums).group_by("bucket").agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
-        return usual, sums.join(large, "bucket", "left").sort("bucket").with_columns(pl.col("large_ms").fill_null(0))
+    sides: dict[SideName, Gathered]
+    tally: Tally
+    contract: Contract
+    last_mid: float | None
+    least_reach: float | None
 
-    def _prices(self, buckets: Ints, mid: float) -> "dict[str, list[str] | Floats]":
-        low, high = (np.array([self.grid.price(bucket) for bucket in edges]) for edges in (buckets, buckets + 1))
-        sign = 1 if self.name == "bid" else -1
-        return {
-            "side": [self.name] * len(buckets),
-            "price_from": low if sign > 0 else -high,
-            "price_to": high if sign > 0 else -low,
-            "distance_bps": (sign * mid - high) / mid * BPS,
-        }
+
+def gathered(pieces: Iterator[Piece], grid: Grid, unit: Unit) -> list[Part]:
+    """Of each piece of an hour."""
+    return [_part(piece, grid, unit) for piece in pieces]
+
+
+def _part(piece: Piece, grid: Grid, unit: Unit) -> Part:
+    mids = piece.mid[np.isfinite(piece.mid)]
+    reach = np.concatenate([piece.mid - piece.worst.bid, piece.worst.ask - piece.mid])
+    is_full = np.concatenate([piece.is_full["bid"], piece.is_full["ask"]])
+    reach = reach[is_full & np.isfinite(reach)]
+    return Part(
+        {name: _side(piece, name, grid, unit) for name in SIDES},
+        tally_of(piece),
+        piece.contract,
+        float(mids[-1]) if len(mids) else None,
+        float(reach.min()) if len(reach) else None,
+    )
+
+
+def _side(piece: Piece, name: SideName, grid: Grid, unit: Unit) -> Gathered:
+    sign = 1 if name == "bid" else -1
+    ends = [piece.best.bid, piece.worst.bid] if sign > 0 else [piece.best.ask, piece.worst.ask]
+    best, worst = (_points(end, sign, grid) for end in ends)
+    best = np.where(best == NOWHERE, NOWHERE, best // grid.points)
+    farthest = np.where(piece.is_full[name], -(-worst // grid.points), NOWHERE)
+    touches = Touches(piece.t_from, piece.t_to, best, farthest, piece.is_linked)
+    own = np.flatnonzero(piece.is_ask == (name == "ask"))
+    bucket = _points(piece.price[own], sign, grid) // grid.points
+    cells = _cells(piece, own, bucket, piece.sizes(unit)[own])
+    cells = cells.with_columns(
+        step=pl.Series(_rounded(cells["size"].to_numpy())),
+        ms=pl.Series((piece.t_to - piece.t_from)[cells["book"].to_numpy()], dtype=pl.Int64),
+        is_seen=pl.Series(cells["bucket"].to_numpy() >= farthest[cells["book"].to_numpy()], dtype=pl.Boolean),
+    ).filter("is_seen")
+    ms = pl.col("ms")
+    size_ms, orders_ms = ((pl.col(column) * ms).sum().alias(f"{column}_ms") for column in ("size", "orders"))
+    sums = cells.group_by("bucket").agg(size_ms, orders_ms, pl.col("size").max().alias("peak"))
+    return Gathered(sums, cells.group_by("bucket", "step").agg(ms.sum()), touches)
+
+
+def _points(price: Floats, sign: int, grid: Grid) -> Ints:
+    """Whole numbers, more the better the price is; `NOWHERE` where there is none."""
+    is_price = np.isfinite(price)
+    points = np.rint(np.where(is_price, price, 0) * sign * 10**grid.decimals).astype(np.int64)
+    return np.where(is_price, points, NOWHERE)
+
+
+def _cells(piece: Piece, own: Ints, bucket: Ints, size: Floats) -> pl.DataFrame:
+    """What each bucket holds in each book in which it holds anything: what comes with the first book of each row, less
+    what goes behind its last, summed up. So many buckets at once as take little room."""
+    books = len(piece) + 1
+    at_once = max(1, _CELLS_AT_ONCE // books)
+    first, past, orders = piece.first[own], piece.past[own], piece.orders[own]
+    frames = [pl.DataFrame(schema={"bucket": pl.Int64, "book": pl.Int64, "size": pl.Float64, "orders": pl.Int64})]
+    low, high = (int(bucket.min()), int(bucket.max())) if len(bucket) else (0, -1)
+    for start in range(low, high + 1, at_once):
+        rows = np.flatnonzero((bucket >= start) & (bucket < start + at_once)) if high - low >= at_once else slice(None)
+        row = (bucket[rows] - start) * books
+        length = (min(high, start + at_once - 1) - start + 1) * books
+        held = _stood(row, first[rows], past[rows], None, length, books)
+        at, book = np.nonzero(np.rint(held))
+        sums = (_stood(row, first[rows], past[rows], each[rows], length, books)[at, book] for each in (size, orders))
+        values = dict(zip(("size", "orders"), sums, strict=True))
+        frames.append(pl.DataFrame({"bucket": at + start, "book": book, **values}).cast(frames[0].schema))
+    return pl.concat(frames)
+
+
+def _stood(row: Ints, first: Numbers, past: Numbers, values: "Floats | Ints | None", length: int, books: int) -> Floats:
+    comes = np.bincount(row + first, values, length) - np.bincount(row + past, values, length)
+    stood: Floats = comes.reshape(-1, books).cumsum(axis=1)
+    return stood[:, :-1]
+
+
+def _zones_of(parts: list[Part], name: SideName, grid: Grid, presence: float, mid: float) -> pl.DataFrame:
+    own = [part.sides[name] for part in parts]
+    sums, held = (pl.concat(frames) for frames in zip(*((each.sums, each.held) for each in own), strict=True))
+    if not len(sums):
+        return pl.DataFrame(schema=ZONES)
+    touches = _joined(parts, name)
+    usual, frame = _summed_up(sums, held.group_by("bucket", "step").agg(pl.col("ms").sum()), presence)
+    buckets, large_ms = frame["bucket"].to_numpy(), frame["large_ms"].to_numpy()
+    seen_ms, first_ms, last_ms = _sight(buckets, touches)
+    stood_ms = (touches.t_to - touches.t_from).sum()
+    tested = zone_tests(buckets, touches)
+    size = frame["size_ms"].to_numpy() / seen_ms
+    columns = _prices(name, grid, buckets, mid) | {
+        "size": size,
+        "peak": frame["peak"],
+        "orders": frame["orders_ms"].to_numpy() / seen_ms,
+        "strength": size / usual,
+        "persistence": large_ms / seen_ms,
+        "seen_share": seen_ms / stood_ms,
+        "tests": tested.tests,
+        "holds": tested.holds,
+        "breaks": tested.breaks,
+        "score": size / usual * large_ms / stood_ms,
+        "t_first": first_ms,
+        "t_last": last_ms,
+        "is_current": buckets <= touches.best[touches.best != NOWHERE][-1],
+    }
+    return pl.DataFrame(columns).select(*ZONES).cast(ZONES).with_columns(pl.col("distance_bps").fill_nan(None))
+
+
+def _summed_up(sums: pl.DataFrame, held: pl.DataFrame, presence: float) -> tuple[float, pl.DataFrame]:
+    """The median size of buckets that hold anything; what is kept of each bucket, in ascending order."""
+    usual = _median(held["step"].to_numpy(), held["ms"].to_numpy())
+    large = held.filter(pl.col("step") >= presence * usual).group_by("bucket").agg(large_ms=pl.col("ms").sum())
+    whole = sums.group_by("bucket").agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
+    return usual, whole.join(large, "bucket", "left").sort("bucket").with_columns(pl.col("large_ms").fill_null(0))
+
+
+def _prices(name: SideName, grid: Grid, buckets: Ints, mid: float) -> "dict[str, list[str] | Floats]":
+    low, high = (np.array([grid.price(bucket) for bucket in edges]) for edges in (buckets, buckets + 1))
+    sign = 1 if name == "bid" else -1
+    return {
+        "side": [name] * len(buckets),
+        "price_from": low if sign > 0 else -high,
+        "price_to": high if sign > 0 else -low,
+        "distance_bps": (sign * mid - high) / mid * BPS,
+    }
 
 
 def _rounded(size: Floats) -> Floats:
     mantissa, exponent = np.frexp(size)
     rounded: Floats = np.ldexp(np.rint(mantissa * _STEPS) / _STEPS, exponent)
     return rounded
-
-
-def _summed(held: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(held).group_by("bucket", "step").agg(pl.col("ms").sum())
 
 
 def _median(sizes: Floats, ms: Ints) -> float:
@@ -221,9 +305,15 @@ def _median(sizes: Floats, ms: Ints) -> float:
     return float(sizes[order][np.searchsorted(passed, passed[-1] / 2)])
 
 
-def _joined(parts: list[Touches]) -> Touches:
-    names = ("t_from", "t_to", "best", "farthest", "is_linked")
-    return Touches(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+def _joined(parts: list[Part], name: SideName) -> Touches:
+    """Of all pieces; of the first book of each it is known now whether it follows the one before."""
+    every = [part.sides[name].touches for part in parts]
+    joined = Touches(*(np.concatenate([getattr(each, column) for each in every]) for column in Touches.__slots__))
+    starts = np.cumsum([0, *(len(each.t_from) for each in every[:-1])])
+    for at, (start, part) in enumerate(zip(starts.tolist(), parts, strict=True)):
+        is_same = at > 0 and parts[at - 1].contract == part.contract
+        joined.is_linked[start] = is_same and joined.t_to[start - 1] == joined.t_from[start]
+    return joined
 
 
 def _sight(buckets: Ints, touches: Touches) -> tuple[Ints, Ints, Ints]:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from itertools import compress
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -89,7 +90,8 @@ def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
         return [(ts_ms, False) for ts_ms in read_change_tables(archived).messages["timestamp"].to_pylist()]
     with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
-        read_through(levels)
+        if _stamp(archived.levels) not in _read_through:
+            read_through(levels)
         table = snapshots.read(use_threads=False)
     return list(zip(table["timestamp"].to_pylist(), table["gap_detected"].to_pylist(), strict=True))
 
@@ -100,6 +102,21 @@ def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -
         _refuse_unless_of_one(archived, levels, snapshots)
         groups = None if span is None else groups_at(levels, *span)
         return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
+
+
+_Stamp = tuple[Path, int, int]
+
+_read_through: set[_Stamp] = set()
+
+
+def note_read_through(levels: Path) -> None:
+    """Says that every row of a file of levels was read: until it changes `archived_stands` need not read it again."""
+    _read_through.add(_stamp(levels))
+
+
+def _stamp(path: Path) -> _Stamp:
+    facts = path.stat()
+    return path, facts.st_size, facts.st_mtime_ns
 
 
 def _kind_of(archived: ArchivedHour) -> str:

@@ -129,13 +129,16 @@ def _times(catalog: Catalog, forms: HourForms, report: Report) -> list[int]:
     return [time_ms(line.text) for line in hour_lines(catalog, forms, True, report)]
 
 
-def change_hours(catalog: Catalog, inst_id: str, span: tuple[int, int], report: Report) -> Iterator["Hour"]:
-    """The tables of each hour that a span touches, at the resolution of messages."""
+def change_hours(
+    catalog: Catalog, inst_id: str, span: tuple[int, int], report: Report, only_ms: int | None = None
+) -> Iterator["Hour"]:
+    """The tables of each hour that a span touches, or of the one that begins at `only_ms`, at the resolution of
+    messages."""
     with analysis_extra():
         from l2vault.vault.archive.change_build import read_change_hour
     every = catalog.hours(inst_id, report)
     for at, forms in enumerate(every):
-        if span[0] - HOUR_MS < forms.hour_ms < span[1]:
+        if span[0] - HOUR_MS < forms.hour_ms < span[1] and only_ms in (None, forms.hour_ms):
             yield read_change_hour(catalog, every, at, report)
 
 

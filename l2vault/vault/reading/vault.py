@@ -5,7 +5,7 @@ come from an archive, need the extra `analysis`, loaded where asked for.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -165,6 +165,39 @@ class Vault:
             lambda: self._left_out(inst_id, span, include_disputed),
         )
 
+    def bearing_hours(self, inst_id: str, span: tuple[int, int], resolution: Resolution = "lines") -> list[int]:
+        """The hours (ms) whose lines bear on a span: from the one whose book stands at its start."""
+        if resolution == "changes":
+            every = self.change_catalog.hours(inst_id)
+            return [forms.hour_ms for forms in every if span[0] - HOUR_MS < forms.hour_ms < span[1]]
+        every = self.catalog.hours(inst_id)
+        return [forms.hour_ms for forms in every[self._first_bearing(every, span[0]) :] if forms.hour_ms < span[1]]
+
+    def left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool = False) -> list[tuple[int, int]]:
+        """Half-open spans in which lines that there are show no book that is beyond doubt."""
+        return self._left_out(inst_id, span, include_disputed)
+
+    def levels_of_hour(
+        self,
+        inst_id: str,
+        span: tuple[int, int],
+        hour_ms: int,
+        left_out: Sequence[tuple[int, int]],
+        resolution: Resolution = "lines",
+    ) -> "Levels":
+        """The level-interval table of one of the `bearing_hours` of a span, for who reads several at once; `left_out`
+        is what `left_out` gave of the whole span."""
+        with analysis_extra():
+            from l2vault.vault.reading.level_table import Levels
+        hours = self._change_hours if resolution == "changes" else self._hours
+        return Levels(
+            inst_id,
+            span,
+            lambda findings: hours(inst_id, span, findings, hour_ms),
+            lambda: self.coverage(inst_id, *span),
+            lambda: left_out,
+        )
+
     def book_at(
         self, inst_id: str, t: Moment, with_flagged: bool = False, resolution: Resolution = "lines"
     ) -> BookAt | None:
@@ -271,8 +304,10 @@ class Vault:
             state = "disputed"
         return BookAt(snapshot, t_ms - snapshot.ts_ms, state, "", findings)
 
-    def _change_hours(self, inst_id: str, span: tuple[int, int], findings: Findings) -> Iterator["Hour"]:
-        return change_hours(self.change_catalog, inst_id, span, findings.report)
+    def _change_hours(
+        self, inst_id: str, span: tuple[int, int], findings: Findings, only_ms: int | None = None
+    ) -> Iterator["Hour"]:
+        return change_hours(self.change_catalog, inst_id, span, findings.report, only_ms)
 
     def _snapshots(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[Snapshot]:
         for line in self._lines(inst_id, span, report):
@@ -289,16 +324,20 @@ class Vault:
                     if first <= time_text(line.text) < last:
                         yield line
 
-    def _hours(self, inst_id: str, span: tuple[int, int], findings: Findings) -> Iterator["Hour"]:
-        """The hours that bear on a span: from the one whose book stands at its start."""
+    def _hours(
+        self, inst_id: str, span: tuple[int, int], findings: Findings, only_ms: int | None = None
+    ) -> Iterator["Hour"]:
+        """The hours that bear on a span, or the one of them that begins at `only_ms`."""
         from l2vault.vault.archive.build import read_hour
 
         history = self.journal.history(inst_id)
         every = self.catalog.hours(inst_id, findings.report)
-        for at in range(self._first_bearing(every, span[0]), len(every)):
+        first = self._first_bearing(every, span[0]) if only_ms is None else 0
+        for at in range(first, len(every)):
             if every[at].hour_ms >= span[1]:
                 break
-            yield read_hour(self.catalog, every, at, history, span, findings.report)
+            if only_ms in (None, every[at].hour_ms):
+                yield read_hour(self.catalog, every, at, history, span, findings.report)
 
     def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
         at = sum(forms.hour_ms <= start_ms for forms in every) - 1

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from l2vault.analytics import books as books_module
 from l2vault.analytics.zones import zones as zones_module
-from l2vault.analytics.zones.zones import SHRINKAGE_MS, ZONES, zones
+from l2vault.analytics.zones.zones import ZONES, ahead, zones
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
 from support.markets import DEPTH, TICK, changing, markets
@@ -49,7 +49,7 @@ def test_strength_and_persistence_are_against_the_usual_bucket_of_the_side():
     far = zone(STEADY, "bid", 80)  # usual are 10: of 20 s of buckets 8 hold 40, 4 hold 10 and 8 hold 4
     assert far["strength"] == pytest.approx(34 / 10)
     assert far["persistence"] == pytest.approx(8 / 10)  # at least 20 in 8 of 10 s
-    assert far["score"] == pytest.approx(34 / 10 * 8_000 / (10_000 + SHRINKAGE_MS))
+    assert far["score"] == pytest.approx(34 / 10 * 8_000 / 10_000)  # all of the span
     assert zone(STEADY, "bid", 80, presence=4)["persistence"] == pytest.approx(8 / 10)
     assert zone(STEADY, "bid", 80, presence=4.1)["persistence"] == 0
     assert (zone(STEADY, "bid", 90)["persistence"], zone(STEADY, "bid", 90)["score"]) == (0, 0)
@@ -169,13 +169,56 @@ def test_price_tests_a_zone(drawings, tests, holds, breaks):
 def test_width_is_a_round_number_near_a_twentieth_of_the_reach(worst_bid, worst_ask, width):
     books = [drawn(0, "", "101 1 1"), drawn(2_000, f"99 1 1, {worst_bid} 1 1", f"100.5 1 1, {worst_ask} 1 1")]
     settings = zones(hand_made(*books)).provenance.settings
-    assert settings == {"width": width, "is_width_given": False, "presence": 2, "last_mid": 99.75}
+    assert settings == {
+        "width": width,
+        "is_width_given": False,
+        "presence": 2,
+        "last_mid": 99.75,
+        "least_reach": None,
+    }
+
+
+@pytest.mark.parametrize(("lowest", "width"), [(60, 5), (99, 0.5), (20, 10)])
+def test_where_price_moved_width_is_a_tenth_of_its_range_within_what_is_seen(lowest, width):
+    """Of 60 to 110 a tenth is 5; of 20 to 110 it is 9, but sides are seen 30 far."""
+    far = "{} 1 1, {} 1 1"
+    books = [
+        drawn(2_000 * nth, far.format(mid - 0.5, mid - 30), far.format(mid + 0.5, mid + 30))
+        for nth, mid in enumerate((110, lowest, 104))
+    ]
+    assert zones(hand_made(*books)).provenance.settings["width"] == (width if lowest != 99 else 1)
+
+
+def test_a_glimpse_weighs_what_it_was_seen_of_the_span():
+    """Ten times as much for a twentieth of the span is half of what stood all the time."""
+    near = drawn(0, "90 20 1, 80 200 1", ASKS)
+    later = [drawn(2_000 * nth, "99.5 1 1, 90 20 1", ASKS) for nth in range(1, 20)]
+    frame = zones(hand_made(near, *later, depth=2), "contracts", 10, presence=0.5).frame.filter(side="bid")
+    glimpse, steady = (frame.row(by_predicate=pl.col("price_from") == low, named=True) for low in (80, 90))
+    assert (glimpse["seen_share"], glimpse["persistence"]) == (pytest.approx(1 / 20), 1)
+    assert glimpse["score"] == pytest.approx(glimpse["strength"] / 20)
+    assert glimpse["strength"] > 9 * steady["strength"]
+    assert steady["score"] > glimpse["score"]
+
+
+def test_support_lies_below_the_price_and_resistance_above_nearest_first():
+    books = [
+        drawn(0, "119 9 1, 112 9 1, 95 1 1", "121 1 1, 145 3 1"),
+        drawn(2_000, "99 2 1, 72 40 1", "101 1 1, 128 7 1, 145 3 1"),
+    ]
+    frame = zones(hand_made(*books), "contracts", 10).frame
+    bids, asks = (ahead(frame.filter(side=side), 10) for side in ("bid", "ask"))
+    assert bids["price_from"].to_list() == [90, 70]
+    assert asks["price_from"].to_list() == [100, 120, 140]
+    assert ahead(frame.filter(side="bid"), 1)["price_from"].to_list() == [
+        frame.filter(side="bid", is_current=True)["price_from"][0]
+    ]
 
 
 def test_a_width_is_rounded_to_whole_ticks():
     about = zones(hand_made(*STEADY), width=9.8).provenance
-    assert about.settings == {"width": 10, "is_width_given": True, "presence": 2, "last_mid": 100}
-    assert about.method == "zones/1"
+    assert (about.settings["width"], about.settings["is_width_given"], about.settings["last_mid"]) == (10, True, 100)
+    assert about.method == "zones/2"
     assert zones(hand_made(*STEADY), width=0.01).provenance.settings["width"] == TICK
 
 
@@ -217,7 +260,7 @@ def test_zones_do_not_depend_on_how_books_are_cut_into_pieces(drawings):
     whole = zones(hand_made(*drawings, depth=DEPTH))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(books_module, "_BOOKS_AT_ONCE", 2)
-        patched.setattr(zones_module, "_ROWS_KEPT", 3)
+        patched.setattr(zones_module, "_CELLS_AT_ONCE", 5)
         cut = zones(hand_made(*drawings, depth=DEPTH))
     assert_frame_equal(whole.frame, cut.frame)
     assert whole.provenance == cut.provenance

@@ -1,0 +1,197 @@
+"""Levels as rows that last over several books, with what each book says of its two ends. Pure; needs numpy and polars.
+
+A book of 800 levels differs from the one before it in about 400: the rows are half as many as the cells of the
+matrices of `book_matrix`, and most questions need a few of them only.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from l2vault.analytics.book_matrix import SIDES, Bools, Ints, Side, SideName, decimals_of, side_of
+from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.one_book import BPS
+
+Numbers = npt.NDArray[np.int32]
+"""Of books, which are never so many."""
+
+_WIDEST_LOOKUP: Final = 1 << 25
+"""Times and prices are looked up in a table where they lie within so many steps; else they are searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The best or worst price of each side in each book, `(books,)` float64; NaN for an empty side."""
+
+    bid: Floats
+    ask: Floats
+
+    def of(self, is_ask: Bools, book: Ints) -> Floats:
+        """Of the row's side in a book, signed: more is nearer to the market on either side."""
+        return np.where(is_ask, -self.ask[book], self.bid[book])
+
+
+class Piece:
+    """Some books that follow each other, of one contract, and the levels that stand in them.
+
+    `levels` has the columns of the level-interval table, in any order, cut to the books; `books` is in order of time,
+    and may have `best_bid` and `best_ask`, which then need not be found.
+    """
+
+    def __init__(self, levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> None:
+        self.contract = contract
+        self.levels = levels
+        self.t_from: Ints = books["t_from"].to_numpy()
+        self.t_to: Ints = books["t_to"].to_numpy()
+        self.depth: Ints = books["depth"].to_numpy().astype(np.int64)
+        self._best = [books[f"best_{name}"].to_numpy() for name in SIDES if f"best_{name}" in books.columns]
+        is_standing = self.first < self.past
+        if not is_standing.all():  # what stands between two books only
+            self.levels = levels.filter(pl.Series(is_standing))
+            del self.first, self.past
+
+    def __len__(self) -> int:
+        return len(self.t_from)
+
+    @cached_property
+    def first(self) -> Numbers:
+        """`(rows,)`: the number of the first book in which each level stands."""
+        return self._book_at(self.levels["t_from"].to_numpy())
+
+    @cached_property
+    def past(self) -> Numbers:
+        """`(rows,)`: the number of the book behind the last one in which it stands."""
+        return self._book_at(self.levels["t_to"].to_numpy())
+
+    @cached_property
+    def is_ask(self) -> Bools:
+        """`(rows,)`, as all that follows."""
+        return (self.levels["side"] == "ask").to_numpy()
+
+    @cached_property
+    def price(self) -> Floats:
+        """As recorded."""
+        return self.levels["price"].to_numpy()
+
+    @cached_property
+    def orders(self) -> Ints:
+        """0 where OKX sent no number."""
+        return self.levels["orders"].fill_null(0).to_numpy().astype(np.int64)
+
+    def sizes(self, unit: Unit) -> Floats:
+        """`(rows,)`, float64."""
+        return self.contract.sizes(self.levels["qty"].to_numpy(), self.price, unit)
+
+    @cached_property
+    def stood_ms(self) -> Ints:
+        """`(books + 1,)`: for how long books stood before each of them, and in all."""
+        return np.concatenate([[0], np.cumsum(self.t_to - self.t_from)])
+
+    @cached_property
+    def ms(self) -> Ints:
+        """`(rows,)`: for how long each stands."""
+        return self.stood_ms[self.past] - self.stood_ms[self.first]
+
+    @cached_property
+    def is_linked(self) -> Bools:
+        """`(books,)`: nothing lies between a book and the one before it; of the first one nobody here knows."""
+        return np.append(False, self.t_to[:-1] == self.t_from[1:])
+
+    @cached_property
+    def best(self) -> End:
+        """Of each book."""
+        return End(*(self._best or [self._extreme(name, is_best=True) for name in SIDES]))
+
+    @cached_property
+    def worst(self) -> End:
+        """Of each book: how far it can be seen, where more may be."""
+        return End(*(self._extreme(name, is_best=False) for name in SIDES))
+
+    @cached_property
+    def mid(self) -> Floats:
+        """`(books,)`: NaN where a side is empty."""
+        return (self.best.bid + self.best.ask) / 2
+
+    def count(self, name: SideName) -> Ints:
+        """`(books,)`: how many levels a side has."""
+        own = self.is_ask == (name == "ask")
+        comes, goes = (np.bincount(at[own], minlength=len(self) + 1) for at in (self.first, self.past))
+        return np.cumsum(comes - goes)[:-1]
+
+    @cached_property
+    def is_full(self) -> dict[str, Bools]:
+        """`(books,)` of each side: it has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
+        return {name: self.count(name) >= self.depth for name in SIDES}
+
+    def is_beyond(self, is_ask: Bools, price: Floats, book: Ints) -> Bools:
+        """Whether a price lies beyond the farthest visible one of a book, where more may be."""
+        is_full = np.where(is_ask, self.is_full["ask"][book], self.is_full["bid"][book])
+        return is_full & (np.where(is_ask, -price, price) < self.worst.of(is_ask, book))
+
+    def visible_bps(self, name: SideName) -> Floats:
+        """`(books,)`: how far from mid the farthest level of a side lies; infinite where it is whole."""
+        worst = self.worst.ask if name == "ask" else self.worst.bid
+        return np.where(self.is_full[name], np.abs(worst - self.mid) / self.mid * BPS, np.inf)
+
+    def ladder(self, name: SideName, books: Ints) -> Side:
+        """One side of some of the books (ascending) as a matrix."""
+        is_chosen = np.zeros(len(self) + 1, np.int64)
+        is_chosen[books + 1] = 1
+        chosen = np.cumsum(is_chosen)
+        stands = (chosen[self.past] > chosen[self.first]) & (self.is_ask == (name == "ask"))
+        return side_of(self.levels.filter(pl.Series(stands)), self.t_from[books], name)
+
+    @cached_property
+    def place(self) -> Ints:
+        """`(rows,)`: a number for each side and price, the same for equal ones."""
+        return self.place_of(self.is_ask, self.price)
+
+    def place_of(self, is_ask: Bools, price: Floats) -> Ints:
+        """The same of any sides and prices."""
+        points: Ints = np.rint(price * 10 ** decimals_of([self.contract])).astype(np.int64)
+        return points * 2 + is_ask.astype(np.int64)
+
+    def at_places(self, places: Ints) -> Ints:
+        """The rows, ascending, at some of the places."""
+        if not len(places):
+            return np.empty(0, np.int64)
+        low, high = int(places.min()), int(places.max())
+        if high - low >= _WIDEST_LOOKUP:
+            return np.flatnonzero(np.isin(self.place, places))
+        is_asked = np.zeros(high - low + 3, np.bool_)
+        is_asked[places - low + 1] = True
+        return np.flatnonzero(is_asked[np.clip(self.place - low + 1, 0, high - low + 2)])
+
+    def _book_at(self, t_ms: Ints) -> Numbers:
+        """The number of the first book that begins at a time or later."""
+        start, length = int(self.t_from[0]), int(self.t_from[-1] - self.t_from[0])
+        if length >= _WIDEST_LOOKUP or length > 16 * len(t_ms):
+            return np.searchsorted(self.t_from, t_ms).astype(np.int32)
+        steps = np.diff(self.t_from, prepend=start - 1)
+        table = np.repeat(np.arange(len(self), dtype=np.int32), steps)
+        return np.where(t_ms > self.t_from[-1], np.int32(len(self)), table[np.clip(t_ms - start, 0, length)])
+
+    def _extreme(self, name: SideName, is_best: bool) -> Floats:
+        """Over the rows that stand in each book: a row goes into the two blocks of 1, 2, 4, ... books that cover its
+        own, and what each block holds is handed on to its halves."""
+        own = np.flatnonzero(self.is_ask == (name == "ask"))
+        is_most = is_best == (name == "bid")
+        first, past, price = self.first[own], self.past[own], self.price[own]
+        books = len(self)
+        power = np.frexp(past - first)[1].astype(np.int64) - 1
+        blocks = np.full((int(power.max(initial=0)) + 1, books), -np.inf if is_most else np.inf)
+        pick = np.maximum if is_most else np.minimum
+        flat = blocks.reshape(-1)
+        pick.at(flat, power * books + first, price)
+        is_longer = power > 0
+        last = past[is_longer] - (1 << power[is_longer])
+        pick.at(flat, power[is_longer] * books + last, price[is_longer])
+        for at in range(len(blocks) - 1, 0, -1):
+            half, whole = 1 << (at - 1), blocks[at]
+            pick(blocks[at - 1], whole, out=blocks[at - 1])
+            pick(blocks[at - 1][half:], whole[:-half], out=blocks[at - 1][half:])
+        return np.where(np.isfinite(blocks[0]), blocks[0], np.nan)
