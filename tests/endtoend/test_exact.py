@@ -8,19 +8,21 @@ import pytest
 from l2vault.config import Settings
 from l2vault.vault.journal.events import Lost
 from support.captured import CASES, as_swap, book_frames, capture, rewritten, shipped
+from support.rebuilt import assert_rebuilt
 from support.reference import NaiveMarket
 from support.rig import Outcome, record_replay
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_every_line_equals_a_naive_rebuild_key_by_key(case: str, tmp_path: Path) -> None:
+async def test_every_line_equals_a_naive_rebuild_key_by_key_and_one_from_the_changes(case: str, tmp_path: Path) -> None:
     names, inst_ids, cadence_sec, least_lines = CASES[case]
     captures = [rewritten(capture(name), tmp_path / f"{i}.jsonl", as_swap) for i, name in enumerate(names)]
-    settings = Settings(instruments=inst_ids, cadence_sec=cadence_sec)
+    settings = Settings(instruments=inst_ids, cadence_sec=cadence_sec, changes=True)
     outcome = await record_replay(tmp_path / "vault", captures, settings)
     for inst_id in inst_ids:
         _assert_exact(outcome, inst_id, 400)
         assert len(outcome.lines(inst_id)) >= least_lines
+    assert_rebuilt(outcome, settings)
     assert not [event for event in outcome.events if isinstance(event, Lost) and event.cause != "disconnect"]
 
 
