@@ -358,6 +358,7 @@ class Recorder:
         self._summarise()  # first, while the books that the minute ended with are known
         for number, pipeline in self._pipelines.by_feed.items():
             self._router.take(number, pipeline.close("our_restart", "the recorder stopped"))
+        self._router.close()
         self._beside.close()
         self._put_minute()  # what waited for another feed was written just now
         self._beside.finish()

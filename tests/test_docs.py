@@ -122,6 +122,13 @@ def _anchors(path: Path) -> set[str]:
     }
 
 
+def test_every_test_that_the_table_of_faults_names_is_there() -> None:
+    text = (ROOT / "docs" / "recovery.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[a-z0-9_/]+\.py)`", text)
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
 @pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
 def test_every_link_and_anchor_of_a_page_leads_somewhere(path: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):

@@ -35,14 +35,19 @@ class Replay:
             step = "follows"
         elif not change.is_snapshot:
             return self._refuse("no full book before it" if book is None else _mismatch(change, book))
+        held = book
         if book is None or step == "begins":
             book = Book()
+        is_same = step == "follows" and held is not None and held.seq_id is not None and held.seq_id == change.seq_id
+        held_ms = held.ts_ms if held is not None and is_same else None
         try:
             book.apply(change)
         except LevelError as error:
             return self._refuse(str(error))
         # The book's own time is older than the line only where the recorder wrote its book at the turn of an hour.
         book.ts_ms = change.ts_ms if recorded.origin == "book" and change.ts_ms is not None else recorded.ts_ms
+        if held_ms is not None:  # a heartbeat that only the feed before brought has shown it to stand until then
+            book.ts_ms = max(book.ts_ms, held_ms)
         self.book, self._last_ms = book, recorded.ts_ms
         return step
 

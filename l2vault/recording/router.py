@@ -204,6 +204,11 @@ class Router:
             if now_ms >= dispute.until_ms:
                 self.rule(inst_id, None, f"feeds {dispute.feeds} differ at seqId {dispute.seq_id}, nothing decides")
 
+    def close(self) -> None:
+        """The end of a run: the log is given what it was to be given later."""
+        for inst_id, skips in self._skips.items():
+            self._log_skips(inst_id, skips, skips.log_after_ms)
+
     def _take(self, number: int, output: FeedOutput) -> None:  # noqa: C901 - one arm a kind, and no other place knows
         match output:
             case Sampled():

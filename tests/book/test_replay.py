@@ -93,3 +93,15 @@ def test_a_book_written_whole_is_the_book() -> None:
     assert replay.book is not None
     assert replay.book.top(400) == book.top(400)
     assert (replay.book.ts_ms, replay.book.seq_id, replay.book.prev_seq_id) == (T0 + 100, 12, 10)
+
+
+def test_a_book_of_the_recorders_own_at_the_same_number_does_not_set_the_time_back() -> None:
+    """A heartbeat that only the feed before brought has shown the book to stand until then."""
+    replay = Replay()
+    replay.apply(line(FULL))
+    replay.apply(line(update(T0 + 60_000, 10, 10)))
+    assert replay.apply(line(FULL, T0 + 60_000, "book")) == "follows"
+    assert replay.snapshot("X-USDT-SWAP").ts_ms == T0 + 60_000
+    other = msgspec.structs.replace(FULL, seq_id=12)
+    assert replay.apply(line(other, T0 + 60_000, "book")) == "follows", "feeds batch differently: its time is its own"
+    assert replay.snapshot("X-USDT-SWAP").ts_ms == T0

@@ -304,6 +304,8 @@ def test_slots_that_came_too_late_are_each_in_the_journal_and_a_count_a_minute_i
     assert len(rig.of(noted.Skipped)) == 100
     assert len(skipped) == 4
     assert "1 slots" in skipped[0] and all("30 slots" in each for each in skipped[1:])
+    rig.router.close()
+    assert "9 slots" in caplog.records[-1].getMessage()
 
 
 def test_a_stream_that_proves_nothing_is_noted_and_makes_no_slot_quiet() -> None:
