@@ -37,8 +37,8 @@ class Recording:
     before_holes: set[int] = field(default_factory=set)
 
 
-def record(root: Path, seed: int, hours: float) -> Recording:
-    """Write the vault at `root`; what truly happened is in the market."""
+def record(root: Path, seed: int, hours: float, is_quiet: bool = False) -> Recording:
+    """Write the vault at `root`; what truly happened is in the market. A quiet one has no planted wall and no hole."""
     end_ms = START_MS + int(hours * HOUR_MS)
     recording = Recording(PlantedMarket(seed, START_MS), end_ms)
     layout = Layout(root)
@@ -46,7 +46,7 @@ def record(root: Path, seed: int, hours: float) -> Recording:
     journal = Journal(layout)
     at = utc_text(START_MS)
     journal.append(noted.Started(at, "0", "host", 1, "os", [INST], CADENCE_MS, _DEPTH, 1, "digest"))
-    for snapshot in _lines(recording, journal, _holes(seed, end_ms)):
+    for snapshot in _lines(recording, journal, [] if is_quiet else _holes(seed, end_ms), is_quiet):
         path = layout.hour_file(INST, snapshot.ts_ms)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
@@ -55,7 +55,7 @@ def record(root: Path, seed: int, hours: float) -> Recording:
     return recording
 
 
-def _lines(recording: Recording, journal: Journal, holes: list[tuple[int, int]]) -> Iterator[Snapshot]:
+def _lines(recording: Recording, journal: Journal, holes: list[tuple[int, int]], is_quiet: bool) -> Iterator[Snapshot]:
     """Every second hole is a broken chain, which leaves a flagged line; the others are lost connections."""
     market = recording.market
     scripts = Scripts(market)
@@ -74,7 +74,8 @@ def _lines(recording: Recording, journal: Journal, holes: list[tuple[int, int]])
                 yield msgspec.structs.replace(take_snapshot(INST, book, _DEPTH), gap_detected=True)
             book = None
         market.begin(next_ms)
-        scripts.step()
+        if not is_quiet:
+            scripts.step()
         change = market.push()
         if book is not None:
             book.apply(change)

@@ -38,7 +38,7 @@ ORDER = {
     "vault": ("store", "journal", "coverage", "archive", "reading retention", "checking"),
     "sim": ("exchange", "faults", "server"),
     "analytics": (
-        "contract figures former_names",
+        "contract figures former_names tail",
         "one_book resample provenance",
         "book_matrix",
         "interval_rows",
@@ -81,6 +81,7 @@ PURE = [
             "one_book",
             "figures",
             "former_names",
+            "tail",
             "provenance",
         )
     ),

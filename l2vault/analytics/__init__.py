@@ -5,5 +5,6 @@
   `metrics` (what one book says), `resample` (that, over time).
 - `walls/` (large levels and their lives), `zones/` (support and resistance), `flow/` (what changed between two books),
   `heatmap/` (the grid of a heatmap).
-- `figures` writes sizes and shares. `pictures/` draws: the only room that knows matplotlib. Only `books` reads a vault.
+- `tail` says what is more than chance, `figures` writes sizes and shares.
+- `pictures/` draws: the only room that knows matplotlib. Only `books` reads a vault.
 """

@@ -137,6 +137,25 @@ class Piece:
         worst = self.worst.ask if name == "ask" else self.worst.bid
         return np.where(self.is_full[name], np.abs(worst - self.mid) / self.mid * BPS, np.inf)
 
+    def best_qty(self, name: SideName) -> Floats:
+        """`(books,)`: contracts at the best price of a side; 0 where it is empty.
+
+        A row is at the touch in some of its books if it is no worse than the worst best price of them.
+        """
+        sign = -1 if name == "ask" else 1
+        best = sign * (self.best.ask if name == "ask" else self.best.bid)
+        own = np.flatnonzero(self.is_ask == (name == "ask"))
+        first, past, price = self.first[own], self.past[own], sign * self.price[own]
+        is_near = price >= _least(best, first, past)
+        own, first, price = own[is_near], first[is_near], price[is_near]
+        times = past[is_near] - first
+        row = np.repeat(np.arange(len(own)), times)
+        book = np.arange(len(row)) - np.repeat(np.cumsum(times) - times - first, times)
+        is_best = price[row] == best[book]
+        qty = np.zeros(len(self))
+        qty[book[is_best]] = self.levels["qty"].to_numpy()[own[row[is_best]]]
+        return qty
+
     def ladder(self, name: SideName, books: Ints) -> Side:
         """One side of some of the books (ascending) as a matrix."""
         is_chosen = np.zeros(len(self) + 1, np.int64)
@@ -195,3 +214,15 @@ class Piece:
             pick(blocks[at - 1], whole, out=blocks[at - 1])
             pick(blocks[at - 1][half:], whole[:-half], out=blocks[at - 1][half:])
         return np.where(np.isfinite(blocks[0]), blocks[0], np.nan)
+
+
+def _least(values: Floats, first: Numbers, past: Numbers) -> Floats:
+    """Of each range of books, by the least of every 1, 2, 4, ... that follow each other."""
+    power = np.frexp(past - first)[1].astype(np.int64) - 1
+    blocks = [values]
+    for at in range(int(power.max(initial=0))):
+        half, narrow = 1 << at, blocks[-1]
+        blocks.append(np.append(np.minimum(narrow[:-half], narrow[half:]), narrow[-half:]))
+    every = np.stack(blocks)
+    least: Floats = np.minimum(every[power, first], every[power, past - (1 << power)])
+    return least

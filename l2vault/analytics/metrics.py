@@ -5,15 +5,17 @@ Every function returns a row per book in order of time, `t_from`, `t_to` (ms) fi
 span has no book, or none with both sides. Sizes are in `unit`. `docs/intelligence.md` has each formula and its source.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ladders, SideName
-from l2vault.analytics.books import Books, CoverageMeter, Result
+from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 
 LEVELS: Final = (1, 5, 10, 50)
@@ -26,7 +28,20 @@ Columns = dict[str, Floats]
 def spread(books: Books, unit: Unit = "usd") -> Result:
     """`bid, ask, mid, microprice, spread` (prices), `spread_bps` (of mid), `spread_ticks`, and what rests at the touch,
     `bid_size` and `ask_size`."""
-    return _measured(books, "spread/1", unit, lambda ladders: _spread(ladders, unit))
+    meter = CoverageMeter(books)
+    frames = []
+    for hour in books.mapped(partial(spreads, unit=unit)):
+        for frame, tally in hour:
+            frames.append(frame)
+            meter.count_in(tally)
+    if not frames:
+        raise books.no_book()
+    return Result(pl.concat(frames), meter.provenance("spread/1", unit))
+
+
+def spreads(pieces: Iterator[Piece], unit: Unit) -> list[tuple[pl.DataFrame, Tally]]:
+    """The work on one hour: the rows of `spread` of each piece, and what is known of its books."""
+    return [(_framed(piece, _spread(piece, unit)), tally_of(piece)) for piece in pieces]
 
 
 def imbalance(
@@ -93,24 +108,29 @@ def _measured(
         meter.add(ladders)
         with np.errstate(invalid="ignore", divide="ignore"):  # an empty side has no price: null, not a warning
             columns = measure(ladders)
-        times = {"t_from": ladders.t_from, "t_to": ladders.t_to}
-        frames.append(pl.DataFrame(times | columns).with_columns(pl.col(list(columns)).fill_nan(None)))
+        frames.append(_framed(ladders, columns))
     return Result(pl.concat(frames), meter.provenance(method, unit, **(settings or {})))
 
 
-def _spread(ladders: Ladders, unit: Unit) -> Columns:
-    bid, ask, contract = ladders.bids.best, ladders.asks.best, ladders.contract
-    bid_qty, ask_qty = ladders.bids.qty[:, 0], ladders.asks.qty[:, 0]
+def _framed(books: Ladders | Piece, columns: Columns) -> pl.DataFrame:
+    times = {"t_from": books.t_from, "t_to": books.t_to}
+    return pl.DataFrame(times | columns).with_columns(pl.col(list(columns)).fill_nan(None))
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def _spread(piece: Piece, unit: Unit) -> Columns:
+    bid, ask, contract = piece.best.bid, piece.best.ask, piece.contract
+    bid_qty, ask_qty = piece.best_qty("bid"), piece.best_qty("ask")
     gap = np.round(ask - bid, contract.tick_decimals)
     return {
         "bid": bid,
         "ask": ask,
-        "mid": ladders.mid,
+        "mid": piece.mid,
         # Each price weighted by what rests at the other: the side with less is likelier to be the next to give way
         # (Gatheral and Oomen, "Zero-intelligence realized variance estimation", 2010, there "weighted mid").
         "microprice": (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty),
         "spread": gap,
-        "spread_bps": gap / ladders.mid * BPS,
+        "spread_bps": gap / piece.mid * BPS,
         "spread_ticks": np.round(gap / contract.tick, 6),
         "bid_size": contract.sizes(bid_qty, bid, unit),
         "ask_size": contract.sizes(ask_qty, ask, unit),

@@ -213,11 +213,13 @@ class Books:
         unit: Unit = "usd",
         *,
         bands_bps: Sequence[float] | None = None,
-        alert: float = 3.0,
+        alert: float | None = None,
+        false_alarms: float = 1.0,
     ) -> Result:
         """Liquidity that came and went: a row per window of `horizon`, `side` and `band` of distance from mid, in order
         of time: `added`, `pulled`, `consumed`, `moved_in`, `moved_out`, `net`, and `z`, how many standard deviations
-        the net flow is off (null in fewer than 10 windows); `is_alert` where that is over `alert`.
+        the net flow is off (null in fewer than 10 windows that saw all of the band); `is_alert` where that is over
+        `alert`, or without it over what chance gives `false_alarms` times a day in all windows, sides and bands.
 
         >>> shifts = l2vault.open("Vault").books("BTC-USDT-SWAP").shifts(unit="contracts").frame
         >>> shifts.filter(side="bid", band="0-2").select("added", "net").row(0)
@@ -225,7 +227,7 @@ class Books:
         """
         from l2vault.analytics.flow.liquidity_flow import shifts
 
-        return result_of(shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert))
+        return result_of(shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert, false_alarms))
 
     def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
         """Price against time: a row per side and cell within the visible range, empty or not: `t_from`, `t_to`, `side`,

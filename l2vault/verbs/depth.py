@@ -39,13 +39,33 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     from l2vault.analytics.metrics import SIZES, depth_and_slippage
 
     result = depth_and_slippage(books, args.unit, args.bands or BANDS_BPS, args.sizes or SIZES)
-    chosen = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst"))]
-    if args.step is not None:  # a row has room for the bands alone
-        chosen = [name for name in chosen if name.startswith(("bid_", "ask_")) and name.endswith("bps")]
-    return answer_of(result, args, chosen, _decimals)
+    every = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst"))]
+    costs = [name for name in every if _is_cost(name)]
+    chosen = costs + [name for name in every if name not in costs]
+    if args.step is not None:  # a row has room for what was asked for, or the bands
+        bands = [name for name in chosen if name not in costs and name.endswith("bps")]
+        chosen = (costs if args.sizes else []) + (bands if args.bands or not args.sizes else [])
+    unit = result.provenance.unit
+    return answer_of(result, args, chosen, _decimals, lambda name: _label(name, unit))
+
+
+def _is_cost(measure: str) -> bool:
+    return measure.startswith(("buy_", "sell_"))
+
+
+def _label(measure: str, unit: str) -> str:
+    """With its unit, unless its name says it."""
+    own = _unit(measure, unit)
+    return measure if own == "bps" else f"{measure}, {own}"
+
+
+def _unit(measure: str, unit: str) -> str:
+    if _is_cost(measure) or measure.endswith("_visible_bps"):
+        return "bps"
+    return "share" if measure.endswith("_hhi") else unit
 
 
 def _decimals(measure: str) -> int | None:
     if measure.endswith("_hhi"):
         return 3
-    return 2 if measure.startswith(("buy_", "sell_")) or measure.endswith("_visible_bps") else None
+    return 2 if _unit(measure, "") == "bps" else None

@@ -44,6 +44,13 @@ def figure(value: float | None, decimals: int | None = None) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}"  # the sum spells what is rounded to nothing without a sign
 
 
+def aligned(figures: Sequence[str]) -> list[str]:
+    """Decimals as they are spelled, below each other by the point: `61664  ` over `61664.7`."""
+    behind = [len(text.partition(".")[2]) + ("." in text) for text in figures]
+    most = max(behind, default=0)
+    return [text + " " * (most - own) for text, own in zip(figures, behind, strict=True)]
+
+
 def share(value: float | None) -> str:
     """`62 %`"""
     return NONE if value is None else f"{100 * value:.0f} %"

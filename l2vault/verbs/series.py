@@ -28,8 +28,15 @@ def configure_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", choices=STATISTICS, default="mean", help="which figure of each step (default: mean)")
 
 
-def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str], shown: Shown) -> Answer:
-    """`chosen` are the measures that a terminal and a picture have room for; programs get all of them."""
+def answer_of(
+    result: "Result",
+    args: argparse.Namespace,
+    chosen: Sequence[str],
+    shown: Shown,
+    label: Callable[[str], str] = str,
+) -> Answer:
+    """`chosen` are the measures that a terminal and a picture have room for, in the order in which they stand there,
+    and `label` what they are called; programs get all of them by their names."""
     from l2vault.analytics.resample import by_step, summary
 
     provenance = result.provenance
@@ -37,24 +44,26 @@ def answer_of(result: "Result", args: argparse.Namespace, chosen: Sequence[str],
     head = heading(provenance)
     if args.step is not None:
         steps = by_step(result.frame, args.step, args.show)
-        return Answer(steps, provenance, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown)}", draw)
+        return Answer(
+            steps, provenance, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown, label)}", draw
+        )
     sums = summary(result.frame)
+    by_name = {row["measure"]: row for row in sums.to_dicts()}
     if len(result.frame) == 1:
-        rows = [
-            (row["measure"], _text(row["last"], shown(row["measure"])))
-            for row in sums.to_dicts()
-            if row["measure"] in chosen
-        ]
+        rows = [(label(name), _text(by_name[name]["last"], shown(name))) for name in chosen]
         return Answer(result.frame, provenance, f"{head}\n{table(('measure', 'value'), rows, left=1)}", draw)
-    rows = [
-        (row["measure"], *(_text(row[name], shown(row["measure"])) for name in _SUMMARY), share(row["non_null_share"]))
-        for row in sums.to_dicts()
-        if row["measure"] in chosen
+    lines = [
+        (
+            label(name),
+            *(_text(by_name[name][each], shown(name)) for each in _SUMMARY),
+            share(by_name[name]["non_null_share"]),
+        )
+        for name in chosen
     ]
-    return Answer(sums, provenance, f"{head}\n{table(('measure', *_SUMMARY, 'non-null'), rows, left=1)}", draw)
+    return Answer(sums, provenance, f"{head}\n{table(('measure', *_SUMMARY, 'non-null'), lines, left=1)}", draw)
 
 
-def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown) -> str:
+def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown, label: Callable[[str], str]) -> str:
     span_ms = steps["t_to"][-1] - steps["t_from"][0]
     rows = [
         (
@@ -64,7 +73,7 @@ def _step_table(steps: "pl.DataFrame", chosen: Sequence[str], shown: Shown) -> s
         )
         for row in steps.to_dicts()
     ]
-    return table(("from (UTC)", *chosen, "covered"), rows, left=1)
+    return table(("from (UTC)", *map(label, chosen), "covered"), rows, left=1)
 
 
 def _text(value: float | None, decimals: int | None) -> str:

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import clock, figure, heading, size, table
+from l2vault.verbs.format import clock, counted, figure, heading, size, span_text, table
 from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
     import polars as pl
 
     from l2vault.analytics.books import Books
+    from l2vault.analytics.provenance import Provenance
 
 HELP: Final = "measure what liquidity was added, pulled, consumed and moved, and which shifts were out of the ordinary"
 EXAMPLE: Final = "l2vault shifts BTC-USDT-SWAP --last 2h --horizon 1m --alerts"
 
+_SHOWN: Final = 5
 _FLOWS: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view", "net")
 
 
@@ -31,8 +33,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="BPS,BPS",
         help="limits of the bands: distances from mid, in bps (default: 2,5,10,25)",
     )
-    add("--alert", type=number, default=3.0, metavar="Z", help="an alert is Z standard deviations off (default: 3)")
-    add("--alerts", action="store_true", help="print the alerts alone")
+    add(
+        "--alert",
+        type=number,
+        metavar="Z",
+        help="an alert is Z standard deviations off, however many windows there are",
+    )
+    add(
+        "--false-alarms",
+        type=number,
+        default=1.0,
+        metavar="N",
+        help="without --alert: an alert is what chance gives so often a day (default: 1)",
+    )
+    add("--alerts", action="store_true", help="print the alerts alone, and no totals")
     add(
         "--top",
         type=at_least_1,
@@ -48,9 +62,9 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     from l2vault.analytics.book_matrix import BANDS_BPS
-    from l2vault.analytics.flow.liquidity_flow import shifts, totals
+    from l2vault.analytics.flow.liquidity_flow import net_by_window, shifts, totals
 
-    result = shifts(books, args.unit, args.horizon, args.bands or BANDS_BPS, args.alert)
+    result = shifts(books, args.unit, args.horizon, args.bands or BANDS_BPS, args.alert, args.false_alarms)
     rows, provenance = result.frame, result.provenance
     alerts = rows.filter("is_alert")
 
@@ -59,13 +73,39 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 
         draw_shifts(rows, provenance, path)
 
-    text = f"{heading(provenance)}\n{_totals(totals(rows))}\n"
-    text += (
-        f"{len(alerts)} alerts: windows of {args.horizon / 1000:g} s whose net flow is {args.alert:g} deviations off\n"
-    )
+    span_ms = books.end_ms - books.start_ms
+    text = heading(provenance)
+    if not args.alerts:
+        text += f"\n{_totals(totals(rows))}\n"
+        text += f"most net flow in {_length(args.horizon)}: what came less what went, over all bands that were seen\n"
+        text += _net_table(net_by_window(rows).head(_SHOWN), span_ms) + "\n"
+    text += _verdict(rows, len(alerts), args, provenance)
     if len(alerts):
-        text += "\n" + _table(_strongest(alerts).head(args.top), books.end_ms - books.start_ms)
+        text += "\n" + _table(_strongest(alerts).head(args.top), span_ms)
     return analysis.Answer(alerts if args.alerts else rows, provenance, text, draw)
+
+
+def _verdict(rows: "pl.DataFrame", alerts: int, args: argparse.Namespace, provenance: "Provenance") -> str:
+    """How many alerts, by what rule; or that nothing could be told."""
+    from l2vault.analytics.flow.liquidity_flow import LEAST_HISTORY
+
+    windows, horizon = int(provenance.setting("windows")), _length(args.horizon)
+    if not rows["z"].count():
+        why = "in no band were there 10 that saw it whole" if windows >= LEAST_HISTORY else "10 are needed"
+        few = f"{counted(windows, 'window')} of {horizon} are too few to tell what is out of the ordinary"
+        return f"alerts: {few}; {why}\n"
+    z = f"{provenance.setting('alert_z'):.1f} deviations off"
+    rule = f"z of --alert {args.alert:g}" if args.alert else f"what chance gives {args.false_alarms:g} times a day"
+    return f"{counted(alerts, 'alert')}: windows of {horizon} whose net flow in a band is {z} ({rule})\n"
+
+
+def _net_table(windows: "pl.DataFrame", span_ms: int) -> str:
+    lines = [(clock(row["t_from"], span_ms), size(row["bid_net"]), size(row["ask_net"])) for row in windows.to_dicts()]
+    return table(("from (UTC)", "bids", "asks"), lines, left=1)
+
+
+def _length(horizon_ms: int) -> str:
+    return span_text(horizon_ms).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def _strongest(alerts: "pl.DataFrame") -> "pl.DataFrame":

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from l2vault.analytics.contract import Contract, contract_periods
+from l2vault.analytics.tail import LEAST_LEVELS, TAIL_FROM, TAIL_STEPS, TAIL_TO
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import MINUTE_MS, utc_text
@@ -14,26 +16,32 @@ from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
-from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import span_text, table
+from l2vault.verbs.format import aligned, size, span_text, table
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, duration, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
 EXAMPLE: Final = "l2vault show BTC-USDT-SWAP --at 2026-01-31T12:00:00Z --levels 10"
 
 _BPS: Final = 10_000
+_BAR: Final = 24
 
 
 class Rung(msgspec.Struct, frozen=True):
-    """A level, and the quantity up to and including it; quantities are contracts, strings exact as recorded."""
+    """A level, and the quantity up to and including it; quantities are contracts, strings exact as recorded. `usd` is
+    in the quote currency, null where no instrument row says what a contract is worth. `is_wall`: it stands out."""
 
     price: str
     qty: str
     orders: str
     cumulative_qty: str
+    usd: float | None = None
+    cumulative_usd: float | None = None
+    is_wall: bool = False
 
 
 class Ladder(msgspec.Struct, frozen=True):
@@ -48,6 +56,7 @@ class Ladder(msgspec.Struct, frozen=True):
     spread: str | None
     spread_bps: float | None
     mid_price: str | None
+    currency: str | None
     asks: list[Rung]
     bids: list[Rung]
 
@@ -93,7 +102,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
     for finding in found.findings:
         place = f"{printable(finding.path)} at byte {finding.offset}"
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
-    ladder = _ladder(found.snapshot, at_ms, args.levels)
+    contract = _contract(vault, inst_id, found.snapshot.ts_ms)
+    ladder = _ladder(found.snapshot, at_ms, args.levels, contract)
     sys.stdout.write(document("show", ladder) if args.json else _text(ladder))
     return 0
 
@@ -106,8 +116,9 @@ def _instrument(held: list[str], asked: list[str]) -> str:
     return held_instruments(asked, held)[0] if asked else held[0]
 
 
-def _ladder(book: Snapshot, at_ms: int, levels: int) -> Ladder:
+def _ladder(book: Snapshot, at_ms: int, levels: int, contract: Contract | None) -> Ladder:
     spread, spread_bps = _spread(book)
+    wall_usd = _wall_usd(book, contract)
     return Ladder(
         inst_id=book.inst_id,
         timestamp_utc=utc_text(book.ts_ms),
@@ -118,9 +129,32 @@ def _ladder(book: Snapshot, at_ms: int, levels: int) -> Ladder:
         spread=spread,
         spread_bps=spread_bps,
         mid_price=book.mid_price,
-        asks=_rungs(book.asks[:levels]),
-        bids=_rungs(book.bids[:levels]),
+        currency=None if contract is None else contract.currency("usd"),
+        asks=_rungs(book.asks[:levels], contract, wall_usd),
+        bids=_rungs(book.bids[:levels], contract, wall_usd),
     )
+
+
+def _contract(vault: Vault, inst_id: str, ts_ms: int) -> Contract | None:
+    """What a contract was worth then; None where the vault has no row that says so."""
+    try:
+        return contract_periods(inst_id, read_rows(vault.layout, inst_id), (ts_ms, ts_ms + 1))[-1].contract
+    except VaultError:
+        return None
+
+
+def _wall_usd(book: Snapshot, contract: Contract | None) -> float | None:
+    """From which size on a level stands out of this book as none would by chance: as `l2vault walls` has it, by the
+    book alone. None where it has too few levels to say so."""
+    sizes = sorted(_usd(level, contract) or 0.0 for level in (*book.bids, *book.asks))
+    if contract is None or len(sizes) < LEAST_LEVELS:
+        return None
+    low, high = (sizes[int(share * len(sizes))] for share in (TAIL_FROM, TAIL_TO))
+    return high * (high / low) ** TAIL_STEPS if low else None
+
+
+def _usd(level: Level, contract: Contract | None) -> float | None:
+    return None if contract is None else contract.sizes(float(level[1]), float(level[0]), "usd")
 
 
 def _spread(book: Snapshot) -> tuple[str | None, float | None]:
@@ -131,12 +165,17 @@ def _spread(book: Snapshot) -> tuple[str | None, float | None]:
     return format(spread, "f"), round(float(spread / mid * _BPS), 4) if mid else None
 
 
-def _rungs(side: list[Level]) -> list[Rung]:
-    total = Decimal(0)
+def _rungs(side: list[Level], contract: Contract | None, wall_usd: float | None) -> list[Rung]:
+    total, total_usd = Decimal(0), 0.0
     rungs = []
-    for price, qty, _, orders in side:
+    for price, qty, third, orders in side:
         total += Decimal(qty)
-        rungs.append(Rung(price, qty, orders, format(total, "f")))
+        usd = _usd((price, qty, third, orders), contract)
+        total_usd += usd or 0.0
+        is_wall = wall_usd is not None and usd is not None and usd >= wall_usd
+        cumulative_usd = None if usd is None else round(total_usd, 2)
+        usd = None if usd is None else round(usd, 2)
+        rungs.append(Rung(price, qty, orders, format(total, "f"), usd, cumulative_usd, is_wall))
     return rungs
 
 
@@ -149,7 +188,32 @@ def _text(ladder: Ladder) -> str:
         middle = "(a side is empty)"
     else:
         middle = f"(spread {ladder.spread}, {ladder.spread_bps:g} bps; mid {ladder.mid_price})"
-    names = ("", "price", "qty", "orders", "cumulative qty")
-    rows = [("ask", each.price, each.qty, each.orders, each.cumulative_qty) for each in reversed(ladder.asks)]
-    rows += [("bid", each.price, each.qty, each.orders, each.cumulative_qty) for each in ladder.bids]
-    return "\n".join([*head, "", table(names, rows, rule=(len(ladder.asks), middle))])
+    rungs = [*reversed(ladder.asks), *ladder.bids]
+    largest = max((each.usd or 0.0 for each in rungs), default=0.0)
+    sides = ["ask"] * len(ladder.asks) + ["bid"] * len(ladder.bids)
+    columns = [sides, aligned([each.price for each in rungs]), aligned([each.qty for each in rungs])]
+    names = ["", "price", "contracts"]
+    if ladder.currency is None:
+        head.append("no instrument row says what a contract is worth: l2vault record keeps it")
+        names.append("cumulative")
+        columns.append(aligned([each.cumulative_qty for each in rungs]))
+    else:
+        names += [ladder.currency, "cumulative"]
+        columns += [[size(each.usd) for each in rungs], [size(each.cumulative_usd) for each in rungs]]
+    names += ["orders", ""]
+    columns += [[each.orders for each in rungs], [_bar(each, largest) for each in rungs]]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    text = table(names, _padded_last(rows), left=1, rule=(len(ladder.asks), middle))
+    return "\n".join([*head, "", text])
+
+
+def _bar(rung: Rung, largest: float) -> str:
+    """As long as its size beside the largest that is shown."""
+    marks = "#" * max(1, round(_BAR * rung.usd / largest)) if rung.usd and largest else ""
+    return f"{marks}  <- wall" if rung.is_wall else marks
+
+
+def _padded_last(rows: list[list[str]]) -> list[list[str]]:
+    """With the last column flush left."""
+    width = max((len(row[-1]) for row in rows), default=0)
+    return [[*row[:-1], row[-1].ljust(width)] for row in rows]

@@ -104,7 +104,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 
 def _what(provenance: "Provenance") -> str:
     """What a wall is here, in a line."""
-    from l2vault.analytics.walls.usual import LEAST_LEVELS
+    from l2vault.analytics.tail import LEAST_LEVELS
 
     settings = provenance.settings
     text = f"a wall has {size(provenance.setting('threshold'))} or more"

@@ -79,7 +79,7 @@ def test_a_long_reading_shows_how_far_it_is_on_a_terminal(told, monkeypatch):
     assert "100%  reading" in shown.getvalue()
     assert shown.getvalue().endswith("\r" + " " * 78 + "\r")  # and leaves nothing behind
     shown.truncate(0)
-    told("spread", "--from", at(0), "--to", at(1_200_000))  # of which the books fill a tenth
+    told("imbalance", "--from", at(0), "--to", at(1_200_000))  # of which the books fill a tenth
     assert "10%  reading" in shown.getvalue()
     assert shown.getvalue().endswith("\r" + " " * 78 + "\r")
 
@@ -159,7 +159,8 @@ def test_shifts_tell_what_was_pulled_and_when(told):
     assert pulled == [(at(30_000), "bid", "0-5", pytest.approx(499 * 0.01 * 59_990))]
     text = told("shifts", *FROM_TO, "--horizon", "30s")
     assert next(line.split() for line in text.splitlines() if line.startswith("bid"))[1:4] == ["0.00", "299", "k"]
-    assert "0 alerts: windows of 30 s whose net flow is 3 deviations off" in text
+    assert "alerts: 4 windows of 30 s are too few to tell what is out of the ordinary; 10 are needed" in text
+    assert "most net flow in 30 s" in text
     assert json.loads(told("shifts", *FROM_TO, "--alerts", "--json"))["rows"] == []
 
 

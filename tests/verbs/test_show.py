@@ -9,6 +9,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
+from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import show
 from l2vault.verbs.context import Context
@@ -17,6 +18,9 @@ BTC = "BTC-USDT-SWAP"
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
 BIDS = [("61804", "242.9", "0", "12"), ("61803.8", "136", "0", "1"), ("61803.6", "0.00000001", "0", "1")]
 ASKS = [("61804.1", "482.9", "0", "13"), ("61806", "0.4", "0", "7")]
+
+
+NO_USD = {"usd": None, "cumulative_usd": None, "is_wall": False}
 
 
 @pytest.fixture
@@ -46,23 +50,25 @@ def test_the_ladder_has_asks_above_bids_and_exact_sums(layout, capsys):
     assert ladder.splitlines() == [
         "seqId 40",
         "age 1.876 s at 2024-08-20T03:00:01.999Z",
+        "no instrument row says what a contract is worth: l2vault record keeps it",
         "",
-        "       price         qty  orders  cumulative qty",
-        "ask    61806         0.4       7           483.3",
-        "ask  61804.1       482.9      13           482.9",
+        "       price     contracts    cumulative  orders",
+        "ask  61806      0.4         483.3              7",
+        "ask  61804.1  482.9         482.9             13",
         "(spread 0.1, 0.0162 bps; mid 61804.05)",
-        "bid    61804       242.9      12           242.9",
-        "bid  61803.8         136       1           378.9",
-        "bid  61803.6  0.00000001       1    378.90000001",
+        "bid  61804    242.9         242.9             12",
+        "bid  61803.8  136           378.9              1",
+        "bid  61803.6    0.00000001  378.90000001       1",
     ]
     assert one_sided.splitlines() == [
         f"{BTC}  2024-08-20T03:00:02.000Z  seqId 41",
         "age 0 s at 2024-08-20T03:00:02.000Z",
+        "no instrument row says what a contract is worth: l2vault record keeps it",
         "",
-        "       price    qty  orders  cumulative qty",
+        "       price  contracts  cumulative  orders",
         "(a side is empty)",
-        "bid    61804  242.9      12           242.9",
-        "bid  61803.8    136       1           378.9",
+        "bid  61804        242.9       242.9      12",
+        "bid  61803.8      136         378.9       1",
     ]
 
 
@@ -117,8 +123,9 @@ def test_the_ladder_as_json_keeps_every_string_exact(layout, capsys):
         "spread": "0.1",
         "spread_bps": 0.0162,
         "mid_price": "61804.05",
-        "asks": [{"price": "61804.1", "qty": "482.9", "orders": "13", "cumulative_qty": "482.9"}],
-        "bids": [{"price": "61804", "qty": "242.9", "orders": "12", "cumulative_qty": "242.9"}],
+        "currency": None,
+        "asks": [{"price": "61804.1", "qty": "482.9", "orders": "13", "cumulative_qty": "482.9", **NO_USD}],
+        "bids": [{"price": "61804", "qty": "242.9", "orders": "12", "cumulative_qty": "242.9", **NO_USD}],
     }
 
 
@@ -131,3 +138,23 @@ def test_a_moment_before_the_first_book_is_an_error(layout):
 def test_no_levels_is_wrong_usage(layout, levels):
     with pytest.raises(SystemExit):
         run(layout, "--levels", levels)
+
+
+def test_the_ladder_has_money_a_bar_and_a_mark_at_what_stands_out(layout, capsys):
+    row = layout.instrument_file(BTC)
+    row.parent.mkdir(parents=True)
+    row.write_text(json.dumps(instrument_row(BTC)))
+    bids = [(f"{60_000 - nth}", f"{1 + nth % 7}", "0", "1") for nth in range(150)]
+    asks = [(f"{60_001 + nth}", "900" if nth == 2 else f"{1 + nth % 5}.5", "0", "2") for nth in range(150)]
+    layout.hour_file(BTC, HOUR_AT_MS).write_bytes(to_line(Snapshot(BTC, HOUR_AT_MS, 400, bids, asks, 0, 1, 0)) + b"\n")
+    assert run(layout, "--at", str(HOUR_AT_MS), "--levels", "3") == 0
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "     price  contracts    USDT  cumulative  orders",
+        "ask  60003      900     540 k       542 k       2  ########################  <- wall",
+        "ask  60002        2.5  1.50 k      2.40 k       2  #",
+        "ask  60001        1.5     900         900       2  #",
+        "(spread 1, 0.1667 bps; mid 60000.5)",
+        "bid  60000        1       600         600       1  #",
+        "bid  59999        2    1.20 k      1.80 k       1  #",
+        "bid  59998        3    1.80 k      3.60 k       1  #",
+    ]

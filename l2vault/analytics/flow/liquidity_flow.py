@@ -39,8 +39,11 @@ mid the side was seen in every book of the window, infinite where it was whole. 
 visible range of every book."""
 
 LEAST_COVERED_SHARE: Final = 0.5
-"""A window of which less was seen has no z, and is no history for others. Neither has one that did not always reach
-the band."""
+"""A window of which less was seen has no z, and is no history for others. Neither has one in which a book did not
+reach to the far end of the band: what comes and goes at the edge of what is seen is the edge's doing."""
+
+FALSE_ALARMS_A_DAY: Final = 1.0
+_DAY_MS: Final = 86_400_000
 
 LEAST_HISTORY: Final = 10
 
@@ -55,18 +58,39 @@ def shifts(
     unit: Unit = "usd",
     horizon_ms: int = 60_000,
     bands_bps: Sequence[float] = BANDS_BPS,
-    alert_z: float = 3.0,
+    alert_z: float | None = None,
+    false_alarms_a_day: float = FALSE_ALARMS_A_DAY,
 ) -> Result:
     """A row per window of `horizon_ms` (multiples since the epoch), side and band as `SHIFTS` says, in order of time.
 
     A step between two books belongs to the window in which the later one begins; a window without any has no rows.
+    An alert is a z of at least `alert_z`; where that is None, of what the windows, sides and bands of a day exceed
+    `false_alarms_a_day` times by chance.
     """
     edges = [float(edge) for edge in bands_bps]
-    if not edges or edges[0] <= 0 or edges != sorted(set(edges)):
-        raise UsageError(f"bands of {list(bands_bps)} bps are impossible.", "rising numbers above 0, such as 2 5 10 25")
-    if horizon_ms <= 0 or not 0 < alert_z < math.inf:
-        raise UsageError(f"a horizon of {horizon_ms} ms, or a z of {alert_z:g}, is impossible.", "numbers above 0")
+    _insist(edges, {"a horizon": horizon_ms, "a z": alert_z, "a rate": false_alarms_a_day})
     meter = CoverageMeter(books)
+    frame = _with_z(_flows(books, meter, unit, horizon_ms, edges))
+    settings: dict[str, object] = {} if alert_z is not None else {"false_alarms_a_day": false_alarms_a_day}
+    if alert_z is None:
+        series = frame.filter(pl.col("z").is_not_null()).select("side", "band").n_unique()
+        alert_z = chance_z(series, horizon_ms, false_alarms_a_day)
+    settings |= {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
+    settings["windows"] = frame["t_from"].n_unique()
+    frame = frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False)).select(*SHIFTS).cast(SHIFTS)
+    return Result(frame, meter.provenance("shifts/2", unit, **settings))
+
+
+def _insist(edges: list[float], numbers: dict[str, float | None]) -> None:
+    if not edges or edges[0] <= 0 or edges != sorted(set(edges)):
+        raise UsageError(f"bands of {edges} bps are impossible.", "rising numbers above 0, such as 2 5 10 25")
+    for name, value in numbers.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name} of {value:g} is impossible.", "a number above 0")
+
+
+def _flows(books: Books, meter: CoverageMeter, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
+    """Every row of `SHIFTS` but for what is out of the ordinary."""
     pieces = []
     stood = _Stood()
     for repeated, ladders in books.neighbours():
@@ -83,9 +107,23 @@ def shifts(
     shares = stood.shares(
         frame["t_from"].clip(lower_bound=books.start_ms), frame["t_to"].clip(upper_bound=books.end_ms)
     )
-    frame = _judged(frame.with_columns(covered_share=shares), alert_z).select(*SHIFTS).cast(SHIFTS)
-    settings = {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
-    return Result(frame, meter.provenance("shifts/1", unit, **settings))
+    return frame.with_columns(covered_share=shares)
+
+
+def chance_z(series: int, horizon_ms: int, false_alarms_a_day: float) -> float:
+    """The z that so many series of a window each exceed so often a day, if flows have the tails of a Laplace
+    distribution: `P(|z| > q) = exp(-1.2533 q)`, as z is in 1.2533 mean absolute deviations."""
+    looks = max(series, 1) * _DAY_MS / horizon_ms
+    return max(0.0, math.log(looks / false_alarms_a_day)) / _NORMAL
+
+
+def net_by_window(frame: pl.DataFrame) -> pl.DataFrame:
+    """A row per window, those with the largest shifts first: `bid_net`, `ask_net`, the net flow of each side over all
+    bands that were seen, and `shift`, the sum of both without their signs."""
+    net = {side: pl.col("net_flow").filter(pl.col("side") == side).sum() for side in SIDES}
+    windows = frame.group_by("t_from", "t_to", maintain_order=True).agg(bid_net=net["bid"], ask_net=net["ask"])
+    shift = pl.col("bid_net").abs() + pl.col("ask_net").abs()
+    return windows.with_columns(shift=shift).sort("shift", descending=True, maintain_order=True)
 
 
 def totals(frame: pl.DataFrame) -> pl.DataFrame:
@@ -138,21 +176,21 @@ def _with_bands(frame: pl.DataFrame, horizon_ms: int, edges: list[float]) -> pl.
     return frame.with_columns(pl.when(is_hidden).then(None).otherwise(pl.col(_FLOWS)).name.keep())
 
 
-def _judged(frame: pl.DataFrame, alert_z: float) -> pl.DataFrame:
+def _with_z(frame: pl.DataFrame) -> pl.DataFrame:
     """With `z`: how many standard deviations from the median, the deviation estimated from the mean absolute one.
 
     Flows have heavy tails. The plain deviation lets a few enormous windows hide each other, and of n windows none could
     be more than `(n - 1) / sqrt(n)` of it from the mean: of ten not one 3. The median absolute deviation of a band in
     which most windows see next to nothing is next to nothing, and calls out every other one.
     """
-    is_history = (pl.col("covered_share") >= LEAST_COVERED_SHARE) & (pl.col("visible_bps") > pl.col("band_from_bps"))
+    far_end = pl.col("band_to_bps").fill_null(math.inf)
+    is_history = (pl.col("covered_share") >= LEAST_COVERED_SHARE) & (pl.col("visible_bps") >= far_end - ROUNDING_BPS)
     flow = pl.when(is_history).then("net_flow")
     own = ("side", "band")
     away = flow - flow.median().over(own)
     spread = away.abs().mean().over(own) * _NORMAL
     is_known = (flow.count().over(own) >= LEAST_HISTORY) & (spread > 0)
-    frame = frame.with_columns(z=pl.when(is_known).then(away / spread))
-    return frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False))
+    return frame.with_columns(z=pl.when(is_known).then(away / spread))
 
 
 class _Stood:

@@ -12,6 +12,7 @@ from l2vault.analytics.book_matrix import Ints
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS
+from l2vault.analytics.tail import TAIL_FROM, TAIL_STEPS, TAIL_TO
 
 _MANTISSA_BITS: Final = 52
 _STEP_BITS: Final = 5
@@ -28,18 +29,6 @@ _LEAST_LEVELS: Final = 2.0
 
 _NORMAL: Final = 1.4826
 """The standard deviation of a normal distribution over its median absolute deviation."""
-
-TAIL_FROM: Final = 0.90
-TAIL_TO: Final = 0.99
-"""How sizes thin out is measured between these shares of the levels. Above are 8 of 800 levels: four whales may stand
-all the time and not hide each other."""
-
-LEAST_LEVELS: Final = 200
-"""Of books of fewer levels, both sides together, two whales that stand all the time are in what they are compared
-with, and nothing larger is seen."""
-
-TAIL_STEPS: Final = 2
-"""Further steps as that one from `TAIL_FROM` to `TAIL_TO`, each to a tenth of the levels: to one in 10,000."""
 
 
 @dataclass(frozen=True, slots=True)

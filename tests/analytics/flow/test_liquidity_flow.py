@@ -3,6 +3,7 @@
 import math
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from polars.testing import assert_frame_equal
 from l2vault.analytics import books as books_module
 from l2vault.analytics.contract import UNITS
 from l2vault.analytics.flow.book_diff import CAUSES
-from l2vault.analytics.flow.liquidity_flow import SHIFTS, shifts, totals
+from l2vault.analytics.flow.liquidity_flow import SHIFTS, chance_z, net_by_window, shifts, totals
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
 from support.markets import DEPTH, changing, markets
@@ -239,7 +240,8 @@ def first_band(result):
 
 
 def test_z_is_against_the_median_and_the_mean_absolute_deviation():
-    frame = first_band(shifts(grown(1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 33), "contracts", horizon_ms=2_000))
+    books = grown(1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 33)
+    frame = first_band(shifts(books, "contracts", horizon_ms=2_000, alert_z=3))
     spread = (7 * 1 + 31) / 12 * math.sqrt(math.pi / 2)  # the median is 2; seven are 1 from it, one is 31
     assert frame["z"].to_list() == pytest.approx([away / spread for away in (-1, 0, 1) * 3 + (-1, 0, 31)])
     assert frame["is_alert"].to_list() == [False] * 11 + [True]
@@ -282,7 +284,7 @@ def test_a_band_that_was_not_always_reached_has_no_z():
 
 
 def test_totals_sum_up_the_span_by_side():
-    frame = totals(shifts(grown(1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 33), "contracts", horizon_ms=2_000).frame)
+    frame = totals(shifts(grown(1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 33), "contracts", horizon_ms=2_000, alert_z=3).frame)
     assert frame.select("side", "added", "net", "net_flow", "alerts").rows() == [
         ("bid", 54, 54, 54, 1),
         ("ask", 0, 0, 0, 0),
@@ -294,13 +296,44 @@ def test_one_book_alone_has_no_shifts():
     assert result.frame.rows() == []
     assert result.frame.schema == SHIFTS
     assert totals(result.frame).rows() == []
-    assert result.provenance.method == "shifts/1"
+    assert result.provenance.method == "shifts/2"
     assert result.provenance.settings == {
+        "false_alarms_a_day": 1,
         "horizon_ms": 60_000,
         "bands_bps": [2, 5, 10, 25],
-        "alert_z": 3,
+        "alert_z": pytest.approx(math.log(1_440) / math.sqrt(math.pi / 2)),
         "move_bps": 5,
+        "windows": 0,
     }
+
+
+def test_an_alert_is_what_chance_gives_once_a_day_of_all_that_is_looked_at():
+    """Four series a minute are 5,760 looks a day: of a Laplace distribution one is beyond 6.9 deviations."""
+    assert chance_z(4, 60_000, 1.0) == pytest.approx(math.log(5_760) / math.sqrt(math.pi / 2))
+    assert chance_z(4, 60_000, 24.0) == pytest.approx(math.log(240) / math.sqrt(math.pi / 2))
+    draws = np.random.default_rng(1).laplace(size=576_000)
+    z = (draws - np.median(draws)) / (np.abs(draws - np.median(draws)).mean() * math.sqrt(math.pi / 2))
+    assert 75 < (np.abs(z) >= chance_z(4, 60_000, 1.0)).sum() < 125  # of a hundred days
+
+
+def test_a_band_counts_only_where_all_of_it_was_seen():
+    """The far end of 2-5 bps lies beyond what these books show, whatever comes and goes at 3."""
+    amounts = [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 300]
+    books, total = [drawn(0, "9999.5 1 1, 9997 5 1", ASKS)], 5
+    for number, amount in enumerate(amounts):
+        total += amount
+        books.append(drawn(2_000 * (number + 1), f"9999.5 1 1, 9997 {total} 1", ASKS))
+    seen, not_seen = (
+        shifts(hand_made(*books, depth=2), "contracts", 2_000, bands, alert_z=3).frame for bands in ((2, 3), (2, 5))
+    )
+    assert seen.filter("is_alert")["band"].to_list() == ["2-3"]
+    assert not not_seen["is_alert"].any()
+
+
+def test_the_windows_that_matter_come_first():
+    frame = net_by_window(shifts(grown(1, 2, 30, 1), "contracts", horizon_ms=2_000).frame)
+    assert frame.select("bid_net", "ask_net", "shift").row(0) == (30, 0, 30)
+    assert frame["shift"].is_sorted(descending=True)
 
 
 @pytest.mark.parametrize(
