@@ -319,7 +319,8 @@ class Vault:
         `Coverage.to_polars`) and `context` (as `Context.to_polars`; empty where none was recorded). Times are
         `TIMESTAMPTZ`, and the session's zone is UTC.
 
-        All of it is read at once: a day of one instrument takes about a gigabyte. Close the connection when done.
+        All of it is read at once: a day of one instrument, 18 million rows of levels, took 1.1 GB and half a minute of
+        processor time. Close the connection when done.
 
         >>> with l2vault.open("Vault").duckdb("BTC-USDT-SWAP", last="5m") as sql:
         ...     sql.sql("SELECT count(*), max(spread_bps) < 1 FROM snapshots").fetchall()

@@ -39,6 +39,7 @@ from l2vault.okx.outputs import (
 from l2vault.okx.plausibility import Counts as LevelCounts
 from l2vault.okx.session import Event, Session, Silent
 
+# The door of this room for whoever runs a feed: what comes out of it is named here, though `instrument` makes it.
 __all__ = [
     "JOIN_WITHIN_MS",
     "Applied",
