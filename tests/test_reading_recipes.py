@@ -75,12 +75,29 @@ def test_trades_come_once_and_their_coverage_names_what_lacks(capsys):
     assert capsys.readouterr().out.splitlines() == ["1194 4 4 2 0.9917", "1603 1606 missing disconnect"]
 
 
+def test_bars_and_the_cumulative_delta():
+    names = python_with("cumulative_delta")
+    bars = names["bars"]
+    assert [(bar[0].minute, *bar[1:5]) for bar in bars] == [
+        (at, 59999.0, 60001.0, 59999.0, 60001.0) for at in range(9)
+    ] + [(9, 59999.0, 60001.0, 59999.0, 59999.0)]
+    assert [bar[5:] for bar in bars[3:6]] == [(300.0, 120, False), (300.0, 120, True), (290.0, 116, True)]
+    assert bars[-1][5] == 294.0
+    assert len(names["delta"]) == 599
+    assert round(names["delta"][-1][1], 9) == (298 * 6 - 299 * 4) / 100
+
+
+def test_each_purchase_beside_the_book_before_it():
+    rows = python_with("paid_bps")["paid_bps"]
+    assert {round(bps, 6) for _, bps in rows} == {round((60001 / 60000 - 1) * 1e4, 6)}
+
+
 def test_duckdb_alone_sums_up_archived_trades(ask):
     assert ask("AS pushes") == [("buy", 298 * 6.0, 299), ("sell", 299 * 4.0, 300)]
 
 
 def test_the_basis_and_the_funding_that_was_paid():
-    names = python_with("ASOF JOIN")
+    names = python_with("settled ASOF JOIN")
     assert len(names["basis"]) == 10
     assert {round(bps, 4) for _, bps in names["basis"]} == {-0.4333}
     ((settled_at, rate, mark, paid),) = names["paid"]

@@ -1,5 +1,6 @@
 """The level-interval table with times as this door gives them, and tables of a span for SQL. Needs pyarrow."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -40,10 +41,10 @@ class Levels:
         return f"<Levels of {read.inst_id}, {utc_text(read.start_ms)} to {utc_text(read.end_ms)}>"
 
 
-def connected(snapshots: pa.Table, levels: pa.Table, holes: pa.Table, context: pa.Table) -> duckdb.DuckDBPyConnection:
-    """A connection of its own that has the four as tables."""
+def connected(tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+    """A connection of its own that has them as tables, by name."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    for name, table in (("snapshots", snapshots), ("levels", levels), ("holes", holes), ("context", context)):
+    for name, table in tables.items():
         connection.register(name, table)
     return connection

@@ -157,7 +157,7 @@ def from_line(line: bytes) -> Context:
         if (row.exchange, row.market, row.channel) != (_EXCHANGE, _MARKET, _CHANNEL):
             raise LineError(f"not a line of OKX perp context: {row.exchange}, {row.market}, {row.channel}")
         return _context(row)
-    except ValueError as error:  # msgspec's errors are ValueErrors
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise LineError(f"not a context line: {error}") from error
 
 

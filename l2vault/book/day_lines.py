@@ -77,6 +77,7 @@ class _Status(msgspec.Struct, gc=False):
 
 _ENCODER: Final = msgspec.json.Encoder()
 _LIQUIDATION_DECODER: Final = msgspec.json.Decoder(_Liquidation)
+_STATUS_DECODER: Final = msgspec.json.Decoder(_Status)
 
 
 def liquidation_to_line(one: Liquidation, recv_us: int) -> bytes:
@@ -97,6 +98,17 @@ def liquidation_from_line(line: bytes) -> tuple[Liquidation, int]:
         raise LineError(f"not a line of OKX's liquidations: {row.exchange}, {row.channel}")
     of_order = row.side, row.posSide, row.bkPx, row.sz, row.bkLoss, row.ccy
     return Liquidation(row.instId, ts_ms, *of_order), recv_us
+
+
+def status_row_of(line: bytes) -> dict[str, str]:
+    """OKX's announcement as a line of status holds it; raises LineError for a torn, foreign or altered one."""
+    try:
+        row = _STATUS_DECODER.decode(line)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise LineError(f"not a line of status: {error}") from error
+    if (row.exchange, row.channel) != (_EXCHANGE, STATUS):
+        raise LineError(f"not a line of OKX's status: {row.exchange}, {row.channel}")
+    return row.status
 
 
 def status_to_line(status: Status, recv_us: int) -> bytes:

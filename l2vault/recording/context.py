@@ -7,13 +7,22 @@ this room does is never in the way of books: it takes what it is given and waits
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from l2vault.book.context import Context
-from l2vault.book.day_lines import Liquidation, Status, liquidation_to_line, status_to_line
+from l2vault.book.day_lines import (
+    Liquidation,
+    Status,
+    liquidation_from_line,
+    liquidation_to_line,
+    status_row_of,
+    status_to_line,
+)
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
+from l2vault.errors import LineError
 from l2vault.foreign import printable
 from l2vault.okx.context import Changed, ContextGrid, Freshness, LossCause, State
 from l2vault.okx.context_messages import ContextFailure, ContextPush, Item, Update
@@ -46,6 +55,9 @@ MARKET_SERVICES: Final = frozenset({"", "0", "5", "8", "9", "99"})
 touch no market data."""
 
 _REMEMBERED: Final = 4_096
+_LIQUIDATION_DAYS: Final = 2
+_STATUS_DAYS: Final = 400
+"""Files that a run reads when it begins: a maintenance is told again until it is over, and there are few."""
 _QUOTED_BYTES: Final = 400
 
 _log = logging.getLogger("l2vault.recorder")
@@ -88,6 +100,8 @@ class ContextKeeper:
         self._changed: list[Changed] = []
         self._seen: OrderedDict[Liquidation, None] = OrderedDict()
         self._announced: dict[tuple[str, str], Status] = {}
+        self._written: set[frozenset[tuple[str, str]]] = set()
+        """The announcements that the vault holds, whichever run wrote them: OKX makes a few a month."""
         self._retry_after_ms = 0
         self._retry_ms = FIRST_RETRY_MS
         self._is_next_a_move = False
@@ -104,8 +118,15 @@ class ContextKeeper:
         """Since the start: `lines`, `liquidations`, `refused`, `unreadable`, `moves`."""
 
     def resume(self, newest: Mapping[str, int]) -> None:
-        """By instrument the newest line that the vault holds: nothing is written twice or goes back."""
+        """By instrument the newest line that the vault holds: nothing is written twice or goes back. Nor are day files
+        given again what OKX tells every fresh subscription."""
         self._newest = dict(newest)
+        for line in self._days.newest_lines("liquidations", _LIQUIDATION_DAYS)[-_REMEMBERED:]:
+            with suppress(LineError):
+                self._seen[liquidation_from_line(line)[0]] = None
+        for line in self._days.newest_lines("status", _STATUS_DAYS)[-_REMEMBERED:]:
+            with suppress(LineError):
+                self._written.add(_identity(status_row_of(line)))
 
     @property
     def newest(self) -> Mapping[str, int]:
@@ -219,7 +240,8 @@ class ContextKeeper:
         self._announced[key] = status
         recv_us = self._hands.wall_us()
         ts_ms = status.ts_ms or recv_us // 1000
-        if self._is_possible(ts_ms):
+        if self._is_possible(ts_ms) and _identity(status.row) not in self._written:
+            self._written.add(_identity(status.row))
             self._append("status", ts_ms, status_to_line(status, recv_us), "")
         if status.service not in MARKET_SERVICES or status.environment not in ("", self._environment):
             return
@@ -325,6 +347,10 @@ class ContextKeeper:
 
     def _at(self) -> str:
         return utc_text(self._clock.wall_ms())
+
+
+def _identity(row: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(row.items())
 
 
 def _text(ms: int | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Thread
 from typing import Final
@@ -118,6 +118,10 @@ def _text(report: RetentionReport, is_dry: bool) -> str:
         text += f"would have {_count([action.kind for action in report.planned])}\n"
     elif report.done or report.failures:
         text = f"{_count([done.action.kind for done in report.done])}, {size_text(report.freed_bytes)} freed\n"
+    if report.days:
+        text += "".join(f"{step.action:8}  {step.file}  {step.reason}\n" for step in report.days if is_dry)
+        kinds = [step.action for step in report.days if not step.error]
+        text += f"of files of a day {_count(kinds)}\n"
     if report.too_fresh:
         minutes = SETTLE_MS // 60_000
         text += f"{len(report.too_fresh)} skipped for now: written to within the last {minutes} minutes\n"
@@ -140,7 +144,7 @@ def _plan_line(action: Action) -> str:
     return f"{action.kind:8}  {name}  {size_text(held.size_bytes)}  {action.reason}\n"
 
 
-def _count(kinds: list[str]) -> str:
+def _count(kinds: Sequence[str]) -> str:
     return ", ".join(f"{past} {kinds.count(kind)}" for kind, past in _VERBS.items())
 
 
@@ -157,6 +161,7 @@ def _json(report: RetentionReport) -> str:
             {**row(done.action), "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
             for done in report.done
         ],
+        "days": [{"action": step.action, "file": step.file, "reason": step.reason} for step in report.days],
         "not_needed": [row(action) for action in report.not_needed],
         "failed": [failure._asdict() for failure in report.failures],
         "freed_bytes": report.freed_bytes,

@@ -129,3 +129,8 @@ def test_a_torn_foreign_or_altered_line_is_none(change: tuple[bytes, bytes]) -> 
 
     with pytest.raises(LineError):
         from_line(line.replace(*change))
+
+
+def test_a_line_nested_without_end_is_no_context_line() -> None:
+    with pytest.raises(LineError, match="not a context line"):
+        from_line(b'{"timestamp_utc":"2024-08-20T03:00:00.000Z","x":' + b"[" * 100_000)

@@ -1,5 +1,6 @@
 """The context while recording: which feed carries it, what is written and journaled, what a silent channel costs."""
 
+import gzip
 import json
 import logging
 from pathlib import Path
@@ -444,3 +445,39 @@ def test_connections_that_end_soon_but_bring_the_context_are_no_reason_to_do_wit
         rig.clock.advance(500)
         rig.down(1)
     assert rig.carried == [(1, True), (1, False)] * 10
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_restart_writes_no_liquidation_and_no_announcement_twice(rig: Rig, packed: bool) -> None:
+    """OKX tells a fresh subscription again what it told before; the journal is told again too."""
+    rig.up()
+    rig.push(LIQUIDATION, status())
+    files = [*rig.layout.root.glob("raw/okx/liquidations/*"), *rig.layout.root.glob("raw/okx/status/*")]
+    assert len(files) == 2
+    for path in files if packed else ():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    again = Rig(rig.layout.root, BTC)
+    again.keeper.resume({})
+    again.up()
+    again.push(LIQUIDATION, status())
+    expected = 0 if packed else 1
+    assert (len(again.day("liquidations")), len(again.day("status"))) == (expected, expected)
+    assert len(maintenance(again)) == 1
+    again.push(status("ongoing", T + 60_000))
+    assert len(again.day("status")) == expected + 1
+
+
+def test_a_line_that_a_killed_run_left_torn_takes_no_other_with_it(rig: Rig) -> None:
+    rig.up()
+    rig.push(LIQUIDATION)
+    (path,) = (rig.layout.root / "raw/okx/liquidations").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40])
+    again = Rig(rig.layout.root, BTC)
+    again.keeper.resume({})
+    again.up()
+    again.push(LIQUIDATION)
+    torn, line = path.read_bytes().splitlines()
+    assert torn == whole[:40]
+    assert liquidation_from_line(line)[0] == LIQUIDATION

@@ -146,6 +146,7 @@ def test_the_report_as_json(layout, capsys):
     assert json.loads(capsys.readouterr().out) == {
         "schema": "l2vault.retain/1",
         "planned": [row],
+        "days": [],
         "done": [{**row, "bytes_before": 1000, "bytes_after": 0}],
         "not_needed": [],
         "failed": [],

@@ -35,9 +35,10 @@ def _same(value: object) -> object:
 
 
 def _of_digits(text: str) -> int:
+    """Spelled otherwise it is not given back, and so refused with its line."""
     number = int(text)
-    if str(number) != text or number >= _INT64:
-        raise ValueError(f"{text[:40]!r} is no whole number")
+    if number >= _INT64:
+        raise ValueError(f"{text[:40]!r} is too large")
     return number
 
 

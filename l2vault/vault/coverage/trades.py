@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from l2vault.book.id_set import IdRange, IdSet
-from l2vault.book.trade import Numberings
+from l2vault.book.trade import TRADES, Numberings
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
 from l2vault.vault.coverage.missing import NO_FILE
 from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
+from l2vault.vault.coverage.sync_history import DISK_FULL
 from l2vault.vault.journal.context_events import MaintenanceNoted
-from l2vault.vault.journal.events import Minute
+from l2vault.vault.journal.events import Minute, WriteFailed
 from l2vault.vault.journal.log import Entry
 from l2vault.vault.journal.trade_events import TradesBegun, TradesHole, TradesMissing, TradesSkipped
 
@@ -249,6 +250,8 @@ class TradeHistory(NamedTuple):
     numberings: list[_Numbering]
     windows: list[tuple[int, int]]
     """Announced maintenance."""
+    refused: list[MissingLines]
+    """Lines that the disk refused, by their times."""
 
     @property
     def renumbered_ms(self) -> list[int]:
@@ -266,7 +269,7 @@ class TradeHistory(NamedTuple):
 
 def trade_history(entries: Iterable[Entry], inst_id: str) -> TradeHistory:
     """The history of entries in the order in which they happened (`log.in_order`)."""
-    numberings, maintenance = [_Numbering()], Maintenance()
+    numberings, maintenance, refused = [_Numbering()], Maintenance(), list[MissingLines]()
     for entry in entries:
         event = entry.event
         if isinstance(event, MaintenanceNoted):
@@ -274,11 +277,13 @@ def trade_history(entries: Iterable[Entry], inst_id: str) -> TradeHistory:
         elif isinstance(event, Minute):
             if (of := event.trades.get(inst_id)) is not None:
                 numberings[-1].put_on_disk(of.last_id, utc_ms(of.last_ts))
+        elif isinstance(event, WriteFailed) and (event.inst_id, event.kind) == (inst_id, TRADES):
+            refused.append(MissingLines(utc_ms(event.from_), utc_ms(event.to) + 1, DISK_FULL))
         elif isinstance(event, _OF_TRADES) and event.inst_id == inst_id:
             if isinstance(event, TradesBegun) and event.cause == "numbering":
                 numberings.append(_Numbering())
             numberings[-1].take(event)
-    return TradeHistory(numberings, maintenance.windows())
+    return TradeHistory(numberings, maintenance.windows(), refused)
 
 
 def _meet(hole: _NotedHole, first: int, last: int) -> bool:
@@ -315,7 +320,8 @@ def cover_trades(history: TradeHistory, inst_id: str, span: tuple[int, int], rea
     before_ms: int | None = None
     for of, runs in _by_numbering(history, read.runs):
         pieces = list(_pieces(of, runs, read))
-        found = [hole for piece in pieces for hole in _holes_in(piece, of, history.windows, read.missing)]
+        gone = [*read.missing, *history.refused]
+        found = [hole for piece in pieces for hole in _holes_in(piece, of, history.windows, gone)]
         holes += found
         skipped += [each for piece in pieces for each in _skipped_in(piece, of.skipped)]
         bounds = [ms for run in runs for ms in (run.from_ms, run.to_ms)]
@@ -404,7 +410,7 @@ def _explained(
         rest = left
     for first, last in rest:
         causes = [each.cause for each in gone if each.from_ms <= piece.to_ms and piece.from_ms < each.to_ms]
-        cause = max(causes, key=lambda cause: cause != NO_FILE, default="")
-        state: ProofState = "unknown" if cause else "missing"
+        cause = max(causes, key=lambda cause: (cause == DISK_FULL, cause != NO_FILE), default="")
+        state: ProofState = "unknown" if cause not in ("", DISK_FULL) else "missing"
         found.append(TradeHole(first, last, piece.from_ms, piece.to_ms, state, cause or NO_LINE))
     yield from sorted(found, key=lambda hole: hole.first_id)

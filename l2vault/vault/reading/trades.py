@@ -145,10 +145,6 @@ class TradeReader:
         first_ms = max((each.hour_ms for each in every if each.hour_ms + HOUR_MS <= span[0]), default=ALWAYS_MS)
         last_ms = min((each.hour_ms for each in every if each.hour_ms >= span[1]), default=NEVER_MS)
         hours = [each for each in every if first_ms <= each.hour_ms <= last_ms]
-        if hours and hours[0] == every[0]:
-            first_ms = ALWAYS_MS
-        if hours and hours[-1] == every[-1]:
-            last_ms = NEVER_MS
         findings: list[Finding] = []
         rows = self._ordered(inst_id, hours, every[-1:], findings.append, history)
         runs = list(_runs(rows, span))

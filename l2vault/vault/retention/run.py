@@ -22,9 +22,10 @@ from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.journal.events import Retained, RetentionHeld
 from l2vault.vault.journal.log import Journal
-from l2vault.vault.retention import pace
+from l2vault.vault.retention import day_files, pace
 from l2vault.vault.retention.cleanup import clean, prune
 from l2vault.vault.retention.compress import compress
+from l2vault.vault.retention.day_files import DayStep
 from l2vault.vault.retention.pace import Allowance
 from l2vault.vault.retention.plan import SETTLE_MS, Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
@@ -83,7 +84,8 @@ class RetentionReport:
     `not_needed` was planned for want of room that was there when its turn came. `too_fresh` is due, but its file was
     just written to; `open` is due, but a recorder is writing it. `waiting` is more than a pass may delete; `held_back`
     says that, and what no proved time makes due, in words. `shortage` is what room is still lacking, in words.
-    `is_busy`: another pass was at work, so this one did nothing. `proved` is the time that ages were counted from.
+    `days` is what was done, or in a dry run would be, with files of a day. `is_busy`: another pass was at work, so this
+    one did nothing. `proved` is the time that ages were counted from.
     """
 
     planned: list[Action] = field(default_factory=list)
@@ -94,6 +96,7 @@ class RetentionReport:
     waiting: list[Action] = field(default_factory=list)
     held_back: list[HeldBack] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    days: list[DayStep] = field(default_factory=list)
     shortage: str = ""
     is_busy: bool = False
     proved: Proved | None = None
@@ -223,6 +226,7 @@ class _Decision:
             else:
                 report.waiting.append(action)
         self.complete(report)
+        report.days = day_files.due(self.layout, self.policy, self.clocks, self.options.at_once)
         return report
 
     def complete(self, report: RetentionReport) -> None:
@@ -302,6 +306,9 @@ def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal
     for kind in RETAINED:
         prune(layout.of(kind), decision.clocks)
     _check_hours(layout, decision, options.progress)
+    steps = day_files.due(layout, policy, decision.clocks, options.at_once)
+    report.days = day_files.carry_out(layout, steps, journal, time.wall_ms)
+    report.failures += [Failure(step.file, f"{step.action} failed: {step.error}") for step in report.days if step.error]
     limits.room.free_bytes = limits.free_bytes()
     report.shortage = limits.room.shortage if limits.room.is_short else ""
     _say(report)

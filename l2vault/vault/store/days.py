@@ -1,13 +1,50 @@
-"""Lines onto the vault's day files, which hold what comes seldom and of which each line stands alone.
+"""The vault's day files, which hold what comes seldom and of which each line stands alone: what there is, and lines
+onto them.
 
 No handle stays open between two appends. Knows no line, no queue, no clock and no journal. Not for several threads.
 """
 
+import gzip
+import os
+import re
+import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, NamedTuple, get_args
 
+from l2vault.book.utc import utc_ms
 from l2vault.vault.store.appendfile import AppendFile
 from l2vault.vault.store.layout import DayKind, Layout
+
+DAY_KINDS: Final[tuple[DayKind, ...]] = get_args(DayKind)
+_NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl(\.gz)?")
+_NEWLINE: Final = b"\n"
+
+
+class DayFile(NamedTuple):
+    """One day of a kind in one form; `written_ms` is the wall time of its last change."""
+
+    day_ms: int
+    path: Path
+    is_compressed: bool
+    size_bytes: int
+    written_ms: int
+
+
+def day_files(layout: Layout, kind: DayKind) -> list[DayFile]:
+    """By day, of one day the compressed form first. Nothing where the folder is not there or cannot be listed."""
+    found: list[DayFile] = []
+    with suppress(OSError):
+        for path in layout.day_folder(kind).iterdir():
+            match = _NAME.fullmatch(path.name)
+            if match is None or path.is_symlink() or not path.is_file():
+                continue
+            with suppress(ValueError, OSError):
+                facts = path.stat()
+                day_ms = utc_ms(f"{match[1]}T00:00:00.000Z")
+                found.append(DayFile(day_ms, path, match[2] is not None, facts.st_size, facts.st_mtime_ns // 1_000_000))
+    return sorted(found, key=lambda each: (each.day_ms, not each.is_compressed))
 
 
 class DayWriter:
@@ -17,6 +54,24 @@ class DayWriter:
         self._layout = layout
         self._unsynced: dict[Path, AppendFile] = {}
 
+    def newest_lines(self, kind: DayKind, days: int) -> list[bytes]:
+        """The whole lines of the newest days, in order; what does not read is passed by. Ends a line that a killed run
+        left torn, so that the next one does not continue it."""
+        held = day_files(self._layout, kind)
+        wanted = sorted({each.day_ms for each in held})[-days:]
+        lines: list[bytes] = []
+        for file in held:
+            if file.day_ms in wanted:
+                with suppress(OSError, EOFError, zlib.error):
+                    data = gzip.decompress(file.path.read_bytes()) if file.is_compressed else file.path.read_bytes()
+                    lines += data.split(_NEWLINE)[:-1]
+                    if data and not data.endswith(_NEWLINE) and not file.is_compressed:
+                        with file.path.open("ab") as torn:
+                            torn.write(_NEWLINE)
+                            torn.flush()
+                            os.fsync(torn.fileno())
+        return lines
+
     def append(self, kind: DayKind, lines: Iterable[tuple[int, bytes]]) -> None:
         """Lines without their newline, each with its time. Raises OSError where the disk refuses one; no part of it
         stays, and those behind it are not written."""
@@ -24,7 +79,7 @@ class DayWriter:
             path = self._layout.day_file(kind, ts_ms)
             file = self._unsynced.setdefault(path, AppendFile(path))
             try:
-                file.append(line + b"\n", ts_ms)
+                file.append(line + _NEWLINE, ts_ms)
             finally:
                 file.abandon()
 

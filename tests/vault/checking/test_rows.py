@@ -215,6 +215,19 @@ def test_an_hour_that_was_deleted_by_policy_is_not_missing(root: Path, kind: str
     assert found(root) == []
 
 
+def test_an_hour_of_books_that_was_restored_brings_no_trades_back(root: Path) -> None:
+    path = file_of(root, "trades")
+    file = path.relative_to(root).as_posix()
+    events = [
+        closed(path, "trades"),
+        noted.Retained(at(2 * HOUR_MS), "delete", file, "old", 1, 0),
+        noted.Restored(at(3 * HOUR_MS), INST, at(0), file.replace("trades", "l2_perps"), 1, "x"),
+    ]
+    path.unlink()
+    journal_of(Layout(root), started(-1), *events)
+    assert found(root) == []
+
+
 def test_a_damaged_archive_is_found(root: Path) -> None:
     layout = Layout(root).of("trades")
     path = file_of(root, "trades")

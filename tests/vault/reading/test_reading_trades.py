@@ -230,6 +230,18 @@ def test_ids_that_rest_proved_empty_are_skipped_and_their_time_is_proved(tmp_pat
     assert (found.holes, found.skipped_ids, found.share()) == ([], 3, 1.0)
 
 
+def test_ids_whose_lines_the_disk_refused_are_missing_with_that_cause(tmp_path: Path) -> None:
+    """Their hole is noted only once the disk takes lines again, or the run ends."""
+    put(tmp_path, [push(1, 0), push(5, 5_000)])
+    refused = noted.WriteFailed(at(5_000), INST, 1, at(2_000), at(3_000), "full", "trades")
+    of_books = noted.WriteFailed(at(5_000), INST, 1, at(2_000), at(3_000), "full")
+    journal_of(Layout(tmp_path), started(-1), begun(1, 0), refused)
+    assert holes(coverage(tmp_path)) == [(2, 4, "missing", "disk_full")]
+    journal_of(Layout(tmp_path / "b"), started(-1), begun(1, 0), of_books)
+    put(tmp_path / "b", [push(1, 0), push(5, 5_000)])
+    assert holes(coverage(tmp_path / "b")) == [(2, 4, "missing", "no line")]
+
+
 def test_ids_of_which_nothing_says_why_they_lack_are_missing(tmp_path: Path) -> None:
     put(tmp_path, [push(1, 0), push(5, 5_000)])
     journal_of(Layout(tmp_path), started(-1), begun(1, 0))
