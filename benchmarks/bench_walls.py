@@ -1,9 +1,10 @@
 """How far the wall ledger can be trusted, on simulated markets in which every wall and its end are known.
 
-    python benchmarks/bench_walls.py [--seeds 8] [--hours 3]
+    python benchmarks/bench_walls.py [--seeds 8] [--hours 3] [--quiet 2] [--quiet-hours 6]
 
 Each market is recorded into a vault of its own as the recorder would, with holes, and read back with the default
-criteria. What is told of the planted walls is compared with what became of them; nothing here is asserted.
+criteria of version 0.1. What is told of the planted walls is compared with what became of them; and in markets without
+any, what is called a whale or an alert by chance is counted. Nothing here is asserted.
 """
 
 import argparse
@@ -17,18 +18,21 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Final
+from typing import Final, NamedTuple
 
 from planted import INST
 from planted_judge import Judged, Verdict, judge
 from planted_vault import START_MS, record
 
 from l2vault.analytics.books import read_books
+from l2vault.analytics.flow.liquidity_flow import shifts
 from l2vault.analytics.walls.walls import Criteria, walls
 from l2vault.verbs.words import hours
 
 PERCENTILE: Final = 99.8
 """What is judged is the course and the end of every large level, not which of them are whales."""
+
+HORIZONS_MS: Final = (10_000, 60_000)
 
 CAUSES: Final = ("consumed", "pulled", "moved", "left view", "gap", "standing")
 _DETAILS: Final = (
@@ -51,12 +55,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--hours", type=hours, default=3.0)
+    parser.add_argument("--quiet", type=int, default=2, help="markets without planted walls")
+    parser.add_argument("--quiet-hours", type=hours, default=6.0)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     began = time.perf_counter()
     with ProcessPoolExecutor(asked.workers) as pool:
         verdicts = list(pool.map(verdict_of, range(asked.seeds), [asked.hours] * asked.seeds))
-    print("\n".join(report(verdicts)))
+        quiet = list(pool.map(chance_of, range(1, asked.quiet + 1), [asked.quiet_hours] * asked.quiet))
+    print("\n".join([*(report(verdicts) if verdicts else []), *(quiet_report(quiet) if quiet else [])]))
     print(f"\n{time.perf_counter() - began:.0f} s", file=sys.stderr)
     return 0
 
@@ -68,6 +75,39 @@ def verdict_of(seed: int, hours: float) -> Verdict:
         books = read_books(folder, INST, START_MS, recording.end_ms)
         result = walls(books, criteria=Criteria(percentile=PERCENTILE))
     return judge(recording, result.frame, result.provenance.settings["threshold"])
+
+
+class Chance(NamedTuple):
+    """What was found in a market in which nothing is planted."""
+
+    hours: float
+    whales: int
+    by_percentile: int
+    alerts: dict[int, int]
+    """By horizon, in ms."""
+
+
+def chance_of(seed: int, hours: float) -> Chance:
+    """Record a market without planted walls and holes, and count what is called a whale or an alert there."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = record(Path(folder), seed, hours, is_quiet=True)
+        books = read_books(folder, INST, START_MS, recording.end_ms)
+        whales, large = (walls(books, criteria=each).frame for each in (Criteria(), Criteria(percentile=PERCENTILE)))
+        alerts = {horizon: int(shifts(books, "usd", horizon).frame["is_alert"].sum()) for horizon in HORIZONS_MS}
+    return Chance(hours, whales["track"].n_unique(), large["track"].n_unique(), alerts)
+
+
+def quiet_report(found: Sequence[Chance]) -> list[str]:
+    hours = sum(each.hours for each in found)
+    alerts = ", ".join(
+        f"{sum(each.alerts[horizon] for each in found)} with windows of {horizon // 1000} s" for horizon in HORIZONS_MS
+    )
+    whales, large = (sum(getattr(each, name) for each in found) for name in ("whales", "by_percentile"))
+    return [
+        "",
+        f"{len(found)} markets without planted walls, {hours:g} h: {whales} whales by chance, of {large} levels "
+        f"above the {PERCENTILE:g}th percentile; alerts: {alerts}",
+    ]
 
 
 def due(verdicts: Iterable[Verdict]) -> list[Judged]:

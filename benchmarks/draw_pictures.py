@@ -23,8 +23,8 @@ PICTURES: Final = ROOT / "docs" / "pictures"
 SEED: Final = 1
 EXAMPLE: Final = {
     "heatmap.png": "heatmap BTC-USDT-SWAP",
-    "walls.png": "walls BTC-USDT-SWAP --top 8",
-    "zones.png": "zones BTC-USDT-SWAP --width 20 --top 5",
+    "walls.png": "walls BTC-USDT-SWAP",
+    "zones.png": "zones BTC-USDT-SWAP --top 5",
     "shifts.png": "shifts BTC-USDT-SWAP --horizon 10s --top 6",
 }
 """The commands of docs/intelligence-example.md."""
@@ -33,7 +33,7 @@ EXAMPLE: Final = {
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         record(Path(folder) / "market", SEED, 1.0)
-        draw("market.png", "heatmap BTC-USDT-SWAP", Path(folder) / "market")
+        draw("market.png", "heatmap BTC-USDT-SWAP --min-size 3M", Path(folder) / "market")
         if not (CAPTURES / "derived").is_dir():
             print("No captures of real books here: their pictures are left as they are. Try: L2_CAPTURES=FOLDER")
             return 0

@@ -59,6 +59,9 @@ class HourSource:
     resolution: Resolution
     left_out: tuple[tuple[int, int], ...]
     hours: tuple[int, ...]
+    raw_hours: int
+    """How many of them are lines yet: each takes a second of Python, which only another process does beside this one.
+    """
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""
@@ -105,6 +108,11 @@ class Books:
     def hours(self) -> tuple[int, ...]:
         """What `mapped` goes over: the hours (ms) that bear on the span; one, 0, where the books came from frames."""
         return (0,) if self._hour_source is None else self._hour_source.hours
+
+    @property
+    def raw_hours(self) -> int:
+        """How many of the hours are lines yet, and no archive."""
+        return 0 if self._hour_source is None else self._hour_source.raw_hours
 
     @cached_property
     def _hour_source(self) -> HourSource | None:
@@ -283,7 +291,9 @@ def read_books(  # noqa: PLR0913 - three name the span
     def source() -> HourSource:
         left_out = tuple(vault.left_out(inst_id, span, include_disputed))
         hours = tuple(vault.bearing_hours(inst_id, span, resolution))
-        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours)
+        catalog = vault.change_catalog if resolution == "changes" else vault.catalog
+        raw_hours = sum(forms.hour_ms in hours and bool(forms.raw) for forms in catalog.hours(inst_id))
+        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
 
     return Books(inst_id, span, frames, periods, lambda: vault.coverage(inst_id, *span), source)
 

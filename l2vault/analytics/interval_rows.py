@@ -162,7 +162,8 @@ class Piece:
         is_chosen[books + 1] = 1
         chosen = np.cumsum(is_chosen)
         stands = (chosen[self.past] > chosen[self.first]) & (self.is_ask == (name == "ask"))
-        return side_of(self.levels.filter(pl.Series(stands)), self.t_from[books], name)
+        rows = self.levels.select("price", "qty", "orders", "t_from", "t_to")[np.flatnonzero(stands)]
+        return side_of(rows, self.t_from[books], name)
 
     @cached_property
     def place(self) -> Ints:

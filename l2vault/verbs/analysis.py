@@ -4,9 +4,12 @@ Every answer says what it rests on: the covered share of the span, the visible r
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
+
+_LEAST_RAW_HOURS: Final = 4
+"""A process takes half a second to start, an hour of lines one second of its work."""
 
 _TIMES: Final = (("t_from", "from_utc"), ("t_to", "to_utc"))
 """Columns of time, and what they are as text."""
@@ -100,7 +106,7 @@ def run(
     vault = open_vault(context.vault)
     inst_id = _instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant))
-    with _progress_of(books):
+    with _progress_of(books), _processes_for(books):
         found = answer(books, args)
     if args.json:
         sys.stdout.write(_as_json(args.verb, found))
@@ -109,7 +115,7 @@ def run(
     else:
         sys.stdout.write(found.text + footnote(found.provenance))
     if args.plot is not None and found.draw is not None:
-        with _progress_of(books):
+        with _progress_of(books), _processes_for(books):
             _draw(found.draw, args.plot)
         sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
@@ -263,6 +269,21 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
         raise VaultError(
             f"cannot write {shown}: {printable(error)}.", "a name like picture.png in a folder that exists"
         ) from error
+
+
+@contextmanager
+def _processes_for(books: "Books") -> Iterator[None]:
+    """Work on hours that are lines yet in a process for each core: threads share one core for what is Python."""
+    cores = min(os.cpu_count() or 1, books.raw_hours)
+    if cores < 2 or books.raw_hours < _LEAST_RAW_HOURS:
+        yield
+        return
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
+        books.executor = processes
+        try:
+            yield
+        finally:
+            books.executor = None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import counted, figure, heading
+from l2vault.verbs.words import number
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
@@ -18,6 +19,9 @@ EXAMPLE: Final = "l2vault heatmap BTC-USDT-SWAP --last 2h --plot heatmap.png"
 def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure(parser, plot="heatmap.png")
     analysis.configure_unit(parser)
+    parser.add_argument(
+        "--min-size", type=number, metavar="SIZE", help="mark every level of this size as a wall, not only whales"
+    )
     parser.add_argument("--no-walls", action="store_true", help="draw no walls")
 
 
@@ -27,10 +31,10 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     from l2vault.analytics.heatmap.heatmap import heatmap
-    from l2vault.analytics.walls.walls import walls
+    from l2vault.analytics.walls.walls import Criteria, walls
 
     grid = heatmap(books, args.unit)
-    ledger = None if args.no_walls else walls(books, args.unit).frame
+    ledger = None if args.no_walls else walls(books, args.unit, Criteria(args.min_size)).frame
     provenance = grid.provenance
 
     def draw(path: Path) -> None:

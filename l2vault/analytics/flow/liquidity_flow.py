@@ -5,6 +5,7 @@ What each kind of change claims, `book_diff.CAUSES` says. Nothing is claimed acr
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ladders, SideName
 from l2vault.analytics.books import Books, CoverageMeter, Result
-from l2vault.analytics.contract import Unit
+from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.flow.book_diff import CAUSES, changes
 from l2vault.analytics.one_book import MOVE_BPS, ROUNDING_BPS
 from l2vault.errors import UsageError
@@ -43,6 +44,8 @@ LEAST_COVERED_SHARE: Final = 0.5
 reach to the far end of the band: what comes and goes at the edge of what is seen is the edge's doing."""
 
 FALSE_ALARMS_A_DAY: Final = 1.0
+_TAIL: Final = (0.90, 0.99)
+_LEAST_TAIL: Final = 100
 _DAY_MS: Final = 86_400_000
 
 LEAST_HISTORY: Final = 10
@@ -73,8 +76,9 @@ def shifts(
     frame = _with_z(_flows(books, meter, unit, horizon_ms, edges))
     settings: dict[str, object] = {} if alert_z is not None else {"false_alarms_a_day": false_alarms_a_day}
     if alert_z is None:
-        series = frame.filter(pl.col("z").is_not_null()).select("side", "band").n_unique()
-        alert_z = chance_z(series, horizon_ms, false_alarms_a_day)
+        known = frame.filter(pl.col("z").is_not_null())
+        series = known.select("side", "band").n_unique()
+        alert_z = chance_z(known["z"].to_numpy(), max(series, 1) * _DAY_MS / horizon_ms, false_alarms_a_day)
     settings |= {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
     settings["windows"] = frame["t_from"].n_unique()
     frame = frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False)).select(*SHIFTS).cast(SHIFTS)
@@ -110,11 +114,21 @@ def _flows(books: Books, meter: CoverageMeter, unit: Unit, horizon_ms: int, edge
     return frame.with_columns(covered_share=shares)
 
 
-def chance_z(series: int, horizon_ms: int, false_alarms_a_day: float) -> float:
-    """The z that so many series of a window each exceed so often a day, if flows have the tails of a Laplace
-    distribution: `P(|z| > q) = exp(-1.2533 q)`, as z is in 1.2533 mean absolute deviations."""
-    looks = max(series, 1) * _DAY_MS / horizon_ms
-    return max(0.0, math.log(looks / false_alarms_a_day)) / _NORMAL
+def chance_z(z: Floats, looks_a_day: float, false_alarms_a_day: float) -> float:
+    """The z that so many looks exceed so often a day by chance: the larger of two.
+
+    If flows have the tails of a Laplace distribution, `P(|z| > q) = exp(-1.2533 q)`, as z is in 1.2533 mean absolute
+    deviations. And if the tail of the span's own z goes on as it begins: the logarithm of |z| in proportion to the
+    quantile of a normal distribution, from the 90th to the 99th percentile and beyond, as it would if orders are
+    log-normal. Fewer than 100 values of z, `(values,)` float64, say nothing of their tail.
+    """
+    chance = min(1.0, false_alarms_a_day / max(looks_a_day, 1.0))
+    laplace = -math.log(chance) / _NORMAL
+    if len(z) < _LEAST_TAIL or chance >= 1 - _TAIL[1]:
+        return laplace
+    low, high = np.quantile(np.abs(z), _TAIL).tolist()
+    at_low, at_high, wanted = (NormalDist().inv_cdf(1 - beyond / 2) for beyond in (1 - _TAIL[0], 1 - _TAIL[1], chance))
+    return max(laplace, high * (high / low) ** ((wanted - at_high) / (at_high - at_low))) if low else laplace
 
 
 def net_by_window(frame: pl.DataFrame) -> pl.DataFrame:

@@ -48,6 +48,7 @@ STEPS_OF_RANGE: Final = 10
 """A zone is a tenth of what price ranged over: that a zone holds means that price turned by as much."""
 _STEPS_IN_VIEW: Final = 3
 _STEPS_WITHOUT: Final = 20
+_HOURS_OF_WIDTH: Final = 6
 
 _STEPS: Final = 256
 """Sizes are ranked with 8 bits of precision, at most 0.4 % off, so that what is kept of them stays small."""
@@ -133,8 +134,10 @@ def moved(pieces: Iterator[Piece]) -> _Movement | None:
 
 
 def _fitting_width(books: Books) -> float:
-    """A tenth of the range of mid, but at most a third of what is seen of a side; where nothing moved, a twentieth."""
-    hours = [hour for hour in books.mapped(moved) if hour is not None]
+    """A tenth of the range of mid, but at most a third of what is seen of a side; where nothing moved, a twentieth. Of
+    a long span some of its hours say it: a round number is all that is asked for."""
+    at_most = np.linspace(0, len(books.hours) - 1, min(_HOURS_OF_WIDTH, len(books.hours))).round().astype(int)
+    hours = [hour for hour in books.mapped(moved, [books.hours[at] for at in at_most]) if hour is not None]
     if not hours:
         return 0.0
     ranged = max(hour.most for hour in hours) - min(hour.least for hour in hours)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l2vault import cli
 from l2vault.analytics import books as books_module
 from l2vault.analytics.books import books_of, read_books
 from l2vault.analytics.walls.tracks import sorted_by, tracks_of
@@ -20,6 +21,7 @@ from l2vault.errors import UsageError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.verbs import analysis
 from support import reference_walls
 from support.books import LINEAR, T0_MS, hand_made
 from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, put, started, synced
@@ -234,3 +236,21 @@ def test_another_process_may_do_the_work(layout):
     whole = _found(layout)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
         assert _found(layout, processes).frame.equals(whole.frame)
+
+
+def test_the_command_line_works_on_many_hours_of_lines_in_processes(layout, monkeypatch, capsys):
+    words = ["walls", INST, "--vault", str(layout.root), "--last", "3h", "--min-size", "1M"]
+    assert cli.main(words) == 0
+    alone = capsys.readouterr().out
+    started_with = []
+    monkeypatch.setattr(analysis, "_LEAST_RAW_HOURS", 3)
+    monkeypatch.setattr(analysis.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(analysis, "ProcessPoolExecutor", lambda *given, **how: _noted(started_with, *given, **how))
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == alone
+    assert started_with == [2]
+
+
+def _noted(started_with, workers, **how):
+    started_with.append(workers)
+    return ProcessPoolExecutor(workers, **how)
