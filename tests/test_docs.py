@@ -253,4 +253,4 @@ def test_the_unit_for_systemd_has_no_fault() -> None:
 
 def test_the_readme_and_the_architecture_stay_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
-    assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 82
+    assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 90
