@@ -62,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trades: bool = True
     context: bool = True
     changes: bool = False
+    columns: bool = True
     region: str = "global"
     ws_url: tuple[str, ...] = ()
     rest_url: str = ""
@@ -440,6 +441,7 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "trades": _truth,
     "context": _truth,
     "changes": _truth,
+    "columns": _truth,
     "region": _region,
     "ws_url": _ws_urls,
     "rest_url": _rest_url,

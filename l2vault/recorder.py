@@ -37,6 +37,7 @@ from l2vault.recording.supervisor import Chore, Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
+from l2vault.recording.tasks.columns import Columns, can_make_columns
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
 from l2vault.recording.tasks.retention import Retention
@@ -210,6 +211,8 @@ class Recorder:
             yield "trades", self._filler.run
         if self._settings.retention:
             yield "retention", self._retention.run
+        if self._settings.columns and can_make_columns():
+            yield "columns", Columns(self._layout, self._clock).run
         if self._settings.changes:
             yield "changes", self._beside.hand_on_changes
         yield "memory", partial(trim_regularly, self._clock)

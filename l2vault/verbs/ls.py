@@ -77,10 +77,17 @@ def run(context: Context, args: argparse.Namespace) -> int:
         names.append("lines")
     cells = [row[: len(names)] for row in (_by_hour(rows) if args.hours else _by_day(rows))]
     sys.stdout.write(table(names, cells, left=4))
+    sys.stdout.write(_columns(layout))
     if any(every[kind] for kind in KINDS if kind != "books"):
         kinds = [_kind_held(layout, inst_id, kind) for inst_id in chosen for kind in KINDS]
         sys.stdout.write("\n" + _kinds([each for each in kinds if each.hours]))
     return 0
+
+
+def _columns(layout: Layout) -> str:
+    """What there is of column files, in words; nothing where there are none."""
+    sizes = [path.stat().st_size for path in layout.columns.archive.glob("*/*/*/*.parquet")]
+    return f"\ncolumn files beside them, for speed: {size_text(sum(sizes))}\n" if sizes else ""
 
 
 def _kind_held(layout: Layout, inst_id: str, kind: Kind) -> KindHeld:

@@ -37,6 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     words = "without mark, index, funding, open interest and limits (default: these too)"
     parser.add_argument("--no-context", dest="context", action="store_const", const=False, help=words)
+    words = "make no column files of closed hours (default: make them where the analysis extra is installed)"
+    parser.add_argument("--no-columns", dest="columns", action="store_const", const=False, help=words)
     parser.add_argument("--region", metavar="NAME", help="global (default), eea, us or demo-trading")
     parser.add_argument("--ws-url", metavar="URL", help="another websocket address, such as l2vault sim's")
     parser.add_argument("--rest-url", metavar="URL", help="another REST address")

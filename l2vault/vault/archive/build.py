@@ -7,13 +7,13 @@ from typing import NamedTuple
 from l2vault.errors import LineError
 from l2vault.vault.archive.columns import Columns, read_columns, readable_only
 from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, Hour, hour_of_lines
-from l2vault.vault.archive.read import files_of, or_reported, read_archived
+from l2vault.vault.archive.read import CANNOT_READ, files_of, or_reported, read_archived
 from l2vault.vault.coverage.compute import Lines, MissingLines, cover, slot_of
 from l2vault.vault.coverage.missing import LinePosition, in_altered_files, unreadable
 from l2vault.vault.coverage.sync_history import SyncHistory
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report
 from l2vault.vault.store.forms import PlacedLine, first_ms, hour_lines
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour
 from l2vault.vault.store.line import time_ms
 
 
@@ -39,8 +39,22 @@ def build_hour(columns: Columns, inst_id: str, hour_ms: int, setting: HourContex
     return hour_of_lines(columns, holes, after_ms)
 
 
+def read_columns_of_hour(twin: ArchivedHour, span: tuple[int, int]) -> Hour | None:
+    """The tables of an hour from files that were made of just its lines; None where they cannot be read: the lines
+    can."""
+    try:
+        return read_archived(twin, span)
+    except CANNOT_READ:
+        return None
+
+
 def read_hour(
-    catalog: Catalog, every: Sequence[HourForms], at: int, history: SyncHistory, span: tuple[int, int], report: Report
+    catalog: Catalog,
+    every: Sequence[HourForms],
+    at: int,
+    history: SyncHistory,
+    span: tuple[int, int],
+    report: Report,
 ) -> Hour:
     """The tables of hour number `at` of `every`, as far as they bear on a span; empty where nothing can be read."""
     forms = every[at]

@@ -34,7 +34,8 @@ _PRICE_FACTOR: Final = 4
 """Numerator and denominator of prices are multiplied by it in the file: shifted by two bits, the numbers split into
 bytes of which fewer change, a tenth less. (Measured for 1 to 64; quantities and order counts gain nothing.)"""
 
-_ZSTD_LEVEL: Final = 19
+ZSTD_SMALL: Final = 19
+ZSTD_QUICK: Final = 3
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
 _DELTA: Final = "DELTA_BINARY_PACKED"
 _LEVEL_ENCODINGS: Final = {"price_num": _SPLIT, "qty_num": _SPLIT, "orders": _SPLIT}
@@ -86,17 +87,19 @@ def hour_text(hour_ms: int) -> str:
     return utc_text(hour_ms)[:13]
 
 
-def encode_levels(levels: pa.Table, facts: Facts) -> bytes:
+def encode_levels(levels: pa.Table, facts: Facts, zstd_level: int = ZSTD_SMALL) -> bytes:
     """Small, and quick to ask for one moment."""
     order, longs_at = _order(levels)
     rows = len(order)
     cuts = sorted({*range(0, longs_at, ROWS_PER_GROUP), *range(longs_at, rows, ROWS_PER_GROUP), rows})
     ordered = _times(levels.take(pa.array(order)), lambda numbers: numbers * _PRICE_FACTOR)
-    return encode_table([ordered.slice(at, to - at) for at, to in pairwise(cuts)], LEVELS, _LEVEL_ENCODINGS, facts)
+    return encode_table(
+        [ordered.slice(at, to - at) for at, to in pairwise(cuts)], LEVELS, _LEVEL_ENCODINGS, facts, zstd_level
+    )
 
 
-def encode_snapshots(snapshots: pa.Table, facts: Facts) -> bytes:
-    return encode_table([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts)
+def encode_snapshots(snapshots: pa.Table, facts: Facts, zstd_level: int = ZSTD_SMALL) -> bytes:
+    return encode_table([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts, zstd_level)
 
 
 def facts_of(file: pq.ParquetFile) -> Facts:
@@ -192,12 +195,18 @@ def _order(levels: pa.Table) -> tuple[npt.NDArray[np.int64], int]:
     return order, int(len(order) - is_long.sum())
 
 
-def encode_table(groups: list[pa.Table], schema: pa.Schema, encodings: dict[str, str], facts: Facts) -> bytes:
+def encode_table(
+    groups: list[pa.Table],
+    schema: pa.Schema,
+    encodings: dict[str, str],
+    facts: Facts,
+    zstd_level: int = ZSTD_SMALL,
+) -> bytes:
     """A row group for each table. Columns without an encoding of their own are written by a dictionary."""
     sink = pa.BufferOutputStream()
     settings: dict[str, Any] = {
         "compression": "zstd",
-        "compression_level": _ZSTD_LEVEL,
+        "compression_level": zstd_level,
         "use_dictionary": [name for name in schema.names if name not in encodings],
         "column_encoding": encodings,
         "store_schema": False,

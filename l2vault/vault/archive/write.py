@@ -23,6 +23,7 @@ from l2vault.vault.archive.change_files import UNITS as CHANGE_UNITS
 from l2vault.vault.archive.change_files import decode_changes, encode_changes
 from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
 from l2vault.vault.archive.parquet import (
+    ZSTD_SMALL,
     Facts,
     encode_levels,
     encode_snapshots,
@@ -121,7 +122,7 @@ def _encoded(catalog: Catalog, lines: list[PlacedLine], archived: ArchivedHour) 
     inst_id, hour_ms, kind = archived.inst_id, archived.hour_ms, catalog.layout.kind
     if kind in FORMS:
         return [(archived.snapshots, _encoded_rows(lines, inst_id, hour_ms, FORMS[kind]))]
-    encode = _encoded_changes if kind == "changes" else _encoded_books
+    encode = _encoded_changes if kind == "changes" else encoded_books
     contents = encode(catalog, lines, inst_id, hour_ms)
     return list(zip((archived.levels, archived.snapshots), contents, strict=True))
 
@@ -143,12 +144,14 @@ def _encoded_rows(lines: list[PlacedLine], inst_id: str, hour_ms: int, form: Row
     return content
 
 
-def _encoded_books(catalog: Catalog, lines: list[PlacedLine], inst_id: str, hour_ms: int) -> tuple[bytes, bytes]:
+def encoded_books(
+    catalog: Catalog, lines: list[PlacedLine], inst_id: str, hour_ms: int, zstd_level: int = ZSTD_SMALL
+) -> tuple[bytes, bytes]:
     """The two files of an hour of books, after a look at what they give back."""
     setting = HourContext(JournalIndex(catalog.layout).history(inst_id), next_ms(catalog.hours(inst_id), hour_ms))
     hour = build_hour(readable(lines, inst_id, _refuse), inst_id, hour_ms, setting)
     facts = _facts(inst_id, hour_ms, [line.text for line in lines])
-    contents = encode_levels(hour.levels, facts), encode_snapshots(hour.snapshots, facts)
+    contents = encode_levels(hour.levels, facts, zstd_level), encode_snapshots(hour.snapshots, facts, zstd_level)
     levels, snapshots = (pq.ParquetFile(pa.BufferReader(content)) for content in contents)
     _compare(lines_of_hour(Hour(read_levels(levels), snapshots.read().cast(SNAPSHOTS)), inst_id), lines)
     return contents

@@ -22,7 +22,7 @@ from l2vault.vault.store.catalog import Catalog, Finding, HourForms
 from l2vault.vault.store.digest import digest_of
 from l2vault.vault.store.durable import unlink, write_atomically
 from l2vault.vault.store.forms import hour_times
-from l2vault.vault.store.layout import HOUR_MS, Layout, levels_beside
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout, levels_beside
 from l2vault.vault.store.stream import read_small
 
 MOST_HOURS: Final = 100
@@ -35,15 +35,18 @@ FileStamp = tuple[str, int, int]
 
 
 class CheckedHour(msgspec.Struct, frozen=True):
-    """Lines of an hour that was read whole: every one read, and nothing else was in its files.
+    """An hour that was read whole. `is_good`: every line read, and nothing else was in its files.
 
     `steps` are the milliseconds from the start of the hour to its first unflagged line, and from each to the next;
-    `flagged` those from the start of the hour to each flagged line.
+    `flagged` those from the start of the hour to each flagged line. `columns` are the column files that were made of
+    exactly these lines, empty where none were.
     """
 
     files: list[FileStamp]
     steps: list[int]
     flagged: list[int]
+    is_good: bool = True
+    columns: list[FileStamp] = []
 
     def times(self, hour_ms: int) -> "array[int]":
         """Exchange times of the unflagged lines, in order, milliseconds since the epoch."""
@@ -72,9 +75,22 @@ class CheckedHours:
         self._days: dict[tuple[str, int], tuple[tuple[int, int], _Day]] = {}
 
     def hour(self, forms: HourForms) -> CheckedHour | None:
-        """The record of an hour whose files are those that were checked; None for any other."""
+        """The record of a good hour whose files are those that were checked; None for any other."""
+        checked = self.record(forms)
+        return checked if checked is not None and checked.is_good else None
+
+    def record(self, forms: HourForms) -> CheckedHour | None:
+        """The same, of an hour that is not good too."""
         checked = self._day(forms.inst_id, forms.hour_ms).hours.get(str(forms.hour_ms))
         return checked if checked is not None and checked.files == stamp_of(self._layout, forms) else None
+
+    def columns(self, forms: HourForms) -> ArchivedHour | None:
+        """The column files of an hour, if they are those that were made of the lines which it has now."""
+        checked = self.hour(forms)
+        if checked is None or not checked.columns:
+            return None
+        is_same = checked.columns == columns_stamp(self._layout, forms.inst_id, forms.hour_ms)
+        return self._layout.columns.archived_hour(forms.inst_id, forms.hour_ms) if is_same else None
 
     def _day(self, inst_id: str, hour_ms: int) -> _Day:
         path = self._layout.checked_file(inst_id, hour_ms)
@@ -105,6 +121,38 @@ def stamp_of(layout: Layout, forms: HourForms) -> list[FileStamp]:
     return [_file_stamp(layout, path) for path in paths]
 
 
+def columns_stamp(layout: Layout, inst_id: str, hour_ms: int) -> list[FileStamp]:
+    """The column files of an hour as the file system has them now."""
+    archived = layout.columns.archived_hour(inst_id, hour_ms)
+    return [_file_stamp(layout, path) for path in (archived.levels, archived.snapshots)]
+
+
+def closed_hours(every: list[HourForms], before_ms: int) -> list[HourForms]:
+    """Those that ended before a time, the newest first; the newest hour that is held may still go on."""
+    return [forms for forms in reversed(every[:-1]) if forms.hour_ms + HOUR_MS <= before_ms]
+
+
+def lack_columns(layout: Layout, before_ms: int) -> bool:
+    """Whether column files are to be made or to go; loads no library for them."""
+    catalog, checked, held = Catalog(layout), CheckedHours(layout), 0
+    for inst_id in catalog.instruments():
+        for forms in closed_hours(catalog.hours(inst_id), before_ms):
+            if forms.raw and forms.archive is None:
+                if checked.hour(forms) is not None and checked.columns(forms) is None:
+                    return True
+                held += checked.hour(forms) is not None
+    return held != sum(1 for _ in layout.columns.archived_snapshots.glob("*/*/*.parquet"))
+
+
+def note_columns(layout: Layout, forms: HourForms) -> None:
+    """Note that the column files of an hour were made of the lines that were checked. With the lock of retention."""
+    day = _read_day(layout.checked_file(forms.inst_id, forms.hour_ms))
+    name = str(forms.hour_ms)
+    columns = columns_stamp(layout, forms.inst_id, forms.hour_ms)
+    day.hours[name] = msgspec.structs.replace(day.hours[name], columns=columns)
+    _write_day(layout, forms.inst_id, forms.hour_ms, day.hours)
+
+
 def check_hours(layout: Layout, before_ms: int, before_each: Callable[[Path], object] = lambda path: None) -> int:
     """Read hours that ended before a time and are not yet checked, the newest first, and note those that are good.
 
@@ -116,43 +164,45 @@ def check_hours(layout: Layout, before_ms: int, before_each: Callable[[Path], ob
     left, noted = MOST_HOURS, 0
     for inst_id in catalog.instruments():
         every = catalog.hours(inst_id)
-        due = [forms for forms in reversed(every[:-1]) if forms.hour_ms + HOUR_MS <= before_ms]
-        lacking = [forms for forms in due if checked.hour(forms) is None][:left]
+        lacking = [forms for forms in closed_hours(every, before_ms) if checked.record(forms) is None][:left]
         left -= len(lacking)
         for day, hours in groupby(lacking, lambda forms: forms.hour_ms // DAY_MS):
-            good = {}
+            found = {}
             for forms in hours:
                 before_each(forms.every[0].path)
-                if (hour := _check(catalog, journal, forms)) is not None:
-                    good[str(forms.hour_ms)] = hour
-            if good:
-                _note(layout, inst_id, day * DAY_MS, good, every)
-                noted += len(good)
+                found[str(forms.hour_ms)] = _check(catalog, journal, forms)
+            _note(layout, inst_id, day * DAY_MS, found, every)
+            noted += sum(hour.is_good for hour in found.values())
         _forget_days(layout, inst_id, {forms.hour_ms // DAY_MS for forms in every})
     return noted
 
 
-def _check(catalog: Catalog, journal: JournalIndex, forms: HourForms) -> CheckedHour | None:
+def _check(catalog: Catalog, journal: JournalIndex, forms: HourForms) -> CheckedHour:
     before = stamp_of(catalog.layout, forms)
     findings: list[Finding] = []
     lines = list(hour_times(catalog, forms, False, findings.append))
     times = [line.ts_ms for line in lines if not line.is_flagged]
+    bad = CheckedHour(before, [], [], is_good=False)
     if findings or times != sorted(times) or before != stamp_of(catalog.layout, forms):
-        return None
+        return bad
     closed = journal.closed_hours(forms.inst_id).get(forms.hour_ms)
     if closed is not None and forms.raw and contents_of(catalog.layout, forms) != (closed.bytes, closed.sha256):
-        return None
+        return bad
     steps = [later - earlier for earlier, later in pairwise([forms.hour_ms, *times])]
     flagged = [line.ts_ms - forms.hour_ms for line in lines if line.is_flagged]
     return CheckedHour(before, steps, flagged)
 
 
-def _note(layout: Layout, inst_id: str, day_ms: int, good: dict[str, CheckedHour], every: list[HourForms]) -> None:
+def _note(layout: Layout, inst_id: str, day_ms: int, found: dict[str, CheckedHour], every: list[HourForms]) -> None:
     """Add hours to their day; those that are gone leave it."""
+    there = {str(forms.hour_ms) for forms in every}
+    hours = _read_day(layout.checked_file(inst_id, day_ms)).hours | found
+    _write_day(layout, inst_id, day_ms, {name: hour for name, hour in hours.items() if name in there})
+
+
+def _write_day(layout: Layout, inst_id: str, day_ms: int, hours: dict[str, CheckedHour]) -> None:
     path = layout.checked_file(inst_id, day_ms)
     path.parent.mkdir(parents=True, exist_ok=True)
-    there = {str(forms.hour_ms) for forms in every}
-    hours = {name: hour for name, hour in (_read_day(path).hours | good).items() if name in there}
     write_atomically(path, gzip.compress(msgspec.json.encode(_Day(_FORM, hours)), mtime=0))
 
 

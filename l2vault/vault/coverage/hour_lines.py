@@ -37,7 +37,7 @@ class HourLines:
     def __init__(self, catalog: Catalog, journal: JournalIndex) -> None:
         self._catalog = catalog
         self._journal = journal
-        self._checked = CheckedHours(catalog.layout)
+        self.checked = CheckedHours(catalog.layout)
         self._hours: dict[tuple[str, int, bool], tuple[list[FileStamp], _Hour]] = {}
         self._read_in_part: set[tuple[str, int, bool]] = set()
 
@@ -78,7 +78,7 @@ class HourLines:
         kept = self._hours.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        checked = self._checked.hour(forms)
+        checked = self.checked.hour(forms)
         if checked is not None:
             hour = _spared(checked, forms.hour_ms)
         elif since_ms > forms.hour_ms and key not in self._read_in_part:

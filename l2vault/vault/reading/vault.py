@@ -328,7 +328,7 @@ class Vault:
         self, inst_id: str, span: tuple[int, int], findings: Findings, only_ms: int | None = None
     ) -> Iterator["Hour"]:
         """The hours that bear on a span, or the one of them that begins at `only_ms`."""
-        from l2vault.vault.archive.build import read_hour
+        from l2vault.vault.archive.build import read_columns_of_hour, read_hour
 
         history = self.journal.history(inst_id)
         every = self.catalog.hours(inst_id, findings.report)
@@ -337,7 +337,9 @@ class Vault:
             if every[at].hour_ms >= span[1]:
                 break
             if only_ms in (None, every[at].hour_ms):
-                yield read_hour(self.catalog, every, at, history, span, findings.report)
+                twin = self._hour_lines.checked.columns(every[at])
+                hour = None if twin is None else read_columns_of_hour(twin, span)
+                yield hour or read_hour(self.catalog, every, at, history, span, findings.report)
 
     def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
         at = sum(forms.hour_ms <= start_ms for forms in every) - 1

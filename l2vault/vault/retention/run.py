@@ -8,7 +8,7 @@ and noted; the next pass finishes. An error on one file never stops the others. 
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -449,6 +449,16 @@ class _Pass:
         finally:
             if not path.exists():
                 self._room.raw_bytes -= size_bytes
+                self._drop_columns(action.held)
+
+    def _drop_columns(self, held: StoredHour) -> None:
+        """They go with the last raw file of their hour. What refuses to go is tried again when columns are made."""
+        if held.kind != "books" or Catalog(self._layout).hour(held.inst_id, held.hour_ms).raw:
+            return
+        _, _, *files = self._layout.columns.archived_hour(held.inst_id, held.hour_ms)
+        for file in files:
+            with suppress(OSError):
+                unlink(file, missing_ok=True)
 
     def _digests(self, held: StoredHour) -> dict[str, str]:
         """Of the files of an archive that has just been checked; an hour without a byte has none."""

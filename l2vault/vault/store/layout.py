@@ -25,6 +25,7 @@ DayKind = Literal["liquidations", "status"]
 _RAW: Final = Path("raw", "okx")
 _META: Final = Path("meta", "okx")
 _ARCHIVE: Final = Path("archive", "okx")
+_COLUMNS: Final = Path("columns", "okx")
 _LEVELS: Final = "levels"
 _SNAPSHOTS: Final = "snapshots"
 _ROWS: Final = "rows"
@@ -63,8 +64,9 @@ class Layout:
     Its data files are those of one kind, books unless said otherwise: `of` gives the layout of another.
     """
 
-    def __init__(self, root: Path, kind: Kind = "books") -> None:
+    def __init__(self, root: Path, kind: Kind = "books", archives: Path = _ARCHIVE) -> None:
         self.root = root
+        self._archives = archives
         self.kind: Final[Kind] = kind
         self.raw: Final = root / _RAW / _FOLDERS[kind]
 
@@ -159,8 +161,13 @@ class Layout:
         return self.torn / f"{kind}{parts[0]}_{parts[1]}T{hour_file.name}_at_{offset}_{crc32:08x}"
 
     @property
+    def columns(self) -> "Layout":
+        """The same vault with the column files of closed hours in the place of the archive."""
+        return Layout(self.root, self.kind, _COLUMNS)
+
+    @property
     def archive(self) -> Path:
-        return self.root / _ARCHIVE / _FOLDERS[self.kind]
+        return self.root / self._archives / _FOLDERS[self.kind]
 
     @property
     def archived_levels(self) -> Path:

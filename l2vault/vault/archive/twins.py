@@ -1,0 +1,91 @@
+"""Column files of closed hours: the archive's two files beside the lines, quickly made, so that questions read columns.
+
+They lie under `{vault}/columns`, are worth no more than the time they spare, and go with their hour. A reader takes them
+only while the note of the hour (`coverage.checked`) says that they were made of exactly the lines which it has now. The
+archive itself, which may be all that is left of an hour, is never touched here.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from l2vault.errors import VaultError
+from l2vault.vault.archive.parquet import ZSTD_QUICK
+from l2vault.vault.archive.read import CANNOT_READ, archived_lines
+from l2vault.vault.archive.write import encoded_books
+from l2vault.vault.coverage.checked import CheckedHours, closed_hours, note_columns
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms
+from l2vault.vault.store.durable import unlink, write_atomically
+from l2vault.vault.store.forms import PlacedLine, hour_lines
+from l2vault.vault.store.layout import ArchivedHour, Layout
+
+MOST_HOURS: Final = 24
+"""Hours that one call makes columns of, two seconds each."""
+
+
+def make_columns(
+    layout: Layout, before_ms: int, before_each: Callable[[Path], object] = lambda path: None, most: int = MOST_HOURS
+) -> int:
+    """Make the column files of hours that ended before a time, were checked and lack them, the newest first; those
+    whose hour has no raw file any more go.
+
+    Returns how many were made. Call it with the lock of retention held, after `check_hours`. Raises OSError where they
+    cannot be written.
+    """
+    catalog, checked = Catalog(layout), CheckedHours(layout)
+    made = 0
+    wanted: set[Path] = set()
+    for inst_id in catalog.instruments():
+        for forms in closed_hours(catalog.hours(inst_id), before_ms):
+            if not forms.raw or forms.archive is not None:
+                continue
+            archived = layout.columns.archived_hour(inst_id, forms.hour_ms)
+            wanted.update((archived.levels, archived.snapshots))
+            if made < most and checked.hour(forms) is not None and checked.columns(forms) is None:
+                before_each(forms.raw[0].path)
+                made += _make(catalog, forms)
+    for path in _held(layout.columns):
+        if path not in wanted and layout.columns.parse_archive_file(path) is not None:
+            unlink(path, missing_ok=True)
+    return made
+
+
+def _make(catalog: Catalog, forms: HourForms) -> bool:
+    """Whether the hour has its columns now: it has not if a line cannot be had any more."""
+    try:
+        lines = list(hour_lines(catalog, forms, False, _refuse))
+        if not lines:
+            return False
+        if not _gives_back(catalog.layout.columns.archived_hour(forms.inst_id, forms.hour_ms), lines):
+            _write(catalog, forms, lines)
+    except VaultError:
+        return False
+    note_columns(catalog.layout, forms)
+    return True
+
+
+def _gives_back(archived: ArchivedHour, lines: list[PlacedLine]) -> bool:
+    """As after compression, which changes the files of an hour and none of its lines."""
+    try:
+        return archived_lines(archived) == [line.text for line in lines]
+    except CANNOT_READ:
+        return False
+
+
+def _write(catalog: Catalog, forms: HourForms, lines: list[PlacedLine]) -> None:
+    archived = catalog.layout.columns.archived_hour(forms.inst_id, forms.hour_ms)
+    contents = encoded_books(catalog, lines, forms.inst_id, forms.hour_ms, ZSTD_QUICK)
+    for path, content in zip((archived.levels, archived.snapshots), contents, strict=True):
+        write_atomically(path, content)
+        if path.read_bytes() != content:
+            raise OSError(f"{path} does not read back as it was written")
+
+
+def _refuse(finding: Finding) -> None:
+    raise VaultError(f"{finding.path} at byte {finding.offset}: {finding.reason}.")
+
+
+def _held(columns: Layout) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from list(columns.archive.glob("*/*/*/*.parquet"))

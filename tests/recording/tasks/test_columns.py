@@ -1,0 +1,238 @@
+"""Column files while recording: a child makes them of closed hours, readers take them, and only while they hold."""
+
+import gzip
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="columns need the analysis extra")
+
+from l2vault.book.utc import utc_ms
+from l2vault.clock import Clock
+from l2vault.config import Settings
+from l2vault.errors import VaultError
+from l2vault.recording.tasks import columns, columns_child
+from l2vault.recording.tasks.columns import EVERY_SEC, FIRST_AFTER_SEC, SOON_SEC, Columns, can_make_columns
+from l2vault.vault.archive import twins
+from l2vault.vault.coverage.checked import CheckedHours, check_hours
+from l2vault.vault.journal.log import verb_journal
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.retention.plan import Policy
+from l2vault.vault.retention.proved_time import PassTime
+from l2vault.vault.retention.run import locked, run_retention
+from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from support.books import lines_of_hour
+
+INST = "BTC-USDT-SWAP"
+FIRST_MS = utc_ms("2024-08-20T10:00:00.000Z")
+END_MS = FIRST_MS + 3 * HOUR_MS
+NOW_MS = FIRST_MS + 4 * HOUR_MS
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """Three hours, the middle one compressed."""
+    layout = Layout(tmp_path / "Vault")
+    for hour in range(3):
+        path = layout.hour_file(INST, FIRST_MS + hour * HOUR_MS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = b"".join(lines_of_hour(INST, FIRST_MS + hour * HOUR_MS, 20))
+        if hour == 1:
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(data, mtime=0))
+        else:
+            path.write_bytes(data)
+    layout.journal.mkdir(parents=True)
+    return layout
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The hours that were made of lines since."""
+    from l2vault.vault.archive import build
+
+    hours: list[int] = []
+    real = build.build_hour
+
+    def noted(parsed: object, inst_id: str, hour_ms: int, setting: object) -> object:
+        hours.append((hour_ms - FIRST_MS) // HOUR_MS)
+        return real(parsed, inst_id, hour_ms, setting)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(build, "build_hour", noted)
+    return iter([hours])  # type: ignore[return-value]
+
+
+def levels(layout: Layout) -> list[dict[str, object]]:
+    table = open_vault(layout.root).levels(INST, FIRST_MS, END_MS).arrow
+    return sorted(table.to_pylist(), key=str)
+
+
+def files(layout: Layout) -> list[str]:
+    return sorted(path.relative_to(layout.root / "columns").as_posix() for path in layout.root.glob("columns/**/*.parquet"))
+
+
+def has_columns(layout: Layout, hour: int) -> bool:
+    return CheckedHours(layout).columns(Catalog(layout).hour(INST, FIRST_MS + hour * HOUR_MS)) is not None
+
+
+def make(layout: Layout) -> int:
+    with locked(layout):
+        check_hours(layout, NOW_MS)
+        return twins.make_columns(layout, NOW_MS)
+
+
+def test_a_reader_gets_from_columns_what_it_gets_from_lines(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = levels(layout)
+    assert make(layout) == 2
+    assert len(files(layout)) == 4, "levels and snapshots of the two closed hours"
+    from l2vault.vault.archive import build
+
+    made: list[int] = []
+    real = build.build_hour
+    monkeypatch.setattr(
+        build, "build_hour", lambda parsed, inst_id, hour_ms, setting: made.append(hour_ms) or real(parsed, inst_id, hour_ms, setting)
+    )
+    assert levels(layout) == before
+    assert made == [FIRST_MS + 2 * HOUR_MS], "only the newest hour is read from its lines"
+
+
+def test_columns_of_other_lines_are_passed_by_and_made_anew(layout: Layout) -> None:
+    make(layout)
+    path = layout.hour_file(INST, FIRST_MS)
+    path.write_bytes(path.read_bytes() + b"".join(lines_of_hour(INST, FIRST_MS, 30)[20:]))
+    assert not has_columns(layout, 0)
+    longer = levels(layout)
+    assert make(layout) == 1
+    assert has_columns(layout, 0)
+    assert levels(layout) == longer
+
+
+def test_after_compression_the_same_files_count_again(layout: Layout) -> None:
+    make(layout)
+    archived = layout.columns.archived_hour(INST, FIRST_MS)
+    before = archived.levels.stat().st_mtime_ns
+    path = layout.hour_file(INST, FIRST_MS)
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert not has_columns(layout, 0)
+    assert make(layout) == 1
+    assert has_columns(layout, 0)
+    assert archived.levels.stat().st_mtime_ns == before, "they were not written again"
+
+
+@pytest.mark.parametrize("part", ["levels", "snapshots"])
+def test_damaged_columns_cost_nothing_but_time(layout: Layout, part: str) -> None:
+    before = levels(layout)
+    make(layout)
+    path = getattr(layout.columns.archived_hour(INST, FIRST_MS), part)
+    facts = path.stat()
+    path.write_bytes(bytes(facts.st_size))
+    import os
+
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert has_columns(layout, 0), "nothing shows from outside"
+    assert levels(layout) == before
+    path.write_bytes(b"")
+    assert not has_columns(layout, 0)
+    assert make(layout) == 1
+    assert levels(layout) == before
+
+
+def test_columns_go_with_their_hour(layout: Layout) -> None:
+    make(layout)
+    journal = verb_journal(layout, "retention", lambda: "2024-08-20T14:00:00.000Z", lambda: 0)
+    policy = Policy(compress_after_hours=None, delete_after_days=2 / 24)
+    report = run_retention(layout, policy, PassTime(NOW_MS + HOUR_MS, NOW_MS + HOUR_MS), journal)
+    assert [done.action.kind for done in report.done].count("delete") >= 1
+    held = {path.parent.parent.name for path in layout.raw.glob("*/*/*")}
+    assert held == {INST} or not held
+    for hour in range(2):
+        gone = not Catalog(layout).hour(INST, FIRST_MS + hour * HOUR_MS).raw
+        archived = layout.columns.archived_hour(INST, FIRST_MS + hour * HOUR_MS)
+        assert gone == (not archived.levels.exists()) == (not archived.snapshots.exists())
+    layout.hour_file(INST, FIRST_MS + HOUR_MS).with_suffix(".jsonl.gz").unlink(missing_ok=True)
+    make(layout)
+    assert not layout.columns.archived_hour(INST, FIRST_MS + HOUR_MS).levels.exists(), "nor do they outlive a deletion by hand"
+
+
+def test_the_archive_is_left_alone(layout: Layout) -> None:
+    from l2vault.vault.archive.write import archive_hour
+
+    path = layout.hour_file(INST, FIRST_MS)
+    file = layout.parse_hour_file(path)
+    assert file is not None
+    archive_hour(layout, file)
+    before = {path: path.read_bytes() for path in layout.archive.rglob("*.parquet")}
+    make(layout)
+    assert {path: path.read_bytes() for path in layout.archive.rglob("*.parquet")} == before
+    assert [name for name in files(layout) if "/10.parquet" in name] == [], "an archived hour needs no columns"
+
+
+def test_the_child_makes_them_and_gives_way_to_a_retention_pass(layout: Layout) -> None:
+    task = Columns(layout, ClockAt(NOW_MS))
+    with locked(layout):
+        assert task.make() == 0
+    assert task.make() == 2
+    assert task.make() == 0, "nothing is left to do"
+    assert has_columns(layout, 0) and has_columns(layout, 1)
+
+
+def test_a_child_that_fails_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_CHILD", "l2vault.no_such_module")
+    with pytest.raises(VaultError, match="no_such_module"):
+        Columns(layout, ClockAt(NOW_MS)).make()
+
+
+async def test_it_comes_again_soon_where_there_was_much_and_every_ten_minutes_otherwise(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, answers = ClockAt(NOW_MS), [24, 24, 0, 0]
+    task = Columns(layout, clock)
+    monkeypatch.setattr(task, "make", lambda: answers.pop(0))
+    with pytest.raises(IndexError):
+        await task.run()
+    assert clock.slept == [FIRST_AFTER_SEC, SOON_SEC, SOON_SEC, EVERY_SEC, EVERY_SEC]
+
+
+@pytest.mark.parametrize(("setting", "is_there", "runs"), [(True, True, True), (False, True, False), (True, False, False)])
+def test_the_recorder_runs_it_by_setting_and_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: bool, is_there: bool, runs: bool
+) -> None:
+    from random import Random
+
+    from l2vault.recorder import Recorder
+
+    monkeypatch.setattr("l2vault.recorder.can_make_columns", lambda: is_there)
+    recorder = Recorder(Settings(columns=setting), Layout(tmp_path), Clock(), Random(1), lambda status: None)
+    assert ("columns" in dict(recorder._optional())) == runs
+
+
+def test_whether_the_libraries_are_there_is_told_without_loading_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not can_make_columns(), "as the tests have it"
+    monkeypatch.setattr(columns, "_NEEDED", ("numpy", "pyarrow"))
+    assert can_make_columns()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="niceness is POSIX's")
+def test_the_child_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[int] = []
+    monkeypatch.setattr("os.nice", said.append)
+    columns_child._give_way()
+    assert said == [10]
+
+
+class ClockAt(Clock):
+    """Stands still, and says how long it was asked to sleep."""
+
+    def __init__(self, wall_ms: int) -> None:
+        super().__init__()
+        self.at_ms = wall_ms
+        self.slept: list[float] = []
+
+    def wall_ms(self) -> int:
+        return self.at_ms
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
