@@ -22,7 +22,7 @@ def test_the_notebook_runs_and_shows_its_answers(tmp_path: Path) -> None:
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
-    expected = ["<Vault 'Vault': 1 instrument", "chain", "spread 0.33 bps", "; walls/2"]
+    expected = ["<Vault 'Vault': 1 instrument", "chain", "spread 0.33 bps", "; walls/3"]
     expected += ["t_from", "widest_bps"]
     for text, word in zip(shown, expected, strict=True):
         assert word in text

@@ -145,7 +145,8 @@ def _rows(piece: Piece, sizes: Floats, cut: float, ask: Ask) -> pl.DataFrame:
         "past": piece.past[rows].astype(np.int64),
     }
     cells = _Cells(piece, found)
-    if ask.is_each_book:
+    gaps = np.cumsum(~piece.is_linked)
+    if ask.is_each_book or (gaps[found["first"]] != gaps[found["past"] - 1]).any():  # a row goes on over a hole
         is_start, is_end = cells.is_start, np.roll(cells.is_start, -1)
         found = {name: column[cells.row] for name, column in found.items()}
         before = np.where(is_start, before[cells.row], found["size"])

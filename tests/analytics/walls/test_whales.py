@@ -169,6 +169,15 @@ def test_the_ledger_is_that_of_a_plain_loop(drawings, depth, unit, at_once):
             assert row[name] == (pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value), name
 
 
+def test_a_level_that_goes_on_over_a_hole_is_two_lives():
+    """A vault ends its rows at a hole; frames of one's own need not."""
+    row = {"side": "bid", "price": 99.0, "qty": 120.0, "orders": 1, "t_from": T0_MS, "t_to": T0_MS + 8_000}
+    rows = pl.DataFrame([row, row | {"side": "ask", "price": 101.0, "qty": 5.0}])
+    held = pl.DataFrame({"t_from": [T0_MS, T0_MS + 4_000], "t_to": [T0_MS + 2_000, T0_MS + 8_000], "depth": [400, 400]})
+    frame = walls(books_of(rows, held, LINEAR), "contracts", Criteria(min_size=100)).frame
+    assert frame.select("began", "end", "size_left").rows() == [("found", "gap", 120), ("returned", "standing", None)]
+
+
 def three_hours(root: Path) -> Layout:
     """A wall that stands over the turns of two hours and one that is moved at the first, beside 40 small levels."""
     layout = Layout(root)
