@@ -26,7 +26,6 @@ from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.frames import CANNOT_READ, archived_frames
-from l2vault.vault.archive.read import files_of
 from l2vault.vault.coverage.model import STATES, Coverage
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.instruments import read_rows
@@ -66,10 +65,10 @@ class HourSource:
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""
         vault = _opened(self)
-        forms = vault.catalog.hour(self.inst_id, hour_ms)
-        if self.resolution == "lines" and forms.archive is not None and not forms.raw and not self.left_out:
+        columns = vault.column_files(vault.catalog.hour(self.inst_id, hour_ms))
+        if self.resolution == "lines" and columns is not None and not self.left_out:
             with suppress(*CANNOT_READ):  # the long way reports what is wrong
-                yield archived_frames(files_of(forms.archive), self.span)
+                yield archived_frames(columns, self.span)
                 return
         levels = vault.levels_of_hour(self.inst_id, self.span, hour_ms, self.left_out, self.resolution)
         for part in levels.parts():
@@ -292,7 +291,9 @@ def read_books(  # noqa: PLR0913 - three name the span
         left_out = tuple(vault.left_out(inst_id, span, include_disputed))
         hours = tuple(vault.bearing_hours(inst_id, span, resolution))
         catalog = vault.change_catalog if resolution == "changes" else vault.catalog
-        raw_hours = sum(forms.hour_ms in hours and bool(forms.raw) for forms in catalog.hours(inst_id))
+        raw_hours = sum(
+            forms.hour_ms in hours and vault.column_files(forms) is None for forms in catalog.hours(inst_id)
+        )
         return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
 
     return Books(inst_id, span, frames, periods, lambda: vault.coverage(inst_id, *span), source)

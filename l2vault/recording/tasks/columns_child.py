@@ -1,4 +1,4 @@
-"""Column files of closed hours, made in a process of its own, so that neither its memory nor its time is the recorder's.
+"""Column files of closed hours, made in a process of its own: neither its memory nor its time is the recorder's.
 
     python -m l2vault.recording.tasks.columns_child VAULT BEFORE_MS
 
@@ -34,9 +34,9 @@ def main() -> int:
 
                 made = make_columns(layout, before_ms)
     except (L2VaultError, OSError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
-    print(made)
+    sys.stdout.write(f"{made}\n")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Column files of closed hours: the archive's two files beside the lines, quickly made, so that questions read columns.
+"""Column files of closed hours: the archive's two files beside the lines, quickly made, for questions to read.
 
-They lie under `{vault}/columns`, are worth no more than the time they spare, and go with their hour. A reader takes them
-only while the note of the hour (`coverage.checked`) says that they were made of exactly the lines which it has now. The
-archive itself, which may be all that is left of an hour, is never touched here.
+They lie under `{vault}/columns`, are worth no more than the time they spare, and go with their hour. A reader takes
+them only while the note of the hour (`coverage.checked`) says that they were made of exactly the lines which it has
+now. The archive itself, which may be all that is left of an hour, is never touched here.
 """
 
 from collections.abc import Callable, Iterator

@@ -27,7 +27,7 @@ from l2vault.vault.reading.follow import POLL_SEC, Follow
 from l2vault.vault.reading.follow_changes import FollowChanges
 from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
 from l2vault.vault.store.forms import PlacedLine, first_ms, hour_book, hour_lines, snapshot_of
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
 from l2vault.vault.store.line import as_time_text, time_text
 from l2vault.vault.store.root import open_layout
 
@@ -337,9 +337,17 @@ class Vault:
             if every[at].hour_ms >= span[1]:
                 break
             if only_ms in (None, every[at].hour_ms):
-                twin = self._hour_lines.checked.columns(every[at])
+                twin = None if every[at].archive is not None else self.column_files(every[at])
                 hour = None if twin is None else read_columns_of_hour(twin, span)
                 yield hour or read_hour(self.catalog, every, at, history, span, findings.report)
+
+    def column_files(self, forms: HourForms) -> ArchivedHour | None:
+        """The two files of an hour that hold all of its lines as columns: of the archive if that is all there is of
+        it, else those that were made of just these lines; None where there are none."""
+        if forms.archive is None:
+            return self._hour_lines.checked.columns(forms)
+        hour = self.layout.archived_hour(forms.inst_id, forms.hour_ms)
+        return None if forms.raw else hour
 
     def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
         at = sum(forms.hour_ms <= start_ms for forms in every) - 1

@@ -1,21 +1,25 @@
 """Column files while recording: a child makes them of closed hours, readers take them, and only while they hold."""
 
 import gzip
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 pytest.importorskip("pyarrow", reason="columns need the analysis extra")
 
-from l2vault.book.utc import utc_ms
+from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import VaultError
+from l2vault.recorder import Recorder
 from l2vault.recording.tasks import columns, columns_child
 from l2vault.recording.tasks.columns import EVERY_SEC, FIRST_AFTER_SEC, SOON_SEC, Columns, can_make_columns
-from l2vault.vault.archive import twins
+from l2vault.vault.archive import build, twins
+from l2vault.vault.archive.intervals import Hour
+from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.coverage.checked import CheckedHours, check_hours
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
@@ -24,12 +28,17 @@ from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import locked, run_retention
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from support.books import lines_of_hour
+from support.hours import HOUR_AT_MS, INST, contents, journal_of, line, put, started
 
-INST = "BTC-USDT-SWAP"
-FIRST_MS = utc_ms("2024-08-20T10:00:00.000Z")
+FIRST_MS = HOUR_AT_MS
 END_MS = FIRST_MS + 3 * HOUR_MS
 NOW_MS = FIRST_MS + 4 * HOUR_MS
+
+
+def books(hour: int, lines: int = 20) -> list[Snapshot]:
+    """The best ask's size tells hour and line."""
+    asks = [[("100.5", str(1000 * hour + at + 1), "0", "3")] for at in range(lines)]
+    return [line(hour * HOUR_MS + at * 2000, asks=asks[at]) for at in range(lines)]
 
 
 @pytest.fixture
@@ -37,31 +46,9 @@ def layout(tmp_path: Path) -> Layout:
     """Three hours, the middle one compressed."""
     layout = Layout(tmp_path / "Vault")
     for hour in range(3):
-        path = layout.hour_file(INST, FIRST_MS + hour * HOUR_MS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = b"".join(lines_of_hour(INST, FIRST_MS + hour * HOUR_MS, 20))
-        if hour == 1:
-            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(data, mtime=0))
-        else:
-            path.write_bytes(data)
-    layout.journal.mkdir(parents=True)
+        put(layout, books(hour), packed=hour == 1)
+    journal_of(layout, started(-1))
     return layout
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The hours that were made of lines since."""
-    from l2vault.vault.archive import build
-
-    hours: list[int] = []
-    real = build.build_hour
-
-    def noted(parsed: object, inst_id: str, hour_ms: int, setting: object) -> object:
-        hours.append((hour_ms - FIRST_MS) // HOUR_MS)
-        return real(parsed, inst_id, hour_ms, setting)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(build, "build_hour", noted)
-    return iter([hours])  # type: ignore[return-value]
 
 
 def levels(layout: Layout) -> list[dict[str, object]]:
@@ -70,7 +57,7 @@ def levels(layout: Layout) -> list[dict[str, object]]:
 
 
 def files(layout: Layout) -> list[str]:
-    return sorted(path.relative_to(layout.root / "columns").as_posix() for path in layout.root.glob("columns/**/*.parquet"))
+    return sorted(path.relative_to(layout.root).as_posix() for path in layout.root.glob("columns/**/*.parquet"))
 
 
 def has_columns(layout: Layout, hour: int) -> bool:
@@ -87,13 +74,14 @@ def test_a_reader_gets_from_columns_what_it_gets_from_lines(layout: Layout, monk
     before = levels(layout)
     assert make(layout) == 2
     assert len(files(layout)) == 4, "levels and snapshots of the two closed hours"
-    from l2vault.vault.archive import build
-
     made: list[int] = []
     real = build.build_hour
-    monkeypatch.setattr(
-        build, "build_hour", lambda parsed, inst_id, hour_ms, setting: made.append(hour_ms) or real(parsed, inst_id, hour_ms, setting)
-    )
+
+    def noted(parsed: object, inst_id: str, hour_ms: int, setting: object) -> Hour:
+        made.append(hour_ms)
+        return real(parsed, inst_id, hour_ms, setting)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(build, "build_hour", noted)
     assert levels(layout) == before
     assert made == [FIRST_MS + 2 * HOUR_MS], "only the newest hour is read from its lines"
 
@@ -101,7 +89,7 @@ def test_a_reader_gets_from_columns_what_it_gets_from_lines(layout: Layout, monk
 def test_columns_of_other_lines_are_passed_by_and_made_anew(layout: Layout) -> None:
     make(layout)
     path = layout.hour_file(INST, FIRST_MS)
-    path.write_bytes(path.read_bytes() + b"".join(lines_of_hour(INST, FIRST_MS, 30)[20:]))
+    path.write_bytes(path.read_bytes() + contents(books(0, 30)[20:]))
     assert not has_columns(layout, 0)
     longer = levels(layout)
     assert make(layout) == 1
@@ -129,8 +117,6 @@ def test_damaged_columns_cost_nothing_but_time(layout: Layout, part: str) -> Non
     path = getattr(layout.columns.archived_hour(INST, FIRST_MS), part)
     facts = path.stat()
     path.write_bytes(bytes(facts.st_size))
-    import os
-
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert has_columns(layout, 0), "nothing shows from outside"
     assert levels(layout) == before
@@ -154,12 +140,10 @@ def test_columns_go_with_their_hour(layout: Layout) -> None:
         assert gone == (not archived.levels.exists()) == (not archived.snapshots.exists())
     layout.hour_file(INST, FIRST_MS + HOUR_MS).with_suffix(".jsonl.gz").unlink(missing_ok=True)
     make(layout)
-    assert not layout.columns.archived_hour(INST, FIRST_MS + HOUR_MS).levels.exists(), "nor do they outlive a deletion by hand"
+    assert not layout.columns.archived_hour(INST, FIRST_MS + HOUR_MS).levels.exists(), "by hand too"
 
 
 def test_the_archive_is_left_alone(layout: Layout) -> None:
-    from l2vault.vault.archive.write import archive_hour
-
     path = layout.hour_file(INST, FIRST_MS)
     file = layout.parse_hour_file(path)
     assert file is not None
@@ -167,7 +151,7 @@ def test_the_archive_is_left_alone(layout: Layout) -> None:
     before = {path: path.read_bytes() for path in layout.archive.rglob("*.parquet")}
     make(layout)
     assert {path: path.read_bytes() for path in layout.archive.rglob("*.parquet")} == before
-    assert [name for name in files(layout) if "/10.parquet" in name] == [], "an archived hour needs no columns"
+    assert [name for name in files(layout) if "/03.parquet" in name] == [], "an archived hour needs no columns"
 
 
 def test_the_child_makes_them_and_gives_way_to_a_retention_pass(layout: Layout) -> None:
@@ -196,14 +180,12 @@ async def test_it_comes_again_soon_where_there_was_much_and_every_ten_minutes_ot
     assert clock.slept == [FIRST_AFTER_SEC, SOON_SEC, SOON_SEC, EVERY_SEC, EVERY_SEC]
 
 
-@pytest.mark.parametrize(("setting", "is_there", "runs"), [(True, True, True), (False, True, False), (True, False, False)])
+@pytest.mark.parametrize(
+    ("setting", "is_there", "runs"), [(True, True, True), (False, True, False), (True, False, False)]
+)
 def test_the_recorder_runs_it_by_setting_and_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: bool, is_there: bool, runs: bool
 ) -> None:
-    from random import Random
-
-    from l2vault.recorder import Recorder
-
     monkeypatch.setattr("l2vault.recorder.can_make_columns", lambda: is_there)
     recorder = Recorder(Settings(columns=setting), Layout(tmp_path), Clock(), Random(1), lambda status: None)
     assert ("columns" in dict(recorder._optional())) == runs
