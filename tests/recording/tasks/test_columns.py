@@ -138,9 +138,15 @@ def test_columns_go_with_their_hour(layout: Layout) -> None:
         gone = not Catalog(layout).hour(INST, FIRST_MS + hour * HOUR_MS).raw
         archived = layout.columns.archived_hour(INST, FIRST_MS + hour * HOUR_MS)
         assert gone == (not archived.levels.exists()) == (not archived.snapshots.exists())
-    layout.hour_file(INST, FIRST_MS + HOUR_MS).with_suffix(".jsonl.gz").unlink(missing_ok=True)
-    make(layout)
-    assert not layout.columns.archived_hour(INST, FIRST_MS + HOUR_MS).levels.exists(), "by hand too"
+
+
+def test_columns_do_not_outlive_a_deletion_by_hand(layout: Layout) -> None:
+    task = Columns(layout, ClockAt(NOW_MS))
+    assert task.make() == 2
+    layout.hour_file(INST, FIRST_MS).unlink()
+    assert task.make() == 0
+    assert [name for name in files(layout) if "/03.parquet" in name] == []
+    assert has_columns(layout, 1)
 
 
 def test_the_archive_is_left_alone(layout: Layout) -> None:
