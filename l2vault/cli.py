@@ -1,6 +1,7 @@
 """The front door: `l2vault VERB ...`. Finds the verb, gathers its settings, turns errors into a line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Only the chosen verb's module is loaded.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; `status` has 3 too. Only the chosen verb's module is
+loaded.
 """
 
 import argparse
@@ -27,6 +28,7 @@ VERBS: Final = (
     "record",
     "sim",
     "probe",
+    "status",
     "retain",
     "ls",
     "show",

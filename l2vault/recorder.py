@@ -15,7 +15,7 @@ import msgspec
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.config import Settings
+from l2vault.config import Settings, environment
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.hosts import addresses
@@ -28,6 +28,7 @@ from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
 from l2vault.recording.feeds import Feeds
 from l2vault.recording.handles import open_files, raise_limit
+from l2vault.recording.health import HealthBoard
 from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.router import Asks, Router
 from l2vault.recording.sleepwatch import SleepWatch
@@ -37,9 +38,11 @@ from l2vault.recording.supervisor import Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
+from l2vault.recording.tasks.health import HealthFile, Sources
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
 from l2vault.recording.tasks.retention import Retention
+from l2vault.recording.tasks.service import ServiceManager
 from l2vault.recording.tasks.trade_filler import TradeFiller
 from l2vault.recording.trades import TradeIntake
 from l2vault.vault.journal.events import (
@@ -126,11 +129,12 @@ class Recorder:
         self._lock = VaultLock(layout)
         self._previous: PreviousRun | None = None
         self._writer = LineWriter(layout, open_files(settings.feeds, raise_limit()))
-        guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
+        guard = Guard(self._lock, self._started, self._on_replaced, settings.instruments)
         fsync_ms = round(settings.fsync_sec * 1000)
         traded = settings.instruments if settings.trades else ()
         self._trades = TradeIntake(traded, self._counters, clock, self._put)
-        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._trades)
+        self._board = HealthBoard(settings.instruments, clock)
+        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, (), self._trades, self._board.watch)
         self._time = ExchangeTime()
         self._feeds, self._rest = network or network_of(settings, clock, rng)
         self._pipelines = Pipelines(self._make_pipeline)
@@ -154,10 +158,10 @@ class Recorder:
         """Of no instrument where the settings do not ask for it: then nothing carries it."""
         settings = self._settings
         hands = Hands(self._disk.put, self._carry, self._limit_ms, self._metadata.take_row, self._clock.wall_us)
-        environment = "2" if settings.region == "demo-trading" else "1"
+        okx_env = "2" if settings.region == "demo-trading" else "1"
         inst_ids = settings.instruments if settings.context else ()
         days = DayWriter(self._layout)
-        return ContextKeeper(inst_ids, settings.cadence_ms, self._clock, hands, days, environment)
+        return ContextKeeper(inst_ids, settings.cadence_ms, self._clock, hands, days, okx_env)
 
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
         """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
@@ -219,13 +223,13 @@ class Recorder:
             yield "retention", self._retention.run
         if self._changes is not None:
             yield "changes", self._changes.run
+        counted = self._board, self._pipelines, self._counts, self._counters
+        sources = Sources(*counted, self._disk, self._trades, self._clock_check, self._time, lambda: self._journal.run)
+        yield "health", HealthFile(self._settings, self._layout, self._clock, sources).run
+        yield "service", ServiceManager(environment(), self._clock, sources).run
         yield "memory", partial(trim_regularly, self._clock)
-        for name, seconds, act in (
-            ("beat", ALIVE_SEC, self._beat),
-            ("summary", SUMMARY_SEC, self._summarise),
-            ("status", STATUS_SEC, self._status),
-            ("watch", WATCH_SEC, self._watch),
-        ):
+        seldom = ("beat", ALIVE_SEC, self._beat), ("summary", SUMMARY_SEC, self._summarise)
+        for name, seconds, act in (*seldom, ("status", STATUS_SEC, self._status), ("watch", WATCH_SEC, self._watch)):
             yield name, partial(self._every, seconds, act)
 
     async def _run_feeds(self) -> None:
@@ -326,10 +330,6 @@ class Recorder:
             context=settings.context,
         )
 
-    def _begin_again(self, former: Place) -> Started:
-        """In the disk's thread: the vault was replaced, and what the journal said before may be gone."""
-        return self._started(former)
-
     def _on_replaced(self) -> None:
         self._router.synced_again()
         self._metadata.refresh_all()
@@ -407,6 +407,7 @@ class Recorder:
         others = outputs if self._changes is None else self._changes.take(number, outputs)
         self._trades.take(number, others)
         self._context.take(number, others)
+        self._board.take(number, others)
         return others
 
     def _carry(self, number: int, is_carrying: bool) -> None:

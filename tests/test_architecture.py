@@ -35,7 +35,7 @@ ALLOWED = {
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
 ORDER = {
-    "vault": ("store", "journal", "coverage", "archive", "reading retention", "checking"),
+    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking"),
     "sim": ("exchange", "faults", "server"),
     "analytics": (
         "contract figures former_names",
@@ -61,6 +61,9 @@ PURE = [
     PACKAGE / "vault" / "store" / "layout.py",
     PACKAGE / "vault" / "store" / "line.py",
     PACKAGE / "vault" / "store" / "linecheck.py",
+    PACKAGE / "vault" / "health" / "judge.py",
+    PACKAGE / "vault" / "health" / "metrics.py",
+    PACKAGE / "vault" / "retention" / "forecast.py",
     PACKAGE / "sim" / "server" / "peer.py",
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",

@@ -23,6 +23,8 @@ from l2vault.book.snapshot import from_line, to_line
 from l2vault.book.utc import utc_micros
 from l2vault.config import ENV_PREFIX, Settings
 from l2vault.okx.context_messages import status_of
+from l2vault.vault.health.form import Health
+from l2vault.vault.health.judge import THRESHOLDS
 from l2vault.vault.journal.events import Cause, Event
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +61,28 @@ def test_the_example_lines_of_the_context_and_the_day_files_are_such_lines() -> 
     assert liquidation_to_line(*liquidation_from_line(lines["liquidation_sample"])) == lines["liquidation_sample"]
     row = msgspec.json.decode(lines["status"])
     assert status_to_line(status_of(row["status"]), utc_micros(row["recv_utc"])) == lines["status"]
+
+
+def test_the_example_of_the_health_file_is_one_and_every_key_is_described() -> None:
+    text = _text("format.md")
+    section = text[text.index("## health.json") :]
+    (example,) = re.findall(r"^```json\n(.*?)^```$", section, re.M | re.S)
+    found = msgspec.json.decode(example, type=Health)
+    assert msgspec.to_builtins(found) == msgspec.json.decode(example)
+    table = section[section.index("| key |") :]
+
+    def described(value: object) -> None:
+        for name, each in value.items() if isinstance(value, dict) else ():
+            assert f"`{name}`" in table, name
+            if name not in ("losses", "compared", "audits") or isinstance(each, list):
+                for one in each if isinstance(each, list) else [each]:
+                    described(one)
+
+    described(msgspec.to_builtins(found))
+
+
+def test_the_page_about_health_has_the_thresholds_of_the_code() -> None:
+    assert THRESHOLDS in " ".join(_text("operate.md").split())
 
 
 def _examples() -> list[str]:
