@@ -3,10 +3,6 @@
 import argparse
 import gzip
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -252,20 +248,6 @@ def test_the_newest_section_of_the_changelog_is_the_version() -> None:
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     assert newest is not None
     assert newest[1] == __version__
-
-
-def test_the_unit_for_systemd_has_no_fault() -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze")
-    unit = _text("operate.md").split("```\n[Unit]")[1].split("```")[0]
-    unit = "[Unit]" + unit.replace("/srv/l2vault/.venv/bin/python", sys.executable)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "l2vault.service"
-        path.write_text(unit, encoding="utf-8")
-        done = subprocess.run(
-            ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, timeout=20, check=False
-        )
-    assert "l2vault.service" not in done.stderr
 
 
 def test_the_readme_and_the_architecture_stay_short() -> None:
