@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -11,6 +12,8 @@ import msgspec
 import pytest
 
 from l2vault import __version__, cli
+from l2vault.alerts.receivers import message as alert_message
+from l2vault.alerts.rule import CONDITIONS, KEYS, read_rules
 from l2vault.book.change_line import from_change_line, to_change_line
 from l2vault.book.context import from_line as context_from_line
 from l2vault.book.context import to_line as context_to_line
@@ -75,6 +78,19 @@ def test_the_example_of_the_health_file_is_one_and_every_key_is_described() -> N
                     described(one)
 
     described(msgspec.to_builtins(found))
+
+
+def test_the_alerts_of_their_page_are_some_and_every_key_and_condition_is_described() -> None:
+    text = _text("alerts.md")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)
+    rules = read_rules(tomllib.loads(example)["alert"], {"ALERT_URL": "https://x/y"})
+    assert len(rules) == 4
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"^\| `(\w+)` \|", text.split("## Keys")[1], re.M)) == set(KEYS)
+    for name, limit in CONDITIONS.items():
+        assert f"| `{f'{name} {limit}'.strip()}` |" in table, name
+    (message,) = re.findall(r"^```json\n(.*?)^```$", text, re.M | re.S)
+    assert msgspec.json.decode(message).keys() == msgspec.json.decode(alert_message(rules[0], "v", "h", [], 0)).keys()
 
 
 def test_the_page_about_health_has_the_thresholds_of_the_code() -> None:

@@ -16,6 +16,7 @@ from support.programs import need_program
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops"
 SERVICES = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
+ALERTS = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
 UNITS = sorted((OPS / "systemd").iterdir())
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 
@@ -35,13 +36,15 @@ def values(unit: str) -> dict[str, list[str]]:
 def test_systemd_finds_nothing_to_object_to_in_a_unit(path: Path, tmp_path: Path) -> None:
     program = need_program("systemd-analyze", "the Debian package systemd")
     for unit in UNITS:
-        text = unit.read_text(encoding="utf-8").replace("/srv/l2vault/.venv/bin/python", sys.executable)
+        text = re.sub(
+            r"^ExecStart=/srv/\S+", f"ExecStart={sys.executable}", unit.read_text(encoding="utf-8"), flags=re.M
+        )
         (tmp_path / unit.name).write_text(text, encoding="utf-8")
     words = [program, "verify", f"./{path.name}"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     own = [line for line in done.stderr.splitlines() if "l2vault" in line]
     assert (done.returncode, own) == (0, []), done.stderr
-    fault = f"{path.read_text(encoding='utf-8')}\n[Service]\nNoSuchKey=1\n"
+    fault = f"{(tmp_path / path.name).read_text(encoding='utf-8')}\n[Service]\nNoSuchKey=1\n"
     (tmp_path / path.name).write_text(fault, encoding="utf-8")
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "NoSuchKey" in done.stderr or path.suffix == ".timer", "the check can fail"
@@ -66,8 +69,9 @@ def test_every_setting_that_a_file_names_is_one(path: Path) -> None:
     assert set(re.findall(r"\bL2VAULT_\w+", path.read_text(encoding="utf-8"))) <= known
 
 
-def test_the_task_starts_with_windows_starts_again_and_has_no_condition_of_power_or_time() -> None:
-    task = ElementTree.parse(OPS / "windows" / "l2vault.xml").getroot()
+@pytest.mark.parametrize(("name", "program"), [("l2vault.xml", "start_l2.bat"), ("l2vault-alert.xml", "l2.bat")])
+def test_a_task_starts_with_windows_starts_again_and_has_no_condition_of_power_or_time(name: str, program: str) -> None:
+    task = ElementTree.parse(OPS / "windows" / name).getroot()
     found = {each.tag.removeprefix(TASK): each.text for each in task.iter()}
     assert task.find(f"{TASK}Triggers/{TASK}BootTrigger/{TASK}Enabled").text == "true"  # type: ignore[union-attr]
     assert task.find(f"{TASK}Triggers/{TASK}TimeTrigger/{TASK}Repetition/{TASK}Duration") is None
@@ -75,10 +79,10 @@ def test_the_task_starts_with_windows_starts_again_and_has_no_condition_of_power
     assert (found["ExecutionTimeLimit"], found["MultipleInstancesPolicy"]) == ("PT0S", "IgnoreNew")
     assert (found["RunOnlyIfIdle"], found["StopOnIdleEnd"]) == ("false", "false")
     assert 1 <= int(found["Count"] or 0) <= 255, "the schema's type is an unsigned byte"
-    assert found["Command"] == rf"{found['WorkingDirectory']}\start_l2.bat"
-    assert (ROOT / "start_l2.bat").exists()
-    assert text_of("windows", "l2vault.xml").isascii(), "schtasks and PowerShell read it in different encodings"
-    assert "encoding" not in text_of("windows", "l2vault.xml").splitlines()[0]
+    assert found["Command"] == rf"{found['WorkingDirectory']}\{program}"
+    assert (ROOT / program).exists()
+    assert text_of("windows", name).isascii(), "schtasks and PowerShell read it in different encodings"
+    assert "encoding" not in text_of("windows", name).splitlines()[0]
 
 
 def test_the_agent_is_kept_alive_and_has_time_to_stop() -> None:
@@ -121,7 +125,7 @@ def test_every_file_is_named_in_the_page_with_commands_of_three_lines() -> None:
     for path in OPS.rglob("*"):
         is_part = path.parent.name in ("provisioning", "datasources", "dashboards") or "ignore" in path.name
         if path.is_file() and not is_part and path.name != "prometheus.yml":
-            assert path.relative_to(ROOT).as_posix() in SERVICES, path
+            assert path.relative_to(ROOT).as_posix() in (SERVICES + ALERTS).replace("\\", "/"), path
     for title in ("Linux: systemd", "Windows: Task Scheduler", "macOS: launchd", "Docker", "Prometheus and Grafana"):
         section = SERVICES.split(f"## {title}\n")[1].split("\n## ")[0]
         assert len(section.split("```\n")[1].splitlines()) == 3, title
