@@ -1,6 +1,7 @@
 """The front door: `l2vault VERB ...`. Finds the verb, gathers its settings, turns errors into a line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Only the chosen verb's module is loaded.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; `status` has 3 too. Only the chosen verb's module is
+loaded.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any, Final, NoReturn, TextIO
 import msgspec
 
 import l2vault
-from l2vault.config import FORMER_NAMES, Settings, environment, load_settings, load_vault
+from l2vault.config import FORMER_NAMES, Settings, environment, load_alerts, load_settings, load_vault
 from l2vault.errors import L2VaultError
 from l2vault.foreign import printable, quoted
 from l2vault.verbs.context import Context
@@ -27,6 +28,8 @@ VERBS: Final = (
     "record",
     "sim",
     "probe",
+    "status",
+    "alert",
     "retain",
     "ls",
     "show",
@@ -196,6 +199,8 @@ def _context(args: argparse.Namespace, defaults: Mapping[str, object], folder: P
         return Context(Path(), is_vault_named)
     if args.verb in _MAKE_NO_VAULT:
         vault = load_vault(args.vault, environment(), args.config, folder, defaults)
+        if args.verb == "alert":
+            return Context(vault, is_vault_named, alerts=load_alerts(args.config, folder))
         if args.verb not in _TAKE_SETTINGS:
             return Context(vault, is_vault_named)
     settings = load_settings(flags, environment(), args.config, defaults, folder, _say)

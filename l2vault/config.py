@@ -23,6 +23,9 @@ from l2vault.foreign import printable
 from l2vault.grammar import split_names
 
 CONFIG_NAME: Final = "l2vault.toml"
+ALERTS: Final = "alert"
+"""The tables of the settings file that are for `l2vault alert` alone: a fault in one never keeps a recorder from
+starting."""
 ENV_PREFIX: Final = "L2VAULT_"
 SHORTEST_CADENCE_MS: Final = 100
 """OKX pushes `books` every 100 ms; a finer grid would only repeat lines that cannot exist."""
@@ -181,6 +184,15 @@ def _vault_setting(
     return Given("vault", values.get("vault", Settings().vault), printable(file))
 
 
+def load_alerts(config_file: Path | None, folder: Path = Path()) -> tuple[object, ...]:
+    """The tables `[[alert]]` of the settings file as they are written; whoever uses them checks them."""
+    file, values = _from_file(config_file, folder, are_keys_checked=False)
+    found = values.get(ALERTS, [])
+    if not isinstance(found, list):
+        raise UsageError(f"alert in {printable(file)} is no list of tables.", "[[alert]] with two brackets")
+    return tuple(found)
+
+
 def environment() -> Mapping[str, str]:
     """The process's own environment, the one place that reads it."""
     return os.environ
@@ -237,6 +249,7 @@ def _from_file(config_file: Path | None, folder: Path, are_keys_checked: bool = 
     except RecursionError as error:
         raise UsageError(f"{shown} is not TOML: it is nested too deep.", "lines like cadence_sec = 2") from error
     if are_keys_checked:
+        values.pop(ALERTS, None)
         _given(values, shown, str)
     for key in _PATHS:
         value = values.get(key)

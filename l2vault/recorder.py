@@ -16,7 +16,7 @@ from l2vault.book.context import Context
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
-from l2vault.config import Settings
+from l2vault.config import Settings, environment
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.okx.exchange_time import ExchangeTime
 from l2vault.okx.hosts import addresses
@@ -28,6 +28,7 @@ from l2vault.recording.counters import Counters
 from l2vault.recording.disk import STALL_MS, Disk, Guard, Past
 from l2vault.recording.feeds import Feeds
 from l2vault.recording.handles import open_files, raise_limit
+from l2vault.recording.health import HealthBoard
 from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.router import Asks, Router
 from l2vault.recording.sleepwatch import SleepWatch
@@ -38,9 +39,11 @@ from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
 from l2vault.recording.tasks.columns import Columns, can_make_columns
+from l2vault.recording.tasks.health import HealthFile, Sources
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
 from l2vault.recording.tasks.retention import Retention
+from l2vault.recording.tasks.service import ServiceManager
 from l2vault.recording.tasks.trade_filler import TradeFiller
 from l2vault.vault.journal.events import (
     Alive,
@@ -122,6 +125,7 @@ class Recorder:
         self._lock = VaultLock(layout)
         self._previous: PreviousRun | None = None
         self._writer = LineWriter(layout, open_files(settings.feeds, raise_limit()))
+        self._board = HealthBoard(settings.instruments, clock)
         self._time = ExchangeTime()
         self._feeds, self._rest = network or network_of(settings, clock, rng)
         self._pipelines = Pipelines(self._make_pipeline)
@@ -130,7 +134,9 @@ class Recorder:
         self._beside = Beside(settings, self._surroundings())
         guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
         fsync_ms = round(settings.fsync_sec * 1000)
-        self._disk = Disk(self._writer, self._journal, clock, fsync_ms, guard, trades=self._beside.trades)
+        self._disk = Disk(
+            self._writer, self._journal, clock, fsync_ms, guard, (), self._beside.trades, self._beside.watch
+        )
         self._auditor = Auditor(self._rest, clock, rng, self._pipelines.by_feed)
         self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
         self._filler = TradeFiller(self._rest, clock, self._beside.trades, self._disk.room)
@@ -151,6 +157,7 @@ class Recorder:
             put=self._put,
             exchange_ms=self._exchange_ms,
             on_row=self._metadata.take_row,
+            board=self._board,
         )
 
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
@@ -215,13 +222,14 @@ class Recorder:
             yield "columns", Columns(self._layout, self._clock).run
         if self._settings.changes:
             yield "changes", self._beside.hand_on_changes
+        counted = self._board, self._pipelines, self._counts, self._counters
+        trades, clock_check = self._beside.trades, self._clock_check
+        sources = Sources(*counted, self._disk, trades, clock_check, self._time, lambda: self._journal.run)
+        yield "health", HealthFile(self._settings, self._layout, self._clock, sources).run
+        yield "service", ServiceManager(environment(), self._clock, sources).run
         yield "memory", partial(trim_regularly, self._clock)
-        for name, seconds, act in (
-            ("beat", ALIVE_SEC, self._beat),
-            ("summary", SUMMARY_SEC, self._summarise),
-            ("status", STATUS_SEC, self._status),
-            ("watch", WATCH_SEC, self._watch),
-        ):
+        seldom = ("beat", ALIVE_SEC, self._beat), ("summary", SUMMARY_SEC, self._summarise)
+        for name, seconds, act in (*seldom, ("status", STATUS_SEC, self._status), ("watch", WATCH_SEC, self._watch)):
             yield name, partial(self._every, seconds, act)
 
     async def _run_feeds(self) -> None:
@@ -316,10 +324,6 @@ class Recorder:
             trades=settings.trades,
             context=settings.context,
         )
-
-    def _begin_again(self, former: Place) -> Started:
-        """In the disk's thread: the vault was replaced, and what the journal said before may be gone."""
-        return self._started(former)
 
     def _on_replaced(self) -> None:
         self._router.synced_again()

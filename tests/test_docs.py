@@ -3,10 +3,7 @@
 import argparse
 import gzip
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -15,6 +12,8 @@ import msgspec
 import pytest
 
 from l2vault import __version__, cli
+from l2vault.alerts.receivers import message as alert_message
+from l2vault.alerts.rule import CONDITIONS, KEYS, read_rules
 from l2vault.book.change_line import from_change_line, to_change_line
 from l2vault.book.context import from_line as context_from_line
 from l2vault.book.context import to_line as context_to_line
@@ -23,6 +22,8 @@ from l2vault.book.snapshot import from_line, to_line
 from l2vault.book.utc import utc_micros
 from l2vault.config import ENV_PREFIX, Settings
 from l2vault.okx.context_messages import status_of
+from l2vault.vault.health.form import Health
+from l2vault.vault.health.judge import THRESHOLDS
 from l2vault.vault.journal.events import Cause, Event
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +60,41 @@ def test_the_example_lines_of_the_context_and_the_day_files_are_such_lines() -> 
     assert liquidation_to_line(*liquidation_from_line(lines["liquidation_sample"])) == lines["liquidation_sample"]
     row = msgspec.json.decode(lines["status"])
     assert status_to_line(status_of(row["status"]), utc_micros(row["recv_utc"])) == lines["status"]
+
+
+def test_the_example_of_the_health_file_is_one_and_every_key_is_described() -> None:
+    text = _text("format.md")
+    section = text[text.index("## health.json") :]
+    (example,) = re.findall(r"^```json\n(.*?)^```$", section, re.M | re.S)
+    found = msgspec.json.decode(example, type=Health)
+    assert msgspec.to_builtins(found) == msgspec.json.decode(example)
+    table = section[section.index("| key |") :]
+
+    def described(value: object) -> None:
+        for name, each in value.items() if isinstance(value, dict) else ():
+            assert f"`{name}`" in table, name
+            if name not in ("losses", "compared", "audits") or isinstance(each, list):
+                for one in each if isinstance(each, list) else [each]:
+                    described(one)
+
+    described(msgspec.to_builtins(found))
+
+
+def test_the_alerts_of_their_page_are_some_and_every_key_and_condition_is_described() -> None:
+    text = _text("alerts.md")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)
+    rules = read_rules(tomllib.loads(example)["alert"], {"ALERT_URL": "https://x/y"})
+    assert len(rules) == 4
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"^\| `(\w+)` \|", text.split("## Keys")[1], re.M)) == set(KEYS)
+    for name, limit in CONDITIONS.items():
+        assert f"| `{f'{name} {limit}'.strip()}` |" in table, name
+    (message,) = re.findall(r"^```json\n(.*?)^```$", text, re.M | re.S)
+    assert msgspec.json.decode(message).keys() == msgspec.json.decode(alert_message(rules[0], "v", "h", [], 0)).keys()
+
+
+def test_the_page_about_health_has_the_thresholds_of_the_code() -> None:
+    assert THRESHOLDS in " ".join(_text("operate.md").split())
 
 
 def _examples() -> list[str]:
@@ -235,20 +271,6 @@ def test_the_newest_section_of_the_changelog_is_the_version() -> None:
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     assert newest is not None
     assert newest[1] == __version__
-
-
-def test_the_unit_for_systemd_has_no_fault() -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze")
-    unit = _text("operate.md").split("```\n[Unit]")[1].split("```")[0]
-    unit = "[Unit]" + unit.replace("/srv/l2vault/.venv/bin/python", sys.executable)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "l2vault.service"
-        path.write_text(unit, encoding="utf-8")
-        done = subprocess.run(
-            ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, timeout=20, check=False
-        )
-    assert "l2vault.service" not in done.stderr
 
 
 def test_the_readme_and_the_architecture_stay_short() -> None:

@@ -360,7 +360,8 @@ class InstrumentBook:
         grid_ms = due_grid_time(book.ts_ms, change.ts_ms, self._terms.cadence_ms)
         due: list[Output] = []
         if grid_ms is not None and change.ts_ms is not None:
-            due.append(Sampled(take_snapshot(self.inst_id, book, self._terms.depth), grid_ms, change.ts_ms))
+            snapshot = take_snapshot(self.inst_id, book, self._terms.depth)
+            due.append(Sampled(snapshot, grid_ms, change.ts_ms, change.recv_us))
         whole = book.unknown_in_whole
         # Without numbers a message that fails may follow one that was lost before the grid time.
         stands_anyway = self._wait is None and self._verifiable != "checksum"

@@ -1,6 +1,6 @@
 """What a pipeline says: each consequence of a frame or of time, as a value, in the order in which it takes effect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from l2vault.book.change import BookChange
@@ -26,11 +26,15 @@ Ending = Literal["disconnect", "notice", "our_restart"]
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The book that is due at `grid_ms`; the message of time `until_ms` shows that it stood unchanged until then."""
+    """The book that is due at `grid_ms`; the message of time `until_ms` shows that it stood unchanged until then.
+
+    `recv_us` is our clock when that message arrived, in microseconds since the epoch; 0 where nobody said.
+    """
 
     snapshot: Snapshot
     grid_ms: int
     until_ms: int
+    recv_us: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,11 @@ class Pipeline:
         topics = topics_of(self._instruments)
         (self._session.carry if is_carrying else self._session.drop)(topics, now_ms)
 
+    @property
+    def heard_ms(self) -> int:
+        """When the newest frame came, monotonic; 0 before the first connection."""
+        return self._session.heard_ms
+
     def take_outgoing(self) -> list[str]:
         return self._session.take_outgoing()
 

@@ -138,6 +138,11 @@ class Session:
             if self._may_request(now_ms, KEPT_FOR_BOOKS):
                 self._request("unsubscribe", held[at : at + BATCH])
 
+    @property
+    def heard_ms(self) -> int:
+        """When the newest frame came on this connection, or when it was opened; monotonic, 0 before the first one."""
+        return self._heard_ms
+
     def take_outgoing(self) -> list[str]:
         """The text frames to send now, in order. Each is handed out once."""
         frames, self._outgoing = self._outgoing, []

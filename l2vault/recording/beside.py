@@ -21,6 +21,7 @@ from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.change_keeper import ChangeKeeper
 from l2vault.recording.context import FUTURE_MS, ContextKeeper, Hands
 from l2vault.recording.counters import Counters
+from l2vault.recording.health import HealthBoard
 from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.supervisor import Chore, Part, Supervisor
 from l2vault.recording.trades import TradeIntake, holes_left
@@ -53,6 +54,8 @@ class Surroundings:
     """Proved exchange time of now."""
     on_row: Callable[[str, bytes], None]
     """Gets OKX's rows of instruments, whosever they are."""
+    board: HealthBoard
+    """Looks at everything, for the health file."""
 
 
 class Beside:
@@ -70,6 +73,7 @@ class Beside:
         """For the disk and for the task that asks REST: what they call is guarded too."""
         self._context = self._make_context()
         self._changes = self._make_changes("our_restart") if settings.changes else None
+        self._board_part = part("health", lambda: None, lambda: None)
         self._up: dict[int, FeedUp] = {}
         """Feeds whose connection stands, in the order in which they came."""
 
@@ -91,7 +95,12 @@ class Beside:
             others = [output for output in outputs if not isinstance(output, Applied)]
         self.trades.take(number, others)
         self._context_part.call(partial(self._context.take, number, others))
+        self._board_part.call(partial(self._around.board.take, number, others))
         return others
+
+    def watch(self, item: object) -> None:
+        """Everything that is put for the disk, when it is put."""
+        self._board_part.call(partial(self._around.board.watch, item))
 
     def proved(self, number: int, inst_id: str, ts_ms: int) -> None:
         """The feed's book of this time was seen to equal another one."""
@@ -100,7 +109,7 @@ class Beside:
 
     def tick(self) -> None:
         """Waits that no message ends are ended, and what failed begins again."""
-        for part in (self._trades_part, self._context_part, self._changes_part):
+        for part in (self._trades_part, self._context_part, self._changes_part, self._board_part):
             part.tick()
         self.trades.tick()
         self._context_part.call(self._context.tick)

@@ -110,7 +110,7 @@ class Trades(Protocol):
 class Disk:
     """`put` from the event loop, `await room()` after it; `run` is the task that writes."""
 
-    def __init__(  # noqa: PLR0913 - the last three are of the recorder alone
+    def __init__(  # noqa: PLR0913 - the last four are of the recorder alone
         self,
         writer: LineWriter,
         journal: Journal,
@@ -119,7 +119,10 @@ class Disk:
         guard: Guard | None = None,
         on_hour_closed: Sequence[HourHook] = (),
         trades: Trades | None = None,
+        watch: Callable[[Item], None] = lambda item: None,
     ) -> None:
+        """`watch` sees everything that is put, when it is put; it may neither wait nor raise."""
+        self._watch = watch
         self._writer = writer
         self._journal = journal
         self._clock = clock
@@ -171,6 +174,7 @@ class Disk:
         A `Minute` is completed with what the disk took of the lines before it, after these were synced.
         """
         self._queue.append(item)
+        self._watch(item)
         self._wake.set()
         if len(self._queue) >= QUEUE_LIMIT:
             self._room.clear()

@@ -132,6 +132,10 @@ class TradeIntake:
         """Ids of all instruments that are missing at this moment."""
         return sum(chain.missing for chain in self._chains.values())
 
+    def missing_by_instrument(self) -> dict[str, int]:
+        """The same for each instrument."""
+        return {inst_id: chain.missing for inst_id, chain in self._chains.items()}
+
     def close(self) -> None:
         """The end of a run: what is missing now stays so until the next one."""
         for inst_id in list(self._chains):

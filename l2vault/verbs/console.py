@@ -199,6 +199,19 @@ def stop_on_signals(stop: asyncio.Event, finished: threading.Event) -> None:
         _hear_console_events(ctypes.windll.kernel32, ask, finished)
 
 
+def stop_thread_on_signals(stop: threading.Event) -> None:
+    """The same for a verb without an event loop: Ctrl-C and SIGTERM set `stop`, the second one ends the process."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, hear)
+
+
 def _hear_console_events(kernel32: Any, ask: Callable[[], object], finished: threading.Event) -> None:
     """Closing the window, logging off or shutting down ends the process once the handler returns: so it waits."""
     import ctypes

@@ -17,6 +17,8 @@ class Context:
     vault: Path
     is_vault_named: bool = False
     loaded: Settings | None = None
+    alerts: tuple[object, ...] = ()
+    """The tables `[[alert]]` of the settings file as they were written, for the verb that reads them."""
 
     @property
     def settings(self) -> Settings:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 SCHEMAS: Final = {
-    **dict.fromkeys(("sim", "probe", "retain", "ls", "show", "verify", "coverage"), 1),
+    **dict.fromkeys(("sim", "probe", "status", "retain", "ls", "show", "verify", "coverage"), 1),
     **dict.fromkeys(("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap"), 1),
 }
 """The version of each verb's JSON."""

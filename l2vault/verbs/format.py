@@ -145,9 +145,9 @@ def counted(count: int, name: str, several: str = "") -> str:
     return f"{count} {name if count == 1 else several or name + 's'}"
 
 
-def labelled(label: str, text: str, note: str = "") -> list[str]:
+def labelled(label: str, text: str, note: str = "", width: int = PAGE_WIDTH) -> list[str]:
     """Lines of a page: the text beside its label, and what it rests on in brackets behind or below it."""
-    room = PAGE_WIDTH - _LABEL
+    room = width - _LABEL
     lines = wrap(text, room, break_on_hyphens=False) or [""]
     bracketed = f"[{note}]"
     if note and len(lines[-1]) + 2 + len(bracketed) <= room:
@@ -160,9 +160,9 @@ def labelled(label: str, text: str, note: str = "") -> list[str]:
     return [f"{head:{_LABEL}}{lines[0]}", *(" " * _LABEL + line for line in lines[1:])]
 
 
-def paragraph(text: str, indent: str = _INDENT) -> list[str]:
+def paragraph(text: str, indent: str = _INDENT, width: int = PAGE_WIDTH) -> list[str]:
     """Lines of a page, all but the first a step further in."""
-    return wrap(text, PAGE_WIDTH, initial_indent=indent, subsequent_indent=indent + _INDENT, break_on_hyphens=False)
+    return wrap(text, width, initial_indent=indent, subsequent_indent=indent + _INDENT, break_on_hyphens=False)
 
 
 def bar(done: int, total: int, what: str) -> str:

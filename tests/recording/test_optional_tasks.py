@@ -25,6 +25,7 @@ from l2vault.recorder import Network, Recorder
 from l2vault.recording.feeds import Deliver, Feeds
 from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.tasks.retention_child import Outcome
+from l2vault.vault.health.form import Health, read_health
 from l2vault.vault.journal.events import ClockSkew, Stopped, TaskFailed
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import HOUR_MS, Layout
@@ -33,7 +34,20 @@ from support.manual_clock import ManualClock, some_turns, until
 
 BTC = "BTC-USDT-SWAP"
 T0_MS = 1_767_225_600_000
-OPTIONAL = ("clock", "metadata", "audit", "trades", "retention", "memory", "beat", "summary", "status", "watch")
+OPTIONAL = (
+    "clock",
+    "metadata",
+    "audit",
+    "trades",
+    "retention",
+    "health",
+    "service",
+    "memory",
+    "beat",
+    "summary",
+    "status",
+    "watch",
+)
 Task = Callable[[], Coroutine[object, object, object]]
 
 
@@ -274,3 +288,41 @@ def test_the_process_ends_within_seconds_whatever_rest_does(tmp_path: Path, peer
             listener.shutdown(socket.SHUT_RDWR)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def until_written(rig: Rig, is_so: Callable[[Health], bool]) -> Health:
+    """The first health file for which it holds, within a minute of the recorder's time."""
+    for _ in range(12):
+        await pass_sec(rig, 5)
+        found = await asyncio.to_thread(read_health, rig.layout)
+        if found is not None and is_so(found):
+            return found
+    raise AssertionError("no such file was written")
+
+
+async def test_the_health_file_says_how_the_recorder_is(tmp_path: Path) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await rig.write_a_line()
+        health = await until_written(rig, lambda found: found.counts.lines == 1)
+        again = await until_written(rig, lambda found: found.written > health.written)
+    assert (health.pid, health.instruments[0].inst_id, health.instruments[0].lines) == (os.getpid(), BTC, 1)
+    assert health.run == again.run != ""
+    assert health.disk.free_bytes is not None and health.disk.free_bytes > 0
+    assert {"clock", "metadata"}.isdisjoint(task.task for task in health.tasks), "that REST is not there is no failure"
+
+
+async def test_a_health_file_that_cannot_be_written_ends_nothing_and_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Rig(tmp_path).recording() as rig:
+        await until_written(rig, lambda found: True)
+        rig.layout.health_file.unlink()
+        rig.layout.health_file.mkdir()  # nothing can be put in its place
+        await pass_sec(rig, 30)
+        await until(lambda: "health.json" in caplog.text)
+        await rig.write_a_line()
+        rig.layout.health_file.rmdir()
+        health = await until_written(rig, lambda found: found.counts.lines == 1)
+    assert health.tasks == [] and rig.failed() == [], "it is no failure of the task, which goes on at once"
+    assert caplog.text.count("Cannot write") == 1
+    assert rig.written() == 1

@@ -27,11 +27,11 @@ SETTLE_MS: Final = 10 * 60_000
 
 _SIZE_CURE: Final = "a number of GB above 0, or leave it out"
 _EARLY: Final = "early, for want of room"
-_GZIP_SHARE: Final = 0.25
+GZIP_SHARE: Final = 0.25
 """Forecast of gzip -6 against plain lines, twice what two real instruments gave (0.11 and 0.12), so that a plan names
 enough; what of it is not needed after all is not done."""
 
-_ARCHIVE_SHARE: Final = 0.6
+ARCHIVE_SHARE: Final = 0.6
 """Forecast of an archive against gzip, above the promised 0.5 for the same reason."""
 
 
@@ -208,7 +208,7 @@ class _Forecast:
         """Forecast the plain form becoming gzip; returns the bytes saved."""
         plain = self.forms.pop("plain")
         held = self.forms.get("gzip")
-        size = int(plain.size_bytes * _GZIP_SHARE)
+        size = int(plain.size_bytes * GZIP_SHARE)
         total = size + (held.size_bytes if held else 0)
         self.forms["gzip"] = plain._replace(form="gzip", path=packed_path(plain.path), size_bytes=total)
         return plain.size_bytes - size
@@ -316,7 +316,7 @@ def _archive(hour: _Forecast, room: Room, like: Action) -> Iterator[Action]:
         room.take(hour.pack())
         yield like._replace(kind="compress", held=plain)
     held = hour.raw[0]
-    room.take(0, -int(held.size_bytes * _ARCHIVE_SHARE * (1 if held.form == "gzip" else _GZIP_SHARE)))
+    room.take(0, -int(held.size_bytes * ARCHIVE_SHARE * (1 if held.form == "gzip" else GZIP_SHARE)))
     yield like._replace(held=held)
     yield from _delete_raw(hour, room, like._replace(only_if_short=False, once_archived=True))
 

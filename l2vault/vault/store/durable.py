@@ -41,10 +41,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: Path, data: bytes | Iterable[bytes], is_durable: bool = True) -> None:
     """Whoever reads `path`, now or after a power cut, finds the old bytes or the new ones, whole; creates its folders.
 
-    Raises OSError with the old bytes in place. One writer at a time for each path.
+    Raises OSError with the old bytes in place. One writer at a time for each path. Without `is_durable` nothing waits
+    for the disk, and after a power cut the file may be anything.
     """
     changed_folders = {path.parent, *make_folders(path.parent)}
     draft = hidden(path, DRAFT_SUFFIX)
@@ -52,13 +53,14 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
         with draft.open("wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         replace(draft, path)
     except OSError:
         with suppress(OSError):
             unlink(draft, missing_ok=True)
         raise
-    for folder in changed_folders:
+    for folder in changed_folders if is_durable else ():
         sync_folder(folder)
 
 

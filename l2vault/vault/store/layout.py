@@ -89,6 +89,11 @@ class Layout:
         return self.root / _META / "recorder.json"
 
     @property
+    def health_file(self) -> Path:
+        """How the recorder is, replaced every few seconds."""
+        return self.root / _META / "health.json"
+
+    @property
     def follow_file(self) -> Path:
         """Touched by whoever follows changes, so that the recorder brings their files up to date more often."""
         return self.root / _META / "followed"

@@ -187,15 +187,23 @@ def open_hours(layout: Layout) -> set[tuple[str, int]]:
 
     Empty where nobody holds the lock. Where that cannot be found out, what the owner's file says counts.
     """
+    return set() if is_held(layout) is False else _hours_of(read_owner(layout))
+
+
+def is_held(layout: Layout) -> bool | None:
+    """Whether some process records into the vault at this moment; None where that cannot be found out, as where this
+    user may not open the lock."""
     if not layout.lock_file.exists():
-        return set()
+        return False
     probe = FileLock(str(layout.lock_file), thread_local=False)
     try:
         probe.acquire(timeout=0)
-    except (Timeout, OSError, NotImplementedError):
-        return _hours_of(read_owner(layout))
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return None
     probe.release()
-    return set()
+    return False
 
 
 def _hours_of(owner: Owner | None) -> set[tuple[str, int]]:

@@ -1,0 +1,228 @@
+"""One `[[alert]]` of `l2vault.toml` as a checked value. Every error names the alert, its key and the cure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from l2vault.errors import UsageError
+from l2vault.foreign import printable, quoted
+from l2vault.grammar import duration_ms
+
+CONDITIONS: Final = {
+    "recorder absent": "",
+    "feed down": "",
+    "not healthy": "",
+    "hole longer than": "30s",
+    "book older than": "90s",
+    "clock off by": "1s",
+    "disk days below": "3",
+}
+"""Each condition and an example of its limit; those without one have none."""
+
+MINUTE_MS: Final = 60_000
+_DAY_MINUTES: Final = 24 * 60
+KEYS: Final = ("name", "when", "instruments", "for", "clear", "again", "most_an_hour", "quiet", "webhook", "command")
+_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_QUIET: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+_MOST_AN_HOUR: Final = 60
+_CHARS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where to POST. The address is a secret; `shown` is what may be printed of it."""
+
+    url: str
+
+    @property
+    def shown(self) -> str:
+        """Scheme and host."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{printable(parts.hostname)}"
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.shown})"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program and its words, started without a shell."""
+
+    words: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """The program alone: its words may hold a secret."""
+        return f"the command {printable(self.words[0])}"
+
+
+Receiver = Webhook | Command
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is looked at, when it counts, and whom it is sent to.
+
+    `limit` is in seconds, or in days for `disk days below`. It fires once it has held for `for_ms`, and has recovered
+    once it has not held for `clear_ms`. `again_ms` is between two reminders while it lasts; `quiet` are two minutes of
+    the day, UTC, between which nothing is sent.
+    """
+
+    name: str
+    condition: str
+    limit: float
+    receivers: tuple[Receiver, ...]
+    instruments: frozenset[str] = frozenset()
+    for_ms: int = 15_000
+    clear_ms: int = MINUTE_MS
+    again_ms: int = 60 * MINUTE_MS
+    most_an_hour: int = 6
+    quiet: tuple[int, int] | None = None
+
+    def is_quiet(self, wall_ms: int) -> bool:
+        """Whether nothing is sent at this time."""
+        if self.quiet is None:
+            return False
+        minute, (begin, end) = wall_ms // MINUTE_MS % _DAY_MINUTES, self.quiet
+        return begin <= minute < end if begin <= end else minute >= begin or minute < end
+
+
+class _Table:
+    """One table, as it was written."""
+
+    def __init__(self, number: int, values: Mapping[str, object]) -> None:
+        self.values = values
+        name = values.get("name", values.get("when", f"number {number}"))
+        self.shown = f"[[alert]] {quoted(name, _CHARS)}"
+
+    def refuse(self, key: str, why: str, cure: str) -> UsageError:
+        return UsageError(f"{self.shown}: {key} = {quoted(self.values.get(key), _CHARS)} {why}.", cure)
+
+    def text(self, key: str) -> str | None:
+        value = self.values.get(key)
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise self.refuse(key, "is no text", f'{key} = "..."')
+        return value.strip() if isinstance(value, str) else None
+
+    def ms(self, key: str, default_ms: int) -> int:
+        text = self.text(key)
+        if text is None:
+            return default_ms
+        try:
+            return duration_ms(text)
+        except UsageError as error:
+            raise self.refuse(key, "is no duration", error.cure) from None
+
+
+def read_rules(tables: Sequence[object], environment: Mapping[str, str]) -> list[Rule]:
+    """Every alert of the settings; raises UsageError for the first that nobody can mean, and where there is none."""
+    rules = []
+    for number, values in enumerate(tables, 1):
+        if not isinstance(values, Mapping):
+            raise UsageError("alert is no table.", 'lines like [[alert]] and when = "recorder absent"')
+        rules.append(_rule(_Table(number, values), environment))
+    names = [rule.name for rule in rules]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two alerts have the name {quoted(name, _CHARS)}.", 'another name = "..." for one of them'
+            )
+    if not rules:
+        raise UsageError("no [[alert]] in the settings.", "docs/alerts.md has some to copy into l2vault.toml")
+    return rules
+
+
+def _rule(table: _Table, environment: Mapping[str, str]) -> Rule:
+    for key in table.values:
+        if key not in KEYS:
+            raise UsageError(f"{table.shown}: unknown key {quoted(key, _CHARS)}.", f"one of {', '.join(KEYS)}")
+    condition, limit = _condition(table)
+    return Rule(
+        name=table.text("name") or table.text("when") or "",
+        condition=condition,
+        limit=limit,
+        receivers=_receivers(table, environment),
+        instruments=_instruments(table),
+        for_ms=table.ms("for", 15_000),
+        clear_ms=table.ms("clear", MINUTE_MS),
+        again_ms=table.ms("again", 60 * MINUTE_MS),
+        most_an_hour=_most(table),
+        quiet=_quiet(table),
+    )
+
+
+def _condition(table: _Table) -> tuple[str, float]:
+    text = " ".join((table.text("when") or "").lower().split())
+    examples = ", ".join(f'"{name} {limit}"' if limit else f'"{name}"' for name, limit in CONDITIONS.items())
+    for name, example in CONDITIONS.items():
+        rest = text.removeprefix(name).strip()
+        if not text.startswith(name) or bool(rest) != bool(example):
+            continue
+        if not example:
+            return name, 0.0
+        try:
+            return name, float(rest) if name == "disk days below" else duration_ms(rest) / 1000
+        except (UsageError, ValueError):
+            raise table.refuse("when", "has no limit that reads", f'one like "{name} {example}"') from None
+    raise table.refuse("when", "is no condition", f"one of {examples}")
+
+
+def _receivers(table: _Table, environment: Mapping[str, str]) -> tuple[Receiver, ...]:
+    found: list[Receiver] = []
+    if (webhook := table.text("webhook")) is not None:
+        found.append(_webhook(table, webhook, environment))
+    words = table.values.get("command")
+    if words is not None:
+        if not (isinstance(words, list) and words and all(isinstance(word, str) and word for word in words)):
+            raise table.refuse("command", "is no list of words", 'command = ["program", "word"]; no shell reads it')
+        found.append(Command(tuple(words)))
+    if not found:
+        cure = 'webhook = "${ALERT_URL}", or command = ["program", "word"]'
+        raise UsageError(f"{table.shown} is sent to nobody.", cure)
+    return tuple(found)
+
+
+def _webhook(table: _Table, text: str, environment: Mapping[str, str]) -> Webhook:
+    """The address itself is never printed, not even in an error."""
+    match = _SECRET.fullmatch(text)
+    if match is None:
+        cure = 'webhook = "${ALERT_URL}", and the address in the environment variable ALERT_URL'
+        raise UsageError(f"{table.shown}: webhook holds an address, which is a secret, and no variable.", cure)
+    url = environment.get(match[1], "")
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or any(char <= " " for char in url):
+        why = "is not set" if not url else "holds no address"
+        cure = "one like https://host/path, set for the process that runs l2vault alert"
+        raise UsageError(f"{table.shown}: the environment variable {match[1]} {why}.", cure)
+    return Webhook(url)
+
+
+def _instruments(table: _Table) -> frozenset[str]:
+    names = table.values.get("instruments", [])
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise table.refuse("instruments", "is no list of names", 'instruments = ["BTC-USDT-SWAP"]')
+    return frozenset(name.upper() for name in names)
+
+
+def _most(table: _Table) -> int:
+    value = table.values.get("most_an_hour", 6)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_AN_HOUR:
+        raise table.refuse("most_an_hour", "is impossible", f"a whole number from 1 to {_MOST_AN_HOUR}")
+    return value
+
+
+def _quiet(table: _Table) -> tuple[int, int] | None:
+    text = table.text("quiet")
+    if text is None:
+        return None
+    match = _QUIET.fullmatch(text)
+    if match is None:
+        raise table.refuse("quiet", "is no span of the day", 'quiet = "22:00-07:00", in UTC')
+    begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+    return begin, end

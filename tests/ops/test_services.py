@@ -1,0 +1,131 @@
+"""The files that run a recorder as a service: held to their rules here, since none of them can be started in a test."""
+
+import plistlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from l2vault.config import ENV_PREFIX, Settings
+from l2vault.recording.disk import END_WITHIN_SEC
+from support.programs import need_program
+
+ROOT = Path(__file__).resolve().parents[2]
+OPS = ROOT / "ops"
+SERVICES = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
+ALERTS = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+UNITS = sorted((OPS / "systemd").iterdir())
+TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+
+
+def text_of(*parts: str) -> str:
+    return OPS.joinpath(*parts).read_text(encoding="utf-8")
+
+
+def values(unit: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r"^(\w+)=(.*)$", unit, re.M):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_finds_nothing_to_object_to_in_a_unit(path: Path, tmp_path: Path) -> None:
+    program = need_program("systemd-analyze", "the Debian package systemd")
+    for unit in UNITS:
+        text = re.sub(
+            r"^ExecStart=/srv/\S+", f"ExecStart={sys.executable}", unit.read_text(encoding="utf-8"), flags=re.M
+        )
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    words = [program, "verify", f"./{path.name}"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    own = [line for line in done.stderr.splitlines() if "l2vault" in line]
+    assert (done.returncode, own) == (0, []), done.stderr
+    fault = f"{(tmp_path / path.name).read_text(encoding='utf-8')}\n[Service]\nNoSuchKey=1\n"
+    (tmp_path / path.name).write_text(fault, encoding="utf-8")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "NoSuchKey" in done.stderr or path.suffix == ".timer", "the check can fail"
+
+
+def test_the_unit_waits_for_books_is_watched_and_stops_cleanly() -> None:
+    unit = values(text_of("systemd", "l2vault.service"))
+    assert (unit["Type"], unit["NotifyAccess"], unit["Restart"]) == (["notify"], ["main"], ["always"])
+    assert int(unit["WatchdogSec"][0]) >= 2 * 75, "a quiet book has a heartbeat each 60 s, and is lost after 75 s"
+    assert int(unit["TimeoutStopSec"][0]) > 2 * END_WITHIN_SEC
+    assert unit["KillSignal"] == ["SIGTERM"]
+    assert unit["RestartPreventExitStatus"] == ["2"]
+    assert unit["User"] == ["l2vault"]
+    for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "PrivateDevices", "RestrictNamespaces"):
+        assert unit[name] == ["yes"], name
+    assert unit["ProtectSystem"] == ["strict"] and unit["CapabilityBoundingSet"] == [""]
+
+
+@pytest.mark.parametrize("path", [*UNITS, OPS / "docker" / "Dockerfile", OPS / "docker" / "compose.yml"], ids=str)
+def test_every_setting_that_a_file_names_is_one(path: Path) -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.__struct_fields__}
+    assert set(re.findall(r"\bL2VAULT_\w+", path.read_text(encoding="utf-8"))) <= known
+
+
+@pytest.mark.parametrize(("name", "program"), [("l2vault.xml", "start_l2.bat"), ("l2vault-alert.xml", "l2.bat")])
+def test_a_task_starts_with_windows_starts_again_and_has_no_condition_of_power_or_time(name: str, program: str) -> None:
+    task = ElementTree.parse(OPS / "windows" / name).getroot()
+    found = {each.tag.removeprefix(TASK): each.text for each in task.iter()}
+    assert task.find(f"{TASK}Triggers/{TASK}BootTrigger/{TASK}Enabled").text == "true"  # type: ignore[union-attr]
+    assert task.find(f"{TASK}Triggers/{TASK}TimeTrigger/{TASK}Repetition/{TASK}Duration") is None
+    assert (found["DisallowStartIfOnBatteries"], found["StopIfGoingOnBatteries"]) == ("false", "false")
+    assert (found["ExecutionTimeLimit"], found["MultipleInstancesPolicy"]) == ("PT0S", "IgnoreNew")
+    assert (found["RunOnlyIfIdle"], found["StopOnIdleEnd"]) == ("false", "false")
+    assert 1 <= int(found["Count"] or 0) <= 255, "the schema's type is an unsigned byte"
+    assert found["Command"] == rf"{found['WorkingDirectory']}\{program}"
+    assert (ROOT / program).exists()
+    assert text_of("windows", name).isascii(), "schtasks and PowerShell read it in different encodings"
+    assert "encoding" not in text_of("windows", name).splitlines()[0]
+
+
+def test_the_agent_is_kept_alive_and_has_time_to_stop() -> None:
+    with (OPS / "macos" / "l2vault.plist").open("rb") as file:
+        agent = plistlib.load(file)
+    assert agent["RunAtLoad"] is agent["KeepAlive"] is True
+    assert agent["ExitTimeOut"] > 2 * END_WITHIN_SEC
+    folder = agent["WorkingDirectory"]
+    assert agent["ProgramArguments"] == [f"{folder}/.venv/bin/python", f"{folder}/l2_exporter.py"]
+    assert f"{agent['Label']}.plist" in SERVICES
+
+
+def test_the_image_is_slim_runs_as_nobody_special_and_is_asked_for_its_health() -> None:
+    lines = [line for line in text_of("docker", "Dockerfile").replace("\\\n", " ").splitlines() if line[:1].isupper()]
+    steps = [tuple(line.split(None, 1)) for line in lines]
+    assert steps[0] == ("FROM", "python:3.11-slim")
+    order = [name for name, _ in steps]
+    assert order.index("USER") > order.index("RUN") and dict(steps)["USER"] == "l2vault"
+    assert dict(steps)["STOPSIGNAL"] == "SIGTERM"
+    assert dict(steps)["HEALTHCHECK"].endswith('CMD ["l2vault", "status"]')
+    assert dict(steps)["ENTRYPOINT"] == '["l2vault"]', "in the exec form, so that the signal arrives"
+    ignored = text_of("docker", "Dockerfile.dockerignore")
+    for name, rest in steps:
+        for source in rest.split()[:-1] if name == "COPY" else ():
+            assert (ROOT / source).exists() and f"!{source}\n" in ignored, source
+
+
+def test_nothing_of_the_compose_file_listens_beyond_this_machine_or_may_more_than_it_needs() -> None:
+    text = text_of("docker", "compose.yml")
+    ports = re.findall(r'"([^"]*:\d+)"\]?$', text, re.M)
+    assert len(ports) == text.count("ports:") == 2 and all(port.startswith("127.0.0.1:") for port in ports)
+    assert "privileged" not in text and "network_mode: host" not in text and ":latest" not in text
+    for source in re.findall(r"^ +- (\.\./[\w/]+):", text, re.M):
+        assert (OPS / "docker" / source).exists(), source
+    for mounted in ("/dashboards/l2vault.json", "10001"):
+        assert mounted in text + text_of("docker", "Dockerfile")
+
+
+def test_every_file_is_named_in_the_page_with_commands_of_three_lines() -> None:
+    for path in OPS.rglob("*"):
+        is_part = path.parent.name in ("provisioning", "datasources", "dashboards") or "ignore" in path.name
+        if path.is_file() and not is_part and path.name != "prometheus.yml":
+            assert path.relative_to(ROOT).as_posix() in (SERVICES + ALERTS).replace("\\", "/"), path
+    for title in ("Linux: systemd", "Windows: Task Scheduler", "macOS: launchd", "Docker", "Prometheus and Grafana"):
+        section = SERVICES.split(f"## {title}\n")[1].split("\n## ")[0]
+        assert len(section.split("```\n")[1].splitlines()) == 3, title

@@ -1,0 +1,62 @@
+"""How long the disk lasts, by the policy: never, where retention deletes before it is full."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from l2vault.vault.retention.forecast import Forecast, forecast, measure
+from l2vault.vault.retention.plan import Policy
+from l2vault.vault.store.catalog import StoredHour
+from l2vault.vault.store.layout import HOUR_MS, Kind
+
+MB = 1_000_000
+SUFFIXES = {"plain": ".jsonl", "gzip": ".jsonl.gz", "archive": ".parquet"}
+
+
+def hour(number: int, size: int = MB, form: str = "plain", kind: Kind = "books") -> StoredHour:
+    path = PurePosixPath("vault", kind, f"{number}{SUFFIXES[form]}")
+    return StoredHour(kind, "BTC-USDT-SWAP", (500_000 + number) * HOUR_MS, form, path, size, 0)  # type: ignore[arg-type]
+
+
+DAY = [hour(number) for number in range(25)]
+"""A whole day and the hour being written: 24 MB a day plain, 6 compressed."""
+
+
+@pytest.mark.parametrize("files", [[], [hour(0)], [hour(0), hour(0, form="gzip")]])
+def test_before_the_first_whole_hour_nothing_is_known(files: list[StoredHour]) -> None:
+    size = sum(each.size_bytes for each in files)
+    assert forecast(measure(files), Policy(), 1) == Forecast(size, None, None, None)
+
+
+def test_a_policy_that_deletes_before_the_disk_is_full_bounds_it() -> None:
+    most = 6 * MB + 4.75 * 6 * MB  # six hours plain, the rest of five days compressed
+    enough = round(most - 25 * MB)
+    assert forecast(measure(DAY), Policy(), enough) == Forecast(25 * MB, 6 * MB, None, "delete_after_days")
+    assert forecast(measure(DAY), Policy(), enough - 1 * MB).days_left == pytest.approx((enough - MB) / (6 * MB))
+
+
+def test_without_retention_every_plain_byte_stays() -> None:
+    assert forecast(measure(DAY), None, 48 * MB) == Forecast(25 * MB, 24 * MB, 2.0, None)
+
+
+def test_the_other_settings_bound_it_too() -> None:
+    assert forecast(measure(DAY), Policy(min_free_bytes=1), 0).bounded_by == "min_free_gb"
+    assert forecast(measure(DAY), Policy(max_bytes=26 * MB), MB).bounded_by == "max_gb"
+    archive = forecast(measure(DAY), Policy(archive_days=365), 10**12)
+    assert (archive.days_left, archive.bounded_by) == (None, "archive_days")
+    assert forecast(measure(DAY), Policy(archive_days=365), 12 * MB).days_left == 2.0
+
+
+def test_a_hole_in_the_recording_makes_no_disk_last_longer() -> None:
+    rate = measure([hour(0), hour(20), hour(24)]).rate
+    assert rate is not None and rate.plain == 24 * MB
+
+
+def test_compressed_hours_and_old_ones_are_taken_for_what_they_are() -> None:
+    packed = measure([hour(0, MB // 4, "gzip"), hour(1)]).rate
+    assert packed is not None and (packed.plain, packed.kept) == (24 * MB, 6 * MB)
+    older = measure([hour(-24, 1000 * MB), *DAY, hour(3, 7 * MB, "archive")])
+    assert older.rate is not None and older.rate.plain == 24 * MB
+    assert older.vault_bytes == 1032 * MB
+    changes = measure([hour(0, MB, "gzip", "changes"), hour(1, MB, "gzip", "changes")]).rate
+    assert changes is not None and (changes.plain, changes.kept) == (24 * MB, 24 * MB)
