@@ -132,7 +132,7 @@ class Recorder:
         self._supervisor = Supervisor(self._put, clock, rng)
         self._metadata = Metadata(layout, self._rest, clock, rng, self._put, self._pipelines.set_live)
         self._beside = Beside(settings, self._surroundings())
-        guard = Guard(self._lock, self._begin_again, self._on_replaced, settings.instruments)
+        guard = Guard(self._lock, self._started, self._on_replaced, settings.instruments)
         fsync_ms = round(settings.fsync_sec * 1000)
         self._disk = Disk(
             self._writer, self._journal, clock, fsync_ms, guard, (), self._beside.trades, self._beside.watch
