@@ -41,6 +41,7 @@ VERBS: Final = (
     "zones",
     "shifts",
     "heatmap",
+    "screen",
 )
 INTERRUPTED: Final = 130
 
