@@ -22,6 +22,8 @@ WAITING: Final = 16
 """Messages that wait for one page at most: half a minute of books at the usual cadence."""
 MOST_TRADES: Final = 500
 """In one message, the newest."""
+BEGUN: Final = msgspec.json.encode({"kind": "begun"})
+"""What follows is every line from now on."""
 SKIPPED: Final = msgspec.json.encode({"kind": "skipped"})
 
 
@@ -58,6 +60,7 @@ class _Followed:
     stop: threading.Event = field(default_factory=threading.Event)
     pages: list[Page] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
+    has_begun: bool = False
 
 
 class Live:
@@ -69,17 +72,21 @@ class Live:
         self._followed: dict[str, _Followed] = {}
 
     def open(self, inst_id: str) -> Page:
-        """A page that gets every line from now on. Call `close` with it in the end."""
+        """A page that gets every line from when it is told `BEGUN`. Call `close` with it in the end."""
         page = Page()
         followed = self._followed.get(inst_id)
         if followed is None:
             followed = self._followed[inst_id] = _Followed()
             loop = asyncio.get_running_loop()
-            for work in (self._books, self._trades):
-                thread = threading.Thread(target=work, args=(inst_id, followed, loop), daemon=True)
+            for what, work in (("books", self._books), ("trades", self._trades)):
+                thread = threading.Thread(
+                    target=work, args=(inst_id, followed, loop), name=f"{what} of {inst_id}", daemon=True
+                )
                 followed.threads.append(thread)
                 thread.start()
         followed.pages.append(page)
+        if followed.has_begun:
+            page.put(BEGUN)
         return page
 
     def close(self, inst_id: str, page: Page) -> None:
@@ -96,9 +103,15 @@ class Live:
             followed.stop.set()
 
     def _books(self, inst_id: str, followed: _Followed, loop: asyncio.AbstractEventLoop) -> None:
-        send = _sender(followed, loop)
+        send, wait = _sender(followed, loop), _waiter(followed.stop)
+
+        def begin_and_wait(seconds: float) -> None:
+            if not followed.has_begun:  # what was there has been passed over
+                loop.call_soon_threadsafe(_begin, followed)
+            wait(seconds)
+
         try:
-            lines = Follow(Layout(self._root), inst_id, None, self._poll_sec, _waiter(followed.stop))
+            lines = Follow(Layout(self._root), inst_id, None, self._poll_sec, begin_and_wait)
             for book in lines:
                 if followed.stop.is_set():
                     return
@@ -130,6 +143,13 @@ class Live:
             return
         except (L2VaultError, OSError) as error:
             send({"kind": "error", "error": f"the trades can no longer be followed: {error}"})
+
+
+def _begin(followed: _Followed) -> None:
+    if not followed.has_begun:
+        followed.has_begun = True
+        for page in followed.pages:
+            page.put(BEGUN)
 
 
 def _waiter(stop: threading.Event) -> Callable[[float], None]:

@@ -92,6 +92,6 @@ class Site:
             yield self
         finally:
             self.server.should_exit = True
-            self.screen.stop()
             await task
+            self.screen.stop()
             self.socket.close()

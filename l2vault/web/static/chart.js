@@ -63,7 +63,7 @@ export class Chart {
     const { grid } = this;
     if (!grid) return;
     this.limits = limits(grid.size.subarray(0, grid.columns * grid.rows), this.contrast);
-    this.colour = colourer(this.limits);
+    this.colour = colourer(this.limits, this.contrast);
     this.cells.width = grid.capacity;
     this.cells.height = grid.rows;
     this.image = this.cells.getContext("2d").createImageData(grid.capacity, grid.rows);
@@ -190,7 +190,7 @@ export class Chart {
     const { context: g, view, box } = this;
     const css = getComputedStyle(document.documentElement);
     const ink = (name) => css.getPropertyValue(`--${name}`).trim();
-    this.ink = { ground: ink("ground"), panel: ink("panel"), text: ink("ink"), faint: ink("faint"), line: ink("line"), bid: ink("bid"), ask: ink("ask"), accent: ink("accent") };
+    this.ink = { ground: ink("ground"), panel: ink("panel"), text: ink("ink"), faint: ink("faint"), line: ink("line"), beyond: ink("beyond"), dot: ink("dot"), bid: ink("bid"), ask: ink("ask"), accent: ink("accent") };
     g.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     g.fillStyle = this.ink.panel;
     g.fillRect(0, 0, this.width, this.height);
@@ -274,17 +274,25 @@ export class Chart {
     }
   }
 
+  // What was traded near each other in time is one circle, at the mean price: single trades would hide the prices.
   drawTrades(g) {
-    const { view, box } = this;
+    const { view, box } = this, wide = 14, sums = new Map();
     for (const [t, price, value, side] of this.trades) {
       if (t < view.t0 || t > view.t1) continue;
-      const y = yOf(view, box, price), r = Math.min(16, Math.max(1.5, Math.sqrt(value / 15_000)));
-      if (y < -20 || y > box.h + 20 || (r < 2.4 && this.trades.length > 1500)) continue;
+      const slot = Math.floor(xOf(view, box, t) / wide), key = side === "buy" ? slot : -1 - slot;
+      const sum = sums.get(key) ?? { x: (slot + 0.5) * wide, value: 0, paid: 0, side };
+      sum.value += value; sum.paid += value * price;
+      sums.set(key, sum);
+    }
+    const most = Math.max(1, ...[...sums.values()].map((sum) => sum.value));
+    for (const { x, value, paid, side } of [...sums.values()].sort((one, other) => other.value - one.value)) {
+      const r = 11 * Math.sqrt(value / most);
+      if (r < 1.5) continue;
       g.beginPath();
-      g.arc(xOf(view, box, t), y, r, 0, 7);
-      g.fillStyle = side === "buy" ? "#56B4E9cc" : "#D55E00cc";
+      g.arc(side === "buy" ? x - 2 : x + 2, yOf(view, box, paid / value), r, 0, 7);
+      g.fillStyle = side === "buy" ? "#56B4E9b0" : "#FF7A2Fb0";
       g.fill();
-      g.lineWidth = 1; g.strokeStyle = "#fff"; g.stroke();
+      g.lineWidth = 1; g.strokeStyle = "#000"; g.stroke();
     }
   }
 
@@ -373,8 +381,8 @@ export class Chart {
 
   beyond(g) {
     return this.pattern(g, "beyond", (h, n) => {
-      h.fillStyle = this.ink.ground; h.fillRect(0, 0, n, n);
-      h.fillStyle = this.ink.line; h.fillRect(n / 4, n / 4, n / 8, n / 8); h.fillRect(n * 3 / 4, n * 3 / 4, n / 8, n / 8);
+      h.fillStyle = this.ink.beyond; h.fillRect(0, 0, n, n);
+      h.fillStyle = this.ink.dot; h.fillRect(2, 2, 1, 1); h.fillRect(7, 7, 1, 1);
     });
   }
 

@@ -201,7 +201,9 @@ const fetchLadder = guarded(async (t) => {
 function drawLadder() {
   const book = state.past ?? state.book;
   if (!book) return;
-  const step = (contract()?.tick ?? 0.1) * (state.group ?? 10);
+  const tick = contract()?.tick ?? 0.1, best = book.bids[0]?.[0] ?? 0;
+  state.group ??= GROUPS.find((count) => tick * count >= 2e-5 * best) ?? 10;
+  const step = tick * state.group;
   const count = Math.max(6, Math.min(40, Math.floor((($("ladder").parentElement.clientHeight || 400) / 17 - 3) / 2)));
   showLadder($("ladder"), book, { usd, step, decimals: decimals(), count, quote: quote() });
   const what = state.past ? `at ${clock(book.t)}: ${book.state}${book.cause ? ` (${book.cause})` : ""}, book ${spanText(book.age_ms)} old` : `newest, ${clock(book.book_ms)}`;
@@ -410,7 +412,7 @@ function choose(instId, words = new URLSearchParams()) {
   Object.assign(chart, { grid: null, walls: [], trades: [], mid: null, found: null, decimals: decimals() });
   $("instrument").value = found.inst_id;
   document.title = `${found.inst_id} · l2vault`;
-  state.group = GROUPS.find((count) => (contract()?.tick ?? 0.1) * count >= 1.5e-5 * midGuess(found)) ?? 10;
+  state.group = null;
   chart.view = viewOf(words);
   if (words.get("around")) setAround(true);
   chart.ask();
@@ -420,8 +422,6 @@ function choose(instId, words = new URLSearchParams()) {
   fetchWalls();
   fetchLadder();
 }
-
-const midGuess = (inst) => inst.mid ?? 0;
 
 const start = guarded(async () => {
   const wish = matchMedia("(prefers-color-scheme: dark)");

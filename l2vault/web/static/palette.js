@@ -22,7 +22,7 @@ export const TABLE = new Uint32Array(256);
   }
 }
 
-// The sizes between which the colours run: those of the 20th and the 99.7th percentile of cells that hold anything.
+// The sizes between which the colours run: percentiles of the cells that hold anything.
 export function limits(sizes, contrast) {
   const some = [];
   const step = Math.max(1, Math.floor(sizes.length / 60_000));
@@ -30,13 +30,15 @@ export function limits(sizes, contrast) {
   if (!some.length) return { low: 1, high: 10 };
   some.sort((a, b) => a - b);
   const at = (share) => some[Math.min(some.length - 1, Math.floor(share * some.length))];
-  const low = at(Math.min(0.9, 0.2 + 0.12 * contrast)), high = at(0.997);
+  const low = at(Math.min(0.9, 0.1 + 0.1 * Math.max(0, contrast))), high = at(0.997);
   return { low, high: Math.max(high, low * 1.5) };
 }
 
-export function colourer({ low, high }) {
-  const bottom = Math.log(low), scale = 254 / (Math.log(high) - bottom);
-  return (size) => (size > 0 ? TABLE[1 + Math.max(0, Math.min(254, ((Math.log(size) - bottom) * scale) | 0))] : TABLE[0]);
+// By the logarithm of the size; more contrast leaves the bright end to fewer cells.
+export function colourer({ low, high }, contrast) {
+  const bottom = Math.log(low), scale = 1 / (Math.log(high) - bottom), power = 1 + 0.4 * Math.max(0, contrast);
+  const steps = new Uint8Array(1024).map((_, i) => 1 + Math.min(254, Math.floor(254.999 * (i / 1023) ** power)));
+  return (size) => (size > 0 ? TABLE[steps[Math.max(0, Math.min(1023, ((Math.log(size) - bottom) * scale * 1023) | 0))]] : TABLE[0]);
 }
 
 // Rows are up to down in a picture, and from low to high prices in the data.

@@ -44,8 +44,12 @@ export function follow(instId, { onMessage, onState }) {
   let socket = null, wait = 500, timer = 0, isOver = false;
   const open = () => {
     socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live?inst=${encodeURIComponent(instId)}`);
-    socket.onopen = () => { wait = 500; onState(true); };
-    socket.onmessage = (event) => onMessage(JSON.parse(event.data));
+    socket.onmessage = (event) => {
+      const said = JSON.parse(event.data);
+      if (said.kind !== "begun") { onMessage(said); return; }
+      wait = 500;
+      onState(true);
+    };
     socket.onclose = () => {
       if (isOver) return;
       onState(false);
