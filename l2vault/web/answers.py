@@ -77,7 +77,8 @@ class Answers:
 
     def status(self, inst_id: str) -> bytes:
         """What is known of the recorder, the newest line, the last hole of the last day."""
-        return self._remembered(("status", inst_id), _STATUS_KEPT_MS, lambda: self._status(inst_id))
+        kept = self._remembered(("status", inst_id), _STATUS_KEPT_MS, lambda: self._status(inst_id))
+        return b'{"now_ms":%d,%b' % (self._clock.wall_ms(), kept[1:])
 
     def _status(self, inst_id: str) -> bytes:
         vault, name = self._held(inst_id)
@@ -91,7 +92,6 @@ class Answers:
         return as_json(
             {
                 "inst_id": name,
-                "now_ms": self._clock.wall_ms(),
                 "newest_ms": newest_ms,
                 "evidence_ms": evidence_ms,
                 "recorder": _health(self.root),
@@ -120,6 +120,7 @@ class Answers:
         coverage = vault.coverage(name, start_ms, end_ms)
         window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage)
         said = {"inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
+        said["read_to_ms"] = tiles[-1].read_to_ms if tiles else None
         return packed(window, said | {"unread_hours": unread, "coverage": about(coverage)})
 
     def coverage(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:

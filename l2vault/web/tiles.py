@@ -29,10 +29,10 @@ BINS_MS: Final = (2_000, 10_000, 60_000, 300_000, 1_800_000)
 ROWS: Final = 1000
 """Price bins of a tile at most."""
 KEPT_BYTES: Final = 192 << 20
-_GROWING_MS: Final = 10_000
-_TIMES_WORK: Final = 20
-"""An hour that is still written is read again after 10 s, and after 20 times what reading it took: open pages have its
-newest lines from elsewhere."""
+_GROWING_MS: Final = 1_000
+_TIMES_WORK: Final = 4
+"""An hour that is still written is read again after 1 s, and after 4 times what reading it took: open pages have its
+newest lines from elsewhere, and ask for it when their view changes."""
 _MOST_WAITING: Final = 48
 """Hours that are made or wait for it. Of a longer span the rest comes when it is asked for again."""
 
@@ -54,6 +54,11 @@ class Tile:
     """`(bins,)` each, float64: best bid and best ask of each bin's last book; NaN where there is none."""
     covered_ms: npt.NDArray[np.int64]
     """`(bins,)`: the time in which a book stood."""
+
+    @property
+    def read_to_ms(self) -> int:
+        """Up to where it holds books: behind its last bin that has any."""
+        return self.hour_ms + self.bin_ms * (int(np.flatnonzero(self.covered_ms)[-1]) + 1)
 
     @property
     def bytes(self) -> int:

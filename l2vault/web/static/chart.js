@@ -19,7 +19,7 @@ export class Chart {
     this.trades = [];
     this.mid = null;
     this.cursor = null;
-    this.contrast = 1;
+    this.contrast = 2;
     this.decimals = 1;
     this.found = null;
     this.hatches = new Map();
@@ -47,14 +47,16 @@ export class Chart {
   }
 
   setGrid(grid) {
-    const { columns, rows } = grid, capacity = columns + SPARE;
+    const { rows, read_to_ms: readTo } = grid, capacity = grid.columns + SPARE;
+    // Behind what was read nothing is known yet, which is another thing than beyond reach.
+    const columns = readTo === null ? grid.columns : Math.max(1, Math.min(grid.columns, Math.ceil((readTo - grid.start_ms) / grid.bin_ms)));
     const size = new Float32Array(capacity * rows).fill(NaN);
-    size.set(grid.size);
-    const grown = (from, Kind, fill) => { const all = new Kind(capacity).fill(fill); all.set(from); return all; };
+    size.set(grid.size.subarray(0, columns * rows));
+    const grown = (from, Kind, fill) => { const all = new Kind(capacity).fill(fill); all.set(from.subarray(0, columns)); return all; };
     this.grid = {
-      ...grid, capacity, size, codes: grown(grid.codes, Uint8Array, 0),
+      ...grid, columns, capacity, size, codes: grown(grid.codes, Uint8Array, 0),
       best_bid: grown(grid.best_bid, Float64Array, NaN), best_ask: grown(grid.best_ask, Float64Array, NaN),
-      books: new Uint16Array(capacity), holes: grid.coverage.holes.slice(),
+      books: new Uint16Array(capacity).fill(1, 0, columns), holes: grid.coverage.holes.slice(),
     };
     this.recolour();
   }
@@ -286,7 +288,7 @@ export class Chart {
     }
     const most = Math.max(1, ...[...sums.values()].map((sum) => sum.value));
     for (const { x, value, paid, side } of [...sums.values()].sort((one, other) => other.value - one.value)) {
-      const r = 11 * Math.sqrt(value / most);
+      const r = Math.min(11, 4 + box.w / 130) * Math.sqrt(value / most);
       if (r < 1.5) continue;
       g.beginPath();
       g.arc(side === "buy" ? x - 2 : x + 2, yOf(view, box, paid / value), r, 0, 7);

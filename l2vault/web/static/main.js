@@ -15,7 +15,7 @@ const chart = new Chart($("chart"));
 const state = {
   instruments: [], inst: null, isFollowing: true, isAround: false, isFitted: false, group: null, book: null, newestMs: null,
   status: null, isConnected: false, walls: null, zones: null, since: new Map(), sinceMs: null, offset: 0, asked: null,
-  wallAt: -1, past: null,
+  wallAt: -1, past: null, liveFrom: null, evidenceMs: null, recent: [], address: "",
 };
 let closeLive = () => {}, fetching = null, timers = {};
 
@@ -118,7 +118,7 @@ function wanted() {
   const { view, box } = chart, pad = (view.t1 - view.t0) * 0.2, tall = view.p1 - view.p0;
   const end = Math.min(view.t1 + pad, (state.evidenceMs ?? state.newestMs ?? view.t1) + 1);
   const from = Math.max(0, Math.floor(Math.min(view.t0 - pad, end - 1000)));
-  const asked = { inst: state.inst.inst_id, from, to: Math.ceil(end), columns: Math.min(2400, Math.ceil(Math.max(400, box.w) * 1.5)) };
+  const asked = { inst: state.inst.inst_id, from, to: Math.ceil(end), columns: Math.min(2400, Math.ceil(Math.max(400, box.w) * 2)) };
   if (state.isFitted) Object.assign(asked, { low: Math.max(0, view.p0 - tall * 0.5), high: view.p1 + tall * 0.5 });
   return asked;
 }
@@ -126,7 +126,7 @@ function wanted() {
 function isEnough(asked) {
   const { grid, view } = chart, last = state.asked;
   if (!grid || !last || last.inst !== asked.inst || grid.unread_hours.length) return false;
-  const holds = grid.start_ms <= Math.max(view.t0, state.inst.first_ms - 1) && chart.endMs >= Math.min(view.t1, asked.to) - grid.bin_ms * 3;
+  const holds = grid.start_ms <= Math.max(view.t0, state.inst.first_ms - 1) && Math.max(chart.endMs, last.to) >= Math.min(view.t1, asked.to) - grid.bin_ms * 3;
   const spans = (last.to - last.from) / (asked.to - asked.from);
   const tall = last.low === undefined ? 1 : (last.high - last.low) / ((asked.high ?? last.high) - (asked.low ?? last.low));
   const isInside = last.low === undefined ? !state.isFitted || (view.p1 - view.p0) > grid.rows * grid.price_step * 0.35 : view.p0 >= last.low && view.p1 <= last.high;
@@ -145,7 +145,7 @@ const fetchWindow = guarded(async () => {
   note(null);
   chart.setGrid(grid);
   if (!state.isFitted) fit();
-  for (const book of state.recent ?? []) if (book.book_ms > chart.endMs - grid.bin_ms) chart.addBook(book, usd);
+  for (const book of state.recent) if (book.book_ms >= (grid.read_to_ms ?? grid.to)) chart.addBook(book, usd);
   showLegend($("legend"), chart.limits);
   if (grid.unread_hours.length) later("fetch", 700, fetchWindow);
   later("trades", 50, fetchTrades);
@@ -170,8 +170,19 @@ const fetchStatus = guarded(async () => {
   state.newestMs = Math.max(state.newestMs ?? 0, said.newest_ms ?? 0);
   state.evidenceMs = said.evidence_ms;
   chart.addHoles(said.coverage);
-  chart.standOn(said.coverage.from, said.coverage.to);
+  // From here on every line has come: a slot without one that is covered is a quiet one.
+  if (state.liveFrom !== null) chart.standOn(Math.max(said.coverage.from, state.liveFrom), said.coverage.to);
+  bridge();
 });
+
+// Lines between what was read and the first live one are asked for again.
+function bridge() {
+  const { grid } = chart, slack = 1.5 * (state.status?.coverage.cadence_ms ?? 2000) + (grid?.bin_ms ?? 0);
+  if (!grid || state.liveFrom === null || grid.read_to_ms === null || grid.read_to_ms + slack >= state.liveFrom) return;
+  if (state.asked && state.asked.to < grid.read_to_ms) return; // another time is looked at
+  state.asked = null;
+  later("fetch", 100, fetchWindow);
+}
 
 const fetchWalls = guarded(async () => {
   const inst = state.inst;
@@ -220,7 +231,7 @@ function takeBook(book) {
   const since = new Map();
   for (const side of [book.bids, book.asks]) for (const [price] of side) since.set(price, before ? state.since.get(price) ?? book.book_ms : 0);
   state.since = since;
-  state.recent = [...(state.recent ?? []).slice(-120), book];
+  state.recent = [...state.recent.slice(-120), book];
   if (book.bids.length && book.asks.length) chart.mid = (book.bids[0][0] + book.asks[0][0]) / 2;
   $("last").textContent = chart.mid === null ? "" : priceText(chart.mid, decimals());
   if (chart.grid && !chart.addBook(book, usd) && state.isFollowing) { state.asked = null; later("fetch", 100, fetchWindow); }
@@ -235,11 +246,14 @@ function takeBook(book) {
 }
 
 function takeMessage(said) {
-  if (said.kind === "book") takeBook(said);
+  if (said.kind === "book") {
+    if (state.liveFrom === null) { state.liveFrom = said.book_ms; later("bridge", 1500, bridge); }
+    takeBook(said);
+  }
   else if (said.kind === "trades") {
     chart.trades = [...chart.trades, ...said.trades.map(([t, price, qty, side]) => [t, price, usd(price, qty), side])].slice(-4000);
     chart.ask();
-  } else if (said.kind === "skipped") { state.asked = null; later("fetch", 300, fetchWindow); } else note(said.error);
+  } else if (said.kind === "skipped") { state.asked = null; state.liveFrom = null; later("fetch", 300, fetchWindow); } else note(said.error);
 }
 
 function connect() {
@@ -249,6 +263,7 @@ function connect() {
     onState: (is) => {
       const isBack = is && !state.isConnected && state.asked;
       state.isConnected = is;
+      state.liveFrom = null;
       if (isBack) { state.asked = null; note(null); later("fetch", 50, fetchWindow); fetchStatus(); fetchWalls(); fetchLadder(); }
       drawState();
     },
@@ -408,7 +423,7 @@ function viewOf(words) {
 
 function choose(instId, words = new URLSearchParams()) {
   const found = state.instruments.find((each) => each.inst_id === instId) ?? state.instruments[0];
-  Object.assign(state, { inst: found, book: null, past: null, newestMs: found.newest_ms, evidenceMs: found.newest_ms, status: null, walls: null, zones: null, since: new Map(), sinceMs: null, recent: [], asked: null, isConnected: false });
+  Object.assign(state, { inst: found, book: null, past: null, newestMs: found.newest_ms, evidenceMs: found.newest_ms, status: null, walls: null, zones: null, since: new Map(), sinceMs: null, recent: [], asked: null, isConnected: false, liveFrom: null });
   Object.assign(chart, { grid: null, walls: [], trades: [], mid: null, found: null, decimals: decimals() });
   $("instrument").value = found.inst_id;
   document.title = `${found.inst_id} · l2vault`;

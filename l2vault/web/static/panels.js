@@ -86,7 +86,7 @@ export function showZones(box, note, said, { decimals, onFind }) {
   note.textContent = `${clock(said.from).slice(0, 5)} to ${clock(said.to).slice(0, 5)} UTC`;
   const rows = said.zones.map((zone) => row(
     zone.side, `${priceText(zone.price_from, decimals)} to ${priceText(zone.price_to, decimals)}`, sizeText(zone.size),
-    `held ${zone.holds} of ${zone.tests} tests, large ${(100 * zone.persistence).toFixed(0)} % of its time, seen ${(100 * zone.seen_share).toFixed(0)} %`,
+    `${zone.tests ? `held ${zone.holds} of ${zone.tests} tests` : "not tested"}, large ${(100 * zone.persistence).toFixed(0)} % of its time, seen ${(100 * zone.seen_share).toFixed(0)} %`,
     () => onFind(zone),
   ));
   box.replaceChildren(...(rows.length ? rows : [element("div", "None ahead of the price.", "quiet")]));
@@ -102,7 +102,7 @@ function row(side, price, size, detail, onClick) {
 }
 
 export function showLegend(box, limits) {
-  const items = [["#00000000", "dotted: beyond the levels seen"], [EMPTY, "empty"]].map(([colour, text]) => mark(colour, text));
+  const items = [["var(--beyond)", "dotted: beyond the levels seen"], [EMPTY, "empty"]].map(([colour, text]) => mark(colour, text));
   const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} a cell` : "", "quiet");
   for (const [state, colour] of Object.entries(STATE_COLOURS)) items.push(mark(colour, state));
   items.push(mark("#56B4E9", "best bid, buys"), mark("#FF7A2F", "best ask, sells"), mark("#ffffff", "wall"));
