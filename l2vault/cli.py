@@ -44,6 +44,7 @@ VERBS: Final = (
     "zones",
     "shifts",
     "heatmap",
+    "screen",
 )
 INTERRUPTED: Final = 130
 

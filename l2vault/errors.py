@@ -3,12 +3,13 @@
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
 _CLONE: Final = Path(__file__).resolve().parent.parent
 _OF_EXTRA: Final = re.compile(r"""\bextra\s*==\s*['"]([\w-]+)['"]""")
+_OWN: Final = re.compile(r"l2vault\[([\w-]+)\]")
 
 
 def install_command(extra: str) -> str:
@@ -25,12 +26,17 @@ def install_command(extra: str) -> str:
 
 
 @contextmanager
-def analysis_extra() -> Iterator[None]:
-    """Around the import of what the reading half needs: raises VaultError with the cure where that is absent."""
+def extra(name: str) -> Iterator[None]:
+    """Around the import of what an extra brings: raises VaultError with the cure where that is absent."""
     try:
         yield
     except ImportError as error:
-        raise VaultError(f"this needs the analysis extra ({error}).", install_command("analysis")) from error
+        raise VaultError(f"this needs the {name} extra ({error}).", install_command(name)) from error
+
+
+def analysis_extra() -> AbstractContextManager[None]:
+    """Around the import of what the reading half needs."""
+    return extra("analysis")
 
 
 def _packages(extra: str) -> list[str]:
@@ -42,7 +48,9 @@ def _packages(extra: str) -> list[str]:
     except importlib.metadata.PackageNotFoundError:
         return []
     found = [need.split(";")[0].strip() for need in needs if extra in _OF_EXTRA.findall(need)]
-    return [f'"{need}"' for need in found]
+    # An extra may include another one of ours, whose packages stand for it.
+    packages = [_packages(own[1]) if (own := _OWN.fullmatch(need)) else [f'"{need}"'] for need in found]
+    return [package for some in packages for package in some]
 
 
 class L2VaultError(Exception):

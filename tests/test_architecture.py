@@ -20,6 +20,7 @@ ALLOWED = {
     "analytics": {"analytics", "vault", "book"},
     "api": {"api", "analytics", "vault", "book"},
     "alerts": {"alerts", "vault", "book"},
+    "web": {"web", "api", "analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
     "probe": {"probe", "okx", "book", "config"},
     "recording": {"recording", "okx", "vault", "book", "config"},
@@ -35,6 +36,7 @@ ALLOWED = {
         "verbs",
         "api",
         "alerts",
+        "web",
         "probe",
         "analytics",
         "recording",
@@ -81,6 +83,8 @@ PURE = [
     PACKAGE / "vault" / "retention" / "forecast.py",
     *(PACKAGE / "alerts" / f"{name}.py" for name in ("rule", "conditions", "outbox")),
     PACKAGE / "sim" / "server" / "peer.py",
+    PACKAGE / "web" / "guard.py",
+    PACKAGE / "web" / "window.py",
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
     PACKAGE / "sim" / "exchange" / "context.py",
@@ -108,7 +112,7 @@ PURE = [
 IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 CLOCK_CALLS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "now", "utcnow", "today"}
 READING_NEVER_LOADS = ("asyncio", "websockets", "l2vault.okx")
-RECORDING_NEVER_LOADS = ("polars", "pyarrow", "numpy", "matplotlib", "pandas", "duckdb")
+RECORDING_NEVER_LOADS = ("polars", "pyarrow", "numpy", "matplotlib", "pandas", "duckdb", "starlette", "uvicorn")
 
 
 def _modules() -> list[Path]:
@@ -266,6 +270,19 @@ def test_the_recorder_loads_no_analysis_library() -> None:
     assert _loaded_by("import l2vault.verbs.record", RECORDING_NEVER_LOADS) == []
 
 
+def test_the_verb_of_the_screen_loads_no_web_server_before_it_runs() -> None:
+    assert _loaded_by("import l2vault.verbs.screen", RECORDING_NEVER_LOADS) == []
+
+
+def test_the_page_asks_for_nothing_from_another_host_and_has_no_inline_script() -> None:
+    for path in sorted((PACKAGE / "web" / "static").iterdir()):
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"(?:https?|wss?)://[\w.]", text), path.name
+        assert "innerHTML" not in text and "insertAdjacentHTML" not in text, path.name
+        if path.suffix == ".html":
+            assert not re.search(r"<script(?![^>]*src=)|<style| style=| on\w+=", text)
+
+
 def test_no_module_is_a_junk_drawer() -> None:
     for path in _modules():
         assert path.stem not in ("utils", "common", "helpers", "manager")
@@ -305,7 +322,7 @@ def test_what_is_longer_than_usual_is_named_in_the_architecture_with_its_reason(
 def test_every_path_that_the_architecture_names_exists_and_rooms_to_come_do_not() -> None:
     to_come = set(re.findall(r"`([a-z]+/)`", re.search(r"\*\*Rooms to come:\*\*(.*)They stand", ARCHITECTURE)[1]))  # type: ignore[index]
     named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|/))`", ARCHITECTURE))
-    assert to_come == {"history/", "exports/", "web/"}
+    assert to_come == {"history/", "exports/"}
     assert len(named) > 30, "the walks name their places"
     for name in named - to_come:
         assert (PACKAGE / name).exists() or (PACKAGE.parent / name).exists(), name

@@ -1,0 +1,101 @@
+"""`l2vault screen`: the vault in a browser on this machine, live and past."""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Final
+
+from l2vault.clock import Clock
+from l2vault.errors import L2VaultError, extra
+from l2vault.foreign import quoted
+from l2vault.recording.child import start_child
+from l2vault.vault.reading.vault import open_vault
+from l2vault.verbs.context import Context
+from l2vault.verbs.record import DEMO_VAULT
+
+HELP: Final = "show the vault in the browser: liquidity over time, its holes, walls, the live book"
+EXAMPLE: Final = "l2vault screen --vault Vault"
+PORT: Final = 8420
+
+_MOST_PORT: Final = 65535
+_BEGUN_WITHIN_SEC: Final = 30.0
+_LOOK_SEC: Final = 0.2
+_STOP_WITHIN_SEC: Final = 20.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    parser.add_argument(
+        "--port", type=_port, default=PORT, help=f"port to listen on; 0 takes a free one (default: {PORT})"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; beyond this machine a token is needed, which is printed (default: 127.0.0.1)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    parser.add_argument(
+        "--demo", action="store_true", help="record the built-in exchange into demo/ beside it, no network needed"
+    )
+
+
+def run(context: Context, args: argparse.Namespace) -> int:
+    with extra("screen"):
+        from l2vault.web.serve import serve
+    vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
+
+    def ready(address: str) -> None:
+        sys.stdout.write(f"the screen is at {address}\nCtrl-C stops it.\n")
+        sys.stdout.flush()
+        if not args.no_browser:
+            import webbrowser
+
+            with suppress(OSError, webbrowser.Error):
+                webbrowser.open(address)
+
+    with _demo_recorder(vault) if args.demo else nullcontext():
+        open_vault(vault)  # says at once that there is none
+        asyncio.run(serve(vault, args.host, args.port, ready, Clock()))
+    return 0
+
+
+@contextmanager
+def _demo_recorder(vault: Path) -> Iterator[None]:
+    """`l2vault record --demo` as a child, from its first line on; it is asked to stop in the end."""
+    log = vault.with_name(f"{vault.name}_recorder.log")
+    words = ["record", "--demo", "--vault", str(vault), "--log-file", str(log)]
+    child = start_child(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for_books(vault, child, log)
+        yield
+    finally:
+        child.terminate()
+        try:
+            child.wait(_STOP_WITHIN_SEC)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _wait_for_books(vault: Path, child: "subprocess.Popen[bytes]", log: Path) -> None:
+    clock = Clock()
+    end_ms = clock.monotonic_ms() + _BEGUN_WITHIN_SEC * 1000
+    while child.poll() is None and clock.monotonic_ms() < end_ms:
+        with suppress(L2VaultError):
+            if open_vault(vault).instruments():
+                return
+        time.sleep(_LOOK_SEC)
+    raise L2VaultError("the demo's recorder did not begin.", f"{log}, for why; another one may be at work in {vault}")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if not 0 <= port <= _MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is no port; 0 takes a free one")
+    return port

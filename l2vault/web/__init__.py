@@ -1,0 +1,9 @@
+"""The screen: a page in the browser on what a vault holds, live and past, with its holes. A process of its own that
+only reads, so that it can neither slow nor stop the recorder. In reading order:
+
+- `guard` (who may ask: host, origin, token, and the headers of every answer).
+- `tiles` (hours of books as cells of time and price, kept in a bounded cache), `window` (tiles put together for a
+  screen, and as bytes).
+- `answers` (what each route of `/api` answers, every time with its coverage), `live` (new lines to open pages).
+- `app` (the routes), `serve` (the process). `static/` is the page: ES modules as they are, no build step.
+"""

@@ -1,0 +1,334 @@
+"""What each route of `/api` answers, as bytes, with its coverage. Reads; knows neither HTTP nor a browser.
+
+Its methods block, so they run in threads: `measuring` (walls, zones, cells of time and price) may go on beside
+`reading` (all else), each on what it has read itself.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+import l2vault
+from l2vault.analytics.contract import contract_periods
+from l2vault.analytics.walls.tracks import sorted_by, tracks_of
+from l2vault.api.vault import Vault
+from l2vault.book.snapshot import Snapshot
+from l2vault.clock import Clock
+from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable
+from l2vault.vault.reading import vault as reading
+from l2vault.vault.store.instruments import read_rows
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.web.tiles import Tiles
+from l2vault.web.window import about, bin_of, packed, window_of
+
+JSON: Final = "application/json"
+BINARY: Final = "application/octet-stream"
+LONGEST_MS: Final = 92 * 24 * HOUR_MS
+MOST_TRADES: Final = 4000
+_MOST_TRADES_MS: Final = 6 * HOUR_MS
+"""Each trade of a longer span would have to be read to find the largest: minutes of work for a few dots."""
+_DAY_MS: Final = 24 * HOUR_MS
+_WALLS_MS: Final = HOUR_MS
+_PATIENCE_SEC: Final = 0.6
+_TIMES_WORK: Final = 20
+"""What took long is kept for longer: at most a twentieth of a core goes into it, however many pages ask."""
+_STATUS_KEPT_MS: Final = 2_000
+_WALLS_KEPT_MS: Final = 15_000
+_ZONES_KEPT_MS: Final = 60_000
+_KEPT: Final = 64
+_KEPT_TABLES: Final = 4
+_MOST_WALLS: Final = 40
+_MOST_ZONES: Final = 12
+_LATELY_MS: Final = 15 * 60_000
+
+
+class Answers:
+    """The vault at `root`. Every method raises VaultError for what the vault does not hold, UsageError for what is no
+    question; instruments are those of the catalogue and no others."""
+
+    def __init__(self, root: Path, executor: Executor, clock: Clock) -> None:
+        self.root = root
+        self._clock = clock
+        self._tiles = Tiles(root, executor, clock)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[object, ...], tuple[int, bytes]] = OrderedDict()
+        self._tables: OrderedDict[tuple[str, int], tuple[int, int, pl.DataFrame]] = OrderedDict()
+
+    def instruments(self) -> bytes:
+        """Every instrument, what a contract of it is worth, its first and newest line, the last hour's coverage."""
+        vault = self._vault()
+        rows = []
+        for inst_id in vault.instruments():
+            first_ms, newest_ms = vault.first_line_ms(inst_id), vault.newest_line_ms(inst_id)
+            if first_ms is None or newest_ms is None:
+                continue
+            coverage = vault.coverage(inst_id, newest_ms + 1 - HOUR_MS, newest_ms + 1)
+            row = {"inst_id": inst_id, "first_ms": first_ms, "newest_ms": newest_ms, "coverage": about(coverage)}
+            rows.append(row | {"contract": _contract_said(vault, inst_id, newest_ms)})
+        return as_json({"instruments": rows, "version": l2vault.__version__})
+
+    def status(self, inst_id: str) -> bytes:
+        """What is known of the recorder, the newest line, the last hole of the last day."""
+        kept = self._remembered(("status", inst_id), _STATUS_KEPT_MS, lambda: self._status(inst_id))
+        return b'{"now_ms":%d,%b' % (self._clock.wall_ms(), kept[1:])
+
+    def _status(self, inst_id: str) -> bytes:
+        vault, name = self._held(inst_id)
+        newest_ms, evidence_ms = vault.newest_line_ms(name), vault.newest_evidence_ms(name)
+        end_ms = max(newest_ms or 0, evidence_ms or 0) + 1
+        coverage = vault.coverage(name, max(0, end_ms - _LATELY_MS), end_ms)
+        day = vault.coverage(name, max(0, end_ms - _DAY_MS), end_ms)
+        first_ms = vault.first_line_ms(name) or 0
+        holes = [hole for hole in day.holes if hole.end_ms > first_ms]
+        hole = holes[-1] if holes else None
+        return as_json(
+            {
+                "inst_id": name,
+                "newest_ms": newest_ms,
+                "evidence_ms": evidence_ms,
+                "recorder": _health(self.root),
+                "last_hole": None
+                if hole is None
+                else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
+                "coverage": about(coverage),
+            }
+        )
+
+    def books(
+        self, inst_id: str, start_ms: int, end_ms: int, columns: int, prices: tuple[float, float] | None
+    ) -> bytes:
+        """A window as `window.packed` has it: at most about so many columns, and the prices asked for or all. Hours
+        that take longer to read are named, `unread_hours`: ask again for them."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        bin_ms = bin_of(end_ms - start_ms, columns)
+        start_ms = start_ms // bin_ms * bin_ms
+        hours = [
+            hour_ms
+            for hour_ms in vault.bearing_hours(name, (start_ms, end_ms))
+            if start_ms - HOUR_MS < hour_ms < end_ms
+        ]
+        tiles, unread = self._tiles.get(name, hours, bin_ms, _PATIENCE_SEC)
+        coverage = vault.coverage(name, start_ms, end_ms)
+        window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage)
+        said = {"inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
+        said["read_to_ms"] = tiles[-1].read_to_ms if tiles else None
+        return packed(window, said | {"unread_hours": unread, "coverage": about(coverage)})
+
+    def coverage(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:
+        """The slots of each state and the holes of a span."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        return as_json({"inst_id": name, "coverage": about(vault.coverage(name, start_ms, end_ms))})
+
+    def ladder(self, inst_id: str, t_ms: int | None) -> bytes:
+        """The last book at or before a time, or the newest: levels as [price, contracts, orders], best first."""
+        vault, name = self._held(inst_id)
+        at_ms = vault.newest_line_ms(name) if t_ms is None else t_ms
+        found = None if at_ms is None else vault.book_at(name, at_ms)
+        if found is None or at_ms is None:
+            raise VaultError(f"the vault holds no book of {name} so early.", "a later time")
+        state = {"t": at_ms, "age_ms": found.age_ms, "state": found.state, "cause": found.cause}
+        coverage = vault.coverage(name, max(0, at_ms - _LATELY_MS), at_ms + 1)
+        return as_json({**book_said(found.snapshot), **state, "coverage": about(coverage)})
+
+    def cell(self, inst_id: str, t_ms: int, low: float, high: float) -> bytes:
+        """Since when the prices from `low` up to, not including, `high`, that held a level at a time have held one, as
+        far back as the start of the hour before (`is_since_before`: perhaps for longer): side, price, contracts,
+        orders, `since_ms`. Reads two hours when it is asked for the first time."""
+        vault, name = self._held(inst_id)
+        rows: dict[tuple[str, float], dict[str, object]] = {}
+        hour_ms = t_ms // HOUR_MS * HOUR_MS
+        for begin_ms in (hour_ms, hour_ms - HOUR_MS):
+            near = self._levels(vault, name, begin_ms).filter(
+                pl.col("price") >= low, pl.col("price") < high, pl.col("t_from") <= t_ms
+            )
+            for side, price, qty, orders, t_from, t_to in near.sort("t_from", descending=True).rows():
+                key = side, price
+                if key in rows and t_to == rows[key]["since_ms"]:
+                    rows[key]["since_ms"] = t_from
+                elif key not in rows and t_from <= t_ms < t_to:
+                    rows[key] = {"side": side, "price": price, "qty": qty, "orders": orders, "since_ms": t_from}
+        for row in rows.values():
+            row["is_since_before"] = row["since_ms"] == hour_ms - HOUR_MS
+        coverage = vault.coverage(name, hour_ms - HOUR_MS, t_ms + 1)
+        state, cause = coverage.at(t_ms)
+        said = {"levels": list(rows.values()), "t": t_ms, "state": state, "cause": cause}
+        return as_json({**said, "coverage": {"covered_share": coverage.covered_share}})
+
+    def walls(self, inst_id: str, end_ms: int | None) -> bytes:
+        """Those that stand at a time, or now, of what the hour before it showed: heaviest first."""
+
+        def measured(span: tuple[int, int]) -> dict[str, object]:
+            result = self._door().books(inst_id, start=span[0], end=span[1]).walls()
+            last_mid = result.provenance.settings.get("last_mid")
+            tracks = tracks_of(result.to_polars(raw=True), last_mid if isinstance(last_mid, float) else None)
+            standing = sorted_by(tracks, "weight").filter(pl.col("end") == "standing")
+            rows = standing.head(_MOST_WALLS).to_dicts()
+            return {"walls": rows, "left_out": len(standing) - len(rows), "threshold": result.provenance.settings}
+
+        return self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)
+
+    def zones(self, inst_id: str, end_ms: int | None) -> bytes:
+        """Those nearest to the price, of the hour before a time, or the last one."""
+
+        def measured(span: tuple[int, int]) -> dict[str, object]:
+            frame = self._door().books(inst_id, start=span[0], end=span[1]).zones().to_polars(raw=True)
+            best = pl.concat([frame.filter(pl.col("side") == side).head(_MOST_ZONES // 2) for side in ("bid", "ask")])
+            return {"zones": best.sort("distance_bps").to_dicts()}
+
+        return self._measured("zones", inst_id, end_ms, _ZONES_KEPT_MS, measured)
+
+    def trades(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:
+        """The largest trades of a span as [time, price, contracts, side]; `recorded` says whether any were recorded."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        said: dict[str, object] = {"inst_id": name, "recorded": True, "trades": [], "left_out": 0, "too_long": False}
+        said["coverage"] = about(vault.coverage(name, start_ms, end_ms))
+        if end_ms - start_ms > _MOST_TRADES_MS:
+            return as_json(said | {"too_long": True})
+        try:
+            trades = self._door().trades(name, start=start_ms, end=end_ms)
+            rows = [(row.ts_ms, row.price, row.size, row.side) for row in trades if row.size is not None]
+            share = trades.coverage.share()
+        except VaultError:  # of this span, or at all
+            return as_json(said | {"recorded": False})
+        kept = sorted(sorted(rows, key=_negative_size)[:MOST_TRADES])
+        return as_json(said | {"trades": kept, "left_out": len(rows) - len(kept), "proved_share": share})
+
+    def is_ready(self) -> tuple[bool, str]:
+        """Whether the vault can be read and holds a book, and why not."""
+        try:
+            names = self._vault().instruments()
+        except VaultError as error:
+            return False, error.message
+        return (True, f"{len(names)} instruments") if names else (False, "the vault holds no books yet")
+
+    def held(self, inst_id: str) -> str:
+        """The catalogue's own name of an instrument. Raises VaultError for one that it has not."""
+        return self._held(inst_id)[1]
+
+    def _held(self, inst_id: str) -> tuple[reading.Vault, str]:
+        vault = self._vault()
+        if inst_id not in vault.instruments():
+            raise VaultError(f"the vault holds nothing of {printable(inst_id, 64)}.", "one of /api/instruments")
+        return vault, inst_id
+
+    def _hour_before(self, inst_id: str, end_ms: int | None) -> tuple[str, tuple[int, int]]:
+        vault, name = self._held(inst_id)
+        newest_ms = vault.newest_line_ms(name)
+        if newest_ms is None:
+            raise VaultError(f"the vault holds no book of {name}.", "l2vault verify")
+        last_ms = newest_ms + 1 if end_ms is None else min(end_ms, newest_ms + 1)
+        return name, (max(0, last_ms - _WALLS_MS), last_ms)
+
+    def _measured(
+        self,
+        what: str,
+        inst_id: str,
+        end_ms: int | None,
+        kept_ms: int,
+        measure: Callable[[tuple[int, int]], Mapping[str, object]],
+    ) -> bytes:
+        def answer() -> bytes:
+            name, span = self._hour_before(inst_id, end_ms)
+            said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
+            return as_json({**said, "coverage": about(self._vault().coverage(name, *span))})
+
+        return self._remembered((what, inst_id, end_ms), kept_ms, answer)
+
+    def _remembered(self, key: tuple[object, ...], kept_ms: int, answer: Callable[[], bytes]) -> bytes:
+        """An answer is kept for a while: all open pages ask the same."""
+        begun_ms = self._clock.monotonic_ms()
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and begun_ms < kept[0]:
+                return kept[1]
+        made = answer()
+        now_ms = self._clock.monotonic_ms()
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = now_ms + max(kept_ms, _TIMES_WORK * (now_ms - begun_ms)), made
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def _levels(self, vault: reading.Vault, name: str, hour_ms: int) -> pl.DataFrame:
+        """The level-interval table of an hour. The latest few are kept; of an hour that is still written for a while.
+        For the one thread that measures."""
+        now_ms = self._clock.monotonic_ms()
+        kept = self._tables.get((name, hour_ms))
+        newest_ms = vault.newest_line_ms(name) or 0
+        if kept is not None and (kept[0] > hour_ms + HOUR_MS or kept[0] == newest_ms or now_ms < kept[1]):
+            return kept[2]
+        table = vault.levels(name, hour_ms, hour_ms + HOUR_MS).to_polars()
+        took_ms = self._clock.monotonic_ms() - now_ms
+        self._tables[name, hour_ms] = newest_ms, now_ms + took_ms * (1 + _TIMES_WORK), table
+        while len(self._tables) > _KEPT_TABLES:
+            self._tables.popitem(last=False)
+        return table
+
+    def _vault(self) -> reading.Vault:
+        """One for each thread, which remembers what it has read."""
+        if not hasattr(self._local, "vault"):
+            self._local.vault = reading.open_vault(self.root)
+        vault: reading.Vault = self._local.vault
+        return vault
+
+    def _door(self) -> Vault:
+        return Vault(self._vault())
+
+
+def book_said(book: Snapshot) -> dict[str, object]:
+    """One book for the page; levels as [price, contracts, orders], best first, orders null where OKX sent no number."""
+    return {
+        "inst_id": book.inst_id,
+        "book_ms": book.ts_ms,
+        "bids": [_level(level) for level in book.bids],
+        "asks": [_level(level) for level in book.asks],
+        "depth": book.depth,
+        "is_flagged": book.gap_detected,
+    }
+
+
+def _level(level: tuple[str, str, str, str]) -> tuple[float, float, int | None]:
+    return float(level[0]), float(level[1]), int(level[3]) if level[3].isdecimal() else None
+
+
+def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, object] | None:
+    try:
+        contract = contract_periods(inst_id, read_rows(vault.layout, inst_id), (t_ms, t_ms + 1))[-1].contract
+    except VaultError:
+        return None
+    return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
+
+
+def _health(root: Path) -> Any:
+    """What the recorder says of itself; None where it says nothing that reads."""
+    try:
+        found = msgspec.json.decode((root / "meta" / "okx" / "health.json").read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _negative_size(row: tuple[int, float, float, str]) -> float:
+    return -row[2]
+
+
+def _insist(start_ms: int, end_ms: int) -> None:
+    if not 0 <= start_ms < end_ms or end_ms - start_ms > LONGEST_MS:
+        raise UsageError("the span is empty, or longer than 92 days.", "from before to, in ms since 1970")
+
+
+def as_json(value: object) -> bytes:
+    """NaN is no JSON: msgspec writes null for it."""
+    return msgspec.json.encode(value)

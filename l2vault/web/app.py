@@ -1,0 +1,217 @@
+"""The routes of the screen: the page, `/api`, `/live`, `/livez`, `/readyz`. Knows HTTP; what is read runs in threads,
+so that the event loop never waits for a disk or for arithmetic."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from l2vault.clock import Clock
+from l2vault.errors import UsageError, VaultError
+from l2vault.web.answers import BINARY, JSON, Answers, as_json
+from l2vault.web.guard import COOKIE, App, Guard, Guarded
+from l2vault.web.live import POLL_SEC, Live
+
+_KINDS: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_READERS: Final = 2
+_MEASURERS: Final = 2
+_COLUMNS: Final = 1600
+_COOKIE_SEC: Final = 30 * 24 * 3600
+_UNKNOWN_INSTRUMENT: Final = 4404
+
+
+class Screen:
+    """The application over the vault at `root`. `stop` ends its threads."""
+
+    def __init__(self, root: Path, guard: Guard, clock: Clock, poll_sec: float = POLL_SEC) -> None:
+        self._guard = guard
+        self._tiling = ThreadPoolExecutor(_MEASURERS, "tiles")
+        self._reading = ThreadPoolExecutor(_READERS, "reading")
+        self._measuring = ThreadPoolExecutor(1, "measuring")
+        self._answers = Answers(root, self._tiling, clock)
+        self._live = Live(root, poll_sec)
+        self._files = _static_files()
+        self.app: App = Guarded(Starlette(routes=self._routes()), guard)
+
+    def stop(self) -> None:
+        """What is being read ends by itself, and nobody waits for it."""
+        self._live.stop()
+        for pool in (self._tiling, self._reading, self._measuring):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _routes(self) -> list[Route | WebSocketRoute]:
+        pages = [Route("/" if name == "index.html" else f"/{name}", self._page(name)) for name in self._files]
+        return [
+            *pages,
+            Route("/api/instruments", self._instruments),
+            Route("/api/books", self._books),
+            Route("/api/walls", self._walls),
+            Route("/api/zones", self._zones),
+            Route("/api/trades", self._trades),
+            Route("/api/coverage", self._coverage),
+            Route("/api/ladder", self._ladder),
+            Route("/api/cell", self._cell),
+            Route("/api/status", self._status),
+            Route("/api/session", self._session, methods=["POST"]),
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+            WebSocketRoute("/live", self._follow),
+        ]
+
+    def _page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+        body, kind = self._files[name], _KINDS[Path(name).suffix]
+
+        async def page(request: Request) -> Response:
+            return Response(body, media_type=kind)
+
+        return page
+
+    async def _instruments(self, request: Request) -> Response:
+        return await self._answered(self._reading, self._answers.instruments)
+
+    async def _status(self, request: Request) -> Response:
+        return await self._answered(self._reading, lambda: self._answers.status(_name(request)))
+
+    async def _books(self, request: Request) -> Response:
+        def books() -> bytes:
+            prices = _number(request, "low"), _number(request, "high")
+            asked = (prices[0], prices[1]) if prices[0] is not None and prices[1] is not None else None
+            if asked is not None and asked[0] >= asked[1]:
+                raise UsageError("low is not below high.", "low=59000&high=61000")
+            span = _ms(request, "from"), _ms(request, "to")
+            columns = int(_number(request, "columns") or _COLUMNS)
+            return self._answers.books(_name(request), *span, columns, asked)
+
+        return await self._answered(self._reading, books, BINARY)
+
+    async def _walls(self, request: Request) -> Response:
+        return await self._answered(self._measuring, lambda: self._answers.walls(_name(request), _at(request)))
+
+    async def _zones(self, request: Request) -> Response:
+        return await self._answered(self._measuring, lambda: self._answers.zones(_name(request), _at(request)))
+
+    async def _trades(self, request: Request) -> Response:
+        return await self._answered(
+            self._reading,
+            lambda: self._answers.trades(_name(request), _ms(request, "from"), _ms(request, "to")),
+        )
+
+    async def _coverage(self, request: Request) -> Response:
+        return await self._answered(
+            self._reading,
+            lambda: self._answers.coverage(_name(request), _ms(request, "from"), _ms(request, "to")),
+        )
+
+    async def _ladder(self, request: Request) -> Response:
+        return await self._answered(self._reading, lambda: self._answers.ladder(_name(request), _at(request)))
+
+    async def _cell(self, request: Request) -> Response:
+        def cell() -> bytes:
+            low, high = _number(request, "low"), _number(request, "high")
+            if low is None or high is None:
+                raise UsageError("low or high is missing.", "low=59000&high=59010")
+            return self._answers.cell(_name(request), _ms(request, "t"), low, high)
+
+        return await self._answered(self._measuring, cell)
+
+    async def _session(self, request: Request) -> Response:
+        """Whoever came through the guard with the token in `Authorization` gets it as a cookie that no script reads."""
+        response = Response(b"{}", media_type=JSON)
+        if self._guard.token is not None:
+            response.set_cookie(
+                COOKIE, self._guard.token, max_age=_COOKIE_SEC, httponly=True, samesite="strict", path="/"
+            )
+        return response
+
+    async def _livez(self, request: Request) -> Response:
+        return Response(b'{"live": true}', media_type=JSON)
+
+    async def _readyz(self, request: Request) -> Response:
+        is_ready, why = await asyncio.get_running_loop().run_in_executor(self._reading, self._answers.is_ready)
+        return Response(as_json({"ready": is_ready, "why": why}), 200 if is_ready else 503, media_type=JSON)
+
+    async def _follow(self, socket: WebSocket) -> None:
+        asked = socket.query_params.get("inst", "")
+        loop = asyncio.get_running_loop()
+        await socket.accept()
+        try:
+            inst_id = await loop.run_in_executor(self._reading, self._answers.held, asked)
+        except VaultError:
+            await socket.close(_UNKNOWN_INSTRUMENT)
+            return
+        page = self._live.open(inst_id)
+        sending = asyncio.create_task(_send_all(socket, page.next))
+        try:
+            while True:  # the page says nothing; that it went away is known by reading
+                await socket.receive_text()
+        except (WebSocketDisconnect, RuntimeError, KeyError):
+            pass
+        finally:
+            self._live.close(inst_id, page)
+            sending.cancel()
+            with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                await sending
+
+    async def _answered(self, pool: ThreadPoolExecutor, answer: Callable[[], bytes], kind: str = JSON) -> Response:
+        try:
+            body = await asyncio.get_running_loop().run_in_executor(pool, answer)
+        except UsageError as error:
+            return Response(as_json({"error": error.message, "cure": error.cure}), 400, media_type=JSON)
+        except VaultError as error:
+            return Response(as_json({"error": error.message, "cure": error.cure}), 404, media_type=JSON)
+        return Response(body, media_type=kind)
+
+
+async def _send_all(socket: WebSocket, next_message: Callable[[], Awaitable[bytes]]) -> None:
+    while True:
+        message = await next_message()
+        await socket.send_text(message.decode())
+
+
+def _static_files() -> dict[str, bytes]:
+    """The page's files by name, read once: what a request names is looked up here and nowhere else."""
+    folder = files("l2vault.web").joinpath("static")
+    return {each.name: each.read_bytes() for each in folder.iterdir() if Path(each.name).suffix in _KINDS}
+
+
+def _name(request: Request) -> str:
+    return request.query_params.get("inst", "")
+
+
+def _at(request: Request) -> int | None:
+    return None if "t" not in request.query_params else _ms(request, "t")
+
+
+def _ms(request: Request, name: str) -> int:
+    value = _number(request, name)
+    if value is None or not 0 <= value < 1 << 45:
+        raise UsageError(f"{name} is no time.", f"{name}=1786000000000, in ms since 1970")
+    return int(value)
+
+
+def _number(request: Request, name: str) -> float | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"{name} is no number.", f"{name}=1")
+    return value

@@ -1,0 +1,401 @@
+// The heatmap on Canvas 2D: cells, holes, best prices, walls, trades, the strip of coverage, axes, crosshair. Knows what
+// it is given and nothing of the server. A frame costs one drawImage of the cells, whatever they are.
+
+import { clock, price as priceText, shortClock, size as sizeText } from "./text.js";
+import { STATE_COLOURS, STATE_HEIGHTS, colourer, limits, paint } from "./palette.js";
+import { niceStep, priceAt, timeAt, timeStep, xOf, yOf } from "./view.js";
+
+const AXIS = 76, STRIP = 18, TIMES = 22;
+const SPARE = 600; // columns for live lines, before the window is asked for again
+
+export class Chart {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", { alpha: false });
+    this.cells = document.createElement("canvas");
+    this.view = null;
+    this.grid = null;
+    this.walls = [];
+    this.trades = [];
+    this.mid = null;
+    this.cursor = null;
+    this.contrast = 2;
+    this.decimals = 1;
+    this.found = null;
+    this.hatches = new Map();
+    this.work = { drawn: 0, painted: 0 };
+    this.dirty = false;
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    this.resize();
+  }
+
+  resize() {
+    const ratio = window.devicePixelRatio || 1, box = this.canvas.getBoundingClientRect();
+    this.ratio = ratio;
+    this.canvas.width = Math.max(1, Math.round(box.width * ratio));
+    this.canvas.height = Math.max(1, Math.round(box.height * ratio));
+    this.width = box.width;
+    this.height = box.height;
+    this.box = { x: 0, y: 0, w: Math.max(10, box.width - AXIS), h: Math.max(10, box.height - STRIP - TIMES) };
+    this.ask();
+  }
+
+  ask() {
+    if (this.dirty) return;
+    this.dirty = true;
+    requestAnimationFrame(() => { this.dirty = false; this.draw(); });
+  }
+
+  setGrid(grid) {
+    const { rows, read_to_ms: readTo } = grid, capacity = grid.columns + SPARE;
+    // Behind what was read nothing is known yet, which is another thing than beyond reach.
+    const columns = readTo === null ? grid.columns : Math.max(1, Math.min(grid.columns, Math.ceil((readTo - grid.start_ms) / grid.bin_ms)));
+    const size = new Float32Array(capacity * rows).fill(NaN);
+    size.set(grid.size.subarray(0, columns * rows));
+    const grown = (from, Kind, fill) => { const all = new Kind(capacity).fill(fill); all.set(from.subarray(0, columns)); return all; };
+    this.grid = {
+      ...grid, columns, capacity, size, codes: grown(grid.codes, Uint8Array, 0),
+      best_bid: grown(grid.best_bid, Float64Array, NaN), best_ask: grown(grid.best_ask, Float64Array, NaN),
+      books: new Uint16Array(capacity).fill(1, 0, columns), holes: grid.coverage.holes.slice(),
+    };
+    this.recolour();
+  }
+
+  recolour() {
+    const { grid } = this;
+    if (!grid) return;
+    this.limits = limits(grid.size.subarray(0, grid.columns * grid.rows), this.contrast);
+    this.colour = colourer(this.limits, this.contrast);
+    this.cells.width = grid.capacity;
+    this.cells.height = grid.rows;
+    this.image = this.cells.getContext("2d").createImageData(grid.capacity, grid.rows);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.paintColumns(0, grid.columns);
+  }
+
+  paintColumns(from, to) {
+    if (to <= from) return;
+    paint(this.pixels, this.grid, from, to, this.colour);
+    this.cells.getContext("2d").putImageData(this.image, 0, 0, from, 0, to - from, this.grid.rows);
+    this.work.painted += to - from;
+    this.ask();
+  }
+
+  columnAt(t) { return Math.floor((t - this.grid.start_ms) / this.grid.bin_ms); }
+
+  get endMs() { return this.grid ? this.grid.start_ms + this.grid.columns * this.grid.bin_ms : 0; }
+
+  // A live book into its column: the mean of the books that came in it. False where it has no room: ask for a window.
+  addBook(book, usd) {
+    const { grid } = this;
+    if (!grid) return false;
+    const column = this.columnAt(book.book_ms);
+    if (column < 0 || column >= grid.capacity) return false;
+    if (!book.bids.length || !book.asks.length) return true;
+    const low = book.bids.at(-1)[0], high = book.asks.at(-1)[0], { rows, price_from: from, price_step: step } = grid;
+    const isNear = book.bids[0][0] > from && book.asks[0][0] < from + rows * step;
+    if (!isNear) return false;
+    const sums = new Float32Array(rows).fill(NaN);
+    const bottom = book.bids.length < book.depth ? 0 : Math.max(0, Math.floor((low - from) / step + 1e-6));
+    const top = book.asks.length < book.depth ? rows - 1 : Math.min(rows - 1, Math.floor((high - from) / step + 1e-6));
+    sums.fill(0, bottom, top + 1);
+    for (const side of [book.bids, book.asks]) {
+      for (const [price, qty] of side) {
+        const row = Math.floor((price - from) / step + 1e-6);
+        if (row >= 0 && row < rows) sums[row] += usd(price, qty);
+      }
+    }
+    const before = grid.books[column];
+    const cell = column * rows;
+    for (let r = 0; r < rows; r++) {
+      const was = grid.size[cell + r];
+      grid.size[cell + r] = before && was === was && sums[r] === sums[r] ? was + (sums[r] - was) / (before + 1) : sums[r];
+    }
+    grid.books[column] = before + 1;
+    grid.best_bid[column] = book.bids[0][0];
+    grid.best_ask[column] = book.asks[0][0];
+    grid.codes[column] = 1;
+    const begin = Math.min(column, grid.columns);
+    grid.columns = Math.max(grid.columns, column + 1);
+    this.paintColumns(begin, grid.columns);
+    return true;
+  }
+
+  // Columns without a line: the book before stood on where that is proved. Where it is not, nothing is drawn.
+  standOn(fromMs, toMs, code = 2) {
+    const { grid } = this;
+    if (!grid) return;
+    const first = Math.max(1, this.columnAt(fromMs)), last = Math.min(grid.columns - 1, this.columnAt(toMs - 1));
+    for (let c = first; c <= last; c++) {
+      if (grid.codes[c] || !grid.codes[c - 1] || this.isInHole(grid.start_ms + c * grid.bin_ms)) continue;
+      grid.size.copyWithin(c * grid.rows, (c - 1) * grid.rows, c * grid.rows);
+      grid.best_bid[c] = grid.best_bid[c - 1];
+      grid.best_ask[c] = grid.best_ask[c - 1];
+      grid.codes[c] = code;
+      this.paintColumns(c, c + 1);
+    }
+  }
+
+  isInHole(t) { return this.grid.holes.some(([from, to]) => from <= t && t < to); }
+
+  // Holes of a later span than the window's.
+  addHoles(coverage) {
+    if (!this.grid) return;
+    const before = this.grid.holes.filter((hole) => hole[0] < coverage.from);
+    const later = coverage.holes.filter((hole) => hole[1] > this.grid.start_ms);
+    const last = before.at(-1);
+    if (last && last[1] > coverage.from && later[0] && later[0][0] <= coverage.from) later.shift();
+    this.grid.holes = [...before, ...later];
+    this.ask();
+  }
+
+  holeAt(t) { return this.grid?.holes.find(([from, to]) => from <= t && t < to) ?? null; }
+
+  stateAt(t) {
+    const hole = this.holeAt(t);
+    if (hole) return { state: hole[2], cause: hole[3], hole };
+    const column = this.grid ? this.columnAt(t) : -1;
+    const code = column >= 0 && column < (this.grid?.columns ?? 0) ? this.grid.codes[column] : 0;
+    return { state: code ? this.grid.states[code - 1] : "not read yet", cause: "" };
+  }
+
+  // What stands in a cell: its bounds and size; undefined beyond the window.
+  cellAt(t, p) {
+    const { grid } = this;
+    if (!grid) return undefined;
+    const column = this.columnAt(t), row = Math.floor((p - grid.price_from) / grid.price_step + 1e-9);
+    if (column < 0 || column >= grid.columns || row < 0 || row >= grid.rows) return undefined;
+    const low = grid.price_from + row * grid.price_step;
+    return {
+      low, high: low + grid.price_step, t: grid.start_ms + column * grid.bin_ms, ms: grid.bin_ms,
+      size: grid.size[column * grid.rows + row],
+    };
+  }
+
+  bounds(t0, t1) {
+    const { grid } = this;
+    let low = Infinity, high = -Infinity, bestLow = Infinity, bestHigh = -Infinity;
+    const from = Math.max(0, this.columnAt(t0)), to = Math.min(grid.columns - 1, this.columnAt(t1));
+    for (let c = from; c <= to; c++) {
+      if (grid.best_bid[c] !== grid.best_bid[c]) continue;
+      bestLow = Math.min(bestLow, grid.best_bid[c]);
+      bestHigh = Math.max(bestHigh, grid.best_ask[c]);
+      const cell = c * grid.rows;
+      for (let r = 0; r < grid.rows; r++) if (grid.size[cell + r] === grid.size[cell + r]) { low = Math.min(low, r); break; }
+      for (let r = grid.rows - 1; r >= 0; r--) if (grid.size[cell + r] === grid.size[cell + r]) { high = Math.max(high, r); break; }
+    }
+    if (low > high) return null;
+    return { p0: grid.price_from + low * grid.price_step, p1: grid.price_from + (high + 1) * grid.price_step, bestLow, bestHigh };
+  }
+
+  draw() {
+    const { context: g, view, box } = this;
+    const css = getComputedStyle(document.documentElement);
+    const ink = (name) => css.getPropertyValue(`--${name}`).trim();
+    this.ink = { ground: ink("ground"), panel: ink("panel"), text: ink("ink"), faint: ink("faint"), line: ink("line"), beyond: ink("beyond"), dot: ink("dot"), bid: ink("bid"), ask: ink("ask"), accent: ink("accent") };
+    g.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    g.fillStyle = this.ink.panel;
+    g.fillRect(0, 0, this.width, this.height);
+    if (!view) return;
+    this.work.drawn += 1;
+    g.save();
+    g.beginPath();
+    g.rect(box.x, box.y, box.w, box.h);
+    g.clip();
+    this.drawCells(g);
+    this.drawHoles(g);
+    this.drawBest(g);
+    this.drawWalls(g);
+    this.drawTrades(g);
+    g.restore();
+    this.drawStrip(g);
+    this.drawAxes(g);
+    this.drawCursor(g);
+  }
+
+  drawCells(g) {
+    const { view, box, grid } = this;
+    g.fillStyle = this.ink.ground;
+    g.fillRect(box.x, box.y, box.w, box.h);
+    if (!grid) return;
+    const x = xOf(view, box, grid.start_ms), w = xOf(view, box, this.endMs) - x;
+    g.fillStyle = this.beyond(g); // where nothing was drawn no book reached
+    g.fillRect(x, box.y, w, box.h);
+    const top = yOf(view, box, grid.price_from + grid.rows * grid.price_step), bottom = yOf(view, box, grid.price_from);
+    g.imageSmoothingEnabled = false;
+    g.drawImage(this.cells, 0, 0, grid.columns, grid.rows, x, top, w, bottom - top);
+    g.fillStyle = this.ink.panel;
+    for (const hour of grid.unread_hours ?? []) {
+      const from = Math.max(box.x, xOf(view, box, hour)), to = Math.min(box.w, xOf(view, box, hour + 3_600_000));
+      if (to <= from) continue;
+      g.fillRect(from, box.y, to - from, box.h);
+      if (to - from > 60) this.say(g, "reading ...", (from + to) / 2, box.y + 30, "center");
+    }
+  }
+
+  drawHoles(g) {
+    const { view, box, grid } = this;
+    for (const [from, to, kind] of grid?.holes ?? []) {
+      const x = xOf(view, box, from), end = xOf(view, box, to);
+      if (end < box.x || x > box.x + box.w) continue;
+      const left = Math.max(box.x - 1, x);
+      g.fillStyle = this.hatch(g, kind);
+      g.fillRect(left, box.y, Math.max(1.5, Math.min(end, box.w + 1) - left), box.h);
+    }
+  }
+
+  drawBest(g) {
+    const { view, box, grid } = this;
+    if (!grid) return;
+    const from = Math.max(0, this.columnAt(view.t0)), to = Math.min(grid.columns, this.columnAt(view.t1) + 2);
+    for (const [best, colour] of [[grid.best_bid, "#56B4E9"], [grid.best_ask, "#FF7A2F"]]) {
+      const path = new Path2D();
+      let isDown = false;
+      for (let c = from; c < to; c++) {
+        const value = best[c];
+        if (value !== value) { isDown = false; continue; }
+        const x = xOf(view, box, grid.start_ms + c * grid.bin_ms), y = yOf(view, box, value);
+        if (isDown) path.lineTo(x, y); else path.moveTo(x, y);
+        path.lineTo(xOf(view, box, grid.start_ms + (c + 1) * grid.bin_ms), y);
+        isDown = true;
+      }
+      g.lineWidth = 3; g.strokeStyle = "#000a"; g.stroke(path);
+      g.lineWidth = 1.4; g.strokeStyle = colour; g.stroke(path);
+    }
+  }
+
+  drawWalls(g) {
+    const { view, box } = this;
+    for (const wall of this.walls) {
+      const x = Math.max(box.x, xOf(view, box, wall.t_from)), end = Math.min(box.w, xOf(view, box, wall.t_to)), y = yOf(view, box, wall.price);
+      if (end < box.x || x > box.w || y < box.y - 4 || y > box.h + 4) continue;
+      const isFound = this.found === wall.track;
+      g.fillStyle = "#000"; g.fillRect(x - 1, y - (isFound ? 4 : 3), Math.max(6, end - x) + 2, isFound ? 8 : 6);
+      g.fillStyle = isFound ? "#ff5cf4" : "#fff"; g.fillRect(x, y - (isFound ? 3 : 2), Math.max(4, end - x), isFound ? 6 : 4);
+      if (isFound) this.tag(g, `${wall.side} ${priceText(wall.price, this.decimals)}  ${sizeText(wall.size_end)}`, Math.max(x, 8), y - 18, "#ff5cf4", "#000");
+    }
+  }
+
+  // What was traded near each other in time is one circle, at the mean price: single trades would hide the prices.
+  drawTrades(g) {
+    const { view, box } = this, wide = 14, sums = new Map();
+    for (const [t, price, value, side] of this.trades) {
+      if (t < view.t0 || t > view.t1) continue;
+      const slot = Math.floor(xOf(view, box, t) / wide), key = side === "buy" ? slot : -1 - slot;
+      const sum = sums.get(key) ?? { x: (slot + 0.5) * wide, value: 0, paid: 0, side };
+      sum.value += value; sum.paid += value * price;
+      sums.set(key, sum);
+    }
+    const most = Math.max(1, ...[...sums.values()].map((sum) => sum.value));
+    for (const { x, value, paid, side } of [...sums.values()].sort((one, other) => other.value - one.value)) {
+      const r = Math.min(11, 4 + box.w / 130) * Math.sqrt(value / most);
+      if (r < 1.5) continue;
+      g.beginPath();
+      g.arc(side === "buy" ? x - 2 : x + 2, yOf(view, box, paid / value), r, 0, 7);
+      g.fillStyle = side === "buy" ? "#56B4E9b0" : "#FF7A2Fb0";
+      g.fill();
+      g.lineWidth = 1; g.strokeStyle = "#000"; g.stroke();
+    }
+  }
+
+  drawStrip(g) {
+    const { view, box, grid } = this, top = box.y + box.h + 2, tall = STRIP - 4;
+    g.fillStyle = this.ink.ground;
+    g.fillRect(box.x, top, box.w, tall);
+    if (!grid) return;
+    g.save();
+    g.beginPath(); g.rect(box.x, top, box.w, tall); g.clip();
+    const bar = (from, to, state, least) => {
+      const x = xOf(view, box, from), w = Math.max(least, xOf(view, box, to) - x), h = tall * STATE_HEIGHTS[state];
+      g.fillStyle = STATE_COLOURS[state];
+      g.fillRect(x, top + (tall - h) / 2, w, h);
+    };
+    let begin = Math.max(0, this.columnAt(view.t0));
+    const last = Math.min(grid.columns, this.columnAt(view.t1) + 1);
+    for (let c = begin + 1; c <= last; c++) {
+      if (c < last && grid.codes[c] === grid.codes[begin]) continue;
+      if (grid.codes[begin]) bar(grid.start_ms + begin * grid.bin_ms, grid.start_ms + c * grid.bin_ms, grid.states[grid.codes[begin] - 1], 1);
+      begin = c;
+    }
+    for (const [from, to, kind] of grid.holes) if (to > view.t0 && from < view.t1) bar(from, to, kind, 2.5);
+    g.restore();
+  }
+
+  drawAxes(g) {
+    const { view, box } = this;
+    g.font = "11px system-ui, 'DejaVu Sans', sans-serif";
+    g.textBaseline = "middle";
+    g.strokeStyle = this.ink.line; g.lineWidth = 1;
+    g.beginPath(); g.moveTo(box.w + 0.5, 0); g.lineTo(box.w + 0.5, box.h); g.stroke();
+    const step = niceStep(view.p1 - view.p0, box.h / 48);
+    for (let p = Math.ceil(view.p0 / step) * step; p < view.p1; p += step) {
+      const y = yOf(view, box, p);
+      g.fillStyle = this.ink.line; g.fillRect(box.w, y, 5, 1);
+      if (y > 7 && y < box.h - 4) this.say(g, priceText(p, this.decimals), box.w + 8, y, "left", this.ink.faint);
+    }
+    const every = timeStep(view.t1 - view.t0, box.w / 90), y = box.h + STRIP + TIMES / 2;
+    for (let t = Math.ceil(view.t0 / every) * every; t < view.t1; t += every) {
+      const x = xOf(view, box, t);
+      g.fillStyle = this.ink.line; g.fillRect(x, box.h + STRIP, 1, 4);
+      if (x > 30 && x < box.w - 10) this.say(g, shortClock(t, every), x, y, "center", this.ink.faint);
+    }
+    this.say(g, "UTC", box.w + 8, y, "left", this.ink.faint);
+    this.say(g, "coverage", box.w + 8, box.h + STRIP / 2 + 1, "left", this.ink.faint);
+    if (this.mid !== null) {
+      const at = yOf(view, box, this.mid);
+      if (at >= 0 && at <= box.h) this.tag(g, priceText(this.mid, this.decimals), box.w + 2, at, this.ink.accent, this.ink.panel, AXIS - 4);
+    }
+  }
+
+  drawCursor(g) {
+    const { cursor, view, box } = this;
+    if (!cursor || cursor.x > box.w || cursor.y > box.h + STRIP) return;
+    g.strokeStyle = "#fff"; g.lineWidth = 1; g.globalCompositeOperation = "difference"; g.setLineDash([4, 3]);
+    g.beginPath();
+    g.moveTo(cursor.x + 0.5, 0); g.lineTo(cursor.x + 0.5, box.h);
+    if (cursor.y <= box.h) { g.moveTo(0, cursor.y + 0.5); g.lineTo(box.w, cursor.y + 0.5); }
+    g.stroke();
+    g.setLineDash([]); g.globalCompositeOperation = "source-over";
+    if (cursor.y <= box.h) this.tag(g, priceText(priceAt(view, box, cursor.y), this.decimals), box.w + 2, cursor.y, this.ink.text, this.ink.panel, AXIS - 4);
+    const text = clock(timeAt(view, box, cursor.x), true);
+    this.tag(g, text, Math.min(box.w - 132, Math.max(0, cursor.x - 66)), box.h + STRIP + TIMES / 2, this.ink.text, this.ink.panel, 132);
+  }
+
+  tag(g, text, x, y, ground, ink, width) {
+    g.font = "11px system-ui, 'DejaVu Sans', sans-serif";
+    const w = width ?? g.measureText(text).width + 10;
+    g.fillStyle = ground; g.fillRect(x, y - 9, w, 18);
+    g.fillStyle = ink; g.textAlign = "left"; g.textBaseline = "middle"; g.fillText(text, x + 5, y + 0.5);
+  }
+
+  say(g, text, x, y, align, colour = this.ink.text) {
+    g.font = "11px system-ui, 'DejaVu Sans', sans-serif";
+    g.textAlign = align; g.textBaseline = "middle"; g.fillStyle = colour; g.fillText(text, x, y);
+  }
+
+  hatch(g, kind) {
+    return this.pattern(g, `hole ${kind}`, (h, n) => {
+      h.fillStyle = this.ink.panel; h.fillRect(0, 0, n, n);
+      h.strokeStyle = STATE_COLOURS[kind] ?? "#999"; h.lineWidth = n / 5;
+      for (const shift of [-n, 0, n]) { h.beginPath(); h.moveTo(shift - 1, n + 1); h.lineTo(shift + n + 1, -1); h.stroke(); }
+    });
+  }
+
+  beyond(g) {
+    return this.pattern(g, "beyond", (h, n) => {
+      h.fillStyle = this.ink.beyond; h.fillRect(0, 0, n, n);
+      h.fillStyle = this.ink.dot; h.fillRect(2, 2, 1, 1); h.fillRect(7, 7, 1, 1);
+    });
+  }
+
+  pattern(g, name, paintTile) {
+    const key = `${name} ${this.ink.panel}`;
+    if (!this.hatches.has(key)) {
+      const tile = document.createElement("canvas");
+      tile.width = tile.height = 10;
+      paintTile(tile.getContext("2d"), 10);
+      this.hatches.set(key, g.createPattern(tile, "repeat"));
+    }
+    return this.hatches.get(key);
+  }
+}

@@ -1,0 +1,36 @@
+// Numbers and times as people read them. Times are UTC.
+
+const pad = (n) => String(n).padStart(2, "0");
+
+export function clock(ms, withDate = false) {
+  const d = new Date(ms);
+  const time = `${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
+  return withDate ? `${d.getUTCFullYear()}-${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())} ${time}` : time;
+}
+
+export function shortClock(ms, stepMs) {
+  const d = new Date(ms);
+  if (stepMs >= 86_400_000 || (d.getUTCHours() === 0 && d.getUTCMinutes() === 0 && d.getUTCSeconds() === 0 && stepMs >= 60_000)) {
+    return `${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())}`;
+  }
+  return stepMs >= 60_000 ? clock(ms).slice(0, 5) : clock(ms);
+}
+
+export function span(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60 ? `${s % 60} s` : ""}`.trim();
+  if (s < 172_800) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60 ? `${Math.floor(s / 60) % 60} min` : ""}`.trim();
+  return `${(s / 86_400).toFixed(1)} days`;
+}
+
+export function size(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "-";
+  const a = Math.abs(value);
+  for (const [unit, name] of [[1e9, " B"], [1e6, " M"], [1e3, " k"]]) {
+    if (a >= unit) return (value / unit).toFixed(a / unit >= 100 ? 0 : a / unit >= 10 ? 1 : 2) + name;
+  }
+  return value.toFixed(a >= 100 ? 0 : a >= 1 ? 1 : 2);
+}
+
+export const price = (value, decimals) => value.toFixed(decimals).replace(/\B(?=(\d{3})+(?!\d))/g, (m, g, at, all) => (all.indexOf(".") >= 0 && at > all.indexOf(".") ? "" : " "));

@@ -1,0 +1,236 @@
+"""Hours of books as cells of time and price: a tile is an hour at one width of its time bins.
+
+An hour is read once; the wider bins are sums of the narrowest, so that they say the same. What a cell holds is the mean
+over the time in which it could be seen; NaN where it never could.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from l2vault.analytics.book_matrix import SIDES
+from l2vault.analytics.books import read_books
+from l2vault.analytics.contract import Floats
+from l2vault.analytics.heatmap.grid import Cells, TimeBins
+from l2vault.clock import Clock
+from l2vault.errors import VaultError
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.layout import HOUR_MS
+
+BINS_MS: Final = (2_000, 10_000, 60_000, 300_000, 1_800_000)
+"""Widths of time bins: each divides the next, and an hour."""
+ROWS: Final = 1000
+"""Price bins of a tile at most."""
+KEPT_BYTES: Final = 192 << 20
+_GROWING_MS: Final = 1_000
+_TIMES_WORK: Final = 4
+"""An hour that is still written is read again after 1 s, and after 4 times what reading it took: open pages have its
+newest lines from elsewhere, and ask for it when their view changes."""
+_MOST_WAITING: Final = 48
+"""Hours that are made or wait for it. Of a longer span the rest comes when it is asked for again."""
+
+Singles = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """An hour at one width of time bins; row `n` holds the prices from `(first_row + n) * step` ticks on."""
+
+    hour_ms: int
+    bin_ms: int
+    tick: float
+    step: int
+    first_row: int
+    size: Singles
+    """`(bins, rows)`, float32, in the quote currency: the mean of what rested in a cell, NaN if never seen."""
+    best: tuple[Floats, Floats]
+    """`(bins,)` each, float64: best bid and best ask of each bin's last book; NaN where there is none."""
+    covered_ms: npt.NDArray[np.int64]
+    """`(bins,)`: the time in which a book stood."""
+
+    @property
+    def read_to_ms(self) -> int:
+        """Up to where it holds books: behind its last bin that has any."""
+        return self.hour_ms + self.bin_ms * (int(np.flatnonzero(self.covered_ms)[-1]) + 1)
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory."""
+        return self.size.nbytes + 24 * len(self.covered_ms) + 256
+
+
+_Key = tuple[str, int, int]
+"""Instrument, hour, width of bins."""
+_Stamp = tuple[tuple[str, int, int], ...]
+"""Name, size and time of modification of each file of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """`until_ms`, by the monotonic clock, it is good enough whatever became of its files."""
+
+    stamp: _Stamp
+    until_ms: int
+    tile: Tile | None
+
+
+def price_step(low: int, high: int, rows: int) -> int:
+    """Ticks a row so that `low` to `high` take at most so many rows: 1, 2, 10, 20, 100, ..., of which each divides all
+    larger ones, so that tiles of different steps can be put together."""
+    step = 1
+    while high // step - low // step >= max(2, rows):
+        step = step * 2 if str(step).startswith("1") else step * 5
+    return step
+
+
+class Tiles:
+    """The tiles of a vault, made in `executor` when they are asked for and kept up to `KEPT_BYTES`, the latest used."""
+
+    def __init__(self, root: Path, executor: Executor, clock: Clock) -> None:
+        self._root = root
+        self._executor = executor
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._bytes = 0
+        self._working: dict[_Key, Future[Tile | None]] = {}
+        self._local = threading.local()
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the tiles take that are kept."""
+        return self._bytes
+
+    def get(
+        self, inst_id: str, hours: Sequence[int], bin_ms: int, patience_sec: float | None = None
+    ) -> tuple[list[Tile], list[int]]:
+        """The tiles of some hours (ms, ascending) in order, none for an hour without a book; and the hours that are
+        still being read once `patience_sec` are over. Raises VaultError where the vault has no row of the instrument.
+        """
+        vault = self._vault()
+        begun = {hour_ms: self._begun(vault, (inst_id, hour_ms, bin_ms)) for hour_ms in reversed(hours)}
+        wait([each for each in begun.values() if each is not None], patience_sec)
+        tiles, unread = [], []
+        for hour_ms in hours:
+            future = begun[hour_ms]
+            if future is None or not future.done():
+                unread.append(hour_ms)
+            elif (tile := future.result()) is not None:
+                tiles.append(tile)
+        return tiles, unread
+
+    def _begun(self, vault: Vault, key: _Key) -> "Future[Tile | None] | None":
+        """None where too many others wait."""
+        stamp, now_ms = _stamp_of(vault, key[0], key[1]), self._clock.monotonic_ms()
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and (kept.stamp == stamp or now_ms < kept.until_ms):
+                self._kept.move_to_end(key)
+                done: Future[Tile | None] = Future()
+                done.set_result(kept.tile)
+                return done
+            if key not in self._working:
+                if len(self._working) >= _MOST_WAITING:
+                    return None
+                self._working[key] = self._executor.submit(self._make, key, stamp)
+            return self._working[key]
+
+    def _make(self, key: _Key, stamp: _Stamp) -> Tile | None:
+        inst_id, hour_ms, bin_ms = key
+        begun_ms = self._clock.monotonic_ms()
+        try:
+            made = tiles_of_hour(self._vault(), inst_id, hour_ms, bin_ms)
+            now_ms = self._clock.monotonic_ms()
+            until_ms = now_ms + max(_GROWING_MS, _TIMES_WORK * (now_ms - begun_ms))
+            with self._lock:
+                for width_ms in BINS_MS[BINS_MS.index(bin_ms) :]:
+                    self._keep((inst_id, hour_ms, width_ms), _Kept(stamp, until_ms, made.get(width_ms)))
+            return made.get(bin_ms)
+        finally:
+            with self._lock:
+                self._working.pop(key, None)
+
+    def _keep(self, key: _Key, kept: _Kept) -> None:
+        before = self._kept.pop(key, None)
+        self._bytes += _bytes_of(kept.tile) - (_bytes_of(before.tile) if before is not None else 0)
+        self._kept[key] = kept
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._bytes -= _bytes_of(self._kept.popitem(last=False)[1].tile)
+
+    def _vault(self) -> Vault:
+        """One for each thread: what it has read of the journal is not shared."""
+        if not hasattr(self._local, "vault"):
+            self._local.vault = open_vault(self._root)
+        vault: Vault = self._local.vault
+        return vault
+
+
+def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -> dict[int, Tile]:
+    """The tiles of an hour by the width of their bins, from `least_bin_ms` on; none of an hour without a book."""
+    bins = TimeBins(least_bin_ms, hour_ms, hour_ms + HOUR_MS)
+    books = read_books(vault, inst_id, hour_ms, hour_ms + HOUR_MS)
+    tick = books.contract.tick
+    cells = Cells(bins, tick, ROWS)
+    count = 0
+    try:
+        for ladders in books.ladders():
+            cells.add(ladders, "usd")
+            count += len(ladders)
+    except VaultError:
+        if count:
+            raise
+        return {}
+    fine, first, last = cells.price_bins()
+    low, high = first * fine, last * fine + fine - 1
+    step = price_step(low, high, ROWS)
+    rows = low // step, high // step
+    size_ms = [cells.size_ms(name, step, *rows) for name in SIDES]
+    seen_ms = [cells.seen_ms(name, step, *rows) for name in SIDES]
+    made = {}
+    for width_ms in BINS_MS[BINS_MS.index(least_bin_ms) :]:
+        times = width_ms // least_bin_ms
+        sides = [_mean(_summed(size, times), _summed(seen, times)) for size, seen in zip(size_ms, seen_ms, strict=True)]
+        best = tuple(_last(cells.best[name], times) for name in SIDES)
+        covered_ms = cells.covered_ms.reshape(-1, times).sum(axis=1)
+        size = (sides[0] + sides[1]).astype(np.float32)
+        made[width_ms] = Tile(hour_ms, width_ms, tick, step, rows[0], size, (best[0], best[1]), covered_ms)
+    return made
+
+
+def _mean(size_ms: Floats, seen_ms: Floats) -> Floats:
+    return np.where(seen_ms > 0, size_ms / np.maximum(seen_ms, 1), np.nan)
+
+
+def _summed(cells: "Floats | npt.NDArray[np.int64]", times: int) -> Floats:
+    summed: Floats = cells.reshape(-1, times, cells.shape[1]).sum(axis=1, dtype=np.float64)
+    return summed
+
+
+def _last(values: Floats, times: int) -> Floats:
+    """Of each `times` values the last that is a number."""
+    parts = values.reshape(-1, times)
+    at = times - 1 - np.argmax(np.isfinite(parts[:, ::-1]), axis=1)
+    last: Floats = parts[np.arange(len(parts)), at]
+    return last
+
+
+def _bytes_of(tile: Tile | None) -> int:
+    return 256 if tile is None else tile.bytes
+
+
+def _stamp_of(vault: Vault, inst_id: str, hour_ms: int) -> _Stamp:
+    found = []
+    for stored in vault.catalog.hour(inst_id, hour_ms).every:
+        try:
+            stat = stored.path.stat()
+        except OSError:  # it is compressed, archived or deleted at this moment
+            continue
+        found.append((str(stored.path), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)

@@ -1,0 +1,288 @@
+"""The page in a real Chromium: what a trader sees is what the vault holds, and nothing else."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from l2vault.vault.store.layout import Layout
+from l2vault.web.guard import Guard
+from support.hours import HOUR_AT_MS, INST
+from support.screen_site import HOLE, LINES, Site, append
+
+playwright = pytest.importorskip("playwright.async_api", reason="needs playwright")
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PROGRAM = "chromium"
+BRIGHTEST = [254, 232, 56]
+EMPTY = [0, 10, 28]
+MISSING = [213, 94, 0]
+WALL_PRICE = 60050.5
+"""The middle of the cell that the wall lies in."""
+READY = "window.screenOfL2vault?.chart.grid && !window.screenOfL2vault.chart.grid.unread_hours.length"
+PIXEL = """([t, p, below]) => {
+  const { chart } = window.screenOfL2vault, { view, box, ratio } = chart;
+  chart.walls = []; chart.trades = []; chart.cursor = null; chart.draw();
+  const x = box.x + (t - view.t0) / (view.t1 - view.t0) * box.w;
+  const y = below ? box.h + 2 + 7 : box.y + (view.p1 - p) / (view.p1 - view.p0) * box.h;
+  return [...chart.context.getImageData(Math.floor(x * ratio), Math.floor(y * ratio), 1, 1).data].slice(0, 3);
+}"""
+
+
+NEWEST = "t => document.documentElement.dataset.newest === String(t)"
+PLACE = """([t, p]) => {
+  const { view, box } = window.screenOfL2vault.chart;
+  return [(t - view.t0) / (view.t1 - view.t0) * box.w, (view.p1 - p) / (view.p1 - view.p0) * box.h];
+}"""
+
+
+async def when(page, expression: str, argument: object = None) -> None:
+    """Until it is so; `wait_for_function` would evaluate text in the page, which the policy forbids."""
+    async with asyncio.timeout(30):
+        while not await page.evaluate(expression, argument):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[object]:
+    program = shutil.which(PROGRAM)
+    if program is None:
+        if os.environ.get("L2_REQUIRE_PROGRAMS") == "1":
+            pytest.fail(f"needs {PROGRAM}")
+        pytest.skip(f"needs {PROGRAM}")
+    async with playwright.async_playwright() as running:
+        browser = await running.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(vault: Layout) -> AsyncIterator[Site]:
+    async with Site(vault.root).running() as running:
+        yield running
+
+
+@asynccontextmanager
+async def opened(browser, site: Site, address: str = "", wait: str = READY, quiet: bool = True, **context):
+    """A page over the whole vault; in the end nothing may have come from outside, and no error have been said."""
+    context = await browser.new_context(
+        **{"viewport": {"width": 1366, "height": 768}, "color_scheme": "dark"} | context
+    )
+    page = await context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(f"{site.url}/{address}")
+    await when(page, wait)
+    yield page
+    await context.close()
+    assert all(url.startswith((site.url, "blob:")) for url in asked), asked
+    assert not quiet or not said, said
+
+
+def at(slot: float) -> float:
+    """The middle of the column of a slot."""
+    return HOUR_AT_MS + slot * 2000 + 1000
+
+
+async def _pixel(page, slot: float, price: float = 0.0, on_strip: bool = False) -> list[int]:
+    return await page.evaluate(PIXEL, [at(slot), price, on_strip])
+
+
+async def test_a_planted_wall_shines_where_it_stands_and_nowhere_else(browser, site: Site) -> None:
+    async with opened(browser, site) as page:
+        for slot in (101, 150, 300, LINES - 3):
+            assert await _pixel(page, slot, WALL_PRICE) == BRIGHTEST, slot
+        for slot in (20, 98):
+            assert await _pixel(page, slot, WALL_PRICE) == EMPTY, slot
+        assert await _pixel(page, 150, WALL_PRICE - 3) == EMPTY
+
+
+async def test_a_hole_is_hatched_over_the_whole_height_and_on_the_strip(browser, site: Site) -> None:
+    async with opened(browser, site) as page:
+        middle = (HOLE.start + HOLE.stop) / 2
+        for price in (WALL_PRICE, 60000, 59950):
+            seen = [await _pixel(page, middle + shift, price) for shift in range(-10, 10)]
+            assert MISSING in seen
+            assert BRIGHTEST not in seen and EMPTY not in seen, "nothing is filled in"
+        assert await _pixel(page, middle, on_strip=True) == MISSING
+        assert await _pixel(page, 150, on_strip=True) == [0, 158, 115]
+
+
+async def test_the_cause_of_a_hole_is_told_where_the_cursor_is(browser, site: Site) -> None:
+    async with opened(browser, site) as page:
+        x = (await page.evaluate(PLACE, [at(215), 60000]))[0]
+        canvas = await page.locator("#chart").bounding_box()
+        await page.mouse.move(canvas["x"] + x, canvas["y"] + canvas["height"] - 32)
+        tip = await page.locator("#tip").text_content()
+        assert "missing: chain" in tip
+        assert "03:06:39 to 03:07:40" in tip
+        await when(page, "document.querySelector('#hole').textContent.includes('missing (chain)')")
+
+
+async def test_orders_and_since_when_are_told_of_a_level(browser, site: Site) -> None:
+    async with opened(
+        browser, site, f"#inst={INST}&from=2024-08-20T03:00:00Z&to=2024-08-20T03:06:00Z&low=60000&high=60100"
+    ) as page:
+        place = await page.evaluate(PLACE, [at(150), WALL_PRICE])
+        canvas = await page.locator("#chart").bounding_box()
+        await page.mouse.move(canvas["x"] + place[0], canvas["y"] + place[1])
+        await when(page, "document.querySelector('#tip').textContent.includes('since 03:03:20')")
+        tip = await page.locator("#tip").text_content()
+        assert "60 050.0: 400 contracts, 240 k USDT, 2 orders" in tip
+
+
+@pytest.mark.parametrize("keys", [["Shift"], ["Control"]])
+async def test_zoom_keeps_the_price_under_the_cursor(browser, site: Site, keys: list[str]) -> None:
+    price = "y => { const {view, box} = screenOfL2vault.chart; return view.p1 - y / box.h * (view.p1 - view.p0) }"
+    height = "() => screenOfL2vault.chart.view.p1 - screenOfL2vault.chart.view.p0"
+    async with opened(browser, site) as page:
+        canvas = await page.locator("#chart").bounding_box()
+        await page.mouse.move(canvas["x"] + 400, canvas["y"] + 210)
+        before, tall = await page.evaluate(price, 210), await page.evaluate(height)
+        for key in keys:
+            await page.keyboard.down(key)
+        for _ in range(3):
+            await page.mouse.wheel(0, -100)
+        for key in keys:
+            await page.keyboard.up(key)
+        await when(page, f"tall => ({height})() < tall * 0.7", tall)
+        assert await page.evaluate(price, 210) == pytest.approx(before, abs=1e-6)
+
+
+async def test_a_line_is_on_the_page_once_it_is_in_the_file(browser, site: Site, vault: Layout) -> None:
+    async with opened(browser, site) as page:
+        await when(page, "screenOfL2vault.state.isConnected")
+        append(vault, LINES)
+        newest = HOUR_AT_MS + LINES * 2000
+        await when(page, NEWEST, newest)
+        assert await _pixel(page, LINES, WALL_PRICE) == BRIGHTEST
+        assert "newest, 03:15:00" in await page.locator("#ladder-when").text_content()
+        end = await page.evaluate("screenOfL2vault.chart.view.t1")
+        assert end > newest, "the newest line stays in view"
+
+
+async def test_a_slot_that_nothing_proves_is_not_filled_in(browser, site: Site, vault: Layout) -> None:
+    async with opened(browser, site) as page:
+        await when(page, "screenOfL2vault.state.isConnected")
+        append(vault, LINES + 10)
+        newest = HOUR_AT_MS + (LINES + 10) * 2000
+        await when(page, NEWEST, newest)
+        assert await _pixel(page, LINES + 10, WALL_PRICE) == BRIGHTEST
+        assert await _pixel(page, LINES + 5, WALL_PRICE) not in (BRIGHTEST, EMPTY)
+
+
+async def test_it_comes_back_after_the_server_was_started_again(browser, vault: Layout) -> None:
+    async with Site(vault.root).running() as first:
+        port = first.port
+        manager = opened(browser, first, quiet=False)
+        page = await manager.__aenter__()
+        await when(page, "screenOfL2vault.state.isConnected")
+    await when(page, "document.querySelector('#age').textContent === 'no connection to the screen'")
+    async with Site(vault.root, port).running():
+        await when(page, "screenOfL2vault.state.isConnected")
+        append(vault, LINES)
+        newest = HOUR_AT_MS + LINES * 2000
+        await when(page, NEWEST, newest)
+        await manager.__aexit__(None, None, None)
+
+
+async def test_everything_is_reached_by_keys(browser, site: Site) -> None:
+    is_following = "screenOfL2vault.state.isFollowing"
+    view = "(() => ({...screenOfL2vault.chart.view}))()"
+    async with opened(browser, site) as page:
+        before = await page.evaluate(view)
+        await page.keyboard.press("ArrowLeft")
+        after = await page.evaluate(view)
+        assert after["t0"] < before["t0"] and after["p0"] == before["p0"]
+        assert await page.evaluate(is_following) is False
+        await page.keyboard.press("f")
+        assert await page.evaluate(is_following) is True
+        await page.keyboard.press("+")
+        zoomed = await page.evaluate(view)
+        assert zoomed["t1"] - zoomed["t0"] < before["t1"] - before["t0"]
+        await page.keyboard.press("Shift+ArrowUp")
+        assert (await page.evaluate(view))["p1"] < before["p1"]
+        await page.keyboard.press("a")
+        assert (await page.evaluate(view))["p1"] == pytest.approx(before["p1"])
+        await page.keyboard.press("m")
+        middle = await page.evaluate(
+            "(screenOfL2vault.chart.view.p0 + screenOfL2vault.chart.view.p1) / 2 - screenOfL2vault.chart.mid"
+        )
+        assert middle == pytest.approx(0, abs=1e-6)
+        await page.keyboard.press("t")
+        assert await page.evaluate("document.documentElement.dataset.theme") == "light"
+        await page.keyboard.press("Alt+ArrowRight")
+        assert "UTC" in await page.locator("#tip").text_content()
+        await when(page, "screenOfL2vault.state.status?.last_hole")
+        await page.keyboard.press("h")
+        span = await page.evaluate(view)
+        assert span["t0"] < at(215) < span["t1"] and await page.evaluate(is_following) is False
+        await page.keyboard.press("?")
+        assert await page.locator("#keys kbd").count() > 15
+        await page.keyboard.press("Escape")
+        assert await page.locator("#keys").is_visible() is False
+
+
+async def test_the_address_names_the_moment_and_the_view(browser, site: Site) -> None:
+    address = f"#inst={INST}&from=2024-08-20T03:02:00.000Z&to=2024-08-20T03:04:00.000Z&low=59990&high=60060"
+    async with opened(browser, site, address) as page:
+        view = await page.evaluate("(() => ({...screenOfL2vault.chart.view}))()")
+        assert view == {"t0": HOUR_AT_MS + 120_000, "t1": HOUR_AT_MS + 240_000, "p0": 59990, "p1": 60060}
+        await page.keyboard.press("ArrowRight")
+        await when(page, "decodeURIComponent(location.hash).includes('from=2024-08-20T03:02:14.400Z')")
+
+
+async def test_text_out_of_the_vault_is_text(browser, site: Site) -> None:
+    bad = "<img src=x onerror=window.isTaken=1>"
+    status = (
+        '{"now_ms": 1, "newest_ms": 1, "evidence_ms": 1, "recorder": {"state": "BAD"},'
+        ' "coverage": {"from": 0, "to": 1, "holes": []},'
+        ' "last_hole": {"from": 0, "to": 1, "kind": "missing", "cause": "BAD"}}'
+    ).replace("BAD", bad)
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.route("**/api/status*", lambda route: route.fulfill(body=status, content_type="application/json"))
+    await page.goto(site.url)
+    await when(page, "document.querySelector('#hole').textContent.includes('<img')")
+    assert bad in await page.locator("#recorder").text_content()
+    assert await page.evaluate("[document.querySelectorAll('img').length, window.isTaken]") == [0, None]
+    await context.close()
+
+
+async def test_the_token_leaves_the_address_and_opens_the_data(browser, vault: Layout) -> None:
+    async with Site(vault.root, guard=Guard("0.0.0.0", "secret-token")).running() as site:
+        async with opened(browser, site, wait="!document.querySelector('#note').hidden", quiet=False) as page:
+            assert "the token is missing" in await page.locator("#note").text_content()
+        async with opened(browser, site, "#token=secret-token") as page:
+            assert "secret" not in page.url
+            assert "secret" not in await page.evaluate("document.cookie")
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1366, 768), (2560, 1440)])
+async def test_it_fits_a_phone_a_laptop_and_a_desk(browser, site: Site, size: tuple[int, int], tmp_path: Path) -> None:
+    async with opened(browser, site, viewport={"width": size[0], "height": size[1]}) as page:
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        box = await page.locator("#chart").bounding_box()
+        assert box["width"] > size[0] * 0.6 and box["height"] > size[1] * 0.5
+
+
+async def test_a_live_line_costs_one_column_and_one_frame(browser, site: Site, vault: Layout) -> None:
+    async with opened(browser, site) as page:
+        await when(
+            page, "screenOfL2vault.state.isConnected && screenOfL2vault.state.status && screenOfL2vault.state.walls"
+        )
+        before = await page.evaluate("({...screenOfL2vault.chart.work})")
+        append(vault, LINES)
+        newest = HOUR_AT_MS + LINES * 2000
+        await when(page, NEWEST, newest)
+        after = await page.evaluate("({...screenOfL2vault.chart.work})")
+        assert after["painted"] - before["painted"] <= 3
