@@ -20,6 +20,8 @@ from l2vault.web.guard import Guard, is_loopback
 
 _TOKEN_BYTES: Final = 32
 _END_WITHIN_SEC: Final = 3
+_MOST_SAID_BYTES: Final = 4096
+"""By a page in one message: ours say nothing."""
 _TRIM_EVERY_SEC: Final = 30.0
 _BACKLOG: Final = 128
 
@@ -61,6 +63,7 @@ async def serve(  # noqa: PLR0913 - two say where, the others are what it is giv
         proxy_headers=False,
         server_header=False,
         ws="websockets-sansio",
+        ws_max_size=_MOST_SAID_BYTES,
         timeout_graceful_shutdown=_END_WITHIN_SEC,
     )
     server = Announced(config, lambda: ready(address_of(host, bound.getsockname()[1], token)))

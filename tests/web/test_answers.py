@@ -289,3 +289,17 @@ def test_steps_of_price_divide_each_other_and_widths_an_hour() -> None:
     assert all(larger % step == 0 for step, larger in zip(steps, steps[1:], strict=False))
     assert all(high // price_step(0, high, 100) < 100 for high in range(1, 400_000, 97))
     assert all(wide % width == 0 for width, wide in zip(BINS_MS, (*BINS_MS[1:], HOUR_MS), strict=True))
+
+
+ODD = ["", "0", "-1", "1e308", "nan", "inf", "1724122860000", "1e12", "0.5", "x" * 5000, "\u0000", "\U0001f600"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/books", "/api/walls", "/api/zones", "/api/trades", "/api/coverage", "/api/ladder", "/api/cell"]
+)
+def test_no_question_is_too_odd_for_an_answer(asked: Asked, path: str) -> None:
+    names = ("from", "to", "t", "low", "high", "columns")
+    for number in range(40):
+        words = {name: ODD[(number * step + step) % len(ODD)] for step, name in enumerate(names, 1)}
+        status, _, body = asked.raw(path, inst=INST, **words)
+        assert status in (200, 400, 404), (words, body[:200])
