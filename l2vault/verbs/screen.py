@@ -14,6 +14,7 @@ from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, extra
 from l2vault.foreign import quoted
 from l2vault.recording.child import start_child
+from l2vault.recording.tasks.memory import trim_heap
 from l2vault.vault.reading.vault import open_vault
 from l2vault.verbs.context import Context
 from l2vault.verbs.record import DEMO_VAULT
@@ -61,7 +62,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
     with _demo_recorder(vault) if args.demo else nullcontext():
         open_vault(vault)  # says at once that there is none
-        asyncio.run(serve(vault, args.host, args.port, ready, Clock()))
+        asyncio.run(serve(vault, args.host, args.port, ready, Clock(), trim_heap))
     return 0
 
 

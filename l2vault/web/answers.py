@@ -165,14 +165,18 @@ class Answers:
         return as_json({**said, "coverage": {"covered_share": coverage.covered_share}})
 
     def walls(self, inst_id: str, end_ms: int | None) -> bytes:
-        """Those that stand at a time, or now, of what the hour before it showed: heaviest first."""
+        """Those that stand at a time, or now, of what the hour before it showed: heaviest first. `lives` are the times
+        in which each was in sight, as [from, to, price]."""
 
         def measured(span: tuple[int, int]) -> dict[str, object]:
-            result = self._door().books(inst_id, start=span[0], end=span[1]).walls()
+            result = self._door().books(inst_id, start=span[0], end=span[1]).walls(lives=True)
             last_mid = result.provenance.settings.get("last_mid")
-            tracks = tracks_of(result.to_polars(raw=True), last_mid if isinstance(last_mid, float) else None)
+            ledger = result.to_polars(raw=True)
+            tracks = tracks_of(ledger, last_mid if isinstance(last_mid, float) else None)
             standing = sorted_by(tracks, "weight").filter(pl.col("end") == "standing")
             rows = standing.head(_MOST_WALLS).to_dicts()
+            for row in rows:
+                row["lives"] = ledger.filter(pl.col("track") == row["track"]).select("t_from", "t_to", "price").rows()
             return {"walls": rows, "left_out": len(standing) - len(rows), "threshold": result.provenance.settings}
 
         return self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)

@@ -32,6 +32,7 @@ _READERS: Final = 2
 _MEASURERS: Final = 2
 _COLUMNS: Final = 1600
 _COOKIE_SEC: Final = 30 * 24 * 3600
+_MOST_PRICE: Final = 1e9
 _UNKNOWN_INSTRUMENT: Final = 4404
 
 
@@ -91,8 +92,8 @@ class Screen:
         def books() -> bytes:
             prices = _number(request, "low"), _number(request, "high")
             asked = (prices[0], prices[1]) if prices[0] is not None and prices[1] is not None else None
-            if asked is not None and asked[0] >= asked[1]:
-                raise UsageError("low is not below high.", "low=59000&high=61000")
+            if asked is not None and not asked[0] < asked[1] < _MOST_PRICE:
+                raise UsageError("low is not below high, or no price is so high.", "low=59000&high=61000")
             span = _ms(request, "from"), _ms(request, "to")
             columns = int(_number(request, "columns") or _COLUMNS)
             return self._answers.books(_name(request), *span, columns, asked)

@@ -26,8 +26,8 @@ from l2vault.vault.store.layout import HOUR_MS
 
 BINS_MS: Final = (2_000, 10_000, 60_000, 300_000, 1_800_000)
 """Widths of time bins: each divides the next, and an hour."""
-ROWS: Final = 1000
-"""Price bins of a tile at most."""
+ROWS: Final = 500
+"""Price bins of a tile at most. While an hour is read it takes up to ten times as many rows for a moment."""
 KEPT_BYTES: Final = 192 << 20
 _GROWING_MS: Final = 1_000
 _TIMES_WORK: Final = 4

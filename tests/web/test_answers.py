@@ -15,6 +15,7 @@ from l2vault.vault.store.layout import Layout
 from l2vault.web.app import Screen
 from l2vault.web.guard import COOKIE, Guard
 from l2vault.web.tiles import BINS_MS, HOUR_MS, price_step
+from support.example_vault import make_example_vault
 from support.hours import HOUR_AT_MS, INST
 from support.screen_site import HOLE, LINES, append
 
@@ -153,12 +154,15 @@ def test_instruments_say_what_a_contract_is_worth_and_carry_coverage(asked: Aske
     assert 0 < row["coverage"]["covered_share"] < 1
 
 
-def test_the_standing_wall_is_named_with_its_beginning(asked: Asked) -> None:
-    """Books of 20 levels are too few for a size by chance; what the route gives is what the verb gives."""
-    said = asked.json("/api/walls", inst=INST)
-    assert {wall["end"] for wall in said["walls"]} <= {"standing"}
-    assert said["to"] == HOUR_AT_MS + (LINES - 1) * 2000 + 1
-    assert said["threshold"]["threshold"] > 0
+def test_the_standing_wall_of_real_books_is_named_with_the_times_in_which_it_was_in_sight(tmp_path: Path) -> None:
+    found = Asked(make_example_vault(tmp_path / "Vault"))
+    (wall,) = found.json("/api/walls", inst=INST)["walls"]
+    found.screen.stop()
+    assert (wall["side"], wall["price"], wall["end"]) == ("ask", 61730.6, "standing")
+    assert sum(to - begin for begin, to, _ in wall["lives"]) == wall["seen_ms"]
+    assert len(wall["lives"]) == 6, "it left the visible range five times"
+    assert wall["lives"][0][0] == wall["t_from"]
+    assert {price for _, _, price in wall["lives"]} >= {61730.6}
 
 
 def test_a_ladder_of_a_moment_in_a_hole_says_so(asked: Asked) -> None:
@@ -285,3 +289,17 @@ def test_steps_of_price_divide_each_other_and_widths_an_hour() -> None:
     assert all(larger % step == 0 for step, larger in zip(steps, steps[1:], strict=False))
     assert all(high // price_step(0, high, 100) < 100 for high in range(1, 400_000, 97))
     assert all(wide % width == 0 for width, wide in zip(BINS_MS, (*BINS_MS[1:], HOUR_MS), strict=True))
+
+
+ODD = ["", "0", "-1", "1e308", "nan", "inf", "1724122860000", "1e12", "0.5", "x" * 5000, "\u0000", "\U0001f600"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/books", "/api/walls", "/api/zones", "/api/trades", "/api/coverage", "/api/ladder", "/api/cell"]
+)
+def test_no_question_is_too_odd_for_an_answer(asked: Asked, path: str) -> None:
+    names = ("from", "to", "t", "low", "high", "columns")
+    for number in range(40):
+        words = {name: ODD[(number * step + step) % len(ODD)] for step, name in enumerate(names, 1)}
+        status, _, body = asked.raw(path, inst=INST, **words)
+        assert status in (200, 400, 404), (words, body[:200])

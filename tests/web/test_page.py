@@ -286,3 +286,22 @@ async def test_a_live_line_costs_one_column_and_one_frame(browser, site: Site, v
         await when(page, NEWEST, newest)
         after = await page.evaluate("({...screenOfL2vault.chart.work})")
         assert after["painted"] - before["painted"] <= 3
+
+
+async def test_a_live_book_stands_on_over_quiet_slots_and_not_into_a_hole(browser, site: Site, vault: Layout) -> None:
+    async with opened(browser, site) as page:
+        await when(page, "screenOfL2vault.state.isConnected")
+        append(vault, LINES)
+        append(vault, LINES + 20)
+        await when(page, NEWEST, HOUR_AT_MS + (LINES + 20) * 2000)
+        span = [HOUR_AT_MS + slot * 2000 for slot in (LINES, LINES + 6, LINES + 14, LINES + 20)]
+        stood_on = """([from, lost, found, to]) => {
+          const { chart } = screenOfL2vault;
+          chart.addHoles({ from, to, holes: [[lost, found, "missing", "chain", 4]] });
+          chart.standOn(from, to);
+        }"""
+        await page.evaluate(stood_on, span)
+        assert await _pixel(page, LINES + 3, WALL_PRICE) == BRIGHTEST
+        seen = [await _pixel(page, LINES + 6 + part / 2, price) for part in range(15) for price in (WALL_PRICE, 60000)]
+        assert MISSING in seen and BRIGHTEST not in seen and EMPTY not in seen
+        assert await _pixel(page, LINES + 17, WALL_PRICE) not in (BRIGHTEST, EMPTY), "nor beyond it"

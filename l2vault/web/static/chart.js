@@ -264,15 +264,20 @@ export class Chart {
     }
   }
 
+  // A bar for each time in which a wall was in sight: none goes over what nobody saw.
   drawWalls(g) {
     const { view, box } = this;
     for (const wall of this.walls) {
-      const x = Math.max(box.x, xOf(view, box, wall.t_from)), end = Math.min(box.w, xOf(view, box, wall.t_to)), y = yOf(view, box, wall.price);
-      if (end < box.x || x > box.w || y < box.y - 4 || y > box.h + 4) continue;
-      const isFound = this.found === wall.track;
-      g.fillStyle = "#000"; g.fillRect(x - 1, y - (isFound ? 4 : 3), Math.max(6, end - x) + 2, isFound ? 8 : 6);
-      g.fillStyle = isFound ? "#ff5cf4" : "#fff"; g.fillRect(x, y - (isFound ? 3 : 2), Math.max(4, end - x), isFound ? 6 : 4);
-      if (isFound) this.tag(g, `${wall.side} ${priceText(wall.price, this.decimals)}  ${sizeText(wall.size_end)}`, Math.max(x, 8), y - 18, "#ff5cf4", "#000");
+      const isFound = this.found === wall.track, tall = isFound ? 6 : 4;
+      for (const [from, to, price] of wall.lives) {
+        const x = Math.max(box.x, xOf(view, box, from)), end = Math.min(box.w, xOf(view, box, to)), y = yOf(view, box, price);
+        if (end < box.x || x > box.w || y < box.y - 4 || y > box.h + 4) continue;
+        g.fillStyle = "#000"; g.fillRect(x - 1, y - tall / 2 - 1, Math.max(4, end - x) + 2, tall + 2);
+        g.fillStyle = isFound ? "#ff5cf4" : "#fff"; g.fillRect(x, y - tall / 2, Math.max(4, end - x), tall);
+      }
+      if (!isFound) continue;
+      const x = Math.max(8, xOf(view, box, wall.lives[0][0])), y = yOf(view, box, wall.price) - 18;
+      this.tag(g, `${wall.side} ${priceText(wall.price, this.decimals)}  ${sizeText(wall.size_end)}`, x, y, "#ff5cf4", "#000");
     }
   }
 

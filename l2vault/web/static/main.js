@@ -99,7 +99,7 @@ function goToHole() {
 
 function find(what) {
   const price = what.price ?? (what.price_from + what.price_to) / 2;
-  if (what.isLevel) chart.walls = [...(state.walls?.walls ?? []), { ...what, t_from: what.t_from - 30_000, t_to: state.newestMs ?? what.t_to }];
+  if (what.isLevel) chart.walls = [...(state.walls?.walls ?? []), what];
   chart.found = what.track ?? null;
   const { view } = chart, height = view.p1 - view.p0;
   setAround(false);
@@ -476,5 +476,5 @@ listen($("chart"), {
   follow: () => setFollowing(!state.isFollowing), around: () => setAround(!state.isAround), theme: () => $("theme").click(),
   box: () => chart.box,
 });
-window.screenOfL2vault = { chart, state };
+window.screenOfL2vault = { chart, state }; // for tests, and for whoever looks with the browser's tools
 start();

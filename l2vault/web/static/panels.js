@@ -78,7 +78,7 @@ export function showWalls(box, note, said, { decimals, onFind, book, usd }) {
   box.append(element("div", "Largest levels of the newest book:", "quiet"));
   const all = [["bid", book.bids], ["ask", book.asks]].flatMap(([side, levels]) => levels.map(([price, qty, orders]) => ({ side, price, orders, size: usd(price, qty) })));
   for (const each of all.sort((a, b) => b.size - a.size).slice(0, 5)) {
-    box.append(row(each.side, priceText(each.price, decimals), sizeText(each.size), `${each.orders ?? "?"} order${each.orders === 1 ? "" : "s"}`, () => onFind({ ...each, size_end: each.size, track: `level ${each.price}`, t_from: book.book_ms, t_to: book.book_ms, isLevel: true })));
+    box.append(row(each.side, priceText(each.price, decimals), sizeText(each.size), `${each.orders ?? "?"} order${each.orders === 1 ? "" : "s"}`, () => onFind({ ...each, size_end: each.size, track: `level ${each.price}`, lives: [[book.book_ms, book.book_ms, each.price]], isLevel: true })));
   }
 }
 

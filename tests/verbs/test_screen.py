@@ -1,0 +1,64 @@
+"""`l2vault screen` from outside: as a process, with its address on stdout."""
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from l2vault import cli
+from l2vault.errors import VaultError, extra
+from support.screen_site import write_vault
+
+pytest.importorskip("starlette")
+
+
+def test_it_prints_its_address_and_serves_the_page_there(tmp_path: Path) -> None:
+    vault = write_vault(tmp_path / "Vault").root
+    words = [sys.executable, "-m", "l2vault", "screen", "--vault", str(vault), "--port", "0", "--no-browser"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        try:
+            assert child.stdout is not None
+            said = child.stdout.readline()
+            assert said.startswith("the screen is at http://127.0.0.1:")
+            with urllib.request.urlopen(said.split()[-1] + "api/instruments", timeout=20) as answer:
+                assert b"BTC-USDT-SWAP" in answer.read()
+        finally:
+            child.terminate()
+
+
+def test_beyond_loopback_the_address_has_a_token_and_without_it_there_is_no_data(tmp_path: Path) -> None:
+    vault = write_vault(tmp_path / "Vault").root
+    words = [sys.executable, "-m", "l2vault", "screen", "--vault", str(vault), "--port", "0", "--no-browser"]
+    with subprocess.Popen(
+        [*words, "--host", "0.0.0.0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        address, _, token = child.stdout.readline().split()[-1].partition("#token=")
+        assert len(token) > 40
+        for headers, status in (({}, 401), ({"Authorization": f"Bearer {token}"}, 200)):
+            request = urllib.request.Request(f"{address}api/instruments", headers=headers)
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    assert answer.status == status
+            except urllib.error.HTTPError as error:
+                assert error.code == status
+        child.terminate()
+        child.wait(20)
+        assert token not in child.stdout.read() + child.stderr.read()
+
+
+def test_a_vault_that_is_none_and_a_port_that_is_none_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["screen", "--vault", str(tmp_path / "none"), "--no-browser"]) == 1
+    assert "no vault at" in capsys.readouterr().err
+    assert cli.main(["screen", "--port", "70000"]) == 2
+    assert "'70000' is no port" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named_with_its_command() -> None:
+    with pytest.raises(VaultError, match=r"needs the screen extra .*\[screen\]"), extra("screen"):
+        raise ImportError("No module named 'starlette'")
