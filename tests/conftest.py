@@ -20,4 +20,4 @@ columns._NEEDED = ("no such library",)
 _MEMORY = Path("/dev/shm")
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
-"""The files of tests lie in memory where there is room: they are synced many thousand times, 6 ms each on a slow disk."""
+"""The files of tests lie in memory where there is room: they are synced many thousand times, 6 ms each on a disk."""
