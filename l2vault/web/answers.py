@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import polars as pl
@@ -22,9 +22,11 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
+from l2vault.vault.health.form import read_health
+from l2vault.vault.health.judge import judge
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.store.instruments import read_rows
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.tiles import Tiles
 from l2vault.web.window import about, bin_of, packed, window_of
 
@@ -94,7 +96,7 @@ class Answers:
                 "inst_id": name,
                 "newest_ms": newest_ms,
                 "evidence_ms": evidence_ms,
-                "recorder": _health(self.root),
+                "recorder": _recorder(vault.layout, self._clock.wall_ms()),
                 "last_hole": None
                 if hole is None
                 else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
@@ -315,13 +317,16 @@ def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, o
     return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
 
 
-def _health(root: Path) -> Any:
-    """What the recorder says of itself; None where it says nothing that reads."""
-    try:
-        found = msgspec.json.decode((root / "meta" / "okx" / "health.json").read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return found if isinstance(found, dict) else None
+def _recorder(layout: Layout, now_ms: int) -> dict[str, object]:
+    """Whether the recorder is well, by the file that it replaces every 5 s. The lock is not tried: a recorder that
+    starts at that moment would find it taken."""
+    health = read_health(layout)
+    verdict = judge(health, now_ms, None)
+    return {
+        "state": verdict.state,
+        "reasons": [f"{reason.text} {reason.cure}." for reason in verdict.reasons],
+        "disk_days_left": None if health is None else health.disk.days_left,
+    }
 
 
 def _negative_size(row: tuple[int, float, float, str]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from l2vault.web.app import Screen
 from l2vault.web.guard import COOKIE, Guard
 from l2vault.web.tiles import BINS_MS, HOUR_MS, price_step
 from support.example_vault import make_example_vault
+from support.healths import WRITTEN_MS, health
 from support.hours import HOUR_AT_MS, INST
 from support.screen_site import HOLE, LINES, append
 
@@ -24,11 +26,22 @@ WALL_FROM_MS = HOUR_AT_MS + 100 * 2000
 HOLE_MS = HOUR_AT_MS + HOLE.start * 2000 - 500, HOUR_AT_MS + HOLE.stop * 2000
 
 
+class ClockAt(Clock):
+    """Stands still."""
+
+    def __init__(self, wall_ms: int) -> None:
+        super().__init__()
+        self.at_ms = wall_ms
+
+    def wall_ms(self) -> int:
+        return self.at_ms
+
+
 class Asked:
     """One application, asked without a socket."""
 
-    def __init__(self, root: Path, guard: Guard | None = None) -> None:
-        self.screen = Screen(root, guard or Guard("127.0.0.1"), Clock())
+    def __init__(self, root: Path, guard: Guard | None = None, clock: Clock | None = None) -> None:
+        self.screen = Screen(root, guard or Guard("127.0.0.1"), clock or Clock())
 
     def raw(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **asked: object):
         sent: list[dict] = []
@@ -192,9 +205,9 @@ def test_trades_are_given_with_time_price_size_and_side(asked: Asked) -> None:
     assert len(said["trades"]) == 4
 
 
-def test_status_has_the_last_hole_and_an_unknown_recorder(asked: Asked, vault: Layout) -> None:
+def test_status_has_the_last_hole_and_says_where_no_recorder_is(asked: Asked) -> None:
     said = asked.json("/api/status", inst=INST)
-    assert said["recorder"] is None
+    assert said["recorder"]["state"] == "no recorder"
     assert (said["last_hole"]["kind"], said["last_hole"]["cause"], said["last_hole"]["to"]) == (
         "missing",
         "chain",
@@ -202,13 +215,27 @@ def test_status_has_the_last_hole_and_an_unknown_recorder(asked: Asked, vault: L
     )
 
 
-def test_a_health_file_is_handed_on_and_one_that_does_not_read_is_none(vault: Layout) -> None:
+@pytest.mark.parametrize(
+    ("age_sec", "free_bytes", "state"),
+    [(1, 10**12, "healthy"), (1, 10**6, "not healthy"), (60, 10**12, "no recorder")],
+)
+def test_the_state_of_the_recorder_is_that_of_the_status_verb(
+    vault: Layout, age_sec: int, free_bytes: int, state: str
+) -> None:
+    one = health()
+    one = msgspec.structs.replace(one, disk=msgspec.structs.replace(one.disk, free_bytes=free_bytes, days_left=9.0))
     path = vault.root / "meta" / "okx" / "health.json"
-    for text, recorder in (('{"state": "healthy"}', {"state": "healthy"}), ('{"state"', None), ("[1]", None)):
-        path.write_text(text, encoding="utf-8")
-        found = Asked(vault.root)
-        assert found.json("/api/status", inst=INST)["recorder"] == recorder
-        found.screen.stop()
+    path.write_bytes(msgspec.json.encode(one))
+    clock = ClockAt(WRITTEN_MS + 1000 * age_sec)
+    found = Asked(vault.root, clock=clock)
+    said = found.json("/api/status", inst=INST)["recorder"]
+    assert (said["state"], said["disk_days_left"]) == (state, 9.0)
+    assert bool(said["reasons"]) == (state != "healthy")
+    path.write_text('{"state"', encoding="utf-8")
+    found.screen.stop()
+    again = Asked(vault.root, clock=clock)
+    assert again.json("/api/status", inst=INST)["recorder"]["state"] == "no recorder"
+    again.screen.stop()
 
 
 @pytest.mark.parametrize(

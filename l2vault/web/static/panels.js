@@ -122,10 +122,10 @@ export function showState({ age, recorder, hole }, { status, isConnected, newest
   age.textContent = !isConnected ? "no connection to the screen" : old === null ? "no line yet" : old < 10_000 ? `live, ${(old / 1000).toFixed(1)} s` : `newest line ${span(old)} old`;
   age.className = `pill ${!isConnected ? "bad" : old !== null && old < 10_000 ? "good" : "warn"}`;
   const said = status?.recorder;
-  const state = said === null || said === undefined ? "unknown" : typeof said.state === "string" ? said.state : said.healthy === true ? "healthy" : said.healthy === false ? "not healthy" : "running";
-  recorder.textContent = `recorder: ${state}`;
-  recorder.title = said ? JSON.stringify(said, null, 1).slice(0, 1500) : "The recorder has written no health file: whether it runs is told by the age of the newest line.";
-  recorder.className = `pill ${said?.healthy === false ? "bad" : ""}`;
+  const days = typeof said?.disk_days_left === "number" ? `, disk full in ${said.disk_days_left.toFixed(0)} days` : "";
+  recorder.textContent = `recorder: ${said ? said.state : "unknown"}${days}`;
+  recorder.title = said?.reasons?.join("\n") || "By meta/okx/health.json, which the recorder replaces every 5 s; l2vault status says more.";
+  recorder.className = `pill ${said?.state === "healthy" ? "good" : said?.state === "not healthy" ? "bad" : "warn"}`;
   const last = status?.last_hole;
   hole.hidden = !status;
   hole.textContent = last ? `last hole ${clock(last.from)}, ${span(last.to - last.from)}: ${last.kind}${last.cause ? ` (${last.cause})` : ""}` : "no hole in the last day";
