@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="print zones that price has passed too")
     parser.add_argument(
-        "--top", type=at_least_1, default=10, metavar="N", help="print at most N rows a side (default: 10)"
+        "--top", type=at_least_1, default=4, metavar="N", help="print at most the N strongest zones a side (default: 4)"
     )
 
 
@@ -52,7 +52,8 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 
     text = heading(provenance) + f"price {figure(mid)}; zones {provenance.setting('width'):g} wide{_seen(provenance)}\n"
     for side, name in (("ask", "resistance above"), ("bid", "support below")):
-        text += f"\n{name} the price, nearest first\n{_table(ahead(rows.filter(side=side), args.top), rows, side)}"
+        strongest = ahead(rows.filter(side=side), args.top)
+        text += f"\n{name} the price: the strongest, nearest first\n{_table(strongest, rows, side)}"
     if args.all:
         passed = rows.filter(~rows["is_current"]).head(args.top)
         text += f"\npassed by the price, best score first\n{_table(passed, rows, None)}"
