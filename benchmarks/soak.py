@@ -86,7 +86,11 @@ def _reference(file: BinaryIO) -> NaiveReference:
 
 async def _record(hours: float, clock: FastClock, simulator: Simulator, root: Path) -> list[Sample]:
     settings = Settings(
-        instruments=INST_IDS, ws_url=(simulator.ws_url,), rest_url=simulator.rest_url, compress_after_hours=2
+        instruments=INST_IDS,
+        ws_url=(simulator.ws_url,),
+        rest_url=simulator.rest_url,
+        compress_after_hours=2,
+        columns=False,
     )
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), clock, Random(1), lambda status: None)

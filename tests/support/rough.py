@@ -182,6 +182,7 @@ class _Life:
 
     def _start(self) -> None:
         settings = Settings(
+            columns=False,
             instruments=INST_IDS,
             cadence_sec=CADENCE_MS / 1000,
             feeds=self.plan.feeds,

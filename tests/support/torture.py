@@ -182,6 +182,7 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     simulator = Simulator(options, clock, oracle, trades)
     await simulator.start()
     settings = Settings(
+        columns=False,
         instruments=schedule.inst_ids,
         cadence_sec=CADENCE_MS / 1000,
         feeds=schedule.feeds,
