@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from os import pathsep
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from l2vault.config import environment
 
@@ -16,3 +17,45 @@ def start_child(words: Sequence[str], module: str = "l2vault", **popen: Any) -> 
     paths = [package_parent, *filter(None, [environment().get("PYTHONPATH")])]
     command = [sys.executable, "-m", module, *words]
     return subprocess.Popen(command, env={**environment(), "PYTHONPATH": pathsep.join(paths)}, **popen)
+
+
+class Ended(NamedTuple):
+    """How a child ended: its exit code, and what it wrote to stdout and stderr."""
+
+    code: int
+    answer: bytes
+    said: bytes
+
+
+class OwnChild:
+    """The one child of a task at a time: `run` it in a thread; `stop`, from any other, ends it at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self.is_stopping = False
+
+    def begin(self) -> None:
+        """Children may be run, also after a `stop`."""
+        self.is_stopping = False
+
+    def stop(self) -> None:
+        """From now on none is started."""
+        with self._lock:
+            self.is_stopping = True
+            if self._child is not None:
+                self._child.terminate()
+
+    def run(self, module: str, words: Sequence[str] = (), given: bytes = b"") -> Ended | None:
+        """Start a module of the package, hand it `given` on stdin, wait for it; None if it was stopped."""
+        pipe = subprocess.PIPE
+        with self._lock:
+            if self.is_stopping:
+                return None
+            child = self._child = start_child(words, module, stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            answer, said = child.communicate(given)
+        finally:
+            with self._lock:
+                self._child = None
+        return None if self.is_stopping else Ended(child.returncode, answer, said)

@@ -21,6 +21,7 @@ from l2vault.analytics.contract import Floats
 from l2vault.analytics.heatmap.grid import Cells, TimeBins
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
+from l2vault.vault.coverage.checked import FileStamp, stamp_of
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import HOUR_MS
 
@@ -68,15 +69,13 @@ class Tile:
 
 _Key = tuple[str, int, int]
 """Instrument, hour, width of bins."""
-_Stamp = tuple[tuple[str, int, int], ...]
-"""Name, size and time of modification of each file of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """`until_ms`, by the monotonic clock, it is good enough whatever became of its files."""
 
-    stamp: _Stamp
+    stamp: list[FileStamp]
     until_ms: int
     tile: Tile | None
 
@@ -128,7 +127,7 @@ class Tiles:
 
     def _begun(self, vault: Vault, key: _Key) -> "Future[Tile | None] | None":
         """None where too many others wait."""
-        stamp, now_ms = _stamp_of(vault, key[0], key[1]), self._clock.monotonic_ms()
+        stamp, now_ms = stamp_of(vault.layout, vault.catalog.hour(*key[:2])), self._clock.monotonic_ms()
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and (kept.stamp == stamp or now_ms < kept.until_ms):
@@ -142,7 +141,7 @@ class Tiles:
                 self._working[key] = self._executor.submit(self._make, key, stamp)
             return self._working[key]
 
-    def _make(self, key: _Key, stamp: _Stamp) -> Tile | None:
+    def _make(self, key: _Key, stamp: list[FileStamp]) -> Tile | None:
         inst_id, hour_ms, bin_ms = key
         begun_ms = self._clock.monotonic_ms()
         try:
@@ -223,14 +222,3 @@ def _last(values: Floats, times: int) -> Floats:
 
 def _bytes_of(tile: Tile | None) -> int:
     return 256 if tile is None else tile.bytes
-
-
-def _stamp_of(vault: Vault, inst_id: str, hour_ms: int) -> _Stamp:
-    found = []
-    for stored in vault.catalog.hour(inst_id, hour_ms).every:
-        try:
-            stat = stored.path.stat()
-        except OSError:  # it is compressed, archived or deleted at this moment
-            continue
-        found.append((str(stored.path), stat.st_size, stat.st_mtime_ns))
-    return tuple(found)

@@ -1,15 +1,12 @@
 """Column files of closed hours while recording, where the libraries for them are installed: a child now and then."""
 
-import logging
-import subprocess
-import threading
 from importlib.util import find_spec
 from typing import Final
 
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
-from l2vault.recording.child import start_child
+from l2vault.recording.child import OwnChild
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.store.layout import Layout
 
@@ -23,8 +20,6 @@ _CHILD: Final = "l2vault.recording.tasks.columns_child"
 _NEEDED: Final = ("numpy", "pyarrow")
 _SAID_CHARS: Final = 400
 
-_log = logging.getLogger(__name__)
-
 
 def can_make_columns() -> bool:
     """Whether the libraries are there; loads none of them."""
@@ -37,39 +32,25 @@ class Columns:
     def __init__(self, layout: Layout, clock: Clock) -> None:
         self._layout = layout
         self._clock = clock
-        self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._is_stopping = False
+        self._child = OwnChild()
 
     async def run(self) -> None:
-        self._is_stopping = False
+        self._child.begin()
         try:
             await self._clock.sleep(FIRST_AFTER_SEC)
             while True:
                 made = await in_daemon_thread(self.make)
                 await self._clock.sleep(SOON_SEC if made else EVERY_SEC)
         finally:
-            with self._lock:
-                self._is_stopping = True
-                if self._child is not None:
-                    self._child.terminate()
+            self._child.stop()
 
     def make(self) -> int:
         """How many hours got their columns. Raises VaultError with what the child complained of."""
         words = [str(self._layout.root.resolve()), str(self._clock.wall_ms())]
-        with self._lock:
-            if self._is_stopping:
-                return 0
-            pipe = subprocess.PIPE
-            child = self._child = start_child(words, _CHILD, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL)
-        try:
-            answer, complaint = child.communicate()
-        finally:
-            with self._lock:
-                self._child = None
-        if child.returncode == 0:
-            return int(answer)
-        if self._is_stopping:
+        ended = self._child.run(_CHILD, words)
+        if ended is None:
             return 0
-        said = complaint.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise VaultError(f"columns could not be made (code {child.returncode}): {printable(said[-1], _SAID_CHARS)}")
+        if ended.code == 0:
+            return int(ended.answer)
+        said = ended.said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        raise VaultError(f"columns could not be made (code {ended.code}): {printable(said[-1], _SAID_CHARS)}")

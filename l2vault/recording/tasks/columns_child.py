@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from l2vault.errors import L2VaultError
-from l2vault.vault.coverage.checked import check_hours, lack_columns
+from l2vault.vault.coverage.checked import check_hours, column_work
 from l2vault.vault.retention.run import locked
 from l2vault.vault.store.layout import Layout
 
@@ -29,10 +29,11 @@ def main() -> int:
     try:
         with suppress(Timeout), locked(layout):
             check_hours(layout, before_ms)
-            if lack_columns(layout, before_ms):
+            work = column_work(layout, before_ms)
+            if any(work):
                 from l2vault.vault.archive.twins import make_columns  # loads numpy and pyarrow
 
-                made = make_columns(layout, before_ms)
+                made = make_columns(layout, work)
     except (L2VaultError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -4,8 +4,6 @@ The policy is handed on as a value, to the child process too: nothing here reads
 """
 
 import logging
-import subprocess
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -14,7 +12,7 @@ import msgspec
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
-from l2vault.recording.child import start_child
+from l2vault.recording.child import OwnChild
 from l2vault.recording.tasks.retention_child import Order, Outcome, carry_out
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.retention.plan import Policy
@@ -62,12 +60,10 @@ class Retention:
         self._pass_time = pass_time
         self._close_files = close_files
         self._run_pass = run_pass or self._pass
-        self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._is_stopping = False
+        self._child = OwnChild()
 
     async def run(self) -> None:
-        self._is_stopping = False
+        self._child.begin()
         try:
             await self._clock.sleep(FIRST_AFTER_SEC)
             while True:
@@ -79,13 +75,7 @@ class Retention:
                     _log.error("Retention failed on %s: %s", failure.file, failure.text)
                 await self._clock.sleep(min(EVERY_SEC, outcome.again_sec or EVERY_SEC))
         finally:
-            self._stop()
-
-    def _stop(self) -> None:
-        with self._lock:
-            self._is_stopping = True
-            if self._child is not None:
-                self._child.terminate()  # a pass may be killed at any point
+            self._child.stop()  # a pass may be killed at any point
 
     def _pass(self) -> Outcome:
         """Archiving takes half a gigabyte and libraries the recorder must never load; a child gives them back."""
@@ -102,26 +92,17 @@ class Retention:
         time = self._pass_time()
         vault = str(self._layout.root.resolve())
         order = Order(vault, self._policy, time.wall_ms, time.exchange_ms, time.trust_clock)
-        pipe = subprocess.PIPE
-        with self._lock:
-            if self._is_stopping:
-                raise _Stopping
-            child = self._child = start_child([], _CHILD, stdin=pipe, stdout=pipe, stderr=pipe)
-        try:
-            answer, said = child.communicate(msgspec.json.encode(order))
-        finally:
-            with self._lock:
-                self._child = None
-        if self._is_stopping:
+        ended = self._child.run(_CHILD, given=msgspec.json.encode(order))
+        if ended is None:
             raise _Stopping
-        lines = [printable(text, _SAID_CHARS) for text in said.decode("utf-8", "replace").splitlines()]
-        if child.returncode != 0:
+        lines = [printable(text, _SAID_CHARS) for text in ended.said.decode("utf-8", "replace").splitlines()]
+        if ended.code != 0:
             why = lines[-1].removeprefix("ERROR ") if lines else "it said nothing"
-            raise VaultError(f"the retention pass failed with code {child.returncode}: {why}")
+            raise VaultError(f"the retention pass failed with code {ended.code}: {why}")
         for text in lines[:_SAID_LINES]:
             _log.log(logging.INFO if text.startswith("INFO") else logging.WARNING, "%s", text)
-        return msgspec.json.decode(answer, type=Outcome)
+        return msgspec.json.decode(ended.answer, type=Outcome)
 
     def _progress(self, done: int, total: int, file: str) -> None:
-        if self._is_stopping:
+        if self._child.is_stopping:
             raise _Stopping

@@ -5,16 +5,13 @@ them only while the note of the hour (`coverage.checked`) says that they were ma
 now. The archive itself, which may be all that is left of an hour, is never touched here.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from l2vault.errors import VaultError
 from l2vault.vault.archive.parquet import ZSTD_QUICK
 from l2vault.vault.archive.read import CANNOT_READ, archived_lines
 from l2vault.vault.archive.write import encoded_books
-from l2vault.vault.coverage.checked import CheckedHours, closed_hours, note_columns
+from l2vault.vault.coverage.checked import ColumnWork, note_columns
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms
 from l2vault.vault.store.durable import unlink, write_atomically
 from l2vault.vault.store.forms import PlacedLine, hour_lines
@@ -24,30 +21,15 @@ MOST_HOURS: Final = 24
 """Hours that one call makes columns of, two seconds each."""
 
 
-def make_columns(
-    layout: Layout, before_ms: int, before_each: Callable[[Path], object] = lambda path: None, most: int = MOST_HOURS
-) -> int:
-    """Make the column files of hours that ended before a time, were checked and lack them, the newest first; those
-    whose hour has no raw file any more go.
+def make_columns(layout: Layout, work: ColumnWork) -> int:
+    """Make the column files that lack, those of `MOST_HOURS` hours at most, and delete the stray ones.
 
-    Returns how many were made. Call it with the lock of retention held, after `check_hours`. Raises OSError where they
-    cannot be written.
+    Returns how many were made. Call it with the lock of retention held. Raises OSError where they cannot be written.
     """
-    catalog, checked = Catalog(layout), CheckedHours(layout)
-    made = 0
-    wanted: set[Path] = set()
-    for inst_id in catalog.instruments():
-        for forms in closed_hours(catalog.hours(inst_id), before_ms):
-            if not forms.raw or forms.archive is not None:
-                continue
-            archived = layout.columns.archived_hour(inst_id, forms.hour_ms)
-            wanted.update((archived.levels, archived.snapshots))
-            if made < most and checked.hour(forms) is not None and checked.columns(forms) is None:
-                before_each(forms.raw[0].path)
-                made += _make(catalog, forms)
-    for path in _held(layout.columns):
-        if path not in wanted and layout.columns.parse_archive_file(path) is not None:
-            unlink(path, missing_ok=True)
+    catalog = Catalog(layout)
+    made = sum(_make(catalog, forms) for forms in work.lacking[:MOST_HOURS])
+    for path in work.stray:
+        unlink(path, missing_ok=True)
     return made
 
 
@@ -55,8 +37,6 @@ def _make(catalog: Catalog, forms: HourForms) -> bool:
     """Whether the hour has its columns now: it has not if a line cannot be had any more."""
     try:
         lines = list(hour_lines(catalog, forms, False, _refuse))
-        if not lines:
-            return False
         if not _gives_back(catalog.layout.columns.archived_hour(forms.inst_id, forms.hour_ms), lines):
             _write(catalog, forms, lines)
     except VaultError:
@@ -84,8 +64,3 @@ def _write(catalog: Catalog, forms: HourForms, lines: list[PlacedLine]) -> None:
 
 def _refuse(finding: Finding) -> None:
     raise VaultError(f"{finding.path} at byte {finding.offset}: {finding.reason}.")
-
-
-def _held(columns: Layout) -> Iterator[Path]:
-    with suppress(OSError):
-        yield from list(columns.archive.glob("*/*/*/*.parquet"))

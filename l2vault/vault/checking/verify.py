@@ -123,20 +123,14 @@ class Verification:
 
     def _check_changes(self, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
         check = ChangeCheck(self._layout)
-
-        def show(hour: StoredHour) -> None:
-            if progress is not None:
-                progress(self.bytes_read + check.bytes_read, total_bytes, self._name(hour.path))
-
-        for trouble in check.run(show):
-            yield Finding(self._name(trouble.path), trouble.offset, trouble.kind, trouble.text)
-        self.files += check.files
-        self.lines += check.lines
-        self.bytes_read += check.bytes_read
+        yield from self._walk(check, progress, total_bytes)
         self.compared = check.compared
 
     def _check_rows(self, kind: FileKind, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
-        check = RowCheck(self._layout, kind, self._now_ms)
+        return self._walk(RowCheck(self._layout, kind, self._now_ms), progress, total_bytes)
+
+    def _walk(self, check: ChangeCheck | RowCheck, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
+        """What another kind's own check finds, and what it counted."""
 
         def show(hour: StoredHour) -> None:
             if progress is not None:

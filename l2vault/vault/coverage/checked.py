@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -74,23 +74,29 @@ class CheckedHours:
         self._layout = layout
         self._days: dict[tuple[str, int], tuple[tuple[int, int], _Day]] = {}
 
-    def hour(self, forms: HourForms) -> CheckedHour | None:
-        """The record of a good hour whose files are those that were checked; None for any other."""
-        checked = self.record(forms)
+    def hour(self, forms: HourForms, files: list[FileStamp] | None = None) -> CheckedHour | None:
+        """The record of a good hour whose files are those that were checked; None for any other. `files` are those
+        of now, where `stamp_of` has been asked already."""
+        checked = self.record(forms, files)
         return checked if checked is not None and checked.is_good else None
 
-    def record(self, forms: HourForms) -> CheckedHour | None:
+    def record(self, forms: HourForms, files: list[FileStamp] | None = None) -> CheckedHour | None:
         """The same, of an hour that is not good too."""
         checked = self._day(forms.inst_id, forms.hour_ms).hours.get(str(forms.hour_ms))
-        return checked if checked is not None and checked.files == stamp_of(self._layout, forms) else None
+        if checked is None:
+            return None
+        return checked if checked.files == (files or stamp_of(self._layout, forms)) else None
 
     def columns(self, forms: HourForms) -> ArchivedHour | None:
         """The column files of an hour, if they are those that were made of the lines which it has now."""
         checked = self.hour(forms)
-        if checked is None or not checked.columns:
+        if checked is None or not self.has_columns(checked, forms):
             return None
-        is_same = checked.columns == columns_stamp(self._layout, forms.inst_id, forms.hour_ms)
-        return self._layout.columns.archived_hour(forms.inst_id, forms.hour_ms) if is_same else None
+        return self._layout.columns.archived_hour(forms.inst_id, forms.hour_ms)
+
+    def has_columns(self, checked: CheckedHour, forms: HourForms) -> bool:
+        """Whether the column files that were made of a checked hour are there as they were made."""
+        return checked.columns == columns_stamp(self._layout, forms.inst_id, forms.hour_ms)
 
     def _day(self, inst_id: str, hour_ms: int) -> _Day:
         path = self._layout.checked_file(inst_id, hour_ms)
@@ -132,16 +138,30 @@ def closed_hours(every: list[HourForms], before_ms: int) -> list[HourForms]:
     return [forms for forms in reversed(every[:-1]) if forms.hour_ms + HOUR_MS <= before_ms]
 
 
-def lack_columns(layout: Layout, before_ms: int) -> bool:
-    """Whether column files are to be made or to go; loads no library for them."""
-    catalog, checked, held = Catalog(layout), CheckedHours(layout), 0
+class ColumnWork(NamedTuple):
+    """Hours that lack their column files, the newest first, and column files whose hour has no raw file any more."""
+
+    lacking: list[HourForms]
+    stray: list[Path]
+
+
+def column_work(layout: Layout, before_ms: int) -> ColumnWork:
+    """What there is to do for column files of hours that ended before a time; loads no library for them."""
+    catalog, checked, columns = Catalog(layout), CheckedHours(layout), layout.columns
+    lacking: list[HourForms] = []
+    wanted: set[Path] = set()
     for inst_id in catalog.instruments():
         for forms in closed_hours(catalog.hours(inst_id), before_ms):
             if forms.raw and forms.archive is None:
-                if checked.hour(forms) is not None and checked.columns(forms) is None:
-                    return True
-                held += checked.hour(forms) is not None
-    return held != sum(1 for _ in layout.columns.archived_snapshots.glob("*/*/*.parquet"))
+                archived = columns.archived_hour(inst_id, forms.hour_ms)
+                wanted.update((archived.levels, archived.snapshots))
+                hour = checked.hour(forms)
+                has_lines = hour is not None and bool(hour.steps or hour.flagged)
+                if hour is not None and has_lines and not checked.has_columns(hour, forms):
+                    lacking.append(forms)
+    held = columns.archive.glob("*/*/*/*.parquet")
+    stray = [path for path in held if path not in wanted and columns.parse_archive_file(path) is not None]
+    return ColumnWork(lacking, stray)
 
 
 def note_columns(layout: Layout, forms: HourForms) -> None:

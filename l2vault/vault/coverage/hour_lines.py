@@ -78,7 +78,7 @@ class HourLines:
         kept = self._hours.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        checked = self.checked.hour(forms)
+        checked = self.checked.hour(forms, stamp)
         if checked is not None:
             hour = _spared(checked, forms.hour_ms)
         elif since_ms > forms.hour_ms and key not in self._read_in_part:

@@ -1,8 +1,10 @@
 """Column files while recording: a child makes them of closed hours, readers take them, and only while they hold."""
 
+import asyncio
 import gzip
 import os
 import sys
+import threading
 from pathlib import Path
 from random import Random
 
@@ -20,7 +22,7 @@ from l2vault.recording.tasks.columns import EVERY_SEC, FIRST_AFTER_SEC, SOON_SEC
 from l2vault.vault.archive import build, twins
 from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.archive.write import archive_hour
-from l2vault.vault.coverage.checked import CheckedHours, check_hours
+from l2vault.vault.coverage.checked import CheckedHours, ColumnWork, check_hours, column_work
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.plan import Policy
@@ -67,7 +69,7 @@ def has_columns(layout: Layout, hour: int) -> bool:
 def make(layout: Layout) -> int:
     with locked(layout):
         check_hours(layout, NOW_MS)
-        return twins.make_columns(layout, NOW_MS)
+        return twins.make_columns(layout, column_work(layout, NOW_MS))
 
 
 def test_a_reader_gets_from_columns_what_it_gets_from_lines(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +188,33 @@ async def test_it_comes_again_soon_where_there_was_much_and_every_ten_minutes_ot
     assert clock.slept == [FIRST_AFTER_SEC, SOON_SEC, SOON_SEC, EVERY_SEC, EVERY_SEC]
 
 
+async def test_a_child_at_work_ends_with_the_recorder(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Working:
+        returncode = -15
+
+        def __init__(self) -> None:
+            self.ended = threading.Event()
+            started.append(self)
+            began.set()
+
+        def communicate(self, given: bytes) -> tuple[bytes, bytes]:
+            assert self.ended.wait(10)
+            return b"", b"terminated"
+
+        def terminate(self) -> None:
+            self.ended.set()
+
+    started: list[Working] = []
+    began = threading.Event()
+    monkeypatch.setattr("l2vault.recording.child.start_child", lambda words, module, **popen: Working())
+    running = asyncio.create_task(Columns(layout, ClockAt(NOW_MS)).run())
+    assert await asyncio.to_thread(began.wait, 10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert started[0].ended.is_set() and len(started) == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "is_there", "runs"), [(True, True, True), (False, True, False), (True, False, False)]
 )
@@ -224,3 +253,14 @@ class ClockAt(Clock):
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish\n"], ids=["no line", "no line that reads"])
+def test_an_hour_of_which_no_columns_can_be_made_is_not_tried_again_and_again(layout: Layout, content: bytes) -> None:
+    make(layout)
+    layout.hour_file(INST, FIRST_MS).write_bytes(content)
+    with locked(layout):
+        check_hours(layout, NOW_MS)
+    assert column_work(layout, NOW_MS) == ColumnWork([], [])
+    assert make(layout) == 0
+    assert not has_columns(layout, 0) and has_columns(layout, 1)

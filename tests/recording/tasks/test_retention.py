@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from l2vault.recording.tasks import retention, retention_child
+from l2vault.recording.tasks import retention_child
 from l2vault.recording.tasks.retention import CLOSE_SEC, EVERY_SEC, FIRST_AFTER_SEC, Retention
 from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.retention.plan import Policy
@@ -240,7 +240,7 @@ async def test_a_child_process_ends_with_the_recorder(rig: Rig, monkeypatch: pyt
         def terminate(self) -> None:
             self.ended.set()
 
-    monkeypatch.setattr(retention, "start_child", lambda words, module, **popen: Child())
+    monkeypatch.setattr("l2vault.recording.child.start_child", lambda words, module, **popen: Child())
     async with rig.running(is_real=True) as task:
         await reach_a_pass(rig)
         await until(lambda: started and started[0].order)
