@@ -27,6 +27,7 @@ from l2vault.vault.health.judge import judge
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.lock import is_held
 from l2vault.web.tiles import Tiles
 from l2vault.web.window import about, bin_of, packed, window_of
 
@@ -318,10 +319,10 @@ def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, o
 
 
 def _recorder(layout: Layout, now_ms: int) -> dict[str, object]:
-    """Whether the recorder is well, by the file that it replaces every 5 s. The lock is not tried: a recorder that
-    starts at that moment would find it taken."""
+    """Whether the recorder is well, by what `l2vault status` rests on: the lock, and the file replaced every 5 s."""
+    held = is_held(layout)
     health = read_health(layout)
-    verdict = judge(health, now_ms, None)
+    verdict = judge(health, now_ms, held)
     return {
         "state": verdict.state,
         "reasons": [f"{reason.text} {reason.cure}." for reason in verdict.reasons],

@@ -13,6 +13,7 @@ import pytest
 
 from l2vault.clock import Clock
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.lock import VaultLock
 from l2vault.web.app import Screen
 from l2vault.web.guard import COOKIE, Guard
 from l2vault.web.tiles import BINS_MS, HOUR_MS, price_step
@@ -216,12 +217,20 @@ def test_status_has_the_last_hole_and_says_where_no_recorder_is(asked: Asked) ->
 
 
 @pytest.mark.parametrize(
-    ("age_sec", "free_bytes", "state"),
-    [(1, 10**12, "healthy"), (1, 10**6, "not healthy"), (60, 10**12, "no recorder")],
+    ("age_sec", "free_bytes", "is_locked", "state"),
+    [
+        (1, 10**12, True, "healthy"),
+        (1, 10**6, True, "not healthy"),
+        (60, 10**12, True, "no recorder"),
+        (1, 10**12, False, "no recorder"),
+    ],
 )
 def test_the_state_of_the_recorder_is_that_of_the_status_verb(
-    vault: Layout, age_sec: int, free_bytes: int, state: str
+    vault: Layout, age_sec: int, free_bytes: int, is_locked: bool, state: str
 ) -> None:
+    lock = VaultLock(vault)
+    if is_locked:
+        lock.acquire("2026-01-01T00:00:00.000Z")
     one = health()
     one = msgspec.structs.replace(one, disk=msgspec.structs.replace(one.disk, free_bytes=free_bytes, days_left=9.0))
     path = vault.root / "meta" / "okx" / "health.json"
@@ -231,6 +240,8 @@ def test_the_state_of_the_recorder_is_that_of_the_status_verb(
     said = found.json("/api/status", inst=INST)["recorder"]
     assert (said["state"], said["disk_days_left"]) == (state, 9.0)
     assert bool(said["reasons"]) == (state != "healthy")
+    if is_locked:
+        lock.release()
     path.write_text('{"state"', encoding="utf-8")
     found.screen.stop()
     again = Asked(vault.root, clock=clock)

@@ -122,8 +122,9 @@ export function showState({ age, recorder, hole }, { status, isConnected, newest
   age.textContent = !isConnected ? "no connection to the screen" : old === null ? "no line yet" : old < 10_000 ? `live, ${(old / 1000).toFixed(1)} s` : `newest line ${span(old)} old`;
   age.className = `pill ${!isConnected ? "bad" : old !== null && old < 10_000 ? "good" : "warn"}`;
   const said = status?.recorder;
-  const days = typeof said?.disk_days_left === "number" ? `, disk full in ${said.disk_days_left.toFixed(0)} days` : "";
-  recorder.textContent = `recorder: ${said ? said.state : "unknown"}${days}`;
+  const isRecording = said?.state !== "no recorder";
+  const days = isRecording && typeof said?.disk_days_left === "number" ? `, disk full in ${said.disk_days_left.toFixed(0)} days` : "";
+  recorder.textContent = isRecording ? `recorder: ${said ? said.state : "unknown"}${days}` : "no recorder";
   recorder.title = said?.reasons?.join("\n") || "By meta/okx/health.json, which the recorder replaces every 5 s; l2vault status says more.";
   recorder.className = `pill ${said?.state === "healthy" ? "good" : said?.state === "not healthy" ? "bad" : "warn"}`;
   const last = status?.last_hole;
