@@ -30,11 +30,13 @@ demo: $(VENV)/.recording
 	printf '%s\n' $(LOOK); \
 	exit $$code
 
+# The tests start Python some hundred times: what is compiled is kept, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3 --maxschedchunk 2
 
 torture: $(VENV)/.development
 	$(BIN)/python benchmarks/rough.py

@@ -74,6 +74,7 @@ class Copy:
                 shutil.copy2(ROOT / name, target)
         self.root = folder / "tree"
         self._environment = os.environ | {"PYTHONPATH": str(self.root), "HYPOTHESIS_STORAGE_DIRECTORY": str(folder)}
+        self._environment["PYTHONDONTWRITEBYTECODE"] = ""  # compiling the tests anew for each would take half the time
         sys.path.insert(0, str(ROOT / "tests"))
         from support.captured import CAPTURES
 

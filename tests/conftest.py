@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from l2vault.recording.tasks import columns
@@ -21,3 +22,8 @@ _MEMORY = Path("/dev/shm")
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 """The files of tests lie in memory where there is room: they are synced many thousand times, 6 ms each on a disk."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of whole recorders first: they take the longest, and no worker is to be left alone with one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/endtoend/"))

@@ -1,9 +1,10 @@
 """Real captures for tests: where they are, and rewritten copies of them (renamed, moved in time, with a hole)."""
 
-import copy
+import io
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def shipped(name: str) -> Path:
 
 def book_frames(path: Path) -> Iterator[dict]:
     """Every `books` push of a capture, parsed, in order."""
-    for line in _text(path).splitlines():
+    for line in _lines(path):
         start = line.find('{"arg":')
         if start < 0 or "<-" in line[:start]:
             continue
@@ -66,7 +67,7 @@ def book_frames(path: Path) -> Iterator[dict]:
             yield push
 
 
-def write_frames(path: Path, pushes: Iterator[dict] | list[dict]) -> Path:
+def write_frames(path: Path, pushes: Iterable[dict]) -> Path:
     path.write_text("".join(json.dumps(push, separators=(",", ":")) + "\n" for push in pushes), encoding="utf-8")
     return path
 
@@ -86,16 +87,18 @@ def as_swap(push: dict) -> dict:
 
 
 def moved(push: dict, by_ms: int) -> dict:
-    push["data"][0]["ts"] = str(int(push["data"][0]["ts"]) + by_ms)
+    push["data"][0]["ts"] = str(_ts_ms(push) + by_ms)
     return push
 
 
-def _text(path: Path) -> str:
-    if path.suffix == ".zst":
-        zstandard = pytest.importorskip("zstandard")
-        with path.open("rb") as file:
-            return zstandard.ZstdDecompressor().stream_reader(file).read().decode()
-    return path.read_text(encoding="utf-8")
+def _lines(path: Path) -> Iterator[str]:
+    if path.suffix != ".zst":
+        with path.open(encoding="utf-8") as text:
+            yield from text
+        return
+    zstandard = pytest.importorskip("zstandard")
+    with path.open("rb") as file:
+        yield from io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
 
 
 def pair(folder: Path, seconds: int, by_ms: int = 0) -> list[Path]:
@@ -103,19 +106,21 @@ def pair(folder: Path, seconds: int, by_ms: int = 0) -> list[Path]:
     paths = []
     for inst_id in PAIR:
         source = capture(f"derived/DERIVED_{inst_id}_from-binance-20240808.jsonl.zst")
-        pushes = list(book_frames(source))
-        end_ms = int(pushes[0]["data"][0]["ts"]) + seconds * 1000
-        kept = [moved(push, by_ms) for push in pushes if int(push["data"][0]["ts"]) < end_ms]
-        paths.append(write_frames(folder / f"{inst_id}.jsonl", kept))
+        end_ms = _ts_ms(next(book_frames(source))) + seconds * 1000
+        kept = itertools.takewhile(lambda push, end_ms=end_ms: _ts_ms(push) < end_ms, book_frames(source))
+        paths.append(write_frames(folder / f"{inst_id}.jsonl", (moved(push, by_ms) for push in kept)))
     return paths
 
 
 def looped(source: Path, target: Path, times: int) -> Path:
     """The capture again and again, each time later; its full book then comes unasked, which is legal."""
     pushes = list(book_frames(source))
-    length_ms = int(pushes[-1]["data"][0]["ts"]) - int(pushes[0]["data"][0]["ts"]) + 100
-    rounds = (moved(copy.deepcopy(push), round_ * length_ms) for round_ in range(times) for push in pushes)
-    return write_frames(target, rounds)
+    length_ms = _ts_ms(pushes[-1]) - _ts_ms(pushes[0]) + 100
+    return write_frames(target, (moved(push, length_ms * bool(n)) for n in range(times) for push in pushes))
+
+
+def _ts_ms(push: dict) -> int:
+    return int(push["data"][0]["ts"])
 
 
 def read_books(paths: Sequence[Path], verbatim: bool) -> Iterator[Tick]:

@@ -13,7 +13,12 @@ Book = dict[str, dict[str, list[str]]]
 
 
 def change_rows(root: Path, inst_id: str) -> list[list[dict]]:
-    """The lines of each file, in order; of one that was not completed what can be had."""
+    """The rows of each file, in order; of one that was not completed what can be had."""
+    return [[json.loads(line) for line in lines] for lines in change_lines(root, inst_id)]
+
+
+def change_lines(root: Path, inst_id: str) -> list[list[bytes]]:
+    """The same as they are written."""
     found = []
     for path in sorted((root / "raw" / "okx" / "book_changes" / inst_id).glob("*/??.jsonl.gz")):
         text, rest = b"", path.read_bytes()
@@ -23,7 +28,7 @@ def change_rows(root: Path, inst_id: str) -> list[list[dict]]:
             rest = member.unused_data if member.eof else b""
         whole, _, torn = text.rpartition(b"\n")
         assert torn == b"", "what can be read ends with a whole line"
-        found.append([json.loads(line) for line in whole.split(b"\n") if line])
+        found.append([line for line in whole.split(b"\n") if line])
     return found
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Any
 
 
@@ -123,7 +122,7 @@ def fingerprint(bids: Iterable[list[str]], asks: Iterable[list[str]]) -> int:
 
 
 def _fingerprint_of_level(side: str, level: Iterable[str]) -> int:
-    return int.from_bytes(blake2b("|".join((side, *level)).encode(), digest_size=8).digest())
+    return hash((side, *level))
 
 
 def seen_by_chain(line: dict, wanted: dict) -> dict:

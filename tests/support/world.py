@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from random import Random
 from types import TracebackType
 from typing import NamedTuple
@@ -347,6 +348,7 @@ class Socket:
         self._world.close(self.connection)
 
 
+@cache
 def _text(price: int) -> str:
     text = f"{Decimal(price) / 10:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
