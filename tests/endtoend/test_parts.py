@@ -27,7 +27,9 @@ from support.rough import INST_IDS, Act, Judgement, Plan, live_through
 from support.trade_judge import trade_events, trade_lines
 
 SECONDS = 90
+"""Long enough for a part to come back after its first pause."""
 PLAN = Plan(1, 2, SECONDS, (), "none")
+SHORT_PLAN = Plan(1, 2, 45, (), "none")
 Wire = tuple[object, str]
 
 
@@ -125,13 +127,13 @@ WIRES = [
 def test_a_part_that_always_fails_costs_the_books_nothing_and_is_named(
     part: str, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed()
+    undisturbed(SHORT_PLAN)
     breaker = Breaker(monkeypatch, wire, lambda call: True)
-    _, root = live(tmp_path)
+    _, root = live(tmp_path, SHORT_PLAN)
     failed = failures(root)
     assert breaker.raised
     assert {event["task"] for event in failed} == {part}
-    assert len(failed) <= 25, "later and later"
+    assert len(failed) <= 15, "later and later"
     assert all(event["error"].isprintable() and "a bug of ours" in event["error"] for event in failed)
 
 
