@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOOK := '  ./l2 walls BTC-USDT-SWAP --vault demo' '  ./l2 heatmap BTC-USDT-SWAP --vault demo --plot demo.png' \
-	'  ./l2 show BTC-USDT-SWAP --vault demo'
+	'  ./l2 show BTC-USDT-SWAP --vault demo' '  ./l2 screen --vault demo'
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
 .PHONY: demo test torture soak mutants bench pictures docs clean
@@ -15,16 +15,16 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs
 # Recording begins with the small set of packages; those for reading are installed meanwhile. Ctrl-C ends the recording alone.
 demo: $(VENV)/.recording
 	@trap : INT; \
-	if [ ! -e $(VENV)/.analysis ]; then \
-		( $(BIN)/python -m pip install --quiet -e ".[analysis]" && touch $(VENV)/.analysis ) >$(VENV)/analysis.log 2>&1 & \
+	if [ ! -e $(VENV)/.screen ]; then \
+		( $(BIN)/python -m pip install --quiet -e ".[screen]" && touch $(VENV)/.screen ) >$(VENV)/screen.log 2>&1 & \
 	fi; \
 	echo "Made-up books of two instruments go to demo/ until Ctrl-C. Look at them from another terminal, or afterwards:"; \
 	printf '%s\n' $(LOOK); \
 	$(BIN)/l2vault record --demo; code=$$?; \
-	[ -e $(VENV)/.analysis ] || echo "Installing the packages for reading, about a minute ..."; \
+	[ -e $(VENV)/.screen ] || echo "Installing the packages for reading, about a minute ..."; \
 	wait; \
-	if [ ! -e $(VENV)/.analysis ]; then \
-		cat $(VENV)/analysis.log; echo "Installing the packages for reading failed. Try: make demo again"; exit 1; \
+	if [ ! -e $(VENV)/.screen ]; then \
+		cat $(VENV)/screen.log; echo "Installing the packages for reading failed. Try: make demo again"; exit 1; \
 	fi; \
 	echo "Now look at what was recorded:"; \
 	printf '%s\n' $(LOOK); \
@@ -74,7 +74,7 @@ $(VENV)/.recording: requirements.txt pyproject.toml | $(BIN)/pip
 
 $(VENV)/.development: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e ".[dev]"
-	@touch $@ $(VENV)/.recording $(VENV)/.analysis
+	@touch $@ $(VENV)/.recording $(VENV)/.screen
 
 $(VENV)/.documents: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet -e ".[docs]"

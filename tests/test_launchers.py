@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -300,12 +301,12 @@ def test_make_demo_records_at_once_installs_what_reading_needs_meanwhile_and_say
         )
         said = done.stdout.splitlines()
         looks = [line.strip() for line in said if line.startswith("  ./l2 ")]
-        assert [look.split()[1] for look in looks] == ["walls", "heatmap", "show"] * 2
-        assert said[-3:] == [f"  {look}" for look in looks[:3]], "the last lines are what to do next"
+        assert [look.split()[1] for look in looks] == ["walls", "heatmap", "show", "screen"] * 2
+        assert said[-4:] == [f"  {look}" for look in looks[:4]], "the last lines are what to do next"
     installs = ["run [-m] [pip] [install] [--quiet] [-r] [requirements.txt] [-e] [.]"]
     assert app.happened[:2] == ["python3 -m venv .venv", *installs]
     assert sorted(app.happened[2:]) == [
-        "run [-m] [pip] [install] [--quiet] [-e] [.[analysis]]",
+        "run [-m] [pip] [install] [--quiet] [-e] [.[screen]]",
         *["run [record] [--demo]"] * 2,
     ]
 
@@ -327,10 +328,12 @@ def test_make_demo_says_so_if_what_reading_needs_cannot_be_installed(app: App) -
     assert "Installing the packages for reading failed. Try: make demo again" in done.stdout
 
 
-def test_the_three_commands_of_the_demo_work_on_a_vault_of_the_demo(tmp_path: Path) -> None:
-    """As pasted, but for the launcher's name: what `./l2` runs, in the folder of the demo."""
+def test_the_four_commands_of_the_demo_work_on_a_vault_of_the_demo(tmp_path: Path) -> None:
+    """As pasted, but for the launcher's name: what `./l2` runs, in the folder of the demo. The screen opens no browser
+    and takes a free port here."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     looks = re.findall(r"'  \./l2 (.*?)'", makefile)
+    *looks, screen = looks
     assert len(looks) == 3
     run = [sys.executable, str(ROOT / "l2.py")]
     record = [*run, "record", "--demo", "--duration", "7", "--log-file", "demo.log"]
@@ -342,6 +345,15 @@ def test_the_three_commands_of_the_demo_work_on_a_vault_of_the_demo(tmp_path: Pa
         assert done.returncode == 0, done.stderr
         assert "BTC-USDT-SWAP" in done.stdout
     assert (tmp_path / "demo.png").stat().st_size > 10_000
+    words = [*run, *screen.split(), "--no-browser", "--port", "0"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        try:
+            assert child.stdout is not None
+            address = child.stdout.readline().split()[-1]
+            with urllib.request.urlopen(address + "api/walls?inst=BTC-USDT-SWAP", timeout=20) as answer:
+                assert answer.status == 200
+        finally:
+            child.terminate()
 
 
 class TestVerbs:
