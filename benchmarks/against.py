@@ -5,12 +5,17 @@
 Both trees answer the same questions in processes of their own, in turns within each round, with the packages of this
 environment and on the same frames and files, which the other commit made (so that both can read them). Printed is the
 middle of the rounds' ratios, with the lowest and the highest; exits with 1 if a middle is above --limit.
+
+Of an hour that was checked (`l2vault.vault.coverage.checked`), as retention and the recorder check all that have ended,
+this tree's coverage trusts the note. Of any other it reads the lines, which the first edition did not: it took any text
+with a time at its beginning for a line. Those ratios (PROVED) are printed, and held to no limit.
 """
 
 import argparse
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from against_questions import CHECKED, FORMS
 from bench_feed import loopback_server
 from looped_hour import START_MS
 from material import INST_ID, hour_lines, write_frames
@@ -29,6 +35,8 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 QUESTIONS = Path(__file__).with_name("against_questions.py")
 LIMIT = 1.05
 LISTED_HOURS = 720
+PROVED = tuple(f"coverage, {form}" for form in FORMS)
+"""Questions to which this tree proves by reading what the first edition assumed."""
 
 
 @contextmanager
@@ -46,7 +54,7 @@ def checked_out(commit: str) -> Iterator[Path]:
 def make_vaults(root: Path) -> None:
     """One hour in each form, and a month of hours of one line. (The vault `archive` is still gzip.)"""
     lines = hour_lines()
-    for form in ("plain", "gzip", "archive"):
+    for form in FORMS:
         path = Layout(root / form).hour_file(INST_ID, START_MS)
         path.parent.mkdir(parents=True)
         if form == "plain":
@@ -57,6 +65,16 @@ def make_vaults(root: Path) -> None:
         path = Layout(root / "month").hour_file(INST_ID, START_MS + hour * HOUR_MS)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(lines[: lines.index(b"\n") + 1]))
+
+
+def make_checked(root: Path) -> None:
+    """The same hours as an ordinary vault has them: each is followed by another, and was read and found good."""
+    for form in FORMS:
+        shutil.copytree(root / form, root / f"{form}{CHECKED}")
+        path = Layout(root / f"{form}{CHECKED}").hour_file(INST_ID, START_MS + HOUR_MS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    ask(ROOT, str(QUESTIONS), "check", str(root))
 
 
 def ask(tree: Path, *words: str) -> dict[str, float]:
@@ -91,6 +109,7 @@ def main() -> int:
         feed = write_frames(frames, args.messages, is_checksummed=False)
         make_vaults(vault)
         ask(other, str(QUESTIONS), "archive", str(vault))
+        make_checked(vault)
         with loopback_server(frames) as at:
             for number in range(args.rounds):
                 print(f"round {number + 1} of {args.rounds}", file=sys.stderr, flush=True)
@@ -105,8 +124,10 @@ def main() -> int:
                     ratios.setdefault(name, []).append(seconds / cost[other][name])
     is_over = False
     for name, each in ratios.items():
-        mark = "  over the limit" if median(each) > args.limit else ""
-        is_over |= bool(mark)
+        mark = "" if median(each) <= args.limit else "  over the limit"
+        if mark and name in PROVED:
+            mark = "  proved by reading"
+        is_over |= mark == "  over the limit"
         print(f"{name:36}{median(each):6.3f}   ({min(each):.3f} to {max(each):.3f}){mark}")
     return 1 if is_over else 0
 

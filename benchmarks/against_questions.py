@@ -1,6 +1,7 @@
 """What `against.py` asks of a tree: only what both editions offer, under the names that each has for it.
 
 python benchmarks/against_questions.py archive VAULTS
+python benchmarks/against_questions.py check VAULTS
 python benchmarks/against_questions.py ask VAULTS
 """
 
@@ -24,6 +25,8 @@ from l2vault.book.snapshot import from_line, to_line
 INST_ID = "BTC-USDT-SWAP"
 MOMENTS = 12
 FORMS = ("plain", "gzip", "archive")
+CHECKED = ", checked"
+"""After the name of a form: the vault of it whose hours were read and found good, and the question asked of that."""
 
 
 def archive(root: Path) -> dict[str, float]:
@@ -34,6 +37,16 @@ def archive(root: Path) -> dict[str, float]:
     assert hour_file is not None
     archive_hour(layout, hour_file)
     packed.unlink()
+    return {}
+
+
+def check(root: Path) -> dict[str, float]:
+    """Read the hours of the vaults that are to be checked, as retention does, and note that they are good."""
+    from l2vault.vault.coverage.checked import check_hours
+
+    for form in FORMS:
+        hours = check_hours(Layout(root / f"{form}{CHECKED}"), sys.maxsize)
+        assert hours == 1, f"{form}: {hours} hours were found good"
     return {}
 
 
@@ -63,6 +76,8 @@ def _questions(root: Path) -> dict[str, Callable[[], object]]:
             f"book_at, {form}": lambda of=vault: [of.book_at(INST_ID, t_ms) for t_ms in moments],
             f"coverage, {form}": lambda at=where: open_vault(at).coverage(INST_ID, start_ms, end_ms),
         }
+        checked = root / f"{form}{CHECKED}"
+        questions[f"coverage, {form}{CHECKED}"] = lambda at=checked: open_vault(at).coverage(INST_ID, start_ms, end_ms)
     return questions
 
 
@@ -76,4 +91,4 @@ def _cost(question: Callable[[], object]) -> float:
 
 if __name__ == "__main__":
     verb, place = sys.argv[1], Path(sys.argv[2])
-    print(f"RESULT {json.dumps(archive(place) if verb == 'archive' else ask(place))}")
+    print(f"RESULT {json.dumps({'archive': archive, 'check': check, 'ask': ask}[verb](place))}")

@@ -40,7 +40,8 @@ class Side:
         self._placed: set[int] = set()
         """What stands in `_order`."""
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """Of levels."""
         return len(self._levels)
 
     def best_key(self) -> int | None:
@@ -74,13 +75,12 @@ class Side:
         held, order, placed, keys, zeros = self._levels, self._order, self._placed, _KEYS, _ZEROS
         unknown = 0
         for level in levels:
-            price, quantity, _, _ = level
-            key = keys[price]
+            key, quantity = keys[level[0]], level[1]
             if quantity == "0" or zeros[quantity]:
                 if held.pop(key, None) is None:
                     unknown += 1
             else:
-                if key not in placed:
+                if key not in held and key not in placed:  # most are held, and so have their place
                     placed.add(key)
                     insort(order, key)
                 held[key] = level
@@ -118,7 +118,7 @@ class Book:
 
     def counts(self) -> tuple[int, int]:
         """Bids and asks."""
-        return len(self._bids), len(self._asks)
+        return self._bids.count(), self._asks.count()
 
     def apply(self, change: BookChange) -> None:
         """Replace the book by a full one, or change levels of it.
@@ -132,8 +132,8 @@ class Book:
             bids, asks = self._bids.update(change.bids), self._asks.update(change.asks)
             if bids or asks:
                 self.unknown_deletes += bids + asks
-                self.unknown_in_whole += bids * (len(self._bids) < CHANNEL_DEPTH)
-                self.unknown_in_whole += asks * (len(self._asks) < CHANNEL_DEPTH)
+                self.unknown_in_whole += bids * (self._bids.count() < CHANNEL_DEPTH)
+                self.unknown_in_whole += asks * (self._asks.count() < CHANNEL_DEPTH)
         if change.ts_ms is not None and (self.ts_ms is None or change.ts_ms > self.ts_ms):
             self.ts_ms = change.ts_ms
         self.seq_id = change.seq_id
@@ -159,8 +159,8 @@ class Book:
         locked book is a violation only while the instrument `is_live`.
         """
         bids, asks = self._bids, self._asks
-        if len(bids) > CHANNEL_DEPTH or len(asks) > CHANNEL_DEPTH:
-            return f"{len(bids)} bids and {len(asks)} asks, where OKX keeps {CHANNEL_DEPTH} a side"
+        if bids.count() > CHANNEL_DEPTH or asks.count() > CHANNEL_DEPTH:
+            return f"{bids.count()} bids and {asks.count()} asks, where OKX keeps {CHANNEL_DEPTH} a side"
         best_bid, best_ask = bids.best_key(), asks.best_key()
         if is_live and best_bid is not None and best_ask is not None and best_bid >= best_ask:
             return f"crossed: best bid {bids.top(1)[0][0]}, best ask {asks.top(1)[0][0]}"

@@ -33,6 +33,9 @@ CONTROL_WINDOW_SEC: Final = 10.0
 is ended. Data frames have no such bound: their number is OKX's business, and the queue behind them slows the reading.
 """
 
+_DATA: Final = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
+"""The most frequent first."""
+
 _CANNOT_OPEN: Final = (
     OSError,  # DNS, TCP, TLS, SOCKS; TimeoutError
     WebSocketException,  # addresses, proxies, handshakes
@@ -74,6 +77,8 @@ class Connection(ClientConnection):
         self._control_at: deque[float] = deque(maxlen=MOST_CONTROL_FRAMES)
         self._now_us = now_us
         self._arrived_us: deque[int] = deque()
+        self.take_arrival_us: Final = self._arrived_us.popleft
+        """When the message that `recv` has returned last arrived. To be called once after each."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the library once the transport stands: for `wss` after TLS."""
@@ -82,15 +87,13 @@ class Connection(ClientConnection):
 
     def process_event(self, event: Event) -> None:
         """Called by the library for every received frame; it has answered pings by then."""
-        if isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG):
-            self._count()
-        elif isinstance(event, Frame) and event.fin and event.opcode is not Opcode.CLOSE:
-            self._arrived_us.append(self._now_us())
+        if isinstance(event, Frame):
+            if event.opcode in _DATA:
+                if event.fin:
+                    self._arrived_us.append(self._now_us())
+            elif event.opcode is not Opcode.CLOSE:
+                self._count()
         super().process_event(event)
-
-    def take_arrival_us(self) -> int:
-        """When the message that `recv` has returned last arrived. To be called once after each."""
-        return self._arrived_us.popleft()
 
     def _count(self) -> None:
         now = self.loop.time()

@@ -141,8 +141,9 @@ class _Frame(msgspec.Struct, gc=False):
 _PUSH_DECODER: Final = msgspec.json.Decoder(_Push)
 _TRADES_DECODER: Final = msgspec.json.Decoder(_TradesPush)
 _FRAME_DECODER: Final = msgspec.json.Decoder(_Frame)
+_BOOKS_HEAD: Final = b'{"arg":{"channel":"books",'
 _TRADES_HEAD: Final = b'{"arg":{"channel":"trades",'
-"""How OKX writes it; spelt otherwise, a push of `trades` is read all the same, a little later."""
+"""How OKX writes them; spelt otherwise, a push of `books` or `trades` is read all the same, a little later."""
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Malformed or ill-typed JSON, invalid UTF-8, and nesting so deep that the decoder gives up."""
 _ACTIONS: Final = {"snapshot": True, "update": False}
@@ -153,10 +154,11 @@ def decode(frame: bytes, recv_us: int = 0) -> Message:
 
     `recv_us` is our clock when it arrived, in microseconds; books and trades carry it on.
     """
-    if frame.startswith(_TRADES_HEAD):
-        return _trades(frame, recv_us)
-    if frame.startswith(CONTEXT_HEADS) and (context := decode_context(frame)) is not None:
-        return context
+    if not frame.startswith(_BOOKS_HEAD):  # asked first: most frames are these, and the other questions cost more
+        if frame.startswith(_TRADES_HEAD):
+            return _trades(frame, recv_us)
+        if frame.startswith(CONTEXT_HEADS) and (context := decode_context(frame)) is not None:
+            return context
     try:
         push = _PUSH_DECODER.decode(frame)
     except _UNREADABLE as error:
@@ -194,8 +196,9 @@ def _book_change(push: _Push, frame: bytes, recv_us: int) -> BookChange | Schema
         return SchemaFailure(inst_id, f"ts is {str(data.ts)[:_QUOTED_CHARS]!r}", frame)
     # "0" occurs in real archives (tardis-node skips it); it says nothing, so it must not move the book's time.
     known_ms = ts_ms or None
-    numbers = data.seqId, data.prevSeqId, data.checksum
-    return BookChange(inst_id, is_snapshot, data.bids, data.asks, known_ms, *numbers, recv_us)
+    return BookChange(
+        inst_id, is_snapshot, data.bids, data.asks, known_ms, data.seqId, data.prevSeqId, data.checksum, recv_us
+    )
 
 
 def _trades(frame: bytes, recv_us: int) -> Message:

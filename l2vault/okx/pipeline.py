@@ -149,7 +149,9 @@ class Pipeline:
         outputs: list[Output] = []
         for event in self._session.receive(frame, now_ms, recv_us):
             if isinstance(event, BookChange):
-                outputs += self._instruments[event.inst_id].change(event, now_ms)
+                instrument = self._instruments[event.inst_id]
+                outputs += instrument.change(event, now_ms)
+                instrument.keep_frame(event, frame)
             else:
                 outputs += self._take(event, now_ms)
         return [_quote(output, frame) for output in outputs] if outputs else outputs

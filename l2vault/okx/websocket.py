@@ -158,11 +158,12 @@ class Feed:
 
     async def _read(self, websocket: Connection) -> str:
         """Every frame through the pipeline until the connection ends; returns why it ended."""
+        is_shown = _wire.isEnabledFor(logging.DEBUG)  # a setting of the process: it need not be asked for each frame
         try:
             while True:
                 frame = await websocket.recv(decode=False)
                 recv_us = websocket.take_arrival_us()
-                if _wire.isEnabledFor(logging.DEBUG):
+                if is_shown:
                     self._log("< %s", printable(frame.decode("utf-8", "replace")))
                 outputs = self._pipeline.receive(frame, self._clock.monotonic_ms(), recv_us)
                 if outputs:

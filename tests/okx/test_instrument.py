@@ -556,6 +556,13 @@ class TestDuplicates:
         wire.receive(update(BTC, 3800, 9, 10), self.CHANGE, self.CHANGE)
         rest = BookChange(BTC, True, [("1000", "1", "0", "1")], [("1001", "1", "0", "1")], 3900, 9, None, None)
         assert wire.pipeline.join_rest_book(rest, wire.now_ms) == [NeedSecondBook(BTC)]
+        # The last of the updates came in no frame that is kept; the next one does: a repeat of either is dropped.
+        for _ in range(2):
+            assert wire.receive(self.CHANGE) == []
+        later = update(BTC, 3960, 11, 12, asks=[["1002", "7", "0", "1"]])
+        wire.receive(later, later)
+        assert wire.pipeline.counts.duplicates == 3
+        assert causes(wire.receive(update(BTC, 3960, 11, 12, asks=[["1002", "8", "0", "1"]]))) == ["chain"]
 
 
 class TestUndatedChanges:

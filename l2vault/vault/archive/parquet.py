@@ -5,7 +5,7 @@ nearly free; within one time the prices ascend. Whole numbers split into byte st
 take, because zstd finds nothing in numbers packed to 11 or 13 bits.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -74,12 +74,15 @@ class Facts(msgspec.Struct, frozen=True):
     units: dict[str, str] = msgspec.field(default_factory=lambda: dict(_UNITS))
 
 
-def opened(path: Path) -> pq.ParquetFile:
-    """One of the two files of an archive. Raises OSError for a pipe, whose reader would wait, too."""
+def opened(path: Path, by_number: Sequence[str] = ()) -> pq.ParquetFile:
+    """One of the two files of an archive. Raises OSError for a pipe, whose reader would wait, too.
+
+    Columns of text named in `by_number` are read as numbers into a list of distinct texts, which costs less.
+    """
     trouble = why_no_file(path)
     if trouble:
         raise OSError(f"{path}: {trouble}")
-    return pq.ParquetFile(path)
+    return pq.ParquetFile(path, read_dictionary=list(by_number))
 
 
 def hour_text(hour_ms: int) -> str:
@@ -116,14 +119,23 @@ def facts_of(file: pq.ParquetFile) -> Facts:
 def read_levels(file: pq.ParquetFile, groups: Iterable[int] | None = None) -> pa.Table:
     """Its rows, or those of some row groups. A column that holds one value throughout is made, not read."""
     wanted = list(range(file.num_row_groups) if groups is None else groups)
-    facts = [file.metadata.row_group(group) for group in wanted]
-    constant = {name: value for at, name in enumerate(LEVELS.names) if (value := _constant(facts, at)) is not None}
-    varying = [name for name in LEVELS.names if name not in constant]
-    table = file.read_row_groups(wanted, columns=varying, use_threads=False)
+    table, constants = _read_varying(file, wanted)
     columns = {
-        name: pa.repeat(constant[name], len(table)) if name in constant else table[name] for name in LEVELS.names
+        name: pa.repeat(pa.scalar(constants[name], LEVELS.field(name).type), len(table))
+        if name in constants
+        else table[name]
+        for name in LEVELS.names
     }
     return _times(pa.table(columns).cast(LEVELS), lambda numbers: numbers // _PRICE_FACTOR)
+
+
+def _read_varying(file: pq.ParquetFile, groups: list[int]) -> tuple[pa.Table, dict[str, Any]]:
+    """The columns that hold more than one value in some row groups, and the values of the others."""
+    facts = [file.metadata.row_group(group) for group in groups]
+    values = {name: _values(facts, at) for at, name in enumerate(LEVELS.names)}
+    constants = {name: next(iter(each)) for name, each in values.items() if len(each) == 1}
+    varying = [name for name in LEVELS.names if name not in constants]
+    return file.read_row_groups(groups, columns=varying, use_threads=False), constants
 
 
 def level_rows_at(file: pq.ParquetFile, moment: int) -> dict[str, list[Any]]:
@@ -132,13 +144,26 @@ def level_rows_at(file: pq.ParquetFile, moment: int) -> dict[str, list[Any]]:
     Nothing here makes an Arrow value of a Python or numpy one, nor the other way round by `to_numpy`: at the first of
     those pyarrow loads pandas, where that is installed, which takes longer than all the rest (measured: 0.1 s, 40 MB).
     """
-    table = file.read_row_groups(list(groups_at(file, moment - 1, moment + 1)), columns=LEVELS.names, use_threads=False)
-    stands = (numbers(table["t_from"]) <= moment) & (numbers(table["t_to"]) >= moment)
+    table, constants = _read_varying(file, list(groups_at(file, moment - 1, moment + 1)))
+    times = [
+        numbers(table[name]) if name not in constants else np.full(len(table), constants[name], np.int64)
+        for name in ("t_from", "t_to")
+    ]
+    stands = (times[0] <= moment) & (times[1] >= moment)
     bits = pa.py_buffer(np.packbits(stands, bitorder="little"))
-    rows: dict[str, list[Any]] = table.filter(pa.Array.from_buffers(pa.bool_(), len(stands), [None, bits])).to_pydict()
+    found = table.filter(pa.Array.from_buffers(pa.bool_(), len(stands), [None, bits]))
+    rows = {name: _plain(found[name]).to_pylist() for name in found.column_names}
+    rows |= {name: [value] * int(stands.sum()) for name, value in constants.items()}
     for name in ("price_num", "price_den"):
         rows[name] = [number // _PRICE_FACTOR for number in rows[name]]
     return rows
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same column with its texts in place of their numbers, of which pyarrow makes Python values slowly."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], column.type.value_type)
 
 
 def numbers(column: pa.ChunkedArray) -> Ints:
@@ -163,19 +188,19 @@ def _times(levels: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
     return levels
 
 
-def _constant(groups: list[pq.RowGroupMetaData], at: int) -> pa.Scalar | None:
-    """The one value of a column, told by its statistics, or None if there are more or none."""
-    values: set[object] = set()
+def _values(groups: list[pq.RowGroupMetaData], at: int) -> set[Any]:
+    """The values of a column, told by its statistics; empty if they do not tell all of them."""
+    values: set[Any] = set()
     for group in groups:
         column = group.column(at)
         facts = column.statistics
         if facts is not None and facts.null_count == column.num_values:
             values.add(None)
         elif facts is None or facts.null_count or not facts.has_min_max or facts.min != facts.max:
-            return None
+            return set()
         else:
             values.add(facts.min)
-    return pa.scalar(values.pop(), LEVELS.field(at).type) if len(values) == 1 else None
+    return values
 
 
 def groups_at(file: pq.ParquetFile, from_ms: int, to_ms: int) -> Iterator[int]:

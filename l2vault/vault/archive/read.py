@@ -141,7 +141,7 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
     if line < 0:
         return None
     head = heads.slice(line, 1).to_pylist()[0]
-    with opened(archived.levels) as file:
+    with opened(archived.levels, ["side"]) as file:
         rows = level_rows_at(file, head["timestamp"])
     return Snapshot(
         archived.inst_id,

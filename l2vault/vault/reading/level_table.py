@@ -143,7 +143,8 @@ class Levels:
         t_to = np.minimum(rows["t_to"].to_numpy(), self.end_ms)
         cut = {"t_from": pa.array(t_from), "t_to": pa.array(t_to)}
         columns = [cut.get(name, rows[name]) for name in schema.names]
-        return pa.table(columns, schema=schema).filter(pa.array(t_from < t_to))
+        clipped, lasts = pa.table(columns, schema=schema), t_from < t_to
+        return clipped if lasts.all() else clipped.filter(pa.array(lasts))  # of a whole hour: a copy less
 
 
 def _published(levels: pa.Table) -> pa.Table:

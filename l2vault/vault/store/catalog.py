@@ -9,7 +9,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -171,11 +170,13 @@ def _files_in(tree: Path) -> Iterator[Path]:
 
 def _facts(path: Path) -> tuple[int, int, bool]:
     """Size, wall time of the last change in milliseconds, and whether it is a regular file, links followed."""
-    with suppress(OSError):
+    try:
         facts = path.stat()
-        if stat.S_ISREG(facts.st_mode):
-            return facts.st_size, facts.st_mtime_ns // 1_000_000, True
-    return 0, 0, False
+    except OSError:
+        return 0, 0, False
+    if not stat.S_ISREG(facts.st_mode):
+        return 0, 0, False
+    return facts.st_size, facts.st_mtime_ns // 1_000_000, True
 
 
 class Catalog:

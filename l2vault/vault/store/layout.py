@@ -204,20 +204,18 @@ class Layout:
 
     def parse_hour_file(self, path: Path) -> HourFile | None:
         """The inverse of `hour_file`, for both forms; None for a path that is no data file of this vault."""
-        try:
-            parts = path.relative_to(self.raw).parts
-        except ValueError:
+        above = path.parents  # `relative_to` takes longer than all the rest, and a vault may hold thousands of hours
+        if len(above) < 3 or above[2] != self.raw:
             return None
-        if len(parts) != 3 or not _DATE.fullmatch(parts[1]):
-            return None
-        match = _HOUR_FILE.fullmatch(parts[2])
-        if match is None:
+        inst_id, date, name = path.parts[-3:]
+        match = _HOUR_FILE.fullmatch(name)
+        if match is None or not _DATE.fullmatch(date):
             return None
         try:
-            hour_ms = utc_ms(f"{parts[1]}T{match[1]}:00:00.000Z")
+            hour_ms = utc_ms(f"{date}T{match[1]}:00:00.000Z")
         except ValueError:
             return None
-        return HourFile(parts[0], hour_ms, match[2] is not None, path)
+        return HourFile(inst_id, hour_ms, match[2] is not None, path)
 
 
 def packed_path(plain: Path) -> Path:

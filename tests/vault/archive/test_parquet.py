@@ -12,7 +12,15 @@ from l2vault.errors import VaultError
 from l2vault.vault.archive import parquet
 from l2vault.vault.archive.columns import read_columns
 from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, Hour, hour_of_lines
-from l2vault.vault.archive.parquet import Facts, encode_levels, encode_snapshots, facts_of, groups_at, read_levels
+from l2vault.vault.archive.parquet import (
+    Facts,
+    encode_levels,
+    encode_snapshots,
+    facts_of,
+    groups_at,
+    level_rows_at,
+    read_levels,
+)
 from l2vault.vault.archive.rebuild import lines_of_hour
 from support.hours import HOUR_AT_MS, INST, hours_of_lines, levels, line
 
@@ -54,6 +62,17 @@ def test_for_one_moment_only_row_groups_near_it_are_read(many):
     assert file.num_row_groups == 8
     standing = [row for row in read_levels(file, groups).to_pylist() if row["t_from"] <= at_ms < row["t_to"]]
     assert sorted(row["price_num"] for row in standing) == [150, 200]
+
+
+@given(hours_of_lines())
+def test_the_rows_of_one_moment_are_those_of_the_whole_file(snapshots):
+    content = encode_levels(hour_of(snapshots).levels, FACTS)
+    by_number = pq.ParquetFile(pa.BufferReader(content), read_dictionary=["side"])
+    for moment in {snapshot.ts_ms for snapshot in snapshots}:
+        every = [row for row in read_levels(file_of(content)).to_pylist() if row["t_from"] <= moment <= row["t_to"]]
+        for file in (file_of(content), by_number):
+            rows = level_rows_at(file, moment)
+            assert [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)] == every
 
 
 def test_any_row_group_reads_alone(many):
