@@ -219,8 +219,10 @@ class _Life:
             self._do_to_links(act, link)
         elif link is not None:
             fault = act.inst_id, getattr(_Faults, act.name)
-            if act.name == "wrong_level" and any(fault in one.faults for one in self.world.connections):
-                return  # the next push would be wrong on both feeds alike, and no other voice could tell
+            is_on_both = any(fault in one.faults for one in self.world.connections)
+            if act.name == "wrong_level" and (is_on_both or len(linked) < 2):
+                return  # of a level that is wrong on every feed there is, and right again before the next audit,
+                # nobody could tell: no other feed brought the same push, and REST was not asked between
             link.faults.append(fault)
 
     async def _do_to_run(self, act: Act) -> None:
