@@ -61,7 +61,25 @@ class _Row(msgspec.Struct, gc=False):
     feed: _Number
 
 
+class ChangeHead(msgspec.Struct, frozen=True, gc=False):
+    """A line without its levels: what shows whether it follows the line before it."""
+
+    timestamp_utc: str
+    action: Literal["snapshot", "update"]
+    seqId: _Number | None
+    prevSeqId: _Number | None
+    origin: Origin
+
+    def follows(self, before: "ChangeHead") -> bool:
+        """Whether nothing came between the two, by the law of docs/format.md."""
+        if self.action == "update":
+            return self.prevSeqId == before.seqId
+        is_same = self.seqId is not None and self.seqId == before.seqId
+        return self.origin == "book" and (is_same or self.timestamp_utc == before.timestamp_utc)
+
+
 _ENCODER: Final = msgspec.json.Encoder()
+_HEADS: Final = msgspec.json.Decoder(ChangeHead)
 _DECODER: Final = msgspec.json.Decoder(_Row)
 
 
@@ -86,6 +104,14 @@ def to_change_line(recorded: RecordedChange) -> bytes:
         recorded.feed,
     )
     return _ENCODER.encode(row)
+
+
+def head_of_change(line: bytes) -> ChangeHead | None:
+    """None for a line that is none of a change."""
+    try:
+        return _HEADS.decode(line)
+    except ValueError:
+        return None
 
 
 def from_change_line(line: bytes) -> RecordedChange:

@@ -143,6 +143,11 @@ class ContextGrid:
         self._newest_ms = max(self._newest_ms, ts_ms)
         return self._settle((self._newest_ms - SETTLE_MS) // self._cadence_ms * self._cadence_ms)
 
+    def settle_all(self, limit_ms: int | None = None) -> list[Context]:
+        """Nothing more comes on this connection: the lines of every grid time up to its newest message, in order."""
+        newest_ms = self._newest_ms if limit_ms is None else min(self._newest_ms, limit_ms)
+        return self._settle(newest_ms // self._cadence_ms * self._cadence_ms)
+
     def _settle(self, to_ms: int) -> list[Context]:
         lines: list[Context] = []
         for inst_id, tracks in self._tracks.items() if to_ms > self._settled_ms else ():

@@ -19,7 +19,7 @@ from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
 from l2vault.okx.connection import CannotConnect, Connection, open_connection
 from l2vault.okx.hosts import Route
-from l2vault.okx.limiter import ConnectLimiter
+from l2vault.okx.limiter import Attempt, ConnectLimiter
 from l2vault.okx.messages import Notice
 from l2vault.okx.pipeline import Ending, Lost, Output, Pipeline, Synced
 from l2vault.okx.session import Dead
@@ -109,9 +109,9 @@ class Feed:
     async def run(self) -> None:
         """Connect, record, connect again; until cancelled or, once retired, until the connection ends."""
         while not self._is_retiring:
-            await self._limiter.turn()
+            attempt = await self._limiter.turn()
             url, began_ms = self._route.url, self._clock.monotonic_ms()
-            was_up, reason = await self._live_once(url)
+            was_up, reason = await self._live_once(url, attempt)
             lived_sec = (self._clock.monotonic_ms() - began_ms) / 1000
             closing = self._pipeline.close(self._cause, reason)
             # A book may have come by REST too, past this feed: then there is one to lose.
@@ -132,12 +132,13 @@ class Feed:
         self._backoff.reset()
         return self._rng.uniform(AT_ONCE_SEC / 2, AT_ONCE_SEC)
 
-    async def _live_once(self, url: str) -> tuple[bool, str]:
+    async def _live_once(self, url: str, attempt: Attempt) -> tuple[bool, str]:
         """One connection from handshake to end: whether it stood, and why it ended."""
         self._cause, self._dead, self._had_book = "disconnect", None, False
         self._log("= connecting to %s", url)
         try:
-            websocket = await open_connection(url, self._clock.wall_us)
+            with attempt:
+                websocket = await open_connection(url, self._clock.wall_us)
         except CannotConnect as error:
             return False, str(error)
         self._websocket = websocket

@@ -215,6 +215,9 @@ class ContextKeeper:
         for change in self._fresh.take(update, self._clock.monotonic_ms()):
             # Lines up to the settled grid time were written without it.
             self._changed.append(change._replace(ts_ms=max(change.ts_ms or 0, settled_ms + 1)))
+        self._put(lines)
+
+    def _put(self, lines: Sequence[Context]) -> None:
         for line in lines:
             newest_ms = self._newest.get(line.inst_id, -1)
             if line.grid_ms > newest_ms or newest_ms - line.grid_ms >= LATE_MS:
@@ -295,7 +298,11 @@ class ContextKeeper:
             self._rest_ms, self._early_ends = min(2 * self._rest_ms, LONGEST_REST_MS), ENDS_TO_REST - 1
 
     def _leave(self, cause: LossCause) -> None:
-        """The carrier does no more: another feed does, the newest that stands, or the next one that comes up."""
+        """The carrier does no more: another feed does, the newest that stands, or the next one that comes up.
+
+        What it brought is written now: values are noted as present up to its newest message, and the run may end before
+        another message settles the lines that say so."""
+        self._put(self._grid.settle_all(self._hands.limit_ms()))
         self._changed += self._fresh.lose(cause)
         self._note_changed()
         gone, self._carrier = self._carrier, None

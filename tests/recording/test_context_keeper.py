@@ -188,6 +188,31 @@ def test_a_lost_feed_is_noted_with_the_time_until_which_values_were_known(rig: R
     ]
 
 
+def test_what_a_lost_feed_brought_is_written_before_its_loss_is_noted(rig: Rig) -> None:
+    """The journal says that it was present up to there, and no later message may ever come in this run."""
+    rig.up(1)
+    rig.push(mark(T - 500), mark(T - 200, "6"))
+    assert rig.lines == []
+    rig.limit_ms = T + 5_000
+    rig.push(mark(T + 300, "7"))
+    rig.down(1)
+
+    assert [(line.grid_ms, line.mark) for line in rig.lines] == [(T, Mark(T - 200, "6"))]
+    assert isinstance(rig.put[0], Context)
+    assert rig.events[-1][2:] == ("lost", "disconnect", {"mark": utc_text(T + 300)})
+    rig.keeper.close()
+    assert len(rig.lines) == 1
+
+
+def test_what_a_lost_feed_brought_of_a_time_that_cannot_be_yet_is_not_written(rig: Rig) -> None:
+    rig.up(1)
+    rig.push(mark(T - 500), mark(T + 300, "7"))
+    rig.limit_ms = T - 100
+    rig.down(1)
+
+    assert rig.lines == []
+
+
 def test_a_stop_ends_what_was_present(rig: Rig) -> None:
     rig.up()
     rig.all_values()

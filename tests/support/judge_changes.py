@@ -10,6 +10,7 @@ from pathlib import Path
 from support.judge import Judgement, Truth, ms
 
 Book = dict[str, dict[str, list[str]]]
+_UNNAMED = "a hole before it that the journal does not name"
 
 
 def change_rows(root: Path, inst_id: str) -> list[list[dict]]:
@@ -44,8 +45,15 @@ def doubtful(root: Path, inst_id: str) -> list[tuple[int, int]]:
     return [(ms(event["from"]), ms(event["to"])) for event in events if event.get("from") and event.get("to")]
 
 
-def judge_chain(judgement: Judgement, root: Path, inst_id: str) -> None:
-    """Every change follows the one before, or begins anew at a time that the journal names; files begin with a book."""
+Proved = list[tuple[int, int]]
+"""Half-open stretches of time in which coverage says that every change is there."""
+
+
+def judge_chain(
+    judgement: Judgement, root: Path, inst_id: str, proved: Proved | None = None, could_be_named: bool = True
+) -> None:
+    """Every change follows the one before, or begins anew at a time that the journal names, if the disk took the
+    journal's events; files begin with a book. No time between changes that do not follow is `proved`."""
     ends = named_ends(root, inst_id)
     last: dict | None = None
     for rows in change_rows(root, inst_id):
@@ -56,14 +64,27 @@ def judge_chain(judgement: Judgement, root: Path, inst_id: str) -> None:
             judgement.lies.append(f"changes of {inst_id}: {times[0]} and after go back in time")
         for row in rows:
             trouble = _follow(row, last, ends)
+            if trouble == _UNNAMED and not could_be_named:
+                trouble = ""
+            if last is not None and _follow(row, last, set()):
+                from_ms, to_ms = ms(last["timestamp_utc"]) + 1, ms(row["timestamp_utc"])
+                if any(max(start, from_ms) < min(end, to_ms) for start, end in proved or ()):
+                    trouble = trouble or "the time before it is called proved, and it does not follow"
             if trouble:
                 judgement.lies.append(f"changes of {inst_id} at {row['timestamp_utc']}: {trouble}")
             last = row
 
 
-def judge_changes(judgement: Judgement, root: Path, inst_id: str, truth: Truth) -> int:
+def judge_changes(
+    judgement: Judgement,
+    root: Path,
+    inst_id: str,
+    truth: Truth,
+    proved: Proved | None = None,
+    could_be_named: bool = True,
+) -> int:
     """The chain, and each book is one that the exchange had at its number. Returns how many pushes there are."""
-    judge_chain(judgement, root, inst_id)
+    judge_chain(judgement, root, inst_id, proved, could_be_named)
     doubts = doubtful(root, inst_id)
     book: Book = {}
     pushes = 0
@@ -91,7 +112,7 @@ def _follow(row: dict, last: dict | None, ends: set[str]) -> str:
         return ""
     if is_own and (row["timestamp_utc"] == last["timestamp_utc"] or row["seqId"] == last["seqId"]):
         return ""
-    return "" if row["timestamp_utc"] in ends else "a hole before it that the journal does not name"
+    return "" if row["timestamp_utc"] in ends else _UNNAMED
 
 
 def _apply(book: Book, row: dict) -> None:

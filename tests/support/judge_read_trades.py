@@ -63,10 +63,8 @@ def _judge_coverage(reader: TradeReader, inst_id: str, truth: dict[int, Match], 
     if skipped & truth.keys():
         yield f"{inst_id}: {sorted(skipped & truth.keys())[:5]} are called skipped"
     proved = [each for each in coverage.stretches if each.state == "proved"]
-    for one, match in truth.items():
-        if one not in written and any(each.start_ms <= int(match.ts) < each.end_ms for each in proved):
-            ts_ms = int(match.ts)  # beside a hole trades of one time are in the files and are not
-            if not any(hole.from_ms <= ts_ms <= hole.to_ms for hole in coverage.holes):
-                yield f"{inst_id}: id {one} is nowhere, and its time is called proved"
-            if one not in called:
-                yield f"{inst_id}: id {one} is nowhere, and in no hole"
+    for one, match in ((one, match) for one, match in truth.items() if one not in written):
+        if any(each.start_ms <= int(match.ts) < each.end_ms for each in proved):
+            yield f"{inst_id}: id {one} is nowhere, and its time is called proved"
+        if one not in called and written and min(written) < one < max(written):
+            yield f"{inst_id}: id {one} is nowhere, and in no hole"

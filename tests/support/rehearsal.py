@@ -57,7 +57,7 @@ class Viewer:
         self.peer = ServerSession(stage.exchange, conn_id, 0, Limits(), request_errors)
         self._chain = stage.faults.chain(slot, conn_id, ScaledClock(stage.clock, 1.0))
         self._stage = stage
-        stage.playback.links.add(self)
+        stage.playback.links[self] = None
 
     def say(self, op, *inst_ids, channel="books", **more):
         args = [{"channel": channel, "instId": inst_id} for inst_id in inst_ids]

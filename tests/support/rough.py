@@ -28,10 +28,13 @@ from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.recorder import Network, Recorder, network_of
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
+from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
+from l2vault.vault.reading.changes import change_coverage
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store import gzip_append
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.writer import LineWriter
 from support.context_world import judge_context, shares
@@ -219,8 +222,10 @@ class _Life:
             self._do_to_links(act, link)
         elif link is not None:
             fault = act.inst_id, getattr(_Faults, act.name)
-            if act.name == "wrong_level" and any(fault in one.faults for one in self.world.connections):
-                return  # the next push would be wrong on both feeds alike, and no other voice could tell
+            is_on_both = any(fault in one.faults for one in self.world.connections)
+            if act.name == "wrong_level" and (is_on_both or len(linked) < 2):
+                return  # of a level that is wrong on every feed there is, and right again before the next audit,
+                # nobody could tell: no other feed brought the same push, and REST was not asked between
             link.faults.append(fault)
 
     async def _do_to_run(self, act: Act) -> None:
@@ -576,9 +581,14 @@ def _damage_journal(damage: str, day: Path, rng: Random) -> None:
 def _judge_changes(judgement: Judgement, life: _Life) -> None:
     """Before the files are damaged: by the exchange's truth, and as `verify` compares them with the lines."""
     undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0
+    layout = Layout(life.root).of("changes")
+    could_be_named = not {"disk_journal", "disk_full"} & {act.name for act in life.plan.acts}
     for inst_id in INST_IDS:
         truth = Truth(life.world.instruments[inst_id].images, undated_ms)
-        judgement.pushes += judge_changes(judgement, life.root, inst_id, truth)
+        span = START_MS, life.end_ms + 30_000
+        coverage = change_coverage(Catalog(layout), JournalIndex(layout), inst_id, span)
+        proved = [(each.start_ms, each.end_ms) for each in coverage.stretches if each.state == "proved"]
+        judgement.pushes += judge_changes(judgement, life.root, inst_id, truth, proved, could_be_named)
     check = ChangeCheck(Layout(life.root))
     judgement.lies += [f"verify: {trouble.kind} {trouble.path.name} {trouble.text}" for trouble in check.run()]
     for kind in ROW_KINDS:

@@ -152,7 +152,7 @@ class Auditor:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for key in self._needed.keys() - self._served:
+            for key in [key for key in self._needed if key not in self._served]:  # in the order of asking
                 self._served.add(key)
                 group.create_task(self._answer(*key, self._needed.pop(key)))
             while self._to_rule:

@@ -76,7 +76,8 @@ class Playback:
     """One timeline, the exchange it happens on, and the clients who watch."""
 
     def __init__(self, exchange: Exchange, head: Head, pace: Pace, clock: Clock, faults: Faults) -> None:
-        self.links: set[ClientConnection] = set()
+        self.links: dict[ClientConnection, None] = {}
+        """Who watches, in the order of coming: each is sent to in that order."""
         self._exchange = exchange
         self._ticks = head.rest
         self._start_ms = head.start_ms

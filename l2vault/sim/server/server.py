@@ -221,11 +221,11 @@ class Simulator:
         link = self._link(socket, socket.attempt.slot)
         if socket.attempt.fault("accept-silent"):
             socket.wire.is_deaf = True
-        self._playback.links.add(link)
+        self._playback.links[link] = None
         try:
             await link.run(self._playback.note_audience)
         finally:
-            self._playback.links.discard(link)
+            self._playback.links.pop(link, None)
             self._playback.note_audience()
 
     def _link(self, socket: WiredConnection, slot: ConnectionSlot) -> ClientConnection:

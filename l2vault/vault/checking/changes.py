@@ -3,6 +3,9 @@ are the recorded lines, key by key.
 
 Which book is a line's is the law of the sampler: the one after the last change that is not later than the line's time.
 A line is compared wherever changes prove the book of its time; where none were kept there is nothing to compare.
+
+A push may have come without a time that its book could take over, on one feed and not on the other: then the line that
+the one brought and the changes of the other date the same book differently. Its book must still be that of its slot.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import LineError, VaultError, install_command
 from l2vault.vault.checking.journal import HourContents, rightly_gone
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.slots import Grid
 from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf
 from l2vault.vault.journal.log import read_journal
@@ -33,6 +37,11 @@ _MAY_BE_WRITTEN: Final = 2
 _CLIP: Final = 80
 """Of a value in a finding."""
 _DISPROVED: Final = frozenset({"conflict", "audit"})
+_UNTIMED_MS: Final = 500
+"""A feed does not go on with a book whose newest change had no time and whose next one is more than this later
+(`okx.book_time`)."""
+_UNTIMED_AT_MOST: Final = 64
+"""Changes in a row without a time of their own, of which the books before them are remembered."""
 _OF_ITS_FEED: Final = ("prevSeqId", "checksum")
 """A feed that has just joined shows the full book's own, where another one shows those of the update before."""
 
@@ -137,7 +146,8 @@ class ChangeCheck:
 
     def _doubts(self, inst_id: str) -> "_Doubts":
         """Where a difference is known already."""
-        spans = [*self._journal.history(inst_id).disputed]
+        history = self._journal.history(inst_id)
+        spans = [*history.disputed]
         unaligned = []
         for event in read_journal(self._layout):
             if isinstance(event, ChangesLost) and event.inst_id == inst_id and event.cause in _DISPROVED:
@@ -147,14 +157,15 @@ class ChangeCheck:
                 of = event.instruments.get(inst_id, MinuteOf())
                 if of.first is not None and of.last is not None:
                     unaligned.append((utc_ms(of.first), utc_ms(of.last)))
-        return _Doubts(spans, unaligned)
+        return _Doubts(spans, unaligned, Grid(history))
 
 
 class _Doubts(NamedTuple):
-    """Spans, both ends included: what is disputed, and the minutes in which feeds were not aligned."""
+    """Spans, both ends included: what is disputed, and the minutes in which feeds were not aligned; and the slots."""
 
     disputed: list[tuple[int, int]]
     unaligned: list[tuple[int, int]]
+    grid: Grid
 
     def covers(self, ts_ms: int) -> bool:
         return any(start <= ts_ms <= end for start, end in self.disputed)
@@ -162,6 +173,19 @@ class _Doubts(NamedTuple):
     def explains_other_number(self, ts_ms: int) -> bool:
         """A minute names its first and last slot; the line's time may lie up to a cadence before it."""
         return any(start - 60_000 <= ts_ms <= end for start, end in self.unaligned)
+
+    def latest_ms(self, ts_ms: int) -> int:
+        """Up to when a push may have come whose book is in a line of this time: in its slot, and without a time."""
+        return min(self.grid.slot_of(ts_ms), ts_ms + _UNTIMED_MS)
+
+
+class _Early(NamedTuple):
+    """A line that is not the book of its time: it may be that of a later change of its slot, up to `until_ms`."""
+
+    line: PlacedLine
+    snapshot: Snapshot
+    until_ms: int
+    trouble: Trouble
 
 
 class _Walk:
@@ -173,25 +197,65 @@ class _Walk:
         self._compared = compared
         self._replay = Replay()
         self._next = next(books, None)
+        self._untimed: list[Snapshot] = []
+        """The books before each of the newest changes that have no time of their own."""
+        self._early: _Early | None = None
 
     def take(self, placed: PlacedLine, recorded: RecordedChange) -> Iterator[Trouble]:
         """A change: first the lines whose book is the one before it."""
+        yield from self._give_up(recorded.ts_ms)
         follows = self._replay.follows(recorded)
         while self._next is not None and self._next[1].ts_ms < recorded.ts_ms:
-            yield from self._compare(*self._next, follows)
+            self._compare(*self._next, follows)
+            yield from self._give_up(recorded.ts_ms)
             self._next = next(self._books, None)
         had_book = self._replay.book is not None
+        self._remember(recorded)
         if self._replay.apply(recorded) == "refused" and had_book:
             text = f"a change that fits no book: {self._replay.why_refused}"
             yield Trouble(placed.path, placed.offset, "changes", text)
+        early = self._early
+        if early is not None and self._is_any(early.line, early.snapshot):
+            self._compared.equal += 1
+            self._early = None
 
     def end(self) -> Iterator[Trouble]:
+        yield from self._give_up(None)
         while self._next is not None:
-            yield from self._compare(*self._next, False)
+            self._compare(*self._next, False)
+            yield from self._give_up(None)
             self._next = next(self._books, None)
 
-    def _compare(self, line: PlacedLine, snapshot: Snapshot, is_proved: bool) -> Iterator[Trouble]:
-        """`is_proved`: the book that is held stood until after the line's time."""
+    def _remember(self, recorded: RecordedChange) -> None:
+        """The book before a change without a time of its own may be that of any moment up to the next one with one."""
+        change = recorded.change
+        if change.is_snapshot or change.ts_ms == recorded.ts_ms:
+            self._untimed.clear()
+        elif self._replay.book is not None:
+            self._untimed.append(self._replay.snapshot(change.inst_id))
+            del self._untimed[:-_UNTIMED_AT_MOST]
+
+    def _is_any(self, line: PlacedLine, snapshot: Snapshot) -> bool:
+        """Whether the line is, but for its time, the book that is held or one before a change without a time."""
+        if self._replay.book is None:
+            return False
+        depth = snapshot.depth
+        for one in (self._replay.snapshot(snapshot.inst_id, depth), *self._untimed):
+            levels = {"bids": one.bids[:depth], "asks": one.asks[:depth]}
+            alike = msgspec.structs.replace(one, ts_ms=snapshot.ts_ms, depth=depth, **levels)
+            if one.seq_id == snapshot.seq_id and not differences(line.text, to_line(alike)):
+                return True
+        return False
+
+    def _give_up(self, now_ms: int | None) -> Iterator[Trouble]:
+        """No change up to `now_ms`, None for the last, has the book of the line that is dated early."""
+        if self._early is not None and (now_ms is None or now_ms > self._early.until_ms):
+            self._compared.different += 1
+            yield self._early.trouble
+            self._early = None
+
+    def _compare(self, line: PlacedLine, snapshot: Snapshot, is_proved: bool) -> None:
+        """`is_proved`: the book that is held stood until after the line's time. `_give_up` names what differs."""
         book = self._replay.book
         is_same_time = book is not None and book.ts_ms == snapshot.ts_ms
         if book is None or not (is_proved or (is_same_time and book.seq_id == snapshot.seq_id)):
@@ -205,11 +269,13 @@ class _Walk:
             self._compared.uncovered += 1
         elif book.seq_id != snapshot.seq_id and self._doubts.explains_other_number(snapshot.ts_ms):
             self._compared.unaligned += 1
+        elif self._untimed and self._is_any(line, snapshot):
+            self._compared.equal += 1
         else:
-            self._compared.different += 1
             at = utc_text(snapshot.ts_ms)
             text = f"the line of {at} is not the book that the changes give: {'; '.join(differing)}"
-            yield Trouble(line.path, line.offset, "changes", text)
+            until_ms = self._doubts.latest_ms(snapshot.ts_ms) if is_same_time and is_proved else 0
+            self._early = _Early(line, snapshot, until_ms, Trouble(line.path, line.offset, "changes", text))
 
 
 def _contradicted(forms: HourForms, closed: HourClosed | None) -> Iterator[Trouble]:

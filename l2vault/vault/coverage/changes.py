@@ -1,14 +1,15 @@
 """What is known of an instrument's changes over a span: where every push of the book is in the files. Pure.
 
-It rests on what was noted at the time (`changes_lost`), and on the files that are there: from the first line of an hour
-to the last, and on to the next hour's, all pushes are in them but for those that the journal says were lost.
+It rests on the lines: where each follows the one before, nothing came between. Why pushes are missing is in the journal
+(`changes_lost`), if that could be written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from l2vault.book.change_line import ChangeHead
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
@@ -60,19 +61,37 @@ def lost_changes(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
     return [*found, *(TimeStretch(from_ms + 1, NEVER_MS, "missing", cause) for from_ms, cause in open_.items())]
 
 
+def breaks_of(lines: Iterable[tuple[int, ChangeHead | None]]) -> Iterator[TimeStretch]:
+    """Where a line does not follow the one before it, of lines with their times in order: up to it, or where it is no
+    full book up to the next one that is, nothing is known."""
+    before: ChangeHead | None = None
+    known_ms: int | None = None
+    for ts_ms, head in lines:
+        is_begin = head is not None and head.action == "snapshot"
+        if known_ms is not None and not is_begin and (before is None or head is None or not head.follows(before)):
+            before = None
+            continue
+        if known_ms is not None and (before is None or head is None or not head.follows(before)):
+            yield TimeStretch(known_ms + 1, ts_ms, "unknown", "")
+        before, known_ms = head, ts_ms
+
+
 def cover_changes(
     inst_id: str,
     span: tuple[int, int],
     hours: Sequence[Sequence[int]],
     lost: Iterable[TimeStretch],
     missing: Iterable[MissingLines],
+    breaks: Iterable[TimeStretch] = (),
 ) -> ChangeCoverage:
     """The coverage of a span. `hours` are the times of the lines of each hour in order, over the span and an hour
-    around it; `missing` is time of which there is no file, or lines that do not read."""
+    around it, and `breaks` is time between lines that do not follow each other; `missing` is time of which there is no
+    file, or lines that do not read."""
     times = [ts_ms for hour in hours for ts_ms in hour]
     marks: list[TimeStretch] = []
     if times:
         marks.append(TimeStretch(times[0], times[-1] + 1, "proved", ""))
+    marks += breaks
     for each in lost:
         end_ms = each.end_ms
         if end_ms == NEVER_MS:

@@ -145,11 +145,14 @@ class _Reading:
             time = event.kinds[kind]
             turns = self._turns[kind]
             newest_ms = turns[-1].from_ms if turns else ALWAYS_MS
-            from_ms = newest_ms if time is None else max(newest_ms, utc_ms(time))
+            from_ms = newest_ms
+            if time is not None:
+                own_ms = utc_ms(time)
+                from_ms = max(newest_ms, own_ms)
+                self._begins[self._run] = min(own_ms, self._begins.get(self._run, own_ms))
             if from_ms > ALWAYS_MS:  # else it never was known, and nothing says since when
                 turns.append(_Turn(from_ms, event.state, event.cause, self._run))
                 self._known_ms = max(self._known_ms, from_ms)
-                self._begins[self._run] = min(from_ms, self._begins.get(self._run, from_ms))
 
     def _cut(self, cause: str) -> None:
         """The run is over, or may be: what was present then is so up to its newest sign at the least."""
@@ -169,17 +172,18 @@ def cover_context(
     gone += [(from_ms, _line_after(times, to_ms), DISK_FULL) for from_ms, to_ms in history.refused]
     stretches: list[ContextStretch] = []
     for kind, turns in history.turns.items():
-        for each in _pieces(turns, times, history):
+        for each in _pieces(turns, times, history, gone):
             stretches += _cut_out(ContextStretch(kind, *each), span, gone)
     return ContextCoverage(inst_id, *span, _joined(stretches))
 
 
 def _pieces(
-    turns: Sequence[_Turn], times: Sequence[int], history: ContextHistory
+    turns: Sequence[_Turn], times: Sequence[int], history: ContextHistory, gone: Sequence[tuple[int, int, str]]
 ) -> Iterable[tuple[int, int, ContextState, str]]:
     """All of time; a value that was present when a run ended without a word is so up to the newest line that the run
-    wrote: it held the value until then. What the journal synced later proves no more: lines that were not synced may be
-    gone."""
+    wrote: it held the value until then. What the journal synced later, signs of life among it, proves no more: lines
+    that were not synced may be gone, and a connection may have been silent. Of time whose lines are `gone` nothing is
+    known."""
     at_ms, cause = ALWAYS_MS, ""
     state: ContextState = "unknown"
     pieces: list[tuple[int, int, ContextState, str]] = []
@@ -188,9 +192,13 @@ def _pieces(
         if turn.is_cut_short:
             next_ms = min((ms for run, ms in history.begins.items() if run > turn.run), default=NEVER_MS)
             newest_at = bisect_left(times, next_ms) - 1
-            if newest_at >= 0 and times[newest_at] >= at_ms:
-                from_ms = times[newest_at] + 1
+            from_ms = max(at_ms, times[newest_at] + 1) if newest_at >= 0 else at_ms
         pieces.append((at_ms, from_ms, state, cause))
+        for gone_ms, end_ms, why in sorted(gone) if turn.is_cut_short else ():
+            gone_ms, end_ms = max(gone_ms, from_ms), min(end_ms, turn.from_ms)
+            if gone_ms < end_ms:
+                pieces += [(from_ms, gone_ms, turn.state, turn.cause), (gone_ms, end_ms, "unknown", why)]
+                from_ms = end_ms
         at_ms, state, cause = from_ms, turn.state, turn.cause
         if state == "lost" and cause in OUTSIDE and is_within(history.windows, from_ms):
             cause = MAINTENANCE

@@ -2,7 +2,8 @@
 
 The chain of ids is the proof. Between two trades of which the ids follow each other there was no other, so that time is
 proved however long it was quiet; so it is where the ids between were shown never to have been used. Where ids lack that
-time is missing or unknown. Before the first trade and behind the newest nothing proves anything.
+time is missing or unknown, with the milliseconds of the trades beside it: what lacks may have had their time. Before
+the first trade and behind the newest nothing proves anything, nor does anything prove these two's own milliseconds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -329,11 +330,11 @@ def cover_trades(history: TradeHistory, inst_id: str, span: tuple[int, int], rea
         if not bounds:
             continue
         if before_ms is not None:
-            marks.append(TimeStretch(before_ms, min(bounds), "unknown", NUMBERING))
-        before_ms = max(bounds) + 1
-        marks.append(TimeStretch(min(bounds), before_ms, "proved", ""))
+            marks.append(TimeStretch(before_ms, min(bounds) + 1, "unknown", NUMBERING))
+        before_ms = max(bounds)
+        marks.append(TimeStretch(min(bounds) + 1, before_ms, "proved", ""))
         found.sort(key=lambda hole: hole.state == "missing")  # of one time it is the graver word
-        marks += [TimeStretch(hole.from_ms + 1, hole.to_ms, hole.state, hole.cause) for hole in found]
+        marks += [TimeStretch(hole.from_ms, hole.to_ms + 1, hole.state, hole.cause) for hole in found]
     return TradeCoverage(
         inst_id,
         *span,

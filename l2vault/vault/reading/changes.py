@@ -7,12 +7,12 @@ Reads the lines in order and holds one book at a time; only the tables hold an h
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from l2vault.book.change_line import RecordedChange, from_change_line
+from l2vault.book.change_line import ChangeHead, RecordedChange, from_change_line, head_of_change
 from l2vault.book.replay import Replay
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import analysis_extra
-from l2vault.vault.coverage.changes import ChangeCoverage, cover_changes, lost_changes
+from l2vault.vault.coverage.changes import ChangeCoverage, breaks_of, cover_changes, lost_changes
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
@@ -109,10 +109,11 @@ def change_bounds(catalog: Catalog, inst_id: str) -> tuple[int, int] | None:
 
 
 def change_coverage(catalog: Catalog, journal: JournalIndex, inst_id: str, span: tuple[int, int]) -> ChangeCoverage:
-    """Where the changes of a span are whole, from what was noted at the time and the files that are there."""
+    """Where the changes of a span are whole, from what was noted at the time and the lines that are there."""
     lost = lost_changes(journal.entries(), inst_id)  # before the files
     every = catalog.hours(inst_id)
     hours: list[list[int]] = []
+    heads: list[tuple[int, ChangeHead | None]] = []
     gone: list[MissingLines] = []
     for forms in every:
         if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
@@ -120,9 +121,10 @@ def change_coverage(catalog: Catalog, journal: JournalIndex, inst_id: str, span:
             lines = list(hour_lines(catalog, forms, forms in every[-_MAY_BE_WRITTEN:], findings.append))
             positions = [LinePosition(time_ms(line.text), line.path, line.offset) for line in lines]
             hours.append([position.ts_ms for position in positions])
+            heads += zip(hours[-1], map(head_of_change, (line.text for line in lines)), strict=True)
             gone += unreadable(positions, findings, forms.hour_ms, lambda ts_ms: ts_ms)
     gone += missing_hours({forms.hour_ms for forms in every}, journal.deleted_hours(inst_id), span)
-    return cover_changes(inst_id, span, hours, lost, gone)
+    return cover_changes(inst_id, span, hours, lost, gone, breaks_of(heads))
 
 
 def _times(catalog: Catalog, forms: HourForms, report: Report) -> list[int]:

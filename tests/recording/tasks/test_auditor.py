@@ -396,6 +396,17 @@ async def test_a_feed_that_asks_for_a_book_again_and_again_while_rest_hangs_is_o
     assert len(rig.rest.asked) == 1
 
 
+async def test_who_waits_for_a_book_is_served_in_the_order_of_asking() -> None:
+    """Whatever the hash seed: the same messages make the same requests."""
+    names = [f"{name}-USDT-SWAP" for name in "QWERTZUIOP"]
+    rig = Rig(names, kind=Pipeline)
+    async with rig.running():
+        for name in names:
+            rig.auditor.need_book(1, name)
+        await rig.pass_sec(5)
+    assert [name for name, _ in rig.rest.asked] == names
+
+
 def short_counts(rig: Rig, number: int) -> list[tuple[int, int]]:
     said: list[tuple[int, int]] = []
     rig.pipelines[number].judge_short = (  # type: ignore[method-assign]

@@ -80,7 +80,7 @@ async def test_two_connections_lose_the_same_pushes_whenever_they_came(clock):
             if next(joins, None) == 19:
                 stage.enter(BTC)
 
-    stage.playback.links.add(Joining())
+    stage.playback.links[Joining()] = None
     await stage.play()
 
     late = stage.viewers[1].numbers()

@@ -60,7 +60,7 @@ class Viewer:
         self.reads = asyncio.Event()
         self.reads.set()
         self._playback = playback
-        playback.links.add(self)
+        playback.links[self] = None
 
     def ask(self, op, inst_id):
         request = f'{{"op":"{op}","args":[{{"channel":"books","instId":"{inst_id}"}}]}}'

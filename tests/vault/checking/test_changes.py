@@ -7,13 +7,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from l2vault.book.utc import HOUR_MS, utc_text
+from l2vault.book.snapshot import to_line
+from l2vault.book.utc import HOUR_MS, utc_ms, utc_text
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.journal.events import HourClosed
 from l2vault.vault.store.layout import Layout, packed_path
-from support.changes_vault import INST, START_MS, write_vault
+from support.changes_vault import INST, START_MS, book_after, write_vault
 from support.hours import journal_of, started
 
 Lines = list[bytes]
@@ -130,6 +132,84 @@ def test_what_the_journal_calls_doubtful_is_no_finding(tmp_path: Path) -> None:
     }
     (Layout(tmp_path).journal / "2025-12-31.jsonl").write_bytes(json.dumps(event).encode() + b"\n")
     assert check(tmp_path)[0] == []
+
+
+LINE = 5
+"""Of the lines of books: far from the ends of its hour."""
+
+
+def rows(root: Path, kind: str) -> list[dict]:
+    found: list[dict] = []
+    edit(root, lambda lines: found.extend(map(json.loads, lines)) or lines, kind)
+    return found
+
+
+def place(root: Path) -> int:
+    """Where the change is whose book is the line `LINE`: it and the ones beside it have times of their own."""
+    changes, line = rows(root, "changes"), rows(root, "books")[LINE]
+    at = next(at for at, change in enumerate(changes) if change["seqId"] == line["seqId"])
+    times = [change["timestamp_utc"] for change in changes[at - 2 : at + 2]]
+    assert len(set(times)) == 4 and line["timestamp_utc"] == times[2]
+    return at
+
+
+def without_times(lines: Lines, *places: int) -> Lines:
+    """Changes as they are kept of a feed on which these came with a time two minutes back, or with none."""
+    for at in places:
+        before = json.loads(lines[at - 1])["timestamp_utc"]
+        lines[at] = _edited(_edited(lines[at], "timestamp_utc", before), "ts", "0")
+    return lines
+
+
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_a_line_of_one_feed_beside_changes_of_another_whose_pushes_had_no_time_is_no_finding(
+    how_many: int, tmp_path: Path
+) -> None:
+    """The line has the time with which its own feed brought the push, or is the book before one that had none."""
+    write_vault(tmp_path)
+    at = place(tmp_path)
+    equal = check(tmp_path)[1].compared.equal
+    edit(tmp_path, lambda lines: without_times(lines, *range(at, at + how_many)))
+    troubles, found = check(tmp_path)
+    assert (troubles, found.compared.equal) == ([], equal)
+
+
+def test_a_level_that_differs_beside_a_push_without_a_time_is_a_finding(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    at = place(tmp_path)
+    edit(tmp_path, lambda lines: without_times(lines, at))
+    edit(tmp_path, other_level, "books")
+    ((kind, text),) = check(tmp_path)[0]
+    assert kind == "changes" and "bids_top400: level 3" in text
+
+
+def test_a_line_of_a_feed_on_which_the_push_had_no_time_is_dated_early_and_no_finding(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    at, equal = place(tmp_path), check(tmp_path)[1].compared.equal
+    before = rows(tmp_path, "changes")[at - 1]["timestamp_utc"]
+    edit(tmp_path, lambda lines: [*lines[:5], _edited(lines[5], "timestamp_utc", before), *lines[6:]], "books")
+    troubles, found = check(tmp_path)
+    assert (troubles, found.compared.equal) == ([], equal)
+
+
+def test_a_line_dated_earlier_than_the_change_before_its_own_is_a_finding(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    at = place(tmp_path)
+    before = rows(tmp_path, "changes")[at - 2]["timestamp_utc"]
+    early = utc_text(utc_ms(before) + 1)
+    edit(tmp_path, lambda lines: [*lines[:5], _edited(lines[5], "timestamp_utc", early), *lines[6:]], "books")
+    assert [kind for kind, _ in check(tmp_path)[0]] == ["changes"]
+
+
+def test_a_line_with_the_book_of_after_its_slot_is_a_finding(tmp_path: Path) -> None:
+    """As a recorder would write that samples a book after it has applied the message which makes it due."""
+    sent = write_vault(tmp_path)
+    at = place(tmp_path)
+    line, later = rows(tmp_path, "books")[LINE], rows(tmp_path, "changes")[at + 1]
+    wrong = replace(book_after(sent, utc_ms(later["timestamp_utc"])), ts_ms=utc_ms(line["timestamp_utc"]))
+    edit(tmp_path, lambda lines: [*lines[:5], to_line(wrong), *lines[6:]], "books")
+    ((kind, text),) = check(tmp_path)[0]
+    assert kind == "changes" and f"seqId is {later['seqId']}" in text
 
 
 def test_an_archive_that_does_not_give_its_lines_back_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Where changes are whole: by the lines that are there and by what was noted as lost."""
 
-from l2vault.vault.coverage.changes import ChangeCoverage, cover_changes, lost_changes
+import pytest
+
+from l2vault.book.change_line import ChangeHead
+from l2vault.vault.coverage.changes import ChangeCoverage, breaks_of, cover_changes, lost_changes
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.journal.change_events import ChangesLost
 from support.hours import HOUR_AT_MS, INST, at, entries
@@ -55,3 +58,50 @@ def test_where_the_file_is_gone_nothing_is_known_whatever_was_noted() -> None:
 def test_a_share_is_of_the_time_of_the_span() -> None:
     found = cover_changes(INST, SPAN, [TIMES], lost_changes(entries([lost(3_000, 5_001)]), INST), ())
     assert (found.share(), found.share("missing"), found.lines) == (0.6001, 0.2, 17)
+
+
+def head(offset_ms: int, seq_id: int, before: int = -1, origin: str = "ws", action: str = "update") -> ChangeHead:
+    return ChangeHead(at(offset_ms), action, seq_id, before, origin)
+
+
+FULL = head(1_000, 1, action="snapshot")
+
+
+@pytest.mark.parametrize(
+    ("later", "unknown"),
+    [
+        ([(2_000, head(2_000, 2, 1)), (3_000, head(3_000, 3, 2))], []),
+        ([(2_000, head(2_000, 9, action="snapshot")), (3_000, head(3_000, 10, 9))], [(1_001, 2_000)]),
+        ([(2_000, head(2_000, 9, origin="rest", action="snapshot"))], [(1_001, 2_000)]),
+        ([(2_000, head(2_000, 1, origin="book", action="snapshot")), (3_000, head(3_000, 2, 1))], []),
+        ([(1_000, head(1_000, 8, origin="book", action="snapshot")), (3_000, head(3_000, 9, 8))], []),
+        ([(2_000, head(2_000, 8, origin="book", action="snapshot"))], [(1_001, 2_000)]),
+        (
+            [
+                (2_000, head(2_000, 9, 8)),
+                (3_000, head(3_000, 10, 9)),
+                (4_000, head(4_000, 11, action="snapshot")),
+                (5_000, head(5_000, 12, 11)),
+            ],
+            [(1_001, 4_000)],
+        ),
+        ([(2_000, None), (3_000, head(3_000, 3, 2)), (4_000, head(4_000, 4, action="snapshot"))], [(1_001, 4_000)]),
+    ],
+)
+def test_where_lines_do_not_follow_each_other_nothing_is_known_whatever_the_journal_lacks(
+    later: list[tuple[int, ChangeHead | None]], unknown: list[tuple[int, int]]
+) -> None:
+    lines = [(HOUR_AT_MS + offset_ms, one) for offset_ms, one in [(1_000, FULL), *later]]
+    found = [(each.start_ms - HOUR_AT_MS, each.end_ms - HOUR_AT_MS, each.state) for each in breaks_of(lines)]
+    assert found == [(start_ms, end_ms, "unknown") for start_ms, end_ms in unknown]
+
+
+def test_a_break_is_unknown_and_missing_where_the_journal_says_why() -> None:
+    breaks = list(breaks_of([(TIMES[0], FULL), (TIMES[4], head(3_000, 9, action="snapshot"))]))
+
+    def painted(*events: ChangesLost) -> list[tuple[int, str, str]]:
+        found = cover_changes(INST, SPAN, [TIMES], lost_changes(entries(events), INST), (), breaks)
+        return [(each.start_ms - HOUR_AT_MS, each.state, each.cause) for each in found.stretches][1:4]
+
+    assert painted() == [(1_000, "proved", ""), (1_001, "unknown", ""), (3_000, "proved", "")]
+    assert painted(lost(1_000, 3_000)) == [(1_000, "proved", ""), (1_001, "missing", "queue"), (3_000, "proved", "")]

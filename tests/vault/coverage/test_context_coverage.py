@@ -31,9 +31,12 @@ def maintenance(at_ms, from_ms, to_ms, state="scheduled", title="upgrade", servi
     return MaintenanceNoted(at(at_ms), title, state, *bounds, service)
 
 
-def covered(events, times=(), missing=()):
+def covered(events, times=None, missing=()):
+    """`times` are those of the lines: without them there is one at each sign of life."""
     history = context_history(entries(events), INST)
-    lines = [HOUR_AT_MS + time for time in times]
+    lines = [HOUR_AT_MS + time for time in times or ()]
+    if times is None:
+        lines = [utc_ms(event.at) for event in events if isinstance(event, noted.Alive)]
     gone = [MissingLines(HOUR_AT_MS + from_ms, HOUR_AT_MS + to_ms, cause) for from_ms, to_ms, cause in missing]
     return cover_context(history, INST, SPAN, lines, gone)
 
@@ -57,11 +60,37 @@ def test_without_a_record_nothing_is_known_of_any_value():
     assert coverage.share("mark") == 0.0
 
 
-def test_a_value_is_present_from_its_first_message_to_the_last_sign_of_the_run():
-    assert told(covered([BEGIN, context(10_000, "present", mark=10_000), alive(60_000)])) == [
+def test_a_value_is_present_from_its_first_message_to_the_last_line_of_the_run():
+    events = [BEGIN, context(10_000, "present", mark=10_000), alive(60_000)]
+
+    assert told(covered(events, times=[12_000, 58_000])) == [
         (0, 10, "unknown", ""),
-        (10, 60, "present", ""),
-        (60, 100, "unknown", ""),
+        (10, 58, "present", ""),
+        (58, 100, "unknown", ""),
+    ]
+
+
+@pytest.mark.parametrize("times", [[], [8_000]])
+def test_without_a_line_since_it_came_a_sign_of_life_makes_no_value_present(times):
+    """The recorder lived on, but its connection may have been silent and its lines never written."""
+    events = [BEGIN, context(10_000, "present", mark=10_000), alive(60_000)]
+
+    assert told(covered(events, times=times)) == [(0, 100, "unknown", "")]
+
+
+def test_behind_the_last_line_a_file_that_is_gone_is_unknown_and_the_rest_lost():
+    events = [
+        *entries([BEGIN, context(0, "present", mark=0), alive(60_000)]),
+        *entries([started(70_000), context(71_000, "present", mark=71_000)], "2"),
+    ]
+    gone = [MissingLines(HOUR_AT_MS + 40_000, HOUR_AT_MS + 50_000, "retention")]
+    coverage = cover_context(context_history(events, INST), INST, SPAN, [HOUR_AT_MS + 30_000], gone)
+
+    assert told(coverage)[:4] == [
+        (0, 30, "present", ""),
+        (30, 40, "lost", "our_restart"),
+        (40, 50, "unknown", "retention"),
+        (50, 71, "lost", "our_restart"),
     ]
 
 
@@ -115,7 +144,8 @@ def test_a_stopped_recorder_knows_nothing_until_it_is_back():
     ]
     again = [started(40_000), context(41_000, "present", mark=41_000), alive(100_000)]
     first = told(cover_context(context_history(entries(events), INST), INST, SPAN, [], []))
-    both = cover_context(context_history([*entries(events), *entries(again, run="2")], INST), INST, SPAN, [], [])
+    history = context_history([*entries(events), *entries(again, run="2")], INST)
+    both = cover_context(history, INST, SPAN, [HOUR_AT_MS + 100_000], [])
 
     assert first == [(0, 20, "present", ""), (20, 100, "lost", "our_restart")]
     assert told(both) == [(0, 20, "present", ""), (20, 41, "lost", "our_restart"), (41, 100, "present", "")]
@@ -139,7 +169,7 @@ def test_a_beat_from_the_future_in_one_run_proves_nothing_in_the_next():
         *entries([BEGIN, context(0, "present", mark=0), alive(99_000), noted.Stopped(at(10_000), "x")]),
         *entries([started(20_000), context(20_000, "present", index=20_000), alive(30_000)], "2"),
     ]
-    coverage = cover_context(context_history(events, INST), INST, SPAN, [], [])
+    coverage = cover_context(context_history(events, INST), INST, SPAN, [HOUR_AT_MS + 30_000], [])
 
     assert told(coverage, "index") == [(0, 20, "unknown", ""), (20, 30, "present", ""), (30, 100, "unknown", "")]
 
@@ -154,6 +184,18 @@ def test_lines_of_the_next_run_say_nothing_of_the_one_that_was_killed():
     coverage = cover_context(context_history(events, INST), INST, SPAN, [HOUR_AT_MS + 24_000, HOUR_AT_MS + 28_000], [])
 
     assert told(coverage)[:2] == [(0, 24, "present", ""), (24, 44, "lost", "our_restart")]
+
+
+def test_a_line_of_the_next_run_of_before_the_last_sign_of_the_killed_one_is_not_the_killed_one_s():
+    """The next run's first values are up to some seconds older than its start, and so is the first line it writes."""
+    events = [
+        *entries([BEGIN, context(0, "present", mark=0), alive(15_000)]),
+        *entries([started(15_700), context(16_700, "present", mark=13_600)], "2"),
+    ]
+    lines = [HOUR_AT_MS + 2_000, HOUR_AT_MS + 14_000]
+    coverage = cover_context(context_history(events, INST), INST, SPAN, lines, [])
+
+    assert told(coverage)[:2] == [(0, 2, "present", ""), (2, 15, "lost", "our_restart")]
 
 
 def test_files_that_are_gone_leave_nothing_present_and_what_was_lost_stays_lost():

@@ -139,7 +139,8 @@ def test_ids_are_in_order_over_the_border_of_an_hour_where_times_are_not(tmp_pat
     put(tmp_path, [push(1, HOUR_MS - 30), push(3, HOUR_MS - 5), push(2, HOUR_MS + 4), push(4, HOUR_MS + 9)])
     assert [first for first, _, _ in read(tmp_path)] == [1, 2, 3, 4]
     found = coverage(tmp_path)
-    assert (found.ids, found.holes, found.share()) == (4, [], 1.0)
+    assert (found.ids, found.holes) == (4, [])
+    assert coverage(tmp_path, HOUR_MS - 29, HOUR_MS + 9).share() == 1
 
 
 def test_a_part_and_its_whole_on_both_sides_of_a_border_are_one_row_of_one_span(tmp_path: Path) -> None:
@@ -183,9 +184,11 @@ def test_where_okx_numbers_anew_the_new_ids_follow_the_old_ones(tmp_path: Path, 
     found = coverage(tmp_path)
     assert (found.ids, found.holes) == (6, [])
     assert states(found) == [
-        (0, 51, "proved", ""),
-        (51, offset_ms, "unknown", "numbering"),
-        (offset_ms, offset_ms + 10, "proved", ""),
+        (0, 1, "unknown", ""),
+        (1, 50, "proved", ""),
+        (50, offset_ms + 1, "unknown", "numbering"),
+        (offset_ms + 1, offset_ms + 9, "proved", ""),
+        (offset_ms + 9, offset_ms + 10, "unknown", ""),
     ]
 
 
@@ -207,9 +210,11 @@ def test_a_hole_has_both_ids_its_cause_and_why_nobody_could_fill_it(tmp_path: Pa
     )
     assert (only.from_ms, only.to_ms) == (HOUR_AT_MS + 1_000, HOUR_AT_MS + 5_000)
     assert states(found) == [
-        (0, 1_001, "proved", ""),
-        (1_001, 5_000, "missing", "disconnect"),
-        (5_000, 6_001, "proved", ""),
+        (0, 1, "unknown", ""),
+        (1, 1_000, "proved", ""),
+        (1_000, 5_001, "missing", "disconnect"),
+        (5_001, 6_000, "proved", ""),
+        (6_000, 6_001, "unknown", ""),
     ]
 
 
@@ -227,7 +232,8 @@ def test_ids_that_rest_proved_empty_are_skipped_and_their_time_is_proved(tmp_pat
         Layout(tmp_path), started(-1), begun(1, 0), hole(2, 4, 0, 5_000), TradesSkipped(at(5_000), INST, 2, 4, 3)
     )
     found = coverage(tmp_path)
-    assert (found.holes, found.skipped_ids, found.share()) == ([], 3, 1.0)
+    assert (found.holes, found.skipped_ids) == ([], 3)
+    assert coverage(tmp_path, 1, 5_000).share() == 1
 
 
 def test_ids_whose_lines_the_disk_refused_are_missing_with_that_cause(tmp_path: Path) -> None:
@@ -259,11 +265,28 @@ def test_time_without_a_trade_is_quiet_only_where_the_ids_on_both_sides_follow_e
 
 
 def test_nothing_is_proved_before_the_first_trade_and_behind_the_newest(tmp_path: Path) -> None:
-    put(tmp_path, [push(1, 1_000), push(2, 2_000)])
+    """Nor are the milliseconds of these two: others may have been lost before the one and after the other."""
+    put(tmp_path, [push(3, 1_000), push(4, 2_000)])
+    journal_of(Layout(tmp_path), started(-1), begun(3, 1_000))
     assert states(coverage(tmp_path, 0, 4_000)) == [
-        (0, 1_000, "unknown", ""),
-        (1_000, 2_001, "proved", ""),
-        (2_001, 4_000, "unknown", ""),
+        (0, 1_001, "unknown", ""),
+        (1_001, 2_000, "proved", ""),
+        (2_000, 4_000, "unknown", ""),
+    ]
+
+
+def test_a_vault_of_one_millisecond_proves_nothing(tmp_path: Path) -> None:
+    put(tmp_path, [push(3, 1_000), push(4, 1_000)])
+    assert states(coverage(tmp_path)) == [(1_000, 1_001, "unknown", "")]
+
+
+def test_a_hole_between_trades_of_one_millisecond_makes_it_missing(tmp_path: Path) -> None:
+    put(tmp_path, [push(1, 0), push(2, 1_000), push(4, 1_000), push(5, 2_000)])
+    journal_of(Layout(tmp_path), started(-1), begun(1, 0), hole(3, 3, 1_000, 1_000))
+    assert states(coverage(tmp_path, 1, 2_000)) == [
+        (1, 1_000, "proved", ""),
+        (1_000, 1_001, "missing", "disconnect"),
+        (1_001, 2_000, "proved", ""),
     ]
 
 
@@ -333,4 +356,4 @@ def test_a_span_has_the_same_rows_as_the_whole_and_its_pieces_add_up(tmp_path: P
     pieces = list(found.every(HOUR_MS))
     assert sum(piece.ids for piece in pieces) == found.ids == 197
     assert [piece.missing_ids for piece in pieces] == [0, 2, 0, 0]
-    assert sum(piece.share("missing") * (piece.end_ms - piece.start_ms) for piece in pieces) == pytest.approx(179_999)
+    assert sum(piece.share("missing") * (piece.end_ms - piece.start_ms) for piece in pieces) == pytest.approx(180_001)
