@@ -1,8 +1,9 @@
-"""Column files of closed hours, made in a process of its own: neither its memory nor its time is the recorder's.
+"""Closed hours checked and their column files made in a process of its own: neither memory nor time is the recorder's.
 
-    python -m l2vault.recording.tasks.columns_child VAULT BEFORE_MS
+    python -m l2vault.recording.tasks.closed_hours_child VAULT BEFORE_MS [columns]
 
-Reads no settings. Prints how many hours were made; 0 too where another pass holds the lock of retention.
+Reads no settings. Prints how many hours got their columns, and one more where more hours wait to be checked; 0 too
+where another pass holds the lock of retention. Without the word `columns` no analysis library is loaded.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from l2vault.errors import L2VaultError
-from l2vault.vault.coverage.checked import check_hours, column_work
+from l2vault.vault.coverage.checked import MOST_HOURS, check_hours, column_work
 from l2vault.vault.retention.run import locked
 from l2vault.vault.store.layout import Layout
 
@@ -23,21 +24,20 @@ BELOW_NORMAL = 0x4000
 
 
 def main() -> int:
-    layout, before_ms = Layout(Path(sys.argv[1])), int(sys.argv[2])
+    layout, before_ms, *what = Layout(Path(sys.argv[1])), int(sys.argv[2]), *sys.argv[3:]
     _give_way()
-    made = 0
+    done = 0
     try:
         with suppress(Timeout), locked(layout):
-            check_hours(layout, before_ms)
-            work = column_work(layout, before_ms)
-            if any(work):
+            done = check_hours(layout, before_ms) // MOST_HOURS
+            if "columns" in what and any(work := column_work(layout, before_ms)):
                 from l2vault.vault.archive.twins import make_columns  # loads numpy and pyarrow
 
-                made = make_columns(layout, work)
+                done += make_columns(layout, work)
     except (L2VaultError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{made}\n")
+    sys.stdout.write(f"{done}\n")
     return 0
 
 
