@@ -16,6 +16,7 @@ from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.journal.log import verb_journal
+from l2vault.vault.reading.trade_check import check_trades
 from l2vault.vault.retention.plan import SETTLE_MS, Action, policy_of
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import Options, Progress, RetentionReport, locked, run_retention
@@ -101,6 +102,7 @@ def _check_hours(layout: Layout, now_ms: int, progress: Progress) -> None:
     try:
         with locked(layout):
             check_hours(layout, now_ms - SETTLE_MS, before_each)
+            check_trades(layout, now_ms - SETTLE_MS, before_each)
     except (OSError, L2VaultError, Timeout) as error:
         _log.warning("Which hours were read and are good cannot be noted: %s", error)
 

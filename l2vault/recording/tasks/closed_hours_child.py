@@ -16,6 +16,8 @@ from filelock import Timeout
 
 from l2vault.errors import L2VaultError
 from l2vault.vault.coverage.checked import MOST_HOURS, check_hours, column_work
+from l2vault.vault.reading.trade_check import MOST_HOURS as MOST_TRADE_HOURS
+from l2vault.vault.reading.trade_check import check_trades
 from l2vault.vault.retention.run import locked
 from l2vault.vault.store.layout import Layout
 
@@ -29,7 +31,7 @@ def main() -> int:
     done = 0
     try:
         with suppress(Timeout), locked(layout):
-            done = check_hours(layout, before_ms) // MOST_HOURS
+            done = check_hours(layout, before_ms) // MOST_HOURS + check_trades(layout, before_ms) // MOST_TRADE_HOURS
             if "columns" in what and any(work := column_work(layout, before_ms)):
                 from l2vault.vault.archive.twins import make_columns  # loads numpy and pyarrow
 

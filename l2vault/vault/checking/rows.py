@@ -146,7 +146,7 @@ class RowCheck:
 
     def _lacking(self, inst_id: str) -> Iterator[Trouble]:
         """Ids that are in no file, and of which the journal says nothing."""
-        reader = TradeReader(self._layout)
+        reader = TradeReader(self._layout, reads_all=True)
         for hole in reader.coverage(inst_id, (ALWAYS_MS, NEVER_MS)).holes:
             if hole.cause in (NO_LINE, NO_FILE):
                 path = self._layout.hour_file(inst_id, hole.from_ms)
