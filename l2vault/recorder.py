@@ -38,7 +38,7 @@ from l2vault.recording.supervisor import Chore, Supervisor
 from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
-from l2vault.recording.tasks.columns import Columns, can_make_columns
+from l2vault.recording.tasks.closed_hours import ClosedHours, can_make_columns
 from l2vault.recording.tasks.health import HealthFile, Sources
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
@@ -218,8 +218,9 @@ class Recorder:
             yield "trades", self._filler.run
         if self._settings.retention:
             yield "retention", self._retention.run
-        if self._settings.columns and can_make_columns():
-            yield "columns", Columns(self._layout, self._clock).run
+        makes_columns = self._settings.columns and can_make_columns()
+        if self._settings.retention or makes_columns:
+            yield "closed hours", ClosedHours(self._layout, self._clock, makes_columns).run
         if self._settings.changes:
             yield "changes", self._beside.hand_on_changes
         counted = self._board, self._pipelines, self._counts, self._counters

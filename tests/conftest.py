@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from l2vault.recording.tasks import columns
+from l2vault.recording.tasks import closed_hours
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=1000, deadline=None)
@@ -15,8 +15,8 @@ settings.register_profile("search", max_examples=1000, deadline=None)
 settings.load_profile("repeatable")
 
 # In virtual time ten minutes are nothing: recorders of tests start no process that makes columns. Those of
-# `recording/tasks/test_columns.py` do.
-columns._NEEDED = ("no such library",)
+# `recording/tasks/test_closed_hours.py` do.
+closed_hours._NEEDED = ("no such library",)
 
 _MEMORY = Path("/dev/shm")
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 << 30:

@@ -71,7 +71,7 @@ PURE = [
         PACKAGE / "okx" / f"{name}.py"
         for name in (
             *("messages", "sequence", "checksum", "subscription", "session", "pipeline", "instrument", "outputs"),
-            *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "trade_chain"),
+            *("plausibility", "rest_join", "audit", "exchange_time", "book_time", "trade_chain", "trade_leaps"),
             *("context", "context_messages"),
         )
     ),

@@ -3,7 +3,7 @@
 Shared by writers and readers; knows no file and no path.
 """
 
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -100,15 +100,43 @@ def liquidation_from_line(line: bytes) -> tuple[Liquidation, int]:
     return Liquidation(row.instId, ts_ms, *of_order), recv_us
 
 
+class DayLine(NamedTuple):
+    """A line of a day file: its time, when it was received (by our clock, microseconds since the epoch), and the line
+    as this version writes it."""
+
+    ts_ms: int
+    recv_us: int
+    canonical: bytes
+
+
+def read_day_line(kind: Literal["liquidations", "status"], line: bytes) -> DayLine:
+    """What a line of either kind holds; raises LineError for a torn, foreign or altered one."""
+    if kind == "liquidations":
+        one, recv_us = liquidation_from_line(line)
+        return DayLine(one.ts_ms, recv_us, liquidation_to_line(one, recv_us))
+    row = _status_of(line)
+    ts_ms, recv_us = utc_ms(row.timestamp_utc), utc_micros(row.recv_utc)
+    announced = row.status.get("ts", "")
+    if announced != str(ts_ms) and ts_ms != recv_us // 1000:  # without a time of its own it has that of its receipt
+        raise LineError(f"not a line of status: timestamp_utc is {row.timestamp_utc}, and ts is {announced[:40]!r}")
+    canonical = _Status(utc_text(ts_ms), _EXCHANGE, STATUS, utc_micros_text(recv_us), row.status)
+    return DayLine(ts_ms, recv_us, _ENCODER.encode(canonical))
+
+
 def status_row_of(line: bytes) -> dict[str, str]:
     """OKX's announcement as a line of status holds it; raises LineError for a torn, foreign or altered one."""
+    return _status_of(line).status
+
+
+def _status_of(line: bytes) -> _Status:
     try:
         row = _STATUS_DECODER.decode(line)
+        _ = utc_ms(row.timestamp_utc), utc_micros(row.recv_utc)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise LineError(f"not a line of status: {error}") from error
     if (row.exchange, row.channel) != (_EXCHANGE, STATUS):
         raise LineError(f"not a line of OKX's status: {row.exchange}, {row.channel}")
-    return row.status
+    return row
 
 
 def status_to_line(status: Status, recv_us: int) -> bytes:

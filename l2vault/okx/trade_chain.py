@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from l2vault.book.trade import IdSpan, TradePush
+from l2vault.okx.trade_leaps import REST, Held, TradeLeaps
 
 GRACE_MS: Final = 500
 """Of exchange time: a message that only changed places with the next one closes its own hole within that."""
@@ -96,7 +97,18 @@ class StillMissing:
     detail: str
 
 
-TradeOutput = Take | Begun | Hole | NeedTrades | Filled | Skipped | StillMissing
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A push whose ids are far from the chain, and with which nothing agreed: it is not written."""
+
+    inst_id: str
+    first: int
+    last: int
+    ts_ms: int
+    feed: int
+
+
+TradeOutput = Foreign | Take | Begun | Hole | NeedTrades | Filled | Skipped | StillMissing
 
 
 class _State(Enum):
@@ -143,6 +155,7 @@ class TradeChain:
         """What feeds have put into reported holes since the last `tick`."""
         self._new_in: OrderedDict[int, tuple[tuple[int, int], ...]] = OrderedDict()
         """Of the newest overlaps, by their last id: which of their ids were new."""
+        self._leaps = TradeLeaps()
         self.pushed_ms = 0
         """Monotonic time of the last new push."""
 
@@ -172,7 +185,14 @@ class TradeChain:
             self._down_cause = cause
 
     def offer(self, feed: int, push: TradePush, now_ms: int) -> list[TradeOutput]:
-        """A feed's push, in the order in which the feed brought it. `now_ms` is monotonic."""
+        """A feed's push, in the order in which the feed brought it. `now_ms` is monotonic.
+
+        One whose ids are far from the chain is held, and comes when a second word agrees with it."""
+        if self._head is not None and self._leaps.is_leap(push, self._head, self._head_ms):
+            return self._doubt(Held(feed, push, now_ms))
+        return [*self._foreign(self._leaps.fitted(now_ms)), *self._accept(feed, push, now_ms)]
+
+    def _accept(self, feed: int, push: TradePush, now_ms: int) -> list[TradeOutput]:
         outputs: list[TradeOutput] = []
         if self._head is None or push.is_renumbered(self._head, self._head_ms):
             outputs += self._begin(push, "first" if self._head is None else "numbering")
@@ -195,8 +215,33 @@ class TradeChain:
         late, self._late = self._late, None
         return [*([] if late is None else [late]), *self._end_waits(now_ms)]
 
-    def reach(self, newest: TradePush, now_ms: int) -> None:
-        """REST names this trade: if no feed brings it and those before it soon, they are a hole."""
+    def reach(self, newest: TradePush, now_ms: int) -> list[TradeOutput]:
+        """REST names this trade as the newest: if no feed brings it and those before it soon, they are a hole."""
+        if self._head is None:
+            return []
+        if self._leaps.is_leap(newest, self._head, self._head_ms):
+            return self._doubt(Held(REST, newest, now_ms))
+        self._await(newest, now_ms)
+        return self._foreign(self._leaps.fitted(now_ms))
+
+    def _doubt(self, held: Held) -> list[TradeOutput]:
+        believed, dropped = self._leaps.hold(held)
+        outputs = self._foreign(dropped)
+        for feed, push, now_ms in believed:
+            if feed != REST:
+                outputs += self._accept(feed, push, now_ms)
+                continue
+            assert self._head is not None
+            if push.is_renumbered(self._head, self._head_ms):
+                outputs += self._begin(push, "numbering")
+            self._await(push, now_ms)
+        return outputs
+
+    def _foreign(self, dropped: Iterable[Held]) -> list[TradeOutput]:
+        pushes = [(held.push, held.feed) for held in dropped if held.feed != REST]
+        return [Foreign(self._inst_id, push.first_id, push.last_id, push.ts_ms, feed) for push, feed in pushes]
+
+    def _await(self, newest: TradePush, now_ms: int) -> None:
         if self._head is None or newest.last_id <= self._head:
             return
         bounds = self._head + 1, newest.last_id, self._head_ms, newest.ts_ms
@@ -252,6 +297,7 @@ class TradeChain:
         """Recording stops: what is missing now is looked for by the next run."""
         late, self._late = self._late, None
         outputs: list[TradeOutput] = [] if late is None else [late]
+        outputs += self._foreign(self._leaps.end())
         for hole in self._holes:
             if hole.state is not _State.GIVEN_UP:
                 outputs += self._abandon(hole, "the recorder stopped")

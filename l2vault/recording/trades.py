@@ -16,6 +16,7 @@ from l2vault.okx.messages import Traded
 from l2vault.okx.trade_chain import (
     Begun,
     Filled,
+    Foreign,
     Hole,
     NeedTrades,
     Skipped,
@@ -174,7 +175,7 @@ def holes_left(known: Mapping[str, Sequence[IdSpan]], at: str) -> list[Event]:
     return noted
 
 
-Reported = Begun | Hole | Filled | Skipped | StillMissing
+Reported = Foreign | Begun | Hole | Filled | Skipped | StillMissing
 
 
 def trade_event(output: Reported, at: str) -> Event:
@@ -188,6 +189,8 @@ def trade_event(output: Reported, at: str) -> Event:
             return events.TradesHole(at, inst_id, first, last, last - first + 1, *bounds, cause)
         case Filled(_, first, last, ids, by):
             return events.TradesFilled(at, inst_id, first, last, ids, by)
+        case Foreign(_, first, last, ts_ms, feed):
+            return events.TradesForeign(at, inst_id, first, last, utc_text(ts_ms), feed)
         case Skipped(_, first, last):
             return events.TradesSkipped(at, inst_id, first, last, last - first + 1)
         case StillMissing(_, first, last, from_ms, to_ms, detail):
@@ -209,6 +212,9 @@ def _log_output(output: Reported) -> None:
             _log.warning(words, inst_id, last - first + 1, first, last, *span, cause)
         case Filled(_, first, last, ids, by):
             _log.info("Trades of %s: %d ids from %d to %d came after all, by %s", inst_id, ids, first, last, by)
+        case Foreign(_, first, last, ts_ms, feed):
+            words = "Trades of %s: feed %d brought the ids %d to %d, of %s, far from all others: not written"
+            _log.warning(words, inst_id, feed, first, last, utc_text(ts_ms))
         case Skipped(_, first, last):
             words = "Trades of %s: OKX never used the ids %d to %d, nothing is missing"
             _log.info(words, inst_id, first, last)

@@ -1,19 +1,25 @@
 """`l2vault retain`: compress and delete by policy, once."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import Final
+
+from filelock import Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, VaultError
+from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.journal.log import verb_journal
+from l2vault.vault.reading.trade_check import check_trades
 from l2vault.vault.retention.plan import SETTLE_MS, Action, policy_of
 from l2vault.vault.retention.proved_time import PassTime
-from l2vault.vault.retention.run import Options, RetentionReport, run_retention
+from l2vault.vault.retention.run import Options, Progress, RetentionReport, locked, run_retention
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.console import set_up_logging
 from l2vault.verbs.context import Context
@@ -25,6 +31,8 @@ SERVER_WITHIN_SEC: Final = 3.0
 
 HELP: Final = "compress old hours, delete older ones, and make room where it is short"
 EXAMPLE: Final = "l2vault retain --vault Vault --compress-after-hours 6 --delete-after-days 5 --dry-run"
+
+_log = logging.getLogger(__name__)
 
 _VERBS: Final = {"compress": "compressed", "archive": "archived", "delete": "deleted"}
 
@@ -63,18 +71,18 @@ def run(context: Context, args: argparse.Namespace) -> int:
     policy = policy_of(settings)
     layout, clock = Layout(context.vault), Clock()
     console = set_up_logging(None, verbose=False)
+    time = PassTime(clock.wall_ms(), None, settings.trust_clock, _server_clock(settings.rest_url))
+    progress: Progress = lambda done, total, what: console.show(bar(done, total, what))  # noqa: E731
     try:
         report = run_retention(
             layout,
             policy,
-            PassTime(clock.wall_ms(), None, settings.trust_clock, _server_clock(settings.rest_url)),
+            time,
             verb_journal(layout, "retain", clock.wall_text, clock.monotonic_ms),
-            Options(
-                dry_run=args.dry_run,
-                at_once=args.yes,
-                progress=lambda done, total, what: console.show(bar(done, total, what)),
-            ),
+            Options(dry_run=args.dry_run, at_once=args.yes, progress=progress),
         )
+        if report.proved is not None and not args.dry_run:
+            _check_hours(layout, min(report.proved.now_ms, time.wall_ms), progress)
     except OSError as error:
         cure = "run this as the user who owns the vault, or let this user read and write it"
         raise VaultError(f"retention cannot work in {layout.root}: {error}.", cure) from error
@@ -83,6 +91,20 @@ def run(context: Context, args: argparse.Namespace) -> int:
         console.close()
     sys.stdout.write(_json(report) if args.json else _text(report, args.dry_run))
     return 1 if report.failures or report.shortage else 0
+
+
+def _check_hours(layout: Layout, now_ms: int, progress: Progress) -> None:
+    """So that coverage need not read them again, as a recorder has its child do; it costs nothing but time not to."""
+
+    def before_each(path: Path) -> None:
+        progress(1, 1, path.relative_to(layout.root).as_posix())
+
+    try:
+        with locked(layout):
+            check_hours(layout, now_ms - SETTLE_MS, before_each)
+            check_trades(layout, now_ms - SETTLE_MS, before_each)
+    except (OSError, L2VaultError, Timeout) as error:
+        _log.warning("Which hours were read and are good cannot be noted: %s", error)
 
 
 def _server_clock(rest_url: str) -> Callable[[], int | None] | None:

@@ -15,6 +15,7 @@ from l2vault.okx.trade_chain import (
     WAIT_MS,
     Begun,
     Filled,
+    Foreign,
     Hole,
     NeedTrades,
     Skipped,
@@ -22,6 +23,7 @@ from l2vault.okx.trade_chain import (
     Take,
     TradeChain,
 )
+from l2vault.okx.trade_leaps import MOST_HELD
 
 BTC = "BTC-USDT-SWAP"
 T0 = 1_790_000_000_000
@@ -228,17 +230,72 @@ def test_numbers_that_begin_anew_are_a_new_chain_and_no_repeats() -> None:
     chain = begun(A, at=500_000)
     head_ms = T0 + 500_000_000
     assert chain.offer(A, push(7, at=head_ms + 1), 0) == []  # far back, but no newer: a repeat
-    fresh = push(8, 2, at=head_ms + 6_000)
-    assert chain.offer(A, fresh, 0) == [Begun(BTC, 7, fresh.ts_ms, "numbering"), Take(fresh)]
-    assert chain.offer(A, push(9, at=head_ms + 6_001), 0) == [Take(push(9, at=head_ms + 6_001))]
+    fresh, second = push(8, 2, at=head_ms + 6_000), push(9, at=head_ms + 6_001)
+    assert chain.offer(A, fresh, 0) == [], "one push is not enough"
+    assert chain.offer(A, second, 0) == [Begun(BTC, 7, fresh.ts_ms, "numbering"), Take(fresh), Take(second)]
+    assert chain.offer(A, push(10, at=head_ms + 6_002), 0) == [Take(push(10, at=head_ms + 6_002))]
 
 
-def test_an_absurd_id_does_not_cost_the_trades_behind_it() -> None:
+@pytest.mark.parametrize("absurd", [10**15, 5_000, 7])
+def test_one_absurd_id_costs_nothing_and_is_named_when_nobody_has_agreed_for_three_seconds(absurd: int) -> None:
+    chain = TradeChain(BTC)
+    start = 2_000
+    chain.offer(A, push(start, at=T0), 0)
+    outputs = chain.offer(A, push(absurd, at=T0 + 6_000), 0)
+    for one in range(start + 1, start + 60):
+        outputs += chain.offer(A, push(one, at=T0 + 6_000 + one), (one - start) * 60)
+    assert [one for one in outputs if not isinstance(one, Take)] == [Foreign(BTC, absurd, absurd, T0 + 6_000, A)]
+    assert ids_of(outputs) == [(one, one) for one in range(start + 1, start + 60)]
+    assert (chain.head, chain.missing) == (start + 59, 0)
+
+
+@pytest.mark.parametrize("far", [900_000, 7])
+@pytest.mark.parametrize("by", ["the next push", "the other feed", "REST"])
+def test_ids_far_away_count_when_a_second_word_agrees(far: int, by: str) -> None:
+    chain = begun(A, B, at=50_000)
+    at = T0 + 50_000_000 + 6_000
+    assert chain.offer(A, push(far, at=at), 0) == []
+    if by == "the next push":
+        outputs, head = chain.offer(A, push(far + 1, at=at + 10), 10), far + 1
+    elif by == "the other feed":
+        outputs, head = chain.offer(B, push(far, at=at), 10), far
+    else:
+        outputs, head = chain.reach(push(far + 3, at=at + 10, origin="rest"), 10), far + 3
+    assert ids_of(outputs)[0] == (far, far)
+    assert (kinds(outputs)[0] == "Begun") == (far == 7)
+    assert chain.head == head
+    assert chain.missing == (3 if by == "REST" else 0) + (far - 50_001 if far > 50_000 else 0)
+
+
+def test_the_same_word_again_is_no_second_one() -> None:
+    chain = begun(A, B)
+    far = push(10**15, at=T0 + 20_000)
+    assert chain.offer(A, far, 0) == chain.offer(A, far, 10) == []
+    assert chain.reach(push(10**16, at=T0 + 30_000, origin="rest"), 20) == [], "nor is one that is far from both"
+    assert kinds(chain.end()) == ["Foreign"]
+    assert chain.head == 10
+
+
+def test_rest_alone_is_believed_when_it_says_so_twice() -> None:
+    chain = begun(A, at=50_000)
+    assert chain.reach(push(7, at=T0 + 60_000_000, origin="rest"), 0) == []
+    (begun_anew,) = chain.reach(push(9, at=T0 + 60_120_000, origin="rest"), 120_000)
+    assert begun_anew == Begun(BTC, 7, T0 + 60_000_000, "numbering")
+    assert chain.missing == 3, "and what it names is asked for"
+
+
+def test_many_that_are_far_from_each_other_are_held_up_to_a_bound() -> None:
     chain = begun(A)
-    chain.offer(A, push(10**15, at=T0 + 11_000), 0)
-    for one in range(11, 60):
-        assert ids_of(chain.offer(A, push(one), 0)) == [(one, one)]
-    assert ids_of(chain.offer(A, push(62), 0)) == [(62, 62)]
+    outputs = [one for at in range(1, 12) for one in chain.offer(A, push(at * 10**9, at=T0 + 20_000), 0)]
+    assert [one.first for one in outputs] == [at * 10**9 for at in (1, 2, 3)]
+    assert len(chain.end()) == MOST_HELD
+
+
+def test_a_step_of_a_thousand_ids_and_a_hundred_more_a_second_needs_no_second_word() -> None:
+    for seconds, ids in ((0, 1_000), (60, 7_000)):
+        fits, leaps = begun(A), begun(A)
+        assert ids_of(fits.offer(A, push(10 + ids, at=T0 + 10_000 + seconds * 1000), 0)) == [(10 + ids, 10 + ids)]
+        assert leaps.offer(A, push(11 + ids, at=T0 + 10_000 + seconds * 1000), 0) == []
 
 
 def test_a_quiet_chain_learns_from_rest_that_it_has_missed_something() -> None:

@@ -40,6 +40,7 @@ OPTIONAL = (
     "audit",
     "trades",
     "retention",
+    "closed hours",
     "health",
     "service",
     "memory",

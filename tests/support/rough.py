@@ -26,9 +26,13 @@ from l2vault.errors import L2VaultError
 from l2vault.okx.connection import CannotConnect
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.recorder import Network, Recorder, network_of
+from l2vault.recording.tasks.closed_hours import ClosedHours
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
 from l2vault.vault.coverage.journal_index import JournalIndex
+
+
+from l2vault.vault.coverage.checked import MOST_HOURS, check_hours
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.reading.changes import change_coverage
@@ -483,12 +487,17 @@ def _in_memory(world: World) -> Iterator[None]:
             raise OSError(28, "No space left on device")
         write_all(file, data)
 
+    def check_here(task: ClosedHours) -> int:
+        """In this process: another would neither know virtual time nor end in it."""
+        return check_hours(task._layout, task._clock.wall_ms()) // MOST_HOURS
+
     with (
         mock.patch.object(gzip_append, "write_all", to_changes),
         mock.patch.object(LineWriter, "append", to_file),
         mock.patch.object(Journal, "append", to_journal),
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
         mock.patch("l2vault.recording.threads.threading.Thread", _AtOnce),
+        mock.patch.object(ClosedHours, "work", check_here),
         mock.patch("os.fsync"),  # a kill here is a copy of the files: what is synced makes no difference, but for time
     ):
         yield

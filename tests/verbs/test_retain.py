@@ -18,8 +18,10 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
 from l2vault.okx.rest import OkxRest
+from l2vault.vault.coverage.checked import CheckedHours
 from l2vault.vault.journal.events import Retained, Started
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs import retain
 
@@ -339,3 +341,28 @@ def test_the_documentation_names_every_setting_and_no_flag_that_does_not_exist()
     policy_flags = {"--compress-after-hours", "--delete-after-days", "--archive-days", "--max-gb", "--min-free-gb"}
     assert policy_flags <= flags
     assert all(f"`{flag[2:].replace('-', '_')}`" in text for flag in policy_flags)
+
+
+def test_the_hours_that_were_read_and_found_good_are_noted_for_coverage(layout):
+    def minute(hours_ago):
+        start_ms = NOW_MS - 30 * 60_000 - (hours_ago + 1) * HOUR_MS
+        return b"".join(line(BTC, start_ms + at) for at in range(0, 60_000, 2000))
+
+    put(layout, 9, minute(9))
+    put(layout, 8, minute(8) + b"rubbish\n")
+    put(layout, 2, minute(2))
+    run(layout, "--dry-run")
+    hours = Catalog(layout).hours(BTC)
+    assert [CheckedHours(layout).hour(forms) is not None for forms in hours] == [False] * 4
+    assert run(layout) == 0
+    hours = Catalog(layout).hours(BTC)
+    assert [CheckedHours(layout).hour(forms) is not None for forms in hours] == [True, False, True, False]
+    assert hours[0].raw[0].form == "gzip", "what is noted is what the pass left"
+
+
+def test_what_cannot_be_noted_for_coverage_fails_no_pass(layout, capsys):
+    put(layout, 9, line(BTC, NOW_MS - 30 * 60_000 - 10 * HOUR_MS))
+    (layout.root / "meta" / "okx").mkdir(parents=True)
+    (layout.root / "meta" / "okx" / "checked").write_bytes(b"a file where a folder belongs")
+    assert run(layout) == 0
+    assert "cannot be noted" in capsys.readouterr().err

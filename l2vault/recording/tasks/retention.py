@@ -17,7 +17,6 @@ from l2vault.recording.tasks.retention_child import Order, Outcome, carry_out
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
-from l2vault.vault.retention.run import Options
 from l2vault.vault.store.layout import Layout
 
 FIRST_AFTER_SEC: Final = 60.0
@@ -82,8 +81,7 @@ class Retention:
         try:
             if self._policy.archive_days is not None:
                 return self._pass_in_a_child()
-            options = Options(progress=self._progress)
-            return carry_out(self._layout, self._policy, self._pass_time(), self._clock, options)
+            return carry_out(self._layout, self._policy, self._pass_time(), self._clock, self._progress)
         except _Stopping:
             _log.info("Retention stops with the recorder")
             return Outcome()

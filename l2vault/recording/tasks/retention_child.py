@@ -15,7 +15,7 @@ from l2vault.errors import L2VaultError
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
-from l2vault.vault.retention.run import Failure, Options, run_retention
+from l2vault.vault.retention.run import Failure, Options, Progress, run_retention
 from l2vault.vault.store.layout import Layout
 
 
@@ -30,16 +30,18 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What failed, and after how many seconds a further pass can make more room (None: the usual time will do)."""
+    """What failed, and after how many seconds a further pass can do more (None: the usual time will do)."""
 
     failures: list[Failure] = []
     again_sec: int | None = None
 
 
-def carry_out(layout: Layout, policy: Policy, time: PassTime, clock: Clock, options: Options) -> Outcome:
+def carry_out(
+    layout: Layout, policy: Policy, time: PassTime, clock: Clock, progress: Progress | None = None
+) -> Outcome:
     """One pass, here. Raises what kept it from being made."""
     journal = verb_journal(layout, "retention", clock.wall_text, clock.monotonic_ms)
-    report = run_retention(layout, policy, time, journal, options)
+    report = run_retention(layout, policy, time, journal, Options(progress=progress))
     return Outcome(report.failures, report.again_sec)
 
 
@@ -48,7 +50,7 @@ def main() -> int:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     time = PassTime(order.wall_ms, order.exchange_ms, order.trust_clock)
     try:
-        outcome = carry_out(Layout(Path(order.vault)), order.policy, time, Clock(), Options())
+        outcome = carry_out(Layout(Path(order.vault)), order.policy, time, Clock())
     except (L2VaultError, OSError) as error:
         logging.getLogger(__name__).error("%s", error)
         return 1

@@ -146,7 +146,7 @@ class RowCheck:
 
     def _lacking(self, inst_id: str) -> Iterator[Trouble]:
         """Ids that are in no file, and of which the journal says nothing."""
-        reader = TradeReader(self._layout)
+        reader = TradeReader(self._layout, reads_all=True)
         for hole in reader.coverage(inst_id, (ALWAYS_MS, NEVER_MS)).holes:
             if hole.cause in (NO_LINE, NO_FILE):
                 path = self._layout.hour_file(inst_id, hole.from_ms)
@@ -214,7 +214,7 @@ class _Trades:
         except LineError as error:
             yield "line", error.message
             return
-        yield from _of_form(text, trade_to_line(push))
+        yield from of_form(text, trade_to_line(push))
         yield from _of_place(push, inst_id, hour_ms)
         self._numberings.see(push)
         yield from self._of_ids(push, self._numberings.of(push.ts_ms))
@@ -244,7 +244,7 @@ class _Contexts:
         except LineError as error:
             yield "line", error.message
             return
-        yield from _of_form(text, context_to_line(row))
+        yield from of_form(text, context_to_line(row))
         yield from _of_place(row, inst_id, hour_ms)
         if row.grid_ms == self._last_ms:
             yield "double", f"{utc_text(row.grid_ms)} stands in the line before it too"
@@ -260,7 +260,8 @@ class _Contexts:
         self._last_ms = ALWAYS_MS
 
 
-def _of_form(text: bytes, canonical: bytes) -> _Objections:
+def of_form(text: bytes, canonical: bytes) -> _Objections:
+    """What is said of a line that reads, against the same as this version writes it."""
     if text == canonical:
         return
     if is_of_later_version(text, canonical):

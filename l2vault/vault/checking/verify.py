@@ -16,10 +16,12 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
 from l2vault.vault.checking.changes import ChangeCheck, Compared
+from l2vault.vault.checking.days import DayCheck
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
 from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
 from l2vault.vault.retention.compress import PACKING_SUFFIX
 from l2vault.vault.store.catalog import Catalog, StoredHour, is_time_of_hour, listed
+from l2vault.vault.store.days import DAY_KINDS, DayFile, day_files
 from l2vault.vault.store.digest import file_digest
 from l2vault.vault.store.durable import DELETING_SUFFIX
 from l2vault.vault.store.layout import HOUR_MS, KINDS, ArchivedHour, HourFile, Layout, packed_path
@@ -97,6 +99,7 @@ class Verification:
         if progress is not None:
             layouts = [self._layout.of(kind) for kind in KINDS]
             total_bytes = sum(held.size_bytes for layout in layouts for held in Catalog(layout).files())
+            total_bytes += sum(held.size_bytes for kind in DAY_KINDS for held in day_files(self._layout, kind))
         yield from map(self._of_journal, self._journal.journal_troubles())
         for entry in self._entries(self._layout.raw):
             if not _is_folder(entry):
@@ -111,6 +114,7 @@ class Verification:
             self._check_archives(progress, total_bytes),
             self._check_changes(progress, total_bytes),
             *(self._check_rows(kind, progress, total_bytes) for kind in ROW_KINDS),
+            self._walk(DayCheck(self._layout, self._now_ms), progress, total_bytes),
         ):
             self._bad_archives |= {finding.file} if finding.kind == "archive" else set()
             yield finding
@@ -118,6 +122,7 @@ class Verification:
         for kind in KINDS:
             if kind != "books":
                 yield from self._strangers(self._layout.of(kind))
+        yield from self._day_strangers()
         yield from map(self._of_journal, self._journal.troubles_at_end())
         yield from self._unlisted
 
@@ -129,12 +134,14 @@ class Verification:
     def _check_rows(self, kind: FileKind, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
         return self._walk(RowCheck(self._layout, kind, self._now_ms), progress, total_bytes)
 
-    def _walk(self, check: ChangeCheck | RowCheck, progress: Progress | None, total_bytes: int) -> Iterator[Finding]:
+    def _walk(
+        self, check: ChangeCheck | RowCheck | DayCheck, progress: Progress | None, total_bytes: int
+    ) -> Iterator[Finding]:
         """What another kind's own check finds, and what it counted."""
 
-        def show(hour: StoredHour) -> None:
+        def show(file: StoredHour | DayFile) -> None:
             if progress is not None:
-                progress(self.bytes_read + check.bytes_read, total_bytes, self._name(hour.path))
+                progress(self.bytes_read + check.bytes_read, total_bytes, self._name(file.path))
 
         for trouble in check.run(show):
             yield Finding(self._name(trouble.path), trouble.offset, trouble.kind, trouble.text)
@@ -240,6 +247,13 @@ class Verification:
             for path in self._files(tree):
                 is_data = layout.parse_hour_file(path) or layout.parse_archive_file(path)
                 if is_data is None or path.is_symlink() or not _is_regular(path):
+                    yield from self._check_stranger(path)
+
+    def _day_strangers(self) -> Iterator[Finding]:
+        for kind in DAY_KINDS:
+            known = {file.path for file in day_files(self._layout, kind)}
+            for path in self._entries(self._layout.day_folder(kind)):
+                if path not in known:
                     yield from self._check_stranger(path)
 
     def _check_stranger(self, path: Path) -> Iterator[Finding]:

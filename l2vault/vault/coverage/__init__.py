@@ -1,5 +1,6 @@
 """What can be said of each grid time of a span. In reading order: `model` (states, holes), `sync_history` (the journal
-as intervals in exchange time), `slots`, `compute` (these and the lines of the files, to coverage); `checked` has the
+as intervals in exchange time), `slots`, `compute` (these and the lines of the files, to coverage); `checked` and
+`checked_trades` have the
 lines of hours that need not be read again. Of the other kinds: `context`, and `trades` (the chain of ids) and
 `changes`, which have no slots but `proved` time.
 

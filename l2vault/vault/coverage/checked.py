@@ -28,7 +28,7 @@ from l2vault.vault.store.stream import read_small
 MOST_HOURS: Final = 100
 """Hours that one call checks, a fifth of a second each: an old vault is worked off in several passes."""
 
-_DAY_BYTES: Final = 8 << 20
+DAY_BYTES: Final = 8 << 20
 
 FileStamp = tuple[str, int, int]
 """Path from the vault's folder, size in bytes, time of the last change in nanoseconds; -1 twice for no file."""
@@ -193,7 +193,8 @@ def check_hours(layout: Layout, before_ms: int, before_each: Callable[[Path], ob
                 found[str(forms.hour_ms)] = _check(catalog, journal, forms)
             _note(layout, inst_id, day * DAY_MS, found, every)
             noted += sum(hour.is_good for hour in found.values())
-        _forget_days(layout, inst_id, {forms.hour_ms // DAY_MS for forms in every})
+        folder = layout.checked_file(inst_id, 0).parent
+        forget_files(folder, {layout.checked_file(inst_id, forms.hour_ms).name for forms in every})
     return noted
 
 
@@ -229,7 +230,7 @@ def _write_day(layout: Layout, inst_id: str, day_ms: int, hours: dict[str, Check
 def _read_day(path: Path) -> _Day:
     """Empty where there is none, or none that reads."""
     try:
-        data = zlib.decompressobj(31).decompress(read_small(path), _DAY_BYTES)
+        data = zlib.decompressobj(31).decompress(read_small(path), DAY_BYTES)
         day = _DECODER.decode(data)
         for name in day.hours:
             int(name)
@@ -238,10 +239,10 @@ def _read_day(path: Path) -> _Day:
     return day if day.form == _FORM else _Day(_FORM, {})
 
 
-def _forget_days(layout: Layout, inst_id: str, days: set[int]) -> None:
-    kept = {layout.checked_file(inst_id, day * DAY_MS).name for day in days}
+def forget_files(folder: Path, kept: set[str]) -> None:
+    """Notes of days of which no hour is left."""
     with suppress(OSError):  # there may be none, and what refuses to go does no harm
-        for path in layout.checked_file(inst_id, 0).parent.iterdir():
+        for path in folder.iterdir():
             if path.name not in kept:
                 unlink(path)
 

@@ -14,6 +14,7 @@ from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
     TradesFilled,
+    TradesForeign,
     TradesHole,
     TradesMissing,
     TradesOf,
@@ -468,6 +469,7 @@ Event = (
     | TradesBegun
     | TradesHole
     | TradesFilled
+    | TradesForeign
     | TradesSkipped
     | TradesMissing
     | HourClosed

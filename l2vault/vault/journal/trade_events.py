@@ -60,6 +60,18 @@ class TradesFilled(msgspec.Struct, frozen=True, tag_field="event", tag="trades_f
     by: Literal["feed", "rest"]
 
 
+class TradesForeign(msgspec.Struct, frozen=True, tag_field="event", tag="trades_foreign"):
+    """`feed` brought a push of the ids `from_id` to `to_id` and exchange time `ts`, far from the ids around it, with
+    which neither another push nor the other feed nor REST agreed: it is in no file, and changes nothing."""
+
+    at: str
+    inst_id: str
+    from_id: int
+    to_id: int
+    ts: str
+    feed: int
+
+
 class TradesSkipped(msgspec.Struct, frozen=True, tag_field="event", tag="trades_skipped"):
     """REST has the trades on both sides of the ids `from_id` to `to_id` and none between: OKX never used these ids, and
     nothing is lost."""

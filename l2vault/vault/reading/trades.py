@@ -3,13 +3,16 @@ of them. Needs no library beside msgspec as long as no archive is read.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 from l2vault.book.id_set import IdRange, IdSet
-from l2vault.book.trade import Numberings, TradePush, trade_from_line
+from l2vault.book.trade import RENUMBERED_IDS, Numberings, TradePush, trade_from_line
+from l2vault.vault.coverage.checked import stamp_of
+from l2vault.vault.coverage.checked_trades import CheckedTradeHours, CheckedTrades, NotedRun
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import UNREADABLE, missing_hours
@@ -88,12 +91,15 @@ def _kind(push: TradePush) -> tuple[str, str]:
 
 
 class TradeReader:
-    """Of one vault. Spans are half-open, in milliseconds of exchange time."""
+    """Of one vault. Spans are half-open, in milliseconds of exchange time. `reads_all`: coverage takes no note of an
+    hour that was checked for what its files hold."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, reads_all: bool = False) -> None:
+        self._reads_all = reads_all
         self.layout = layout.of("trades")
         self._catalog = Catalog(self.layout)
         self._journal = JournalIndex(self.layout)
+        self._checked = CheckedTradeHours(self.layout)
 
     def instruments(self) -> list[str]:
         """Every instrument of which there is an hour of trades."""
@@ -146,11 +152,71 @@ class TradeReader:
         last_ms = min((each.hour_ms for each in every if each.hour_ms >= span[1]), default=NEVER_MS)
         hours = [each for each in every if first_ms <= each.hour_ms <= last_ms]
         findings: list[Finding] = []
-        rows = self._ordered(inst_id, hours, every[-1:], findings.append, history)
-        runs = list(_runs(rows, span))
+        runs = self._id_runs(hours, every[-1:], span, findings.append, history)
         gone = [*self._gone(findings), *self._missing_hours(inst_id, every, span)]
         end_ms = last_ms if last_ms == NEVER_MS else last_ms + HOUR_MS
         return cover_trades(history, inst_id, span, TradesRead(first_ms, end_ms, runs, gone))
+
+    def _id_runs(
+        self,
+        hours: Sequence[HourForms],
+        newest: Sequence[HourForms],
+        span: tuple[int, int],
+        report: Report,
+        history: TradeHistory,
+    ) -> list[IdRun]:
+        """The runs of hours, those that were checked as they were noted, as long as these fit each other: ids that two
+        hours share or that are out of order show only where both are read."""
+        noted: dict[int, list[IdRun]] = {}
+        numberings = Numberings(history.renumbered_ms)
+        for forms in hours:
+            end_ms = forms.hour_ms + HOUR_MS
+            is_cut = any(forms.hour_ms < edge < end_ms for edge in (*span, *history.renumbered_ms))
+            checked = None if is_cut or forms in newest or self._reads_all else self._checked.hour(forms)
+            if checked is not None:
+                noted[forms.hour_ms] = checked.id_runs(forms.hour_ms, numberings.of(forms.hour_ms))
+        while True:
+            findings: list[Finding] = []
+            parts = list(noted.values())
+            for is_noted, group in groupby(hours, key=_in(noted)):
+                if not is_noted:
+                    read = list(group)
+                    rows = self._ordered(read[0].inst_id, read, newest, findings.append, history)
+                    parts.append(list(_runs(rows, span)))
+            runs = list(chain.from_iterable(parts))
+            if noted:
+                runs.sort(key=lambda run: (run.numbering_ms, run.first_id))
+                if at_odds := set(_at_odds(runs)):
+                    beside = {hour_ms + step for hour_ms in at_odds for step in (-HOUR_MS, 0, HOUR_MS)}
+                    fewer = {hour_ms: each for hour_ms, each in noted.items() if hour_ms not in beside}
+                    noted = fewer if len(fewer) < len(noted) else {}
+                    continue
+            for finding in findings:
+                report(finding)
+            return runs
+
+    def check(self, forms: HourForms) -> CheckedTrades:
+        """An hour read whole, for `CheckedTradeHours`. Not the newest, which may go on."""
+        before, findings = stamp_of(self.layout, forms), list[Finding]()
+        pushes = list(self.lines(forms.inst_id, forms, False, findings.append))
+        numberings, once = Numberings(), OnceById()
+        for push in pushes:
+            numberings.see(push)
+        span = forms.hour_ms, forms.hour_ms + HOUR_MS
+        is_good = not findings and all(
+            span[0] <= push.ts_ms < span[1] and not numberings.of(push.ts_ms) for push in pushes
+        )
+        if not is_good or before != stamp_of(self.layout, forms):
+            return CheckedTrades(before, [], [], is_good=False)
+        ordered = sorted(pushes, key=lambda push: _key(push, numberings))
+        runs = _runs(chain.from_iterable(once.take(push, 0) for push in ordered), span)
+        times = ((run, run.from_ms - span[0], run.to_ms - span[0]) for run in runs)
+        noted = [
+            NotedRun(run.first_id, run.last_id, start, end, run.rows, run.rest_ids, run.unsized)
+            for run, start, end in times
+        ]
+        times_ms = [push.ts_ms - span[0] for push in pushes]
+        return CheckedTrades(before, noted, [min(times_ms), max(times_ms)] if times_ms else [])
 
     def _ordered(
         self,
@@ -193,6 +259,9 @@ class TradeReader:
         return trade_history(self._journal.entries(), inst_id)
 
     def _times(self, inst_id: str, forms: HourForms) -> list[int]:
+        checked = self._checked.hour(forms)
+        if checked is not None:
+            return [forms.hour_ms + ms for ms in checked.bounds]
         return [push.ts_ms for push in self.lines(inst_id, forms, True, unreported)]
 
     def _missing_hours(self, inst_id: str, every: list[HourForms], span: tuple[int, int]) -> Iterator[MissingLines]:
@@ -211,6 +280,31 @@ class TradeReader:
 def _key(push: TradePush, numberings: Numberings) -> _Key:
     """Of pushes that begin alike the longest first: the others are parts of it."""
     return numberings.of(push.ts_ms), push.first_id, -push.last_id
+
+
+def _at_odds(runs: Iterable[IdRun]) -> Iterator[int]:
+    """Starts of hours whose runs, sorted by id, share ids or stand behind ids of a later hour that is not the next.
+
+    Ids a thousand back may be of a numbering of which the journal knows nothing."""
+    before = latest = None
+    for run in runs:
+        if before is None or latest is None or before.numbering_ms != run.numbering_ms:
+            before = latest = run
+            continue
+        hours_back = _hour_of(latest) - _hour_of(run)
+        is_far = hours_back > HOUR_MS or (hours_back > 0 and run.last_id - latest.first_id > RENUMBERED_IDS)
+        if run.first_id <= before.last_id or is_far:
+            yield from (_hour_of(before), _hour_of(run), _hour_of(latest))
+        latest = run if hours_back < 0 else latest
+        before = run if run.last_id > before.last_id else before
+
+
+def _hour_of(run: IdRun) -> int:
+    return run.from_ms // HOUR_MS * HOUR_MS
+
+
+def _in(noted: dict[int, list[IdRun]]) -> Callable[[HourForms], bool]:
+    return lambda forms: forms.hour_ms in noted
 
 
 def _runs(rows: Iterable[TradeRow], span: tuple[int, int]) -> Iterator[IdRun]:

@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from l2vault.book.utc import utc_text
 from l2vault.errors import L2VaultError, VaultError
-from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.journal.events import Retained, RetentionHeld
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.retention import day_files, pace
@@ -27,7 +26,7 @@ from l2vault.vault.retention.cleanup import clean, prune
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.day_files import DayStep
 from l2vault.vault.retention.pace import Allowance
-from l2vault.vault.retention.plan import SETTLE_MS, Action, Clocks, Policy, Room, due_by_age, is_fresh, select
+from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.digest import file_digest
@@ -42,6 +41,8 @@ Progress = Callable[[int, int, str], None]
 """Called before each step: steps done, steps in all, the file whose turn it is. May raise to end the pass there."""
 
 AGAIN_SEC: Final = pace.ROOM_EVERY_MS // 1000
+BUSY_AGAIN_SEC: Final = 60
+"""Where another held the lock: whoever checks hours for coverage holds it for half a minute at most."""
 
 RETAINED: Final[tuple[Kind, ...]] = ("changes", "context", "trades", "books")
 """Kinds that the policy is carried out on."""
@@ -109,7 +110,9 @@ class RetentionReport:
 
     @property
     def again_sec(self) -> int | None:
-        """After how many seconds a further pass can make more room; None where that is not what is missing."""
+        """After how many seconds a further pass can do more; None where the usual time will do."""
+        if self.is_busy:
+            return BUSY_AGAIN_SEC
         return AGAIN_SEC if any(action.only_if_short for action in self.waiting) else None
 
 
@@ -305,7 +308,6 @@ def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal
     decision.complete(report)
     for kind in RETAINED:
         prune(layout.of(kind), decision.clocks)
-    _check_hours(layout, decision, options.progress)
     steps = day_files.due(layout, policy, decision.clocks, options.at_once)
     report.days = day_files.carry_out(layout, steps, journal, time.wall_ms)
     report.failures += [Failure(step.file, f"{step.action} failed: {step.error}") for step in report.days if step.error]
@@ -315,20 +317,6 @@ def _run_locked(layout: Layout, policy: Policy, time: PassTime, journal: Journal
     if report.held_back and pace.may_report(time.wall_ms, decision.before):
         _report_held_back(layout, report, journal, record, time.wall_ms)
     return report
-
-
-def _check_hours(layout: Layout, decision: _Decision, progress: Progress | None) -> None:
-    """So that coverage need not read them again; last, since nothing is lost where a pass does not come to it."""
-    steps = max(1, len(decision.plan))
-
-    def before_each(path: Path) -> None:
-        if progress is not None:
-            progress(steps, steps, path.relative_to(layout.root).as_posix())
-
-    try:
-        check_hours(layout, min(decision.clocks) - SETTLE_MS, before_each)
-    except (OSError, L2VaultError) as error:
-        _log.warning("Retention: which hours were read and are good cannot be noted: %s", error)
 
 
 def _begin(decision: _Decision) -> tuple[pace.PassRecord, int]:

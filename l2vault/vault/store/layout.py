@@ -120,6 +120,10 @@ class Layout:
         """What is known of the hours of that day which were read whole and found good."""
         return self.root / _META / "checked" / inst_id / f"{utc_text(ts_ms)[:10]}.json.gz"
 
+    def checked_trades_file(self, inst_id: str, ts_ms: int) -> Path:
+        """The same of hours of trades."""
+        return self.root / _META / "checked_trades" / inst_id / f"{utc_text(ts_ms)[:10]}.json.gz"
+
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
 

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from l2vault.recording.tasks.retention import CLOSE_SEC, EVERY_SEC, FIRST_AFTER_
 from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
-from l2vault.vault.retention.run import Failure, Options
+from l2vault.vault.retention.run import Failure, Options, locked
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import contents, line
 from support.manual_clock import ManualClock, some_turns, until
@@ -172,6 +172,34 @@ async def test_another_config_file_and_the_environment_change_nothing(
     assert len(rig.held()) == 3
     assert [path.name for path in paths if path.exists()] == [paths[2].name], "compressed by age, nothing else"
     assert gzip.decompress(paths[0].with_suffix(".jsonl.gz").read_bytes()).count(b"\n") == 1
+
+
+@pytest.mark.parametrize("is_archiving", [False, True])
+async def test_no_pass_of_the_recorder_reads_hours_for_coverage(tmp_path: Path, is_archiving: bool) -> None:
+    """A hundred of them take twenty seconds of processor; a child of low priority does it, `closed_hours`."""
+    if is_archiving:
+        pytest.importorskip("pyarrow")
+    rig = Rig(tmp_path, Policy(archive_days=40 if is_archiving else None))
+    for hours_ago in (8, 7, 2):
+        rig.hour(hours_ago)
+    async with rig.running(is_real=True):
+        await pass_sec(rig, FIRST_SEC + 1)
+    assert sum(name.endswith(".gz") for name in rig.held()) == 2, "the pass was made"
+    assert not (rig.layout.root / "meta" / "okx" / "checked").exists()
+
+
+async def test_a_pass_that_finds_another_at_work_is_made_again_in_a_minute(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Policy(compress_after_hours=3))
+    for hours_ago in (5, 2):
+        rig.hour(hours_ago)
+    with ExitStack() as other:
+        other.enter_context(locked(rig.layout))
+        async with rig.running(is_real=True):
+            await pass_sec(rig, FIRST_SEC + 1)
+            assert not any(name.endswith(".gz") for name in rig.held())
+            other.close()
+            await pass_sec(rig, 60 + CLOSE_SEC)
+    assert any(name.endswith(".gz") for name in rig.held())
 
 
 async def test_a_child_process_archives_by_the_policy_it_is_handed(tmp_path: Path) -> None:

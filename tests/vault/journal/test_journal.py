@@ -79,6 +79,7 @@ ONE_OF_EACH = [
     trade_events.TradesBegun(AT, "BTC-USDT-SWAP", 5, AT, "first"),
     trade_events.TradesHole(AT, "BTC-USDT-SWAP", 6, 9, 4, AT, AT, "chain"),
     trade_events.TradesFilled(AT, "BTC-USDT-SWAP", 6, 7, 2, "rest"),
+    trade_events.TradesForeign(AT, "BTC-USDT-SWAP", 10**15, 10**15 + 1, AT, 1),
     trade_events.TradesSkipped(AT, "BTC-USDT-SWAP", 8, 8, 1),
     trade_events.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
     change_events.ChangesLost(AT, BTC, TS, "disconnect", None, 3, "the only feed ended"),

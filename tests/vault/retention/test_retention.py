@@ -15,7 +15,6 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import VaultError, install_command
 from l2vault.vault.archive.read import files_of
 from l2vault.vault.archive.write import restore_hour
-from l2vault.vault.coverage.checked import CheckedHours
 from l2vault.vault.journal.events import Retained
 from l2vault.vault.journal.log import Journal, read_journal, verb_journal
 from l2vault.vault.retention.pace import Allowance
@@ -662,14 +661,3 @@ def test_hours_of_trades_and_context_are_compressed_and_deleted_like_those_of_bo
     found = gzip.decompress(packed(plain).read_bytes())
     assert sorted(found.splitlines()) == sorted(rows(1, 5, 9, 7, 3).splitlines())
     assert {event.action for event in retained(layout)} == {"compress", "delete"}
-
-
-def test_a_pass_notes_the_hours_that_it_has_read_and_found_good(layout):
-    put(layout, 3, b"".join(lines(3, [2, 4])))
-    put(layout, 2, b"".join(lines(2, [2])) + b"rubbish\n")
-    put(layout, 1, b"".join(lines(1, [6])))
-    put(layout, -1, b"".join(lines(-1, [8])))
-    retain(layout, Policy(compress_after_hours=2))
-    hours = {ago: Catalog(layout).hour(BTC, hour_start(ago)) for ago in (3, 2, 1, -1)}
-    assert {ago for ago, forms in hours.items() if CheckedHours(layout).hour(forms)} == {3, 1}
-    assert hours[3].raw[0].form == "gzip", "what is noted is what the pass left"

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import zlib
 from pathlib import Path
 
@@ -224,3 +225,31 @@ def test_holes_between_two_flushes_are_named_one_by_one_or_as_one_if_the_disk_re
     writer.write(change(T0 + 5_000, True), "disk_full")
     writer.close()
     assert [hole[:4] for hole in writer.take_holes()] == [(INST, T0 + 2_000, T0 + 5_000, "chain")]
+
+
+def test_an_hour_that_is_over_has_no_record_before_its_file_is_complete(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A digest of a file that lacks its end would be another one, or none for ever."""
+    writer = ChangeWriter(layout)
+    for inst_id in (INST, "ETH-USDT-SWAP"):
+        writer.write(change(T0, True, inst_id), "our_restart")
+        writer.write(change(T0 + 100, inst_id=inst_id))
+    writer.flush()
+    writer.write(change(T0 + HOUR_MS, True))
+    assert writer.close_hour() is None, "its last part is not in the file yet"
+    with monkeypatch.context() as refusing:
+
+        def refuse(file: gzip_append.GzipAppend) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        refusing.setattr(gzip_append.GzipAppend, "finish", refuse)
+        writer.flush()
+        writer.write(change(T0 + HOUR_MS, True, "ETH-USDT-SWAP"))
+        assert writer.close_hour() is None, "the disk took no end of it"
+    writer.flush()
+    closed = [writer.close_hour() for _ in range(3)]
+    text = gzip.decompress(path_of(layout).read_bytes())
+    assert [each and each.inst_id for each in closed] == [INST, "ETH-USDT-SWAP", None]
+    assert closed[0] is not None and closed[0].digest.sha256 == hashlib.sha256(text).hexdigest()
+    assert (closed[0].digest.lines, closed[0].hour_ms) == (2, T0)

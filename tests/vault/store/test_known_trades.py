@@ -3,9 +3,11 @@
 import gzip
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from l2vault.book.trade import IdSpan, TradePush, trade_to_line
+from l2vault.book.trade import IdSpan, TradePush, trade_from_line, trade_to_line
+from l2vault.vault.store import known_trades as known_trades_module
 from l2vault.vault.store.known_trades import known_trades
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.writer import LineWriter
@@ -94,3 +96,58 @@ def test_a_compressed_hour_that_is_cut_gives_what_comes_before_the_cut(layout: L
     ((first, last),) = spans(layout)
     assert first == 100
     assert 100 < last < 399
+
+
+def minutes(*at: float, received: dict[float, float] | None = None) -> list[TradePush]:
+    """A push at each of these minutes, its id ten times the minute, received at once or at the minute that is said."""
+    late = received or {}
+    return [
+        msgspec.structs.replace(push(round(10 * one), at=round(one * 60_000)), recv_us=round(late.get(one, one) * 6e7))
+        for one in at
+    ]
+
+
+def test_what_is_older_than_half_an_hour_is_not_read_but_where_a_hole_of_the_tail_begins(layout: Layout) -> None:
+    write(layout, *minutes(*(one / 10 for one in range(50, 100)), 11, *(one / 10 for one in range(560, 600))))
+    assert spans(layout) == [(99, 110), (560, 599)], "at the edge a hole may be none"
+
+
+def test_a_start_reads_a_tail_however_long_the_hours_are(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(layout, *minutes(*(one / 10 for one in range(1150))))
+    read: list[bytes] = []
+
+    def noted(line: bytes) -> TradePush:
+        read.append(line)
+        return trade_from_line(line)
+
+    monkeypatch.setattr(known_trades_module, "trade_from_line", noted)
+    assert spans(layout) == [(846, 1149)], "half an hour, and what stands beside its beginning"
+    assert len(read) < 310
+
+
+def test_an_old_trade_that_was_filled_in_late_is_no_end(layout: Layout) -> None:
+    tail = [one / 10 for one in range(300, 590)]
+    write(layout, *minutes(0, 1, *tail, 2, 2.5, *(one / 10 for one in range(590, 600)), received={2: 58.9, 2.5: 58.9}))
+    assert spans(layout)[-1] == (300, 599)
+
+
+def test_a_step_of_our_own_clock_is_no_end(layout: Layout) -> None:
+    tail = [one / 10 for one in range(300, 600)]
+    write(layout, *minutes(*tail, received={one: one + 600 for one in tail[-20:]}))
+    assert spans(layout) == [(300, 599)]
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_no_more_bytes_are_read_than_bounded_and_no_hole_is_made_by_that(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, is_packed: bool
+) -> None:
+    later = minutes(59.5, 59.6, 59.7)
+    write(layout, push(3, at=-60_000), *minutes(*(one / 1000 for one in range(58_000, 59_000))), *later)
+    if is_packed:
+        path = layout.hour_file(BTC, T0)
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    monkeypatch.setattr(known_trades_module, "TAIL_BYTES", 200 * len(trade_to_line(push(580)) + b"\n"))
+    (joined, *others) = spans(layout)
+    assert others == [(595, 597)]
+    assert joined[0] in (587, 588) and joined[1] == 590

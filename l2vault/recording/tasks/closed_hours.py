@@ -1,4 +1,8 @@
-"""Column files of closed hours while recording, where the libraries for them are installed: a child now and then."""
+"""Closed hours while recording: read once and noted for coverage, and column files of them: a child now and then.
+
+Reading an hour of books takes a fifth of a second and an old vault has thousands: no work for a thread of the recorder.
+Column files are made where the libraries for them are installed.
+"""
 
 from importlib.util import find_spec
 from typing import Final
@@ -14,9 +18,9 @@ FIRST_AFTER_SEC: Final = 120.0
 EVERY_SEC: Final = 600.0
 """Compression changes the files of an hour: within this time its columns count again."""
 SOON_SEC: Final = 30.0
-"""After a child that made some: an old vault may have many more."""
+"""After a child that did much: an old vault may have many more."""
 
-_CHILD: Final = "l2vault.recording.tasks.columns_child"
+_CHILD: Final = "l2vault.recording.tasks.closed_hours_child"
 _NEEDED: Final = ("numpy", "pyarrow")
 _SAID_CHARS: Final = 400
 
@@ -26,12 +30,13 @@ def can_make_columns() -> bool:
     return all(find_spec(name) is not None for name in _NEEDED)
 
 
-class Columns:
+class ClosedHours:
     """`run` until cancelled; a child at work then ends at once, which any step of it bears."""
 
-    def __init__(self, layout: Layout, clock: Clock) -> None:
+    def __init__(self, layout: Layout, clock: Clock, makes_columns: bool) -> None:
         self._layout = layout
         self._clock = clock
+        self._makes_columns = makes_columns
         self._child = OwnChild()
 
     async def run(self) -> None:
@@ -39,18 +44,20 @@ class Columns:
         try:
             await self._clock.sleep(FIRST_AFTER_SEC)
             while True:
-                made = await in_daemon_thread(self.make)
-                await self._clock.sleep(SOON_SEC if made else EVERY_SEC)
+                is_more = await in_daemon_thread(self.work)
+                await self._clock.sleep(SOON_SEC if is_more else EVERY_SEC)
         finally:
             self._child.stop()
 
-    def make(self) -> int:
-        """How many hours got their columns. Raises VaultError with what the child complained of."""
+    def work(self) -> int:
+        """How much the child did that may have more behind it: 0 if nothing is left for now. Raises VaultError with
+        what it complained of."""
         words = [str(self._layout.root.resolve()), str(self._clock.wall_ms())]
-        ended = self._child.run(_CHILD, words)
+        ended = self._child.run(_CHILD, [*words, "columns"] if self._makes_columns else words)
         if ended is None:
             return 0
         if ended.code == 0:
             return int(ended.answer)
         said = ended.said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise VaultError(f"columns could not be made (code {ended.code}): {printable(said[-1], _SAID_CHARS)}")
+        code, why = ended.code, printable(said[-1], _SAID_CHARS)
+        raise VaultError(f"closed hours could not be checked, or their columns made (code {code}): {why}")

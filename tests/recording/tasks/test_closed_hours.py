@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -17,11 +18,18 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.errors import VaultError
 from l2vault.recorder import Recorder
-from l2vault.recording.tasks import columns, columns_child
-from l2vault.recording.tasks.columns import EVERY_SEC, FIRST_AFTER_SEC, SOON_SEC, Columns, can_make_columns
+from l2vault.recording.tasks import closed_hours, closed_hours_child
+from l2vault.recording.tasks.closed_hours import (
+    EVERY_SEC,
+    FIRST_AFTER_SEC,
+    SOON_SEC,
+    ClosedHours,
+    can_make_columns,
+)
 from l2vault.vault.archive import build, twins
 from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.archive.write import archive_hour
+from l2vault.vault.coverage import checked
 from l2vault.vault.coverage.checked import CheckedHours, ColumnWork, check_hours, column_work
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
@@ -143,10 +151,10 @@ def test_columns_go_with_their_hour(layout: Layout) -> None:
 
 
 def test_columns_do_not_outlive_a_deletion_by_hand(layout: Layout) -> None:
-    task = Columns(layout, ClockAt(NOW_MS))
-    assert task.make() == 2
+    task = ClosedHours(layout, ClockAt(NOW_MS), True)
+    assert task.work() == 2
     layout.hour_file(INST, FIRST_MS).unlink()
-    assert task.make() == 0
+    assert task.work() == 0
     assert [name for name in files(layout) if "/03.parquet" in name] == []
     assert has_columns(layout, 1)
 
@@ -163,26 +171,52 @@ def test_the_archive_is_left_alone(layout: Layout) -> None:
 
 
 def test_the_child_makes_them_and_gives_way_to_a_retention_pass(layout: Layout) -> None:
-    task = Columns(layout, ClockAt(NOW_MS))
+    task = ClosedHours(layout, ClockAt(NOW_MS), True)
     with locked(layout):
-        assert task.make() == 0
-    assert task.make() == 2
-    assert task.make() == 0, "nothing is left to do"
+        assert task.work() == 0
+    assert task.work() == 2
+    assert task.work() == 0, "nothing is left to do"
     assert has_columns(layout, 0) and has_columns(layout, 1)
 
 
+def test_without_the_libraries_a_child_checks_hours_all_the_same_and_loads_none(layout: Layout) -> None:
+    assert ClosedHours(layout, ClockAt(NOW_MS), False).work() == 0
+    assert files(layout) == []
+    held = Catalog(layout).hours(INST)
+    assert [CheckedHours(layout).hour(forms) is not None for forms in held] == [True, True, False]
+    words = ["child", str(layout.root), str(NOW_MS)]
+    code = f"import sys; sys.argv = {words}; from {closed_hours_child.__name__} import main; main(); "
+    code += "print(*[name for name in ('numpy', 'pyarrow', 'polars') if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["0"]
+
+
+def test_where_more_hours_wait_than_one_child_checks_the_next_comes_soon(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "nice", lambda by: by, raising=False)
+    monkeypatch.setattr(sys, "argv", ["child", str(layout.root), str(NOW_MS)])
+    for module in (checked, closed_hours_child):
+        monkeypatch.setattr(module, "MOST_HOURS", 1)
+    said = []
+    for _ in range(3):
+        closed_hours_child.main()
+        said.append(capsys.readouterr().out)
+    assert said == ["1\n", "1\n", "0\n"], "two closed hours, one at a time"
+
+
 def test_a_child_that_fails_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "_CHILD", "l2vault.no_such_module")
+    monkeypatch.setattr(closed_hours, "_CHILD", "l2vault.no_such_module")
     with pytest.raises(VaultError, match="no_such_module"):
-        Columns(layout, ClockAt(NOW_MS)).make()
+        ClosedHours(layout, ClockAt(NOW_MS), True).work()
 
 
 async def test_it_comes_again_soon_where_there_was_much_and_every_ten_minutes_otherwise(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, answers = ClockAt(NOW_MS), [24, 24, 0, 0]
-    task = Columns(layout, clock)
-    monkeypatch.setattr(task, "make", lambda: answers.pop(0))
+    task = ClosedHours(layout, clock, True)
+    monkeypatch.setattr(task, "work", lambda: answers.pop(0))
     with pytest.raises(IndexError):
         await task.run()
     assert clock.slept == [FIRST_AFTER_SEC, SOON_SEC, SOON_SEC, EVERY_SEC, EVERY_SEC]
@@ -207,7 +241,7 @@ async def test_a_child_at_work_ends_with_the_recorder(layout: Layout, monkeypatc
     started: list[Working] = []
     began = threading.Event()
     monkeypatch.setattr("l2vault.recording.child.start_child", lambda words, module, **popen: Working())
-    running = asyncio.create_task(Columns(layout, ClockAt(NOW_MS)).run())
+    running = asyncio.create_task(ClosedHours(layout, ClockAt(NOW_MS), True).run())
     assert await asyncio.to_thread(began.wait, 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -216,19 +250,35 @@ async def test_a_child_at_work_ends_with_the_recorder(layout: Layout, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("setting", "is_there", "runs"), [(True, True, True), (False, True, False), (True, False, False)]
+    ("columns", "is_there", "retention", "runs", "makes_columns"),
+    [
+        (True, True, False, True, True),
+        (True, False, True, True, False),
+        (False, True, True, True, False),
+        (False, True, False, False, False),
+        (True, False, False, False, False),
+    ],
 )
-def test_the_recorder_runs_it_by_setting_and_library(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: bool, is_there: bool, runs: bool
+def test_the_recorder_runs_it_by_settings_and_library(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: bool,
+    is_there: bool,
+    retention: bool,
+    runs: bool,
+    makes_columns: bool,
 ) -> None:
     monkeypatch.setattr("l2vault.recorder.can_make_columns", lambda: is_there)
-    recorder = Recorder(Settings(columns=setting), Layout(tmp_path), Clock(), Random(1), lambda status: None)
-    assert ("columns" in dict(recorder._optional())) == runs
+    settings = Settings(columns=columns, retention=retention)
+    tasks = dict(Recorder(settings, Layout(tmp_path), Clock(), Random(1), lambda status: None)._optional())
+    assert ("closed hours" in tasks) == runs
+    if runs:
+        assert tasks["closed hours"].__self__._makes_columns == makes_columns
 
 
 def test_whether_the_libraries_are_there_is_told_without_loading_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not can_make_columns(), "as the tests have it"
-    monkeypatch.setattr(columns, "_NEEDED", ("numpy", "pyarrow"))
+    monkeypatch.setattr(closed_hours, "_NEEDED", ("numpy", "pyarrow"))
     assert can_make_columns()
 
 
@@ -236,7 +286,7 @@ def test_whether_the_libraries_are_there_is_told_without_loading_them(monkeypatc
 def test_the_child_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[int] = []
     monkeypatch.setattr("os.nice", said.append)
-    columns_child._give_way()
+    closed_hours_child._give_way()
     assert said == [10]
 
 
