@@ -80,9 +80,12 @@ class Books:
         unless more is asked: `relative` times the mean of its 10 neighbours to either side, `per_order` an order on
         average (whales, not a crowd), or the two above. No row: no whale in sight.
 
-        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, left view, gap, standing),
-        `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps`, `size_end`,
-        `times_usual`, `weight`, `standing_bps` and more; `standing` gives those that stand at the end of the span. Rows
+        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, refilled, unknown, moved, left view, gap,
+        standing), `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps`, `size_end`,
+        `times_usual`, `weight`, `standing_bps` and more. Where trades were recorded they decide the end: `traded` is
+        what takers took at its price, `cancelled` what it lost without them, `consumed_share` the traded share of all
+        that it lost; `end_from` is `trades`, `inferred` without them, null where it stands, left view or met a hole.
+        `standing` gives those that stand at the end of the span. Rows
         are sorted by `weight`: size times time in sight, or by `size`, `time`, `near` to mid; in order of birth with a
         size alone. With `lives` a row per unbroken stay instead, in order of birth. docs/intelligence.md defines them
         and says how far the causes can be trusted.

@@ -93,9 +93,10 @@ SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 def tracks_of(ledger: pl.DataFrame, last_mid: float | None = None) -> pl.DataFrame:
     """A row per wall however often it moved or was lost from sight: `track, side, price` (the last one), `began` of its
     first life and `end` of its last, `t_from, t_to`, `seen_ms` (the sum of its lives), `lives, moves,
-    filled_at_touch_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`; `size_end`, the last size it
-    had; `times_usual`, the most of its lives; `weight`, its size times its time in sight, in units and seconds; and
-    `standing_bps`, how far one that still stands is from `last_mid`. In order of birth."""
+    filled_at_touch_share, refilled, end_from, consumed_share` (of the last life), `traded, cancelled` (of all), `peak,
+    mean, orders, nearest_bps`; `size_end`, the last size it had; `times_usual`, the most of its lives; `weight`, its
+    size times its time in sight, in units and seconds; and `standing_bps`, how far one that still stands is from
+    `last_mid`. In order of birth."""
     ms = pl.col("t_to") - pl.col("t_from")
     away = (pl.col("price") / last_mid - 1).abs() * BPS if last_mid else pl.lit(None, pl.Float64)
     tracks = ledger.group_by("track", maintain_order=True).agg(
@@ -116,9 +117,17 @@ def tracks_of(ledger: pl.DataFrame, last_mid: float | None = None) -> pl.DataFra
         nearest_bps=pl.col("nearest_bps").min(),
         size_end=pl.col("size_end").last(),
         times_usual=pl.col("times_usual").max(),
+        end_from=pl.col("end_from").last(),
+        consumed_share=pl.col("consumed_share").last(),
+        traded=_known_sum("traded"),
+        cancelled=_known_sum("cancelled"),
         weight=(pl.col("mean") * ms).sum() / 1000,
     )
     return tracks.with_columns(standing_bps=pl.when(pl.col("end") == "standing").then(away))
+
+
+def _known_sum(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum())
 
 
 def sorted_by(tracks: pl.DataFrame, sort: Sort) -> pl.DataFrame:
