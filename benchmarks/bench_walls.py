@@ -51,6 +51,7 @@ _DETAILS: Final = (
     "standing",
 )
 _LIVES_ON: Final = "(lives on)"
+_FILLED_UP: Final = "consumed and filled up again"
 _FILLED: Final = (0.0, 0.25, 0.5, inf)
 _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 
@@ -125,12 +126,14 @@ def due(verdicts: Iterable[Verdict]) -> list[Judged]:
 
 
 def confusion(verdicts: Sequence[Verdict]) -> Counter[tuple[str, str]]:
-    """How often each truth (a detail, or that the wall lives on) was told as each end; of all lives that are planted
-    walls."""
+    """How often each truth was told as each end; of all lives that are planted walls. Of the lives of one wall the last
+    has its truth; where an earlier one ends the wall lives on, or it was filled up again after most of it was traded.
+    """
     told: Counter[tuple[str, str]] = Counter()
     for judged in (judged for verdict in verdicts for judged in verdict.judged):
         for row in judged.rows[:-1]:
-            told[_LIVES_ON, row["end"]] += 1
+            traded, cancelled = judged.stretch.life.left_between(row["t_from"], row["t_to"])
+            told[_FILLED_UP if traded > cancelled else _LIVES_ON, row["end"]] += 1
         if judged.rows:
             told[judged.stretch.detail, judged.rows[-1]["end"]] += 1
     return told
@@ -252,11 +255,12 @@ def _found(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _matrix(verdicts: Sequence[Verdict]) -> list[str]:
     told = confusion(verdicts)
-    ends = [end for end in _TOLD if any(told[truth, end] for truth in (*_DETAILS, _LIVES_ON))]
+    ends = [end for end in _TOLD if any(told[truth, end] for truth in (*_DETAILS, _FILLED_UP, _LIVES_ON))]
     lines = ["", f"| truth | {' | '.join(ends)} |", "|---" * (len(ends) + 1) + "|"]
-    for truth in (*_DETAILS, _LIVES_ON):
-        counts = (str(told[truth, end] or "") for end in ends)
-        lines.append(f"| {truth} | {' | '.join(counts)} |")
+    for truth in (*_DETAILS, _FILLED_UP, _LIVES_ON):
+        counts = [str(told[truth, end] or "") for end in ends]
+        if any(counts):
+            lines.append(f"| {truth} | {' | '.join(counts)} |")
     return lines
 
 

@@ -69,11 +69,23 @@ class Life:
     ticks_behind: int = 0
     """From the best price of its side, when it ended."""
     orders_placed: int = field(init=False)
+    course: list[tuple[int, int, int]] = field(default_factory=list)
+    """At each time at which anything left it, all that had been traded and cancelled by then."""
     seen: dict[int, int] = field(default_factory=dict)
     """Its size in each recorded book that shows it, by the number of the book."""
 
     def __post_init__(self) -> None:
         self.orders_placed = self.orders
+
+    def note(self, now_ms: int) -> None:
+        self.course.append((now_ms, self.traded, self.cancelled))
+
+    def left_between(self, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """What was traded and what was cancelled of it after a time and up to another one."""
+        before, until = (
+            next((each[1:] for each in reversed(self.course) if each[0] <= at_ms), (0, 0)) for at_ms in (from_ms, to_ms)
+        )
+        return until[0] - before[0], until[1] - before[1]
 
     @property
     def is_crowd(self) -> bool:
@@ -146,6 +158,7 @@ class PlantedSide(MarketSide):
             self._under[key] = 0
             life.traded += taken
             life.first_trade_ms = life.first_trade_ms or now_ms
+            life.note(now_ms)
             lots -= taken
             self.resize(life, life.lots - taken)
             if life.lots:
@@ -208,6 +221,7 @@ class PlantedMarket:
             return
         life.cancelled += max(0, life.lots - lots)
         life.is_resized |= lots > 0
+        life.note(self.now_ms)
         if not lots:
             self._ended(life)
         self.side(life.sign).resize(life, lots)

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
+from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
@@ -87,6 +88,8 @@ class Beside:
     cover: Callable[[], Coverage | None] = _none
     source: Callable[[], HourSource | None] = _none
     trades: Callable[[], Trades | None] = _none
+    context: Callable[[], pl.DataFrame | None] = _none
+    changes: Callable[[], "Books | None"] = _none
 
 
 class Books:
@@ -114,6 +117,16 @@ class Books:
     def trades(self) -> Trades | None:
         """Those of the instrument; None where none were recorded."""
         return self._beside.trades()
+
+    @cached_property
+    def context(self) -> pl.DataFrame | None:
+        """Rows as `context.CONTEXT` says; none where none was recorded, None where the books came from frames."""
+        return self._beside.context()
+
+    @cached_property
+    def changes(self) -> "Books | None":
+        """Every book of the span that a push left; None where no changes were recorded."""
+        return self._beside.changes()
 
     @cached_property
     def coverage(self) -> Coverage | None:
@@ -313,10 +326,17 @@ def read_books(  # noqa: PLR0913 - three name the span
         )
         return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
 
+    def changes() -> Books | None:
+        if inst_id not in vault.change_catalog.instruments():
+            return None
+        return read_books(vault, inst_id, *span, include_disputed, "changes")
+
     beside = Beside(
         cover=lambda: vault.coverage(inst_id, *span),
         source=source,
         trades=lambda: read_trades(vault.layout.root, inst_id),
+        context=lambda: read_context(vault.layout.root, inst_id, span),
+        changes=changes,
     )
     return Books(inst_id, span, frames, periods, beside)
 

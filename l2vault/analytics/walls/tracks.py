@@ -17,6 +17,10 @@ MOVE_ALIKE_SHARE: Final = 0.9
 chance: 12 hours of the markets of `benchmarks/bench_walls.py` have 28 wrong links with 0.8 and 16 with this, and 313
 right ones with both."""
 
+MOVE_ALIKE_AT_TOUCH_SHARE: Final = 0.97
+"""The same of a wall that was pulled when the price had reached it, which only trades can tell: there much comes and
+goes, and what is alike by chance outnumbers what moved."""
+
 MOVE_BOOKS: Final = 2
 """A wall that is pulled and one alike that comes are one that moved, if they stand at most `MOVE_BPS` apart, and it
 comes at most so many books later than the last one with the old."""
@@ -49,7 +53,10 @@ def _moves(lives: pl.DataFrame) -> dict[int, int]:
     """Pulled walls and new ones that are one at another price, each wall in one pair: those without a book between
     them first, since a wall that moves in every book is like all its places; among these the likest."""
     gone = lives.filter(pl.col("end") == "pulled").select(
-        "side", "last", old="wall", old_price="price", fell=pl.col("size_end") - pl.col("size_left")
+        *("side", "last", "is_reached"),
+        old="wall",
+        old_price="price",
+        fell=pl.col("size_end") - pl.col("size_left"),
     )
     come = lives.filter(pl.col("began").is_in(["placed", "grown"])).select(
         "side", "first", new="wall", new_price="price", rose=pl.col("size_born") - pl.col("size_before")
@@ -58,7 +65,8 @@ def _moves(lives: pl.DataFrame) -> dict[int, int]:
         gone.with_columns(first=pl.col("last") + later, later=pl.lit(later)).join(come, on=["side", "first"])
         for later in range(1, MOVE_BOOKS + 1)
     ).with_columns(alike=_alike("fell", "rose"), apart=(pl.col("new_price") / pl.col("old_price") - 1).abs())
-    pairs = pairs.filter(pl.col("alike") >= MOVE_ALIKE_SHARE, pl.col("apart") <= MOVE_BPS / BPS)
+    least = pl.when("is_reached").then(MOVE_ALIKE_AT_TOUCH_SHARE).otherwise(MOVE_ALIKE_SHARE)
+    pairs = pairs.filter(pl.col("alike") >= least, pl.col("apart") <= MOVE_BPS / BPS)
     moves: dict[int, int] = {}
     taken: set[int] = set()
     best_first = pairs.sort("later", -pl.col("alike"), "apart", "old", "new")

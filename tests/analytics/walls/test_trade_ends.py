@@ -77,8 +77,8 @@ def test_trades_that_were_filled_up_again_excuse_no_later_withdrawal():
 
 def test_a_wall_of_which_far_more_was_traded_than_it_ever_showed_was_refilled():
     bids = ("99 150 1, 98 5 1", "99 120 1, 98 5 1", "98 5 1")
-    row = ledger(bids, traded((1_000, 99, 80), (3_000, 99, 120))).row(0, named=True)
-    assert (row["end"], row["traded"], row["consumed_share"]) == ("refilled", 200, 1.0)
+    row = ledger(bids, traded((1_000, 99, 105), (3_000, 99, 120))).row(0, named=True)
+    assert (row["end"], row["traded"], row["consumed_share"]) == ("refilled", 225, 1.0)
     assert row["filled_at_touch_share"] == 0.2 and not row["refilled"]  # what the books alone say stays
     assert told(bids, traded((1_000, 99, 30), (3_000, 99, 120)))[0][0] == "consumed"
 
