@@ -259,7 +259,7 @@ class Books:
         >>> flow.frame.select("buy_contracts", "sell_contracts", "net_contracts", "cum_contracts").row(1)
         (180.0, 120.0, 60.0, 120.0)
         >>> round(flow.frame["basis_bps"][0], 3), flow.provenance.settings["orders"]
-        (-0.433, 598)
+        (-0.433, 596)
         """
         from l2vault.analytics.flow.flow import BANDS, Ask, flow
 

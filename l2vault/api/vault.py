@@ -109,7 +109,7 @@ class Vault:
         step: `books(inst_id, ...).flow(step)`, which has more arguments and says what each column is.
 
         >>> l2vault.open("Vault").flow("BTC-USDT-SWAP", last="5m", step="1m").frame["net_contracts"].sum()
-        296.0
+        298.0
         """
         return self.books(inst_id, last=last, start=start, end=end).flow(step)
 

@@ -73,6 +73,11 @@ def test_an_order_is_what_one_side_took_in_one_millisecond():
     assert orders.select(*names).rows() == [(15, 1_520, 3, 101, 102), (4, 396, 1, 99, 99), (6, 594, 3, 99, 99)]
 
 
+def test_both_sides_in_one_millisecond_are_two_orders():
+    both = tape((0, 101, 1, "buy", 1), (0, 99, 2, "sell", 1), (0, 99, 3, "sell", 1))
+    assert orders_of(both.with_columns(usd=pl.col("qty")))["contracts"].to_list() == [1, 5]
+
+
 def test_large_is_what_99_of_100_orders_are_below_or_the_size_that_was_given():
     many = tape(*((number * 10, 100, number + 1, "buy", 1) for number in range(200)))
     assert large_size(orders_of(many.with_columns(usd=pl.col("qty")))) == 199
@@ -235,6 +240,14 @@ def test_lambda_is_of_moves_of_mid_on_what_was_traded_between_two_books():
     assert measured(books, hidden).frame["buy_contracts"].to_list() == [1_100]  # but volume
 
 
+def test_no_move_counts_during_which_a_trade_may_be_missing():
+    books = market(*((f"{99 + at} 10 1", f"{101 + at} 10 1") for at in range(14)))
+    rows = [(at * 2_000 + 2_000, 101 + at, 100, "buy", 1) for at in range(13)]
+    holed = traded(*rows, proved=((0, 4_500), (4_600, 600_000)), lost=((4_500, 4_600),))
+    assert measured(books, traded(*rows)).frame["lambda_moves"].to_list() == [13]
+    assert measured(books, holed).frame["lambda_moves"].to_list() == [12]
+
+
 def side(depth, taken, every_ms=2_000):
     t_ms = np.arange(len(depth)) * every_ms
     is_linked = np.arange(len(depth)) > 0
@@ -247,6 +260,14 @@ def test_recovery_is_the_share_of_the_fall_that_is_back():
     hits, pulled = recoveries(side(depth, [0, 0, 30, *[0] * 45]))
     assert (hits.t_ms.tolist(), hits.fall.tolist(), len(pulled.t_ms)) == ([4_000], [40], 0)
     assert hits.at(2) == (0.25, 1) and hits.at(10) == (0.75, 1) and hits.at(60) == (1.0, 1)
+
+
+def test_nothing_is_said_of_a_time_at_which_no_book_stood():
+    hits, _ = recoveries(side([100, 60, 80, 80], [0, 40, 0, 0]))
+    assert hits.at(2) == (0.5, 1) and hits.at(10) is None and hits.fit() is None
+    holed = side([100, 60, 80, 80], [0, 40, 0, 0])
+    holed.is_linked[2] = False
+    assert recoveries(holed)[0].at(2) is None
 
 
 def test_a_fall_without_trades_is_the_control_and_one_of_both_is_neither():

@@ -123,6 +123,25 @@ def test_a_wall_pulled_at_the_touch_and_placed_elsewhere_has_moved_and_one_consu
     assert ledger(bids, traded((1_000, 99, 150)))["end"].to_list() == ["consumed", "standing"]
 
 
+def test_at_the_touch_only_what_is_nearly_the_same_size_has_moved():
+    """146 comes for 150: 0.973 of it. 144: 0.96, which would do away from the touch."""
+    for size, end in ((146, "moved"), (144, "pulled")):
+        bids = ("99 150 1, 98 5 1", f"98.99 {size} 1, 98 5 1", f"98.99 {size} 1, 98 5 1")
+        assert ledger(bids, traded())["end"].to_list() == [end, "standing"]
+        behind = (
+            "99 5 1, 98.9 150 1, 98 5 1",
+            f"99 5 1, 98.89 {size} 1, 98 5 1",
+            f"99 5 1, 98.89 {size} 1, 98 5 1",
+        )
+        assert ledger(behind, traded())["end"].to_list() == ["moved", "standing"]
+
+
+def test_what_left_view_was_not_cancelled():
+    bids = ("99 5 1, 98 150 1", "100 5 1, 99 5 1")
+    row = walls(books_of(*frames(market(*bids), 2), LINEAR, traded()), "contracts", LARGE).frame.row(0, named=True)
+    assert (row["end"], row["end_from"], row["cancelled"], row["consumed_share"]) == ("left view", None, 0, None)
+
+
 def test_a_track_has_what_was_traded_of_all_its_lives():
     bids = ("99 150 1, 98 5 1", "98.99 150 1, 98 5 1", "98 5 1")
     (track,) = tracks_of(ledger(bids, traded((3_000, 98.99, 150)))).to_dicts()
