@@ -84,11 +84,11 @@ class Books:
         standing), `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps`, `size_end`,
         `times_usual`, `weight`, `standing_bps` and more. Where trades were recorded they decide the end: `traded` is
         what takers took at its price, `cancelled` what it lost without them, `consumed_share` the traded share of all
-        that it lost; `end_from` is `trades`, `inferred` without them, null where it stands, left view or met a hole.
-        `standing` gives those that stand at the end of the span. Rows
-        are sorted by `weight`: size times time in sight, or by `size`, `time`, `near` to mid; in order of birth with a
-        size alone. With `lives` a row per unbroken stay instead, in order of birth. docs/intelligence.md defines them
-        and says how far the causes can be trusted.
+        that it lost; `end_from` is `trades`, `inferred` without them; all four are null where it stands, left view or
+        met a hole. `standing` gives those that stand at the end of the span. Rows are sorted by `weight`: size times
+        time in sight, or by `size`, `time`, `near` to mid; in order of birth with a size alone. With `lives` a row per
+        unbroken stay instead, in order of birth. docs/intelligence.md defines them and says how far the causes can be
+        trusted.
 
         The hours are worked on by all cores, in threads, or by any `concurrent.futures` executor you give.
 

@@ -36,6 +36,7 @@ _TOLD: Final = pl.Schema(
 
 def told_of(runs: pl.DataFrame, trades: Trades, periods: Sequence[ContractPeriod], unit: Unit) -> pl.DataFrame | None:
     """What trades tell of the walls of some runs, a row each; None where none were recorded while any of them stood.
+    Each must have ended in sight, so that the book behind it says what was left.
 
     `traded`: what takers took at the price of the wall, from the book that first shows it to the one behind its last.
     `filled`: what its size fell by, so far as so much was traded in the same step. `cancelled`: what it fell by beyond
@@ -100,8 +101,7 @@ def _of_span(runs: pl.DataFrame, read: TradeSpan, periods: Sequence[ContractPeri
     # and no later than the other.
     after, until = runs["t_last"].to_numpy() + 1, runs["t_to"].to_numpy() + 1
     is_proved = read.proved_ms(after, until) == until - after
-    is_seen = pl.col("has_next") & pl.col("is_linked_on") & (pl.col("is_reached") | ~pl.col("is_beyond"))
-    fell = pl.when(is_seen).then((pl.col("size") - pl.col("after")).clip(lower_bound=0)).otherwise(0.0)
+    fell = (pl.col("size") - pl.col("after")).clip(lower_bound=0)
     rows = taken.with_columns(
         filled=pl.min_horizontal(fell, "in_fall"),
         unexplained=(fell - pl.col("in_fall")).clip(lower_bound=0),

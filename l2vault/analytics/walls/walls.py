@@ -123,10 +123,12 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
 
 
 def _told(books: Books, runs: pl.DataFrame, ledger: pl.DataFrame, unit: Unit) -> pl.DataFrame | None:
-    """What trades tell of the walls of a ledger; None where none were recorded while one of them stood."""
-    if books.trades is None:
+    """What trades tell of the walls of a ledger whose end they may decide; None where there is no such wall, or none
+    were recorded while one of them stood."""
+    ended = ledger.filter(pl.col("end").is_in(["consumed", "pulled", "moved"]))
+    if not len(ended) or books.trades is None:
         return None
-    whole = runs.filter(pl.col("run").is_in(ledger["run"].to_list()))
+    whole = runs.filter(pl.col("run").is_in(ended["run"].to_list()))
     return told_of(whole, books.trades, books.periods, unit)
 
 

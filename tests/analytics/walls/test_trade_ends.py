@@ -139,7 +139,7 @@ def test_at_the_touch_only_what_is_nearly_the_same_size_has_moved():
 def test_what_left_view_was_not_cancelled():
     bids = ("99 5 1, 98 150 1", "100 5 1, 99 5 1")
     row = walls(books_of(*frames(market(*bids), 2), LINEAR, traded()), "contracts", LARGE).frame.row(0, named=True)
-    assert (row["end"], row["end_from"], row["cancelled"], row["consumed_share"]) == ("left view", None, 0, None)
+    assert (row["end"], row["end_from"], row["cancelled"], row["consumed_share"]) == ("left view", None, None, None)
 
 
 def test_a_track_has_what_was_traded_of_all_its_lives():
