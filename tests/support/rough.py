@@ -29,10 +29,8 @@ from l2vault.recorder import Network, Recorder, network_of
 from l2vault.recording.tasks.closed_hours import ClosedHours
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
-from l2vault.vault.coverage.journal_index import JournalIndex
-
-
 from l2vault.vault.coverage.checked import MOST_HOURS, check_hours
+from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.reading.changes import change_coverage

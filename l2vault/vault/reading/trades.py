@@ -146,13 +146,23 @@ class TradeReader:
 
     def coverage(self, inst_id: str, span: tuple[int, int]) -> TradeCoverage:
         """What is known of the trades of a span, from their ids and from what was noted at the time."""
+        return self.read(inst_id, span)
+
+    def read(
+        self, inst_id: str, span: tuple[int, int], take: Callable[[TradeRow], None] | None = None
+    ) -> TradeCoverage:
+        """The same, and `take` is called with each row of the span in the order of `rows`: both in one reading."""
         history = self._history(inst_id)  # before the files
         every = self._catalog.hours(inst_id)
         first_ms = max((each.hour_ms for each in every if each.hour_ms + HOUR_MS <= span[0]), default=ALWAYS_MS)
         last_ms = min((each.hour_ms for each in every if each.hour_ms >= span[1]), default=NEVER_MS)
         hours = [each for each in every if first_ms <= each.hour_ms <= last_ms]
         findings: list[Finding] = []
-        runs = self._id_runs(hours, every[-1:], span, findings.append, history)
+        if take is None:
+            runs = self._id_runs(hours, every[-1:], span, findings.append, history)
+        else:
+            rows = self._ordered(inst_id, hours, every[-1:], findings.append, history)
+            runs = list(_runs(_shown(rows, span, take), span))
         gone = [*self._gone(findings), *self._missing_hours(inst_id, every, span)]
         end_ms = last_ms if last_ms == NEVER_MS else last_ms + HOUR_MS
         return cover_trades(history, inst_id, span, TradesRead(first_ms, end_ms, runs, gone))
@@ -305,6 +315,13 @@ def _hour_of(run: IdRun) -> int:
 
 def _in(noted: dict[int, list[IdRun]]) -> Callable[[HourForms], bool]:
     return lambda forms: forms.hour_ms in noted
+
+
+def _shown(rows: Iterable[TradeRow], span: tuple[int, int], take: Callable[[TradeRow], None]) -> Iterator[TradeRow]:
+    for row in rows:
+        if span[0] <= row.push.ts_ms < span[1]:
+            take(row)
+        yield row
 
 
 def _runs(rows: Iterable[TradeRow], span: tuple[int, int]) -> Iterator[IdRun]:
