@@ -189,7 +189,7 @@ class ContextKeeper:
     def summary(self) -> str:
         """A few words for the log's summary of a minute; empty while nothing has come."""
         states = self._fresh.counts()
-        if not self.counts["lines"] and not states["stale"]:
+        if not self._newest and not states["stale"]:
             return ""
         words = f"context {states['present']} of {sum(states.values())} values current"
         return words + (f", STALE {states['stale']}" if states["stale"] else "")
@@ -222,7 +222,6 @@ class ContextKeeper:
             newest_ms = self._newest.get(line.inst_id, -1)
             if line.grid_ms > newest_ms or newest_ms - line.grid_ms >= LATE_MS:
                 self._newest[line.inst_id] = max(line.grid_ms, newest_ms)
-                self.counts["lines"] += 1
                 self._hands.put(line)
         self.known_ms = self._grid.settled_ms
 
@@ -233,7 +232,6 @@ class ContextKeeper:
         self._seen[one] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        self.counts["liquidations"] += 1
         self._append("liquidations", one.ts_ms, liquidation_to_line(one, self._hands.wall_us()), one.inst_id)
 
     def _status(self, status: Status) -> None:
@@ -322,7 +320,6 @@ class ContextKeeper:
         is_move, self._is_next_a_move = self._is_next_a_move, not self._is_next_a_move
         self._retry_after_ms = now_ms + self._retry_ms
         self._retry_ms = min(2 * self._retry_ms, LONGEST_RETRY_MS)
-        self.counts["moves"] += is_move
         if is_move and len(self._up) > 1:
             _log.warning("A channel of the context is silent on feed %d; another feed carries it", carrier)
             self._leave("silence")

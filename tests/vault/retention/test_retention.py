@@ -633,7 +633,9 @@ def test_changes_are_archived_and_deleted_by_the_same_pass_and_come_back_byte_fo
         (name,) = [name for name in before if name == f"{stored.path.stem}.jsonl.gz"]
         assert gzip.decompress(target.read_bytes()) == gzip.decompress(before[name])
     last_ms = later_ms + 30 * 24 * HOUR_MS
-    retain(layout, Policy(archive_days=30), time=PassTime(last_ms, last_ms))
+    report = retain(layout, Policy(archive_days=30), time=PassTime(last_ms, last_ms))
+    gone = {done.action.held.path: done.bytes_before for done in report.done if done.action.held.kind == "changes"}
+    assert gone == {stored.path: stored.size_bytes for stored in archives}
     assert Catalog(layout.of("changes")).files() == []
 
 
