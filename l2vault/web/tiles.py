@@ -21,7 +21,7 @@ from l2vault.analytics.contract import Floats
 from l2vault.analytics.heatmap.grid import Cells, TimeBins
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
-from l2vault.vault.coverage.checked import FileStamp, stamp_of
+from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import HOUR_MS
 

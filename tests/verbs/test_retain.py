@@ -18,7 +18,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
 from l2vault.okx.rest import OkxRest
-from l2vault.vault.coverage.checked import CheckedHours
+from l2vault.vault.coverage.checked import checked_hours
 from l2vault.vault.journal.events import Retained, Started
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.catalog import Catalog
@@ -353,10 +353,10 @@ def test_the_hours_that_were_read_and_found_good_are_noted_for_coverage(layout):
     put(layout, 2, minute(2))
     run(layout, "--dry-run")
     hours = Catalog(layout).hours(BTC)
-    assert [CheckedHours(layout).hour(forms) is not None for forms in hours] == [False] * 4
+    assert [checked_hours(layout).hour(forms) is not None for forms in hours] == [False] * 4
     assert run(layout) == 0
     hours = Catalog(layout).hours(BTC)
-    assert [CheckedHours(layout).hour(forms) is not None for forms in hours] == [True, False, True, False]
+    assert [checked_hours(layout).hour(forms) is not None for forms in hours] == [True, False, True, False]
     assert hours[0].raw[0].form == "gzip", "what is noted is what the pass left"
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from l2vault.vault.coverage.checked import CheckedHour, CheckedHours, FileStamp, contents_of, stamp_of
+from l2vault.vault.coverage.checked import CheckedHour, checked_hours, contents_of
 from l2vault.vault.coverage.compute import Lines, MissingLines, slot_of
+from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import NOT_PROVED, LinePosition, in_altered_files, unreadable
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms
@@ -37,7 +38,7 @@ class HourLines:
     def __init__(self, catalog: Catalog, journal: JournalIndex) -> None:
         self._catalog = catalog
         self._journal = journal
-        self.checked = CheckedHours(catalog.layout)
+        self.checked = checked_hours(catalog.layout)
         self._hours: dict[tuple[str, int, bool], tuple[list[FileStamp], _Hour]] = {}
         self._read_in_part: set[tuple[str, int, bool]] = set()
 

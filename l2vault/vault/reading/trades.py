@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from l2vault.book.id_set import IdRange, IdSet
 from l2vault.book.trade import RENUMBERED_IDS, Numberings, TradePush, trade_from_line
-from l2vault.vault.coverage.checked import stamp_of
-from l2vault.vault.coverage.checked_trades import CheckedTradeHours, CheckedTrades, NotedRun
+from l2vault.vault.coverage.checked_trades import CheckedTrades, NotedRun, checked_trade_hours
 from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.hour_notes import stamp_of
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import UNREADABLE, missing_hours
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
@@ -99,7 +99,7 @@ class TradeReader:
         self.layout = layout.of("trades")
         self._catalog = Catalog(self.layout)
         self._journal = JournalIndex(self.layout)
-        self._checked = CheckedTradeHours(self.layout)
+        self._checked = checked_trade_hours(self.layout)
 
     def instruments(self) -> list[str]:
         """Every instrument of which there is an hour of trades."""
@@ -206,7 +206,7 @@ class TradeReader:
             return runs
 
     def check(self, forms: HourForms) -> CheckedTrades:
-        """An hour read whole, for `CheckedTradeHours`. Not the newest, which may go on."""
+        """An hour read whole, for `checked_trade_hours`. Not the newest, which may go on."""
         before, findings = stamp_of(self.layout, forms), list[Finding]()
         pushes = list(self.lines(forms.inst_id, forms, False, findings.append))
         numberings, once = Numberings(), OnceById()

@@ -16,6 +16,7 @@ from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
+from l2vault.vault.coverage.checked import columns_of
 from l2vault.vault.coverage.compute import MissingLines, cover, reach, valid_until
 from l2vault.vault.coverage.hour_lines import HourLines
 from l2vault.vault.coverage.journal_index import JournalIndex
@@ -345,7 +346,7 @@ class Vault:
         """The two files of an hour that hold all of its lines as columns: of the archive if that is all there is of
         it, else those that were made of just these lines; None where there are none."""
         if forms.archive is None:
-            return self._hour_lines.checked.columns(forms)
+            return columns_of(self.layout, self._hour_lines.checked.hour(forms), forms)
         hour = self.layout.archived_hour(forms.inst_id, forms.hour_ms)
         return None if forms.raw else hour
 

@@ -30,7 +30,7 @@ from l2vault.vault.archive import build, twins
 from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.coverage import checked
-from l2vault.vault.coverage.checked import CheckedHours, ColumnWork, check_hours, column_work
+from l2vault.vault.coverage.checked import ColumnWork, check_hours, checked_hours, column_work, columns_of
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.plan import Policy
@@ -71,7 +71,8 @@ def files(layout: Layout) -> list[str]:
 
 
 def has_columns(layout: Layout, hour: int) -> bool:
-    return CheckedHours(layout).columns(Catalog(layout).hour(INST, FIRST_MS + hour * HOUR_MS)) is not None
+    forms = Catalog(layout).hour(INST, FIRST_MS + hour * HOUR_MS)
+    return columns_of(layout, checked_hours(layout).hour(forms), forms) is not None
 
 
 def make(layout: Layout) -> int:
@@ -183,7 +184,7 @@ def test_without_the_libraries_a_child_checks_hours_all_the_same_and_loads_none(
     assert ClosedHours(layout, ClockAt(NOW_MS), False).work() == 0
     assert files(layout) == []
     held = Catalog(layout).hours(INST)
-    assert [CheckedHours(layout).hour(forms) is not None for forms in held] == [True, True, False]
+    assert [checked_hours(layout).hour(forms) is not None for forms in held] == [True, True, False]
     words = ["child", str(layout.root), str(NOW_MS)]
     code = f"import sys; sys.argv = {words}; from {closed_hours_child.__name__} import main; main(); "
     code += "print(*[name for name in ('numpy', 'pyarrow', 'polars') if name in sys.modules])"

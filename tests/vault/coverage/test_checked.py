@@ -9,7 +9,7 @@ from l2vault.book.snapshot import Snapshot, to_line
 from l2vault.book.utc import utc_ms
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.coverage import hour_lines
-from l2vault.vault.coverage.checked import CheckedHours, check_hours
+from l2vault.vault.coverage.checked import check_hours, checked_hours
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store import forms
 from l2vault.vault.store.catalog import Catalog
@@ -38,7 +38,7 @@ def put(layout, hour, seconds, is_packed=True, tail=b""):
 
 
 def checked(layout, hour):
-    return CheckedHours(layout).hour(Catalog(layout).hour(INST, HOUR_AT_MS + hour * HOUR_MS))
+    return checked_hours(layout).hour(Catalog(layout).hour(INST, HOUR_AT_MS + hour * HOUR_MS))
 
 
 def coverage(layout):
