@@ -109,27 +109,32 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
     crumbs_share = 0.0 if criteria.is_of_size_alone else CRUMBS_SHARE
     birth = Birth(threshold, criteria.relative, criteria.per_order, crumbs_share)
     runs = runs_of(_joined(surveys), birth)
-    frame = _chosen(ledger_of(runs, birth), criteria)
-    told = _told(books, runs, frame, unit)
-    if told is not None:
-        frame = _chosen(ledger_of(runs, birth, told), criteria)
+    frame, is_told = _ended(books, runs, birth, unit, criteria)
     mids = [each.last_mid for each in surveys if each.last_mid is not None]
     settings = {"threshold": threshold, "kept_share": KEPT_SHARE} | criteria.settings()
     settings["levels"] = sum(each.level_ms for each in surveys) / max(1, sum(each.tally.covered_ms for each in surveys))
     settings["last_mid"] = mids[-1] if mids else None
-    settings["is_ended_by_trades"] = told is not None
-    method = "walls/4" if told is not None else "walls/2" if criteria.is_of_size_alone else "walls/3"
+    settings["is_ended_by_trades"] = is_told
+    method = "walls/4" if is_told else "walls/2" if criteria.is_of_size_alone else "walls/3"
     return Result(frame.drop("run"), meter.provenance(method, unit, **settings))
 
 
-def _told(books: Books, runs: pl.DataFrame, ledger: pl.DataFrame, unit: Unit) -> pl.DataFrame | None:
-    """What trades tell of the walls of a ledger whose end they may decide; None where there is no such wall, or none
-    were recorded while one of them stood."""
-    ended = ledger.filter(pl.col("end").is_in(["consumed", "pulled", "moved"]))
-    if not len(ended) or books.trades is None:
-        return None
-    whole = runs.filter(pl.col("run").is_in(ended["run"].to_list()))
-    return told_of(whole, books.trades, books.periods, unit)
+def _ended(books: Books, runs: pl.DataFrame, birth: Birth, unit: Unit, criteria: Criteria) -> tuple[pl.DataFrame, bool]:
+    """The ledger of the walls, and whether trades told of the end of any. They are asked only of walls whose end they
+    may decide; where that makes another level part of a wall, since one that was pulled has moved there, of that too.
+    """
+    frame, is_told = _chosen(ledger_of(runs, birth), criteria), False
+    asked: set[int] = set()
+    while books.trades is not None:
+        ended = frame.filter(pl.col("end").is_in(["consumed", "pulled", "moved"]))
+        new = set(ended["run"].to_list()) - asked
+        asked |= new
+        whole = runs.filter(pl.col("run").is_in(list(asked)))
+        told = told_of(whole, books.trades, books.periods, unit) if new else None
+        if told is None:
+            break
+        frame, is_told = _chosen(ledger_of(runs, birth, told), criteria), True
+    return frame, is_told
 
 
 def _surveyed(books: Books, unit: Unit, criteria: Criteria) -> tuple[list[Survey], float]:

@@ -123,6 +123,13 @@ def test_a_wall_pulled_at_the_touch_and_placed_elsewhere_has_moved_and_one_consu
     assert ledger(bids, traded((1_000, 99, 150)))["end"].to_list() == ["consumed", "standing"]
 
 
+def test_trades_are_asked_of_what_only_they_make_part_of_a_wall_too():
+    """Of these at least 6 s are asked: the first stood for 6, the second, to which it moved from the touch, for 4."""
+    bids = (*["99 150 1, 98 5 1"] * 3, *["98.99 150 1, 98 5 1"] * 2, "98 5 1")
+    frame = ledger(bids, traded((9_000, 98.99, 150)), Criteria(min_size=100, min_life_ms=6_000))
+    assert frame.select("end", "end_from").rows() == [("moved", "trades"), ("consumed", "trades")]
+
+
 def test_at_the_touch_only_what_is_nearly_the_same_size_has_moved():
     """146 comes for 150: 0.973 of it. 144: 0.96, which would do away from the touch."""
     for size, end in ((146, "moved"), (144, "pulled")):
