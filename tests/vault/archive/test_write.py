@@ -52,6 +52,16 @@ def archive(layout, path):
     return archive_hour(layout, layout.parse_hour_file(path))
 
 
+def test_a_line_of_an_archive_is_placed_where_it_stood_among_the_lines(layout):
+    path = put(layout, BOOKS)
+    data = contents(BOOKS)
+    archive(layout, path)
+    path.unlink()
+    (forms,) = Catalog(layout).hours(INST)
+    placed = [(each.text, each.offset) for each in hour_lines(Catalog(layout), forms, False, pytest.fail)]
+    assert placed == [(text, data.index(text)) for text in data.splitlines()]
+
+
 def test_both_files_say_what_lines_they_hold(layout, archived):
     """Whoever has the lines can compare them, and those of earlier versions say it in the same way."""
     archive(layout, put(layout, BOOKS))
