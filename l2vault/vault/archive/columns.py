@@ -68,6 +68,8 @@ def _reduce(text: str) -> tuple[int, int]:
 
 def plain_text(num: int, den: int) -> str:
     """The decimal string of `num / den` without a needless zero, as OKX spells it."""
+    if den == 1:  # most quantities
+        return str(num)
     whole, fraction = divmod(num, den)
     if not fraction:
         return str(whole)
