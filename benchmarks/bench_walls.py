@@ -2,9 +2,10 @@
 
     python benchmarks/bench_walls.py [--seeds 8] [--hours 3] [--quiet 2] [--quiet-hours 6]
 
-Each market is recorded into a vault of its own as the recorder would, with holes, and read back with the default
-criteria of version 0.1. What is told of the planted walls is compared with what became of them; and in markets without
-any, what is called a whale or an alert by chance is counted. Nothing here is asserted.
+Each market is recorded into a vault of its own as the recorder would, with holes, and with the trades that explain its
+books; it is read back with the default criteria of version 0.1, once as if no trades had been recorded and once with
+them. What is told of the planted walls is compared with what became of them; and in markets without any, what is called
+a whale or an alert by chance is counted. Nothing here is asserted.
 """
 
 import argparse
@@ -35,6 +36,9 @@ PERCENTILE: Final = 99.8
 HORIZONS_MS: Final = (10_000, 60_000)
 
 CAUSES: Final = ("consumed", "pulled", "moved", "left view", "gap", "standing")
+"""Of a truth. What is told may also be that a wall was consumed and refilled meanwhile, or that nobody knows."""
+_TOLD: Final = ("consumed", "refilled", "pulled", "unknown", "moved", "left view", "gap", "standing")
+_CONSUMED: Final = ("consumed", "refilled")
 _DETAILS: Final = (
     "consumed slowly",
     "consumed within 2 s",
@@ -47,6 +51,7 @@ _DETAILS: Final = (
     "standing",
 )
 _LIVES_ON: Final = "(lives on)"
+_FILLED_UP: Final = "consumed and filled up again"
 _FILLED: Final = (0.0, 0.25, 0.5, inf)
 _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 
@@ -61,20 +66,25 @@ def main() -> int:
     asked = parser.parse_args()
     began = time.perf_counter()
     with ProcessPoolExecutor(asked.workers) as pool:
-        verdicts = list(pool.map(verdict_of, range(asked.seeds), [asked.hours] * asked.seeds))
+        both = list(pool.map(verdicts_of, range(asked.seeds), [asked.hours] * asked.seeds))
         quiet = list(pool.map(chance_of, range(1, asked.quiet + 1), [asked.quiet_hours] * asked.quiet))
-    print("\n".join([*(report(verdicts) if verdicts else []), *(quiet_report(quiet) if quiet else [])]))
+    for name, verdicts in zip(("without trades", "with trades"), zip(*both, strict=True), strict=False):
+        print("\n".join(["", f"# {name}", "", *report(verdicts)]))
+    print("\n".join(quiet_report(quiet) if quiet else []))
     print(f"\n{time.perf_counter() - began:.0f} s", file=sys.stderr)
     return 0
 
 
-def verdict_of(seed: int, hours: float) -> Verdict:
-    """Simulate, record, read back, judge."""
+def verdicts_of(seed: int, hours: float) -> tuple[Verdict, Verdict]:
+    """Simulate, record, read back and judge: as if no trades had been recorded, and with them."""
     with tempfile.TemporaryDirectory() as folder:
         recording = record(Path(folder), seed, hours)
         books = read_books(folder, INST, START_MS, recording.end_ms)
-        result = walls(books, criteria=Criteria(percentile=PERCENTILE))
-    return judge(recording, result.frame, result.provenance.settings["threshold"])
+        with_trades = walls(books, criteria=Criteria(percentile=PERCENTILE))
+        books.trades = None
+        without = walls(books, criteria=Criteria(percentile=PERCENTILE))
+    one, other = (judge(recording, each.frame, each.provenance.setting("threshold")) for each in (without, with_trades))
+    return one, other
 
 
 class Chance(NamedTuple):
@@ -116,12 +126,14 @@ def due(verdicts: Iterable[Verdict]) -> list[Judged]:
 
 
 def confusion(verdicts: Sequence[Verdict]) -> Counter[tuple[str, str]]:
-    """How often each truth (a detail, or that the wall lives on) was told as each end; of all lives that are planted
-    walls."""
+    """How often each truth was told as each end; of all lives that are planted walls. Of the lives of one wall the last
+    has its truth; where an earlier one ends the wall lives on, or it was filled up again after most of it was traded.
+    """
     told: Counter[tuple[str, str]] = Counter()
     for judged in (judged for verdict in verdicts for judged in verdict.judged):
         for row in judged.rows[:-1]:
-            told[_LIVES_ON, row["end"]] += 1
+            traded, cancelled = judged.stretch.life.left_between(row["t_from"], row["t_to"])
+            told[_FILLED_UP if traded > cancelled else _LIVES_ON, row["end"]] += 1
         if judged.rows:
             told[judged.stretch.detail, judged.rows[-1]["end"]] += 1
     return told
@@ -132,12 +144,22 @@ def scores(verdicts: Sequence[Verdict]) -> dict[str, tuple[float, int, float, in
     told = confusion(verdicts)
     found: dict[str, tuple[float, int, float, int]] = {}
     for cause in CAUSES:
-        said = sum(count for (_, end), count in told.items() if end == cause)
-        right = sum(count for (truth, end), count in told.items() if end == cause and truth.startswith(cause))
+        ends = _CONSUMED if cause == "consumed" else (cause,)
+        said = sum(count for (_, end), count in told.items() if end in ends)
+        right = sum(count for (truth, end), count in told.items() if end in ends and truth.startswith(cause))
         truly = [judged for judged in due(verdicts) if judged.stretch.end == cause]
-        hit = sum(bool(judged.rows) and judged.rows[-1]["end"] == cause for judged in truly)
+        hit = sum(bool(judged.rows) and judged.rows[-1]["end"] in ends for judged in truly)
         found[cause] = (right / max(1, said), said, hit / max(1, len(truly)), len(truly))
     return found
+
+
+def refills(verdicts: Iterable[Verdict]) -> tuple[float, int, float, int]:
+    """The same of walls that were filled up again while they were traded away: among the consumed ones."""
+    ended = [judged for judged in due(verdicts) if judged.rows and judged.stretch.end == "consumed"]
+    said = [judged for judged in ended if judged.rows[-1]["end"] == "refilled"]
+    truly = [judged for judged in ended if judged.stretch.life.is_iceberg]
+    right = sum(judged.stretch.life.is_iceberg for judged in said)
+    return right / max(1, len(said)), len(said), right / max(1, len(truly)), len(truly)
 
 
 def links(verdicts: Sequence[Verdict], began: str) -> Counter[str]:
@@ -233,16 +255,21 @@ def _found(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _matrix(verdicts: Sequence[Verdict]) -> list[str]:
     told = confusion(verdicts)
-    lines = ["", f"| truth | {' | '.join(CAUSES)} |", "|---" * (len(CAUSES) + 1) + "|"]
-    for truth in (*_DETAILS, _LIVES_ON):
-        counts = (str(told[truth, cause] or "") for cause in CAUSES)
-        lines.append(f"| {truth} | {' | '.join(counts)} |")
+    ends = [end for end in _TOLD if any(told[truth, end] for truth in (*_DETAILS, _FILLED_UP, _LIVES_ON))]
+    lines = ["", f"| truth | {' | '.join(ends)} |", "|---" * (len(ends) + 1) + "|"]
+    for truth in (*_DETAILS, _FILLED_UP, _LIVES_ON):
+        counts = [str(told[truth, end] or "") for end in ends]
+        if any(counts):
+            lines.append(f"| {truth} | {' | '.join(counts)} |")
     return lines
 
 
 def _precision(verdicts: Sequence[Verdict]) -> list[str]:
     lines = ["", "| end | precision | of told | recall | of true |", "|---|---|---|---|---|"]
-    for cause, (precision, said, recall, truly) in scores(verdicts).items():
+    rows = scores(verdicts)
+    if any(life["end"] == "refilled" for verdict in verdicts for judged in verdict.judged for life in judged.rows):
+        rows["refilled, of the consumed"] = refills(verdicts)
+    for cause, (precision, said, recall, truly) in rows.items():
         cells = [f"{share:.1%} | {of}" if of else " | 0" for share, of in ((precision, said), (recall, truly))]
         lines.append(f"| {cause} | {' | '.join(cells)} |")
     return lines

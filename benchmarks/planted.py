@@ -7,7 +7,7 @@ move and are no walls, however large. What walls do is written in `planted_scrip
 import math
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
@@ -39,6 +39,13 @@ _STEP_MS: Final = 100
 _STEP_EXTRA_MS: Final = 26
 
 
+class Taken(NamedTuple):
+    """What a taker took of one price in one step, in lots. The key of an ask is above 0, that of a bid below."""
+
+    key: int
+    lots: int
+
+
 @dataclass(slots=True)
 class Life:
     """A wall at one price, from when it was placed there until nothing of it was left; sizes in lots."""
@@ -55,16 +62,30 @@ class Life:
     first_trade_ms: int = 0
     is_moved: bool = False
     is_resized: bool = False
+    is_iceberg: bool = False
+    """It was filled up again while it was traded."""
     was_in_sight: bool = True
     """When it ended."""
     ticks_behind: int = 0
     """From the best price of its side, when it ended."""
     orders_placed: int = field(init=False)
+    course: list[tuple[int, int, int]] = field(default_factory=list)
+    """At each time at which anything left it, all that had been traded and cancelled by then."""
     seen: dict[int, int] = field(default_factory=dict)
     """Its size in each recorded book that shows it, by the number of the book."""
 
     def __post_init__(self) -> None:
         self.orders_placed = self.orders
+
+    def note(self, now_ms: int) -> None:
+        self.course.append((now_ms, self.traded, self.cancelled))
+
+    def left_between(self, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """What was traded and what was cancelled of it after a time and up to another one."""
+        before, until = (
+            next((each[1:] for each in reversed(self.course) if each[0] <= at_ms), (0, 0)) for at_ms in (from_ms, to_ms)
+        )
+        return until[0] - before[0], until[1] - before[1]
 
     @property
     def is_crowd(self) -> bool:
@@ -87,10 +108,12 @@ class PlantedSide(MarketSide):
     and its own walls are decided deep inside of them.
     """
 
-    __slots__ = ("_under", "lives")
+    __slots__ = ("_under", "lives", "taken")
 
     def __init__(self, sign: int, best_tick: int, shape: Shape, rng: Random) -> None:
         self.lives: dict[int, Life] = {}
+        self.taken: list[Taken] = []
+        """All that was traded in this step."""
         self._under: dict[int, int] = {}
         super().__init__(sign, best_tick, shape, rng)
 
@@ -127,12 +150,15 @@ class PlantedSide(MarketSide):
             key = self.keys[0]
             life = self.lives.get(key)
             if life is None:
+                self.taken.append(Taken(key, self._sizes[key][0]))
                 self._drop(0)
                 continue
             taken = int(min(life.lots, max(1.0, lots)))
+            self.taken.append(Taken(key, taken + self._under[key]))
             self._under[key] = 0
             life.traded += taken
             life.first_trade_ms = life.first_trade_ms or now_ms
+            life.note(now_ms)
             lots -= taken
             self.resize(life, life.lots - taken)
             if life.lots:
@@ -159,6 +185,7 @@ class PlantedMarket:
     """One swap, in steps of the feed. Scripts plant, resize and pull; `drive` and `flow_usd` are how they move it."""
 
     def __init__(self, seed: int, start_ms: int) -> None:
+        self.seed = seed
         self.rng = Random(f"planted {seed}")
         self.shape = replace(
             shape_of(INST), levels=_LATENT_LEVELS, occupied=_OCCUPIED, calm_ticks=_CALM_TICKS, tight_share=0.98
@@ -173,7 +200,7 @@ class PlantedMarket:
         self.flow_usd: float | None = None
         """What is traded of a wall in a step; None is at random."""
         self._fair = start + 0.5
-        self._seq_id = 1_000_000
+        self.seq_id = 1_000_000
 
     def side(self, sign: int) -> PlantedSide:
         return self.asks if sign > 0 else self.bids
@@ -194,6 +221,7 @@ class PlantedMarket:
             return
         life.cancelled += max(0, life.lots - lots)
         life.is_resized |= lots > 0
+        life.note(self.now_ms)
         if not lots:
             self._ended(life)
         self.side(life.sign).resize(life, lots)
@@ -204,6 +232,7 @@ class PlantedMarket:
     def begin(self, now_ms: int) -> None:
         """Time passes and the price moves; scripts act after this and before `push`."""
         self.now_ms = now_ms
+        self.bids.taken, self.asks.taken = [], []
         noise = 2 * (self.rng.random() + self.rng.random() + self.rng.random() - 1.5)
         home = (self.shape.start_tick - self._fair) * _TETHER if not self.drive else 0.0
         self._fair += _CALM_TICKS * noise + self.drive + home
@@ -234,8 +263,8 @@ class PlantedMarket:
                     life.seen[number] = life.lots
 
     def _change(self, is_full: bool, bids: list[Level], asks: list[Level]) -> BookChange:
-        last, self._seq_id = self._seq_id, self._seq_id + 100
-        return BookChange(INST, is_full, bids, asks, self.now_ms, self._seq_id, -1 if is_full else last, 0)
+        last, self.seq_id = self.seq_id, self.seq_id + 100
+        return BookChange(INST, is_full, bids, asks, self.now_ms, self.seq_id, -1 if is_full else last, 0)
 
     def _sweep(self, taken: PlantedSide, joined: PlantedSide, fair: float) -> float:
         """Trade one side up to `fair` and close in from the other; all in keys of the side taken."""

@@ -166,6 +166,7 @@ def _iceberg(on: Stage) -> Script:
     for _ in range(on.rng.randrange(2, 6)):
         while life.lots > 0.3 * full:
             yield
+        life.is_iceberg = True
         on.market.resize(life, full)
     yield from on.press(life, on.usd / 20)
 

@@ -43,6 +43,7 @@ VERBS: Final = (
     "walls",
     "zones",
     "shifts",
+    "flow",
     "heatmap",
     "screen",
 )

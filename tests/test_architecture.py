@@ -57,7 +57,7 @@ ORDER = {
         "contract figures former_names tail",
         "one_book resample provenance",
         "book_matrix",
-        "interval_rows",
+        "interval_rows trades context",
         "books",
         "metrics walls zones flow heatmap",
         "pictures",

@@ -19,9 +19,11 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
+from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
+from l2vault.analytics.trades import Trades, read_trades
 from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
@@ -75,6 +77,21 @@ class HourSource:
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
 
+def _none() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a vault has beside the books of a span; each is asked for once, when it is first needed."""
+
+    cover: Callable[[], Coverage | None] = _none
+    source: Callable[[], HourSource | None] = _none
+    trades: Callable[[], Trades | None] = _none
+    context: Callable[[], pl.DataFrame | None] = _none
+    changes: Callable[[], "Books | None"] = _none
+
+
 class Books:
     """The books of one instrument over `[start_ms, end_ms)`. `ladders` and `mapped` read them anew each time."""
 
@@ -84,8 +101,7 @@ class Books:
         span: tuple[int, int],
         frames: Callable[[], Iterator[Frames]],
         periods: Sequence[ContractPeriod],
-        cover: Callable[[], Coverage] | None = None,
-        source: Callable[[], HourSource] | None = None,
+        beside: "Beside | None" = None,
     ) -> None:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
@@ -95,13 +111,27 @@ class Books:
         self.executor: Executor | None = None
         """Where the hours of `mapped` are worked on; without one, in threads: one for each core of this machine."""
         self._frames = frames
-        self._cover = cover
-        self._source = source
+        self._beside = beside or Beside()
+
+    @cached_property
+    def trades(self) -> Trades | None:
+        """Those of the instrument; None where none were recorded."""
+        return self._beside.trades()
+
+    @cached_property
+    def context(self) -> pl.DataFrame | None:
+        """Rows as `context.CONTEXT` says; none where none was recorded, None where the books came from frames."""
+        return self._beside.context()
+
+    @cached_property
+    def changes(self) -> "Books | None":
+        """Every book of the span that a push left; None where no changes were recorded."""
+        return self._beside.changes()
 
     @cached_property
     def coverage(self) -> Coverage | None:
         """Every grid slot and hole of the span; None where the books came from frames."""
-        return None if self._cover is None else self._cover()
+        return self._beside.cover()
 
     @cached_property
     def hours(self) -> tuple[int, ...]:
@@ -115,7 +145,7 @@ class Books:
 
     @cached_property
     def _hour_source(self) -> HourSource | None:
-        return None if self._source is None else self._source()
+        return self._beside.source()
 
     def mapped(self, work: Callable[[Iterator[Piece]], _T], hours: Sequence[int] | None = None) -> Iterator[_T]:
         """What `work` makes of the pieces of each hour (of all, or of some of `hours`), in order of time.
@@ -296,7 +326,19 @@ def read_books(  # noqa: PLR0913 - three name the span
         )
         return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
 
-    return Books(inst_id, span, frames, periods, lambda: vault.coverage(inst_id, *span), source)
+    def changes() -> Books | None:
+        if inst_id not in vault.change_catalog.instruments():
+            return None
+        return read_books(vault, inst_id, *span, include_disputed, "changes")
+
+    beside = Beside(
+        cover=lambda: vault.coverage(inst_id, *span),
+        source=source,
+        trades=lambda: read_trades(vault.layout.root, inst_id),
+        context=lambda: read_context(vault.layout.root, inst_id, span),
+        changes=changes,
+    )
+    return Books(inst_id, span, frames, periods, beside)
 
 
 def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tuple[int, int]:
@@ -312,13 +354,14 @@ def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tupl
     return max(end_ms - length_ms, min(first_ms, newest_ms)), end_ms
 
 
-def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> Books:
+def books_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, trades: Trades | None = None) -> Books:
     """The books of two frames: rows as `vault.levels(...).to_polars()` gives them, and `t_from`, `t_to` and `depth` of
-    each book in order of time, none overlapping another."""
+    each book in order of time, none overlapping another; and trades, if there are any."""
     if not len(books):
         raise VaultError(f"no book of {contract.inst_id}: the frame of books is empty.", "at least one row")
     span = books["t_from"][0], books["t_to"][-1]
-    return Books(contract.inst_id, span, lambda: iter([(levels, books)]), [ContractPeriod(*span, contract)])
+    periods = [ContractPeriod(*span, contract)]
+    return Books(contract.inst_id, span, lambda: iter([(levels, books)]), periods, Beside(trades=lambda: trades))
 
 
 _local = threading.local()

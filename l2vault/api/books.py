@@ -80,9 +80,12 @@ class Books:
         unless more is asked: `relative` times the mean of its 10 neighbours to either side, `per_order` an order on
         average (whales, not a crowd), or the two above. No row: no whale in sight.
 
-        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, moved, left view, gap, standing),
-        `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps`, `size_end`,
-        `times_usual`, `weight`, `standing_bps` and more; `standing` gives those that stand at the end of the span. Rows
+        Columns: `track`, `side`, `price`, `began`, `end` (pulled, consumed, refilled, unknown, moved, left view, gap,
+        standing), `t_from`, `t_to`, `seen_ms`, `lives`, `moves`, `peak`, `mean`, `orders`, `nearest_bps`, `size_end`,
+        `times_usual`, `weight`, `standing_bps` and more. Where trades were recorded they decide the end: `traded` is
+        what takers took at its price, `cancelled` what it lost without them, `consumed_share` the traded share of all
+        that it lost; `end_from` is `trades`, `inferred` without them, null where it stands, left view or met a hole.
+        `standing` gives those that stand at the end of the span. Rows
         are sorted by `weight`: size times time in sight, or by `size`, `time`, `near` to mid; in order of birth with a
         size alone. With `lives` a row per unbroken stay instead, in order of birth. docs/intelligence.md defines them
         and says how far the causes can be trusted.
@@ -228,6 +231,40 @@ class Books:
         from l2vault.analytics.flow.liquidity_flow import shifts
 
         return result_of(shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert, false_alarms))
+
+    def flow(
+        self,
+        step: Duration = "1m",
+        *,
+        bands_bps: Sequence[float] | None = None,
+        large: Amount | None = None,
+        bucket: float | None = None,
+    ) -> Result:
+        """What takers did and what the book did, a row per step (multiples since 1970), in order of time. Needs trades;
+        without them only the book's half has values.
+
+        Of trades: `proved_share` (of the step's time in which none is missing), `trades` (OKX's ids), `buy_`, `sell_`,
+        `net_` and `cum_` (cumulative delta) `contracts` and `usd` (quote currency), `large_orders`, `large_buy_usd`,
+        `large_sell_usd` (an order is large from `large` on, by default what 99 % of the span's are below), `vpin` (0 to
+        1) over 50 buckets of `bucket` contracts. Of books: `ofi_touch_usd` and within bands of mid (`ofi_2bps_usd`;
+        2 and 5 by default), with `ofi_from`, `changes` (exact) or `books` (net), and `ofi_covered_share`; `mid` at the
+        end, `mid_change_bps`. Of both: Kyle's lambda, `lambda_bps_per_musd` (bps per million of net quote currency),
+        its `lambda_error` of `lambda_moves`; `hits` of depth and `recovered_10s_share` of what they took. Beside it
+        `mark`, `index`, `basis_bps`, `funding_rate`, `open_interest_contracts`, `_usd` and `_change_contracts`.
+
+        Null is what is not known. `provenance.settings` has what is said of the whole span: the `largest` orders, the
+        same lambda, `resilience`. docs/intelligence.md has formulas and sources.
+
+        >>> flow = l2vault.open("Vault").books("BTC-USDT-SWAP").flow()
+        >>> flow.frame.select("buy_contracts", "sell_contracts", "net_contracts", "cum_contracts").row(1)
+        (180.0, 120.0, 60.0, 120.0)
+        >>> round(flow.frame["basis_bps"][0], 3), flow.provenance.settings["orders"]
+        (-0.433, 598)
+        """
+        from l2vault.analytics.flow.flow import BANDS, Ask, flow
+
+        least_usd = None if large is None else amount(large)
+        return result_of(flow(self._read, Ask(duration_ms(step), bands_bps or BANDS, least_usd, bucket)))
 
     def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
         """Price against time: a row per side and cell within the visible range, empty or not: `t_from`, `t_to`, `side`,

@@ -22,7 +22,7 @@ class Result:
 
     >>> result = l2vault.open("Vault").books("BTC-USDT-SWAP").walls(min_size="500k")
     >>> result
-    <Result walls/2: 1 row, BTC-USDT-SWAP, 2024-08-20 03:00:00 to 03:09:58 UTC, covered 98.71 %>
+    <Result walls/4: 1 row, BTC-USDT-SWAP, 2024-08-20 03:00:00 to 03:09:58 UTC, covered 98.71 %>
     >>> result.frame.select("side", "price", "t_from", "end").rows()[0][:2]
     ('ask', 60120.0)
     >>> result.frame.schema["t_from"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from l2vault.api.books import Books
     from l2vault.api.context import Context, ContextTail
+    from l2vault.api.result import Result
     from l2vault.api.tables import Levels
     from l2vault.api.trades import Trades, TradeTail
 
@@ -94,6 +95,23 @@ class Vault:
         name = self._held(inst_id)
         span = self._span(name, last, start, end)
         return Books(read_books(self._read, name, *span, include_disputed, resolution), self.book_at)
+
+    def flow(
+        self,
+        inst_id: str,
+        *,
+        last: Duration | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        step: Duration = "1m",
+    ) -> "Result":
+        """Signed volume, large orders, order-flow imbalance, VPIN, price impact and resilience of a span, a row per
+        step: `books(inst_id, ...).flow(step)`, which has more arguments and says what each column is.
+
+        >>> l2vault.open("Vault").flow("BTC-USDT-SWAP", last="5m", step="1m").frame["net_contracts"].sum()
+        296.0
+        """
+        return self.books(inst_id, last=last, start=start, end=end).flow(step)
 
     def snapshots(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import clock, figure, heading, share, size, span_text, table
+from l2vault.verbs.format import NONE, clock, counted, figure, heading, share, size, span_text, table
 from l2vault.verbs.words import at_least_1, number, stay
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 HELP: Final = "list whale walls: what stands now, since when, how large, and whether others were pulled or consumed"
 EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --standing"
 
-_ENDS: Final = ("pulled", "moved", "consumed", "left view", "gap", "standing")
+_ENDS: Final = ("pulled", "moved", "consumed", "refilled", "unknown", "left view", "gap", "standing")
+_CONSUMED: Final = ("consumed", "refilled")
+_BY_TRADES: Final = ("pulled", "moved", "consumed", "refilled")
 _SORTS: Final = ("weight", "size", "time", "near")
 _SECOND_MS: Final = 1000
 
@@ -83,6 +85,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     tracks = tracks_of(ledger, last_mid if isinstance(last_mid, float) else None)
     ranked = sorted_by(tracks, args.sort or "weight")
     standing = ranked.filter(pl.col("end") == "standing")
+    is_ended_by_trades = bool(provenance.settings["is_ended_by_trades"])
     is_now = args.standing or args.at is not None
     span_ms = books.end_ms - books.start_ms
     text = heading(provenance) + _what(provenance) + "\n" + _standing_table(standing, args.top, span_ms)
@@ -95,10 +98,10 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     elif not len(shown):
         text += "nor was there one in the span\n"
     else:
-        text += f"\n{_list_name(args, len(tracks))}\n{_table(shown.head(args.top), span_ms)}"
+        text += f"\n{_list_name(args, len(tracks))}\n{_table(shown.head(args.top), span_ms, is_ended_by_trades)}"
         if len(shown) > args.top:
             text += f"... and {len(shown) - args.top} more: --top, --json or --csv\n"
-        text += _ends(ledger)
+        text += _ends(ledger, books.trades is not None)
     return analysis.Answer(rows, provenance, text, _drawing(books, result))
 
 
@@ -153,7 +156,7 @@ def _list_name(args: argparse.Namespace, count: int) -> str:
     return f"{walls} of the span, {order.get(args.sort, 'most size times time in sight first')}"
 
 
-def _table(rows: "pl.DataFrame", span_ms: int) -> str:
+def _table(rows: "pl.DataFrame", span_ms: int, is_ended_by_trades: bool) -> str:
     names = (
         "side",
         "price",
@@ -180,8 +183,8 @@ def _table(rows: "pl.DataFrame", span_ms: int) -> str:
             figure(row["orders"], 1),
             figure(row["nearest_bps"], 1),
             row["began"],
-            row["end"],
-            _filled_at_touch(row) if row["end"] == "consumed" else "-",
+            _end(row, is_ended_by_trades),
+            _filled(row),
         )
         for row in rows.to_dicts()
     ]
@@ -193,36 +196,57 @@ def _in_sight(ms: int) -> str:
     return span_text(ms if ms < _SECOND_MS else round(ms / _SECOND_MS) * _SECOND_MS)
 
 
-def _filled_at_touch(row: dict[str, Any]) -> str:
+def _end(row: dict[str, Any], is_ended_by_trades: bool) -> str:
+    """Where some ends are by trades the others say that they are not."""
+    is_marked = row["end_from"] == "inferred" and is_ended_by_trades
+    return f"{row['end']} (inferred)" if is_marked else str(row["end"])
+
+
+def _filled(row: dict[str, Any]) -> str:
+    """Of what the wall lost, the share that was traded; without trades what it lost at the touch, over its peak."""
+    if row["end_from"] == "trades":
+        return share(row["consumed_share"]) if row["end"] in _BY_TRADES else NONE
+    if row["end"] != "consumed":
+        return NONE
     return share(row["filled_at_touch_share"]) + (" refilled" if row["refilled"] else "")
 
 
-def _ends(ledger: "pl.DataFrame") -> str:
+def _ends(ledger: "pl.DataFrame", are_trades_recorded: bool) -> str:
     """How all lives ended, how much of the removed size was pulled, and how sure that is."""
     import polars as pl
 
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
     counts = ", ".join(f"{ended[end][0][0]} {end} ({size(ended[end][0][1])})" for end in _ENDS if end in ended)
-    pulled, consumed = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", "consumed"))
+    pulled, consumed, refilled = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", *_CONSUMED))
     lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
     text = f"\nends of {lives}: {counts or '-'}\n"
-    if pulled + consumed:
-        text += _consumed(ledger, share(pulled / (pulled + consumed)))
-    return text
+    if pulled + consumed + refilled:
+        text += f"cancelled share of removed wall size: {share(pulled / (pulled + consumed + refilled))}\n"
+    return text + _rests_on(ledger, are_trades_recorded)
 
 
-def _consumed(ledger: "pl.DataFrame", pulled: str) -> str:
-    """Books alone do not always show whether a wall was consumed or pulled in the last moment: of how many they do."""
+def _rests_on(ledger: "pl.DataFrame", are_trades_recorded: bool) -> str:
+    """By what it is told apart whether a wall was consumed or pulled. Books alone do not always show that: of how many
+    they do."""
     import polars as pl
 
     from l2vault.analytics.walls.ledger import FILLED_AT_TOUCH_SHARE
 
-    consumed = ledger.filter(pl.col("end") == "consumed")
-    filled = len(consumed.filter(pl.col("filled_at_touch_share") >= FILLED_AT_TOUCH_SHARE))
-    return (
-        f"cancelled share of removed wall size: {pulled}\n"
-        f"half or more filled at the touch: {filled} of {len(consumed)} consumed; others may have been pulled there\n"
-    )
+    told, inferred = (ledger.filter(pl.col("end_from") == each) for each in ("trades", "inferred"))
+    text = ""
+    if len(told):
+        unknown = len(told.filter(pl.col("end") == "unknown"))
+        holes = f"; {unknown} unknown: a hole in the trades, see: l2vault coverage --kind trades" if unknown else ""
+        text += f"{counted(len(told), 'end')} by the trades at the price{holes}\n"
+    if len(inferred):
+        why = "then" if are_trades_recorded else "here"
+        text += f"{counted(len(inferred), 'end')} inferred from the books: no trades were recorded {why}\n"
+    consumed = inferred.filter(pl.col("end") == "consumed")
+    if len(consumed):
+        filled = len(consumed.filter(pl.col("filled_at_touch_share") >= FILLED_AT_TOUCH_SHARE))
+        of = f"{len(consumed)} inferred consumed"
+        text += f"half or more filled at the touch: {filled} of {of}; others may have been pulled there\n"
+    return text
 
 
 def _drawing(books: "Books", result: "Result") -> Callable[[Path], None]:

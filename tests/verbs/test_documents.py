@@ -15,7 +15,7 @@ from l2vault.verbs.documents import SCHEMAS, document, schema_of
 from support.hours import INST
 from support.small_vault import small_vault
 
-MEASURES = ("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap")
+MEASURES = ("spread", "imbalance", "depth", "walls", "zones", "shifts", "flow", "heatmap")
 FORMER_OF_RETAIN = {"skipped": "let_alone"}
 COLUMNS = {
     ("spread",): {"non_null_share"},

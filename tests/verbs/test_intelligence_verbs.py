@@ -18,7 +18,7 @@ from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, los
 
 SLOTS = 60
 HOLE = range(30, 35)
-VERBS = ("spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap")
+VERBS = ("spread", "imbalance", "depth", "walls", "zones", "shifts", "flow", "heatmap")
 FROM_TO = ["--from", at(0), "--to", at(120_000)]
 
 

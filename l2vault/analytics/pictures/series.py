@@ -31,6 +31,12 @@ _KINDS: Final[tuple[tuple[str, str, _Style], ...]] = (
     (r"\w+_visible_bps", "visible range, bps", "plain"),
     (r"\w+_hhi", "concentration", "plain"),
     (r"\w+_per_order", "{unit} an order", "size"),
+    (r"net_usd", "net taken, {unit}", "plain"),
+    (r"cum_usd", "cumulative delta, {unit}", "plain"),
+    (r"ofi_touch_usd", "OFI of the touch, {unit}", "plain"),
+    (r"vpin", "VPIN", "plain"),
+    (r"basis_bps", "basis, bps", "plain"),
+    (r"open_interest_contracts", "open interest, contracts", "plain"),
     (r"buy_[\w.]+_bps", "to buy, bps", "plain"),
     (r"sell_[\w.]+_bps", "to sell, bps", "plain"),
 )
@@ -56,11 +62,17 @@ class _Panel(NamedTuple):
 
 @canvas.in_own_style
 def draw_series(
-    frame: pl.DataFrame, columns: Sequence[str], provenance: Provenance, path: Path, ylabel: str | None = None
+    frame: pl.DataFrame,
+    columns: Sequence[str],
+    provenance: Provenance,
+    path: Path,
+    ylabel: str | None = None,
+    note: str = "",
 ) -> None:
     """The named measures of a frame with a row per book (`t_from`, `t_to`), broken where none stood.
 
-    Measures of one kind share a panel; with `ylabel` all do. A measure that is null, NaN or without end has no line.
+    Measures of one kind share a panel; with `ylabel` all do. `note` says what a row is, if not a book. A measure that
+    is null, NaN or without end has no line.
     """
     panels = [_Panel(ylabel, "plain", list(columns))] if ylabel else _panels(columns, provenance)
     figure = canvas.new_figure(1.2 + max(3.4, sum(_HEIGHTS_IN[panel.style] for panel in panels)))
@@ -81,7 +93,12 @@ def draw_series(
         every[-1].legend(handles=handles, **_legend(panels[-1]))
     figure.align_ylabels()
     canvas.time_axis(every[-1], start_ms, end_ms)
-    canvas.head(figure, provenance.method.partition("/")[0], provenance, _note(panels, step_ms))
+    canvas.head(
+        figure,
+        provenance.method.partition("/")[0],
+        provenance,
+        note if note and not step_ms else _note(panels, step_ms),
+    )
     canvas.save(figure, path)
 
 

@@ -19,11 +19,22 @@ END_COLOURS: Final = {
     "standing": BLUE,
     "pulled": VERMILION,
     "consumed": GREEN,
+    "refilled": GREEN,
+    "unknown": GREY,
     "moved": PURPLE,
     "left view": SKY,
     "gap": GREY,
 }
-END_MARKERS: Final = {"standing": ">", "pulled": "v", "consumed": "X", "moved": "D", "left view": "s", "gap": "o"}
+END_MARKERS: Final = {
+    "standing": ">",
+    "pulled": "v",
+    "consumed": "X",
+    "refilled": "P",
+    "unknown": "d",
+    "moved": "D",
+    "left view": "s",
+    "gap": "o",
+}
 
 _OTHER: Final = ORANGE, "*"
 """How an end is drawn that a later method may tell."""

@@ -196,6 +196,7 @@ def _ends(piece: Piece, found: Columns) -> Columns:
     previous, later = np.maximum(first - 1, 0), np.minimum(past, len(piece) - 1)
     return {
         "t_from": piece.t_from[first],
+        "t_last": piece.t_from[past - 1],
         "t_to": piece.t_to[past - 1],
         "is_at_touch": piece.best.of(is_ask, first) == signed,
         "is_linked": piece.is_linked[first],

@@ -1,7 +1,7 @@
 """The wall ledger: from large levels, book by book, to lives with a beginning, a course and a cause of their end. Pure.
 
-What no book can tell without trades is not told: whether a wall at the touch was hit or withdrawn in the last moment.
-Whatever happened between two recorded books is seen only by what it left.
+Whether a wall at the touch was hit or withdrawn in the last moment only trades can tell (`trade_ends`). Whatever
+happened between two recorded books is seen only by what it left.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,17 @@ import polars as pl
 
 from l2vault.analytics.walls.large_levels import KEPT_SHARE
 from l2vault.analytics.walls.tracks import linked
+from l2vault.analytics.walls.trade_ends import with_ends
 
 Began = Literal["found", "returned", "entered view", "grown", "moved", "placed"]
 """`found`: it stood when the span or the time after a hole began. `entered view`: the visible range came to it.
 `returned`: one of these, and a wall of like size had been lost from sight at this price."""
 
-End = Literal["standing", "gap", "consumed", "left view", "moved", "pulled"]
-"""`consumed`: the market reached its price, and it fell. `pulled`: it fell while better prices stood before it."""
+End = Literal["standing", "gap", "consumed", "refilled", "unknown", "left view", "moved", "pulled"]
+"""By trades, where they were recorded: `consumed` if most of what left it was traded, `refilled` if besides far more
+was traded there than it ever showed, `pulled` if most was cancelled, `unknown` if a hole in the trades leaves that
+open. Inferred without them: `consumed` if the market reached its price, and it fell; `pulled` if it fell while better
+prices stood before it."""
 
 FILLED_AT_TOUCH_SHARE: Final = 0.5
 """A consumed wall that lost so much of its peak while it was the best price was traded away: of such walls 98.6 %
@@ -53,6 +57,10 @@ LEDGER: Final = pl.Schema(
         "continued_by": pl.Int64,
         "track": pl.Int64,
         "times_usual": pl.Float64,
+        "end_from": pl.String,
+        "traded": pl.Float64,
+        "cancelled": pl.Float64,
+        "consumed_share": pl.Float64,
     }
 )
 """A row is a life. `size_born + grown - shrunk = size_end`, the last size it had as a wall; `size_left` is what its
@@ -60,7 +68,9 @@ price held in the book after that, null where there is none; `filled_at_touch_sh
 most 1; `refilled` where more was taken from it at the touch than it ever held at once. Means are weighted by time;
 `times_around` is its size at birth over the mean of its neighbours, `times_usual` its mean size over what was usual so
 far from mid in the hour of its birth, `at_touch_share` the share of its life in which it was the best price of its
-side. Lives that are one wall (moved, or back in sight) name each other and share a `track`."""
+side. `end_from` is `trades` or `inferred`, null where neither trades nor the touch decide the end; what was `traded` of
+it and `cancelled`, and `consumed_share`, are as `trade_ends` says, null without trades. Lives that are one wall (moved,
+or back in sight) name each other and share a `track`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +94,41 @@ class Birth:
         return is_born
 
 
-def ledger_of(rows: pl.DataFrame, birth: Birth) -> pl.DataFrame:
-    """The ledger of all levels that have, or as a wall might still have, the threshold.
+def runs_of(rows: pl.DataFrame, birth: Birth) -> pl.DataFrame:
+    """The rows of all levels that have, or as a wall might still have, the threshold, from the first book in which each
+    may be born; with `run`, the number of the unbroken run of books that each belongs to, and `step`, by how much its
+    size changed since the row before.
 
     `rows` are those of `large_levels`, in order of side, price and time, with books numbered through the whole span and
     `usual`, what was usual where each began.
     """
-    lives = _lives(rows.filter(pl.col("size") >= birth.threshold * KEPT_SHARE).with_columns(is_born=birth.test()))
-    if not len(lives):
-        return LEDGER.to_frame()
-    lives = lives.with_columns(began=_beginning(birth.crumbs_share), end=_end())
-    lives = lives.sort("first", "side", "price").with_row_index("wall").with_columns(pl.col("wall").cast(pl.Int64))
-    return linked(lives).select(pl.col(name).cast(kind) for name, kind in LEDGER.items())
-
-
-def _lives(kept: pl.DataFrame) -> pl.DataFrame:
-    """A row per unbroken run of books in which a price holds a wall, from the first book in which it may be born."""
+    kept = rows.filter(pl.col("size") >= birth.threshold * KEPT_SHARE).with_columns(is_born=birth.test())
     goes_on = (
         (pl.col("is_ask") == pl.col("is_ask").shift())
         & (pl.col("price") == pl.col("price").shift())
         & (pl.col("first") == pl.col("past").shift())
         & pl.col("is_linked")
     )
-    runs = (
+    return (
         kept.with_columns(run=(~goes_on.fill_null(False)).cum_sum())
         .filter(pl.col("is_born").cum_max().over("run"))
         .with_columns(step=pl.col("size").diff().over("run").fill_null(0.0))
     )
+
+
+def ledger_of(runs: pl.DataFrame, birth: Birth, told: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The ledger of the runs, with the number of its `run` behind each row. `told` is what trades tell of some of them,
+    as `trade_ends.told_of` gives it."""
+    if not len(runs):
+        return LEDGER.to_frame().with_columns(run=pl.lit(None, pl.UInt32))
+    lives = _lives(runs).with_columns(began=_beginning(birth.crumbs_share), end=_end())
+    lives = with_ends(lives, told)
+    lives = lives.sort("first", "side", "price").with_row_index("wall").with_columns(pl.col("wall").cast(pl.Int64))
+    return linked(lives).select(*(pl.col(name).cast(kind) for name, kind in LEDGER.items()), "run")
+
+
+def _lives(runs: pl.DataFrame) -> pl.DataFrame:
+    """A row per unbroken run of books in which a price holds a wall."""
     lives = runs.group_by("run", maintain_order=True).agg(*_born(), *_course(), *_ended())
     return lives.with_columns(
         filled_at_touch_share=(pl.col("shrunk_at_touch") / pl.col("peak")).clip(upper_bound=1.0),

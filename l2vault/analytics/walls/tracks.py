@@ -17,6 +17,10 @@ MOVE_ALIKE_SHARE: Final = 0.9
 chance: 12 hours of the markets of `benchmarks/bench_walls.py` have 28 wrong links with 0.8 and 16 with this, and 313
 right ones with both."""
 
+MOVE_ALIKE_AT_TOUCH_SHARE: Final = 0.97
+"""The same of a wall that was pulled when the price had reached it, which only trades can tell: there much comes and
+goes, and what is alike by chance outnumbers what moved."""
+
 MOVE_BOOKS: Final = 2
 """A wall that is pulled and one alike that comes are one that moved, if they stand at most `MOVE_BPS` apart, and it
 comes at most so many books later than the last one with the old."""
@@ -49,7 +53,10 @@ def _moves(lives: pl.DataFrame) -> dict[int, int]:
     """Pulled walls and new ones that are one at another price, each wall in one pair: those without a book between
     them first, since a wall that moves in every book is like all its places; among these the likest."""
     gone = lives.filter(pl.col("end") == "pulled").select(
-        "side", "last", old="wall", old_price="price", fell=pl.col("size_end") - pl.col("size_left")
+        *("side", "last", "is_reached"),
+        old="wall",
+        old_price="price",
+        fell=pl.col("size_end") - pl.col("size_left"),
     )
     come = lives.filter(pl.col("began").is_in(["placed", "grown"])).select(
         "side", "first", new="wall", new_price="price", rose=pl.col("size_born") - pl.col("size_before")
@@ -58,7 +65,8 @@ def _moves(lives: pl.DataFrame) -> dict[int, int]:
         gone.with_columns(first=pl.col("last") + later, later=pl.lit(later)).join(come, on=["side", "first"])
         for later in range(1, MOVE_BOOKS + 1)
     ).with_columns(alike=_alike("fell", "rose"), apart=(pl.col("new_price") / pl.col("old_price") - 1).abs())
-    pairs = pairs.filter(pl.col("alike") >= MOVE_ALIKE_SHARE, pl.col("apart") <= MOVE_BPS / BPS)
+    least = pl.when("is_reached").then(MOVE_ALIKE_AT_TOUCH_SHARE).otherwise(MOVE_ALIKE_SHARE)
+    pairs = pairs.filter(pl.col("alike") >= least, pl.col("apart") <= MOVE_BPS / BPS)
     moves: dict[int, int] = {}
     taken: set[int] = set()
     best_first = pairs.sort("later", -pl.col("alike"), "apart", "old", "new")
@@ -93,9 +101,10 @@ SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 def tracks_of(ledger: pl.DataFrame, last_mid: float | None = None) -> pl.DataFrame:
     """A row per wall however often it moved or was lost from sight: `track, side, price` (the last one), `began` of its
     first life and `end` of its last, `t_from, t_to`, `seen_ms` (the sum of its lives), `lives, moves,
-    filled_at_touch_share, refilled` (of the last life), `peak, mean, orders, nearest_bps`; `size_end`, the last size it
-    had; `times_usual`, the most of its lives; `weight`, its size times its time in sight, in units and seconds; and
-    `standing_bps`, how far one that still stands is from `last_mid`. In order of birth."""
+    filled_at_touch_share, refilled, end_from, consumed_share` (of the last life), `traded, cancelled` (of all), `peak,
+    mean, orders, nearest_bps`; `size_end`, the last size it had; `times_usual`, the most of its lives; `weight`, its
+    size times its time in sight, in units and seconds; and `standing_bps`, how far one that still stands is from
+    `last_mid`. In order of birth."""
     ms = pl.col("t_to") - pl.col("t_from")
     away = (pl.col("price") / last_mid - 1).abs() * BPS if last_mid else pl.lit(None, pl.Float64)
     tracks = ledger.group_by("track", maintain_order=True).agg(
@@ -116,9 +125,17 @@ def tracks_of(ledger: pl.DataFrame, last_mid: float | None = None) -> pl.DataFra
         nearest_bps=pl.col("nearest_bps").min(),
         size_end=pl.col("size_end").last(),
         times_usual=pl.col("times_usual").max(),
+        end_from=pl.col("end_from").last(),
+        consumed_share=pl.col("consumed_share").last(),
+        traded=_known_sum("traded"),
+        cancelled=_known_sum("cancelled"),
         weight=(pl.col("mean") * ms).sum() / 1000,
     )
     return tracks.with_columns(standing_bps=pl.when(pl.col("end") == "standing").then(away))
+
+
+def _known_sum(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum())
 
 
 def sorted_by(tracks: pl.DataFrame, sort: Sort) -> pl.DataFrame:

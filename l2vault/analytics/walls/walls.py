@@ -16,7 +16,8 @@ from l2vault.analytics.book_matrix import Bools
 from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.walls.large_levels import KEPT_SHARE, Ask, Edge, Survey, survey
-from l2vault.analytics.walls.ledger import Birth, ledger_of
+from l2vault.analytics.walls.ledger import Birth, ledger_of, runs_of
+from l2vault.analytics.walls.trade_ends import told_of
 from l2vault.analytics.walls.usual import chance_size
 from l2vault.errors import UsageError
 
@@ -93,8 +94,10 @@ class Criteria:
 def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) -> Result:
     """A row per life of a wall as `ledger.LEDGER` says, in order of birth. Sizes are in `unit`, times ms since 1970.
 
-    `settings` has the `threshold` that was used and the `last_mid`. Raises VaultError where the span has no book, or
-    none with two sides.
+    Where trades were recorded, they decide how those walls ended that were found without them.
+
+    `settings` has the `threshold` that was used, the `last_mid`, and whether trades told of the ends. Raises VaultError
+    where the span has no book, or none with two sides.
     """
     criteria = criteria or Criteria()
     surveys, threshold = _surveyed(books, unit, criteria)
@@ -105,13 +108,26 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
         meter.count_in(each.tally)
     crumbs_share = 0.0 if criteria.is_of_size_alone else CRUMBS_SHARE
     birth = Birth(threshold, criteria.relative, criteria.per_order, crumbs_share)
-    frame = _chosen(ledger_of(_joined(surveys), birth), criteria)
+    runs = runs_of(_joined(surveys), birth)
+    frame = _chosen(ledger_of(runs, birth), criteria)
+    told = _told(books, runs, frame, unit)
+    if told is not None:
+        frame = _chosen(ledger_of(runs, birth, told), criteria)
     mids = [each.last_mid for each in surveys if each.last_mid is not None]
     settings = {"threshold": threshold, "kept_share": KEPT_SHARE} | criteria.settings()
     settings["levels"] = sum(each.level_ms for each in surveys) / max(1, sum(each.tally.covered_ms for each in surveys))
     settings["last_mid"] = mids[-1] if mids else None
-    method = "walls/2" if criteria.is_of_size_alone else "walls/3"
-    return Result(frame, meter.provenance(method, unit, **settings))
+    settings["is_ended_by_trades"] = told is not None
+    method = "walls/4" if told is not None else "walls/2" if criteria.is_of_size_alone else "walls/3"
+    return Result(frame.drop("run"), meter.provenance(method, unit, **settings))
+
+
+def _told(books: Books, runs: pl.DataFrame, ledger: pl.DataFrame, unit: Unit) -> pl.DataFrame | None:
+    """What trades tell of the walls of a ledger; None where none were recorded while one of them stood."""
+    if books.trades is None:
+        return None
+    whole = runs.filter(pl.col("run").is_in(ledger["run"].to_list()))
+    return told_of(whole, books.trades, books.periods, unit)
 
 
 def _surveyed(books: Books, unit: Unit, criteria: Criteria) -> tuple[list[Survey], float]:

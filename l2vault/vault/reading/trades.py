@@ -3,7 +3,7 @@ of them. Needs no library beside msgspec as long as no archive is read.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -140,6 +140,10 @@ class TradeReader:
 
     def coverage(self, inst_id: str, span: tuple[int, int]) -> TradeCoverage:
         """What is known of the trades of a span, from their ids and from what was noted at the time."""
+        return self.read(inst_id, span, lambda row: None)
+
+    def read(self, inst_id: str, span: tuple[int, int], take: Callable[[TradeRow], None]) -> TradeCoverage:
+        """The same, and `take` is called with each row of the span in the order of `rows`: both in one reading."""
         history = self._history(inst_id)  # before the files
         every = self._catalog.hours(inst_id)
         first_ms = max((each.hour_ms for each in every if each.hour_ms + HOUR_MS <= span[0]), default=ALWAYS_MS)
@@ -147,7 +151,7 @@ class TradeReader:
         hours = [each for each in every if first_ms <= each.hour_ms <= last_ms]
         findings: list[Finding] = []
         rows = self._ordered(inst_id, hours, every[-1:], findings.append, history)
-        runs = list(_runs(rows, span))
+        runs = list(_runs(_shown(rows, span, take), span))
         gone = [*self._gone(findings), *self._missing_hours(inst_id, every, span)]
         end_ms = last_ms if last_ms == NEVER_MS else last_ms + HOUR_MS
         return cover_trades(history, inst_id, span, TradesRead(first_ms, end_ms, runs, gone))
@@ -211,6 +215,13 @@ class TradeReader:
 def _key(push: TradePush, numberings: Numberings) -> _Key:
     """Of pushes that begin alike the longest first: the others are parts of it."""
     return numberings.of(push.ts_ms), push.first_id, -push.last_id
+
+
+def _shown(rows: Iterable[TradeRow], span: tuple[int, int], take: Callable[[TradeRow], None]) -> Iterator[TradeRow]:
+    for row in rows:
+        if span[0] <= row.push.ts_ms < span[1]:
+            take(row)
+        yield row
 
 
 def _runs(rows: Iterable[TradeRow], span: tuple[int, int]) -> Iterator[IdRun]:

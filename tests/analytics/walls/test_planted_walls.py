@@ -19,8 +19,19 @@ def bench():
 
 
 @pytest.fixture(scope="module")
-def verdicts(bench):
-    return [bench.verdict_of(seed=2, hours=0.5)]
+def both(bench):
+    return bench.verdicts_of(seed=2, hours=0.5)
+
+
+@pytest.fixture(scope="module")
+def verdicts(both):
+    """As if no trades had been recorded."""
+    return [both[0]]
+
+
+@pytest.fixture(scope="module")
+def by_trades(both):
+    return [both[1]]
 
 
 def test_every_wall_of_the_threshold_is_found(bench, verdicts):
@@ -43,6 +54,19 @@ def test_a_cause_can_be_trusted_as_far_as_was_measured(bench, verdicts, cause, p
     told_right, said, found, truly = bench.scores(verdicts)[cause]
     assert said and truly
     assert (told_right >= precision, found >= recall) == (True, True), (told_right, found)
+
+
+@pytest.mark.parametrize(("cause", "precision", "recall"), [("consumed", 0.9, 0.9), ("pulled", 0.9, 0.8)])
+def test_trades_tell_consumed_from_pulled(bench, by_trades, cause, precision, recall):
+    told_right, said, found, truly = bench.scores(by_trades)[cause]
+    assert said > 15 and truly > 15
+    assert (told_right >= precision, found >= recall) == (True, True), (told_right, found)
+
+
+def test_what_was_filled_up_again_while_it_was_traded_is_told(bench, by_trades):
+    told_right, said, found, truly = bench.refills(by_trades)
+    assert said and truly
+    assert (told_right >= 0.8, found >= 0.8) == (True, True), (told_right, found)
 
 
 def test_a_wall_that_was_seen_eaten_was_consumed(bench, verdicts):
