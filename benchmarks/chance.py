@@ -8,6 +8,7 @@ false finds are in more than 10 % of the markets, or a planted edge is missed in
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -91,6 +92,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=6.0)
     args = parser.parse_args()
     began = time.monotonic()
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # a process for each core is enough
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         none = list(outcomes(range(args.markets), args.hours, NO_EDGE, processes))
         print("\n".join(false_finds(none)), flush=True)

@@ -37,15 +37,14 @@ _REDRAWN: Final = 150
 _TOUCH: Final = 200.0
 _LEANING: Final = 0.9
 _WHALE: Final = 12_000.0
-_WHALES_A_SIDE: Final = 3
-_WHALE_TICKS: Final = (8, 32)
+_WHALES_A_SIDE: Final = 2
+_WHALE_TICKS: Final = (8, 30)
 _WHALE_BOOKS: Final = 500
 """Mean life of a whale, unless the price passes it."""
 _TRADED: Final = 40.0
-_NEAR_TICKS: Final = 2
 _TURN_BOOKS, _TURN_TICKS = 25, 1.0
 """A whale that holds pushes the price away for so many books, by so many ticks in each."""
-_CLEAR_TICKS: Final = 25
+_CLEAR_TICKS: Final = 10
 
 Ticks = npt.NDArray[np.int64]
 
@@ -61,7 +60,7 @@ class Edge:
 
 
 NO_EDGE: Final = Edge()
-PLANTED: Final = Edge(0.9, 0.06, 0.06)
+PLANTED: Final = Edge(0.7, 0.06, 0.06)
 
 
 @dataclass(slots=True)
@@ -74,16 +73,22 @@ class _Whale:
     past: int
     is_decided: bool = False
 
+    @property
+    def touch(self) -> int:
+        """The best bid at which it is the best price of its side."""
+        return self.tick - (self.sign < 0)
+
     def turns(self, best: int, book: int, is_holding: bool) -> bool:
-        """Whether it pushes the price away now. It is gone when the price is behind it."""
-        away = self.sign * (best + (self.sign < 0) - self.tick)
+        """Whether it pushes the price away now that the best bid came so far. It is gone when the price is behind it."""
+        away = self.sign * (best - self.touch)
+        if away > _CLEAR_TICKS:
+            self.is_decided = False
+        elif away <= 0 and book < self.past and not self.is_decided:
+            self.is_decided = True
+            if is_holding:
+                return True
         if away < 0:
             self.past = min(self.past, book)
-        elif away > _CLEAR_TICKS:
-            self.is_decided = False
-        elif away <= _NEAR_TICKS and book < self.past and not self.is_decided:
-            self.is_decided = True
-            return is_holding
         return False
 
 
@@ -121,6 +126,7 @@ def _walk(rng: np.random.Generator, count: int, hold: float) -> tuple[Ticks, lis
         for whale in standing:
             if whale.turns(best, book, chances[book] < hold):
                 push, pushes = whale.sign * _TURN_TICKS, _TURN_BOOKS
+                price, ticks[book] = float(whale.touch), whale.touch
         standing = [whale for whale in standing if whale.past > book]
         for sign in (1, -1):
             if sum(whale.sign == sign for whale in standing) < _WHALES_A_SIDE:

@@ -14,7 +14,7 @@ import polars as pl
 
 from l2vault.analytics.book_matrix import Ints
 from l2vault.analytics.books import Books, CoverageMeter, Result
-from l2vault.analytics.chance.levels import Found, barriers_of, held_rates, tests_of
+from l2vault.analytics.chance.levels import Found, barriers_of, held_rates, trials_of
 from l2vault.analytics.chance.signals import Sampling, Track, flow_rates, state_rates, steps_of
 from l2vault.analytics.chance.statistics import (
     DRAWS,
@@ -172,15 +172,18 @@ def _ask_levels(
     if barriers is not None:
         settings |= {"near_bps": barriers.near_bps, "turn_bps": barriers.turn_bps}
     for at, kind in enumerate(kinds):
-        tests = tests_of(windows, kind, ask.window_ms)
-        settings |= {f"{kind}_windows": len(tests), f"{kind}_levels": sum(len(test.levels.is_ask) for test in tests)}
+        trials = trials_of(windows, kind, ask.window_ms)
+        settings |= {
+            f"{kind}_windows": len(trials),
+            f"{kind}_levels": sum(len(trial.levels.is_ask) for trial in trials),
+        }
         if barriers is None:
             rows.add(kind, "held", _NOTHING, "price never moved", side="both")
             continue
         rng = np.random.default_rng([ask.seed, at])
-        for side, rate in held_rates(tests, barriers, sampling.block_ms, rng, ask.draws).items():
-            few = f"{len(tests)} of {LEAST_WINDOWS} windows of {_length(ask)} that follow another one"
-            rows.add(kind, "held", rate, few if len(tests) < LEAST_WINDOWS else "", side=side)
+        for side, rate in held_rates(trials, barriers, sampling.block_ms, rng, ask.draws).items():
+            few = f"{len(trials)} of {LEAST_WINDOWS} windows to test in"
+            rows.add(kind, "held", rate, few if len(trials) < LEAST_WINDOWS else "", side=side)
     if "walls" in kinds:
         rows.add("walls", "pulled", _pulled(books, sampling, np.random.default_rng([ask.seed, 9])), side="both")
 
@@ -192,10 +195,6 @@ def _measures(settings: dict[str, object]) -> list[str]:
     found = settings["measures"]
     assert isinstance(found, list)
     return found
-
-
-def _length(ask: Ask) -> str:
-    return f"{ask.window_ms / MINUTE_MS:g} min" if ask.window_ms >= MINUTE_MS else f"{ask.window_ms / 1000:g} s"
 
 
 def _pulled(books: Books, sampling: Sampling, rng: np.random.Generator) -> Rate:
@@ -222,7 +221,7 @@ def _ask_signals(
         signals = _at_steps(pl.concat([window.signals for window in windows]), IMBALANCES, steps)
         found = state_rates(signals, track, sampling, np.random.default_rng([ask.seed, 2]))
         for (name, horizon_ms), rate in found.items():
-            rows.add("imbalance", "hit", rate, _few_shifts(rate, sampling), signal=name, horizon_ms=horizon_ms)
+            rows.add("imbalance", "hit", rate, _few_shifts(rate), signal=name, horizon_ms=horizon_ms)
     if "flow" in asked:
         flows = _at_steps(pl.concat([window.flows for window in windows]), ("ofi",), steps, fill=0.0)
         net = _net(books, steps)
@@ -231,14 +230,14 @@ def _ask_signals(
         found = flow_rates(flows, track, sampling, np.random.default_rng([ask.seed, 3]))
         for (name, horizon_ms), rate in found.items():
             is_without = name == "net" and net is None
-            why = "no trades were recorded in this span" if is_without else _few_shifts(rate, sampling)
+            why = "no trades were recorded in this span" if is_without else _few_shifts(rate)
             rows.add("flow", "hit", rate, why, signal=name, horizon_ms=horizon_ms)
 
 
-def _few_shifts(rate: Rate, sampling: Sampling) -> str:
+def _few_shifts(rate: Rate) -> str:
     if rate.draws >= LEAST_SHIFTS:
         return ""
-    return f"{rate.draws} of {LEAST_SHIFTS} shifts of {sampling.least_shift_ms // MINUTE_MS} min or more"
+    return f"{rate.draws} of {LEAST_SHIFTS} shifts"
 
 
 def _track(windows: Sequence[Seen]) -> Track:

@@ -41,7 +41,7 @@ _LEAST_STOOD_SHARE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Trial:
     """The levels of the window before, and the path of the one that begins at `start_ms`."""
 
     start_ms: int
@@ -67,7 +67,7 @@ def _range_bps(window: Seen) -> float | None:
     return float((mid.max() - mid.min()) / mid[0] * BPS) if len(mid) else None
 
 
-def tests_of(windows: Sequence[Seen], kind: Found, window_ms: int) -> list[Test]:
+def trials_of(windows: Sequence[Seen], kind: Found, window_ms: int) -> list[Trial]:
     """Of each two windows that follow each other and of which books stood nearly all the time, in order of time."""
     found = []
     least_ms = _LEAST_STOOD_SHARE * window_ms
@@ -77,7 +77,7 @@ def tests_of(windows: Sequence[Seen], kind: Found, window_ms: int) -> list[Test]
         path = Path(*path_of(after))
         if len(path.mid):
             levels = _laid(before.walls if kind == "walls" else before.zones, kind, after, float(path.mid[0]))
-            found.append(Test(after.start_ms, path, levels))
+            found.append(Trial(after.start_ms, path, levels))
     return found
 
 
@@ -93,34 +93,35 @@ def _laid(levels: pl.DataFrame, kind: Found, after: Seen, mid: float) -> Levels:
 
 
 def held_rates(
-    tests: Sequence[Test], barriers: Barriers, block_ms: int, rng: np.random.Generator, draws: int = DRAWS
+    trials: Sequence[Trial], barriers: Barriers, block_ms: int, rng: np.random.Generator, draws: int = DRAWS
 ) -> dict[SideOrBoth, Rate]:
     """Of all visits, and of those of each side: how many of the decided ones held, beside `draws` of chance."""
-    classes = classes_of(np.array([test.path.volatility for test in tests])) if tests else []
-    met = [_met([tests[at] for at in own], barriers) for own in classes]
-    drawn = [drawn_sums([each.tables() for each in met], rng, draws)] if len(tests) > 1 else []
-    blocks = np.array([tests[at].start_ms // block_ms for own in classes for at in own], np.int64)
+    if not trials:
+        return dict.fromkeys(SIDES, Rate(0, 0, None, None, None))
+    classes = classes_of(np.array([trial.path.volatility for trial in trials]))
+    met = [_met([trials[at] for at in own], barriers) for own in classes]
+    drawn = drawn_sums([each.tables() for each in met], rng, draws)
+    blocks = np.unique([trials[at].start_ms // block_ms for own in classes for at in own], return_inverse=True)[1]
     found: dict[SideOrBoth, Rate] = {}
     for side in SIDES:
-        real = [np.concatenate([each.real(side, column) for each in met]) if met else _NONE for column in range(3)]
-        begun, holds, breaks = real
+        begun, holds, breaks = (np.concatenate([each.real(side, column) for each in met]) for column in range(3))
         events = holds + breaks
         count, held = int(events.sum()), int(holds.sum())
-        of_block = np.unique(blocks, return_inverse=True)[1] if len(blocks) else blocks
-        sums = [np.bincount(of_block, each).astype(np.int64) for each in (holds, events)] if len(blocks) else []
-        interval = block_interval(sums[0], sums[1], rng, draws) if sums else None
-        rates = _drawn_rates(side, drawn[0]) if drawn else np.empty(0)
-        p = p_value(held / count, rates) if count and len(rates) else None
-        took = [
-            np.concatenate([each.break_ms(side, is_real) for each in met]) if met else _NO_TIME for is_real in (1, 0)
-        ]
-        medians = [float(np.median(each)) if len(each) else None for each in took]
-        found[side] = Rate(count, held, interval, mean_of(rates), p, int(begun.sum()) - count, len(rates), *medians)
+        sums = [np.bincount(blocks, each).astype(np.int64) for each in (holds, events)]
+        rates = _drawn_rates(side, drawn)
+        p = p_value(held / count, rates) if count else None
+        took = [np.concatenate([each.break_ms(side, is_real) for each in met]) for is_real in (True, False)]
+        found[side] = Rate(
+            count,
+            held,
+            block_interval(*sums, rng, draws),
+            mean_of(rates),
+            p,
+            int(begun.sum()) - count,
+            len(rates),
+            *(float(np.median(each)) if len(each) else None for each in took),
+        )
     return found
-
-
-_NONE: Final = np.empty(0, np.int64)
-_NO_TIME: Final = np.empty(0)
 
 
 def _drawn_rates(side: SideOrBoth, sums: Sequence[Ints]) -> Floats:
@@ -157,9 +158,9 @@ class _Met:
         chosen = (self.of == self.into) & self._is(side)
         return np.rint(np.bincount(self.of[chosen], values[chosen], self.size)).astype(np.int64)
 
-    def break_ms(self, side: SideOrBoth, is_real: int) -> Floats:
+    def break_ms(self, side: SideOrBoth, is_real: bool) -> Floats:
         """How long each break took, of the real levels or of the artificial ones."""
-        took: Floats = self.visits.break_ms[((self.of == self.into) == bool(is_real)) & self._is(side)]
+        took: Floats = self.visits.break_ms[((self.of == self.into) == is_real) & self._is(side)]
         return took[np.isfinite(took)]
 
     def _is(self, side: SideOrBoth) -> Bools:
@@ -167,10 +168,10 @@ class _Met:
         return is_side
 
 
-def _met(tests: Sequence[Test], barriers: Barriers) -> _Met:
-    levels = Levels(*(np.concatenate([getattr(test.levels, name) for test in tests]) for name in Levels.__slots__))
-    of = np.repeat(np.arange(len(tests)), [len(test.levels.is_ask) for test in tests])
-    every = [visits(test.path, levels, barriers) for test in tests]
+def _met(trials: Sequence[Trial], barriers: Barriers) -> _Met:
+    levels = Levels(*(np.concatenate([getattr(trial.levels, name) for trial in trials]) for name in Levels.__slots__))
+    of = np.repeat(np.arange(len(trials)), [len(trial.levels.is_ask) for trial in trials])
+    every = [visits(trial.path, levels, barriers) for trial in trials]
     joined = Visits(*(np.concatenate([getattr(each, name) for each in every]) for name in Visits.__slots__))
-    into = np.repeat(np.arange(len(tests)), len(of))
-    return _Met(len(tests), np.tile(of, len(tests)), into, np.tile(levels.is_ask, len(tests)), joined)
+    into = np.repeat(np.arange(len(trials)), len(of))
+    return _Met(len(trials), np.tile(of, len(trials)), into, np.tile(levels.is_ask, len(trials)), joined)

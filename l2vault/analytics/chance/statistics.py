@@ -17,6 +17,7 @@ LEAST_EVENTS: Final = 30
 """Of fewer events no rate is given."""
 LEAST_COVERED_SHARE: Final = 0.99
 """Of a span of which less is covered no rate is given."""
+LEAST_BLOCKS: Final = 5
 LEVEL: Final = 0.05
 """A q below it is called an edge."""
 
@@ -77,13 +78,13 @@ def q_values(p: Sequence[float]) -> Floats:
 
 
 def block_interval(
-    successes: Ints, events: Ints, rng: np.random.Generator, draws: int = DRAWS
+    successes: Ints, events: Ints, rng: np.random.Generator, draws: int = DRAWS, least: int = LEAST_BLOCKS
 ) -> tuple[float, float] | None:
     """The 95 % interval of `sum(successes) / sum(events)` by a block bootstrap: `(blocks,)` each; whole blocks are
-    drawn with replacement, since what happens within one is not independent (Künsch 1989). None of a single block that
-    has events."""
+    drawn with replacement, since what happens within one is not independent (Künsch 1989). None of fewer blocks that
+    have events than `least`: of a few there is little to draw."""
     held = np.flatnonzero(events)
-    if len(held) < 2:
+    if len(held) < least:
         return None
     drawn = rng.integers(0, len(held), (draws, len(held)))
     rates = successes[held][drawn].sum(axis=1) / events[held][drawn].sum(axis=1)

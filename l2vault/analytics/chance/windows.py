@@ -66,6 +66,7 @@ class Seen:
 
     @property
     def stood_ms(self) -> int:
+        """For how long books stood in it."""
         return self.tally.covered_ms
 
 
