@@ -289,7 +289,7 @@ class Books:
 
         >>> result = l2vault.open("Vault").books("BTC-USDT-SWAP").evaluate("zones")
         >>> result.frame.select("what", "side", "rate", "missing").row(0)
-        ('held', 'both', None, '0 of 5 windows to test in, 0 of 30 events, covered 98.71 % of 99 %')
+        ('held', 'both', None, 'price never moved, 0 of 30 events, covered 98.71 % of 99 %')
         """
         from l2vault.analytics.chance.evaluate import MEASURES, Ask, evaluate
 

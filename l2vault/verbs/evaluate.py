@@ -26,7 +26,11 @@ _ALL: Final = "all"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "measure", choices=(*MEASURES, _ALL), help="what to test; of all, q is over every question at once"
+        "measure",
+        nargs="?",
+        default=_ALL,
+        choices=(*MEASURES, _ALL),
+        help="what to test; of all (the default) q is over every question at once",
     )
     analysis.configure_reading(parser, "all that the vault holds")
     add = parser.add_argument

@@ -107,14 +107,14 @@ def held_rates(
         begun, holds, breaks = (np.concatenate([each.real(side, column) for each in met]) for column in range(3))
         events = holds + breaks
         count, held = int(events.sum()), int(holds.sum())
-        sums = [np.bincount(blocks, each).astype(np.int64) for each in (holds, events)]
+        of_block = [np.rint(np.bincount(blocks, each)).astype(np.int64) for each in (holds, events)]
         rates = _drawn_rates(side, drawn)
         p = p_value(held / count, rates) if count else None
         took = [np.concatenate([each.break_ms(side, is_real) for each in met]) for is_real in (True, False)]
         found[side] = Rate(
             count,
             held,
-            block_interval(*sums, rng, draws),
+            block_interval(of_block[0], of_block[1], rng, draws),
             mean_of(rates),
             p,
             int(begun.sum()) - count,
