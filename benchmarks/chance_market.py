@@ -79,7 +79,7 @@ class _Whale:
         return self.tick - (self.sign < 0)
 
     def turns(self, best: int, book: int, is_holding: bool) -> bool:
-        """Whether it pushes the price away now that the best bid came so far. It is gone when the price is behind it."""
+        """Whether it pushes the price away at this best bid. It is gone once the price is behind it."""
         away = self.sign * (best - self.touch)
         if away > _CLEAR_TICKS:
             self.is_decided = False

@@ -224,7 +224,7 @@ def _ask_signals(
             rows.add("imbalance", "hit", rate, _few_shifts(rate), signal=name, horizon_ms=horizon_ms)
     if "flow" in asked:
         flows = _at_steps(pl.concat([window.flows for window in windows]), ("ofi",), steps, fill=0.0)
-        net = _net(books, steps)
+        net = takers_net(books, steps)
         settings["are_trades_recorded"] = net is not None
         flows["net"] = np.full(len(steps), np.nan) if net is None else net
         found = flow_rates(flows, track, sampling, np.random.default_rng([ask.seed, 3]))
@@ -260,7 +260,7 @@ def _at_steps(frame: pl.DataFrame, names: Sequence[str], steps: Ints, fill: floa
     return found
 
 
-def _net(books: Books, steps: Ints) -> "Floats | None":
+def takers_net(books: Books, steps: Ints) -> "Floats | None":
     """`(steps,)`: what takers bought less what they sold in each, of orders that are in the book, in quote currency;
     NaN where a trade may be missing. None where none were recorded. Reads an hour at a time."""
     if books.trades is None or not len(steps):

@@ -4,23 +4,27 @@ import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from pathlib import Path as File
 
 import numpy as np
 import polars as pl
 import pytest
 
-from l2vault.analytics.books import Books, books_of
-from l2vault.analytics.chance.evaluate import EVALUATION, MEASURES, Ask, evaluate
-from l2vault.analytics.chance.levels import barriers_of, held_rates, trials_of
+from l2vault.analytics.books import Books, Tally, books_of
+from l2vault.analytics.chance import windows
+from l2vault.analytics.chance.evaluate import EVALUATION, MEASURES, Ask, evaluate, takers_net
+from l2vault.analytics.chance.levels import Trial, barriers_of, held_rates, trials_of
 from l2vault.analytics.chance.signals import HORIZONS_MS, Sampling, Track, flow_rates, state_rates
 from l2vault.analytics.chance.statistics import LEAST_EVENTS
-from l2vault.analytics.chance.visits import Barriers
+from l2vault.analytics.chance.visits import Barriers, Levels, Path
 from l2vault.analytics.chance.windows import Seen, seen, stands_until
+from l2vault.analytics.trades import TRADES, trades_of
+from l2vault.analytics.walls.walls import walls
 from l2vault.errors import UsageError, VaultError
+from l2vault.vault.coverage.proved import TimeStretch
 from support.books import LINEAR, T0_MS, drawn, frames, hand_made
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+BENCHMARKS = File(__file__).resolve().parents[3] / "benchmarks"
 MINUTE = 60_000
 HOURS = 2.5
 
@@ -87,9 +91,9 @@ def without(books: Books, start_ms: int, end_ms: int) -> Books:
 
 
 def test_a_span_of_which_less_than_99_percent_is_covered_gives_no_rate(markets):
-    books = markets.market(3, HOURS, markets.Edge(1.0, 0.15, 0.15))
-    middle_ms = books.start_ms + 65 * MINUTE
-    result = evaluate(without(books, middle_ms, middle_ms + 3 * MINUTE), ("imbalance",), Ask(draws=50))
+    books = markets.market(3, 1.25, markets.Edge(1.0, 0.15, 0.15))
+    middle_ms = books.start_ms + 35 * MINUTE
+    result = evaluate(without(books, middle_ms, middle_ms + 3 * MINUTE // 2), ("imbalance",), Ask(draws=50))
     assert result.provenance.covered_share == pytest.approx(0.98)
     assert result.frame["rate"].null_count() == len(result.frame) and not result.frame["is_edge"].any()
     assert all("covered 98 % of 99 %" in why for why in result.frame["missing"])
@@ -103,7 +107,7 @@ def test_a_short_span_can_tell_nothing(markets):
 
 
 def test_the_same_seed_gives_the_same_rows_in_any_executor(markets):
-    books = markets.market(5, 1.5)
+    books = markets.market(5, 1.25)
     with ThreadPoolExecutor(2) as threads:
         books.executor = threads
         one = evaluate(books, ("zones", "imbalance"), Ask(draws=50, seed=7))
@@ -199,11 +203,11 @@ def test_a_wall_stands_as_long_as_its_price_keeps_its_least_size():
 
 
 def test_a_visit_is_decided_by_a_fifth_of_the_range_unless_it_is_given(markets):
-    windows = windows_of(markets.market(4, 1.0), measures=())
-    ranges = [(window.mid.max() - window.mid.min()) / window.mid[0] * 1e4 for window in windows]
-    found = barriers_of(windows, None)
+    found_in = windows_of(markets.market(4, 1.0), measures=())
+    ranges = [(each.mid.max() - each.mid.min()) / each.mid[0] * 1e4 for each in found_in]
+    found = barriers_of(found_in, None)
     assert found.turn_bps == pytest.approx(np.median(ranges) / 5) and found.near_bps < found.turn_bps
-    assert barriers_of(windows, 9.0) == Barriers(9.0 / 4, 9.0)
+    assert barriers_of(found_in, 9.0) == Barriers(9.0 / 4, 9.0)
     assert barriers_of(windows_of(hand_made(drawn(0, "99 5 1", "101 5 1")), measures=()), None) is None
 
 
@@ -263,8 +267,93 @@ def test_the_shifts_keep_clear_of_the_signal_itself():
 
 def test_a_quiet_book_is_the_book_of_every_step_it_stands_through():
     levels, held = frames([drawn(0, "99 30 1", "101 10 1"), drawn(45_000, "99 10 1", "101 30 1")])
-    (window,) = windows_of(books_of(levels, held, LINEAR), measures=("imbalance", "flow"))
-    assert window.signals["t"].to_list() == [T0_MS + step * 10_000 for step in range(5)]
+    (only,) = windows_of(books_of(levels, held, LINEAR), measures=("imbalance", "flow"))
+    assert only.signals["t"].to_list() == [T0_MS + step * 10_000 for step in range(5)]
     usd = (30 * 99 - 10 * 101) / (30 * 99 + 10 * 101)
-    assert window.signals["top1"].to_list() == pytest.approx([usd] * 5)
-    assert window.flows.rows() == [(T0_MS, 0.0), (T0_MS + 40_000, pytest.approx(0.01 * (10 - 30) * (99 + 101)))]
+    assert only.signals["top1"].to_list() == pytest.approx([usd] * 5)
+    assert only.flows.rows() == [(T0_MS, 0.0), (T0_MS + 40_000, pytest.approx(0.01 * (10 - 30) * (99 + 101)))]
+
+
+def test_what_takers_did_leaves_out_orders_of_no_book_and_time_in_which_a_trade_may_be_missing():
+    rows = [
+        (T0_MS + 1_000, 100.0, 10.0, True, False, 1),
+        (T0_MS + 2_000, 100.0, 4.0, False, False, 1),
+        (T0_MS + 3_000, 100.0, 99.0, True, True, 1),
+        (T0_MS + 25_000, 100.0, 7.0, True, False, 1),
+    ]
+    proved = [
+        TimeStretch(T0_MS, T0_MS + 20_000, "proved", ""),
+        TimeStretch(T0_MS + 21_000, T0_MS + 40_000, "proved", ""),
+    ]
+    levels, held = frames([drawn(step * 10_000, "99 5 1", "101 5 1") for step in range(4)])
+    books = books_of(levels, held, LINEAR, trades_of(pl.DataFrame(rows, TRADES, orient="row"), proved))
+    found = takers_net(books, T0_MS + np.arange(4) * 10_000)
+    assert found.tolist() == pytest.approx([0.01 * 100 * (10 - 4), 0.0, np.nan, 0.0], nan_ok=True)
+
+
+def window(number, mids, walls=(), large=()):
+    """Of 10 min, with a book for each mid; walls are price and least size of bids."""
+    start_ms = T0_MS + number * 10 * MINUTE
+    t_from = start_ms + np.arange(len(mids)) * (10 * MINUTE // len(mids))
+    found = pl.DataFrame([(False, *each) for each in walls], windows._FOUND, orient="row")
+    rows = pl.DataFrame([(False, *each) for each in large], windows._LARGE, orient="row")
+    tally = Tally(len(mids), len(mids), 10 * MINUTE, {})
+    none = pl.DataFrame()
+    ends = np.append(t_from[1:], start_ms + 10 * MINUTE)
+    return Seen(start_ms, t_from, ends, np.array(mids, np.float64), 0.1, tally, found, found, rows, none, none)
+
+
+def test_walls_are_tested_while_they_stand_and_levels_that_price_has_passed_are_not():
+    before = window(0, [100.0], walls=[(99.0, 5.0), (98.0, 5.0), (101.0, 5.0)])
+    starts_ms = T0_MS + 10 * MINUTE
+    after = window(1, [100.0] * 4, large=[(98.0, 9.0, starts_ms, starts_ms + MINUTE)])
+    (trial,) = trials_of([before, after], "walls", 10 * MINUTE)
+    assert trial.levels.away_bps.tolist() == pytest.approx([100, 200])
+    assert trial.levels.until_ms.tolist() == [0, MINUTE]
+    (trial,) = trials_of([before, after], "zones", 10 * MINUTE)
+    assert trial.levels.until_ms.tolist() == [np.inf, np.inf]
+
+
+def test_a_window_that_follows_after_another_one_that_is_missing_tests_nothing():
+    assert trials_of([window(0, [100.0]), window(2, [100.0])], "zones", 10 * MINUTE) == []
+
+
+def test_levels_are_laid_only_into_windows_of_like_volatility():
+    def trial(number, moves_bps, away_bps):
+        path = Path(np.arange(4) * 2_000, 100 * (1 + np.array(moves_bps) / 1e4), np.arange(4) > 0)
+        return Trial(number * MINUTE, path, Levels(np.array([False]), np.array([away_bps]), np.array([np.inf])))
+
+    calm = [trial(number, (0, -9, -9, 0), 10.0) for number in range(5)]  # each holds
+    wild = [trial(number, (0, -99, -114, -114), 100.0) for number in range(5, 10)]  # each breaks
+    rate = held_rates([*calm, *wild], Barriers(1, 4), MINUTE, np.random.default_rng(0), 50)["both"]
+    assert (rate.events, rate.successes, rate.chance, rate.p) == (10, 5, 0.5, 1.0)
+
+
+def test_what_a_window_finds_stands_at_its_end(markets):
+    books = markets.market(4, 1.0)
+    ((levels, _),) = books._frames()
+    for each in windows_of(books):
+        last = levels.filter(pl.col("t_to") >= each.t_to[-1], pl.col("t_from") < each.t_to[-1])
+        sizes = {row["price"]: row["qty"] * 0.01 * row["price"] for row in last.to_dicts()}
+        assert len(each.walls) and all(sizes[price] >= least for _, price, least in each.walls.rows())
+
+
+def test_a_flow_over_a_hole_is_none():
+    mids = [*[100] * 6, *[110] * 6, *[105] * 6, 107]
+    flow = np.array([*[1.0] * 5, -4.0, *[1.0] * 5, -6.0, *[0.5] * 6, 9.0])
+    rate = flow_rates({"x": flow}, track(*mids, hole_at=2), sampling(19), np.random.default_rng(0))["x", MINUTE]
+    assert (rate.events, rate.successes) == (1, 0)  # at 1:00 the flow before is not known
+
+
+def test_a_span_of_five_days_is_drawn_and_shifted_by_days():
+    hour_ms = 60 * MINUTE
+    books = hand_made(*(drawn(hour * hour_ms, "99 5 1", "101 5 1") for hour in range(121)))
+    settings = evaluate(books, ("imbalance",), Ask(draws=10)).provenance.settings
+    assert settings["block_ms"] == settings["least_shift_ms"] == 24 * hour_ms
+
+
+def test_the_pulled_are_those_of_the_ledger(markets, nothing):
+    ends = walls(markets.market(2, HOURS)).frame["end"].to_list()
+    (row,) = nothing.frame.filter(what="pulled").to_dicts()
+    assert row["successes"] == ends.count("pulled") > 0
+    assert row["events"] == row["successes"] + ends.count("consumed") + ends.count("refilled")
