@@ -45,6 +45,7 @@ VERBS: Final = (
     "shifts",
     "flow",
     "heatmap",
+    "evaluate",
     "screen",
 )
 INTERRUPTED: Final = 130

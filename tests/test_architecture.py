@@ -60,7 +60,7 @@ ORDER = {
         "interval_rows trades context",
         "books",
         "metrics walls zones flow heatmap",
-        "pictures",
+        "chance pictures",
     ),
 }
 """Inside these rooms what stands on the left is known to what stands on its right, never the other way round; what
@@ -107,7 +107,11 @@ PURE = [
             "provenance",
         )
     ),
-    *(path for room in ("walls", "zones", "flow", "heatmap") for path in (PACKAGE / "analytics" / room).glob("*.py")),
+    *(
+        path
+        for room in ("walls", "zones", "flow", "heatmap", "chance")
+        for path in (PACKAGE / "analytics" / room).glob("*.py")
+    ),
 ]
 IMPURE_MODULES = {"asyncio", "io", "logging", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 CLOCK_CALLS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "now", "utcnow", "today"}

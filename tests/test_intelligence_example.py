@@ -28,4 +28,4 @@ def test_the_page_shows_what_the_command_prints(command, shown, vault, tmp_path,
 
 def test_every_verb_of_the_intelligence_is_shown():
     verbs = {command.split()[1] for command, _ in BLOCKS}
-    assert verbs == {"spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap"}
+    assert verbs == {"spread", "imbalance", "depth", "walls", "zones", "shifts", "heatmap", "evaluate"}

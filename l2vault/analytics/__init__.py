@@ -4,7 +4,7 @@
   several), `books` (the books of a span, hour by hour, and what every result must say of itself), `one_book` and
   `metrics` (what one book says), `resample` (that, over time).
 - `walls/` (large levels and their lives), `zones/` (support and resistance), `flow/` (what changed between two books),
-  `heatmap/` (the grid of a heatmap).
+  `heatmap/` (the grid of a heatmap), `chance/` (whether any of it is more than chance).
 - `tail` says what is more than chance, `figures` writes sizes and shares.
 - `pictures/` draws: the only room that knows matplotlib. Only `books` reads a vault.
 """

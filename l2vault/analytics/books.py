@@ -393,13 +393,13 @@ def _cut_frames(
     """Each of one contract, and of at most so many books."""
     for levels, books in frames:
         for period in periods:
-            held = _cut(books, period.from_ms, period.to_ms)
+            held = cut(books, period.from_ms, period.to_ms)
             for at in range(0, len(held), _BOOKS_AT_ONCE):
                 some = held.slice(at, _BOOKS_AT_ONCE)
-                yield _cut(levels, some["t_from"][0], some["t_to"][-1]), some, period.contract
+                yield cut(levels, some["t_from"][0], some["t_to"][-1]), some, period.contract
 
 
-def _cut(rows: pl.DataFrame, from_ms: int, to_ms: int) -> pl.DataFrame:
+def cut(rows: pl.DataFrame, from_ms: int, to_ms: int) -> pl.DataFrame:
     """The rows over `[from_ms, to_ms)`, cut to it."""
     if not len(rows) or (rows["t_from"].min() >= from_ms and rows["t_to"].max() <= to_ms):  # type: ignore[operator]
         return rows

@@ -38,13 +38,14 @@ class End:
 class Piece:
     """Some books that follow each other, of one contract, and the levels that stand in them.
 
-    `levels` has the columns of the level-interval table, in any order, cut to the books; `books` is in order of time,
-    and may have `best_bid` and `best_ask`, which then need not be found.
+    `levels` has the columns of the level-interval table, in any order, cut to the books; `books` (`t_from`, `t_to`,
+    `depth`) is in order of time, and may have `best_bid` and `best_ask`, which then need not be found.
     """
 
     def __init__(self, levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> None:
         self.contract = contract
         self.levels = levels
+        self.books = books
         self.t_from: Ints = books["t_from"].to_numpy()
         self.t_to: Ints = books["t_to"].to_numpy()
         self.depth: Ints = books["depth"].to_numpy().astype(np.int64)

@@ -52,7 +52,7 @@ def imbalance(
     Source: Cartea, Donnelly, Jaimungal, "Enhancing trading strategies with order book signals", 2018.
     """
     settings = {"levels": list(levels), "bands_bps": list(bands_bps)}
-    return _measured(books, "imbalance/1", unit, lambda ladders: _imbalance(ladders, unit, levels, bands_bps), settings)
+    return _measured(books, "imbalance/1", unit, lambda ladders: imbalances(ladders, unit, levels, bands_bps), settings)
 
 
 def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] = BANDS_BPS) -> Result:
@@ -137,7 +137,8 @@ def _spread(piece: Piece, unit: Unit) -> Columns:
     }
 
 
-def _imbalance(ladders: Ladders, unit: Unit, levels: Sequence[int], bands_bps: Sequence[float]) -> Columns:
+def imbalances(ladders: Ladders, unit: Unit, levels: Sequence[int], bands_bps: Sequence[float]) -> Columns:
+    """`(books,)` of each measure of `imbalance`, by its name; NaN where a book cannot answer."""
     sizes = {name: ladders.sizes(name, unit) for name in SIDES}
     columns = {
         f"top{count}": _balance(sizes["bid"][:, :count].sum(axis=1), sizes["ask"][:, :count].sum(axis=1))

@@ -15,6 +15,7 @@ from l2vault.vault.coverage.model import Coverage
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books as Read
     from l2vault.analytics.books import Result as Measured
+    from l2vault.analytics.chance.evaluate import Measure
     from l2vault.analytics.walls.tracks import Sort
 
 Show = Literal["mean", "min", "max", "last"]
@@ -265,6 +266,35 @@ class Books:
 
         least_usd = None if large is None else amount(large)
         return result_of(flow(self._read, Ask(duration_ms(step), bands_bps or BANDS, least_usd, bucket)))
+
+    def evaluate(
+        self,
+        *measures: "Measure",
+        window: Duration = "10m",
+        turn_bps: float | None = None,
+        seed: int = 0,
+        executor: Executor | None = None,
+    ) -> Result:
+        """Is it more than chance? Of `walls`, `zones`, `imbalance` and `flow` (all, without a name) a row per question,
+        with `q` over all of them: ask for what you want to know in one call.
+
+        Walls and zones are found in one `window`, which divides the hour, and tested in the next: `held` is the share
+        of decided visits after which price turned by `turn_bps` (a fifth of its range in a window without) before it
+        went through by as much. `pulled` is the share of ended walls that were cancelled, `hit` that of moves over
+        `horizon_ms` which had the sign of the `signal`. Columns: `measure`, `what`, `signal`, `side`, `horizon_ms`,
+        `events`, `successes`, `open` (neither), `rate`, its 95 % interval `low`, `high`, the `chance` of the same, the
+        ratio `lift`, `p`, `q`, `is_edge` (q below 0.05), `median_ms` to break, `chance_median_ms`, and `missing`: why
+        there is no rate, such as fewer than 30 events or less than 99 % coverage. The same `seed` gives the same
+        figures. docs/evaluate.md says how chance is drawn. `executor` as `walls` has it.
+
+        >>> result = l2vault.open("Vault").books("BTC-USDT-SWAP").evaluate("zones")
+        >>> result.frame.select("what", "side", "rate", "missing").row(0)
+        ('held', 'both', None, 'price never moved, 0 of 30 events, covered 98.71 % of 99 %')
+        """
+        from l2vault.analytics.chance.evaluate import MEASURES, Ask, evaluate
+
+        with self._worked_on_by(executor):
+            return result_of(evaluate(self._read, measures or MEASURES, Ask(duration_ms(window), turn_bps, seed=seed)))
 
     def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
         """Price against time: a row per side and cell within the visible range, empty or not: `t_from`, `t_to`, `side`,

@@ -62,6 +62,15 @@ class Answer(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
     """The options that all of these verbs take. `plot` is where a picture goes that was not asked for by name."""
+    configure_reading(parser, "1h")
+    default = f" (default: {plot})" if plot else ""
+    parser.add_argument(
+        "--plot", type=png, default=plot and Path(plot), metavar="FILE", help=f"draw it, as PNG{default}"
+    )
+
+
+def configure_reading(parser: argparse.ArgumentParser, default: str) -> None:
+    """All of them but for the picture; `default` is the length of the span if none is asked for."""
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument(
@@ -76,14 +85,13 @@ def configure(parser: argparse.ArgumentParser, plot: str | None = None) -> None:
         help="end of the span (default: just behind the newest line)",
     )
     parser.add_argument(
-        "--last", type=duration, metavar="SPAN", help="length of the span, as 2h, 90s, 4hours or 1w (default: 1h)"
+        "--last",
+        type=duration,
+        metavar="SPAN",
+        help=f"length of the span, as 2h, 90s, 4hours or 1w (default: {default})",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object: schema, about and rows")
     parser.add_argument("--csv", action="store_true", help="print the rows as CSV")
-    default = f" (default: {plot})" if plot else ""
-    parser.add_argument(
-        "--plot", type=png, default=plot and Path(plot), metavar="FILE", help=f"draw it, as PNG{default}"
-    )
 
 
 def configure_unit(parser: argparse.ArgumentParser) -> None:
@@ -97,15 +105,17 @@ def run(
     args: argparse.Namespace,
     answer: Callable[["Books", argparse.Namespace], Answer],
     is_instant: bool = False,
+    last_ms: int = DEFAULT_LAST_MS,
 ) -> int:
-    """Read the books, have them answered, print. With `is_instant`, `--at` means the one book of that time."""
+    """Read the books, have them answered, print. With `is_instant`, `--at` means the one book of that time; `last_ms`
+    is the length of the span if none is asked for."""
     if args.json and args.csv:
         raise UsageError("--json and --csv exclude each other.", "one of them")
     with analysis_extra():
         from l2vault.analytics.books import read_books
     vault = open_vault(context.vault)
     inst_id = _instrument(vault, args)
-    books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant))
+    books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
     with _progress_of(books), _processes_for(books):
         found = answer(books, args)
     if args.json:
@@ -114,7 +124,7 @@ def run(
         sys.stdout.write(_as_csv(args.verb, found))
     else:
         sys.stdout.write(found.text + footnote(found.provenance))
-    if args.plot is not None and found.draw is not None:
+    if found.draw is not None and args.plot is not None:
         with _progress_of(books), _processes_for(books):
             _draw(found.draw, args.plot)
         sys.stderr.write(f"drawn: {printable(args.plot)}\n")
@@ -137,8 +147,8 @@ def _instrument(vault: Vault, args: argparse.Namespace) -> str:
     return held[0]
 
 
-def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool) -> tuple[int, int]:
-    """From the options, or the last hour there is. `--at now` is the moment of the newest line."""
+def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool, last_ms: int) -> tuple[int, int]:
+    """From the options, or the last there is. `--at now` is the moment of the newest line."""
     if args.at == NEWEST:
         from l2vault.analytics.books import newest_span
 
@@ -154,10 +164,10 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
 
     end_ms: int | None = args.end if args.at is None else args.at + 1
     if end_ms is None and args.start is None:
-        return _newest(vault, inst_id, args.last)
+        return _newest(vault, inst_id, args.last, last_ms)
     held = newest_span(vault, inst_id, grammar.LONGEST_DURATION_MS)
     end_ms = held[1] if end_ms is None else end_ms
-    start_ms: int = args.start if args.start is not None else end_ms - (args.last or DEFAULT_LAST_MS)
+    start_ms: int = args.start if args.start is not None else end_ms - (args.last or last_ms)
     if start_ms >= end_ms and args.end is not None:
         raise UsageError(f"--to {utc_text(end_ms)} is not after --from {utc_text(start_ms)}.", "a start before the end")
     if start_ms >= held[1] or end_ms <= held[0]:
@@ -168,11 +178,11 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
     return max(0, start_ms), end_ms
 
 
-def _newest(vault: Vault, inst_id: str, last_ms: int | None) -> tuple[int, int]:
+def _newest(vault: Vault, inst_id: str, last_ms: int | None, default_ms: int) -> tuple[int, int]:
     """So long before the newest line, or all there is; then it says so of a length that was asked for."""
     from l2vault.analytics.books import newest_span
 
-    start_ms, end_ms = newest_span(vault, inst_id, last_ms or DEFAULT_LAST_MS)
+    start_ms, end_ms = newest_span(vault, inst_id, last_ms or default_ms)
     if last_ms is not None and start_ms - (end_ms - last_ms) > last_ms / 100:
         held = _held_text(inst_id, (start_ms, end_ms))
         sys.stderr.write(f"--last {span_text(last_ms)} is more than there is: {held}\n")

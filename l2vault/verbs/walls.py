@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import NONE, clock, counted, figure, heading, share, size, span_text, table
+from l2vault.verbs.rates import rests_on
 from l2vault.verbs.words import at_least_1, number, stay
 
 if TYPE_CHECKING:
@@ -67,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    return analysis.run(context, args, _answer)
+    return analysis.run(context, args, partial(_answer, context.vault))
 
 
-def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
+def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.Answer:
     import polars as pl
 
     from l2vault.analytics.walls.tracks import sorted_by, tracks_of
@@ -102,6 +104,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
         if len(shown) > args.top:
             text += f"... and {len(shown) - args.top} more: --top, --json or --csv\n"
         text += _ends(ledger, books.trades is not None)
+    text += "\n" + rests_on(vault, books.inst_id, "walls", criteria == Criteria())
     return analysis.Answer(rows, provenance, text, _drawing(books, result))
 
 

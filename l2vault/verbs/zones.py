@@ -1,12 +1,14 @@
 """`l2vault zones`: support and resistance from what rested where, for how long, and whether it held."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import figure, heading, share, size, table
+from l2vault.verbs.rates import rests_on
 from l2vault.verbs.words import at_least_1, number
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    return analysis.run(context, args, _answer)
+    return analysis.run(context, args, partial(_answer, context.vault))
 
 
-def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
+def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.Answer:
     from l2vault.analytics.zones.zones import ahead, zones
 
     result = zones(books, args.unit, args.width)
@@ -57,6 +59,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     if args.all:
         passed = rows.filter(~rows["is_current"]).head(args.top)
         text += f"\npassed by the price, best score first\n{_table(passed, rows, None)}"
+    text += "\n" + rests_on(vault, books.inst_id, "zones", args.width is None)
     return analysis.Answer(rows if args.all else current, provenance, text, draw)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Ladders
+from l2vault.analytics.book_matrix import SIDES, Bools, Ladders
 from l2vault.analytics.books import Books
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.flow.book_diff import ADDED, CAUSES, CONSUMED, MOVED_IN, MOVED_OUT, PULLED, changes
@@ -51,18 +51,24 @@ def imbalances(ladders: Ladders, bands_bps: Sequence[float]) -> dict[str, Floats
 
 
 def touch_imbalance(ladders: Ladders) -> Floats:
-    """`(books,)` float64, in quote currency, each size at its own price: with `b, a` the best prices and `qb, qa` what
-    rests at them, of the step from book n-1 to book n
+    """`touch_steps` of ladders, in quote currency, each size at its own price."""
+    of_bid, of_ask = (ladders.sizes(name, "usd")[:, 0] for name in SIDES)
+    return touch_steps((ladders.bids.best, ladders.asks.best), (of_bid, of_ask), ladders.is_linked)
+
+
+def touch_steps(best: tuple[Floats, Floats], sizes: tuple[Floats, Floats], is_linked: Bools) -> Floats:
+    """`(books,)` float64, in the unit of the sizes: with `b, a` the best prices (NaN for an empty side) and `qb, qa`
+    what rests at them, of the step from book n-1 to book n
 
     `e_n = qb_n 1{b_n >= b_n-1} - qb_n-1 1{b_n <= b_n-1} - qa_n 1{a_n <= a_n-1} + qa_n-1 1{a_n >= a_n-1}`
 
     (Cont, Kukanov, Stoikov 2014, "The price impact of order book events"). 0 in the first book and behind a hole.
     """
-    bid, ask = np.nan_to_num(ladders.bids.best, nan=-np.inf), np.nan_to_num(ladders.asks.best, nan=np.inf)
-    of_bid, of_ask = (ladders.sizes(name, "usd")[:, 0] for name in SIDES)
+    bid, ask = np.nan_to_num(best[0], nan=-np.inf), np.nan_to_num(best[1], nan=np.inf)
+    of_bid, of_ask = sizes
     came = of_bid[1:] * (bid[1:] >= bid[:-1]) + of_ask[:-1] * (ask[1:] >= ask[:-1])
     went = of_bid[:-1] * (bid[1:] <= bid[:-1]) + of_ask[1:] * (ask[1:] <= ask[:-1])
-    return np.append(0.0, np.where(ladders.is_linked[1:], came - went, 0.0))
+    return np.append(0.0, np.where(is_linked[1:], came - went, 0.0))
 
 
 def by_step(rows: pl.DataFrame, step_ms: int) -> pl.DataFrame:

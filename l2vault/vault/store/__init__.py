@@ -6,6 +6,7 @@ stored hour), `line` (the form of a line) and `linecheck` (what one says against
 file), `forms` (how an hour is read whatever forms it has) and `newest` (how far an instrument is written, backwards),
 `known_trades` (which ids it has); `durable` (writes that survive), `appendfile`, `writer`, `gzip_append` and
 `change_writer` (changes, in gzip that reads while it is written), `follower` (who follows them), `digest` (an hour's
-record of integrity), `recovery` (after a crash), `lock` (one writer); `instruments` (OKX's rows), `names`, `root` (is
+record of integrity), `recovery` (after a crash), `lock` (one writer); `instruments` (OKX's rows), `evaluations` (rates
+that were measured), `names`, `root` (is
 this a vault).
 """

@@ -124,6 +124,10 @@ class Layout:
         """The same of hours of trades."""
         return self.root / _META / "checked_trades" / inst_id / f"{utc_text(ts_ms)[:10]}.json.gz"
 
+    def evaluation_file(self, inst_id: str) -> Path:
+        """What was last measured against chance of all that the vault held of an instrument."""
+        return self.root / _META / "evaluations" / f"{inst_id}.json"
+
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
 
