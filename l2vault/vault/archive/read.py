@@ -135,8 +135,8 @@ def archived_book(archived: ArchivedHour, t_ms: int, with_flagged: bool) -> Snap
         heads = file.read(columns=_HEADS, use_threads=False)
     ts_ms = numbers(heads["timestamp"])
     line = bisect_right(ts_ms, t_ms) - 1
-    flags = heads["gap_detected"].to_pylist()
-    while line >= 0 and flags[line] and not with_flagged:
+    flags = heads["gap_detected"]
+    while line >= 0 and not with_flagged and flags[line].as_py():
         line -= 1
     if line < 0:
         return None
@@ -162,14 +162,14 @@ def _sides(rows: dict[str, list[Any]], ts_ms: Ints, line: int) -> tuple[list[Lev
     stands = ((line_from <= line) & (line < line_to)).tolist()
     bids: list[tuple[int, Level]] = []
     asks: list[tuple[int, Level]] = []
-    for side, price, *rest in compress(zip(*(rows[name] for name in _OF_LEVEL), strict=True), stands):
-        (asks if side == "ask" else bids).append((price, _level(price, *rest)))
+    found = compress(zip(*(rows[name] for name in _OF_LEVEL), strict=True), stands)
+    for side, price, price_den, qty, qty_den, orders, text in found:
+        level = _level(price, price_den, qty, qty_den, orders) if text is None else levels_of([text])[0]
+        (asks if side == "ask" else bids).append((price, level))
     bids.sort(key=itemgetter(0), reverse=True)
     asks.sort(key=itemgetter(0))
     return [level for _, level in bids], [level for _, level in asks]
 
 
-def _level(price: int, price_den: int, qty: int, qty_den: int, orders: int | None, text: str | None) -> Level:
-    if text is not None:
-        return levels_of([text])[0]
+def _level(price: int, price_den: int, qty: int, qty_den: int, orders: int | None) -> Level:
     return plain_text(price, price_den), plain_text(qty, qty_den), "0", "" if orders is None else str(orders)
