@@ -84,7 +84,7 @@ def test_the_alerts_of_their_page_are_some_and_every_key_and_condition_is_descri
     text = _text("alerts.md")
     examples = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)
     tables = [table for example in examples for table in tomllib.loads(example)["alert"]]
-    rules = read_rules(tables, {"ALERT_URL": "https://x/y"})
+    rules = read_rules(tables, {"ALERT_URL": "https://x/y", "ALERT_PHONE": "ntfys://x/y"})
     assert {rule.condition for rule in rules} == set(CONDITIONS), "an example of each"
     table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
     assert set(re.findall(r"^\| `(\w+)` \|", text.split("## Keys")[1], re.M)) == set(KEYS)

@@ -43,7 +43,7 @@ MINUTE_MS: Final = 60_000
 _DAY_MINUTES: Final = 24 * 60
 KEYS: Final = (
     *("name", "when", "instruments", "within_bps", "side", "for", "clear", "again", "most_an_hour", "quiet"),
-    *("webhook", "command"),
+    *("webhook", "apprise", "command"),
 )
 WITHIN_BPS: Final = 5.0
 """Of mid, where depth and shifts are measured unless `within_bps` says otherwise."""
@@ -56,6 +56,7 @@ _TAKE: Final = {
 """Keys that only some conditions take."""
 _MOST_BPS: Final = 10_000.0
 _SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SERVICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://\S+")
 _QUIET: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _MOST_AN_HOUR: Final = 60
 _CHARS: Final = 64
@@ -89,7 +90,22 @@ class Command:
         return f"the command {printable(self.words[0])}"
 
 
-Receiver = Webhook | Command
+@dataclass(frozen=True, slots=True)
+class Apprise:
+    """A service that apprise knows, by its address. That is a secret from its host on, which for many is a token."""
+
+    url: str
+
+    @property
+    def shown(self) -> str:
+        """The scheme alone."""
+        return f"apprise {printable(self.url.partition('://')[0], _CHARS)}://"
+
+    def __repr__(self) -> str:
+        return f"Apprise({self.shown})"
+
+
+Receiver = Webhook | Command | Apprise
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +284,8 @@ def _receivers(table: _Table, environment: Mapping[str, str]) -> tuple[Receiver,
     found: list[Receiver] = []
     if (webhook := table.text("webhook")) is not None:
         found.append(_webhook(table, webhook, environment))
+    if (service := table.text("apprise")) is not None:
+        found.append(_apprise(table, service, environment))
     words = table.values.get("command")
     if words is not None:
         if not (isinstance(words, list) and words and all(isinstance(word, str) and word for word in words)):
@@ -279,13 +297,26 @@ def _receivers(table: _Table, environment: Mapping[str, str]) -> tuple[Receiver,
     return tuple(found)
 
 
-def _webhook(table: _Table, text: str, environment: Mapping[str, str]) -> Webhook:
-    """The address itself is never printed, not even in an error."""
+def _apprise(table: _Table, text: str, environment: Mapping[str, str]) -> Apprise:
+    name, url = _secret(table, "apprise", text, environment)
+    if not _SERVICE.fullmatch(url):
+        why = "is not set" if not url else "holds no address of apprise"
+        cure = "one such as ntfy://topic or mailto://user:password@host, set for the process that runs l2vault alert"
+        raise UsageError(f"{table.shown}: the environment variable {name} {why}.", cure)
+    return Apprise(url)
+
+
+def _secret(table: _Table, key: str, text: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The name of the variable, and what it holds. That is never printed, not even in an error."""
     match = _SECRET.fullmatch(text)
     if match is None:
-        cure = 'webhook = "${ALERT_URL}", and the address in the environment variable ALERT_URL'
-        raise UsageError(f"{table.shown}: webhook holds an address, which is a secret, and no variable.", cure)
-    url = environment.get(match[1], "")
+        cure = f'{key} = "${{ALERT_URL}}", and the address in the environment variable ALERT_URL'
+        raise UsageError(f"{table.shown}: {key} holds an address, which is a secret, and no variable.", cure)
+    return match[1], environment.get(match[1], "")
+
+
+def _webhook(table: _Table, text: str, environment: Mapping[str, str]) -> Webhook:
+    name, url = _secret(table, "webhook", text, environment)
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -294,7 +325,7 @@ def _webhook(table: _Table, text: str, environment: Mapping[str, str]) -> Webhoo
     if not is_address or any(char <= " " for char in url):
         why = "is not set" if not url else "holds no address"
         cure = "one like https://host/path, set for the process that runs l2vault alert"
-        raise UsageError(f"{table.shown}: the environment variable {match[1]} {why}.", cure)
+        raise UsageError(f"{table.shown}: the environment variable {name} {why}.", cure)
     return Webhook(url)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from l2vault.alerts.outbox import Entry
-from l2vault.alerts.receivers import message, send
+from l2vault.alerts.receivers import insist_on_extra, message, send
 from l2vault.alerts.rule import Rule, read_rules
 from l2vault.alerts.run import EVERY_SEC, AlertRun
 from l2vault.book.utc import utc_text
@@ -56,6 +56,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     if args.json or any(each is not None for each in (args.start, args.end, args.last)):
         raise UsageError("only replay has a span or JSON.", "l2vault alert replay --last 7d")
     rules = read_rules(context.alerts, environment())
+    insist_on_extra(rules)
     if args.what == "test":
         return _test(rules, printable(context.vault))
     return _run(rules, str(context.vault))

@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
-from l2vault.alerts.rule import CONDITIONS, Command, Rule, Webhook, read_rules
+from l2vault.alerts.rule import CONDITIONS, Apprise, Command, Rule, Webhook, read_rules
 from l2vault.errors import UsageError
 
 SECRET = "https://hooks.example.com:8443/services/T0/SECRET?token=SECRET"
-ENVIRONMENT = {"ALERT_URL": SECRET, "EMPTY": "", "ODD": "ftp://x/SECRET", "SPACED": "https://x/SECRET y"}
+ENVIRONMENT = {
+    "ALERT_URL": SECRET,
+    "EMPTY": "",
+    "ODD": "ftp://x/SECRET",
+    "SPACED": "https://x/SECRET y",
+    "PLAIN": "SECRET",
+}
 
 
 def rules(text: str) -> list[Rule]:
@@ -81,6 +87,9 @@ WRONG = [
     ('when = "feed down"\nwebhook = "${EMPTY}"', "EMPTY is not set"),
     ('when = "feed down"\nwebhook = "${ODD}"', "ODD holds no address"),
     ('when = "feed down"\nwebhook = "${SPACED}"', "SPACED holds no address"),
+    ('when = "feed down"\napprise = "${NOT_SET}"', "NOT_SET is not set"),
+    ('when = "feed down"\napprise = "${PLAIN}"', "PLAIN holds no address of apprise"),
+    ('when = "feed down"\napprise = "tgram://SECRET"', "is a secret"),
     ('when = "wall above 5M"\ncommand = ["x"]', "needs instruments"),
     *(
         (f'when = "{when}"\ncommand = ["x"]\n{INSTRUMENTS}\n{more}', why)
@@ -121,6 +130,7 @@ def test_two_alerts_need_two_names_and_there_must_be_one() -> None:
 def test_of_a_receiver_scheme_and_host_or_the_program_are_shown_and_nothing_else() -> None:
     assert Webhook(SECRET).shown == "https://hooks.example.com"
     assert "SECRET" not in repr(Webhook(SECRET)) + repr(one('when = "feed down"\nwebhook = "${ALERT_URL}"'))
+    assert Apprise("tgram://SECRET/1").shown == "apprise tgram://" and "SECRET" not in repr(Apprise("tgram://SECRET/1"))
     assert Command(("say", "SECRET")).shown == "the command say"
 
 
