@@ -46,6 +46,7 @@ VERBS: Final = (
     "flow",
     "heatmap",
     "screen",
+    "watch",
 )
 INTERRUPTED: Final = 130
 

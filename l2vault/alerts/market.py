@@ -88,7 +88,7 @@ class Market:
     def take(self, line: Snapshot, holes: Sequence[Span]) -> None:
         """The next book, with the holes since the one before."""
         before, self._line = self._line, line
-        is_linked = before is not None and not _is_apart(before, line.ts_ms, holes)
+        is_linked = before is not None and not is_apart(before, line.ts_ms, holes)
         contract = self._contract_at(line.ts_ms)
         book_before, self._book = self._book, sized(line, contract)
         for least, walls in self._walls.items():
@@ -115,7 +115,7 @@ class Market:
         if line is None or now_ms - line.ts_ms > LONGEST_SILENCE_MS:
             self._why_unknown = NO_BOOK
         else:
-            self._why_unknown = NOT_IN_SYNC if _is_apart(line, now_ms, holes) else ""
+            self._why_unknown = NOT_IN_SYNC if is_apart(line, now_ms, holes) else ""
         for events in self._events.values():
             events[:] = [event for event in events if now_ms - event.ts_ms < EVENT_MS]
         for flows in self._flows.values():
@@ -256,7 +256,7 @@ def _is_asked(rule: Rule, wall: Wall) -> bool:
     return is_near and rule.side in (None, wall.side)
 
 
-def _is_apart(before: Snapshot, until_ms: int, holes: Sequence[Span]) -> bool:
+def is_apart(before: Snapshot, until_ms: int, holes: Sequence[Span]) -> bool:
     """Whether a book may have been another one at a time behind it than what is known says."""
     if before.gap_detected or until_ms - before.ts_ms > LONGEST_SILENCE_MS:
         return True

@@ -58,7 +58,7 @@ class Markets:
         self._vault = vault
         self._rules = rules
         self._markets = {name: self._begun(name) for name in names}
-        self._holes = {name: _Holes(vault, name) for name in names}
+        self._holes = {name: Holes(vault, name) for name in names}
         self._troubles: dict[str, str] = {}
 
     def step(self, t_ms: int) -> None:
@@ -95,7 +95,7 @@ def _take(market: Market, source: Source, holes: Sequence[Span], t_ms: int) -> N
     market.look(t_ms, holes)
 
 
-class _Holes:
+class Holes:
     """When no feed held the book of one instrument, or what it held was disputed, by the journal alone: that says of a
     loss at once, and says the same of it later. What a minute of it will say is quiet, it does not call a hole."""
 

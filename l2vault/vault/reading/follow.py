@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol, TypeVar
 
 from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.book.trade import Numberings, trade_from_line
+from l2vault.book.trade import Numberings, TradePush, trade_from_line
 from l2vault.errors import LineError
 from l2vault.vault.reading.followed_hours import FollowedHours, identity
 from l2vault.vault.reading.trades import OnceById, TradeRow
@@ -304,10 +304,19 @@ class FollowTrades(Iterator[TradeRow]):
 
     def __next__(self) -> TradeRow:
         while not self._waiting:
-            push = next(self._pushes)
-            self._numberings.see(push)
-            self._waiting += self._once.take(push, self._numberings.of(push.ts_ms))
+            self._take(next(self._pushes))
         return self._waiting.popleft()
+
+    def ready(self) -> Iterator[TradeRow]:
+        """What has come since, without waiting; ends where there is nothing new, and can be asked for again."""
+        for push in self._pushes.ready():
+            self._take(push)
+            while self._waiting:
+                yield self._waiting.popleft()
+
+    def _take(self, push: TradePush) -> None:
+        self._numberings.see(push)
+        self._waiting += self._once.take(push, self._numberings.of(push.ts_ms))
 
 
 def _read(path: Path, cursor: _Cursor) -> bytes | None:
