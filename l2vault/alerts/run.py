@@ -10,7 +10,7 @@ from l2vault.alerts.outbox import Entry, Now, Outbox
 from l2vault.alerts.receivers import message, send
 from l2vault.alerts.rule import Receiver, Rule
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
+from l2vault.errors import L2VaultError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.health.form import read_health
 from l2vault.vault.health.judge import judge
@@ -42,6 +42,7 @@ class AlertRun:
         self._of_market = [rule for rule in rules if rule.is_of_market]
         self._live: LiveMarkets | None = None
         self._unknown: dict[tuple[str, str], str] = {}
+        self._trouble = ""
         self._look_at_markets()
 
     def step(self) -> None:
@@ -57,17 +58,25 @@ class AlertRun:
                 self._deliver(receiver, outbox, entries)
 
     def _look_at_markets(self) -> None:
-        """Every step of the live tail that has been closed since."""
+        """Every step of the live tail that has been closed since. Whatever keeps it from being read, the alerts on the
+        recorder go on."""
         if not self._of_market:
             return
+        try:
+            self._take_steps()
+            self._trouble = ""
+        except (L2VaultError, OSError) as error:
+            self._live = None
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _log.error("the market cannot be read, and is tried again: %s", printable(error))
+
+    def _take_steps(self) -> None:
         if self._live is None:
             from l2vault.alerts.market_feed import LiveMarkets
             from l2vault.vault.reading.vault import open_vault
 
-            try:
-                self._live = LiveMarkets(open_vault(self._vault), self._of_market)
-            except VaultError:
-                return
+            self._live = LiveMarkets(open_vault(self._vault), self._of_market)
         for t_ms in self._live.steps(self._clock.monotonic_ms()):
             for rule in self._of_market:
                 found, unknown = self._live.markets.sight(rule)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
+from l2vault.alerts.market_feed import Tail
 from l2vault.alerts.outbox import Entry
 from l2vault.alerts.replay import Replayed, replay
 from l2vault.alerts.rule import Receiver, Rule, read_rules
@@ -190,6 +191,31 @@ def test_a_recorder_that_dies_leaves_the_market_unknown_after_the_longest_silenc
             run.step()
         assert caplog.text.count("no book of the last 90 s") == count
     assert [message["state"] for message in sent.messages] == ["firing"], "and it does not recover"
+
+
+def test_a_market_that_cannot_be_read_keeps_no_alert_on_the_recorder_from_being_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, clock, sent = MarketVault(tmp_path / "Vault"), ManualClock(), Sent()
+    made.write(50)
+    absent = read_rules([{"when": "recorder absent", "command": ["x"]}], {})[0]
+    run = AlertRun([rule("price crosses 60200-60300"), absent], str(made.layout.root), clock, sent)
+
+    def refuse(tail: Tail) -> bool:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Tail, "read", refuse)
+        for _ in range(5):
+            clock.advance(5_000)
+            run.step()
+    assert [message["alert"] for message in sent.messages] == ["recorder absent"]
+    assert caplog.text.count("the market cannot be read") == 1
+    run.step()
+    made.write()
+    clock.advance(5_000)
+    run.step()
+    assert sent.messages[-1]["alert"] == "price crosses 60200-60300"
 
 
 def test_a_vault_that_comes_later_and_hours_of_lines_at_once_are_followed(tmp_path: Path) -> None:
