@@ -47,6 +47,7 @@ VERBS: Final = (
     "heatmap",
     "evaluate",
     "screen",
+    "watch",
 )
 INTERRUPTED: Final = 130
 

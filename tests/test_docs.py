@@ -82,9 +82,10 @@ def test_the_example_of_the_health_file_is_one_and_every_key_is_described() -> N
 
 def test_the_alerts_of_their_page_are_some_and_every_key_and_condition_is_described() -> None:
     text = _text("alerts.md")
-    (example,) = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)
-    rules = read_rules(tomllib.loads(example)["alert"], {"ALERT_URL": "https://x/y"})
-    assert len(rules) == 4
+    examples = re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)
+    tables = [table for example in examples for table in tomllib.loads(example)["alert"]]
+    rules = read_rules(tables, {"ALERT_URL": "https://x/y", "ALERT_PHONE": "ntfys://x/y"})
+    assert {rule.condition for rule in rules} == set(CONDITIONS), "an example of each"
     table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
     assert set(re.findall(r"^\| `(\w+)` \|", text.split("## Keys")[1], re.M)) == set(KEYS)
     for name, limit in CONDITIONS.items():

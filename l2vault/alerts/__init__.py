@@ -1,2 +1,4 @@
-"""Alerts that reach a person, from `health.json` and the lock alone. In reading order: `rule` (an `[[alert]]` of the
-settings), `conditions` (whether it holds), `outbox` (what is sent when), `receivers` (how), `run` (the loop)."""
+"""Alerts that reach a person: of the recorder from `health.json` and the lock alone, of the market from the lines. In
+reading order: `rule` (an `[[alert]]` of the settings), `conditions` (whether one on the recorder holds), `market`
+(whether one on the market does), `outbox` (what is sent when), `receivers` (how), `market_feed` (a span or the live
+tail, step by step), `run` (the loop), `replay` (what it would have sent)."""

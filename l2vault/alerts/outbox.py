@@ -5,7 +5,7 @@ waits, so that however long a receiver is dead, it is then sent one message.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -63,13 +63,19 @@ class Outbox:
     _ones: dict[str, _One] = field(default_factory=dict)
     _waiting: dict[str, Entry] = field(default_factory=dict)
     _sent_at: dict[str, int] = field(default_factory=dict)
-    """What the receiver takes to be firing, and when it was sent that last; monotonic."""
+    """What the receiver takes to be firing, and at which look it was sent that last; monotonic."""
     _sent_ms: deque[int] = field(default_factory=deque)
     _retry_ms: int = FIRST_RETRY_MS
     _after_ms: int = 0
+    _looked_ms: int = 0
 
-    def look(self, held: Sequence[Held] | None, now: Now) -> None:
-        """Take what holds now; None: it cannot be known, and nothing changes."""
+    def look(self, held: Sequence[Held] | None, now: Now, unknown: Collection[str] = ()) -> None:
+        """Take what holds now; None: it cannot be known, and nothing changes. Of `unknown` instruments more may hold
+        than is known: nothing of them recovers, and what has not fired yet must hold anew.
+
+        `now` may be of another clock than that of `due`, `sent` and `failed`, as long as it is always the same.
+        """
+        self._looked_ms = now.mono_ms
         if held is None:
             return
         found = {one.of: one for one in held}
@@ -85,7 +91,12 @@ class Outbox:
             elif one.is_firing and of not in self._waiting and now.mono_ms - self._sent_at[of] >= self.rule.again_ms:
                 self._wait(of, one, "firing", None, is_reminder=True)
         for of in [of for of in self._ones if of not in found]:
-            self._clear(of, self._ones[of], now)
+            if of.partition(" ")[0] not in unknown:
+                self._clear(of, self._ones[of], now)
+            elif self._ones[of].is_firing:
+                self._ones[of].clear_since = None
+            else:
+                del self._ones[of]
 
     def due(self, now: Now) -> list[Entry]:
         """What is to be sent now, the oldest first; empty where nothing is, or where it may not be sent yet."""
@@ -103,7 +114,7 @@ class Outbox:
         for entry in entries:
             self._waiting.pop(entry.of, None)
             if entry.state == "firing":
-                self._sent_at[entry.of] = now.mono_ms
+                self._sent_at[entry.of] = self._looked_ms
             else:
                 self._sent_at.pop(entry.of, None)
 

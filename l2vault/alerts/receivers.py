@@ -1,4 +1,5 @@
-"""How a message leaves: a webhook by the standard library, or a command with the message as JSON on its input.
+"""How a message leaves: a webhook by the standard library, a service by apprise, or a command with the message as JSON
+on its input.
 
 One at a time and 10 s at most each. Whatever goes wrong is one sentence, which never holds the address.
 """
@@ -8,18 +9,29 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from typing import Any, Final
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from l2vault.alerts.outbox import MOST_ENTRIES, Entry
-from l2vault.alerts.rule import Receiver, Rule, Webhook
+from l2vault.alerts.rule import Apprise, Command, Receiver, Rule, Webhook
 from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError, install_command
 from l2vault.foreign import printable
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 WITHIN_SEC: Final = 10.0
 SCHEMA: Final = "l2vault.alert/1"
 _SAID_CHARS: Final = 200
+
+
+def insist_on_extra(rules: Sequence[Rule]) -> None:
+    """Raises VaultError with the cure where a receiver needs apprise and it is not installed. Does not load it."""
+    if any(isinstance(one, Apprise) for rule in rules for one in rule.receivers) and find_spec("apprise") is None:
+        raise VaultError("apprise = needs the alerts extra.", install_command("alerts"))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -66,7 +78,9 @@ def message(rule: Rule, vault: str, host: str, entries: Sequence[Entry], now_ms:
 
 def send(receiver: Receiver, body: bytes) -> str | None:
     """None where the receiver took it; else why not."""
-    return _post(receiver.url, body) if isinstance(receiver, Webhook) else _run(receiver.words, body)
+    if isinstance(receiver, Webhook):
+        return _post(receiver.url, body)
+    return _run(receiver.words, body) if isinstance(receiver, Command) else _notify(receiver.url, body)
 
 
 def _line(entry: Entry) -> str:
@@ -105,3 +119,46 @@ def _run(words: Sequence[str], body: bytes) -> str | None:
         return None
     said = printable(done.stderr.decode("utf-8", "replace").strip(), _SAID_CHARS)
     return f"exit code {done.returncode}{f': {said}' if said else ''}"
+
+
+def _notify(url: str, body: bytes) -> str | None:
+    """In a process of its own: apprise loads all of its services, and only a process can be ended after 10 s."""
+    from multiprocessing import get_context
+
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_by_apprise, args=(url, body, theirs), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        found = ours.recv() if ours.poll(WITHIN_SEC) else f"it took longer than {WITHIN_SEC:g} s and was ended"
+    except (EOFError, OSError):
+        found = "its process ended"
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+    return None if found is None else printable(found, _SAID_CHARS)
+
+
+def _by_apprise(url: str, body: bytes, answer: "Connection") -> None:
+    """What apprise logs may hold the address, and goes nowhere."""
+    import logging
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C a message that is being sent is sent to its end
+    logging.disable(logging.CRITICAL)
+    try:
+        import apprise
+
+        said = msgspec.json.decode(body, type=dict[str, Any])
+        service = apprise.Apprise(asset=apprise.AppriseAsset(storage_mode="memory"))
+        if not service.add(url):
+            answer.send("apprise knows no such address, or something lacks in it")
+            return
+        kind = apprise.NotifyType.WARNING if said["state"] == "firing" else apprise.NotifyType.SUCCESS
+        text = said["text"].partition("\n")[2] or said["title"]
+        taken = service.notify(title=said["title"], body=text, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
+        answer.send(None if taken else "the service did not take it")
+    except Exception as error:  # noqa: BLE001 - services raise what they like; its text may hold the address
+        answer.send(type(error).__name__)

@@ -114,7 +114,7 @@ def run(
     with analysis_extra():
         from l2vault.analytics.books import read_books
     vault = open_vault(context.vault)
-    inst_id = _instrument(vault, args)
+    inst_id = the_instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
     with _progress_of(books), _processes_for(books):
         found = answer(books, args)
@@ -131,7 +131,7 @@ def run(
     return 0
 
 
-def _instrument(vault: Vault, args: argparse.Namespace) -> str:
+def the_instrument(vault: Vault, args: argparse.Namespace) -> str:
     asked = asked_instruments(args)
     if len(asked) > 1:
         raise UsageError(

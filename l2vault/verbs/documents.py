@@ -12,6 +12,7 @@ import msgspec
 SCHEMAS: Final = {
     **dict.fromkeys(("sim", "probe", "status", "retain", "ls", "show", "verify", "coverage"), 1),
     **dict.fromkeys(("spread", "imbalance", "depth", "walls", "zones", "shifts", "flow", "heatmap", "evaluate"), 1),
+    "alert": 1,
 }
 """The version of each verb's JSON."""
 

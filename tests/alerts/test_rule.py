@@ -6,15 +6,24 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
-from l2vault.alerts.rule import CONDITIONS, Command, Rule, Webhook, read_rules
+from l2vault.alerts.rule import CONDITIONS, Apprise, Command, Rule, Webhook, read_rules
 from l2vault.errors import UsageError
 
 SECRET = "https://hooks.example.com:8443/services/T0/SECRET?token=SECRET"
-ENVIRONMENT = {"ALERT_URL": SECRET, "EMPTY": "", "ODD": "ftp://x/SECRET", "SPACED": "https://x/SECRET y"}
+ENVIRONMENT = {
+    "ALERT_URL": SECRET,
+    "EMPTY": "",
+    "ODD": "ftp://x/SECRET",
+    "SPACED": "https://x/SECRET y",
+    "PLAIN": "SECRET",
+}
 
 
 def rules(text: str) -> list[Rule]:
     return read_rules(tomllib.loads(text).get("alert", []), ENVIRONMENT)
+
+
+INSTRUMENTS = 'instruments = ["BTC-USDT-SWAP"]'
 
 
 def one(text: str) -> Rule:
@@ -39,10 +48,24 @@ def test_everything_that_can_be_said_is_read() -> None:
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_every_condition_reads_with_its_example_and_not_without_or_with_more(name: str) -> None:
     limit = CONDITIONS[name]
-    assert one(f'when = "{name} {limit}"\ncommand = ["x"]').condition == name
+    assert one(f'when = "{name} {limit}"\ncommand = ["x"]\n{INSTRUMENTS}').condition == name
     for wrong in [name, f"{name} soon"] if limit else [f"{name} 30s"]:
         with pytest.raises(UsageError, match="when"):
-            one(f'when = "{wrong}"\ncommand = ["x"]')
+            one(f'when = "{wrong}"\ncommand = ["x"]\n{INSTRUMENTS}')
+
+
+def test_the_limits_of_conditions_on_the_market_are_in_their_units() -> None:
+    def limits(text: str) -> tuple[float, float, float | None, int]:
+        rule = one(f'when = "{text}"\ncommand = ["x"]\n{INSTRUMENTS}')
+        return rule.limit, rule.upper, rule.within_bps, rule.for_ms
+
+    assert limits("wall above 2.5M") == (2_500_000, 0, None, 15_000)
+    assert limits("wall pulled above 500k") == (500_000, 0, None, 0)
+    assert limits("spread above 1.5bps") == (1.5, 0, None, 15_000)
+    assert limits("depth below 1M") == (1_000_000, 0, 5, 15_000)
+    assert limits("funding beyond 0.05%") == (0.0005, 0, None, 15_000)
+    assert limits("price crosses 60000-60500") == (60_000, 60_500, None, 0)
+    assert limits("price crosses 60000") == (60_000, 60_000, None, 0)
 
 
 WRONG = [
@@ -64,6 +87,26 @@ WRONG = [
     ('when = "feed down"\nwebhook = "${EMPTY}"', "EMPTY is not set"),
     ('when = "feed down"\nwebhook = "${ODD}"', "ODD holds no address"),
     ('when = "feed down"\nwebhook = "${SPACED}"', "SPACED holds no address"),
+    ('when = "feed down"\napprise = "${NOT_SET}"', "NOT_SET is not set"),
+    ('when = "feed down"\napprise = "${PLAIN}"', "PLAIN holds no address of apprise"),
+    ('when = "feed down"\napprise = "tgram://SECRET"', "is a secret"),
+    ('when = "wall above 5M"\ncommand = ["x"]', "needs instruments"),
+    *(
+        (f'when = "{when}"\ncommand = ["x"]\n{INSTRUMENTS}\n{more}', why)
+        for when, more, why in [
+            ("wall above much", "", "no limit that reads"),
+            ("spread above 5", "", "no limit that reads"),
+            ("imbalance beyond 1", "", "no limit that reads"),
+            ("funding beyond 0.05", "", "no limit that reads"),
+            ("price crosses 60500-60000", "", "no limit that reads"),
+            ("spread above 5bps", "within_bps = 5", "takes no within_bps"),
+            ("spread above 5bps", 'side = "bid"', "takes no side"),
+            ("wall above 5M", "within_bps = 0", "no distance from mid"),
+            ("wall above 5M", "within_bps = true", "no distance from mid"),
+            ("wall above 5M", 'side = "buy"', "no side of a book"),
+            ("wall born above 5M", 'for = "5s"', "is of no use"),
+        ]
+    ),
     (f'when = "feed down"\nwebhook = "{SECRET}"', "is a secret"),
     (f'when = "feed down"\nwebhook = "{SECRET}/${{ALERT_URL}}"', "is a secret"),
 ]
@@ -87,6 +130,7 @@ def test_two_alerts_need_two_names_and_there_must_be_one() -> None:
 def test_of_a_receiver_scheme_and_host_or_the_program_are_shown_and_nothing_else() -> None:
     assert Webhook(SECRET).shown == "https://hooks.example.com"
     assert "SECRET" not in repr(Webhook(SECRET)) + repr(one('when = "feed down"\nwebhook = "${ALERT_URL}"'))
+    assert Apprise("tgram://SECRET/1").shown == "apprise tgram://" and "SECRET" not in repr(Apprise("tgram://SECRET/1"))
     assert Command(("say", "SECRET")).shown == "the command say"
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from l2vault import cli
 from l2vault.alerts import receivers
-from l2vault.alerts.receivers import send
-from l2vault.alerts.rule import Command, Rule, Webhook
+from l2vault.alerts.outbox import Entry
+from l2vault.alerts.receivers import message, send
+from l2vault.alerts.rule import Apprise, Command, Rule, Webhook
 from l2vault.alerts.run import EVERY_SEC, AlertRun
 from l2vault.vault.health.form import write_health
 from l2vault.vault.store.layout import Layout
@@ -174,6 +175,45 @@ def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receivers, "WITHIN_SEC", 0.2)
     reason = send(Command((sys.executable, "-c", "import time; time.sleep(600)")), b"{}")
     assert reason == "it took longer than 0.2 s and was ended"
+
+
+def _apprise_of(server: Receiver) -> Apprise:
+    return Apprise(f"json://127.0.0.1:{server.server_port}/SECRET")
+
+
+def test_apprise_carries_title_text_and_type_and_says_when_the_service_did_not_take_it(
+    receiver: Receiver, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("apprise")
+    entry = Entry("BTC", "firing", WRITTEN_MS, None, "It is gone.", "look")
+    rule = Rule(ABSENT, ABSENT, 0.0, ())
+    assert send(_apprise_of(receiver), message(rule, "Vault", "host", [entry], WRITTEN_MS)) is None
+    (taken,) = receiver.taken
+    assert (taken["title"], taken["type"]) == (f"l2vault host: {ABSENT} is firing", "warning")
+    assert "It is gone." in str(taken["message"]) and "is firing" not in str(taken["message"])
+    receiver.status = 500
+    assert send(_apprise_of(receiver), message(rule, "Vault", "host", [], WRITTEN_MS)) == "the service did not take it"
+    unknown = send(Apprise("nosuchservice://SECRET"), message(rule, "Vault", "host", [], WRITTEN_MS))
+    assert unknown == "apprise knows no such address, or something lacks in it"
+    said = capfd.readouterr()
+    assert "SECRET" not in said.out + said.err
+
+
+def test_apprise_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("apprise")
+    monkeypatch.setattr(receivers, "WITHIN_SEC", 0.05)  # no interpreter starts in so little
+    assert send(Apprise("json://127.0.0.1:9/SECRET"), b"{}") == "it took longer than 0.05 s and was ended"
+
+
+def test_without_the_extra_the_verb_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(receivers, "find_spec", lambda name: None)
+    monkeypatch.setenv("MY_PHONE", "tgram://SECRET/1")
+    (tmp_path / "l2vault.toml").write_text('[[alert]]\nwhen = "feed down"\napprise = "${MY_PHONE}"\n')
+    assert cli.main(["alert", "run", "--config", str(tmp_path / "l2vault.toml")]) == 1
+    said = capsys.readouterr().err
+    assert "needs the alerts extra" in said and "[alerts]" in said and "SECRET" not in said
 
 
 def test_the_verb_sends_a_test_to_each_receiver_and_prints_no_secret(

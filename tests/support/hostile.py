@@ -373,6 +373,7 @@ VERBS: Final = (
     ["coverage", INST, "--by", "hour", "--json"],
     ["show", INST],
     ["show", INST, "--at", utc_text(HOUR_AT_MS + 45_000)],
+    ["watch", INST, "--once"],
     ["walls", INST, "--from", START, "--to", END, "--min-size", "1"],
     ["depth", INST, "--last", "1h"],
     ["retain", "--dry-run"],

@@ -16,6 +16,7 @@ from l2vault.analytics.books import Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS
+from l2vault.analytics.standing_walls import KEPT_SHARE
 from l2vault.analytics.walls.usual import (
     NONE_COUNTED,
     NOTHING_USUAL,
@@ -28,9 +29,6 @@ from l2vault.analytics.walls.usual import (
 
 NEIGHBOURS: Final = 10
 """Levels to either side with which a level is compared."""
-
-KEPT_SHARE: Final = 0.5
-"""A wall lives on until it falls below this share of the threshold, lest every flicker at the threshold be another."""
 
 SLACK: Final = 0.5
 """Levels are first gathered down to half of what the hour alone would need, lest that of the whole span be lower."""

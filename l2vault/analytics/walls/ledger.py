@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from l2vault.analytics.walls.large_levels import KEPT_SHARE
+from l2vault.analytics.standing_walls import KEPT_SHARE
 from l2vault.analytics.walls.tracks import linked
 from l2vault.analytics.walls.trade_ends import with_ends
 

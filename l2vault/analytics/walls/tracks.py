@@ -8,22 +8,11 @@ from typing import Final, Literal, get_args
 import polars as pl
 
 from l2vault.analytics.one_book import BPS, MOVE_BPS
+from l2vault.analytics.standing_walls import MOVE_ALIKE_AT_TOUCH_SHARE, MOVE_ALIKE_SHARE, MOVE_BOOKS
 
 ALIKE_SHARE: Final = 0.8
 """A wall that was lost from sight and one at its price may be one and the same if the smaller is at least this share
-of the other"""
-MOVE_ALIKE_SHARE: Final = 0.9
-"""and one that is pulled and one that comes elsewhere, if it is this share. Near the threshold many are alike by
-chance: 12 hours of the markets of `benchmarks/bench_walls.py` have 28 wrong links with 0.8 and 16 with this, and 313
-right ones with both."""
-
-MOVE_ALIKE_AT_TOUCH_SHARE: Final = 0.97
-"""The same of a wall that was pulled when the price had reached it, which only trades can tell: there much comes and
-goes, and what is alike by chance outnumbers what moved."""
-
-MOVE_BOOKS: Final = 2
-"""A wall that is pulled and one alike that comes are one that moved, if they stand at most `MOVE_BPS` apart, and it
-comes at most so many books later than the last one with the old."""
+of the other."""
 
 
 def linked(lives: pl.DataFrame) -> pl.DataFrame:

@@ -10,10 +10,8 @@ from typing import Final
 import polars as pl
 
 from l2vault.analytics.contract import ContractPeriod, Unit
+from l2vault.analytics.standing_walls import MOST_TRADED
 from l2vault.analytics.trades import Trades, TradeSpan, traded_sizes
-
-MOST: Final = 0.5
-"""A wall of which at least so much was traded, of all that left it, was consumed."""
 
 TIMES_SHOWN: Final = 1.5
 """A consumed wall was refilled if so many times its largest size was traded. Others come to its price too: on the
@@ -53,8 +51,8 @@ def with_ends(lives: pl.DataFrame, told: pl.DataFrame | None) -> pl.DataFrame:
 
     `consumed_share = filled / (filled + cancelled)`: of all that the price lost from book to book, what was traded.
     What was traded and filled up again between two books is in `traded` alone: no share exceeds 1. Where a hole leaves
-    `open` sizes the share lies between two bounds: if these are on two sides of `MOST` the end is `unknown`, and the
-    share null; else it is the lower one.
+    `open` sizes the share lies between two bounds: if these are on two sides of `MOST_TRADED` the end is `unknown`, and
+    the share null; else it is the lower one.
     """
     known = _TOLD.to_frame() if told is None else told
     lives = lives.join(known.with_columns(pl.col("run").cast(lives["run"].dtype)), "run", "left", maintain_order="left")
@@ -63,9 +61,9 @@ def with_ends(lives: pl.DataFrame, told: pl.DataFrame | None) -> pl.DataFrame:
     is_told = pl.col("is_told").fill_null(False) & (left > 0)
     least, most = filled / left, (filled + pl.col("open")) / left
     by_trades = (
-        pl.when(most < MOST)
+        pl.when(most < MOST_TRADED)
         .then(pl.lit("pulled"))
-        .when(least < MOST)
+        .when(least < MOST_TRADED)
         .then(pl.lit("unknown"))
         .when(pl.col("traded") >= TIMES_SHOWN * pl.col("peak"))
         .then(pl.lit("refilled"))
@@ -75,7 +73,7 @@ def with_ends(lives: pl.DataFrame, told: pl.DataFrame | None) -> pl.DataFrame:
     return lives.with_columns(
         end=pl.when(is_inferred & is_told).then(by_trades).otherwise("end"),
         end_from=pl.when(is_inferred).then(end_from),
-        consumed_share=pl.when(is_told & ((least >= MOST) | (most < MOST))).then(least),
+        consumed_share=pl.when(is_told & ((least >= MOST_TRADED) | (most < MOST_TRADED))).then(least),
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol, TypeVar
 
 from l2vault.book.snapshot import Snapshot, from_line
-from l2vault.book.trade import Numberings, trade_from_line
+from l2vault.book.trade import Numberings, TradePush, trade_from_line
 from l2vault.errors import LineError
 from l2vault.vault.reading.followed_hours import FollowedHours, identity
 from l2vault.vault.reading.trades import OnceById, TradeRow
@@ -122,10 +122,21 @@ class FollowLines(Iterator[R]):
         self.findings = Findings()
 
     def __next__(self) -> R:
-        return next(self._rows)
+        while (row := next(self._rows)) is None:
+            self._sleep(self._poll_sec)
+        return row
 
-    def _run(self) -> Iterator[R]:
+    def ready(self) -> Iterator[R]:
+        """What has come since, without waiting; ends where there is nothing new, and can be asked for again."""
+        while (row := next(self._rows)) is not None:
+            yield row
+
+    def _run(self) -> Iterator[R | None]:
+        """None wherever there is nothing new."""
         for line in self._lines():
+            if line is None:
+                yield None
+                continue
             try:
                 row = self._decode(line.text)
             except LineError as error:
@@ -134,7 +145,7 @@ class FollowLines(Iterator[R]):
             if self._since_ms is None or row.ts_ms >= self._since_ms:
                 yield row
 
-    def _lines(self) -> Iterator[PlacedLine]:
+    def _lines(self) -> Iterator[PlacedLine | None]:
         cursor = self._begin()
         while True:
             # Looked for first: once a later hour has begun, what the reading below finds is all of this one.
@@ -151,7 +162,7 @@ class FollowLines(Iterator[R]):
                 self._leave(cursor)
                 cursor = _Cursor(later_ms)
             elif is_idle:
-                self._sleep(self._poll_sec)
+                yield None
 
     def _begin(self) -> _Cursor:
         if self._since_ms is not None:
@@ -293,10 +304,19 @@ class FollowTrades(Iterator[TradeRow]):
 
     def __next__(self) -> TradeRow:
         while not self._waiting:
-            push = next(self._pushes)
-            self._numberings.see(push)
-            self._waiting += self._once.take(push, self._numberings.of(push.ts_ms))
+            self._take(next(self._pushes))
         return self._waiting.popleft()
+
+    def ready(self) -> Iterator[TradeRow]:
+        """What has come since, without waiting; ends where there is nothing new, and can be asked for again."""
+        for push in self._pushes.ready():
+            self._take(push)
+            while self._waiting:
+                yield self._waiting.popleft()
+
+    def _take(self, push: TradePush) -> None:
+        self._numberings.see(push)
+        self._waiting += self._once.take(push, self._numberings.of(push.ts_ms))
 
 
 def _read(path: Path, cursor: _Cursor) -> bytes | None:
