@@ -124,6 +124,11 @@ class Layout:
         """The same of hours of trades."""
         return self.root / _META / "checked_trades" / inst_id / f"{utc_text(ts_ms)[:10]}.json.gz"
 
+    def merged_file(self, inst_id: str, ts_ms: int) -> Path:
+        """What `merge` noted of an hour of this kind: of which files it was made, which vault brought which lines."""
+        text = utc_text(ts_ms)
+        return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
+
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
 
