@@ -15,12 +15,14 @@ import msgspec
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.journal.events import HourClosed, Started
+from l2vault.vault.journal.events import HourClosed, Retained, Started
 from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.journal.places import closed_hours
+from l2vault.vault.merging.days import merge_days
 from l2vault.vault.merging.hours import TARGET, Brought, HourPlanner, Plan
 from l2vault.vault.merging.source import Source, Stamp, with_gaps
+from l2vault.vault.store.catalog import HourForms
 from l2vault.vault.store.digest import HourDigest, RunningDigest, digest_of
 from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
 from l2vault.vault.store.layout import KINDS, Kind, Layout, packed_path
@@ -97,11 +99,15 @@ class Merge:
         self._wall_text = wall_text
         self._noted: dict[tuple[Kind, str, str], Merged] = {}
         self._closed: dict[tuple[str, str, str], HourClosed] = {}
+        self._deleted: set[str] = set()
+        """Files that the target's own retention deleted."""
         for event in read_journal(into):
             if isinstance(event, Merged):
                 self._noted[event.kind, event.inst_id, event.hour] = event
             elif isinstance(event, HourClosed):
                 self._closed[event.kind, event.inst_id, event.hour] = event
+            elif isinstance(event, Retained) and event.action == "delete":
+                self._deleted.add(event.file)
         newest = closed_hours(into).newest_line
         self._previous = None if newest is None else sha256(newest).hexdigest()
         self.report = Report()
@@ -111,7 +117,12 @@ class Merge:
         chosen = set(inst_ids)
         for kind in KINDS:
             self._kind(kind, chosen, span, progress)
-        self._rows(chosen)
+        try:
+            self._rows(chosen)
+            merge_days(self._into, [layout for _, layout in self._inputs], self._deleted)
+        except OSError as error:
+            text = f"{printable(error.filename or self._into.root)}: {printable(error.strerror or error)}."
+            raise VaultError(f"{text} All hours are merged.", "make room, then the same again") from error
         return self.report
 
     def _kind(self, kind: Kind, chosen: set[str], span: tuple[int, int], progress: Progress) -> None:
@@ -150,7 +161,8 @@ class Merge:
         (inst_id, hour_ms), (target, planner) = key, parts
         path = self._into.of(kind).merged_file(inst_id, hour_ms)
         note = _read_note(path)
-        if note is not None and note.stamps == stamps and not is_forced:
+        is_same = note is not None and note.stamps == stamps and not is_forced
+        if is_same or self._is_deleted(kind, target.forms(kind, inst_id, hour_ms)):
             self.report.unchanged += 1
             return False
         target.look_ahead(kind, inst_id, hour_ms)
@@ -170,6 +182,12 @@ class Merge:
         self.report.lines += digest.lines * is_changed
         self._sum_up(plan.event)
         return plan.lines is not None
+
+    def _is_deleted(self, kind: Kind, forms: HourForms) -> bool:
+        """Whether the target's own retention has deleted an hour, which then does not come back."""
+        plain = self._into.of(kind).hour_file(forms.inst_id, forms.hour_ms)
+        names = {path.relative_to(self._into.root).as_posix() for path in (plain, packed_path(plain))}
+        return not forms.every and bool(names & self._deleted)
 
     def _write(self, kind: Kind, inst_id: str, hour_ms: int, plan: Plan) -> HourDigest:
         """The hour as one file of gzip, whole or as it was."""

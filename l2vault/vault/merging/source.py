@@ -107,9 +107,10 @@ class Source:
         return firsts
 
     def stamp(self, kind: Kind, inst_id: str, hour_ms: int) -> list[Stamp]:
-        """The files on which an hour rests: its own, and the journal's days around it. What is noted of an hour more
-        than a day after it does not count."""
+        """The files on which an hour rests: its own, its note if it was merged, and the journal's days around it. What
+        is noted of an hour more than a day after it does not count."""
         paths = [stored.path for stored in self.forms(kind, inst_id, hour_ms).every]
+        paths.append(self.layout.of(kind).merged_file(inst_id, hour_ms))
         days = {self.layout.journal_file(hour_ms + by * DAY_MS).name for by in (-1, 0, 1)}
         paths += [path for path in journal_files(self.layout) if path.name in days]
         return [stamp for path in paths if (stamp := self._stamp_of(path)) is not None]

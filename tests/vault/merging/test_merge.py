@@ -11,16 +11,19 @@ import pytest
 
 from l2vault import cli
 from l2vault.book.context import KINDS
+from l2vault.book.day_lines import Liquidation, liquidation_to_line
 from l2vault.book.utc import utc_ms
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.model import COVERED
-from l2vault.vault.journal.log import Journal
+from l2vault.vault.journal.events import Retained
+from l2vault.vault.journal.log import Journal, verb_journal
 from l2vault.vault.merging import run
 from l2vault.vault.reading.changes import change_coverage
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.retention.compress import compress
 from l2vault.vault.store.catalog import Catalog, unreported
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import VaultLock
@@ -242,6 +245,62 @@ def test_a_full_disk_ends_in_one_sentence_with_nothing_half_written(
     assert {name for name in files(into) if name.startswith("raw")} == {
         name for name in whole if name.startswith("raw")
     }
+
+
+def test_day_files_are_the_union_of_their_lines(recorded: Recorded, tmp_path: Path) -> None:
+    roots = [Path(shutil.copytree(root, tmp_path / root.name)) for root in recorded.roots]
+    one, other = (Layout(root).day_file("liquidations", START_MS) for root in roots)
+    lines = [
+        liquidation_to_line(
+            Liquidation(INST_IDS[0], START_MS + at, "buy", "short", "1", str(at + 1), "0", ""), 10**15 + at
+        )
+        for at in range(6)
+    ]
+    later = lines[2].replace(b'"recv_utc":"2001', b'"recv_utc":"2002')
+    for path, held in ((one, [lines[0], lines[1], later]), (other, [lines[2], lines[4], lines[5], b'{"torn'])):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\n".join(held) + b"\n" * (held[-1] is later))
+    into = tmp_path / "Merged"
+    for _ in range(2):
+        assert merge(roots, into) == 0
+        found = Layout(into).day_file("liquidations", START_MS)
+        assert found.read_bytes().splitlines() == [lines[at] for at in (0, 1, 2, 4, 5)]
+        changed_ns = found.stat().st_mtime_ns
+    assert list(Verification(Layout(into), recorded.end_ms + 10**8).run()) == []
+    assert merge(roots, into) == 0
+    assert found.stat().st_mtime_ns == changed_ns
+
+
+def test_what_its_own_retention_deleted_does_not_come_back(recorded: Recorded, merged: Path, tmp_path: Path) -> None:
+    roots = [Path(shutil.copytree(root, tmp_path / root.name)) for root in recorded.roots]
+    into = tmp_path / "Merged"
+    assert merge(roots, into) == 0
+    gone = sorted(into.glob("raw/okx/l2_perps/*/2025-12-31/23.jsonl.gz"))
+    journal = verb_journal(Layout(into), "retain", lambda: "2026-11-26T05:00:00.000Z", lambda: 0)
+    for path in gone:
+        name = path.relative_to(into).as_posix()
+        journal.append(Retained("2026-11-26T05:00:00.000Z", "delete", name, "by age", path.stat().st_size, 0))
+        path.unlink()
+    for path in roots[0].glob("raw/okx/l2_perps/*/2025-12-31/23.jsonl"):
+        compress(path)
+    before = files(into)
+    assert len(gone) == 2
+    assert merge(roots, into) == 0
+    assert files(into) == before
+
+
+def test_a_merged_vault_may_be_merged_again(recorded: Recorded, merged: Path, tmp_path: Path) -> None:
+    one, other = recorded.roots
+    first, into = tmp_path / "First", tmp_path / "Second"
+    lonely = tmp_path / "lonely"
+    lonely.mkdir()
+    shutil.copytree(one / "meta", lonely / "meta")
+    assert merge([one, lonely], first) == 0
+    assert merge([first, other], into) == 0
+    for inst_id in INST_IDS:
+        assert states(into, inst_id, recorded.end_ms) == states(merged, inst_id, recorded.end_ms)
+        assert lines_of(into, inst_id) == lines_of(merged, inst_id)
+    assert list(Verification(Layout(into), recorded.end_ms + 10**8).run()) == []
 
 
 def test_hours_come_whole_though_a_copy_of_a_vault_ended_within_one(
