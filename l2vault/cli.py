@@ -37,6 +37,7 @@ VERBS: Final = (
     "coverage",
     "archive",
     "restore",
+    "merge",
     "spread",
     "imbalance",
     "depth",
@@ -51,9 +52,9 @@ VERBS: Final = (
 )
 INTERRUPTED: Final = 130
 
-NEED_NO_SETTING: Final = frozenset({"sim"})
+NEED_NO_SETTING: Final = frozenset({"sim", "merge"})
 _TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore"})
-_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe"}
+_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge"}
 """They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 """`pythonw` on Windows, under which a scheduler runs them, has none."""

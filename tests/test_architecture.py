@@ -51,7 +51,7 @@ ALLOWED = {
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
 ORDER = {
-    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking"),
+    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking merging"),
     "sim": ("exchange", "faults", "server"),
     "analytics": (
         "contract figures former_names tail",

@@ -22,10 +22,12 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import LineError, VaultError, install_command
 from l2vault.vault.checking.journal import HourContents, rightly_gone
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.merged import hour_after
 from l2vault.vault.coverage.slots import Grid
 from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, snapshot_of
 from l2vault.vault.store.layout import Layout, packed_path
@@ -157,6 +159,8 @@ class ChangeCheck:
                 of = event.instruments.get(inst_id, MinuteOf())
                 if of.first is not None and of.last is not None:
                     unaligned.append((utc_ms(of.first), utc_ms(of.last)))
+            elif isinstance(event, Merged) and (event.inst_id, event.kind) == (inst_id, "books"):
+                unaligned.append((utc_ms(event.hour), hour_after(event)))  # its changes are of one vault
         return _Doubts(spans, unaligned, Grid(history))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from l2vault.book.change_line import ChangeHead
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.merged import lost_in_merged, merged_hours
 from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
 from l2vault.vault.journal.change_events import ChangesLost
@@ -46,7 +47,8 @@ def lost_changes(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
     """What the journal says was lost. One that nothing ended goes on to the end of time: the lines after it, of which
     the first is a full book, end it."""
     open_: dict[int, str] = {}
-    found: list[TimeStretch] = []
+    entries = list(entries)
+    found = list(lost_in_merged(merged_hours(entries, inst_id, "changes")))
     for entry in entries:
         event = entry.event
         if not isinstance(event, ChangesLost) or event.inst_id != inst_id:

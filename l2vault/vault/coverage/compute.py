@@ -395,7 +395,8 @@ class _Audits:
 
     def __init__(self, history: SyncHistory) -> None:
         own = [each for each in history.intervals if not each.is_form_1]
-        self._unconfirmed = _union((each.from_ms, each.to_ms) for each in own if not each.is_confirmed)
+        unconfirmed = [(each.from_ms, each.to_ms) for each in own if not each.is_confirmed]
+        self._unconfirmed = _union([*unconfirmed, *history.unaudited])
         self._confirmed = _union((each.from_ms, each.to_ms) for each in own if each.is_confirmed)
         self._bounds = sorted({bound for pair in (*self._unconfirmed, *self._confirmed) for bound in pair})
 

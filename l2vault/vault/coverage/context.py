@@ -15,10 +15,12 @@ from l2vault.book.context import KINDS, Kind
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
+from l2vault.vault.coverage.merged import hour_after, merged_hours
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, DISK_FULL, NEVER_MS, OUR_RESTART
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.events import Alive, Started, Stopped, UncleanEnd, WriteFailed
 from l2vault.vault.journal.log import Entry
+from l2vault.vault.journal.merge_events import Merged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,10 +101,24 @@ class ContextHistory(NamedTuple):
 
 def context_history(entries: Iterable[Entry], inst_id: str) -> ContextHistory:
     """The history of entries in the order in which they happened (`log.in_order`)."""
+    entries = list(entries)
     reading = _Reading(inst_id)
     for entry in entries:
         reading.take(entry)
-    return reading.close()
+    history = reading.close()
+    for event in merged_hours(entries, inst_id, "context"):
+        _lay_merged(history, event)
+    return history
+
+
+def _lay_merged(history: ContextHistory, event: Merged) -> None:
+    """Each value's states of a merged hour, behind which nothing is known until the next one says more."""
+    for kind, turns in history.turns.items():
+        for span in event.values.get(kind, ()):
+            state: ContextState = next((each for each in CONTEXT_STATES if each == span.state), "unknown")
+            turns.append(_Turn(utc_ms(span.from_), state, span.cause, 0))
+        if event.values:
+            turns.append(_Turn(hour_after(event), "unknown", "", 0))
 
 
 class _Reading:

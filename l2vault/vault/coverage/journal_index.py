@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from l2vault.book.utc import utc_ms
+from l2vault.vault.coverage.merged import lay_books, merged_hours
 from l2vault.vault.coverage.sync_history import SyncHistory, sync_history
 from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
@@ -32,6 +33,7 @@ from l2vault.vault.journal.events import (
     WriteFailed,
 )
 from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
+from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.journal.trade_events import TradesBegun, TradesFilled, TradesHole, TradesMissing, TradesSkipped
 from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
 
@@ -64,9 +66,10 @@ _BEARING: Final = (
     TradesSkipped,
     TradesMissing,
     ChangesLost,
+    Merged,
 )
 
-_OF_BOOKS: Final = (Synced, Unverifiable, HourClosed)
+_OF_BOOKS: Final = (Synced, Unverifiable, HourClosed, Merged)
 
 Stamp = tuple[int, int]
 
@@ -98,7 +101,11 @@ class JournalIndex:
         """What the journal says of the instrument, up to now."""
         self._refresh()
         if inst_id not in self._histories:
-            self._histories[inst_id] = sync_history(self._entries, inst_id)
+            history = sync_history(self._entries, inst_id)
+            lay_books(history, merged_hours(self._entries, inst_id, "books"))
+            history.causes.sort(key=lambda cause: cause.from_ms)
+            history.disputed.sort()
+            self._histories[inst_id] = history
         return self._histories[inst_id]
 
     def entries(self) -> list[Entry]:
@@ -120,7 +127,12 @@ class JournalIndex:
 
     def traded(self) -> set[str]:
         """Those of which trades were recorded."""
-        return {entry.event.inst_id for entry in self.entries() if isinstance(entry.event, TradesBegun)}
+        merged = {
+            entry.event.inst_id
+            for entry in self.entries()
+            if isinstance(entry.event, Merged) and entry.event.kind == "trades"
+        }
+        return merged | {entry.event.inst_id for entry in self.entries() if isinstance(entry.event, TradesBegun)}
 
     def oldest_ms(self, inst_id: str) -> int | None:
         """The exchange time of the first book of the instrument; None where the journal has none."""

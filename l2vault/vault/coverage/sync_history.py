@@ -141,6 +141,9 @@ class SyncHistory:
     newest_ms: int | None = None
     maintenance: list[tuple[int, int]] = field(default_factory=list)
     """Times, both bounds included, for which OKX had announced maintenance."""
+    unaudited: list[tuple[int, int]] = field(default_factory=list)
+    merged: list[tuple[int, int]] = field(default_factory=list)
+    """Half-open: of merged hours, what was never confirmed, and what any of the vaults knew of."""
 
 
 def sync_history(entries: Iterable[Entry], inst_id: str) -> SyncHistory:

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from l2vault.book.id_set import IdRange, IdSet
-from l2vault.book.trade import TRADES, Numberings
+from l2vault.book.trade import RENUMBERED_IDS, TRADES, Numberings
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
+from l2vault.vault.coverage.merged import merged_hours
 from l2vault.vault.coverage.missing import NO_FILE
 from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
 from l2vault.vault.coverage.sync_history import DISK_FULL
 from l2vault.vault.journal.context_events import MaintenanceNoted
 from l2vault.vault.journal.events import Minute, WriteFailed
 from l2vault.vault.journal.log import Entry
+from l2vault.vault.journal.merge_events import Merged, MergedIds
 from l2vault.vault.journal.trade_events import TradesBegun, TradesHole, TradesMissing, TradesSkipped
 
 if TYPE_CHECKING:
@@ -205,6 +207,7 @@ class _NotedHole(NamedTuple):
     to_ms: int
     cause: str
     detail: str
+    state: ProofState = "missing"
 
 
 class _Numbering:
@@ -231,6 +234,13 @@ class _Numbering:
                     self.holes[at] = hole._replace(detail=event.detail)
         else:
             self.skipped.add(event.from_id, event.to_id)
+
+    def take_merged(self, ids: MergedIds) -> None:
+        if ids.state == "skipped":
+            self.skipped.add(ids.first, ids.last)
+        else:
+            bounds = ids.first, ids.last, utc_ms(ids.from_), utc_ms(ids.to)
+            self.holes.append(_NotedHole(*bounds, ids.cause, ids.detail, ids.state))
 
     def put_on_disk(self, last_id: int, last_ms: int) -> None:
         if self.newest is None or last_id > self.newest[0]:
@@ -270,7 +280,10 @@ class TradeHistory(NamedTuple):
 
 def trade_history(entries: Iterable[Entry], inst_id: str) -> TradeHistory:
     """The history of entries in the order in which they happened (`log.in_order`)."""
+    entries = list(entries)
     numberings, maintenance, refused = [_Numbering()], Maintenance(), list[MissingLines]()
+    if hours := merged_hours(entries, inst_id, "trades"):
+        numberings = _merged_numberings(hours)
     for entry in entries:
         event = entry.event
         if isinstance(event, MaintenanceNoted):
@@ -285,6 +298,28 @@ def trade_history(entries: Iterable[Entry], inst_id: str) -> TradeHistory:
                 numberings.append(_Numbering())
             numberings[-1].take(event)
     return TradeHistory(numberings, maintenance.windows(), refused)
+
+
+def _merged_numberings(hours: Iterable[Merged]) -> list[_Numbering]:
+    """Those of merged hours, in order of time. Two vaults notice the same new numbering within moments."""
+    hours = list(hours)
+    begun = sorted((utc_ms(each.ts), each.id) for event in hours for each in event.begun)
+    numberings: list[_Numbering] = []
+    for ts_ms, first_id in begun:
+        held = numberings[-1] if numberings else None
+        if held is None or held.begun is None or first_id + RENUMBERED_IDS < held.begun[0]:
+            held = _Numbering()
+            held.begun = first_id, ts_ms
+            numberings.append(held)
+        elif first_id < held.begun[0]:
+            held.begun = first_id, ts_ms
+    numberings = numberings or [_Numbering()]
+    names = Numberings([each.begun[1] for each in numberings[1:] if each.begun is not None])
+    of_name = {names.of(each.begun[1]): each for each in numberings if each.begun is not None}
+    for event in hours:
+        for ids in event.ids:
+            of_name.get(names.of(utc_ms(ids.from_)), numberings[0]).take_merged(ids)
+    return numberings
 
 
 def _meet(hole: _NotedHole, first: int, last: int) -> bool:
@@ -407,7 +442,7 @@ def _explained(
             left += [each for each in ((first, low - 1), (high + 1, last)) if each[0] <= each[1]]
             is_announced = hole.cause in OUTSIDE and is_within(windows, hole.from_ms)
             cause = MAINTENANCE if is_announced else hole.cause
-            found.append(TradeHole(low, high, piece.from_ms, piece.to_ms, "missing", cause, hole.detail))
+            found.append(TradeHole(low, high, piece.from_ms, piece.to_ms, hole.state, cause, hole.detail))
         rest = left
     for first, last in rest:
         causes = [each.cause for each in gone if each.from_ms <= piece.to_ms and piece.from_ms < each.to_ms]

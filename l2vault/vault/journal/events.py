@@ -11,6 +11,7 @@ import msgspec
 
 from l2vault.vault.journal.change_events import ChangesLost, Latency
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
+from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
     TradesFilled,
@@ -492,4 +493,5 @@ Event = (
     | RetentionHeld
     | ContextNoted
     | MaintenanceNoted
+    | Merged
 )

@@ -13,6 +13,7 @@ import msgspec
 from l2vault.book.utc import DAY_MS, utc_ms
 from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.vault.journal.events import Alive, Event, Minute, Slots, Started
+from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.journal.order import RECORDER, Entry, Ordered, Place, in_order
 from l2vault.vault.store.layout import Layout
 
@@ -195,8 +196,8 @@ def _check(event: Event) -> None:
         raise ValueError(f"cadence_ms is {event.cadence_ms}")
     if isinstance(event, Minute | Slots):
         _check_minute(event)
-    if isinstance(event, ContextNoted):
-        for time in filter(None, event.kinds.values()):
+    if isinstance(event, ContextNoted | Merged):
+        for time in event.times() if isinstance(event, Merged) else filter(None, event.kinds.values()):
             _check_time(time)
 
 

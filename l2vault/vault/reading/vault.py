@@ -382,7 +382,8 @@ class Vault:
     def _noted_starts(self, inst_id: str) -> list[int]:
         """Where the minutes begin that the journal noted lines of, but for hours that retention deleted."""
         history, deleted = self.journal.history(inst_id), self.journal.deleted_hours(inst_id)
-        starts = [first_ms for first_ms, _ in history.due] + [each.from_ms for each in history.counts if each.lines]
+        starts = [first_ms for first_ms, _ in (*history.due, *history.merged)]
+        starts += [each.from_ms for each in history.counts if each.lines]
         if not starts:
             starts = [each.from_ms for each in history.intervals]
         oldest_ms = self.journal.oldest_ms(inst_id)

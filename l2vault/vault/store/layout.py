@@ -128,6 +128,11 @@ class Layout:
         """What was last measured against chance of all that the vault held of an instrument."""
         return self.root / _META / "evaluations" / f"{inst_id}.json"
 
+    def merged_file(self, inst_id: str, ts_ms: int) -> Path:
+        """What `merge` noted of an hour of this kind: of which files it was made, which vault brought which lines."""
+        text = utc_text(ts_ms)
+        return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
+
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
 from l2vault.vault.checking.verify import Verification
-from l2vault.vault.journal import change_events, context_events, trade_events
+from l2vault.vault.journal import change_events, context_events, merge_events, trade_events
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.lines import journal_files
@@ -86,6 +86,22 @@ ONE_OF_EACH = [
     change_events.Latency(AT, 1, 600, 1.5, 2.0, 3.0, 9.5, 20.0, 12, 3),
     context_events.ContextNoted(AT, 1, BTC, "stale", {"mark": TS, "funding": None}, "silence"),
     context_events.MaintenanceNoted(AT, "upgrade", "scheduled", TS, None, "0"),
+    merge_events.Merged(
+        AT,
+        BTC,
+        TS,
+        "books",
+        {"/mnt/a": 1},
+        TS,
+        TS,
+        2_000,
+        [merge_events.MergedQuiet(TS, TS, TS)],
+        [merge_events.MergedSpan(TS, TS, "missing", "chain, silence")],
+        [(TS, TS)],
+        begun=[merge_events.MergedBegun(7, TS)],
+        ids=[merge_events.MergedIds(7, 9, TS, TS, "skipped", "", "")],
+        values={"mark": [merge_events.MergedSpan(TS, TS, "present", "")]},
+    ),
 ]
 
 
