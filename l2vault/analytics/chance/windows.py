@@ -18,7 +18,8 @@ from l2vault.analytics.flow.order_flow_imbalance import touch_steps
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.metrics import imbalances
 from l2vault.analytics.one_book import BPS
-from l2vault.analytics.walls.large_levels import KEPT_SHARE, SLACK
+from l2vault.analytics.standing_walls import KEPT_SHARE
+from l2vault.analytics.walls.large_levels import SLACK
 from l2vault.analytics.walls.walls import walls
 from l2vault.analytics.zones.zones import ahead, zones
 from l2vault.errors import VaultError
