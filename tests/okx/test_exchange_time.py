@@ -329,3 +329,10 @@ def test_no_wall_clock_can_have_any_influence() -> None:
     names = set(inspect.getsource(exchange_time).split())
     assert not names & {"import time", "datetime", "wall_ms"}
     assert [*inspect.signature(ExchangeTime).parameters] == []
+
+
+def test_the_best_offset_of_a_window_is_its_largest_and_the_second_that_of_another_source() -> None:
+    window = exchange_time._Window(0)
+    for source, offset in (("a", 10), ("a", 5), ("b", 7), ("b", 6), ("c", 12)):
+        window.add(source, offset)
+    assert (window.best, window.second) == (12, 10)

@@ -1,7 +1,7 @@
 """One connection's pipeline: frames in, exact snapshots out, and a loss told of for whatever cannot be vouched for."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from random import Random
 
@@ -871,3 +871,7 @@ class TestTrades:
         assert isinstance(failure, SchemaFailure)
         assert "no count" in failure.reason
         assert isinstance(pipeline.receive(trade(ETH, 12, TRADED_MS, count=None), 300)[0], Traded)
+
+
+def test_nothing_is_counted_before_anything_came() -> None:
+    assert set(asdict(Counts()).values()) == {0}

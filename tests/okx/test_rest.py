@@ -220,6 +220,7 @@ HTML = b"<html><head><title>Just a moment...</title></head></html>"
         (Canned(200, BUSY.replace(b'"50011"', b"50011")), Throttled, ["50011"]),
         (Canned(403, HTML), Forbidden, ["HTTP 403", "--rest-url"]),
         (Canned(451, b"not in your country"), Forbidden, ["HTTP 451", "not in your country"]),
+        (Canned(500, HTML), Unavailable, ["HTTP 500", "okx.com/status"]),
         (Canned(503, HTML), Unavailable, ["HTTP 503", "okx.com/status"]),
         (Canned(503, BOOK), Unavailable, ["HTTP 503"]),
         (Canned(503, b'{"code":"50001","data":[],"msg":"Service temporarily unavailable"}'), Unavailable, ["50001"]),

@@ -46,6 +46,7 @@ def ruling(*books: tuple[Outcome | None, Outcome | None]) -> Ruling:
         ([("mismatch", "equal"), ("inconclusive", "mismatch")], None, True),
         ([("mismatch", "ahead")], 1, False),
         ([("mismatch", None)], 1, False),
+        ([(None, "mismatch")], 2, False),
         ([("equal", "equal")], None, False),
         ([("equal", "older")], None, False),
         ([("inconclusive", "consistent")], None, False),

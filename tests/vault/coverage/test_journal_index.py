@@ -72,6 +72,14 @@ def test_deleted_hours_are_those_of_the_instrument(tmp_path):
     assert JournalIndex(layout).deleted_hours(INST) == {HOUR_AT_MS}
 
 
+def test_an_hour_that_was_brought_back_is_deleted_no_more(tmp_path):
+    layout = Layout(tmp_path)
+    files = [layout.hour_file(INST, HOUR_AT_MS + hour * HOUR_MS).relative_to(tmp_path).as_posix() for hour in (0, 1)]
+    restored = noted.Restored(at(3000), INST, at(HOUR_MS), files[1], 1, "ef" * 32)
+    journal_of(layout, deleted(1000, files[0]), deleted(2000, files[1]), restored)
+    assert JournalIndex(layout).not_restored(INST) == {HOUR_AT_MS}
+
+
 def test_the_record_of_an_hour_is_given_up_once_its_own_file_was_cut(tmp_path):
     layout, cut_layout = Layout(tmp_path / "other"), Layout(tmp_path / "own")
     closed = noted.HourClosed(at(HOUR_MS), INST, at(0), 5, 50, "ab" * 32)

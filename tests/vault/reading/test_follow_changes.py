@@ -100,3 +100,14 @@ def test_where_the_vault_cannot_be_written_to_it_follows_all_the_same(
     monkeypatch.setattr(Path, "touch", refuse)
     follow = FollowChanges(recorder.layout, INST, START_MS, 0.2, recorder.go_on)
     assert len(list(islice(follow, 30))) == 30
+
+
+def test_a_file_that_cannot_be_read_is_a_finding_at_its_beginning(tmp_path: Path) -> None:
+    recorder = Recorder(Layout(tmp_path))
+    recorder.go_on()
+    (path,) = recorder.layout.of("changes").raw.rglob("*.gz")
+    path.write_bytes(b"no gzip at all")
+    follow = FollowChanges(recorder.layout, INST, START_MS, 0.2, recorder.go_on)
+    assert list(follow._new(follow._first())) == []
+    (finding,) = follow.findings
+    assert (finding.path, finding.offset, finding.is_of_file) == (path, 0, True)
