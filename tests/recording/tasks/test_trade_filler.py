@@ -163,7 +163,7 @@ async def test_an_answer_that_fails_is_asked_for_again_and_at_last_given_up() ->
     rig.hole(50, 60)
     rig.rest.errors = [Unavailable("no answer.", "again later") for _ in range(10)]
     async with rig.running():
-        await rig.pass_time(sum(RETRY_SEC) + 5)
+        await rig.pass_time(sum(RETRY_SEC) + 5, step_ms=1000)
     times = [at for at, _, older_than, _ in rig.rest.asked if older_than is not None]
     assert len(times) == len(RETRY_SEC) + 1
     waits = [(after - before) / 1000 for before, after in zip(times, times[1:], strict=False)]
@@ -178,7 +178,7 @@ async def test_what_the_server_asks_for_is_waited() -> None:
     rig.hole(50, 60)
     rig.rest.errors = [Throttled("too often.", "less often", 30)]
     async with rig.running():
-        await rig.pass_time(29)
+        await rig.pass_time(29, step_ms=1000)
         assert len(rig.rest.asked) == 1
         await rig.pass_time(3)
     assert rig.ids() == list(range(50, 61))
@@ -238,11 +238,11 @@ async def test_a_quiet_chain_is_compared_with_the_newest_trade_now_and_then() ->
     rig.push(70)
     rig.rest.newest = 70
     async with rig.running():
-        await rig.pass_time(QUIET_MS / 1000 * 2 + 10)
+        await rig.pass_time(QUIET_MS / 1000 * 2 + 10, step_ms=1000)
         asked = [(older_than, limit) for _, _, older_than, limit in rig.rest.asked]
         assert asked == [(None, 1), (None, 1)]
         rig.rest.newest = 73
-        await rig.pass_time(QUIET_MS / 1000)
+        await rig.pass_time(QUIET_MS / 1000, step_ms=1000)
         rig.clock.now_ms += 11_000
         rig.intake.tick()
         await rig.pass_time(1)
@@ -257,7 +257,7 @@ async def test_a_busy_chain_and_one_that_never_began_are_not_compared() -> None:
     async with rig.running():
         for one in range(10, 40):
             rig.push(one)
-            await rig.pass_time(10)
+            await rig.pass_time(10, step_ms=1000)
     assert rig.rest.asked == []
 
 
