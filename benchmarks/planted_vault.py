@@ -96,6 +96,8 @@ class _Trades:
         first_id, matches = self._last_id + 1, self._rng.randrange(1, _MATCHES)
         self._last_id += matches
         shape, market = self._market.shape, self._market
+        while self._holes and self._lost_from is None and self._holes[0][1] <= ts_ms:  # nobody traded in it
+            del self._holes[0]
         if self._holes and self._holes[0][0] <= ts_ms < self._holes[0][1]:
             self._lost_from = self._lost_from or first_id
             return

@@ -11,7 +11,7 @@ from l2vault.alerts.outbox import Entry
 from l2vault.alerts.receivers import insist_on_extra, message, send
 from l2vault.alerts.rule import Rule, read_rules
 from l2vault.alerts.run import EVERY_SEC, AlertRun
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.clock import Clock
 from l2vault.config import environment
 from l2vault.errors import UsageError, VaultError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 HELP: Final = "send the alerts of l2vault.toml to whom they name, for as long as it runs; or try them"
 EXAMPLE: Final = "l2vault alert test --vault Vault"
 
-_DAY_MS: Final = 86_400_000
 _WIDTH: Final = 80
 _MOST_TIMES: Final = 20
 """Of one alert on the page; --json has all."""
@@ -121,7 +120,7 @@ def _span(vault: Vault, names: Sequence[str], args: argparse.Namespace) -> tuple
     if not firsts or not newest:
         raise VaultError("the vault holds no book that can be read.", "l2vault verify")
     end_ms = min(max(newest) + 1, max(newest) + 1 if args.end is None else args.end)
-    start_ms = end_ms - (_DAY_MS if args.last is None else args.last) if args.start is None else args.start
+    start_ms = end_ms - (DAY_MS if args.last is None else args.last) if args.start is None else args.start
     start_ms = max(min(firsts), start_ms)
     if start_ms >= end_ms:
         held = f"{utc_text(min(firsts))} to {utc_text(max(newest))}"

@@ -168,6 +168,8 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
     held = newest_span(vault, inst_id, grammar.LONGEST_DURATION_MS)
     end_ms = held[1] if end_ms is None else end_ms
     start_ms: int = args.start if args.start is not None else end_ms - (args.last or last_ms)
+    if args.start is None and args.last is None:  # a length of ours: no more than there is
+        start_ms = max(start_ms, min(held[0], end_ms - 1))
     if start_ms >= end_ms and args.end is not None:
         raise UsageError(f"--to {utc_text(end_ms)} is not after --from {utc_text(start_ms)}.", "a start before the end")
     if start_ms >= held[1] or end_ms <= held[0]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from l2vault import grammar
+from l2vault.book.utc import DAY_MS
 from l2vault.foreign import printable
 from l2vault.verbs import analysis, rates
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import NONE, counted, figure, heading, span_text, table
+from l2vault.verbs.format import NONE, counted, figure, heading, length_text, span_text, table
 from l2vault.verbs.words import duration, number
 
 if TYPE_CHECKING:
@@ -79,26 +80,23 @@ def _rules(rows: list[dict[str, Any]], provenance: "Provenance") -> str:
     asked = {row["measure"] for row in rows}
     text = ""
     if asked & {"walls", "zones"}:
-        window = _length(provenance.setting("window_ms"))
+        window = length_text(provenance.setting("window_ms"))
         text += f"{_names(asked, 'walls', 'zones')}: found in a window of {window}, tested in the next, "
         text += f"{_counts(provenance)}\n"
         if "turn_bps" in settings:
             near, turn = figure(provenance.setting("near_bps"), 2), figure(provenance.setting("turn_bps"), 2)
             text += f"  held: price came within {near} bps and turned by {turn} bps before it went through by as much\n"
         text += "  by chance: the same levels, as far from mid, in windows of like volatility\n"
-    block = _length(provenance.setting("least_shift_ms"))
+    block = length_text(provenance.setting("least_shift_ms"))
     if asked & {"imbalance", "flow"}:
         text += f"{_names(asked, 'imbalance', 'flow')}: the next move of mid had the sign of the signal\n"
         text += f"  by chance: the same signal, shifted in time by {block} or more\n"
-    few = "" if provenance.setting("block_ms") >= _DAY_MS else ", since the span has fewer than 5 days"
-    return f"{text}95 %: blocks of {_length(provenance.setting('block_ms'))} drawn as a whole{few}\n"
+    few = "" if provenance.setting("block_ms") >= DAY_MS else ", since the span has fewer than 5 days"
+    return f"{text}95 %: blocks of {length_text(provenance.setting('block_ms'))} drawn as a whole{few}\n"
 
 
 def _names(asked: set[str], *names: str) -> str:
     return ", ".join(name for name in names if name in asked)
-
-
-_DAY_MS: Final = 86_400_000
 
 
 def _counts(provenance: "Provenance") -> str:
@@ -135,15 +133,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 def _question(row: dict[str, Any]) -> str:
     if row["what"] == "hit":
-        return f"{row['measure']} {row['signal']}, next {_length(row['horizon_ms'])}"
+        return f"{row['measure']} {row['signal']}, next {length_text(row['horizon_ms'])}"
     side = {"bid": ", bids", "ask": ", asks"}.get(row["side"], "")
     return f"{row['measure']} {row['what']}{side}"
-
-
-def _length(ms: float) -> str:
-    """`10 min`, where others say `10 min 0 s`."""
-    text = span_text(round(ms))
-    return text.removesuffix(" 0 s").removesuffix(" 0 min").removesuffix(" 0 h")
 
 
 def _share(value: float | None, unit: str = " %") -> str:
@@ -154,8 +146,8 @@ def _took(row: dict[str, Any]) -> str:
     if row["median_ms"] is None:
         return NONE
     chance = row["chance_median_ms"]
-    beside = "" if chance is None else f" ({_length(round(chance / 1000) * 1000)})"
-    return f"{_length(round(row['median_ms'] / 1000) * 1000)}{beside}"
+    beside = "" if chance is None else f" ({length_text(round(chance / 1000) * 1000)})"
+    return f"{length_text(round(row['median_ms'] / 1000) * 1000)}{beside}"
 
 
 def _verdict(rows: list[dict[str, Any]], provenance: "Provenance") -> str:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from l2vault.book.utc import DAY_MS
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import NONE, clock, counted, exact_share, figure, heading, share, size, span_text, table
+from l2vault.verbs.format import NONE, clock, counted, exact_share, figure, heading, length_text, share, size, table
 from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ HELP: Final = (
 EXAMPLE: Final = "l2vault flow BTC-USDT-SWAP --last 1h --step 1m"
 
 _SHOWN_LARGE: Final = 5
-_DAY_MS: Final = 86_400_000
 _DRAWN: Final = ("mid", "net_usd", "cum_usd", "ofi_touch_usd", "vpin", "basis_bps", "open_interest_contracts")
 
 
@@ -65,7 +65,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     span_ms = books.end_ms - books.start_ms
     text = heading(provenance) + _trades_line(rows, provenance)
     shown = rows.tail(args.top)
-    text += f"\nsteps of {_length(args.step)}\n{_table(shown, span_ms, args.bands or BANDS)}"
+    text += f"\nsteps of {length_text(args.step)}\n{_table(shown, span_ms, args.bands or BANDS)}"
     if len(shown) < len(rows):
         text += f"... and {len(rows) - len(shown)} before them: --top, --json or --csv\n"
     text += _imbalance_line(rows)
@@ -76,7 +76,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     def draw(path: Path) -> None:
         from l2vault.analytics.pictures import draw_series
 
-        draw_series(rows, _DRAWN, provenance, path, note=f"steps of {_length(args.step)}")
+        draw_series(rows, _DRAWN, provenance, path, note=f"steps of {length_text(args.step)}")
 
     return analysis.Answer(rows, provenance, text, draw)
 
@@ -157,7 +157,7 @@ def _large(settings: Mapping[str, Any], span_ms: int) -> str:
         return f"no order of a taker was worth {size(least).strip()} or more\n"
     lines = [
         (
-            row["at_utc"][11:23] if span_ms <= _DAY_MS else row["at_utc"][5:19].replace("T", " "),
+            row["at_utc"][11:23] if span_ms <= DAY_MS else row["at_utc"][5:19].replace("T", " "),
             row["side"],
             figure(row["price_first"]),
             figure(row["price_last"]),
@@ -225,7 +225,3 @@ def _signed(value: float | None) -> str:
         return NONE
     text = size(value).strip()
     return f"+{text}" if value > 0 else text
-
-
-def _length(step_ms: int) -> str:
-    return span_text(step_ms).removesuffix(" 0 s").removesuffix(" 0 min")

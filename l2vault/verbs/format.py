@@ -140,6 +140,11 @@ def span_text(span_ms: int) -> str:
     return " ".join(parts[:2])
 
 
+def length_text(span_ms: float) -> str:
+    """`10 min`, where `span_text` says `10 min 0 s`."""
+    return span_text(round(span_ms)).removesuffix(" 0 s").removesuffix(" 0 min").removesuffix(" 0 h")
+
+
 def counted(count: int, name: str, several: str = "") -> str:
     """`1 hole`, `2 holes`"""
     return f"{count} {name if count == 1 else several or name + 's'}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import clock, counted, figure, heading, size, span_text, table
+from l2vault.verbs.format import clock, counted, figure, heading, length_text, size, table
 from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     text = heading(provenance)
     if not args.alerts:
         text += f"\n{_totals(totals(rows))}\n"
-        text += f"most net flow in {_length(args.horizon)}: what came less what went, over all bands that were seen\n"
+        length = length_text(args.horizon)
+        text += f"most net flow in {length}: what came less what went, over all bands that were seen\n"
         text += _net_table(net_by_window(rows).head(_SHOWN), span_ms) + "\n"
     text += _verdict(rows, len(alerts), args, provenance)
     if len(alerts):
@@ -89,7 +90,7 @@ def _verdict(rows: "pl.DataFrame", alerts: int, args: argparse.Namespace, proven
     """How many alerts, by what rule; or that nothing could be told."""
     from l2vault.analytics.flow.liquidity_flow import LEAST_HISTORY
 
-    windows, horizon = int(provenance.setting("windows")), _length(args.horizon)
+    windows, horizon = int(provenance.setting("windows")), length_text(args.horizon)
     if not rows["z"].count():
         why = "in no band were there 10 that saw it whole" if windows >= LEAST_HISTORY else "10 are needed"
         few = f"{counted(windows, 'window')} of {horizon} are too few to tell what is out of the ordinary"
@@ -102,10 +103,6 @@ def _verdict(rows: "pl.DataFrame", alerts: int, args: argparse.Namespace, proven
 def _net_table(windows: "pl.DataFrame", span_ms: int) -> str:
     lines = [(clock(row["t_from"], span_ms), size(row["bid_net"]), size(row["ask_net"])) for row in windows.to_dicts()]
     return table(("from (UTC)", "bids", "asks"), lines, left=1)
-
-
-def _length(horizon_ms: int) -> str:
-    return span_text(horizon_ms).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def _strongest(alerts: "pl.DataFrame") -> "pl.DataFrame":

@@ -89,6 +89,12 @@ def test_a_trader_reads_how_often_it_held_beside_chance_and_what_that_rests_on(v
     assert "covered 100 % of the time" in text and "evaluate/1" in text
 
 
+def test_up_to_a_moment_means_all_that_is_held_before_it(short, told):
+    text = told(short, "evaluate", "imbalance", INST, "--to", at(60_000))
+    assert text.splitlines()[0].startswith(f"{INST}  2024-08-20 03:00:00 to 03:01:00 UTC")
+    assert "covered 100 % of the time" in text
+
+
 def test_zones_show_the_rate_that_was_kept(vault, told):
     before = told(vault, "zones", INST)
     assert "how many zones hold was not measured in this vault yet: l2vault evaluate zones BTC-USDT-SWAP" in before

@@ -262,13 +262,14 @@ def _at_steps(frame: pl.DataFrame, names: Sequence[str], steps: Ints, fill: floa
 
 def takers_net(books: Books, steps: Ints) -> "Floats | None":
     """`(steps,)`: what takers bought less what they sold in each, of orders that are in the book, in quote currency;
-    NaN where a trade may be missing. None where none were recorded. Reads an hour at a time."""
+    NaN where a trade may be missing. None where none were recorded. Reads a day at a time: the hours before and behind
+    what is asked for are read with it."""
     if books.trades is None or not len(steps):
         return None
     net, is_recorded = np.full(len(steps), np.nan), False
-    hours = steps // HOUR_MS
-    for hour in np.unique(hours):
-        own = np.flatnonzero(hours == hour)
+    days = steps // DAY_MS
+    for day in np.unique(days):
+        own = np.flatnonzero(days == day)
         read = books.trades.read((int(steps[own[0]]), int(steps[own[-1]]) + STEP_MS))
         is_recorded |= read.is_recorded
         if not read.is_recorded:

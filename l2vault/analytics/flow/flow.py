@@ -57,6 +57,8 @@ class Ask:
     def __post_init__(self) -> None:
         if not self.bands_bps or min(self.bands_bps) <= 0:
             raise UsageError(f"bands of {list(self.bands_bps)} bps are impossible.", "numbers above 0, such as 2,5")
+        if len({ofi_name(each) for each in self.bands_bps}) < len(self.bands_bps):
+            raise UsageError(f"bands of {list(self.bands_bps)} bps are not all different.", "each once, such as 2,5")
         for name, value in (
             ("a step", self.step_ms),
             ("a large order", self.least_usd),
@@ -151,14 +153,14 @@ def _with_trades(
         )
     orders = orders_of(read.frame)
     least_usd = ask.least_usd or large_size(orders)
-    largest = orders.clear() if least_usd is None else orders.filter(pl.col("usd") >= least_usd)
+    large = orders.clear() if least_usd is None else orders.filter(pl.col("usd") >= least_usd)
     settings |= {"large_usd": least_usd, "orders": len(orders)}
-    largest = largest.sort("usd", descending=True, maintain_order=True).head(LARGEST)
-    settings["largest"] = [_order(row) for row in largest.to_dicts()]
+    shown = large.sort("usd", descending=True, maintain_order=True).head(LARGEST)
+    settings["largest"] = [_order(row) for row in shown.to_dicts()]
     steps, ends = frame["t_from"].to_numpy(), frame["t_to"].to_numpy()
     inside = np.maximum(steps, books.start_ms), np.minimum(ends, books.end_ms)
     proved = read.proved_ms(*inside)
-    frame = frame.join(volumes(read.frame, orders, least_usd, steps, ask.step_ms), "t_from", maintain_order="left")
+    frame = frame.join(volumes(read.frame, large, steps, ask.step_ms), "t_from", maintain_order="left")
     frame = frame.with_columns(proved_share=pl.Series(proved / (inside[1] - inside[0])))
     is_known = (pl.col("proved_share") > 0) | (pl.col("trades") > 0)
     frame = frame.with_columns(

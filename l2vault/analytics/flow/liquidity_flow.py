@@ -16,6 +16,7 @@ from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.flow.book_diff import CAUSES, changes
 from l2vault.analytics.one_book import MOVE_BPS, ROUNDING_BPS
+from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
 
 SHIFTS: Final = pl.Schema(
@@ -46,7 +47,6 @@ reach to the far end of the band: what comes and goes at the edge of what is see
 FALSE_ALARMS_A_DAY: Final = 1.0
 _TAIL: Final = (0.90, 0.99)
 _LEAST_TAIL: Final = 100
-_DAY_MS: Final = 86_400_000
 
 LEAST_HISTORY: Final = 10
 
@@ -78,7 +78,7 @@ def shifts(
     if alert_z is None:
         known = frame.filter(pl.col("z").is_not_null())
         series = known.select("side", "band").n_unique()
-        alert_z = chance_z(known["z"].to_numpy(), max(series, 1) * _DAY_MS / horizon_ms, false_alarms_a_day)
+        alert_z = chance_z(known["z"].to_numpy(), max(series, 1) * DAY_MS / horizon_ms, false_alarms_a_day)
     settings |= {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
     settings["windows"] = frame["t_from"].n_unique()
     frame = frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False)).select(*SHIFTS).cast(SHIFTS)

@@ -97,7 +97,7 @@ def by_step(rows: pl.DataFrame, step_ms: int) -> pl.DataFrame:
 
 
 def of_changes(books: Books, bands_bps: Sequence[float], step_ms: int) -> pl.DataFrame:
-    """`by_step` of every change of the book; no row where none was recorded."""
+    """`by_step` of every change of the book. Raises VaultError where none were recorded."""
     frames = []
     for repeated, ladders in books.neighbours():
         times = {"t_from": ladders.t_from, "t_to": ladders.t_to}

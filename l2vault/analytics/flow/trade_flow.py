@@ -11,6 +11,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import Ints
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.trades import TradeSpan
+from l2vault.book.utc import DAY_MS
 
 LARGE_SHARE: Final = 0.99
 """An order is large if it is worth more than this share of all the orders of the span."""
@@ -20,7 +21,6 @@ LEAST_ORDERS: Final = 100
 VPIN_BUCKETS: Final = 50
 """Buckets that one VPIN rests on, and into which a day's volume is cut: as Easley, Lopez de Prado, O'Hara 2012 have it.
 """
-_DAY_MS: Final = 86_400_000
 
 
 def orders_of(trades: pl.DataFrame) -> pl.DataFrame:
@@ -52,11 +52,9 @@ def large_size(orders: pl.DataFrame) -> float | None:
     return float(np.quantile(orders["usd"].to_numpy(), LARGE_SHARE, method="higher"))
 
 
-def volumes(
-    trades: pl.DataFrame, orders: pl.DataFrame, least_usd: float | None, steps: Ints, step_ms: int
-) -> pl.DataFrame:
+def volumes(trades: pl.DataFrame, large: pl.DataFrame, steps: Ints, step_ms: int) -> pl.DataFrame:
     """A row per step (its start, ms): `trades` (OKX's ids), bought, sold and net in contracts and in quote currency,
-    and the large orders. 0 where nothing was traded, whatever is proved of that."""
+    and the `large` orders. 0 where nothing was traded, whatever is proved of that."""
     bought = pl.col("is_buy")
     sums = [
         pl.col("matches").sum().alias("trades"),
@@ -71,7 +69,6 @@ def volumes(
         pl.col("usd").filter(bought).sum().alias("large_buy_usd"),
         pl.col("usd").filter(~bought).sum().alias("large_sell_usd"),
     ]
-    large = orders.clear() if least_usd is None else orders.filter(pl.col("usd") >= least_usd)
     step = (pl.col("t") // step_ms * step_ms).alias("t_from")
     frame = pl.DataFrame({"t_from": steps})
     for rows, aggregated in ((trades, sums), (large, of_large)):
@@ -86,7 +83,7 @@ def bucket_volume(read: TradeSpan) -> float:
     """The volume of a bucket, contracts: 1/50 of a day's. A span that is shorter than a day does not know that: then
     1/100 of what was traded in its longest part without a hole, so that half of that has a VPIN, which is none to
     compare with another span's. 0 where nothing was traded."""
-    days = (read.end_ms - read.start_ms) / _DAY_MS
+    days = (read.end_ms - read.start_ms) / DAY_MS
     if days >= 1:
         return float(read.frame["qty"].sum()) / (VPIN_BUCKETS * days)
     proved = [each for each in read.stretches if each.state == "proved"]

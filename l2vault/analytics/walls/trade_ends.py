@@ -12,12 +12,13 @@ import polars as pl
 from l2vault.analytics.contract import ContractPeriod, Unit
 from l2vault.analytics.standing_walls import MOST_TRADED
 from l2vault.analytics.trades import Trades, TradeSpan, traded_sizes
+from l2vault.book.utc import HOUR_MS
 
 TIMES_SHOWN: Final = 1.5
 """A consumed wall was refilled if so many times its largest size was traded. Others come to its price too: on the
 planted markets of benchmarks/bench_walls.py one in four of those with 1.25 times had never been filled up again."""
 
-_BETWEEN_MS: Final = 2 * 3_600_000
+_BETWEEN_MS: Final = 2 * HOUR_MS
 """Spans of walls that are not farther apart are read in one go: reading a span takes the hours before and behind it."""
 
 _TOLD: Final = pl.Schema(
@@ -58,7 +59,8 @@ def with_ends(lives: pl.DataFrame, told: pl.DataFrame | None) -> pl.DataFrame:
     lives = lives.join(known.with_columns(pl.col("run").cast(lives["run"].dtype)), "run", "left", maintain_order="left")
     filled, left = pl.col("filled"), pl.col("filled") + pl.col("cancelled") + pl.col("open")
     is_inferred = pl.col("end").is_in(["consumed", "pulled"])
-    is_told = pl.col("is_told").fill_null(False) & (left > 0)
+    is_known = pl.col("is_told").fill_null(False)
+    is_told = is_known & (left > 0)
     least, most = filled / left, (filled + pl.col("open")) / left
     by_trades = (
         pl.when(most < MOST_TRADED)
@@ -73,6 +75,7 @@ def with_ends(lives: pl.DataFrame, told: pl.DataFrame | None) -> pl.DataFrame:
     return lives.with_columns(
         end=pl.when(is_inferred & is_told).then(by_trades).otherwise("end"),
         end_from=pl.when(is_inferred).then(end_from),
+        **{name: pl.when(is_known).then(name) for name in ("traded", "cancelled")},
         consumed_share=pl.when(is_told & ((least >= MOST_TRADED) | (most < MOST_TRADED))).then(least),
     )
 

@@ -124,18 +124,20 @@ def _ended(books: Books, runs: pl.DataFrame, birth: Birth, unit: Unit, criteria:
     """The ledger of the walls, and whether trades told of the end of any. They are asked only of walls whose end they
     may decide; where that makes another level part of a wall, since one that was pulled has moved there, of that too.
     """
-    frame, is_told = _chosen(ledger_of(runs, birth), criteria), False
+    frame = _chosen(ledger_of(runs, birth), criteria)
+    told: pl.DataFrame | None = None
     asked: set[int] = set()
     while books.trades is not None:
         ended = frame.filter(pl.col("end").is_in(["consumed", "pulled", "moved"]))
         new = set(ended["run"].to_list()) - asked
-        asked |= new
-        whole = runs.filter(pl.col("run").is_in(list(asked)))
-        told = told_of(whole, books.trades, books.periods, unit) if new else None
-        if told is None:
+        own = runs.filter(pl.col("run").is_in(list(new)))
+        more = told_of(own, books.trades, books.periods, unit) if new else None
+        if more is None:
             break
-        frame, is_told = _chosen(ledger_of(runs, birth, told), criteria), True
-    return frame, is_told
+        asked |= new
+        told = more if told is None else pl.concat([told, more])
+        frame = _chosen(ledger_of(runs, birth, told), criteria)
+    return frame, told is not None and bool(told["is_told"].any())
 
 
 def _surveyed(books: Books, unit: Unit, criteria: Criteria) -> tuple[list[Survey], float]:

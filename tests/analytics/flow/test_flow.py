@@ -351,6 +351,11 @@ def test_steps_of_any_length_sum_up_to_the_same(drawings, rows):
     )
 
 
+def test_bands_of_one_name_are_refused():
+    with pytest.raises(UsageError, match="not all different"):
+        Ask(bands_bps=[2, 5, 2.0])
+
+
 @pytest.mark.parametrize(
     "ask", [{"step_ms": 0}, {"bands_bps": (-1.0,)}, {"least_usd": 0.0}, {"bucket_contracts": -1.0}]
 )

@@ -111,6 +111,16 @@ def test_where_no_trades_were_recorded_the_end_is_inferred_and_says_so():
     assert behind.select("end", "end_from").rows() == [("consumed", "inferred")]
 
 
+def test_of_a_wall_that_ended_before_trades_were_recorded_nothing_is_said_to_be_traded():
+    """Though they were when another one ended, of which they are read with it."""
+    bids = (*GONE, "98 5 1", *GONE)
+    rows = ledger(bids, traded((11_000, 99, 150), proved=[(7_000, 60_000)])).sort("t_from")
+    assert rows.select("end", "end_from", "traded", "cancelled", "consumed_share").rows() == [
+        ("consumed", "inferred", None, None, None),
+        ("consumed", "trades", 150, 0, 1.0),
+    ]
+
+
 def test_an_end_that_no_trade_can_tell_stays_as_it_was():
     standing = ("99 150 1, 98 5 1", "99 150 1, 98 5 1")
     assert ledger(standing, traded((1_000, 99, 40))).select("end", "end_from").rows() == [("standing", None)]
