@@ -111,7 +111,8 @@ class Holes:
         if history is not self._history:
             self._history = history
             unverifiable = [(each.from_ms, each.to_ms) for each in history.unverifiable]
-            self._spans = sorted([*not_held(history.intervals), *history.disputed, *unverifiable])
+            holes = [*not_held(history.intervals), *history.merged_holes]
+            self._spans = sorted([*holes, *history.disputed, *unverifiable])
         first_ms = t_ms - LONGEST_SILENCE_MS - STEP_MS
         return [span for span in self._spans[: bisect_left(self._spans, (t_ms, 0))] if span[1] > first_ms]
 

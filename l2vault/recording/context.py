@@ -115,7 +115,7 @@ class ContextKeeper:
         self.known_ms = -1
         """Up to here every grid time is settled, and its lines were put."""
         self.counts: Counter[str] = Counter()
-        """Since the start: `lines`, `liquidations`, `refused`, `unreadable`, `moves`."""
+        """Since the start: `refused`, `unreadable`."""
 
     def resume(self, newest: Mapping[str, int]) -> None:
         """By instrument the newest line that the vault holds: nothing is written twice or goes back. Nor are day files

@@ -11,11 +11,14 @@ from filelock import Timeout
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
+from l2vault.grammar import split_names
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.merging.run import Merge, Report, check_places, merged_root
 from l2vault.vault.retention.run import locked
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.layout import KINDS, Layout
 from l2vault.vault.store.lock import VaultLock
+from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import progress_bar
@@ -48,6 +51,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
     into = Layout(args.into)
     inputs = [open_layout(path) for path in args.vaults]
     check_places(into, inputs)
+    held = {name for layout in inputs for kind in KINDS for name in Catalog(layout.of(kind)).instruments()}
+    chosen = held_instruments(split_names(args.inst or []), sorted(held))
     merged_root(into).mkdir(
         parents=True, exist_ok=True
     )  # the first of all: by it the next run knows the vault for ours
@@ -59,7 +64,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
         with locked(into), progress_bar() as show:
             journal = verb_journal(into, "merge", clock.wall_text, clock.monotonic_ms)
             named = [(layout.root.resolve().as_posix(), layout) for layout in inputs]
-            report = Merge(into, named, journal, clock.wall_text).run(args.inst or (), span, show)
+            report = Merge(into, named, journal, clock.wall_text).run(chosen, span, show)
     except Timeout:
         raise VaultError(f"retention is at work in {printable(into.root)}.", "again in a minute") from None
     finally:

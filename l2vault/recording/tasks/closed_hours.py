@@ -12,6 +12,7 @@ from l2vault.errors import VaultError
 from l2vault.foreign import printable
 from l2vault.recording.child import OwnChild
 from l2vault.recording.threads import in_daemon_thread
+from l2vault.vault.retention.plan import SETTLE_MS
 from l2vault.vault.store.layout import Layout
 
 FIRST_AFTER_SEC: Final = 120.0
@@ -52,7 +53,9 @@ class ClosedHours:
     def work(self) -> int:
         """How much the child did that may have more behind it: 0 if nothing is left for now. Raises VaultError with
         what it complained of."""
-        words = [str(self._layout.root.resolve()), str(self._clock.wall_ms())]
+        # What was quiet to the end of an hour is noted up to a minute later: columns made before would lack it for
+        # good.
+        words = [str(self._layout.root.resolve()), str(self._clock.wall_ms() - SETTLE_MS)]
         ended = self._child.run(_CHILD, [*words, "columns"] if self._makes_columns else words)
         if ended is None:
             return 0

@@ -65,17 +65,18 @@ def lost_changes(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
 
 def breaks_of(lines: Iterable[tuple[int, ChangeHead | None]]) -> Iterator[TimeStretch]:
     """Where a line does not follow the one before it, of lines with their times in order: up to it, or where it is no
-    full book up to the next one that is, nothing is known."""
+    full book up to the next one that is, or for good, nothing is known."""
     before: ChangeHead | None = None
     known_ms: int | None = None
     for ts_ms, head in lines:
-        is_begin = head is not None and head.action == "snapshot"
-        if known_ms is not None and not is_begin and (before is None or head is None or not head.follows(before)):
-            before = None
-            continue
         if known_ms is not None and (before is None or head is None or not head.follows(before)):
+            if head is None or head.action != "snapshot":
+                before = None
+                continue
             yield TimeStretch(known_ms + 1, ts_ms, "unknown", "")
         before, known_ms = head, ts_ms
+    if known_ms is not None and before is None:
+        yield TimeStretch(known_ms + 1, NEVER_MS, "unknown", "")
 
 
 def cover_changes(

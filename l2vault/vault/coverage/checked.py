@@ -17,6 +17,7 @@ from l2vault.vault.coverage.hour_notes import Day, FileStamp, HourNotes, closed_
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms
 from l2vault.vault.store.digest import digest_of
+from l2vault.vault.store.durable import DRAFT_SUFFIX
 from l2vault.vault.store.forms import hour_times
 from l2vault.vault.store.layout import ArchivedHour, Layout
 
@@ -105,7 +106,8 @@ def column_work(layout: Layout, before_ms: int) -> ColumnWork:
                     lacking.append(forms)
     held = columns.archive.glob("*/*/*/*.parquet")
     stray = [path for path in held if path not in wanted and columns.parse_archive_file(path) is not None]
-    return ColumnWork(lacking, stray)
+    # A child that was ended in the middle leaves its draft: nobody else writes here while retention's lock is held.
+    return ColumnWork(lacking, [*stray, *columns.archive.glob(f"*/*/*/.*{DRAFT_SUFFIX}")])
 
 
 def note_columns(layout: Layout, forms: HourForms) -> None:

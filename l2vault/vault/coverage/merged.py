@@ -4,7 +4,7 @@ Such a note is the outcome of the vaults' own journals (`vault/merging`), hour b
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, get_args
+from typing import get_args
 
 from l2vault.book.utc import HOUR_MS, utc_ms
 from l2vault.vault.coverage.model import HoleKind
@@ -17,8 +17,6 @@ from l2vault.vault.coverage.sync_history import (
 )
 from l2vault.vault.journal.log import Entry
 from l2vault.vault.journal.merge_events import Kind, Merged
-
-_HOLE_KINDS: Final[frozenset[str]] = frozenset(get_args(HoleKind))
 
 
 def merged_hours(entries: Iterable[Entry], inst_id: str, kind: Kind) -> list[Merged]:
@@ -39,9 +37,11 @@ def lay_books(history: SyncHistory, hours: Iterable[Merged]) -> None:
             history.cadences.append((hour_ms, event.cadence_ms))
         history.quiet += [QuietRange(utc_ms(each.since), utc_ms(each.first), utc_ms(each.last)) for each in event.quiet]
         for span in event.spans:
-            if span.state in _HOLE_KINDS:
-                history.causes.append(HoleCause(utc_ms(span.from_), _hole_kind(span.state), span.cause))
+            kind = next((kind for kind in get_args(HoleKind) if kind == span.state), None)
+            if kind is not None:
+                history.causes.append(HoleCause(utc_ms(span.from_), kind, span.cause))
                 history.causes.append(HoleCause(utc_ms(span.to), "unknown", ""))
+                history.merged_holes.append((utc_ms(span.from_), utc_ms(span.to)))
         history.disputed += _pairs(event.disputed)
         history.unaudited += [(from_ms, to_ms + 1) for from_ms, to_ms in _pairs(event.unaudited)]
         history.unverifiable += [
@@ -68,7 +68,3 @@ def hour_after(event: Merged) -> int:
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
     return [(utc_ms(first), utc_ms(last)) for first, last in pairs]
-
-
-def _hole_kind(state: str) -> HoleKind:
-    return next(kind for kind in get_args(HoleKind) if kind == state)

@@ -144,6 +144,8 @@ class SyncHistory:
     unaudited: list[tuple[int, int]] = field(default_factory=list)
     merged: list[tuple[int, int]] = field(default_factory=list)
     """Half-open: of merged hours, what was never confirmed, and what any of the vaults knew of."""
+    merged_holes: list[tuple[int, int]] = field(default_factory=list)
+    """Half-open: the holes of merged hours, of which `intervals` know nothing."""
 
 
 def sync_history(entries: Iterable[Entry], inst_id: str) -> SyncHistory:

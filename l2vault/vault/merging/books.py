@@ -111,14 +111,15 @@ class _Walk:
 
 
 def _join_slot(found: Joined, held: list[tuple[_Held, list[Line]]], slot_ms: int, is_own: bool) -> None:
-    """`is_own`: the slot is of the hour; else only lines of it are, and the next hour says what is known of it."""
+    """`is_own`: the slot is of the hour; else only lines of it are. Then the next hour says whether it is disputed,
+    quiet or a hole; what was not verified of the line is said here, since that hour has no line of it."""
     offers = [
         (_RANKS[each.state], -lines[-1].ts_ms, nth)
         for nth, (each, lines) in enumerate(held)
         if lines and each.state in _RANKS
     ]
     found.left_out += sum(len(lines) for each, lines in held if each.state not in _RANKS)
-    is_disputed = _contradict(found, [each for each, _ in held], slot_ms)
+    is_disputed = _contradict(found, [each for each, _ in held], slot_ms, is_own)
     if offers:
         rank, _, nth = min(offers)
         chosen = held[nth][1]
@@ -127,10 +128,9 @@ def _join_slot(found: Joined, held: list[tuple[_Held, list[Line]]], slot_ms: int
         others = [(at, line) for _, _, at in offers if at != nth for line in held[at][1]]
         if is_disputed or rank == 2:
             found.aside += [(at, line) for at, line in others if line.levels != chosen[-1].levels]
-        if not is_own:
-            return
         if is_disputed or rank == 2:
-            found.disputed.append(slot_ms)
+            if is_own:
+                found.disputed.append(slot_ms)
         elif rank == 1:
             found.unverifiable.append(slot_ms)
         elif held[nth][0].is_unaudited and not _is_seen_elsewhere(chosen[-1], nth, held):
@@ -157,7 +157,7 @@ def _is_seen_elsewhere(line: Line, nth: int, held: list[tuple[_Held, list[Line]]
     return any(other is not None and (other.seq_id, other.levels) == (line.seq_id, line.levels) for other in others)
 
 
-def _contradict(found: Joined, held: list[_Held], slot_ms: int) -> bool:
+def _contradict(found: Joined, held: list[_Held], slot_ms: int, is_own: bool) -> bool:
     """Whether vaults that held the book contradict each other, or one its own sources, at a slot."""
     books = [each.line for each in held if each.state in ("recorded", "quiet") and each.line is not None]
     is_unaligned = False
@@ -170,7 +170,7 @@ def _contradict(found: Joined, held: list[_Held], slot_ms: int) -> bool:
                 is_disputed = True
             else:
                 is_unaligned = True
-    found.unaligned += is_unaligned and not is_disputed
+    found.unaligned += is_own and is_unaligned and not is_disputed
     return is_disputed
 
 

@@ -45,7 +45,7 @@ def prune(layout: Layout, clocks: Clocks) -> None:
             if is_emptied or _is_old(folder, clocks.wall_ms):
                 folder.rmdir()
     for pattern in ("*/*/*", "*/*"):
-        for folder in layout.archive.glob(pattern):
+        for folder in (*layout.archive.glob(pattern), *layout.columns.archive.glob(pattern)):
             with suppress(OSError):
                 if folder.is_dir() and _is_old(folder, clocks.wall_ms):
                     folder.rmdir()

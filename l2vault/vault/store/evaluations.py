@@ -50,5 +50,5 @@ def kept_evaluation(layout: Layout, inst_id: str, measure: str) -> Evaluation | 
 def _read(layout: Layout, inst_id: str) -> dict[str, Evaluation]:
     try:
         return _DECODER.decode(read_small(layout.evaluation_file(inst_id)))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}

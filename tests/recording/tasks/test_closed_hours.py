@@ -33,10 +33,11 @@ from l2vault.vault.coverage import checked
 from l2vault.vault.coverage.checked import ColumnWork, check_hours, checked_hours, column_work, columns_of
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
-from l2vault.vault.retention.plan import Policy
+from l2vault.vault.retention.plan import SETTLE_MS, Policy
 from l2vault.vault.retention.proved_time import PassTime
 from l2vault.vault.retention.run import locked, run_retention
 from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.durable import DRAFT_SUFFIX, hidden
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST, contents, journal_of, line, put, started
 
@@ -149,6 +150,23 @@ def test_columns_go_with_their_hour(layout: Layout) -> None:
         gone = not Catalog(layout).hour(INST, FIRST_MS + hour * HOUR_MS).raw
         archived = layout.columns.archived_hour(INST, FIRST_MS + hour * HOUR_MS)
         assert gone == (not archived.levels.exists()) == (not archived.snapshots.exists())
+
+
+def test_an_hour_waits_until_what_was_quiet_to_its_end_is_noted(layout: Layout) -> None:
+    """Columns made before would call those slots unknown for good."""
+    ended_ms = FIRST_MS + 2 * HOUR_MS
+    assert ClosedHours(layout, ClockAt(ended_ms + SETTLE_MS - 1), True).work() == 1
+    assert has_columns(layout, 0) and not has_columns(layout, 1)
+    assert ClosedHours(layout, ClockAt(ended_ms + SETTLE_MS), True).work() == 1
+    assert has_columns(layout, 1)
+
+
+def test_the_draft_of_a_child_that_was_ended_goes(layout: Layout) -> None:
+    make(layout)
+    draft = hidden(layout.columns.archived_hour(INST, FIRST_MS).levels, DRAFT_SUFFIX)
+    draft.write_bytes(b"half of it")
+    make(layout)
+    assert not draft.exists() and has_columns(layout, 0)
 
 
 def test_columns_do_not_outlive_a_deletion_by_hand(layout: Layout) -> None:

@@ -5,6 +5,7 @@ import pytest
 from l2vault.book.change_line import ChangeHead
 from l2vault.vault.coverage.changes import ChangeCoverage, breaks_of, cover_changes, lost_changes
 from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.sync_history import NEVER_MS
 from l2vault.vault.journal.change_events import ChangesLost
 from support.hours import HOUR_AT_MS, INST, at, entries
 
@@ -86,14 +87,18 @@ FULL = head(1_000, 1, action="snapshot")
             [(1_001, 4_000)],
         ),
         ([(2_000, None), (3_000, head(3_000, 3, 2)), (4_000, head(4_000, 4, action="snapshot"))], [(1_001, 4_000)]),
+        ([(2_000, head(2_000, 9, 8)), (3_000, head(3_000, 10, 9))], [(1_001, None)]),
     ],
 )
 def test_where_lines_do_not_follow_each_other_nothing_is_known_whatever_the_journal_lacks(
-    later: list[tuple[int, ChangeHead | None]], unknown: list[tuple[int, int]]
+    later: list[tuple[int, ChangeHead | None]], unknown: list[tuple[int, int | None]]
 ) -> None:
     lines = [(HOUR_AT_MS + offset_ms, one) for offset_ms, one in [(1_000, FULL), *later]]
-    found = [(each.start_ms - HOUR_AT_MS, each.end_ms - HOUR_AT_MS, each.state) for each in breaks_of(lines)]
-    assert found == [(start_ms, end_ms, "unknown") for start_ms, end_ms in unknown]
+    found = [(each.start_ms, each.end_ms, each.state) for each in breaks_of(lines)]
+    assert found == [
+        (HOUR_AT_MS + start_ms, NEVER_MS if end_ms is None else HOUR_AT_MS + end_ms, "unknown")
+        for start_ms, end_ms in unknown
+    ]
 
 
 def test_a_break_is_unknown_and_missing_where_the_journal_says_why() -> None:

@@ -19,7 +19,8 @@ def line(slot: float, seq_id: int | None, levels: str = "", is_flagged: bool = F
 
 
 def vault(states: str, *lines: Line, before: Line | None = None) -> HourOf:
-    """A letter a slot: recorded, quiet, former quiet (form 1), disputed, blind (unverifiable), lost, altered."""
+    """A letter a slot, that of the hour's end too if it matters: recorded, quiet, former quiet (form 1), disputed,
+    blind (unverifiable), lost, altered."""
     meaning: dict[str, tuple[State, str]] = {
         "r": ("recorded", ""),
         "q": ("quiet", ""),
@@ -29,7 +30,7 @@ def vault(states: str, *lines: Line, before: Line | None = None) -> HourOf:
         "l": ("missing", "chain"),
         "a": ("unknown", "unreadable"),
     }
-    slots = [HOUR_AT_MS + at * CADENCE_MS for at in range(SLOTS)]
+    slots = [HOUR_AT_MS + at * CADENCE_MS for at in range(len(states))]
     stretches = [Stretch(at, at, CADENCE_MS, *meaning[letter]) for at, letter in zip(slots, states, strict=True)]
     holes = [
         Hole(each.first_ms, each.first_ms + CADENCE_MS, each.state, each.cause, 1)
@@ -156,3 +157,12 @@ def test_common_holes_have_the_causes_of_those_that_know_one() -> None:
         ("060", "080", "unknown", ""),
         ("085", "090", "missing", "silence"),
     ]
+
+
+def test_what_is_blind_at_the_end_of_an_hour_is_said_by_the_hour_that_has_its_line() -> None:
+    """The next one has no line of that slot."""
+    lines = [line(at, at) for at in (*range(8), 7.5)]
+    found = joined(vault("rrrrrrrrb", *lines), vault("llllllllb", lines[-1]))
+    assert places(found.unverifiable) == [8]
+    assert (places(found.disputed), found.unaligned) == ([], 0)
+    assert found.chosen[-1][1] == lines[-1]

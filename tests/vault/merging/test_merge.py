@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from l2vault import cli
+from l2vault.alerts.market_feed import Holes
 from l2vault.book.context import KINDS
 from l2vault.book.day_lines import Liquidation, liquidation_to_line
 from l2vault.book.utc import utc_ms
@@ -107,6 +108,23 @@ def test_a_hole_is_left_only_where_both_have_one(recorded: Recorded, merged: Pat
         known = [each[slot] for each in (one, other) if each[slot][0] == state]
         assert set(cause.split(", ")) - {""} == {each[1] for each in known} - {""}
     assert any("," in cause for _, cause in holes.values())
+    vault = open_vault(merged)
+    near = Holes(vault, inst_id)
+    for hole in vault.coverage(inst_id, START_MS, recorded.end_ms).holes:
+        if hole.kind == "missing" and hole.cause:
+            spans = near.near(hole.end_ms)
+            assert any(begin <= hole.start_ms and hole.end_ms <= end for begin, end in spans), "alerts see it too"
+
+
+def test_an_instrument_is_named_in_any_case_and_one_that_no_vault_holds_is_refused(
+    recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inst_id, *others = INST_IDS
+    assert merge(recorded.roots, tmp_path / "one", "--inst", inst_id.lower()) == 0
+    assert open_vault(tmp_path / "one").instruments() == [inst_id]
+    assert merge(recorded.roots, tmp_path / "none", "--inst", f"{inst_id}X") == 1
+    assert f"the vault holds nothing of {inst_id}X. Try: {inst_id}" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_verify_finds_nothing_in_a_merged_vault(merged: Path, recorded: Recorded) -> None:
