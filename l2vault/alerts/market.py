@@ -6,6 +6,7 @@ longest silence of OKX's. What happens at one moment holds for EVENT_MS from the
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from l2vault.alerts.conditions import Held
@@ -91,11 +92,12 @@ class Market:
         is_linked = before is not None and not is_apart(before, line.ts_ms, holes)
         contract = self._contract_at(line.ts_ms)
         book_before, self._book = self._book, sized(line, contract)
+        ending = cache(lambda one: self._ending(one, contract))  # several rules ask of one wall; it reads trades
         for least, walls in self._walls.items():
             step = walls.take(self._book, is_linked)
             for rule in self._rules:
                 if rule.limit == least:
-                    self._note_walls(rule, step.born, step.gone, contract)
+                    self._note_walls(rule, step.born, step.gone, ending)
         for bps, flows in self._flows.items():
             before_it = book_before if is_linked else None
             found = [None if before_it is None else net_flow(before_it, self._book, side, bps) for side in SIDES]
@@ -142,7 +144,9 @@ class Market:
     def _standing(self, rule: Rule) -> list[Wall]:
         return [wall for wall in self._walls[rule.limit].standing if _is_asked(rule, wall)]
 
-    def _note_walls(self, rule: Rule, born: Sequence[Wall], gone: Sequence[Gone], contract: Contract) -> None:
+    def _note_walls(
+        self, rule: Rule, born: Sequence[Wall], gone: Sequence[Gone], ending_of: Callable[[Gone], Ending]
+    ) -> None:
         events = self._events[rule]
         if rule.condition == "wall born above":
             came = [wall for wall in born if wall.began in ("placed", "grown") and _is_asked(rule, wall)]
@@ -153,7 +157,7 @@ class Market:
             if one.how == "moved" or one.how == "fell":
                 if not _is_asked(rule, one.wall):
                     continue
-                ending = self._ending(one, contract)
+                ending = ending_of(one)
                 if one.how == "moved" and ending != "consumed":  # without trades a move is as likely as ever
                     continue
                 text = f"{wall_text(one.wall)} It was {ending} by {_second(one.ts_ms)} UTC."

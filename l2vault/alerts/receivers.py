@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WITHIN_SEC: Final = 10.0
 SCHEMA: Final = "l2vault.alert/1"
 _SAID_CHARS: Final = 200
+_NEW_GROUP: Final[int] = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+"""Of Windows; elsewhere a session of its own does the same."""
 
 
 def insist_on_extra(rules: Sequence[Rule]) -> None:
@@ -110,7 +112,16 @@ def _post(url: str, body: bytes) -> str | None:
 
 def _run(words: Sequence[str], body: bytes) -> str | None:
     try:
-        done = subprocess.run(list(words), input=body, capture_output=True, timeout=WITHIN_SEC, check=False)
+        done = subprocess.run(
+            list(words),
+            input=body,
+            capture_output=True,
+            timeout=WITHIN_SEC,
+            check=False,
+            # Ctrl-C in our terminal is for us: what is being sent is finished.
+            start_new_session=True,
+            creationflags=_NEW_GROUP,
+        )
     except subprocess.TimeoutExpired:
         return f"it took longer than {WITHIN_SEC:g} s and was ended"
     except (OSError, ValueError) as error:

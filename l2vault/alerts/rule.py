@@ -238,7 +238,7 @@ def _condition(table: _Table) -> tuple[str, float, float]:
 def _limit(name: str, text: str) -> tuple[float, float]:
     """Raises UsageError or ValueError for what does not read."""
     if name == "disk days below":
-        return float(text), 0.0
+        return read_number(text), 0.0
     if name not in MARKET:
         return duration_ms(text) / 1000, 0.0
     if name == "price crosses":

@@ -4,7 +4,7 @@ import argparse
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 from typing import Final, Literal, NamedTuple
 
@@ -110,11 +110,12 @@ class Watched:
         self._tape = FollowTrades(vault.layout, inst_id, None, POLL_SEC, _never)
         self._line: Snapshot | None = None
         self._trades: deque[Trade] = deque(maxlen=_MOST_TRADES)
+        self._read_ids: set[tuple[int, int, int]] = set()
+        # Followed from before what is there is read, so that no line lies between; one that comes twice is passed over.
+        came, traded = list(self._books.ready()), list(self._tape.ready())
         newest_ms = vault.newest_line_ms(inst_id)
         if newest_ms is None:
             raise VaultError(f"the vault holds no book of {printable(inst_id)} that can be read.", "l2vault verify")
-        # Followed from before these are read, so that no line lies between; one that comes twice is passed over.
-        came, traded = list(self._books.ready()), list(self._tape.ready())
         past = list(vault.snapshots(inst_id, newest_ms - PAST_MS, newest_ms + 1))
         self._walls = StandingWalls(least or _standing_out(sized(past[-1], self._contracts.at(past[-1].ts_ms))))
         for book in (*past, *came):
@@ -123,8 +124,8 @@ class Watched:
         if inst_id in reader.noted_instruments():
             for row in reader.rows(inst_id, (newest_ms - PAST_MS, newest_ms + PAST_MS), unreported):
                 self._take_trade(row)
-        for row in traded:
-            self._take_trade(row)
+                self._read_ids.add((row.push.ts_ms, row.first_id, row.last_id))
+        self._take_tape(traded)
 
     def take_new(self) -> bool:
         """Take what has been written since; whether there was anything."""
@@ -132,10 +133,7 @@ class Watched:
         for book in self._books.ready():
             self._take(book)
             is_new = True
-        for row in self._tape.ready():
-            self._take_trade(row)
-            is_new = True
-        return is_new
+        return self._take_tape(self._tape.ready()) or is_new
 
     def page(self, now_ms: int, lines: int) -> list[Line]:
         """At most so many lines of COLUMNS columns."""
@@ -159,6 +157,13 @@ class Watched:
         is_linked = before is not None and not is_apart(before, book.ts_ms, self._holes.near(book.ts_ms))
         self._walls.take(sized(book, self._contracts.at(book.ts_ms)), is_linked)
         self._line = book
+
+    def _take_tape(self, rows: Iterable[TradeRow]) -> bool:
+        """Those that were not read from the files already; whether there was any."""
+        new = [row for row in rows if (row.push.ts_ms, row.first_id, row.last_id) not in self._read_ids]
+        for row in new:
+            self._take_trade(row)
+        return bool(new)
 
     def _take_trade(self, row: TradeRow) -> None:
         push, price = row.push, float(row.push.px)

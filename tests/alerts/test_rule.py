@@ -83,6 +83,7 @@ WRONG = [
     ('when = "feed down"\ncommand = ["x"]\nmost_an_hour = true', "is impossible"),
     ('when = "feed down"\ncommand = ["x"]\ninstruments = "BTC"', "no list of names"),
     ('when = "disk days below many"\ncommand = ["x"]', "no limit that reads"),
+    *((f'when = "disk days below {word}"\ncommand = ["x"]', "no limit that reads") for word in ("nan", "inf", "-3")),
     ('when = "feed down"\nwebhook = "${NOT_SET}"', "NOT_SET is not set"),
     ('when = "feed down"\nwebhook = "${EMPTY}"', "EMPTY is not set"),
     ('when = "feed down"\nwebhook = "${ODD}"', "ODD holds no address"),
