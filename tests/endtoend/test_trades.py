@@ -172,9 +172,9 @@ def test_each_hour_of_trades_is_closed_with_its_digest(tmp_path: Path) -> None:
     assert len(newest) == 2
 
 
-async def test_books_and_trades_are_in_the_right_order_by_their_numbers(tmp_path: Path) -> None:
+def test_books_and_trades_are_in_the_right_order_by_their_numbers(tmp_path: Path) -> None:
     schedule = Schedule(3, (BTC_SIM, ETH_SIM), 2, 40, "seed=3")
-    verdict = await torture(schedule, tmp_path, 10)
+    verdict = torture(schedule, tmp_path)
     assert verdict.complaints == []
     placed = 0
     for inst_id in schedule.inst_ids:
@@ -190,20 +190,20 @@ async def test_books_and_trades_are_in_the_right_order_by_their_numbers(tmp_path
     assert placed > 200
 
 
-async def test_with_trades_off_no_trade_is_subscribed_or_written(tmp_path: Path) -> None:
+def test_with_trades_off_no_trade_is_subscribed_or_written(tmp_path: Path) -> None:
     source = capture("okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl")
     frames = [_as_swap(json.loads(frame)) for frame in source.read_bytes().splitlines() if b'"data"' in frame]
     path = write_frames(tmp_path / "x.jsonl", frames)
-    await record_replay(tmp_path / "vault", [path], Settings(instruments=(BTC_SIM,), trades=False))
+    record_replay(tmp_path / "vault", [path], Settings(instruments=(BTC_SIM,), trades=False))
     assert not (tmp_path / "vault/raw/okx/trades").exists()
 
 
-async def test_the_trades_of_the_capture_of_2022_come_out_id_by_id(tmp_path: Path) -> None:
+def test_the_trades_of_the_capture_of_2022_come_out_id_by_id(tmp_path: Path) -> None:
     frames = [_as_swap(json.loads(frame)) for frame in received_frames(REAL_2022) if b'"data"' in frame]
     frames = [frame for frame in frames if frame["arg"]["channel"] in ("books", "trades")]
     inst_ids = ("BTC-USDT-SWAP", "UNI-USD-SWAP", "BTC-USD-220527-SWAP")
     path = write_frames(tmp_path / "2022.jsonl", frames)
-    await record_replay(tmp_path / "vault", [path], Settings(instruments=inst_ids, cadence_sec=0.5))
+    record_replay(tmp_path / "vault", [path], Settings(instruments=inst_ids, cadence_sec=0.5))
     sent = [frame["data"][0] for frame in frames if frame["arg"]["channel"] == "trades"]
     assert len(sent) == 74
     for inst_id in inst_ids:
