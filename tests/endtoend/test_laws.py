@@ -20,9 +20,9 @@ MIDNIGHT_MS = 1_767_225_600_000
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[str, bytes]]:
-    """Half a minute of captures, and the files that one line writes of them when nothing goes wrong."""
+    """24 s of captures, and the files that one line writes of them when nothing goes wrong."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    captures = pair(folder, seconds=30)
+    captures = pair(folder, seconds=24)
     outcome = record_replay(folder / "vault", captures, Settings(instruments=PAIR, feeds=1))
     return captures, outcome.files()
 
@@ -64,7 +64,7 @@ def test_a_replay_across_an_hour_changes_the_file_and_not_the_folder(tmp_path: P
 def test_a_lost_update_gives_one_flagged_line_a_fresh_book_and_no_wrong_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    captures = pair(tmp_path, seconds=60)
+    captures = pair(tmp_path, seconds=40)
     settings = Settings(instruments=PAIR, feeds=1)
     undisturbed = record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
     lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
@@ -96,7 +96,7 @@ def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "STAGGER_SEC", 0.0)
-    captures = pair(tmp_path, seconds=60)
+    captures = pair(tmp_path, seconds=40)
     settings = Settings(instruments=PAIR, feeds=2)
     undisturbed = record_replay(tmp_path / "undisturbed", captures, settings, speed=30)
     lost_seq_id = list(book_frames(captures[0]))[300]["data"][0]["seqId"]
@@ -109,7 +109,7 @@ def test_an_update_lost_on_one_of_two_lines_costs_nothing_byte_for_byte(
     assert outcome.files() == undisturbed.files()
     minutes = [event for event in outcome.events if isinstance(event, Minute)]
     assert sum(event.conflicting for event in minutes) == 0
-    assert sum(event.matched for event in minutes) >= 45, "of 60 slots"
+    assert sum(event.matched for event in minutes) >= 28, "of 40 slots"
 
 
 @pytest.mark.parametrize(

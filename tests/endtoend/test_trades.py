@@ -21,7 +21,7 @@ BTC, SLOW = INST_IDS
 BTC_SIM, ETH_SIM = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 
 
-def life(tmp_path: Path, *acts: Act, feeds: int = 2, seconds: int = 150):
+def life(tmp_path: Path, *acts: Act, feeds: int = 2, seconds: int = 110):
     judgement = live_through(Plan(1, feeds, seconds, acts, "none"), tmp_path)
     assert judgement.complaints == []
     root = max(tmp_path.glob("vault*"), key=lambda path: int(path.name[5:]))
@@ -57,7 +57,7 @@ def test_one_feed_lost_for_a_minute_while_the_other_is_up_costs_nothing(tmp_path
 
 def test_both_feeds_lost_for_a_minute_are_filled_by_rest_and_labelled(tmp_path: Path) -> None:
     """The minute holds midnight: the lines of REST stand in the files of their own hours (the judge looks)."""
-    judgement, root = life(tmp_path, Act(50, "refuse", BTC, 0, 60), Act(50.1, "close_all", BTC, 0, 1))
+    judgement, root = life(tmp_path, Act(50, "refuse", BTC, 0, 60), Act(50.1, "close_all", BTC, 0, 1), seconds=150)
     verdict = judgement.trades[BTC]
     assert not verdict.missing
     origins = [verdict.origins[one] for one in sorted(verdict.origins)]
