@@ -22,12 +22,11 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.health.form import read_health
-from l2vault.vault.health.judge import judge
+from l2vault.vault.health.judge import Look
+from l2vault.vault.health.look import look
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.store.instruments import read_rows
-from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.lock import is_held
+from l2vault.vault.store.layout import HOUR_MS
 from l2vault.web.tiles import Tiles
 from l2vault.web.window import about, bin_of, packed, window_of
 
@@ -97,7 +96,7 @@ class Answers:
                 "inst_id": name,
                 "newest_ms": newest_ms,
                 "evidence_ms": evidence_ms,
-                "recorder": _recorder(vault.layout, self._clock.wall_ms()),
+                "recorder": _recorder_said(look(self.root, self._clock.wall_ms())),
                 "last_hole": None
                 if hole is None
                 else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
@@ -318,15 +317,12 @@ def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, o
     return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
 
 
-def _recorder(layout: Layout, now_ms: int) -> dict[str, object]:
-    """Whether the recorder is well, by what `l2vault status` rests on: the lock, and the file replaced every 5 s."""
-    held = is_held(layout)
-    health = read_health(layout)
-    verdict = judge(health, now_ms, held)
+def _recorder_said(seen: Look) -> dict[str, object]:
+    """Whether the recorder is well, as `l2vault status` has it."""
     return {
-        "state": verdict.state,
-        "reasons": [f"{reason.text} {reason.cure}." for reason in verdict.reasons],
-        "disk_days_left": None if health is None else health.disk.days_left,
+        "state": seen.verdict.state,
+        "reasons": [f"{reason.text} {reason.cure}." for reason in seen.verdict.reasons],
+        "disk_days_left": None if seen.health is None else seen.health.disk.days_left,
     }
 
 
