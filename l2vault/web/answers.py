@@ -22,14 +22,12 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.health.form import read_health
-from l2vault.vault.health.judge import judge
+from l2vault.vault.health.look import look
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.store.catalog import unreported
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.lock import is_held
 from l2vault.web.beside import Beside, binned
 from l2vault.web.recorder import recorder_said
 from l2vault.web.tiles import Tiles
@@ -106,7 +104,7 @@ class Answers:
                 "inst_id": name,
                 "newest_ms": newest_ms,
                 "evidence_ms": evidence_ms,
-                "recorder": _recorder(vault.layout, self._clock.wall_ms(), name),
+                "recorder": recorder_said(look(self.root, self._clock.wall_ms()), name),
                 "context": _newest_context(vault.layout, name, end_ms),
                 "last_hole": None
                 if hole is None
@@ -351,13 +349,6 @@ def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, o
     except VaultError:
         return None
     return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
-
-
-def _recorder(layout: Layout, now_ms: int, inst_id: str) -> dict[str, object]:
-    """Whether the recorder is well, by what `l2vault status` rests on: the lock, and the file replaced every 5 s."""
-    held = is_held(layout)
-    health = read_health(layout)
-    return recorder_said(judge(health, now_ms, held), health, inst_id)
 
 
 def _newest_context(layout: Layout, inst_id: str, end_ms: int) -> dict[str, object] | None:

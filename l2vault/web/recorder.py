@@ -3,19 +3,19 @@ last loss. Pure."""
 
 import msgspec
 
-from l2vault.vault.health.form import Health
-from l2vault.vault.health.judge import Verdict
+from l2vault.vault.health.judge import Look
 
 
-def recorder_said(verdict: Verdict, health: Health | None, inst_id: str) -> dict[str, object]:
+def recorder_said(seen: Look, inst_id: str) -> dict[str, object]:
     """`lag_ms` (median of the last minute) and `state` of the instrument, `feeds` as `[number, state, reason]`,
     `last_loss` of a feed with its cause, `disk_days_left` (null where `disk_bounded_by` deletes before, or not known),
     `clock_offset_ms`. Without a file, or without the instrument in it, null."""
     said: dict[str, object] = {
-        "state": verdict.state,
-        "reasons": [f"{reason.text} {reason.cure}." for reason in verdict.reasons],
+        "state": seen.verdict.state,
+        "reasons": [f"{reason.text} {reason.cure}." for reason in seen.verdict.reasons],
         "disk_days_left": None,
     }
+    health = seen.health
     if health is None:
         return said
     own = next((each for each in health.instruments if each.inst_id == inst_id), None)
