@@ -21,6 +21,7 @@ ALLOWED = {
     "analytics": {"analytics", "vault", "book"},
     "api": {"api", "analytics", "vault", "book"},
     "alerts": {"alerts", "api", "analytics", "vault", "book"},
+    "history": {"history", "okx", "vault", "book"},
     "web": {"web", "api", "analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
     "probe": {"probe", "okx", "book", "config"},
@@ -37,6 +38,7 @@ ALLOWED = {
         "verbs",
         "api",
         "alerts",
+        "history",
         "web",
         "probe",
         "analytics",
@@ -51,6 +53,8 @@ ALLOWED = {
     "cli": {"config", "verbs"},
 }
 SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
+HISTORY_MAY_TAKE_FROM_OKX = {"rest", "web", "proxies", "hosts"}
+"""How a file is asked for. It knows nothing of the websocket."""
 ORDER = {
     "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking merging"),
     "sim": ("exchange", "faults", "server"),
@@ -89,6 +93,8 @@ PURE = [
     PACKAGE / "web" / "window.py",
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
+    PACKAGE / "history" / "naming.py",
+    PACKAGE / "history" / "hosts.py",
     PACKAGE / "sim" / "exchange" / "context.py",
     *(
         PACKAGE / "probe" / f"{name}.py"
@@ -161,6 +167,8 @@ def test_imports_go_downstream_only(path: Path) -> None:
         if name.split(".")[0] != "l2vault" or _room(name) in COMMON | ALLOWED[room]:
             if room == "sim" and _room(name) == "okx":
                 assert name.split(".")[2] in SIM_MAY_TAKE_FROM_OKX, f"{path.name} imports {name}"
+            if room == "history" and _room(name) == "okx":
+                assert name.split(".")[2] in HISTORY_MAY_TAKE_FROM_OKX, f"{path.name} imports {name}"
             continue
         pytest.fail(f"{'/'.join(parts)} imports {name}")
 
@@ -336,7 +344,7 @@ def test_what_is_longer_than_usual_is_named_in_the_architecture_with_its_reason(
 def test_every_path_that_the_architecture_names_exists_and_rooms_to_come_do_not() -> None:
     to_come = set(re.findall(r"`([a-z]+/)`", re.search(r"\*\*Rooms to come:\*\*(.*)They stand", ARCHITECTURE)[1]))  # type: ignore[index]
     named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|/))`", ARCHITECTURE))
-    assert to_come == {"history/", "exports/"}
+    assert to_come == {"exports/"}
     assert len(named) > 30, "the walks name their places"
     for name in named - to_come:
         assert (PACKAGE / name).exists() or (PACKAGE.parent / name).exists(), name
