@@ -377,11 +377,8 @@ def read_books(  # noqa: PLR0913 - three name the span
         left_out = tuple(vault.left_out(inst_id, span, include_disputed))
         hours = tuple(vault.bearing_hours(inst_id, span, resolution))
         catalog = vault.change_catalog if resolution == "changes" else vault.catalog
-        raw_hours = frozenset(
-            forms.hour_ms
-            for forms in catalog.hours(inst_id)
-            if forms.hour_ms in hours and vault.column_files(forms) is None
-        )
+        every = (forms for forms in catalog.hours(inst_id) if forms.hour_ms in hours)
+        raw_hours = frozenset(forms.hour_ms for forms in every if vault.column_files(forms) is None)
         return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
 
     def changes() -> Books | None:
