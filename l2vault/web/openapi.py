@@ -27,6 +27,10 @@ def _object(**names: Schema) -> Schema:
     return {"type": "object", "properties": names, "required": list(names), "additionalProperties": False}
 
 
+def _or_less(always: dict[str, Schema], sometimes: dict[str, Schema]) -> Schema:
+    return {**_object(**always, **sometimes), "required": list(always)}
+
+
 def _list(of: Schema) -> Schema:
     return {"type": "array", "items": of}
 
@@ -73,10 +77,21 @@ _SHARE: Final = _object(covered_share=_or_null(_NUMBER))
 _LEVELS: Final = _of_type(BOOKS.field("bids").type)
 _OF_SPAN: Final[Schema] = {"inst_id": _TEXT, "from": _TIME, "to": _TIME, "coverage": _COVERAGE}
 _STATE: Final = {"state": {"enum": list(STATES)}, "cause": _TEXT}
-_RECORDER: Final = _object(
-    state={"enum": ["healthy", "not healthy", "no recorder"]},
-    reasons=_list(_TEXT),
-    disk_days_left=_or_null(_NUMBER),
+_RECORDER: Final = _or_less(
+    {
+        "state": {"enum": ["healthy", "not healthy", "no recorder"]},
+        "reasons": _list(_TEXT),
+        "disk_days_left": _or_null(_NUMBER),
+    },
+    {
+        "disk_bounded_by": _or_null(_TEXT),
+        "feeds_wanted": _INTEGER,
+        "feeds": _list(_row(_INTEGER, _TEXT, _or_null(_TEXT))),
+        "lag_ms": _or_null(_NUMBER),
+        "book_state": _or_null(_TEXT),
+        "clock_offset_ms": _or_null(_INTEGER),
+        "last_loss": _or_null({"type": "object"}),
+    },
 )
 _ERROR: Final = _object(error=_TEXT, cure=_TEXT)
 _CONTRACT: Final = _object(
@@ -118,93 +133,109 @@ def _table(summary: str, asked: tuple[Schema, ...], schema: Schema) -> Schema:
     return _path(summary, (*asked, _FORMAT), {JSON: schema, ARROW: bytes_})
 
 
-def _paths() -> dict[str, Schema]:
-    ready = _object(ready=_FLAG, reasons=_list(_TEXT))
-    rows = {"books": _list(_named(BOOKS)), "next_ms": _or_null(_TIME)}
-    books = _table(
-        "books of a span with their best levels, or a window of cells of time and price",
-        (
-            *(_INST, _FROM, _TO, *_bounds(is_needed=False)),
-            _asked("columns", _INTEGER, "of a window: columns at most", is_needed=False),
-            _asked("of", {"enum": ["mean", "max"]}, "of a window: what a cell has", is_needed=False),
-            _asked("levels", _INTEGER, "of books: levels a side, 1 to 400", is_needed=False),
-            _asked("limit", _INTEGER, "of books: 1 to 5,000; next_ms says where to go on", is_needed=False),
-        ),
-        _object(**_OF_SPAN, **rows),
-    )
-    books["get"]["responses"]["200"]["content"][BINARY] = {"schema": {"description": "a window, without `format`"}}
-    trades: Schema = {"recorded": _FLAG, "too_long": _FLAG, "left_out": _INTEGER, "trades": _list(_in_order(TRADES))}
-    said = _object(**trades, inst_id=_TEXT, coverage=_COVERAGE, proved_share=_or_null(_NUMBER))
-    walls = {"walls": _list(_named(WALLS)), "left_out": _INTEGER, "threshold": {"type": "object"}}
-    one = {"inst_id": _TEXT, "contract": _or_null(_CONTRACT), "first_ms": _TIME, "newest_ms": _TIME}
-    return {
-        "/api/instruments": _path(
-            "every instrument of the vault", (),
-            {JSON: _object(version=_TEXT, instruments=_list(_object(**one, coverage=_COVERAGE)))},
-        ),
-        "/api/status": _path(
-            "the newest line, the recorder, the last hole of a day", (_INST,),
-            {
-                JSON: _object(
-                    now_ms=_TIME, inst_id=_TEXT, newest_ms=_or_null(_TIME), evidence_ms=_or_null(_TIME),
-                    recorder=_RECORDER, last_hole=_or_null(_HOLE), coverage=_COVERAGE,
-                )
-            },
-        ),
-        "/api/books": books,
-        "/api/ladder": _path(
-            "the book at a moment", (_INST, _AT),
-            {
-                JSON: _object(
-                    inst_id=_TEXT, book_ms=_TIME, bids=_LEVELS, asks=_LEVELS, depth=_INTEGER, is_flagged=_FLAG,
-                    t=_TIME, age_ms=_INTEGER, **_STATE, coverage=_COVERAGE,
-                )
-            },
-        ),
-        "/api/cell": _path(
-            "the levels of some prices at a moment, and since when",
-            (_INST, _asked("t", _TIME, "the moment"), *_bounds(is_needed=True)),
-            {JSON: _object(levels=_list(_LEVEL_SINCE), t=_TIME, **_STATE, coverage=_SHARE)},
-        ),
-        "/api/walls": _table("walls that stand, heaviest first", (_INST, _AT), _object(**_OF_SPAN, **walls)),
-        "/api/zones": _table(
-            "the nearest zones", (_INST, _AT), _object(**_OF_SPAN, zones=_list(_named(ZONES)))
-        ),
-        "/api/trades": _table("the largest trades of a span of at most six hours", (_INST, _FROM, _TO), said),
-        "/api/coverage": _table(
-            "slots by state, and holes", (_INST, _FROM, _TO), _object(inst_id=_TEXT, coverage=_COVERAGE)
-        ),
-        "/api/openapi.json": _path("this document", (), {JSON: {"type": "object"}}),
-        "/api/session": {
-            "post": {
-                "summary": "gives a page that has the token in Authorization a cookie of it",
-                "responses": {"200": {"description": "the cookie"}, "401": {"description": "the token is missing"}},
-            }
-        },
-        "/trades.arrow": _path(
-            "every trade of a span, as flowsurface's server gives them",
-            (
-                _asked("venue", {"enum": ["okx", "okex"]}, "OKX"),
-                _asked("market", {"enum": ["linear", "inverse"]}, "what a contract is of"),
-                _asked("symbol", _TEXT, "such as btc-usdt-swap or btcusdt"),
-                _asked("from", _TIME, "the first moment", is_needed=False),
-                _asked("to", _TIME, "the last moment", is_needed=False),
-                _asked("limit", _INTEGER, "rows at most: 100,000, or up to 1,000,000", is_needed=False),
-            ),
-            {ARROW: {"description": "ts, price, qty (coin; quote currency of inverse contracts), is_sell"}},
-        ),
-        "/metrics": _path("the recorder's metrics", (), {PROMETHEUS: _TEXT}),
-        "/livez": _path(
-            "whether the recorder gives a sign of life", (), {JSON: _object(live=_FLAG)}, **{"503": _refused("live")}
-        ),
-        "/readyz": _path(
-            "whether the recorder is healthy and the vault has books", (), {JSON: ready}, **{"503": _refused("ready")}
-        ),
-    }  # fmt: skip
-
-
 def _refused(what: str) -> Schema:
     return {"description": f"`{what}` is false"}
+
+
+_READY: Final = _object(ready=_FLAG, reasons=_list(_TEXT))
+_BOOK_ROWS: Final = {"books": _list(_named(BOOKS)), "next_ms": _or_null(_TIME)}
+_BOOKS: Final = _table(
+    "books of a span with their best levels, or a window of cells of time and price",
+    (
+        *(_INST, _FROM, _TO, *_bounds(is_needed=False)),
+        _asked("columns", _INTEGER, "of a window: columns at most", is_needed=False),
+        _asked("of", {"enum": ["mean", "max"]}, "of a window: what a cell has", is_needed=False),
+        _asked("levels", _INTEGER, "of books: levels a side, 1 to 400", is_needed=False),
+        _asked("limit", _INTEGER, "of books: 1 to 5,000; next_ms says where to go on", is_needed=False),
+    ),
+    _object(**_OF_SPAN, **_BOOK_ROWS),
+)
+_BOOKS["get"]["responses"]["200"]["content"][BINARY] = {"schema": {"description": "a window, without `format`"}}
+_OF_TRADES: Final = {"recorded": _FLAG, "too_long": _FLAG, "left_out": _INTEGER, "trades": _list(_in_order(TRADES))}
+_TRADES: Final = _object(**_OF_TRADES, inst_id=_TEXT, coverage=_COVERAGE, proved_share=_or_null(_NUMBER))
+_OF_WALLS: Final = {
+    "walls": _list(_named(WALLS)),
+    "ended": _list(_named(WALLS)),
+    "left_out": _INTEGER,
+    "threshold": {"type": "object"},
+}
+_MEASURES: Final = ("bought", "sold", "basis_bps", "funding_rate", "open_interest_usd")
+_BESIDE: Final = dict.fromkeys(_MEASURES, _list(_or_null(_NUMBER))) | {
+    "unread_hours": _list(_TIME),
+    "newest_ms": _or_null(_TIME),
+    "too_long": _FLAG,
+}
+_ONE: Final = {"inst_id": _TEXT, "contract": _or_null(_CONTRACT), "first_ms": _TIME, "newest_ms": _TIME}
+_PATHS: Final[dict[str, Schema]] = {
+    "/api/instruments": _path(
+        "every instrument of the vault", (),
+        {JSON: _object(version=_TEXT, instruments=_list(_object(**_ONE, coverage=_COVERAGE)))},
+    ),
+    "/api/status": _path(
+        "the newest line, the recorder, the last hole of a day", (_INST,),
+        {
+            JSON: _object(
+                now_ms=_TIME, inst_id=_TEXT, newest_ms=_or_null(_TIME), evidence_ms=_or_null(_TIME),
+                recorder=_RECORDER, context=_or_null({"type": "object"}), last_hole=_or_null(_HOLE),
+                coverage=_COVERAGE,
+            )
+        },
+    ),
+    "/api/books": _BOOKS,
+    "/api/ladder": _path(
+        "the book at a moment", (_INST, _AT),
+        {
+            JSON: _object(
+                inst_id=_TEXT, book_ms=_TIME, bids=_LEVELS, asks=_LEVELS, depth=_INTEGER, is_flagged=_FLAG,
+                t=_TIME, age_ms=_INTEGER, **_STATE, coverage=_COVERAGE,
+            )
+        },
+    ),
+    "/api/cell": _path(
+        "the levels of some prices at a moment, and since when",
+        (_INST, _asked("t", _TIME, "the moment"), *_bounds(is_needed=True)),
+        {JSON: _object(levels=_list(_LEVEL_SINCE), t=_TIME, **_STATE, coverage=_SHARE)},
+    ),
+    "/api/walls": _table("walls that stand, heaviest first", (_INST, _AT), _object(**_OF_SPAN, **_OF_WALLS)),
+    "/api/zones": _table(
+        "the nearest zones", (_INST, _AT), _object(**_OF_SPAN, zones=_list(_named(ZONES)))
+    ),
+    "/api/trades": _table("the largest trades of a span of at most six hours", (_INST, _FROM, _TO), _TRADES),
+    "/api/beside": _path(
+        "what takers bought and sold, basis, funding and open interest in bins, of at most 25 hours",
+        (_INST, _FROM, _TO, _asked("columns", _INTEGER, "bins at most", is_needed=False)),
+        {JSON: _or_less({"inst_id": _TEXT, "start_ms": _TIME, "bin_ms": _INTEGER, "coverage": _COVERAGE}, _BESIDE)},
+    ),
+    "/api/coverage": _table(
+        "slots by state, and holes", (_INST, _FROM, _TO), _object(inst_id=_TEXT, coverage=_COVERAGE)
+    ),
+    "/api/openapi.json": _path("this document", (), {JSON: {"type": "object"}}),
+    "/api/session": {
+        "post": {
+            "summary": "gives a page that has the token in Authorization a cookie of it",
+            "responses": {"200": {"description": "the cookie"}, "401": {"description": "the token is missing"}},
+        }
+    },
+    "/trades.arrow": _path(
+        "every trade of a span, as flowsurface's server gives them",
+        (
+            _asked("venue", {"enum": ["okx", "okex"]}, "OKX"),
+            _asked("market", {"enum": ["linear", "inverse"]}, "what a contract is of"),
+            _asked("symbol", _TEXT, "such as btc-usdt-swap or btcusdt"),
+            _asked("from", _TIME, "the first moment", is_needed=False),
+            _asked("to", _TIME, "the last moment", is_needed=False),
+            _asked("limit", _INTEGER, "rows at most: 100,000, or up to 1,000,000", is_needed=False),
+        ),
+        {ARROW: {"description": "ts, price, qty (coin; quote currency of inverse contracts), is_sell"}},
+    ),
+    "/metrics": _path("the recorder's metrics", (), {PROMETHEUS: _TEXT}),
+    "/livez": _path(
+        "whether the recorder gives a sign of life", (), {JSON: _object(live=_FLAG)}, **{"503": _refused("live")}
+    ),
+    "/readyz": _path(
+        "whether the recorder is healthy and the vault has books", (), {JSON: _READY}, **{"503": _refused("ready")}
+    ),
+}  # fmt: skip
 
 
 def openapi(version: str) -> Schema:
@@ -215,7 +246,7 @@ def openapi(version: str) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "l2vault screen", "version": version, "description": text},
-        "paths": _paths(),
+        "paths": _PATHS,
         "security": [{}, {"token": []}],
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }

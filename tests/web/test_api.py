@@ -30,6 +30,7 @@ QUESTIONS = {
     "/api/walls": {},
     "/api/zones": {},
     "/api/trades": SPAN,
+    "/api/beside": SPAN,
     "/api/coverage": SPAN,
     "/api/openapi.json": {},
     "/livez": {},
