@@ -39,6 +39,9 @@ LONGEST_INST_ID: Final = 64
 """OKX's longest name has 27 characters; a folder of this one and its files still have room in every file system."""
 LONGEST_PATH: Final = 4096
 LONGEST_URL: Final = 2048
+MOST_DEEP: Final = 50
+"""Instruments of which the book of 5000 levels is sampled each 30 s: a third of what OKX's limit of 10 requests in 2 s
+allows an address."""
 LARGEST: Final = 1e9
 """Of hours, days and gigabytes: what is larger is no setting that anyone means."""
 
@@ -65,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trades: bool = True
     context: bool = True
     changes: bool = False
+    deep: tuple[str, ...] = ()
     columns: bool = True
     region: str = "global"
     ws_url: tuple[str, ...] = ()
@@ -142,6 +146,7 @@ def load_settings(
         _tell_former(setting, hint)
     checked = {name: _CHECKS[name](setting) for name, setting in given.items()}
     _check_archive_days(given, checked)
+    _check_deep(given, checked)
     return Settings(**checked)
 
 
@@ -405,12 +410,35 @@ def _url(setting: Given, schemes: tuple[str, ...], example: str) -> str:
 
 
 def _instruments(setting: Given) -> tuple[str, ...]:
+    names = _swaps(setting)
+    if not names:
+        raise setting.refuse("names no instrument to record", "an OKX name such as BTC-USDT-SWAP")
+    return names
+
+
+def _deep(setting: Given) -> tuple[str, ...]:
+    names = _swaps(setting)
+    if len(names) > MOST_DEEP:
+        cure = f"at most {MOST_DEEP}: more requests would come near OKX's limit"
+        raise setting.refuse(f"names {len(names)} instruments", cure)
+    return names
+
+
+def _check_deep(given: Mapping[str, Given], checked: Mapping[str, object]) -> None:
+    recorded, deep = checked.get("instruments", _DEFAULTS["instruments"]), checked.get("deep", ())
+    assert isinstance(recorded, tuple) and isinstance(deep, tuple)
+    for name in deep:
+        if name not in recorded:
+            why = f"is not recorded: the instruments are {', '.join(recorded)}"
+            cure = f"a name that stands in {_like(given['deep'].key, 'instruments')} too"
+            raise given["deep"]._replace(value=name).refuse(why, cure)
+
+
+def _swaps(setting: Given) -> tuple[str, ...]:
     cure = "an OKX name such as BTC-USDT-SWAP"
     if not _are_words(setting.value):
         raise setting.refuse("is no list of names", cure)
     names = split_names(setting.value)
-    if not names:
-        raise setting.refuse("names no instrument to record", cure)
     for name in names:
         one = setting._replace(value=name)
         if len(name) > LONGEST_INST_ID:
@@ -454,6 +482,7 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "trades": _truth,
     "context": _truth,
     "changes": _truth,
+    "deep": _deep,
     "columns": _truth,
     "region": _region,
     "ws_url": _ws_urls,
