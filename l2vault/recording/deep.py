@@ -21,8 +21,8 @@ from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 
 BYTES_A_DAY: Final = 100_000_000
 """Of an instrument, on the disk."""
-_CREDIT_BYTES: Final = 1_000_000
-"""What may be written at once beyond that pace, so that a whole book each hour delays nothing."""
+_CREDIT_SHARE: Final = 0.01
+"""Of a day's bytes: what may be written at once beyond that pace, so that a whole book each hour delays nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class DeepKeeper:
         self._put = put
         self._cause = cause
         self._pace = bytes_a_day / DAY_MS
+        self._credit = _CREDIT_SHARE * bytes_a_day
         self._instruments: dict[str, _Instrument] = {}
 
     @property
@@ -146,7 +147,7 @@ class DeepKeeper:
     def _owed(self, one: _Instrument) -> float:
         """What is owed now: it falls with time, down to the credit."""
         paid = (self._clock.monotonic_ms() - one.owed_ms) * self._pace
-        return max(one.owed_bytes - paid, -_CREDIT_BYTES) if one.owed_ms else -_CREDIT_BYTES
+        return max(one.owed_bytes - paid, -self._credit) if one.owed_ms else -self._credit
 
     def _size(self, sample: DeepSample) -> int:
         path = packed_path(self._layout.hour_file(sample.inst_id, sample.ts_ms))
