@@ -146,8 +146,12 @@ def load_settings(
         _tell_former(setting, hint)
     checked = {name: _CHECKS[name](setting) for name, setting in given.items()}
     _check_archive_days(given, checked)
-    _check_deep(given, checked)
-    return Settings(**checked)
+    settings = Settings(**checked)
+    for name in settings.deep:
+        if name not in settings.instruments:
+            cure = f"a name that stands in {_like(given['deep'].key, 'instruments')} too"
+            raise given["deep"]._replace(value=name).refuse("is not recorded", cure)
+    return settings
 
 
 def load_vault(
@@ -422,16 +426,6 @@ def _deep(setting: Given) -> tuple[str, ...]:
         cure = f"at most {MOST_DEEP}: more requests would come near OKX's limit"
         raise setting.refuse(f"names {len(names)} instruments", cure)
     return names
-
-
-def _check_deep(given: Mapping[str, Given], checked: Mapping[str, object]) -> None:
-    recorded, deep = checked.get("instruments", _DEFAULTS["instruments"]), checked.get("deep", ())
-    assert isinstance(recorded, tuple) and isinstance(deep, tuple)
-    for name in deep:
-        if name not in recorded:
-            why = f"is not recorded: the instruments are {', '.join(recorded)}"
-            cure = f"a name that stands in {_like(given['deep'].key, 'instruments')} too"
-            raise given["deep"]._replace(value=name).refuse(why, cure)
 
 
 def _swaps(setting: Given) -> tuple[str, ...]:

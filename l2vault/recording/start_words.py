@@ -15,8 +15,8 @@ CHANGES_MB_A_DAY: Final = 100
 """Of a busy instrument, compressed: `python benchmarks/bench_light.py --changes` gives 3.7 to 3.9 MB an hour."""
 DEEP_MB_A_DAY: Final = 100
 """At most, by `recording/deep.py`; `python benchmarks/bench_deep.py` says what a day of the built-in exchange takes."""
-DEEP_GB_RECEIVED_A_DAY: Final = 0.8
-"""2,880 answers of about 280 KB, which is 10,000 levels as OKX writes them."""
+DEEP_GB_RECEIVED_A_DAY: Final = 0.7
+"""2,880 answers of 10,000 levels as OKX writes them; the same command."""
 
 _log = logging.getLogger("l2vault.recorder")
 

@@ -36,7 +36,7 @@ def lines_of(found: list[DeepSample]) -> list[bytes]:
     return [to_deep_line(deep_line_of(now, before)) for before, now in zip([None, *found[:-1]], found, strict=True)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(samples())
 def test_lines_give_back_every_sample(found: list[DeepSample]) -> None:
     replay, lines = DeepReplay(), lines_of(found)
@@ -46,7 +46,7 @@ def test_lines_give_back_every_sample(found: list[DeepSample]) -> None:
         assert replay.apply(line) == sample
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(samples(), st.data())
 def test_behind_a_line_that_is_gone_nothing_is_given_before_a_whole_one(
     found: list[DeepSample], data: st.DataObject

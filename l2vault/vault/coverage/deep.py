@@ -92,7 +92,16 @@ def cover_deep(
             end_ms = next((ts_ms for ts_ms in times if ts_ms >= each.start_ms), span[1])
         marks.append(TimeStretch(each.start_ms, end_ms, each.state, each.cause))
     marks += [each for each in gone if each.cause != NO_FILE]
-    for ts_ms, next_ms in zip(times, [*times[1:], NEVER_MS], strict=True):
-        marks.append(TimeStretch(ts_ms, min(next_ms, ts_ms + COVERS_MS), "proved", ""))
+    marks += _sampled(times)
     samples = sum(span[0] <= ts_ms < span[1] for ts_ms in times)
     return DeepCoverage(inst_id, *span, samples, list(clipped(painted(span, marks), span)))
+
+
+def _sampled(times: Sequence[int]) -> Iterator[TimeStretch]:
+    """The time for which samples stand, those that follow each other as one."""
+    start_ms: int | None = None
+    for ts_ms, next_ms in zip(times, [*times, NEVER_MS][1:], strict=True):
+        start_ms = ts_ms if start_ms is None else start_ms
+        if next_ms > ts_ms + COVERS_MS:
+            yield TimeStretch(start_ms, ts_ms + COVERS_MS, "proved", "")
+            start_ms = None

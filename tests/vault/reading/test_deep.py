@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import l2vault
+from l2vault import cli
 from l2vault.book.deep import DeepSample
 from l2vault.errors import VaultError
 from l2vault.vault.archive.write import archive_hour, restore_hour
@@ -137,3 +138,18 @@ def test_an_hour_of_samples_needs_none_before_it(layout: Layout) -> None:
 
 def _sides(sample: DeepSample) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
     return sample.bids, sample.asks
+
+
+def test_a_merge_takes_the_hour_of_the_vault_that_sampled_more_of_it(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root, missed in ((one, range(3, 15)), (other, range(2))):
+        layout, _ = small_vault(root)
+        file_of(layout).unlink()
+        put_deep(layout, SAMPLES, missed)
+    into = tmp_path / "into"
+    assert cli.main(["merge", str(one), str(other), "--into", str(into), "--from", "2024-08-20T03:00"]) == 0
+    merged = Layout(into)
+    assert read(merged) == (SAMPLES[2:], [])
+    covered = DeepReader(merged).coverage(INST, SPAN)
+    (hole,) = [each for each in covered.stretches if each.state != "proved"]
+    assert (hole.start_ms, hole.end_ms) == (SPAN[0], SAMPLES[2].ts_ms)
