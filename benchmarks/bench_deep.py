@@ -1,6 +1,6 @@
 """What deep books take: bytes a day on the disk and over the network, and processor time of a sample.
 
-    python benchmarks/bench_deep.py --hours 24
+    python benchmarks/bench_deep.py --hours 1
 
 Samples the made-up market each 30 s through the recorder's own parts: REST's answer as text, read and checked, written
 as changes to the one before. How often OKX's levels beyond 400 change is not known; the made-up ones stand for half a
