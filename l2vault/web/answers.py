@@ -22,12 +22,14 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.health.form import read_health
-from l2vault.vault.health.judge import judge
+from l2vault.vault.health.look import look
 from l2vault.vault.reading import vault as reading
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.store.catalog import unreported
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.lock import is_held
+from l2vault.web.beside import Beside, binned
+from l2vault.web.recorder import recorder_said
 from l2vault.web.tiles import Tiles
 from l2vault.web.window import about, bin_of, packed, window_of
 
@@ -48,8 +50,12 @@ _ZONES_KEPT_MS: Final = 60_000
 _KEPT: Final = 64
 _KEPT_TABLES: Final = 4
 _MOST_WALLS: Final = 40
+_MOST_ENDED: Final = 60
 _MOST_ZONES: Final = 12
 _LATELY_MS: Final = 15 * 60_000
+_CONTEXT_MS: Final = 60_000
+_MOST_BESIDE_MS: Final = 25 * HOUR_MS
+"""An hour of trades takes a second or two to read."""
 
 
 class Answers:
@@ -60,6 +66,7 @@ class Answers:
         self.root = root
         self._clock = clock
         self._tiles = Tiles(root, executor, clock)
+        self._beside = Beside(root, clock)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[object, ...], tuple[int, bytes]] = OrderedDict()
@@ -97,7 +104,8 @@ class Answers:
                 "inst_id": name,
                 "newest_ms": newest_ms,
                 "evidence_ms": evidence_ms,
-                "recorder": _recorder(vault.layout, self._clock.wall_ms()),
+                "recorder": recorder_said(look(self.root, self._clock.wall_ms()), name),
+                "context": _newest_context(vault.layout, name, end_ms),
                 "last_hole": None
                 if hole is None
                 else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
@@ -168,19 +176,14 @@ class Answers:
         return as_json({**said, "coverage": {"covered_share": coverage.covered_share}})
 
     def walls(self, inst_id: str, end_ms: int | None) -> bytes:
-        """Those that stand at a time, or now, of what the hour before it showed: heaviest first. `lives` are the times
-        in which each was in sight, as [from, to, price]."""
+        """Those that stand at a time, or now, of what the hour before it showed, heaviest first; and the heaviest that
+        `ended` in it, each with its cause as `end`. `lives` are the times in which each was in sight, as [from, to,
+        price]."""
 
         def measured(span: tuple[int, int]) -> dict[str, object]:
             result = self._door().books(inst_id, start=span[0], end=span[1]).walls(lives=True)
-            last_mid = result.provenance.settings.get("last_mid")
-            ledger = result.to_polars(raw=True)
-            tracks = tracks_of(ledger, last_mid if isinstance(last_mid, float) else None)
-            standing = sorted_by(tracks, "weight").filter(pl.col("end") == "standing")
-            rows = standing.head(_MOST_WALLS).to_dicts()
-            for row in rows:
-                row["lives"] = ledger.filter(pl.col("track") == row["track"]).select("t_from", "t_to", "price").rows()
-            return {"walls": rows, "left_out": len(standing) - len(rows), "threshold": result.provenance.settings}
+            settings = result.provenance.settings
+            return walls_said(result.to_polars(raw=True), settings.get("last_mid")) | {"threshold": settings}
 
         return self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)
 
@@ -210,6 +213,25 @@ class Answers:
             return as_json(said | {"recorded": False})
         kept = sorted(sorted(rows, key=_negative_size)[:MOST_TRADES])
         return as_json(said | {"trades": kept, "left_out": len(rows) - len(kept), "proved_share": share})
+
+    def beside(self, inst_id: str, start_ms: int, end_ms: int, columns: int) -> bytes:
+        """What belongs beside a window of cells, in bins of the same width: what takers `bought` and `sold` (quote
+        currency), `basis_bps`, `funding_rate`, `open_interest_usd`; null where it is not known. `newest_ms` is the time
+        of the newest trade that is in it. Of more than 25 hours nothing, `too_long`. For one thread of its own."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        bin_ms = bin_of(end_ms - start_ms, columns)
+        span = start_ms // bin_ms * bin_ms, end_ms
+        said: dict[str, object] = {"inst_id": name, "start_ms": span[0], "bin_ms": bin_ms, "unread_hours": []}
+        said["coverage"] = about(vault.coverage(name, *span))
+        if end_ms - start_ms > _MOST_BESIDE_MS:
+            return as_json(said | {"too_long": True})
+        held = max(span[0], vault.first_line_ms(name) or 0), min(end_ms, (vault.newest_line_ms(name) or 0) + 1)
+        hours = list(range(held[0] // HOUR_MS * HOUR_MS, held[1], HOUR_MS))
+        found, said["unread_hours"] = self._beside.get(name, hours, _PATIENCE_SEC)
+        newest = [hour.newest_ms for hour in found.values() if hour.newest_ms is not None]
+        said["newest_ms"] = max(newest, default=None)
+        return as_json(said | {name: each.tolist() for name, each in binned(found, span, bin_ms).items()})
 
     def is_ready(self) -> tuple[bool, str]:
         """Whether the vault can be read and holds a book, and why not."""
@@ -294,6 +316,17 @@ class Answers:
         return Vault(self._vault())
 
 
+def walls_said(ledger: pl.DataFrame, last_mid: object) -> dict[str, object]:
+    """Of the lives of walls: the heaviest that stand (`walls`; `left_out` more) and the heaviest that `ended`."""
+    by_weight = sorted_by(tracks_of(ledger, last_mid if isinstance(last_mid, float) else None), "weight")
+    stand = by_weight.filter(pl.col("end") == "standing")
+    rows = stand.head(_MOST_WALLS).to_dicts()
+    ended = by_weight.filter(pl.col("end") != "standing").head(_MOST_ENDED).to_dicts()
+    for row in (*rows, *ended):
+        row["lives"] = ledger.filter(pl.col("track") == row["track"]).select("t_from", "t_to", "price").rows()
+    return {"walls": rows, "left_out": len(stand) - len(rows), "ended": ended}
+
+
 def book_said(book: Snapshot) -> dict[str, object]:
     """One book for the page; levels as [price, contracts, orders], best first, orders null where OKX sent no number."""
     return {
@@ -318,16 +351,14 @@ def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, o
     return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
 
 
-def _recorder(layout: Layout, now_ms: int) -> dict[str, object]:
-    """Whether the recorder is well, by what `l2vault status` rests on: the lock, and the file replaced every 5 s."""
-    held = is_held(layout)
-    health = read_health(layout)
-    verdict = judge(health, now_ms, held)
-    return {
-        "state": verdict.state,
-        "reasons": [f"{reason.text} {reason.cure}." for reason in verdict.reasons],
-        "disk_days_left": None if health is None else health.disk.days_left,
-    }
+def _newest_context(layout: Layout, inst_id: str, end_ms: int) -> dict[str, object] | None:
+    """The newest line of context of the last minute, which is all that an open page shows as of now."""
+    reader = ContextReader(layout)
+    rows = reader.rows(inst_id, (max(0, end_ms - _CONTEXT_MS), end_ms + _CONTEXT_MS), unreported)
+    newest = None
+    for newest in rows:  # noqa: B007 - the last one
+        pass
+    return None if newest is None else {"t": newest.grid_ms, **msgspec.to_builtins(newest)}
 
 
 def _negative_size(row: tuple[int, float, float, str]) -> float:

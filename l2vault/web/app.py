@@ -44,6 +44,7 @@ class Screen:
         self._tiling = ThreadPoolExecutor(_MEASURERS, "tiles")
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._measuring = ThreadPoolExecutor(1, "measuring")
+        self._beside = ThreadPoolExecutor(1, "beside")
         self._answers = Answers(root, self._tiling, clock)
         self._live = Live(root, poll_sec)
         self._files = _static_files()
@@ -52,7 +53,7 @@ class Screen:
     def stop(self) -> None:
         """What is being read ends by itself, and nobody waits for it."""
         self._live.stop()
-        for pool in (self._tiling, self._reading, self._measuring):
+        for pool in (self._tiling, self._reading, self._measuring, self._beside):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _routes(self) -> list[Route | WebSocketRoute]:
@@ -64,6 +65,7 @@ class Screen:
             Route("/api/walls", self._walls),
             Route("/api/zones", self._zones),
             Route("/api/trades", self._trades),
+            Route("/api/beside", self._besides),
             Route("/api/coverage", self._coverage),
             Route("/api/ladder", self._ladder),
             Route("/api/cell", self._cell),
@@ -111,6 +113,13 @@ class Screen:
             self._reading,
             lambda: self._answers.trades(_name(request), _ms(request, "from"), _ms(request, "to")),
         )
+
+    async def _besides(self, request: Request) -> Response:
+        def beside() -> bytes:
+            columns = int(_number(request, "columns") or _COLUMNS)
+            return self._answers.beside(_name(request), _ms(request, "from"), _ms(request, "to"), columns)
+
+        return await self._answered(self._beside, beside)
 
     async def _coverage(self, request: Request) -> Response:
         return await self._answered(

@@ -29,6 +29,7 @@ _RAW: Final = Path("raw", "okx")
 _META: Final = Path("meta", "okx")
 _ARCHIVE: Final = Path("archive", "okx")
 _COLUMNS: Final = Path("columns", "okx")
+_OKX_ARCHIVE: Final = "okx_archive"
 _LEVELS: Final = "levels"
 _SNAPSHOTS: Final = "snapshots"
 _ROWS: Final = "rows"
@@ -76,6 +77,16 @@ class Layout:
     def of(self, kind: Kind) -> "Layout":
         """The same vault with the data files of another kind; all other paths are the same."""
         return Layout(self.root, kind)
+
+    @property
+    def okx_archive(self) -> "Layout":
+        """The vault within this one that holds what was made of OKX's own archive, and nothing that was recorded."""
+        return Layout(self.root / _OKX_ARCHIVE, self.kind)
+
+    @property
+    def archive_files(self) -> Path:
+        """The files of OKX's archive as they were fetched."""
+        return self.root / _OKX_ARCHIVE / "files"
 
     @property
     def lock_file(self) -> Path:
