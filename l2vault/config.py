@@ -415,35 +415,28 @@ def _url(setting: Given, schemes: tuple[str, ...], example: str) -> str:
     return url
 
 
-def _instruments(setting: Given) -> tuple[str, ...]:
-    names = _swaps(setting)
-    if not names:
-        raise setting.refuse("names no instrument to record", "an OKX name such as BTC-USDT-SWAP")
-    return names
+def _swaps(least: int, most: float = math.inf) -> Callable[[Given], tuple[str, ...]]:
+    def check(setting: Given) -> tuple[str, ...]:
+        cure = "an OKX name such as BTC-USDT-SWAP"
+        if not _are_words(setting.value):
+            raise setting.refuse("is no list of names", cure)
+        names = split_names(setting.value)
+        if len(names) < least:
+            raise setting.refuse("names no instrument to record", cure)
+        if len(names) > most:
+            raise setting.refuse(f"names {len(names)} instruments", f"at most {most}: OKX limits requests")
+        for name in names:
+            one = setting._replace(value=name)
+            if len(name) > LONGEST_INST_ID:
+                why = f"is {len(name)} characters long, and OKX's names have at most {LONGEST_INST_ID}"
+                raise one.refuse(why, cure)
+            if not _SWAP.fullmatch(name):
+                raise one.refuse("is not a perpetual swap, and only those are recorded", cure)
+            if names.count(name) > 1:
+                raise one.refuse("is listed twice", "each instrument once")
+        return tuple(names)
 
-
-def _deep(setting: Given) -> tuple[str, ...]:
-    names = _swaps(setting)
-    if len(names) > MOST_DEEP:
-        cure = f"at most {MOST_DEEP}: more requests would come near OKX's limit"
-        raise setting.refuse(f"names {len(names)} instruments", cure)
-    return names
-
-
-def _swaps(setting: Given) -> tuple[str, ...]:
-    cure = "an OKX name such as BTC-USDT-SWAP"
-    if not _are_words(setting.value):
-        raise setting.refuse("is no list of names", cure)
-    names = split_names(setting.value)
-    for name in names:
-        one = setting._replace(value=name)
-        if len(name) > LONGEST_INST_ID:
-            raise one.refuse(f"is {len(name)} characters long, and OKX's names have at most {LONGEST_INST_ID}", cure)
-        if not _SWAP.fullmatch(name):
-            raise one.refuse("is not a perpetual swap, and only those are recorded", cure)
-        if names.count(name) > 1:
-            raise one.refuse("is listed twice", "each instrument once")
-    return tuple(names)
+    return check
 
 
 def _hosts(setting: Given) -> tuple[str, ...]:
@@ -484,14 +477,14 @@ def _like(key: str, name: str) -> str:
 
 _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "vault": _path,
-    "instruments": _instruments,
+    "instruments": _swaps(1),
     "cadence_sec": _cadence,
     "depth": _whole(1, CHANNEL_DEPTH, f"1 to {CHANNEL_DEPTH} levels a side"),
     "feeds": _whole(1, MOST_FEEDS, "2 (each compared with the other), or 1"),
     "trades": _truth,
     "context": _truth,
     "changes": _truth,
-    "deep": _deep,
+    "deep": _swaps(0, MOST_DEEP),
     "columns": _truth,
     "region": _region,
     "ws_url": _ws_urls,
