@@ -40,8 +40,7 @@ LONGEST_INST_ID: Final = 64
 LONGEST_PATH: Final = 4096
 LONGEST_URL: Final = 2048
 MOST_DEEP: Final = 50
-"""Instruments of which the book of 5000 levels is sampled each 30 s: a third of what OKX's limit of 10 requests in 2 s
-allows an address."""
+"""Instruments sampled each 30 s by `books-full`, of which OKX allows an address 10 requests in 2 s: a third of that."""
 LARGEST: Final = 1e9
 """Of hours, days and gigabytes: what is larger is no setting that anyone means."""
 
@@ -120,17 +119,13 @@ _NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Settings))
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Settings)}
 
 
-def _no_hint(text: str) -> None:
-    """For whoever has nobody to tell."""
-
-
 def load_settings(
     flags: Mapping[str, object],
     environment: Mapping[str, str],
     config_file: Path | None,
     defaults: Mapping[str, object],
     folder: Path = Path(),
-    hint: Callable[[str], None] = _no_hint,
+    hint: Callable[[str], None] = lambda sentence: None,
 ) -> Settings:
     """One Settings of all four sources; raises UsageError naming the source, the key and the cure.
 

@@ -147,6 +147,10 @@ class Layout:
         text = utc_text(ts_ms)
         return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
 
+    def carried_file(self, inst_id: str, ts_ms: int) -> Path:
+        """The book with which a day of OKX's archive ended, for the first grid time of the next day."""
+        return self.root / _META / "carried" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
+
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
 
