@@ -171,7 +171,8 @@ class Books:
     ) -> Result:
         """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_visible_bps` (how
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
-        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them.
+        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them. Where deep
+        books were recorded, bands beyond what is visible are filled from them; `deep_age_ms` is the age of the sample.
 
         >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").depth(unit="contracts").frame
         >>> frame.select("bid_2bps", "ask_2bps").row(0)
@@ -179,7 +180,7 @@ class Books:
         """
         from l2vault.analytics.metrics import depth
 
-        return _stepped(depth(self._read, unit, _bands(bands_bps)), step, show)
+        return _stepped(depth(self._read, unit, bands_bps), step, show)
 
     def slippage(
         self, sizes: Amount | Sequence[Amount] | None = None, step: Duration | None = None, *, show: Show = "mean"
