@@ -204,23 +204,27 @@ class Books:
         *,
         presence: float = 2.0,
         passed: bool = False,
+        far: bool = False,
         executor: Executor | None = None,
     ) -> Result:
         """Support below the price and resistance above it: a row per bucket of price of this `width` (a round one by
         how far price moved without), best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`,
         `persistence` (share of the time with at least `presence` times the usual size), `seen_share`, `tests`,
         `holds`, `breaks` (a test that is neither is open), `t_first`, `t_last` and more; docs/intelligence.md defines
-        the score. With `passed` those too that price has left behind, of which `is_current` is false. `executor` as
-        `walls` has it.
+        the score. With `passed` those too that price has left behind, of which `is_current` is false. With `far` those
+        of the deep books too, where they were recorded, in buckets of which the books themselves saw nothing: then
+        `source` is `books` or `books-full`, and `age_ms` the age of the newest sample. `executor` as `walls` has it.
 
         >>> zones = l2vault.open("Vault").books("BTC-USDT-SWAP").zones(width=100).frame
         >>> zones.select("side", "price_from", "price_to").rows()[0]
         ('ask', 60100.0, 60200.0)
         """
-        from l2vault.analytics.zones.zones import zones
+        from l2vault.analytics.zones.zones import with_far, zones
 
         with worked_on(self._read, executor):
             measured = zones(self._read, unit, width, presence)
+        if far:
+            measured = with_far(self._read, measured, unit)
         return result_of(measured, measured.frame if passed else measured.frame.filter("is_current"))
 
     def shifts(

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bands",
         type=numbers,
         metavar="BPS,BPS",
-        help="distances from mid, in bps (default: 2,5,10,25; with deep books 50,100,200 too)",
+        help="distances from mid, in bps (default: 2,5,10,25; deep: to 200)",
     )
     parser.add_argument(
         "--sizes",
