@@ -10,7 +10,7 @@ from l2vault.analytics.contract import Floats
 
 BINS_MS: Final = (2_000, 10_000, 60_000, 300_000, 1_800_000)
 """Widths of time bins. Each divides the next, and an hour, so that a wider cell is made of whole narrower ones and no
-cell lies in two files."""
+cell lies in two files; 16 s and 16 min, which the design names, do neither."""
 
 Singles = npt.NDArray[np.float32]
 
