@@ -29,8 +29,8 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.frames import CANNOT_READ, archived_frames
 from l2vault.vault.coverage.model import STATES, Coverage
+from l2vault.vault.reading.sources import RECORDED, Source, open_sources, sources_of
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
-from l2vault.vault.store.instruments import read_rows
 
 _T = TypeVar("_T")
 
@@ -63,6 +63,7 @@ class HourSource:
     raw_hours: int
     """How many of them are lines yet: each takes a second of Python, which only another process does beside this one.
     """
+    sources: tuple[Source, ...] = RECORDED
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""
@@ -311,7 +312,7 @@ def read_books(  # noqa: PLR0913 - three name the span
     if inst_id not in vault.instruments():
         raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
     span = span_ms(start, end)
-    periods = contract_periods(inst_id, read_rows(vault.layout, inst_id), span)
+    periods = contract_periods(inst_id, vault.instrument_rows(inst_id), span)
 
     def frames() -> Iterator[Frames]:
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
@@ -324,7 +325,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         raw_hours = sum(
             forms.hour_ms in hours and vault.column_files(forms) is None for forms in catalog.hours(inst_id)
         )
-        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
+        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours, sources_of(vault))
 
     def changes() -> Books | None:
         if inst_id not in vault.change_catalog.instruments():
@@ -371,7 +372,7 @@ def _opened(source: HourSource) -> Vault:
     """The vault of a source, opened once in each thread for all hours of one span: each file of the journal is read
     once, and nothing that was read for another question is taken for new."""
     if getattr(_local, "source", None) != source:
-        _local.vault, _local.source = open_vault(source.root), source
+        _local.vault, _local.source = open_sources(source.root, source.sources), source
     vault: Vault = _local.vault
     return vault
 
