@@ -40,6 +40,7 @@ VERBS: Final = (
     "merge",
     "fetch",
     "backfill",
+    "audit",
     "spread",
     "imbalance",
     "depth",
