@@ -63,7 +63,7 @@ class HourSource:
     raw_hours: int
     """How many of them are lines yet: each takes a second of Python, which only another process does beside this one.
     """
-    sources: tuple[Source, ...] = RECORDED
+    sources: tuple[Source, ...] | None = RECORDED
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""

@@ -53,13 +53,15 @@ class AuditDocument(msgspec.Struct):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument("--day", type=moment, metavar="D", required=True, help="the day, UTC: 2026-11-20")
+    parser.add_argument("--day", type=moment, metavar="D", help="the day, UTC: 2026-11-20")
     parser.add_argument("--json", action="store_true", help="print one JSON object, every disagreement included")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """1 if books of ours disagree with an archive that proves itself; 0 otherwise, and where there is no witness."""
     vault = open_vault(context.vault)
+    if args.day is None:
+        raise UsageError("audit needs a day.", EXAMPLE)
     inst_id = the_instrument(vault, args)
     start_ms = args.day // DAY_MS * DAY_MS
     if start_ms != args.day:

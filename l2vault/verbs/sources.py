@@ -4,7 +4,7 @@ import argparse
 
 from l2vault.errors import UsageError
 from l2vault.foreign import quoted
-from l2vault.vault.reading.sources import RECORDED, SOURCES, Source
+from l2vault.vault.reading.sources import SOURCES, Source
 
 
 def configure_sources(parser: argparse.ArgumentParser) -> None:
@@ -12,9 +12,9 @@ def configure_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sources",
         type=_sources,
-        default=RECORDED,
         metavar="LIST",
-        help="recorded (default), archive (of OKX, by l2vault backfill), or recorded,archive: the archive in its holes",
+        help="recorded, archive (of OKX), or recorded,archive: that in its holes (default: recorded, and what l2vault "
+        "repair filled)",
     )
 
 

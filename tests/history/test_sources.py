@@ -9,44 +9,24 @@ import pytest
 import l2vault
 from l2vault import cli
 from l2vault.errors import UsageError, VaultError
-from l2vault.history.books import BookDay, Law
-from l2vault.history.hours import HourKeeper
-from l2vault.history.unpack import lines_of
 from l2vault.vault.coverage.filled import filled, intersection, outside
 from l2vault.vault.coverage.model import Coverage, Hole, Stretch
-from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.store.layout import Layout
 from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
-from support.fetched import put_row
+from support.fetched import record
 
-AT = "2026-01-05T00:00:00.000Z"
-DAY_MS = 86_400_000
 BOTH = ("recorded", "archive")
 RECORDED_DEPTH, ARCHIVE_DEPTH = 50, 400
 """By which the source of a book is told."""
-
-
-def fill(layout: Layout, world: ArchiveWorld, depth: int, *, has_hole: bool) -> None:
-    keeper = HourKeeper(layout, "books", verb_journal(layout, "test", lambda: AT, lambda: 0), lambda: AT)
-    day = BookDay(INST, Law(2_000, depth), keeper)
-    files = [file for file in world.files if file.kind == "books400"]
-    for file, start_ms in zip(files, (MIDNIGHT_MS - DAY_MS, MIDNIGHT_MS), strict=True):
-        lines = list(lines_of(file.path))
-        if has_hole and start_ms == MIDNIGHT_MS:
-            day = BookDay(INST, Law(2_000, depth), keeper)
-            lines = lines[1:]  # without the first full book: a hole up to the next
-        day.read(lines, (file.name, "sha"), (start_ms, start_ms + DAY_MS), lambda _: None)
-        day.end(is_followed=not has_hole and start_ms < MIDNIGHT_MS)
-    put_row(layout)
 
 
 @pytest.fixture(scope="module")
 def vault(world: ArchiveWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recorded two minutes before midnight and from a quarter past on; all of it in the archive."""
     root = tmp_path_factory.mktemp("both") / "Vault"
-    fill(Layout(root), world, RECORDED_DEPTH, has_hole=True)
-    fill(Layout(root).okx_archive, world, ARCHIVE_DEPTH, has_hole=False)
+    record(Layout(root), world, RECORDED_DEPTH, has_hole=True)
+    record(Layout(root).okx_archive, world, ARCHIVE_DEPTH, has_hole=False)
     return root
 
 

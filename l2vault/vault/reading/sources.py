@@ -15,12 +15,13 @@ from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.vault.coverage.compute import slot_of
-from l2vault.vault.coverage.filled import Spans, filled, given_spans, outside
+from l2vault.vault.coverage.filled import Spans, filled, given_spans, intersection, outside
 from l2vault.vault.coverage.model import COVERED, Coverage
 from l2vault.vault.reading.vault import BookAt, Resolution, Snapshots, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms, Report
 from l2vault.vault.store.instruments import Row, read_rows
-from l2vault.vault.store.layout import ArchivedHour, Layout
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
+from l2vault.vault.store.repairs import has_repairs, repaired_spans
 from l2vault.vault.store.root import open_layout
 
 if TYPE_CHECKING:
@@ -31,14 +32,15 @@ SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 RECORDED: Final[tuple[Source, ...]] = ("recorded",)
 
 
-def open_sources(path: str | Path, sources: Sequence[Source] = RECORDED) -> Vault:
-    """The vault at `path` with the books of these sources. Raises VaultError where there is none, UsageError for a
-    source that is none."""
+def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> Vault:
+    """The vault at `path` with the books of these sources; None: what was recorded, and what was repaired. Raises
+    VaultError where there is none, UsageError for a source that is none."""
+    if sources is None:
+        return _with_repairs(path)
     asked = set(sources)
     if not asked or asked - set(SOURCES):
-        raise UsageError(
-            f"{', '.join(map(str, sources)) or 'nothing'} is no source of books.", "recorded, archive, or both"
-        )
+        named = ", ".join(map(str, sources)) or "nothing"
+        raise UsageError(f"{named} is no source of books.", "recorded, archive, or both")
     if asked == {"recorded"}:
         return open_vault(path)
     layout = Layout(Path(path))
@@ -53,9 +55,18 @@ def open_sources(path: str | Path, sources: Sequence[Source] = RECORDED) -> Vaul
     return JoinedVault(open_layout(path) if has_own else layout, open_vault(archive.root))
 
 
-def sources_of(vault: Vault) -> tuple[Source, ...]:
+def _with_repairs(path: str | Path) -> Vault:
+    layout = open_layout(path)
+    if not has_repairs(layout) or not layout.okx_archive.raw.is_dir():
+        return open_vault(path)
+    return JoinedVault(layout, open_vault(layout.okx_archive.root), lambda inst_id: repaired_spans(layout, inst_id))
+
+
+def sources_of(vault: Vault) -> tuple[Source, ...] | None:
     """With which `open_sources` opens the same again at its root."""
-    return SOURCES if isinstance(vault, JoinedVault) else RECORDED
+    if not isinstance(vault, JoinedVault):
+        return RECORDED
+    return None if vault.is_of_repairs else SOURCES
 
 
 class JoinedVault(Vault):
@@ -67,6 +78,11 @@ class JoinedVault(Vault):
         self.archive = archive
         self._only = only
         self._spans_given: dict[tuple[str, tuple[int, int]], list[tuple[int, int]]] = {}
+
+    @property
+    def is_of_repairs(self) -> bool:
+        """Whether the other vault stands in only where that was noted."""
+        return self._only is not None
 
     def instruments(self) -> list[str]:
         return sorted({*super().instruments(), *self.archive.instruments()})
@@ -165,8 +181,11 @@ class JoinedVault(Vault):
         return BookAt(found.snapshot, found.age_ms, "archive", "", found.findings)
 
     def column_files(self, forms: HourForms) -> ArchivedHour | None:
-        """None: an hour of which a part may be the archive's is read as both."""
-        return None
+        """None for an hour of which a part may be the archive's: it is read as both."""
+        spans = self._allowed(forms.inst_id)
+        if spans is None or intersection(spans, [(forms.hour_ms, forms.hour_ms + HOUR_MS)]):
+            return None
+        return super().column_files(forms)
 
     def _allowed(self, inst_id: str) -> Spans | None:
         return None if self._only is None else self._only(inst_id)
