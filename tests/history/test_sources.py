@@ -64,6 +64,7 @@ def test_the_books_of_a_measure_follow_each_other_without_a_gap_or_an_overlap(va
     steps = [each.spread(step="1m").frame.select("t_from", "bid", "ask", "covered_share") for each in (opened, alone)]
     assert steps[0].equals(steps[1])
     assert opened.coverage.count("archive") > 400
+    assert alone.coverage.count("archive") == alone.coverage.slots, "none of it was recorded here"
 
 
 def test_the_verbs_take_sources(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
