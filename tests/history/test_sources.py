@@ -64,6 +64,7 @@ def test_the_books_of_a_measure_follow_each_other_without_a_gap_or_an_overlap(va
     steps = [each.spread(step="1m").frame.select("t_from", "bid", "ask", "covered_share") for each in (opened, alone)]
     assert steps[0].equals(steps[1])
     assert opened.coverage.count("archive") > 400
+    assert alone.coverage.count("archive") == alone.coverage.slots, "none of it was recorded here"
 
 
 def test_the_verbs_take_sources(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,8 +72,6 @@ def test_the_verbs_take_sources(vault: Path, capsys: pytest.CaptureFixture[str])
     assert cli.main(["spread", *words, "--sources", "recorded,archive", "--json"]) == 0
     about = json.loads(capsys.readouterr().out)["about"]
     assert about["covered_share"] == 1.0 and about["slots"]["archive"] > 0.8
-    assert cli.main(["spread", *words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["about"]["covered_share"] < 0.2
     assert cli.main(["coverage", *words, "--sources", "archive,recorded"]) == 0
     assert "archive" in capsys.readouterr().out
     assert cli.main(["coverage", *words, "--sources", "dreams"]) == 2

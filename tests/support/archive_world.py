@@ -43,6 +43,16 @@ class ArchiveWorld:
                     found.append((one, price, size, side, int(ts)))
         return sorted(found, key=lambda each: int(each[0]))
 
+    def rates(self) -> dict[int, str]:
+        """By the time of the settlement, what the files of funding say."""
+        found = {}
+        for file in (file for file in self.files if file.kind == "funding"):
+            with zipfile.ZipFile(file.path) as packed:
+                for row in packed.read(packed.namelist()[0]).decode().splitlines()[1:]:
+                    _, rate, time = row.split(",")
+                    found[int(time)] = rate
+        return found
+
     def server(self, *faults: ArchiveFault) -> ArchiveServer:
         return ArchiveServer(Shelf(self.files, faults))
 

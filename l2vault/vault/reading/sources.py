@@ -16,7 +16,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.vault.coverage.compute import slot_of
 from l2vault.vault.coverage.filled import Spans, filled, given_spans, intersection, outside
-from l2vault.vault.coverage.model import COVERED, Coverage
+from l2vault.vault.coverage.model import COVERED, Coverage, Stretch
 from l2vault.vault.reading.vault import BookAt, Resolution, Snapshots, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms, Report
 from l2vault.vault.store.instruments import Row, read_rows
@@ -50,7 +50,7 @@ def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> V
             f"nothing was made of OKX's archive in {archive.root}.", "l2vault fetch, then l2vault backfill"
         )
     if asked == {"archive"}:
-        return open_vault(archive.root)
+        return ArchiveVault(open_layout(archive.root))
     has_own = layout.raw.is_dir() or layout.archive.is_dir()
     return JoinedVault(open_layout(path) if has_own else layout, open_vault(archive.root))
 
@@ -67,6 +67,18 @@ def sources_of(vault: Vault) -> tuple[Source, ...] | None:
     if not isinstance(vault, JoinedVault):
         return RECORDED
     return None if vault.is_of_repairs else SOURCES
+
+
+class ArchiveVault(Vault):
+    """The archive's vault read as what it is: what it covers is `archive`, and nothing of it was recorded here."""
+
+    def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
+        found = super().coverage(inst_id, start, end)
+        stretches = [
+            Stretch(each.first_ms, each.last_ms, each.cadence_ms, "archive", "") if each.state in COVERED else each
+            for each in found.stretches
+        ]
+        return Coverage(found.inst_id, found.start_ms, found.end_ms, stretches, found.holes)
 
 
 class JoinedVault(Vault):
