@@ -35,21 +35,24 @@ def test_each_slot_has_its_book_once_and_the_recorded_one_first(world: ArchiveWo
     books = list(joined.snapshots(INST, BEGIN_MS, END_MS))
     due = [each.truth.ts_ms for each in world.due(2_000)]
     assert [book.ts_ms for book in books] == due
-    whole_ms = next(book.ts_ms for book in books if book.depth == RECORDED_DEPTH and book.ts_ms > MIDNIGHT_MS)
-    assert whole_ms > MIDNIGHT_MS + 890_000
-    for book in books:
-        is_recorded = book.ts_ms < MIDNIGHT_MS - 2_000 or book.ts_ms >= whole_ms
-        if not MIDNIGHT_MS - 2_000 <= book.ts_ms < MIDNIGHT_MS:
-            assert book.depth == (RECORDED_DEPTH if is_recorded else ARCHIVE_DEPTH)
-    coverage = joined.coverage(INST, BEGIN_MS + 2_000, END_MS - 4_000)
-    own = open_sources(vault).coverage(INST, BEGIN_MS + 2_000, END_MS - 4_000)
+    holes = open_sources(vault).coverage(INST, BEGIN_MS + 2_000, END_MS - 8_000).holes
+    begin_ms, end_ms = holes[0].start_ms, holes[-1].end_ms
+    assert MIDNIGHT_MS - 4_000 <= begin_ms <= MIDNIGHT_MS and end_ms > MIDNIGHT_MS + 890_000
+    depths = [book.depth for book in books if not -4_000 < book.ts_ms - begin_ms < 4_000]
+    assert depths == [
+        RECORDED_DEPTH if ts_ms < begin_ms or ts_ms >= end_ms else ARCHIVE_DEPTH
+        for ts_ms in due
+        if not -4_000 < ts_ms - begin_ms < 4_000
+    ]
+    coverage = joined.coverage(INST, BEGIN_MS + 2_000, END_MS - 8_000)
+    own = open_sources(vault).coverage(INST, BEGIN_MS + 2_000, END_MS - 8_000)
     assert coverage.count("recorded") == own.count("recorded") and coverage.count("quiet") == own.count("quiet")
     assert coverage.count("archive") == own.slots - own.count("recorded") - own.count("quiet") > 400
     assert not coverage.holes and coverage.covered_share == 1.0
     found = joined.book_at(INST, MIDNIGHT_MS + 300_000)
     assert found is not None and (found.state, found.snapshot.depth) == ("archive", ARCHIVE_DEPTH)
     found = joined.book_at(INST, END_MS - 20_000)
-    assert found is not None and (found.state, found.snapshot.depth) == ("recorded", RECORDED_DEPTH)
+    assert found is not None and found.state in ("recorded", "quiet") and found.snapshot.depth == RECORDED_DEPTH
 
 
 def test_the_books_of_a_measure_follow_each_other_without_a_gap_or_an_overlap(vault: Path) -> None:
@@ -62,7 +65,9 @@ def test_the_books_of_a_measure_follow_each_other_without_a_gap_or_an_overlap(va
     opened = l2vault.open(vault, sources=BOTH).books(INST, start=span[0], end=span[1])
     alone = l2vault.open(vault, sources=("archive",)).books(INST, start=span[0], end=span[1])
     steps = [each.spread(step="1m").frame.select("t_from", "bid", "ask", "covered_share") for each in (opened, alone)]
-    assert steps[0].equals(steps[1])
+    assert steps[0]["t_from"].equals(steps[1]["t_from"]) and len(steps[0]) > 15
+    for name in ("bid", "ask", "covered_share"):
+        assert (steps[0][name] - steps[1][name]).abs().max() < 1e-6
     assert opened.coverage.count("archive") > 400
     assert alone.coverage.count("archive") == alone.coverage.slots, "none of it was recorded here"
 

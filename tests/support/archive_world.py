@@ -19,7 +19,7 @@ MIDNIGHT_MS = utc_ms(f"{DAY}T00:00:00.000Z")
 BEGIN_MS = MIDNIGHT_MS - 120_000
 END_MS = MIDNIGHT_MS + 1_000_000
 """Two minutes before a midnight to seventeen behind it, so that a full book comes in the middle of the second day."""
-STEP_MS = 1_500
+STEP_MS = 3_000
 
 
 @dataclass
