@@ -242,7 +242,7 @@ export class Chart {
     const { view, box, grid } = this;
     g.fillStyle = this.ink.ground;
     g.fillRect(box.x, box.y, box.w, box.h);
-    if (!grid) return;
+    if (!grid) { this.say(g, "reading ...", box.w / 2, box.h / 2, "center", this.ink.faint); return; }
     const x = xOf(view, box, grid.start_ms), w = xOf(view, box, this.endMs) - x;
     g.fillStyle = this.beyond(g); // where nothing was drawn no book reached
     g.fillRect(x, box.y, w, box.h);
@@ -293,7 +293,7 @@ export class Chart {
     g.strokeStyle = this.ink.line; g.lineWidth = 1;
     g.beginPath(); g.moveTo(box.w + 0.5, 0); g.lineTo(box.w + 0.5, box.h); g.stroke();
     const step = niceStep(view.p1 - view.p0, box.h / 48);
-    for (let p = Math.ceil(view.p0 / step) * step; p < view.p1; p += step) {
+    for (let p = Math.ceil(view.p0 / step) * step; this.grid && p < view.p1; p += step) {
       const y = yOf(view, box, p);
       g.fillStyle = this.ink.line; g.fillRect(box.w, y, 5, 1);
       if (y > 7 && y < box.h - 4) this.say(g, priceText(p, this.decimals), box.w + 8, y, "left", this.ink.faint);
