@@ -166,6 +166,15 @@ class Piece:
         rows = self.levels.select("price", "qty", "orders", "t_from", "t_to")[np.flatnonzero(stands)]
         return side_of(rows, self.t_from[books], name)
 
+    def book_alone(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The levels of one book, and the book, as frames of which a piece can be made."""
+        rows = np.flatnonzero((self.first <= number) & (self.past > number))
+        times = {"t_from": int(self.t_from[number]), "t_to": int(self.t_to[number])}
+        lasting = [pl.lit(ms, pl.Int64).alias(name) for name, ms in times.items()]
+        side, orders = pl.col("side").cast(pl.String), pl.col("orders").cast(pl.Int32)  # lines and columns differ
+        levels = self.levels[rows].select(side, "price", "qty", orders, *lasting)
+        return levels, self.books[number].select(*lasting, pl.col("depth").cast(pl.Int32))
+
     @cached_property
     def place(self) -> Ints:
         """`(rows,)`: a number for each side and price, the same for equal ones."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-_BOMB_BYTES: Final = 40_000_000
+_BOMB_BYTES: Final = 8_000_000
 _LONG_BYTES: Final = 5_000_000
 
 
