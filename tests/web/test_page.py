@@ -372,7 +372,7 @@ async def test_a_stranger_reads_the_largest_wall_the_last_hole_and_the_recorder(
     await page.goto(site.url)
     await when(page, f"{READY} && screenOfL2vault.state.walls && screenOfL2vault.state.status")
     glance = await page.locator("#glance").inner_text()
-    assert "Largest standing wall\nask 60 050.0\n240 k USDT in 2 orders on average, since 03:03:20, 8.3 bps above" in glance
+    assert "Largest standing wall\nask 60 050.0\n240 k USDT in 2 orders on average, since 03:03:20, 8.3 bps" in glance
     assert "Last hole\n03:06:39, for 1 min 1 s\nmissing (chain): a message of OKX's stream was missing" in glance
     shown = [await page.locator(f"#{name}").text_content() for name in ("lag", "feeds", "loss", "disk")]
     assert shown == ["lag 23 ms", "feeds 1 of 2", "last loss 03:06:40: chain, feed 2, covered", "disk full in 93 days"]

@@ -8,6 +8,7 @@ import { clock, price as priceText, shortClock } from "./text.js";
 import { niceStep, priceAt, timeAt, timeStep, xOf, yOf } from "./view.js";
 
 const AXIS = 76, STRIP = 18, TIMES = 22;
+const HOUR_MS = 3_600_000;
 const SPARE = 600; // columns for live lines, before the window is asked for again
 const PIECE = 256; // columns of one picture: a browser copies the whole of one that was drawn and then changed
 
@@ -255,9 +256,12 @@ export class Chart {
       g.drawImage(canvas, 0, 0, columns, grid.rows, left, top, right - left, bottom - top);
     }
     g.fillStyle = this.ink.panel;
-    for (const hour of grid.unread_hours ?? []) {
-      const from = Math.max(box.x, xOf(view, box, hour)), to = Math.min(box.w, xOf(view, box, hour + 3_600_000));
+    const unread = [];
+    for (const hour of grid.unread_hours ?? []) if (unread.at(-1)?.[1] === hour) unread.at(-1)[1] += HOUR_MS; else unread.push([hour, hour + HOUR_MS]);
+    for (const [begin, end] of unread) {
+      const from = Math.max(box.x, xOf(view, box, begin)), to = Math.min(box.w, xOf(view, box, end));
       if (to <= from) continue;
+      g.fillStyle = this.ink.panel;
       g.fillRect(from, box.y, to - from, box.h);
       if (to - from > 60) this.say(g, "reading ...", (from + to) / 2, box.y + 30, "center");
     }
