@@ -65,6 +65,7 @@ ORDER = {
         "book_matrix",
         "interval_rows trades context",
         "books",
+        "executors",
         "metrics walls zones flow heatmap",
         "chance pictures",
     ),
