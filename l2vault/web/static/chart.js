@@ -2,7 +2,7 @@
 // Knows what it is given and nothing of the server. A frame costs a dozen calls of drawImage for the cells, however many there are.
 
 import { drawLanes, imbalanceOf, LANE, lanesOf } from "./lanes.js";
-import { drawBest, drawHoleNames, drawHoles, drawTrades, drawWalls } from "./marks.js";
+import { drawBest, drawHoleNames, drawHoles, drawTrades, drawWalls, drawZones } from "./marks.js";
 import { STATE_COLOURS, STATE_HEIGHTS, colourer, limits, paint } from "./palette.js";
 import { clock, price as priceText, shortClock } from "./text.js";
 import { niceStep, priceAt, timeAt, timeStep, xOf, yOf } from "./view.js";
@@ -21,6 +21,8 @@ export class Chart {
     this.grid = null;
     this.walls = [];
     this.ended = [];
+    this.zones = [];
+    this.newestMs = null;
     this.largest = null; // the largest level of the newest book, which is named where no wall stands
     this.trades = [];
     this.beside = null;
@@ -228,6 +230,7 @@ export class Chart {
     g.clip();
     this.drawCells(g);
     drawHoles(g, this);
+    drawZones(g, this);
     drawBest(g, this);
     drawWalls(g, this);
     drawTrades(g, this);

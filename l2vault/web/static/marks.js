@@ -58,6 +58,20 @@ export function drawBest(g, chart) {
   }
 }
 
+// Zones lie ahead: between the newest line and the right edge.
+export function drawZones(g, chart) {
+  const { view, box, zones, newestMs } = chart, x = Math.max(box.x, xOf(view, box, newestMs ?? view.t1)) + 1;
+  if (x >= box.w) return;
+  for (const zone of zones) {
+    const top = yOf(view, box, zone.price_to), tall = Math.max(1, yOf(view, box, zone.price_from) - top);
+    g.globalAlpha = 0.15 + 0.45 * zone.persistence; // how much of its time it was large
+    g.fillStyle = zone.side === "bid" ? "#56B4E9" : "#FF7A2F";
+    g.fillRect(x, top, box.w - x, Math.max(1, tall - 1));
+  }
+  g.globalAlpha = 1;
+  if (zones.length && box.w - x > 40) chart.say(g, "zones", (x + box.w) / 2, box.y + 10, "center", chart.ink.faint);
+}
+
 // A bar for each time in which a wall was in sight: none goes over what nobody saw. One that ended has the mark of its end.
 export function drawWalls(g, chart) {
   for (const wall of chart.ended) bars(g, chart, wall, { tall: 2, colour: "#c9d1da" });

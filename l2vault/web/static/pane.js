@@ -20,16 +20,18 @@ export class Pane {
     this.host = host;
     this.timers = {};
     this.root = element("section", "", "pane");
-    this.root.innerHTML = '<div class="bar"><b></b><span></span><button title="close this pane (P)" aria-label="close this pane">&times;</button></div>'
-      + '<div class="stage"><canvas class="chart" tabindex="0" aria-label="liquidity over time and price; keys: ?"></canvas><div class="tip" hidden></div></div>';
-    const part = (name) => this.root.querySelector(name);
-    [this.title, this.last] = [part(".bar b"), part(".bar span")];
-    part(".bar button").onclick = () => host.close(this);
+    const bar = element("div", "", "bar"), stage = element("div", "", "stage"), tip = element("div", "", "tip"), close = element("button", "\u00d7");
+    Object.assign(close, { title: "close this pane (P)", ariaLabel: "close this pane", onclick: () => host.close(this) });
+    [this.title, this.last, this.canvas] = [element("b"), element("span"), element("canvas", "", "chart")];
+    Object.assign(this.canvas, { tabIndex: 0, ariaLabel: "liquidity over time and price; keys: ?" });
+    tip.hidden = true;
+    bar.append(this.title, this.last, close);
+    stage.append(this.canvas, tip);
+    this.root.append(bar, stage);
     this.root.addEventListener("pointerdown", () => host.focus(this), { capture: true });
     this.root.addEventListener("focusin", () => host.focus(this));
-    this.canvas = part("canvas");
     this.chart = new Chart(this.canvas);
-    this.hover = new Hover(this, part(".tip"));
+    this.hover = new Hover(this, tip);
     this.fetchWindow = this.guarded(() => this.loadWindow());
     this.fetchWalls = this.guarded(() => this.loadWalls());
     this.fetchBeside = this.guarded(() => this.loadBeside());
@@ -73,7 +75,7 @@ export class Pane {
       sinceMs: null, recent: [], recentTrades: [], asked: null, isConnected: false, liveFrom: null, wallAt: -1, wallsOf: undefined, contexts: [],
     });
     Object.assign(this.chart, {
-      grid: null, walls: [], ended: [], largest: null, trades: [], beside: null, mid: null, found: null, decimals: this.decimals, firstMs: inst.first_ms, view,
+      grid: null, walls: [], ended: [], zones: [], newestMs: inst.newest_ms, largest: null, trades: [], beside: null, mid: null, found: null, decimals: this.decimals, firstMs: inst.first_ms, view,
       contrast: this.shared.contrast, laneChoice: this.shared.lanes,
     });
     this.title.textContent = inst.inst_id;
@@ -243,6 +245,8 @@ export class Pane {
     const zones = await json("/api/zones", { inst: inst.inst_id, t });
     if (inst !== this.inst || t !== this.wallsOf) return;
     this.zones = zones;
+    chart.zones = zones.zones;
+    chart.ask();
     this.host.changed(this, "zones");
   }
 
@@ -286,7 +290,7 @@ export class Pane {
   takeBook(book) {
     const { chart } = this, before = this.book;
     this.book = book;
-    this.newestMs = Math.max(this.newestMs ?? 0, book.book_ms);
+    this.newestMs = chart.newestMs = Math.max(this.newestMs ?? 0, book.book_ms);
     this.sinceMs ??= book.book_ms;
     const since = new Map();
     for (const side of [book.bids, book.asks]) for (const [price] of side) since.set(price, before ? this.since.get(price) ?? book.book_ms : 0);
