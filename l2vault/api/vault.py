@@ -3,6 +3,7 @@ methods that need one."""
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, overload
 
 from l2vault.api.snapshot import Contracts, Snapshot
@@ -14,6 +15,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC, FollowLines, FollowTrades
+from l2vault.vault.reading.sources import Source, open_sources
 from l2vault.vault.reading.vault import Resolution
 from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from l2vault.api.books import Books
     from l2vault.api.context import Context, ContextTail
+    from l2vault.api.deep import DeepBooks
     from l2vault.api.result import Result
     from l2vault.api.tables import Levels
     from l2vault.api.trades import Trades, TradeTail
@@ -32,10 +35,14 @@ if TYPE_CHECKING:
 _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
 
 
-def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
+def open_vault(path: str | os.PathLike[str] = "Vault", sources: Sequence[Source] | None = None) -> "Vault":
     """The vault at `path`, the folder a recorder writes to. Reads nothing yet, and never writes.
 
-    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault.
+    With `sources=("recorded", "archive")` books of OKX's archive (`l2vault backfill`) stand in where none was recorded;
+    the slots in which they do are `archive` in every coverage, never `recorded`. `sources=("archive",)`: they alone.
+    Without `sources`: what was recorded, and the holes that `l2vault repair` filled; `("recorded",)` leaves those out.
+
+    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault; UsageError for no such source.
 
     >>> l2vault.open("Vault").instruments
     ['BTC-USDT-SWAP']
@@ -44,8 +51,10 @@ def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
     l2vault.errors.VaultError: no vault at elsewhere. Try: l2vault.open(FOLDER) with the folder that ...
     """
     try:
-        return Vault(reader.open_vault(os.fspath(path)))
+        return Vault(open_sources(os.fspath(path), sources))
     except VaultError as error:
+        if sources and "archive" in sources:
+            raise
         raise VaultError(error.message, _OPEN_CURE) from None
 
 
@@ -268,6 +277,37 @@ class Vault:
                 f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
             )
         return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+
+    def deep(
+        self,
+        inst_id: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        last: Duration | None = None,
+    ) -> "DeepBooks":
+        """The book of 5000 levels a side over a span, sampled each 30 s: to iterate, or as a frame, with `.coverage`.
+        Iterating needs no analysis library as long as no archived hour is read. Without an `end` up to just behind the
+        newest sample, without a `start` from the first one.
+
+        Raises VaultError where the vault holds no deep books of the instrument.
+
+        >>> sample = next(iter(l2vault.open("Vault").deep("BTC-USDT-SWAP", "2024-08-20T03:05Z", "2024-08-20T03:06Z")))
+        >>> sample.asks[-1], sample.seq_id
+        (('61410', '5', '2'), None)
+        """
+        from l2vault.api.deep import DeepBooks
+        from l2vault.vault.reading.deep import DeepReader
+
+        reader = DeepReader(self._read.layout)
+        name = held_instruments([inst_id], sorted({*self.instruments, *reader.instruments()}))[0]
+        bounds = reader.bounds(name)
+        if bounds is None:
+            raise VaultError(
+                f"the vault holds no deep books of {name}.", f'deep = ["{name}"], or l2vault record --deep'
+            )
+        span = _span_within(bounds, last, start, end, f"deep book of {name}")
+        return DeepBooks(reader, name, span, self._contracts(name))
 
     def trades(
         self,

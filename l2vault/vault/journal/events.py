@@ -11,7 +11,8 @@ import msgspec
 
 from l2vault.vault.journal.change_events import ChangesLost, Latency
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
-from l2vault.vault.journal.merge_events import Merged
+from l2vault.vault.journal.deep_events import DeepMissed
+from l2vault.vault.journal.merge_events import Merged, Repaired
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
     TradesFilled,
@@ -492,6 +493,8 @@ Event = (
     | Restored
     | RetentionHeld
     | ContextNoted
+    | DeepMissed
     | MaintenanceNoted
     | Merged
+    | Repaired
 )

@@ -1,11 +1,12 @@
-"""What `l2vault merge` notes of an hour that it made of several vaults' (docs/format.md). Knows no file."""
+"""What `l2vault merge` notes of an hour that it made of several vaults', and `l2vault repair` of holes that it filled
+(docs/format.md). Knows no file."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
-Kind = Literal["books", "trades", "changes", "context"]
+Kind = Literal["books", "trades", "changes", "context", "deep"]
 NotProved = Literal["disputed", "unverifiable", "missing", "unknown", "stale", "lost", "present"]
 
 
@@ -52,7 +53,7 @@ class Merged(
     """What is known of an hour that was merged, of one kind of lines: the newest of an hour replaces those before it.
 
     `vaults` has how many of its lines each vault brought. `from` and `to` bound what any vault knows of the hour.
-    `spans` are what no vault covers (books, changes), or every state of each value, in `values` (context).
+    `spans` are what no vault covers (books, changes, deep), or every state of each value, in `values` (context).
     """
 
     at: str
@@ -89,3 +90,14 @@ class Merged(
         for ids in self.ids:
             yield from (ids.from_, ids.to)
         yield from (each.ts for each in self.begun)
+
+
+class Repaired(msgspec.Struct, frozen=True, tag_field="event", tag="repaired", omit_defaults=True):
+    """In these half-open spans, holes of what was recorded, books of OKX's archive are read by default: so many slots.
+    `undone`: no longer."""
+
+    at: str
+    inst_id: str
+    spans: list[tuple[str, str]]
+    slots: int
+    undone: bool = False
