@@ -221,8 +221,10 @@ class Run:
     def measure(self, rooms: Iterable[str]) -> None:
         def one(room: str) -> None:
             copy = self._free.get()
-            self._clean_sec[room] = self.tests.measure(copy, self.tests.of_room(room))
-            self._free.put(copy)
+            try:
+                self._clean_sec[room] = self.tests.measure(copy, self.tests.of_room(room))
+            finally:
+                self._free.put(copy)
 
         with ThreadPoolExecutor(self._jobs) as pool:
             list(pool.map(one, rooms))
