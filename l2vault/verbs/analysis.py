@@ -4,12 +4,9 @@ Every answer says what it rests on: the covered share of the span, the visible r
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,6 +22,7 @@ from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document, schema_of
 from l2vault.verbs.format import footnote, progress_bar, span_text
+from l2vault.verbs.processes import process_for_each_core
 from l2vault.verbs.words import (
     NEWEST,
     asked_instruments,
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 
 UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
-
-_LEAST_RAW_HOURS: Final = 4
-"""A process takes half a second to start, an hour of lines one second of its work."""
 
 _TIMES: Final = (("t_from", "from_utc"), ("t_to", "to_utc"))
 """Columns of time, and what they are as text."""
@@ -285,12 +280,8 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
 
 @contextmanager
 def _processes_for(books: "Books") -> Iterator[None]:
-    """Work on hours that are lines yet in a process for each core: threads share one core for what is Python."""
-    cores = min(os.cpu_count() or 1, books.raw_hours)
-    if cores < 2 or books.raw_hours < _LEAST_RAW_HOURS:
-        yield
-        return
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
+    """Work on hours that are lines yet in a process for each core."""
+    with process_for_each_core(books.raw_hours) as processes:
         books.executor = processes
         try:
             yield

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from l2vault.clock import Clock
+from l2vault.entry import keep_pandas_out
 from l2vault.errors import L2VaultError
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.retention.plan import Policy
@@ -59,4 +60,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    keep_pandas_out()
     sys.exit(main())
