@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from l2vault.own_process import keep_pandas_out
+
 INTERRUPTED: Final = 130
 _AGAIN_SEC: Final = 0.05
 _IMPORTING: Final = "importlib._bootstrap"
@@ -43,21 +45,6 @@ def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
         return launch(verb, folder, values)
 
     return _interruptible(run)
-
-
-def keep_pandas_out() -> None:
-    """Take pandas for absent in this process, which is one of ours and has no use for it: where it is installed pyarrow
-    loads it at the first array made of numpy's, in 0.3 s. A program that imports l2vault is left as it is."""
-    if not any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WithoutPandas())
-
-
-class _WithoutPandas:
-    """Of importlib's finders of modules: says that there is no pandas."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("a verb of l2vault has no use for pandas", name=name)
 
 
 def _interruptible(run: Callable[[], int]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from l2vault import grammar
+from l2vault.analytics.executors import worked_on
 from l2vault.analytics.former_names import with_former, with_former_columns
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
@@ -22,7 +23,6 @@ from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document, schema_of
 from l2vault.verbs.format import footnote, progress_bar, span_text
-from l2vault.verbs.processes import process_for_each_core
 from l2vault.verbs.words import (
     NEWEST,
     asked_instruments,
@@ -111,18 +111,19 @@ def run(
     vault = open_vault(context.vault)
     inst_id = the_instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
-    with _progress_of(books), _processes_for(books):
-        found = answer(books, args)
-    if args.json:
-        sys.stdout.write(_as_json(args.verb, found))
-    elif args.csv:
-        sys.stdout.write(_as_csv(args.verb, found))
-    else:
-        sys.stdout.write(found.text + footnote(found.provenance))
-    if found.draw is not None and args.plot is not None:
-        with _progress_of(books), _processes_for(books):
-            _draw(found.draw, args.plot)
-        sys.stderr.write(f"drawn: {printable(args.plot)}\n")
+    with worked_on(books, is_guarded=True):  # one set of processes for the answer and the picture
+        with _progress_of(books):
+            found = answer(books, args)
+        if args.json:
+            sys.stdout.write(_as_json(args.verb, found))
+        elif args.csv:
+            sys.stdout.write(_as_csv(args.verb, found))
+        else:
+            sys.stdout.write(found.text + footnote(found.provenance))
+        if found.draw is not None and args.plot is not None:
+            with _progress_of(books):
+                _draw(found.draw, args.plot)
+            sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
 
 
@@ -276,17 +277,6 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
         raise VaultError(
             f"cannot write {shown}: {printable(error)}.", "a name like picture.png in a folder that exists"
         ) from error
-
-
-@contextmanager
-def _processes_for(books: "Books") -> Iterator[None]:
-    """Work on hours that are lines yet in a process for each core."""
-    with process_for_each_core(books.raw_hours) as processes:
-        books.executor = processes
-        try:
-            yield
-        finally:
-            books.executor = None
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Final
 
-from l2vault.entry import keep_pandas_out
 from l2vault.errors import VaultError
+from l2vault.own_process import keep_pandas_out
 
 LEAST_HOURS: Final = 4
 """Starting a process and loading the libraries takes about as long as an hour of books."""

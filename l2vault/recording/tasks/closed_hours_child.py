@@ -16,8 +16,8 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from l2vault.entry import keep_pandas_out
 from l2vault.errors import L2VaultError
+from l2vault.own_process import keep_pandas_out
 from l2vault.vault.coverage.checked import MOST_HOURS, check_hours, column_work
 from l2vault.vault.reading.trade_check import MOST_HOURS as MOST_TRADE_HOURS
 from l2vault.vault.reading.trade_check import check_trades

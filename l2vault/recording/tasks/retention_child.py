@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from l2vault.clock import Clock
-from l2vault.entry import keep_pandas_out
 from l2vault.errors import L2VaultError
+from l2vault.own_process import keep_pandas_out
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
