@@ -28,6 +28,11 @@ class Archive:
             yield PlacedLine(text, hour.path, offset)
             offset += len(text) + 1
 
+    def books(self, hour: StoredHour, span: tuple[int, int], report: Report) -> Iterator[Snapshot]:
+        with analysis_extra():
+            from l2vault.vault.archive.read import archived_books, files_of, or_reported
+        yield from or_reported(hour, report, lambda: archived_books(files_of(hour), span)) or ()
+
     def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
         with analysis_extra():
             from l2vault.vault.archive.read import archived_stands, files_of, or_reported

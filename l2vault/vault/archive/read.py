@@ -5,7 +5,7 @@ the one place that does.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import compress
 from operator import itemgetter
 from pathlib import Path
@@ -33,7 +33,7 @@ from l2vault.vault.archive.parquet import (
     read_through,
     refuse_other_kind,
 )
-from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
+from l2vault.vault.archive.rebuild import books_of_hour, levels_of, lines_of_hour
 from l2vault.vault.archive.rows import FORMS, archived_rows, row_times
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
@@ -71,6 +71,11 @@ def archived_lines(archived: ArchivedHour) -> list[bytes]:
     if archived.kind in FORMS:
         return archived_rows(archived)
     return lines_of_hour(read_archived(archived), archived.inst_id)
+
+
+def archived_books(archived: ArchivedHour, span: tuple[int, int]) -> Iterator[Snapshot]:
+    """The books of an archived hour with a time in the span, in their order."""
+    return books_of_hour(read_archived(archived, span), archived.inst_id, span)
 
 
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:

@@ -17,7 +17,7 @@ from l2vault.book.snapshot import to_line
 from l2vault.errors import VaultError
 from l2vault.vault.archive import write
 from l2vault.vault.archive.parquet import encode_levels, facts_of, opened
-from l2vault.vault.archive.read import archived_lines, archived_times, read_archived
+from l2vault.vault.archive.read import archived_books, archived_lines, archived_times, read_archived
 from l2vault.vault.archive.twins import make_columns
 from l2vault.vault.archive.write import archive_hour, check_archive, remove_archive, restore_hour
 from l2vault.vault.coverage.checked import check_hours, checked_hours, column_work, columns_of, note_columns
@@ -110,6 +110,9 @@ def test_any_hour_can_be_archived(tmp_path_factory, snapshots):
     assert b"".join(text + b"\n" for text in archived_lines(archived)) == contents(snapshots)
     unflagged = [snapshot.ts_ms for snapshot in snapshots if not snapshot.gap_detected]
     assert archived_times(archived) == unflagged
+    for span in [(0, 1 << 47), (snapshots[len(snapshots) // 2].ts_ms, snapshots[-1].ts_ms)] if snapshots else []:
+        inside = [snapshot for snapshot in snapshots if span[0] <= snapshot.ts_ms < span[1]]
+        assert list(archived_books(archived, span)) == inside
 
 
 def test_a_reopened_hour_is_archived_whole(layout, archived):
