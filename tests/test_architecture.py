@@ -92,7 +92,7 @@ PURE = [
     *(PACKAGE / "alerts" / f"{name}.py" for name in ("rule", "conditions", "market", "outbox")),
     PACKAGE / "sim" / "server" / "peer.py",
     PACKAGE / "web" / "guard.py",
-    PACKAGE / "web" / "window.py",
+    *(PACKAGE / "web" / f"{name}.py" for name in ("window", "tile", "arrow", "openapi")),
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
     PACKAGE / "history" / "naming.py",
