@@ -23,7 +23,7 @@ from venvs import ROOT
 MESSAGES, QUICK_MESSAGES = 20_000, 3_000
 JOB_SEC, QUICK_JOB_SEC = 120.0, 70.0
 """The quick one is long enough for retention, which begins a minute after the recorder."""
-SMALLER = (15, 43)
+SMALLER = (15, 54)
 """The most levels a message, beside the feed as it comes: OKX's own pushes have about 14."""
 SHORT_ROUNDS = 3
 """Of the reading measures, each of which takes half a minute a round."""

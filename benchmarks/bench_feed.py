@@ -1,6 +1,6 @@
 """Feed cost: processor time a message from the socket to an applied, checked book, beside other clients and a floor.
 
-    python benchmarks/bench_feed.py [--levels 15 43 0] [--rounds 5] [--messages 20000]
+    python benchmarks/bench_feed.py [--levels 15 54 0] [--rounds 5] [--messages 20000]
 
 Every contender is a process in a virtual environment of its own and reads the same frames from the same loopback
 server (`feed/`), as fast as it can, in turns. The server's own cost is never counted.
@@ -132,7 +132,7 @@ def _cells(ours: Runs, theirs: Runs) -> tuple[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--levels", type=int, nargs="*", default=[15, 43, 0], help="most a message; 0: as they come")
+    parser.add_argument("--levels", type=int, nargs="*", default=[15, 54, 0], help="most a message; 0: as they come")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=20_000)
     args = parser.parse_args()
