@@ -38,8 +38,9 @@ bytes of which fewer change, a tenth less. (Measured for 1 to 64; quantities and
 
 ZSTD_SMALL: Final = 19
 ZSTD_QUICK: Final = 3
-_HIGHEST: Final = {"qty_num": 15, "orders": 15}
-"""Columns that a higher level of zstd makes no smaller (measured: 0.1 % larger to 1 % smaller), in twice the time."""
+_HIGHEST: Final = {"price_num": 15, "qty_num": 15, "orders": 15}
+"""The columns that take the time. At 19 an hour of books is 0.1 % smaller and takes 1.1 s in the place of 0.4 s (prices
+0.5 % smaller, quantities as large, order counts 1 % larger)."""
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
 _DELTA: Final = "DELTA_BINARY_PACKED"
 _LEVEL_ENCODINGS: Final = {"price_num": _SPLIT, "qty_num": _SPLIT, "orders": _SPLIT}
