@@ -267,7 +267,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
             )
-        return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+        return Context(reader, name, span_within(bounds, last, start, end, f"context of {name}"))
 
     def trades(
         self,
@@ -298,7 +298,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no trades of {name}.", "l2vault record, which records them unless trades = false"
             )
-        span = _span_within(bounds, last, start, end, f"trade of {name}")
+        span = span_within(bounds, last, start, end, f"trade of {name}")
         return Trades(reader, name, span, self._contracts(name))
 
     def levels(
@@ -377,7 +377,7 @@ class Vault:
         first_ms, newest_ms = self._read.first_line_ms(inst_id), self._read.newest_line_ms(inst_id)
         if first_ms is None or newest_ms is None:
             raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-        return _span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
+        return span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
 
     def __repr__(self) -> str:
         names = self.instruments
@@ -388,7 +388,7 @@ class Vault:
         return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
 
 
-def _span_within(
+def span_within(
     held: tuple[int, int], last: Duration | None, start: TimeLike | None, end: TimeLike | None, what: str
 ) -> tuple[int, int]:
     """The span asked for, of what is held from a first to a newest time. Raises UsageError for one that contradicts
