@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/rough.py [--seeds 500] [--first 0] [--jobs 2]
 
 Each seed is a plan of faults of feeds, links, REST, disk, clocks and the process, and then of the files
-(tests/support/rough.py). Prints each complaint with its plan, and the counts; exits with 1 on any complaint.
+(tests/support/rough.py). The last life has ten minutes of two feeds whose connections end each second. Prints each
+complaint with its plan, and the counts; exits with 1 on any complaint.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support.judge import Judgement  # noqa: E402
-from support.rough import live_through, plan_of  # noqa: E402
+from support.rough import flapping, live_through, plan_of  # noqa: E402
 
 
 def _live(seed: int) -> Judgement | str:
@@ -51,6 +52,10 @@ def main() -> int:
             if judgement.complaints:
                 print(plan_of(seed))
                 print("".join(f"    {complaint}\n" for complaint in judgement.complaints[:5]), end="", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for complaint in flapping(600, Path(folder)):
+            found["complaints of ten minutes of flapping"] += 1
+            print(complaint)
     print(f"{args.seeds} rough lives: {', '.join(f'{count} {what}' for what, count in found.items())}")
     print(f"slots: {dict(slots.most_common())}")
     return 1 if sum(found.values()) else 0

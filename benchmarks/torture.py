@@ -6,7 +6,6 @@ Prints each complaint with its schedule, what became of all slots, and how long 
 """
 
 import argparse
-import asyncio
 import logging
 import sys
 import tempfile
@@ -25,7 +24,7 @@ def _run_seed(seed: int) -> Verdict:
     schedule = schedule_of(seed)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return asyncio.run(torture(schedule, Path(folder)))
+            return torture(schedule, Path(folder))
         except TimeoutError:
             return Verdict(schedule, ["it hung"])
         except Exception as error:  # noqa: BLE001 - a crash is a finding like any other

@@ -39,6 +39,8 @@ VERBS: Final = (
     "restore",
     "merge",
     "export",
+    "fetch",
+    "backfill",
     "spread",
     "imbalance",
     "depth",
@@ -55,7 +57,7 @@ INTERRUPTED: Final = 130
 
 NEED_NO_SETTING: Final = frozenset({"sim", "merge"})
 _TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore"})
-_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge"}
+_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge", "fetch", "backfill"}
 """They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 """`pythonw` on Windows, under which a scheduler runs them, has none."""

@@ -47,6 +47,7 @@ _FILE_BYTES: Final = 1_000_000
 """A settings file has some hundred bytes; what is larger is another file named by mistake."""
 _PATHS: Final = ("vault", "log_file")
 _SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?", re.ASCII)
 _WINDOWS_PATH: Final = re.compile(r'\s*([A-Za-z_]{1,40})\s*=\s*"([^"\n]{0,300}\\[^"\n]{0,300})"')
 _ON: Final = frozenset({"on", "yes", "true", "1"})
 _OFF: Final = frozenset({"off", "no", "false", "0"})
@@ -79,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_gb: float | None = None
     min_free_gb: float | None = None
     trust_clock: bool = False
+    archive_hosts: tuple[str, ...] = ("static.okx.com",)
 
     @property
     def cadence_ms(self) -> int:
@@ -422,6 +424,19 @@ def _instruments(setting: Given) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _hosts(setting: Given) -> tuple[str, ...]:
+    cure = "a name such as static.okx.com, or 127.0.0.1:8080 for one of this machine"
+    if not _are_words(setting.value):
+        raise setting.refuse("is no list of hosts", cure)
+    names = [name.lower() for name in split_names(setting.value)]
+    for name in names:
+        if not _HOST.fullmatch(name) or len(name) > LONGEST_INST_ID:
+            raise setting._replace(value=name).refuse("is no host", cure)
+    if not names:
+        raise setting.refuse("names no host", cure)
+    return tuple(dict.fromkeys(names))
+
+
 def _are_words(value: object) -> bool:
     if isinstance(value, str):
         return True
@@ -468,5 +483,6 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "max_gb": _amount("a number of gigabytes above 0, or leave it out"),
     "min_free_gb": _amount("a number of gigabytes above 0, or leave it out"),
     "trust_clock": _truth,
+    "archive_hosts": _hosts,
 }
 assert tuple(_CHECKS) == _NAMES

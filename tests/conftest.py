@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import settings
 
 from l2vault.recording.tasks import closed_hours
 
-settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("search", max_examples=1000, deadline=None)
 """`pytest --hypothesis-profile=search` looks for new counterexamples instead."""
 settings.load_profile("repeatable")
@@ -21,6 +22,7 @@ closed_hours._NEEDED = ("no such library",)
 _MEMORY = Path("/dev/shm")
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    tempfile.tempdir = str(_MEMORY)
 """The files of tests lie in memory where there is room: they are synced many thousand times, 6 ms each on a disk."""
 
 

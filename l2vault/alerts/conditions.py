@@ -7,20 +7,7 @@ from typing import Final, NamedTuple
 from l2vault.alerts.rule import Rule
 from l2vault.foreign import printable
 from l2vault.vault.health.form import Health, InstrumentHealth
-from l2vault.vault.health.judge import Verdict, seconds_since
-
-
-class View(NamedTuple):
-    """A look at the recorder. `now_ms` is this machine's clock."""
-
-    now_ms: int
-    health: Health | None
-    verdict: Verdict
-
-    @property
-    def is_there(self) -> bool:
-        """Whether a recorder is at work and its file can be believed."""
-        return self.health is not None and self.verdict.state != "no recorder"
+from l2vault.vault.health.judge import Look, seconds_since
 
 
 class Held(NamedTuple):
@@ -34,41 +21,41 @@ class Held(NamedTuple):
 _LOG: Final = "l2vault status; docs/runbook.md"
 
 
-def held(rule: Rule, view: View) -> list[Held] | None:
+def held(rule: Rule, seen: Look) -> list[Held] | None:
     """Of what the condition holds; empty: of nothing. None: it cannot be known now, so that nothing changes."""
-    condition, health = rule.condition, view.health
+    condition, health = rule.condition, seen.health
     if condition == "recorder absent":
-        reasons = view.verdict.reasons if view.verdict.state == "no recorder" else []
+        reasons = seen.verdict.reasons if seen.verdict.state == "no recorder" else []
         return [Held("", reason.text, reason.cure) for reason in reasons]
     if condition == "not healthy":
-        place = [(" ".join(filter(None, (reason.code, reason.of))), reason) for reason in view.verdict.reasons]
+        place = [(" ".join(filter(None, (reason.code, reason.of))), reason) for reason in seen.verdict.reasons]
         return [Held(of, reason.text, reason.cure) for of, reason in place]
     if condition == "hole longer than":
-        return None if health is None else list(_holes(rule, view, health))
-    if health is None or not view.is_there:
+        return None if health is None else list(_holes(rule, seen, health))
+    if health is None or not seen.is_there:
         return None
     if condition == "feed down":
         return list(_feeds(health))
     if condition == "book older than":
-        return list(_books(rule, view, health))
+        return list(_books(rule, seen, health))
     if condition == "clock off by":
         return _clock(rule, health)
-    return list(_disk(rule, view, health))
+    return list(_disk(rule, seen, health))
 
 
 def _asked(rule: Rule, health: Health) -> Iterable[InstrumentHealth]:
     return (one for one in health.instruments if not rule.instruments or one.inst_id in rule.instruments)
 
 
-def _holes(rule: Rule, view: View, health: Health) -> Iterable[Held]:
+def _holes(rule: Rule, seen: Look, health: Health) -> Iterable[Held]:
     """One that lasts: an instrument that no feed holds, or every one where there is no recorder."""
     for one in _asked(rule, health):
-        if view.is_there and one.state == "in sync":
+        if seen.is_there and one.state == "in sync":
             continue
-        since = one.since if view.is_there or one.state != "in sync" else health.written
-        lasts_sec = seconds_since(since, view.now_ms)
+        since = one.since if seen.is_there or one.state != "in sync" else health.written
+        lasts_sec = seconds_since(since, seen.now_ms)
         if lasts_sec > rule.limit:
-            why = f"it is {one.state}" if view.is_there else "there is no recorder"
+            why = f"it is {one.state}" if seen.is_there else "there is no recorder"
             text = f"{printable(one.inst_id)} has not been recorded for {lasts_sec:.0f} s, since {since}: {why}."
             yield Held(one.inst_id, text, _LOG)
 
@@ -82,11 +69,11 @@ def _feeds(health: Health) -> Iterable[Held]:
         yield Held("", text, "docs/network.md; l2vault probe shows what is reachable")
 
 
-def _books(rule: Rule, view: View, health: Health) -> Iterable[Held]:
+def _books(rule: Rule, seen: Look, health: Health) -> Iterable[Held]:
     for one in _asked(rule, health):
-        age_sec = seconds_since(one.since, view.now_ms)
+        age_sec = seconds_since(one.since, seen.now_ms)
         if one.book_age_sec is not None:
-            age_sec = one.book_age_sec + (view.verdict.age_sec or 0.0)
+            age_sec = one.book_age_sec + (seen.verdict.age_sec or 0.0)
         if age_sec > rule.limit:
             text = f"The newest book of {printable(one.inst_id)} is {age_sec:.0f} s old, or there is none for so long."
             yield Held(one.inst_id, text, _LOG)
@@ -102,14 +89,14 @@ def _clock(rule: Rule, health: Health) -> list[Held] | None:
     return [Held("", text, "set it by NTP")]
 
 
-def _disk(rule: Rule, view: View, health: Health) -> Iterable[Held]:
+def _disk(rule: Rule, seen: Look, health: Health) -> Iterable[Held]:
     """Too little free is too few days, whatever a day adds."""
     days_left = health.disk.days_left
     if days_left is not None and days_left < rule.limit:
         text = f"The disk is full in {days_left:.1f} days at the present rate."
         yield Held("", text, "make room on it, or bound the vault: docs/retention.md")
         return
-    for reason in view.verdict.reasons:
+    for reason in seen.verdict.reasons:
         if reason.code in ("disk_low", "lines_lost"):
             yield Held("", reason.text, reason.cure)
             return

@@ -50,6 +50,7 @@ WITHIN_BPS: Final = 5.0
 
 _WALLS: Final = ("wall above", "wall born above", "wall pulled above", "wall consumed above")
 _TAKE: Final = {
+    "instruments": ("hole longer than", "book older than", *MARKET),
     "within_bps": (*_WALLS, "depth below", "shift beyond"),
     "side": (*_WALLS, "imbalance beyond", "depth below", "shift beyond"),
 }
@@ -330,7 +331,8 @@ def _webhook(table: _Table, text: str, environment: Mapping[str, str]) -> Webhoo
 
 
 def _instruments(table: _Table, condition: str) -> frozenset[str]:
-    names = table.values.get("instruments", [])
+    names = _asked_of(table, "instruments", condition)
+    names = [] if names is None else names
     if not names and condition in MARKET:
         cure = 'instruments = ["BTC-USDT-SWAP"]: what is much in one market is little in another'
         raise UsageError(f"{table.shown}: {condition} needs instruments.", cure)

@@ -5,18 +5,14 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from l2vault.alerts.conditions import View, held
+from l2vault.alerts.conditions import held
 from l2vault.alerts.outbox import Entry, Now, Outbox
 from l2vault.alerts.receivers import message, send
 from l2vault.alerts.rule import Receiver, Rule
 from l2vault.clock import Clock
-from l2vault.errors import L2VaultError, VaultError
+from l2vault.errors import L2VaultError
 from l2vault.foreign import printable
-from l2vault.vault.health.form import read_health
-from l2vault.vault.health.judge import judge
-from l2vault.vault.store.layout import Layout
-from l2vault.vault.store.lock import is_held
-from l2vault.vault.store.root import open_layout
+from l2vault.vault.health.look import look
 
 if TYPE_CHECKING:
     from l2vault.alerts.market_feed import LiveMarkets
@@ -47,10 +43,10 @@ class AlertRun:
 
     def step(self) -> None:
         """One look, and whatever is to be sent by it."""
-        view = look(self._vault, self._clock.wall_ms())
+        seen = look(self._vault, self._clock.wall_ms())
         for _, outbox in self._outboxes:
             if not outbox.rule.is_of_market:
-                outbox.look(held(outbox.rule, view), self._now())
+                outbox.look(held(outbox.rule, seen), self._now())
         self._look_at_markets()
         for receiver, outbox in self._outboxes:
             entries = outbox.due(self._now())
@@ -110,17 +106,6 @@ class AlertRun:
 
     def _now(self) -> Now:
         return Now(self._clock.monotonic_ms(), self._clock.wall_ms())
-
-
-def look(vault: str, now_ms: int) -> View:
-    """How the recorder is at this moment."""
-    try:
-        layout: Layout = open_layout(vault)
-    except VaultError:
-        return View(now_ms, None, judge(None, now_ms, False))
-    held_now = is_held(layout)
-    health = read_health(layout)
-    return View(now_ms, health, judge(health, now_ms, held_now))
 
 
 def _states(entries: Sequence[Entry]) -> str:

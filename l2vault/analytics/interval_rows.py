@@ -35,28 +35,92 @@ class End:
         return np.where(is_ask, -self.ask[book], self.bid[book])
 
 
-class Piece:
-    """Some books that follow each other, of one contract, and the levels that stand in them.
+class BookRows:
+    """Some books that follow each other, of one contract, and what is known of each without its levels.
 
-    `levels` has the columns of the level-interval table, in any order, cut to the books; `books` (`t_from`, `t_to`,
-    `depth`) is in order of time, and may have `best_bid` and `best_ask`, which then need not be found.
+    `books` (`t_from`, `t_to`, `depth`) is in order of time; it may have the columns `OF_BOOK` of the snapshots table.
+    Where these are null, only a `Piece`, which has the levels, answers what they say: see `is_told`.
     """
 
-    def __init__(self, levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> None:
+    def __init__(self, books: pl.DataFrame, contract: Contract) -> None:
         self.contract = contract
-        self.levels = levels
         self.books = books
         self.t_from: Ints = books["t_from"].to_numpy()
         self.t_to: Ints = books["t_to"].to_numpy()
         self.depth: Ints = books["depth"].to_numpy().astype(np.int64)
-        self._best = [books[f"best_{name}"].to_numpy() for name in SIDES if f"best_{name}" in books.columns]
+
+    def __len__(self) -> int:
+        return len(self.t_from)
+
+    @cached_property
+    def is_told(self) -> bool:
+        """Whether `books` says how many levels each has, its worst prices, and what rests at the touch."""
+        return is_told(self.books)
+
+    @cached_property
+    def stood_ms(self) -> Ints:
+        """`(books + 1,)`: for how long books stood before each of them, and in all."""
+        return np.concatenate([[0], np.cumsum(self.t_to - self.t_from)])
+
+    @cached_property
+    def is_linked(self) -> Bools:
+        """`(books,)`: nothing lies between a book and the one before it; of the first one nobody here knows."""
+        return np.append(False, self.t_to[:-1] == self.t_from[1:])
+
+    @cached_property
+    def best(self) -> End:
+        """Of each book."""
+        return End(*(self._of_books(f"best_{name}") for name in SIDES))
+
+    @cached_property
+    def worst(self) -> End:
+        """Of each book: how far it can be seen, where more may be."""
+        return End(*(self._of_books(f"worst_{name}") for name in SIDES))
+
+    @cached_property
+    def mid(self) -> Floats:
+        """`(books,)`: NaN where a side is empty."""
+        return (self.best.bid + self.best.ask) / 2
+
+    def count(self, name: SideName) -> Ints:
+        """`(books,)`: how many levels a side has."""
+        return self.books[f"{name}s"].to_numpy().astype(np.int64)
+
+    @cached_property
+    def is_full(self) -> dict[str, Bools]:
+        """`(books,)` of each side: it has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
+        return {name: self.count(name) >= self.depth for name in SIDES}
+
+    def visible_bps(self, name: SideName) -> Floats:
+        """`(books,)`: how far from mid the farthest level of a side lies; infinite where it is whole."""
+        worst = self.worst.ask if name == "ask" else self.worst.bid
+        return np.where(self.is_full[name], np.abs(worst - self.mid) / self.mid * BPS, np.inf)
+
+    def best_qty(self, name: SideName) -> Floats:
+        """`(books,)`: contracts at the best price of a side; 0 where it is empty."""
+        return np.nan_to_num(self._of_books(f"best_{name}_qty"))
+
+    def _of_books(self, name: str) -> Floats:
+        values: Floats = self.books[name].fill_null(np.nan).to_numpy()
+        return values
+
+
+def is_told(books: pl.DataFrame) -> bool:
+    """Whether a frame of books says of each what `OF_BOOK` names."""
+    return "bids" in books.columns and not books["bids"].null_count()
+
+
+class Piece(BookRows):
+    """Books with the levels that stand in them: `levels` has the columns of the level-interval table, in any order, cut
+    to the books. What `books` does not say is found in the levels."""
+
+    def __init__(self, levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> None:
+        super().__init__(books, contract)
+        self.levels = levels
         is_standing = self.first < self.past
         if not is_standing.all():  # what stands between two books only
             self.levels = levels.filter(pl.Series(is_standing))
             del self.first, self.past
-
-    def __len__(self) -> int:
-        return len(self.t_from)
 
     @cached_property
     def first(self) -> Numbers:
@@ -88,61 +152,43 @@ class Piece:
         return self.contract.sizes(self.levels["qty"].to_numpy(), self.price, unit)
 
     @cached_property
-    def stood_ms(self) -> Ints:
-        """`(books + 1,)`: for how long books stood before each of them, and in all."""
-        return np.concatenate([[0], np.cumsum(self.t_to - self.t_from)])
-
-    @cached_property
     def ms(self) -> Ints:
         """`(rows,)`: for how long each stands."""
         return self.stood_ms[self.past] - self.stood_ms[self.first]
 
     @cached_property
-    def is_linked(self) -> Bools:
-        """`(books,)`: nothing lies between a book and the one before it; of the first one nobody here knows."""
-        return np.append(False, self.t_to[:-1] == self.t_from[1:])
-
-    @cached_property
     def best(self) -> End:
         """Of each book."""
-        return End(*(self._best or [self._extreme(name, is_best=True) for name in SIDES]))
+        columns = [self.books[name] for name in ("best_bid", "best_ask") if name in self.books.columns]
+        if self.is_told or (columns and all(column.null_count() < len(column) for column in columns)):
+            return super().best
+        return End(*(self._extreme(name, is_best=True) for name in SIDES))
 
     @cached_property
     def worst(self) -> End:
         """Of each book: how far it can be seen, where more may be."""
-        return End(*(self._extreme(name, is_best=False) for name in SIDES))
-
-    @cached_property
-    def mid(self) -> Floats:
-        """`(books,)`: NaN where a side is empty."""
-        return (self.best.bid + self.best.ask) / 2
+        return super().worst if self.is_told else End(*(self._extreme(name, is_best=False) for name in SIDES))
 
     def count(self, name: SideName) -> Ints:
         """`(books,)`: how many levels a side has."""
+        if self.is_told:
+            return super().count(name)
         own = self.is_ask == (name == "ask")
         comes, goes = (np.bincount(at[own], minlength=len(self) + 1) for at in (self.first, self.past))
         return np.cumsum(comes - goes)[:-1]
-
-    @cached_property
-    def is_full(self) -> dict[str, Bools]:
-        """`(books,)` of each side: it has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
-        return {name: self.count(name) >= self.depth for name in SIDES}
 
     def is_beyond(self, is_ask: Bools, price: Floats, book: Ints) -> Bools:
         """Whether a price lies beyond the farthest visible one of a book, where more may be."""
         is_full = np.where(is_ask, self.is_full["ask"][book], self.is_full["bid"][book])
         return is_full & (np.where(is_ask, -price, price) < self.worst.of(is_ask, book))
 
-    def visible_bps(self, name: SideName) -> Floats:
-        """`(books,)`: how far from mid the farthest level of a side lies; infinite where it is whole."""
-        worst = self.worst.ask if name == "ask" else self.worst.bid
-        return np.where(self.is_full[name], np.abs(worst - self.mid) / self.mid * BPS, np.inf)
-
     def best_qty(self, name: SideName) -> Floats:
         """`(books,)`: contracts at the best price of a side; 0 where it is empty.
 
         A row is at the touch in some of its books if it is no worse than the worst best price of them.
         """
+        if self.is_told:
+            return super().best_qty(name)
         sign = -1 if name == "ask" else 1
         best = sign * (self.best.ask if name == "ask" else self.best.bid)
         own = np.flatnonzero(self.is_ask == (name == "ask"))
@@ -165,6 +211,15 @@ class Piece:
         stands = (chosen[self.past] > chosen[self.first]) & (self.is_ask == (name == "ask"))
         rows = self.levels.select("price", "qty", "orders", "t_from", "t_to")[np.flatnonzero(stands)]
         return side_of(rows, self.t_from[books], name)
+
+    def book_alone(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The levels of one book, and the book, as frames of which a piece can be made."""
+        rows = np.flatnonzero((self.first <= number) & (self.past > number))
+        times = {"t_from": int(self.t_from[number]), "t_to": int(self.t_to[number])}
+        lasting = [pl.lit(ms, pl.Int64).alias(name) for name, ms in times.items()]
+        side, orders = pl.col("side").cast(pl.String), pl.col("orders").cast(pl.Int32)  # lines and columns differ
+        levels = self.levels[rows].select(side, "price", "qty", orders, *lasting)
+        return levels, self.books[number].select(*lasting, pl.col("depth").cast(pl.Int32))
 
     @cached_property
     def place(self) -> Ints:
@@ -189,12 +244,21 @@ class Piece:
 
     def _book_at(self, t_ms: Ints) -> Numbers:
         """The number of the first book that begins at a time or later."""
-        start, length = int(self.t_from[0]), int(self.t_from[-1] - self.t_from[0])
-        if length >= _WIDEST_LOOKUP or length > 16 * len(t_ms):
+        if not len(t_ms):
+            return np.empty(0, np.int32)
+        start, end = int(self.t_from[0]), int(self.t_to[-1])
+        if self._table is None or len(self._table) > 16 * len(t_ms) or t_ms.min() < start or t_ms.max() > end:
             return np.searchsorted(self.t_from, t_ms).astype(np.int32)
-        steps = np.diff(self.t_from, prepend=start - 1)
-        table = np.repeat(np.arange(len(self), dtype=np.int32), steps)
-        return np.where(t_ms > self.t_from[-1], np.int32(len(self)), table[np.clip(t_ms - start, 0, length)])
+        found: Numbers = self._table[t_ms - start]
+        return found
+
+    @cached_property
+    def _table(self) -> Numbers | None:
+        """The same of each millisecond from the first book to the end of the last one, unless these are too many."""
+        if int(self.t_to[-1] - self.t_from[0]) >= _WIDEST_LOOKUP:
+            return None
+        steps = np.diff(np.append(self.t_from, self.t_to[-1]), prepend=self.t_from[0] - 1)
+        return np.repeat(np.arange(len(self) + 1, dtype=np.int32), steps)
 
     def _extreme(self, name: SideName, is_best: bool) -> Floats:
         """Over the rows that stand in each book: a row goes into the two blocks of 1, 2, 4, ... books that cover its

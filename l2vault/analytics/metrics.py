@@ -15,7 +15,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ladders, SideName
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.interval_rows import Piece
+from l2vault.analytics.interval_rows import BookRows
 from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 
 LEVELS: Final = (1, 5, 10, 50)
@@ -30,7 +30,7 @@ def spread(books: Books, unit: Unit = "usd") -> Result:
     `bid_size` and `ask_size`."""
     meter = CoverageMeter(books)
     frames = []
-    for hour in books.mapped(partial(spreads, unit=unit)):
+    for hour in books.mapped_books(partial(spreads, unit=unit)):
         for frame, tally in hour:
             frames.append(frame)
             meter.count_in(tally)
@@ -39,7 +39,7 @@ def spread(books: Books, unit: Unit = "usd") -> Result:
     return Result(pl.concat(frames), meter.provenance("spread/1", unit))
 
 
-def spreads(pieces: Iterator[Piece], unit: Unit) -> list[tuple[pl.DataFrame, Tally]]:
+def spreads(pieces: Iterator[BookRows], unit: Unit) -> list[tuple[pl.DataFrame, Tally]]:
     """The work on one hour: the rows of `spread` of each piece, and what is known of its books."""
     return [(_framed(piece, _spread(piece, unit)), tally_of(piece)) for piece in pieces]
 
@@ -112,13 +112,13 @@ def _measured(
     return Result(pl.concat(frames), meter.provenance(method, unit, **(settings or {})))
 
 
-def _framed(books: Ladders | Piece, columns: Columns) -> pl.DataFrame:
+def _framed(books: Ladders | BookRows, columns: Columns) -> pl.DataFrame:
     times = {"t_from": books.t_from, "t_to": books.t_to}
     return pl.DataFrame(times | columns).with_columns(pl.col(list(columns)).fill_nan(None))
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def _spread(piece: Piece, unit: Unit) -> Columns:
+def _spread(piece: BookRows, unit: Unit) -> Columns:
     bid, ask, contract = piece.best.bid, piece.best.ask, piece.contract
     bid_qty, ask_qty = piece.best_qty("bid"), piece.best_qty("ask")
     gap = np.round(ask - bid, contract.tick_decimals)

@@ -3,6 +3,7 @@
 The sizes above the 99th percentile would thin out as they do from the 90th to it: `chance = q99 * (q99 / q90) ** 2`.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 TAIL_FROM: Final = 0.90
@@ -16,3 +17,17 @@ with, and nothing larger is seen."""
 
 TAIL_STEPS: Final = 2
 """Further steps as that one from `TAIL_FROM` to `TAIL_TO`, each to a tenth of the levels: to one in 10,000."""
+
+
+def beyond_chance(low: float, high: float) -> float:
+    """From which size on next to none comes by chance, given those at `TAIL_FROM` and `TAIL_TO`; 0 where the lower one
+    is 0, so that nothing can be said."""
+    return high * (high / low) ** TAIL_STEPS if low else 0.0
+
+
+def stands_out(sizes: Sequence[float]) -> float | None:
+    """The same of the levels of one book, both sides together, in any order. None where it has too few of them."""
+    if len(sizes) < LEAST_LEVELS:
+        return None
+    ordered = sorted(sizes)
+    return beyond_chance(*(ordered[int(share * len(ordered))] for share in (TAIL_FROM, TAIL_TO))) or None

@@ -1,11 +1,11 @@
 """`Books`: the books of a span, and every measure of them as a method. `analytics` says what each measures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from l2vault.analytics.contract import Unit
+from l2vault.analytics.executors import worked_on
 from l2vault.api.result import Result, result_of
 from l2vault.api.snapshot import Snapshot
 from l2vault.api.times import Amount, Duration, TimeLike, amount, amounts, duration_ms
@@ -91,7 +91,8 @@ class Books:
         unbroken stay instead, in order of birth. docs/intelligence.md defines them and says how far the causes can be
         trusted.
 
-        The hours are worked on by all cores, in threads, or by any `concurrent.futures` executor you give.
+        The hours are worked on by all cores, or by any `concurrent.futures` executor you give, such as Dask's. A long
+        span is worked on in processes of their own where no script runs (a notebook); a script gives such an executor.
 
         >>> walls = l2vault.open("Vault").books("BTC-USDT-SWAP").walls(min_size="500k")
         >>> walls.frame.select("side", "price", "began", "end", "lives").rows()
@@ -103,7 +104,7 @@ class Books:
         least, each = (None if size is None else amount(size) for size in (min_size, per_order))
         min_life_ms = None if min_life is None else duration_ms(min_life)
         criteria = Criteria(least, percentile, relative, each, times_usual, min_life_ms)
-        with self._worked_on_by(executor):
+        with worked_on(self._read, executor):
             measured = walls(self._read, unit, criteria)
         rows = measured.frame
         if not lives:
@@ -115,12 +116,20 @@ class Books:
             rows = rows.filter(side=side)
         return result_of(measured, rows.filter(end="standing") if standing else rows)
 
-    def spread(self, step: Duration | None = None, unit: Unit = "usd", *, show: Show = "mean") -> Result:
+    def spread(
+        self,
+        step: Duration | None = None,
+        unit: Unit = "usd",
+        *,
+        show: Show = "mean",
+        executor: Executor | None = None,
+    ) -> Result:
         """What crossing the book costs: `bid`, `ask`, `mid`, `microprice`, `spread` (prices), `spread_bps` of mid,
         `spread_ticks`, and `bid_size`, `ask_size` at the touch. `t_from`, `t_to`: while the book stood.
 
         A row per book, or with a `step` per step (multiples of it since 1970, those without a book left out): `show` is
         the figure of each, weighted by time; `covered_share` of it is known. `microprice`: Gatheral and Oomen 2010.
+        `executor` as `walls` has it.
 
         >>> steps = l2vault.open("Vault").books("BTC-USDT-SWAP").spread(step="5m").frame
         >>> steps.select("t_from", "spread").rows()[0][1], len(steps)
@@ -128,7 +137,9 @@ class Books:
         """
         from l2vault.analytics.metrics import spread
 
-        return _stepped(spread(self._read, unit), step, show)
+        with worked_on(self._read, executor):
+            measured = spread(self._read, unit)
+        return _stepped(measured, step, show)
 
     def imbalance(
         self,
@@ -207,7 +218,7 @@ class Books:
         """
         from l2vault.analytics.zones.zones import zones
 
-        with self._worked_on_by(executor):
+        with worked_on(self._read, executor):
             measured = zones(self._read, unit, width, presence)
         return result_of(measured, measured.frame if passed else measured.frame.filter("is_current"))
 
@@ -293,7 +304,7 @@ class Books:
         """
         from l2vault.analytics.chance.evaluate import MEASURES, Ask, evaluate
 
-        with self._worked_on_by(executor):
+        with worked_on(self._read, executor):
             return result_of(evaluate(self._read, measures or MEASURES, Ask(duration_ms(window), turn_bps, seed=seed)))
 
     def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
@@ -309,14 +320,6 @@ class Books:
 
         grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
         return Result(grid.frame(), grid.provenance)
-
-    @contextmanager
-    def _worked_on_by(self, executor: Executor | None) -> Iterator[None]:
-        self._read.executor = executor
-        try:
-            yield
-        finally:
-            self._read.executor = None
 
     def __repr__(self) -> str:
         read = self._read

@@ -15,7 +15,7 @@ from l2vault.okx.proxies import Proxy, require_socks, system_proxy
 if TYPE_CHECKING:  # http.client brings ssl and socket: 40 ms that a process without a request need not pay
     import socket
     import ssl
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPResponse
 
 LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
 """A book of 400 levels is 30 KB, the rows of all swaps are 400 KB."""
@@ -73,6 +73,18 @@ class Web:
             with self._lock:
                 self._running.discard(exchange)
 
+    def stream(self, method: str, url: str, headers: Mapping[str, str]) -> "Stream":
+        """The answer of whatever status, its body to be read piece by piece in the caller's own thread, for files that
+        take minutes; close it. Only each read is bounded. Raises as `get` does."""
+        connection, target, extra = self._request(url, _hold_nothing)
+        try:
+            connection.connect()
+            connection.request(method, target, headers={**headers, **extra, "Connection": "close"})
+            return Stream(url, connection, connection.getresponse())
+        except BaseException:
+            connection.close()
+            raise
+
     def close(self) -> None:
         """End every exchange under way, and answer no more."""
         with self._lock:
@@ -82,12 +94,7 @@ class Web:
             exchange.give_up(Closed())
 
     def _fetch(self, url: str, headers: Mapping[str, str], now_ms: Callable[[], int], hold: "_Hold") -> Reply:
-        parts = urlsplit(url)
-        proxy = system_proxy(url)
-        connection = self._connection(parts, proxy, hold)
-        target, extra = urlunsplit(("", "", parts.path or "/", parts.query, "")), {}
-        if proxy is not None and parts.scheme == "http" and not proxy.is_socks:
-            target, extra = url, _authorization(proxy)
+        connection, target, extra = self._request(url, hold)
         try:
             connection.connect()
             sent_ms = now_ms()
@@ -99,6 +106,16 @@ class Web:
                 return Reply(response.status, fields, body, sent_ms, received_ms)
         finally:
             connection.close()
+
+    def _request(self, url: str, hold: "_Hold") -> "tuple[HTTPConnection, str, dict[str, str]]":
+        """A connection for it, what to ask there, and what to say to a proxy."""
+        parts = urlsplit(url)
+        proxy = system_proxy(url)
+        connection = self._connection(parts, proxy, hold)
+        target, extra = urlunsplit(("", "", parts.path or "/", parts.query, "")), {}
+        if proxy is not None and parts.scheme == "http" and not proxy.is_socks:
+            target, extra = url, _authorization(proxy)
+        return connection, target, extra
 
     def _connection(self, parts: SplitResult, proxy: Proxy | None, hold: "_Hold") -> "HTTPConnection":
         """Not yet connected; every socket it makes is given to `hold` before anything is read from it."""
@@ -135,7 +152,36 @@ class Web:
         return self._context
 
 
+class Stream:
+    """An answer whose body has not been read. `headers` by their names in small letters."""
+
+    def __init__(self, url: str, connection: "HTTPConnection", response: "HTTPResponse") -> None:
+        self.url = url
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in reversed(response.getheaders())}
+        self._connection = connection
+        self._response = response
+
+    def read(self, most: int) -> bytes:
+        """What has come, at most so many bytes; none at the end. Raises OSError and HTTPException."""
+        return self._response.read1(most)
+
+    def close(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
 _Hold = Callable[["socket.socket"], None]
+
+
+def _hold_nothing(held: "socket.socket") -> None:
+    """Nobody else ends this exchange."""
 
 
 class _Exchange:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from l2vault.analytics.contract import Contract, contract_periods
-from l2vault.analytics.tail import LEAST_LEVELS, TAIL_FROM, TAIL_STEPS, TAIL_TO
+from l2vault.analytics.tail import stands_out
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import MINUTE_MS, utc_text
@@ -146,11 +146,9 @@ def _contract(vault: Vault, inst_id: str, ts_ms: int) -> Contract | None:
 def _wall_usd(book: Snapshot, contract: Contract | None) -> float | None:
     """From which size on a level stands out of this book as none would by chance: as `l2vault walls` has it, by the
     book alone. None where it has too few levels to say so."""
-    sizes = sorted(_usd(level, contract) or 0.0 for level in (*book.bids, *book.asks))
-    if contract is None or len(sizes) < LEAST_LEVELS:
+    if contract is None:
         return None
-    low, high = (sizes[int(share * len(sizes))] for share in (TAIL_FROM, TAIL_TO))
-    return high * (high / low) ** TAIL_STEPS if low else None
+    return stands_out([_usd(level, contract) or 0.0 for level in (*book.bids, *book.asks)])
 
 
 def _usd(level: Level, contract: Contract | None) -> float | None:

@@ -16,12 +16,13 @@ from l2vault.errors import UsageError
 from l2vault.foreign import quoted
 from l2vault.sim.exchange.instruments import known_inst_ids
 from l2vault.sim.faults.spec import parse_faults
+from l2vault.sim.server.archive import parse_archive_faults
 from l2vault.sim.server.options import SimOptions
 from l2vault.sim.server.server import Addresses, serve_simulator
 from l2vault.verbs.console import set_up_logging, stop_on_signals
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
-from l2vault.verbs.words import asked_instruments, configure_instruments, offset, wait
+from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, offset, stay, wait
 
 HELP: Final = "run an exchange of our own on 127.0.0.1 that speaks OKX's v5 websocket and REST"
 EXAMPLE: Final = "l2vault sim --port 9443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
@@ -56,6 +57,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SEC",
         help="exchange time ahead of this clock: seconds, or -2m",
     )
+    parser.add_argument(
+        "--archive",
+        type=at_least_1,
+        default=0,
+        metavar="DAYS",
+        help="serve OKX's archive too, of so many days",
+    )
+    parser.add_argument(
+        "--archive-step", type=stay, metavar="SEC", help="between two pushes in it: seconds, or 100ms (default: 2)"
+    )
+    parser.add_argument("--archive-port", type=_port, default=0, help="port of its files (default: a free one)")
+    parser.add_argument(
+        "--archive-faults", metavar="KIND=NAMES", help="such as torn=*2026-01-02*, as docs/simulator.md lists them"
+    )
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
     parser.add_argument("--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -76,6 +91,10 @@ def run(context: Context, args: argparse.Namespace) -> int:
         compression=args.compression,
         clock_offset_sec=args.clock_offset,
         faults=None if args.faults is None else parse_faults(args.faults),
+        archive_days=args.archive,
+        archive_step_ms=max(1, 2_000 if args.archive_step is None else args.archive_step),
+        archive_port=args.archive_port,
+        archive_faults=parse_archive_faults(args.archive_faults) if args.archive_faults else (),
     )
     console = set_up_logging(None, verbose=False)
     if args.quiet:
@@ -118,7 +137,8 @@ def _follow_stdin(stop: asyncio.Event) -> None:
 
 
 def _announce(addresses: Addresses) -> None:
-    sys.stdout.write(document("sim", addresses._asdict()))
+    found = {name: value for name, value in addresses._asdict().items() if value is not None}
+    sys.stdout.write(document("sim", found))
     sys.stdout.flush()
 
 

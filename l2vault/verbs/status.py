@@ -8,13 +8,11 @@ from typing import Final
 import msgspec
 
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
 from l2vault.foreign import printable
-from l2vault.vault.health.form import Health, InstrumentHealth, read_health
-from l2vault.vault.health.judge import THRESHOLDS, Reason, Verdict, judge, seconds_since
+from l2vault.vault.health.form import Health, InstrumentHealth
+from l2vault.vault.health.judge import THRESHOLDS, Verdict, seconds_since
+from l2vault.vault.health.look import look
 from l2vault.vault.health.metrics import metrics_text
-from l2vault.vault.store.lock import is_held
-from l2vault.vault.store.root import open_layout
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import NONE, counted, labelled, paragraph, share_of, size_text, span_text, table
@@ -40,17 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    now_ms = Clock().wall_ms()
-    try:
-        layout = open_layout(context.vault)
-    except VaultError as error:
-        health, held = None, None
-        verdict = Verdict("no recorder", [Reason("no_vault", "", error.message, error.cure)], None)
-    else:
-        # The lock first: a recorder that starts in between has then no file yet, rather than an old one.
-        held = is_held(layout)
-        health = read_health(layout)
-        verdict = judge(health, now_ms, held)
+    now_ms, health, held, verdict = look(context.vault, Clock().wall_ms())
     if args.json:
         sys.stdout.write(_json(health, verdict, held))
     elif args.prometheus:

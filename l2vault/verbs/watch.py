@@ -14,7 +14,7 @@ from l2vault.analytics import one_book
 from l2vault.analytics.contract import Contract
 from l2vault.analytics.figures import amount
 from l2vault.analytics.standing_walls import SIDES, Side, SizedBook, StandingWalls, Wall, sized
-from l2vault.analytics.tail import LEAST_LEVELS, TAIL_FROM, TAIL_STEPS, TAIL_TO
+from l2vault.analytics.tail import stands_out
 from l2vault.api.snapshot import Contracts
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
@@ -45,7 +45,8 @@ _HEAD: Final = 3
 _MOST_A_SIDE: Final = 20
 _MOST_WALLS: Final = 6
 _MOST_TRADES: Final = 40
-_BAR: Final = 10
+_BAR: Final = 6
+"""Characters of the largest level that is shown."""
 _REFRESH_MS: Final = 1_000
 """The age of the book is shown anew so often where no line comes."""
 
@@ -268,16 +269,13 @@ def _rungs(
         bar = "#" * round(_BAR * size / most) if most else ""
         mark = "*" if (side, price) in walls else " "
         sizes = f"{amount(size, True):>8} {amount(total, True):>8}"
-        yield [Piece(f"{side} {price:>10.12g} {sizes} {orders[:5]:>5}{mark}", side), Piece(bar[: _BAR - 5], "dim")]
+        yield [Piece(f"{side} {price:>10.12g} {sizes} {orders[:5]:>5}{mark}", side), Piece(bar, "dim")]
 
 
 def _standing_out(book: SizedBook) -> float:
     """From what size on a level of this book is larger than chance would have it; the largest where it has few."""
-    sizes = sorted([*book.bid.sizes.values(), *book.ask.sizes.values()])
-    if not sizes:
-        return 1.0
-    low, high = (sizes[int(share * (len(sizes) - 1))] for share in (TAIL_FROM, TAIL_TO))
-    return high * (high / low) ** TAIL_STEPS if len(sizes) >= LEAST_LEVELS and low else sizes[-1]
+    sizes = [*book.bid.sizes.values(), *book.ask.sizes.values()]
+    return stands_out(sizes) or max(sizes, default=1.0)
 
 
 def _padded(line: Line, width: int) -> Line:

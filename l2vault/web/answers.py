@@ -9,32 +9,39 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import polars as pl
+import pyarrow as pa
 
 import l2vault
-from l2vault.analytics.contract import contract_periods
+from l2vault.analytics.contract import Unit, contract_periods
 from l2vault.analytics.walls.tracks import sorted_by, tracks_of
 from l2vault.api.vault import Vault
 from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.health.form import read_health
-from l2vault.vault.health.judge import judge
+from l2vault.vault.health.look import look
+from l2vault.vault.health.metrics import metrics_text
 from l2vault.vault.reading import vault as reading
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.store.catalog import unreported
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.lock import is_held
+from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
+from l2vault.web.beside import Beside, binned
+from l2vault.web.recorder import recorder_said
 from l2vault.web.tiles import Tiles
 from l2vault.web.window import about, bin_of, packed, window_of
 
-JSON: Final = "application/json"
-BINARY: Final = "application/octet-stream"
+Form = Literal["json", "arrow"]
+Said = dict[str, object]
 LONGEST_MS: Final = 92 * 24 * HOUR_MS
 MOST_TRADES: Final = 4000
+MOST_BOOKS: Final = 5000
+MOST_LEVELS: Final = 400
 _MOST_TRADES_MS: Final = 6 * HOUR_MS
 """Each trade of a longer span would have to be read to find the largest: minutes of work for a few dots."""
 _DAY_MS: Final = 24 * HOUR_MS
@@ -48,8 +55,12 @@ _ZONES_KEPT_MS: Final = 60_000
 _KEPT: Final = 64
 _KEPT_TABLES: Final = 4
 _MOST_WALLS: Final = 40
+_MOST_ENDED: Final = 60
 _MOST_ZONES: Final = 12
 _LATELY_MS: Final = 15 * 60_000
+_CONTEXT_MS: Final = 60_000
+_MOST_BESIDE_MS: Final = 25 * HOUR_MS
+"""An hour of trades takes a second or two to read."""
 
 
 class Answers:
@@ -60,9 +71,10 @@ class Answers:
         self.root = root
         self._clock = clock
         self._tiles = Tiles(root, executor, clock)
+        self._beside = Beside(root, clock)
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], tuple[int, bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], tuple[int, Said]] = OrderedDict()
         self._tables: OrderedDict[tuple[str, int], tuple[int, int, pl.DataFrame]] = OrderedDict()
 
     def instruments(self) -> bytes:
@@ -81,9 +93,9 @@ class Answers:
     def status(self, inst_id: str) -> bytes:
         """What is known of the recorder, the newest line, the last hole of the last day."""
         kept = self._remembered(("status", inst_id), _STATUS_KEPT_MS, lambda: self._status(inst_id))
-        return b'{"now_ms":%d,%b' % (self._clock.wall_ms(), kept[1:])
+        return as_json({"now_ms": self._clock.wall_ms(), **kept})
 
-    def _status(self, inst_id: str) -> bytes:
+    def _status(self, inst_id: str) -> Said:
         vault, name = self._held(inst_id)
         newest_ms, evidence_ms = vault.newest_line_ms(name), vault.newest_evidence_ms(name)
         end_ms = max(newest_ms or 0, evidence_ms or 0) + 1
@@ -92,18 +104,17 @@ class Answers:
         first_ms = vault.first_line_ms(name) or 0
         holes = [hole for hole in day.holes if hole.end_ms > first_ms]
         hole = holes[-1] if holes else None
-        return as_json(
-            {
-                "inst_id": name,
-                "newest_ms": newest_ms,
-                "evidence_ms": evidence_ms,
-                "recorder": _recorder(vault.layout, self._clock.wall_ms()),
-                "last_hole": None
-                if hole is None
-                else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
-                "coverage": about(coverage),
-            }
-        )
+        return {
+            "inst_id": name,
+            "newest_ms": newest_ms,
+            "evidence_ms": evidence_ms,
+            "recorder": recorder_said(look(self.root, self._clock.wall_ms()), name),
+            "context": _newest_context(vault.layout, name, end_ms),
+            "last_hole": None
+            if hole is None
+            else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
+            "coverage": about(coverage),
+        }
 
     def books(
         self, inst_id: str, start_ms: int, end_ms: int, columns: int, prices: tuple[float, float] | None
@@ -126,11 +137,36 @@ class Answers:
         said["read_to_ms"] = tiles[-1].read_to_ms if tiles else None
         return packed(window, said | {"unread_hours": unread, "coverage": about(coverage)})
 
-    def coverage(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:
+    def rows_of_books(  # noqa: PLR0913 - what is asked for
+        self, inst_id: str, start_ms: int, end_ms: int, levels: int, limit: int, form: Form
+    ) -> bytes:
+        """The books of a span with their best levels; where there are more than `limit`, `next_ms` is the first of
+        those that are left out."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        if not (1 <= levels <= MOST_LEVELS and 1 <= limit <= MOST_BOOKS):
+            raise UsageError("levels or limit is out of range.", f"levels up to {MOST_LEVELS}, limit to {MOST_BOOKS}")
+        books, next_ms = list[dict[str, object]](), None
+        for book in vault.snapshots(name, start_ms, end_ms):
+            if len(books) == limit:
+                next_ms = book.ts_ms
+                break
+            row = book_said(book, levels)
+            books.append({key: row[key] for key in BOOKS.names})
+        to_ms = next_ms or end_ms
+        said = {"inst_id": name, "from": start_ms, "to": to_ms, "next_ms": next_ms, "books": books}
+        return answered(said | {"coverage": about(vault.coverage(name, start_ms, to_ms))}, "books", BOOKS, form)
+
+    def coverage(self, inst_id: str, start_ms: int, end_ms: int, form: Form = "json") -> bytes:
         """The slots of each state and the holes of a span."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
-        return as_json({"inst_id": name, "coverage": about(vault.coverage(name, start_ms, end_ms))})
+        said = about(vault.coverage(name, start_ms, end_ms))
+        if form == "arrow":
+            holes = said["holes"]
+            assert isinstance(holes, list)
+            return as_arrow(holes, HOLES, {"inst_id": name, "coverage": {**said, "holes": None}})
+        return as_json({"inst_id": name, "coverage": said})
 
     def ladder(self, inst_id: str, t_ms: int | None) -> bytes:
         """The last book at or before a time, or the newest: levels as [price, contracts, orders], best first."""
@@ -167,24 +203,20 @@ class Answers:
         said = {"levels": list(rows.values()), "t": t_ms, "state": state, "cause": cause}
         return as_json({**said, "coverage": {"covered_share": coverage.covered_share}})
 
-    def walls(self, inst_id: str, end_ms: int | None) -> bytes:
-        """Those that stand at a time, or now, of what the hour before it showed: heaviest first. `lives` are the times
-        in which each was in sight, as [from, to, price]."""
+    def walls(self, inst_id: str, end_ms: int | None, form: Form = "json") -> bytes:
+        """Those that stand at a time, or now, of what the hour before it showed, heaviest first; and the heaviest that
+        `ended` in it, each with its cause as `end`. `lives` are the times in which each was in sight, as [from, to,
+        price]."""
 
         def measured(span: tuple[int, int]) -> dict[str, object]:
             result = self._door().books(inst_id, start=span[0], end=span[1]).walls(lives=True)
-            last_mid = result.provenance.settings.get("last_mid")
-            ledger = result.to_polars(raw=True)
-            tracks = tracks_of(ledger, last_mid if isinstance(last_mid, float) else None)
-            standing = sorted_by(tracks, "weight").filter(pl.col("end") == "standing")
-            rows = standing.head(_MOST_WALLS).to_dicts()
-            for row in rows:
-                row["lives"] = ledger.filter(pl.col("track") == row["track"]).select("t_from", "t_to", "price").rows()
-            return {"walls": rows, "left_out": len(standing) - len(rows), "threshold": result.provenance.settings}
+            settings = result.provenance.settings
+            return walls_said(result.to_polars(raw=True), settings.get("last_mid")) | {"threshold": settings}
 
-        return self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)
+        said = self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)
+        return answered(said, "walls", WALLS, form)
 
-    def zones(self, inst_id: str, end_ms: int | None) -> bytes:
+    def zones(self, inst_id: str, end_ms: int | None, form: Form = "json") -> bytes:
         """Those nearest to the price, of the hour before a time, or the last one."""
 
         def measured(span: tuple[int, int]) -> dict[str, object]:
@@ -192,32 +224,91 @@ class Answers:
             best = pl.concat([frame.filter(pl.col("side") == side).head(_MOST_ZONES // 2) for side in ("bid", "ask")])
             return {"zones": best.sort("distance_bps").to_dicts()}
 
-        return self._measured("zones", inst_id, end_ms, _ZONES_KEPT_MS, measured)
+        return answered(self._measured("zones", inst_id, end_ms, _ZONES_KEPT_MS, measured), "zones", ZONES, form)
 
-    def trades(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:
+    def trades(self, inst_id: str, start_ms: int, end_ms: int, form: Form = "json") -> bytes:
         """The largest trades of a span as [time, price, contracts, side]; `recorded` says whether any were recorded."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
         said: dict[str, object] = {"inst_id": name, "recorded": True, "trades": [], "left_out": 0, "too_long": False}
-        said["coverage"] = about(vault.coverage(name, start_ms, end_ms))
+        said |= {"proved_share": None, "coverage": about(vault.coverage(name, start_ms, end_ms))}
         if end_ms - start_ms > _MOST_TRADES_MS:
-            return as_json(said | {"too_long": True})
+            return answered(said | {"too_long": True}, "trades", TRADES, form)
         try:
             trades = self._door().trades(name, start=start_ms, end=end_ms)
             rows = [(row.ts_ms, row.price, row.size, row.side) for row in trades if row.size is not None]
             share = trades.coverage.share()
         except VaultError:  # of this span, or at all
-            return as_json(said | {"recorded": False})
+            return answered(said | {"recorded": False}, "trades", TRADES, form)
         kept = sorted(sorted(rows, key=_negative_size)[:MOST_TRADES])
-        return as_json(said | {"trades": kept, "left_out": len(rows) - len(kept), "proved_share": share})
+        said |= {"trades": kept, "left_out": len(rows) - len(kept), "proved_share": share}
+        return answered(said, "trades", TRADES, form)
 
-    def is_ready(self) -> tuple[bool, str]:
-        """Whether the vault can be read and holds a book, and why not."""
+    def beside(self, inst_id: str, start_ms: int, end_ms: int, columns: int) -> bytes:
+        """What belongs beside a window of cells, in bins of the same width: what takers `bought` and `sold` (quote
+        currency), `basis_bps`, `funding_rate`, `open_interest_usd`; null where it is not known. `newest_ms` is the time
+        of the newest trade that is in it. Of more than 25 hours nothing, `too_long`. For one thread of its own."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        bin_ms = bin_of(end_ms - start_ms, columns)
+        span = start_ms // bin_ms * bin_ms, end_ms
+        said: dict[str, object] = {"inst_id": name, "start_ms": span[0], "bin_ms": bin_ms, "unread_hours": []}
+        said["coverage"] = about(vault.coverage(name, *span))
+        if end_ms - start_ms > _MOST_BESIDE_MS:
+            return as_json(said | {"too_long": True})
+        held = max(span[0], vault.first_line_ms(name) or 0), min(end_ms, (vault.newest_line_ms(name) or 0) + 1)
+        hours = list(range(held[0] // HOUR_MS * HOUR_MS, held[1], HOUR_MS))
+        found, said["unread_hours"] = self._beside.get(name, hours, _PATIENCE_SEC)
+        newest = [hour.newest_ms for hour in found.values() if hour.newest_ms is not None]
+        said["newest_ms"] = max(newest, default=None)
+        return as_json(said | {name: each.tolist() for name, each in binned(found, span, bin_ms).items()})
+
+    def every_trade(self, market: str, symbol: str, start_ms: int | None, end_ms: int | None, limit: int) -> bytes:
+        """The first `limit` trades of a span, both bounds in it, as flowsurface's server gives them: sizes in coin, of
+        inverse contracts in the quote currency."""
+        name = self._meant(market, symbol)
+        span = {"start": start_ms, "end": None if end_ms is None else end_ms + 1}
+        unit: Unit = "usd" if market == "inverse" else "coin"
+        rows, to_ms = list[tuple[int, float, float, bool]](), None
+        for trade in self._door().trades(name, start=span["start"], end=span["end"]):
+            if len(rows) == limit:
+                to_ms = trade.ts_ms
+                break
+            qty = trade.coin if unit == "coin" else trade.usd
+            if qty is not None:
+                rows.append((trade.ts_ms, trade.price, qty, trade.side == "sell"))
+        served = self._door().trades(name, start=span["start"], end=to_ms or span["end"]) if rows else None
+        said = {"inst_id": name, "unit": unit, "next_ms": to_ms}
+        share = None if served is None else served.coverage.share()
+        return as_arrow(rows, FLOWSURFACE, said | {"coverage": {"proved_share": share}})
+
+    def _meant(self, market: str, symbol: str) -> str:
+        """The instrument that a client calls `btc-usdt-swap` or `btcusdt`. Raises VaultError where there is none."""
+        vault = self._vault()
+        for name in vault.instruments():
+            if symbol.upper() in (name, name.removesuffix("-SWAP").replace("-", "")):
+                contract = _contract_said(vault, name, vault.newest_line_ms(name) or 0)
+                if contract is not None and contract["is_inverse"] == (market == "inverse"):
+                    return name
+        raise VaultError(f"the vault holds no {market} {printable(symbol, 64)}.", "one of /api/instruments")
+
+    def metrics(self) -> bytes:
+        """What `l2vault status --prometheus` prints."""
+        seen = look(self.root, self._clock.wall_ms())
+        return metrics_text(seen.health, seen.verdict).encode()
+
+    def is_live(self) -> bool:
+        """Whether the recorder gives a sign of life."""
+        return look(self.root, self._clock.wall_ms()).verdict.state != "no recorder"
+
+    def unready(self) -> list[str]:
+        """Why the recorder is not healthy, or the vault holds no book; nothing where all is well."""
+        reasons = [f"{reason.text} {reason.cure}." for reason in look(self.root, self._clock.wall_ms()).verdict.reasons]
         try:
             names = self._vault().instruments()
         except VaultError as error:
-            return False, error.message
-        return (True, f"{len(names)} instruments") if names else (False, "the vault holds no books yet")
+            return [*reasons, error.message]
+        return reasons if names else [*reasons, "the vault holds no books yet"]
 
     def held(self, inst_id: str) -> str:
         """The catalogue's own name of an instrument. Raises VaultError for one that it has not."""
@@ -244,15 +335,15 @@ class Answers:
         end_ms: int | None,
         kept_ms: int,
         measure: Callable[[tuple[int, int]], Mapping[str, object]],
-    ) -> bytes:
-        def answer() -> bytes:
+    ) -> Said:
+        def answer() -> Said:
             name, span = self._hour_before(inst_id, end_ms)
             said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
-            return as_json({**said, "coverage": about(self._vault().coverage(name, *span))})
+            return {**said, "coverage": about(self._vault().coverage(name, *span))}
 
         return self._remembered((what, inst_id, end_ms), kept_ms, answer)
 
-    def _remembered(self, key: tuple[object, ...], kept_ms: int, answer: Callable[[], bytes]) -> bytes:
+    def _remembered(self, key: tuple[object, ...], kept_ms: int, answer: Callable[[], Said]) -> Said:
         """An answer is kept for a while: all open pages ask the same."""
         begun_ms = self._clock.monotonic_ms()
         with self._lock:
@@ -294,13 +385,34 @@ class Answers:
         return Vault(self._vault())
 
 
-def book_said(book: Snapshot) -> dict[str, object]:
-    """One book for the page; levels as [price, contracts, orders], best first, orders null where OKX sent no number."""
+def answered(said: Said, rows: str, columns: pa.Schema, form: Form) -> bytes:
+    """An answer whose `rows` are a table, in the form that was asked for."""
+    if form == "json":
+        return as_json(said)
+    of_table = said[rows]
+    assert isinstance(of_table, list)
+    return as_arrow(of_table, columns, {key: value for key, value in said.items() if key != rows})
+
+
+def walls_said(ledger: pl.DataFrame, last_mid: object) -> dict[str, object]:
+    """Of the lives of walls: the heaviest that stand (`walls`; `left_out` more) and the heaviest that `ended`."""
+    by_weight = sorted_by(tracks_of(ledger, last_mid if isinstance(last_mid, float) else None), "weight")
+    stand = by_weight.filter(pl.col("end") == "standing")
+    rows = stand.head(_MOST_WALLS).to_dicts()
+    ended = by_weight.filter(pl.col("end") != "standing").head(_MOST_ENDED).to_dicts()
+    for row in (*rows, *ended):
+        row["lives"] = ledger.filter(pl.col("track") == row["track"]).select("t_from", "t_to", "price").rows()
+    return {"walls": rows, "left_out": len(stand) - len(rows), "ended": ended}
+
+
+def book_said(book: Snapshot, levels: int | None = None) -> dict[str, object]:
+    """One book, whole or the best levels of it: [price, contracts, orders], best first, orders null where OKX sent no
+    number."""
     return {
         "inst_id": book.inst_id,
         "book_ms": book.ts_ms,
-        "bids": [_level(level) for level in book.bids],
-        "asks": [_level(level) for level in book.asks],
+        "bids": [_level(level) for level in book.bids[:levels]],
+        "asks": [_level(level) for level in book.asks[:levels]],
         "depth": book.depth,
         "is_flagged": book.gap_detected,
     }
@@ -318,16 +430,14 @@ def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, o
     return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
 
 
-def _recorder(layout: Layout, now_ms: int) -> dict[str, object]:
-    """Whether the recorder is well, by what `l2vault status` rests on: the lock, and the file replaced every 5 s."""
-    held = is_held(layout)
-    health = read_health(layout)
-    verdict = judge(health, now_ms, held)
-    return {
-        "state": verdict.state,
-        "reasons": [f"{reason.text} {reason.cure}." for reason in verdict.reasons],
-        "disk_days_left": None if health is None else health.disk.days_left,
-    }
+def _newest_context(layout: Layout, inst_id: str, end_ms: int) -> dict[str, object] | None:
+    """The newest line of context of the last minute, which is all that an open page shows as of now."""
+    reader = ContextReader(layout)
+    rows = reader.rows(inst_id, (max(0, end_ms - _CONTEXT_MS), end_ms + _CONTEXT_MS), unreported)
+    newest = None
+    for newest in rows:  # noqa: B007 - the last one
+        pass
+    return None if newest is None else {"t": newest.grid_ms, **msgspec.to_builtins(newest)}
 
 
 def _negative_size(row: tuple[int, float, float, str]) -> float:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +19,8 @@ import numpy.typing as npt
 from l2vault.analytics.book_matrix import SIDES
 from l2vault.analytics.books import read_books
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.heatmap.grid import Cells, TimeBins
+from l2vault.analytics.heatmap.grid import Cells, TimeBins, cells_of
 from l2vault.clock import Clock
-from l2vault.errors import VaultError
 from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import HOUR_MS
@@ -176,16 +176,14 @@ def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -
     bins = TimeBins(least_bin_ms, hour_ms, hour_ms + HOUR_MS)
     books = read_books(vault, inst_id, hour_ms, hour_ms + HOUR_MS)
     tick = books.contract.tick
-    cells = Cells(bins, tick, ROWS)
-    count = 0
-    try:
-        for ladders in books.ladders():
-            cells.add(ladders, "usd")
-            count += len(ladders)
-    except VaultError:
-        if count:
-            raise
+    cells = Cells(bins, ROWS)
+    pieces = [
+        piece for some in books.mapped(partial(cells_of, bins=bins, tick=tick, rows=ROWS, unit="usd")) for piece in some
+    ]
+    if not pieces:
         return {}
+    for piece in pieces:
+        cells.add(piece)
     fine, first, last = cells.price_bins()
     low, high = first * fine, last * fine + fine - 1
     step = price_step(low, high, ROWS)

@@ -5,19 +5,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from l2vault.alerts.conditions import View, held
+from l2vault.alerts.conditions import held
 from l2vault.alerts.rule import Command, Rule
 from l2vault.vault.health.form import Health
-from l2vault.vault.health.judge import judge
+from l2vault.vault.health.judge import Look, judge
 from support.healths import BTC, ETH, WRITTEN_MS, ago, feed, health, instrument
 
 
-def view(one: Health | None, after_sec: float = 1, is_held: bool | None = True) -> View:
+def view(one: Health | None, after_sec: float = 1, is_held: bool | None = True) -> Look:
     now_ms = WRITTEN_MS + round(after_sec * 1000)
-    return View(now_ms, one, judge(one, now_ms, is_held))
+    return Look(now_ms, one, is_held, judge(one, now_ms, is_held))
 
 
-def of(condition: str, limit: float, seen: View, *instruments: str) -> list[str] | None:
+def of(condition: str, limit: float, seen: Look, *instruments: str) -> list[str] | None:
     found = held(Rule("x", condition, limit, (Command(("x",)),), frozenset(instruments)), seen)
     assert found is None or all(each.text.endswith(".") and each.cure for each in found)
     return None if found is None else [each.of for each in found]

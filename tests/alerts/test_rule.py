@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
-from l2vault.alerts.rule import CONDITIONS, Apprise, Command, Rule, Webhook, read_rules
+from l2vault.alerts.rule import CONDITIONS, MARKET, Apprise, Command, Rule, Webhook, read_rules
 from l2vault.errors import UsageError
 
 SECRET = "https://hooks.example.com:8443/services/T0/SECRET?token=SECRET"
@@ -48,10 +48,11 @@ def test_everything_that_can_be_said_is_read() -> None:
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_every_condition_reads_with_its_example_and_not_without_or_with_more(name: str) -> None:
     limit = CONDITIONS[name]
-    assert one(f'when = "{name} {limit}"\ncommand = ["x"]\n{INSTRUMENTS}').condition == name
+    more = INSTRUMENTS if name in MARKET else ""
+    assert one(f'when = "{name} {limit}"\ncommand = ["x"]\n{more}').condition == name
     for wrong in [name, f"{name} soon"] if limit else [f"{name} 30s"]:
         with pytest.raises(UsageError, match="when"):
-            one(f'when = "{wrong}"\ncommand = ["x"]\n{INSTRUMENTS}')
+            one(f'when = "{wrong}"\ncommand = ["x"]\n{more}')
 
 
 def test_the_limits_of_conditions_on_the_market_are_in_their_units() -> None:
@@ -81,7 +82,12 @@ WRONG = [
     ('when = "feed down"\ncommand = ["x"]\nquiet = "22-7"', "is no span of the day"),
     ('when = "feed down"\ncommand = ["x"]\nmost_an_hour = 0', "is impossible"),
     ('when = "feed down"\ncommand = ["x"]\nmost_an_hour = true', "is impossible"),
-    ('when = "feed down"\ncommand = ["x"]\ninstruments = "BTC"', "no list of names"),
+    ('when = "hole longer than 30s"\ncommand = ["x"]\ninstruments = "BTC"', "no list of names"),
+    *(
+        (f'when = "{when}"\ncommand = ["x"]\n{INSTRUMENTS}', f"{when.split(' 1s')[0]} takes no instruments")
+        for when in ("recorder absent", "feed down", "not healthy", "clock off by 1s")
+    ),
+    ('when = "disk days below 3"\ncommand = ["x"]\ninstruments = []', "takes no instruments"),
     ('when = "disk days below many"\ncommand = ["x"]', "no limit that reads"),
     *((f'when = "disk days below {word}"\ncommand = ["x"]', "no limit that reads") for word in ("nan", "inf", "-3")),
     ('when = "feed down"\nwebhook = "${NOT_SET}"', "NOT_SET is not set"),

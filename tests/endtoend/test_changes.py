@@ -20,9 +20,9 @@ SHIPPED = {
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-async def test_the_books_of_a_shipped_capture_are_rebuilt_and_every_push_is_there(name: str, tmp_path: Path) -> None:
+def test_the_books_of_a_shipped_capture_are_rebuilt_and_every_push_is_there(name: str, tmp_path: Path) -> None:
     settings = Settings(instruments=SHIPPED[name], depth=25, feeds=1, changes=True)
-    outcome = await record_replay(tmp_path / "vault", [shipped(name)], settings)
+    outcome = record_replay(tmp_path / "vault", [shipped(name)], settings)
     assert_rebuilt(outcome, settings)
     sent = list(book_frames(shipped(name)))
     for inst_id in settings.instruments:
@@ -40,8 +40,8 @@ async def test_the_books_of_a_shipped_capture_are_rebuilt_and_every_push_is_ther
     assert sum(event.pushes for event in latencies) == len(sent)
 
 
-async def test_without_the_setting_no_change_is_kept(tmp_path: Path) -> None:
+def test_without_the_setting_no_change_is_kept(tmp_path: Path) -> None:
     name = "market_busy_seed7_30s.jsonl.zst"
-    outcome = await record_replay(tmp_path / "vault", [shipped(name)], Settings(instruments=SHIPPED[name]))
+    outcome = record_replay(tmp_path / "vault", [shipped(name)], Settings(instruments=SHIPPED[name]))
     assert not (tmp_path / "vault" / "raw" / "okx" / "book_changes").exists()
     assert not [event for event in outcome.events if isinstance(event, ChangesLost | Latency)]

@@ -61,8 +61,8 @@ def truth() -> Truth:
     return published(BUSY)
 
 
-async def test_each_line_holds_the_last_values_at_or_before_its_grid_time(tmp_path: Path, truth: Truth) -> None:
-    outcome = await record_replay(tmp_path / "vault", [shipped(BUSY)], Settings(instruments=INST_IDS))
+def test_each_line_holds_the_last_values_at_or_before_its_grid_time(tmp_path: Path, truth: Truth) -> None:
+    outcome = record_replay(tmp_path / "vault", [shipped(BUSY)], Settings(instruments=INST_IDS))
 
     for inst_id in INST_IDS:
         lines = recorded(outcome, inst_id)
@@ -80,8 +80,8 @@ async def test_each_line_holds_the_last_values_at_or_before_its_grid_time(tmp_pa
     assert all(len(lines) >= 13 for lines in books.values())
 
 
-async def test_the_vault_says_what_was_current_and_reads_it_back(tmp_path: Path) -> None:
-    outcome = await record_replay(tmp_path / "vault", [shipped(BUSY)], Settings(instruments=INST_IDS))
+def test_the_vault_says_what_was_current_and_reads_it_back(tmp_path: Path) -> None:
+    outcome = record_replay(tmp_path / "vault", [shipped(BUSY)], Settings(instruments=INST_IDS))
 
     events = outcome.events
     (started,) = [event for event in events if isinstance(event, Started)]
@@ -99,9 +99,9 @@ async def test_the_vault_says_what_was_current_and_reads_it_back(tmp_path: Path)
     assert context.coverage.share("mark") > 0.9
 
 
-async def test_switched_off_nothing_is_asked_for_and_nothing_written(tmp_path: Path) -> None:
+def test_switched_off_nothing_is_asked_for_and_nothing_written(tmp_path: Path) -> None:
     settings = Settings(instruments=INST_IDS, context=False)
-    outcome = await record_replay(tmp_path / "vault", [shipped(BUSY)], settings)
+    outcome = record_replay(tmp_path / "vault", [shipped(BUSY)], settings)
 
     assert not (outcome.root / "raw" / "okx" / "context").exists()
     assert not any(isinstance(event, ContextNoted) for event in outcome.events)
@@ -120,11 +120,9 @@ PLANS = {
 
 
 @pytest.mark.parametrize("plan", PLANS)
-async def test_whatever_goes_wrong_no_line_holds_what_was_never_published(
-    plan: str, tmp_path: Path, truth: Truth
-) -> None:
+def test_whatever_goes_wrong_no_line_holds_what_was_never_published(plan: str, tmp_path: Path, truth: Truth) -> None:
     settings = Settings(instruments=INST_IDS)
-    outcome = await record_replay(tmp_path / "vault", [shipped(BUSY)], settings, faults=PLANS[plan])
+    outcome = record_replay(tmp_path / "vault", [shipped(BUSY)], settings, faults=PLANS[plan])
 
     for inst_id in INST_IDS:
         lines = recorded(outcome, inst_id)
@@ -139,9 +137,9 @@ async def test_whatever_goes_wrong_no_line_holds_what_was_never_published(
         assert len(outcome.lines(inst_id)) >= 8
 
 
-async def test_an_announced_maintenance_is_in_the_journal_and_in_its_file(tmp_path: Path) -> None:
+def test_an_announced_maintenance_is_in_the_journal_and_in_its_file(tmp_path: Path) -> None:
     plan = "maintenance:at=5s,notice=5s,lasts=10s"
-    outcome = await record_replay(tmp_path / "vault", [shipped(BUSY)], Settings(instruments=INST_IDS), faults=plan)
+    outcome = record_replay(tmp_path / "vault", [shipped(BUSY)], Settings(instruments=INST_IDS), faults=plan)
 
     states = [event.state for event in outcome.events if isinstance(event, MaintenanceNoted)]
     assert states == ["scheduled", "ongoing", "completed"]

@@ -3,6 +3,7 @@
 `make torture` runs 500 seeds of it. A seed that complains is run alone with `live_through(plan_of(SEED), folder)`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,18 @@ import pytest
 from support.rough import (
     DAMAGES,
     FEED_ACTS,
-    INST_IDS,
     LINK_ACTS,
     RUN_ACTS,
     TRADE_ACTS,
     WORLD_ACTS,
-    Act,
     Plan,
+    flapping,
     live_through,
     plan_of,
 )
 
-SEEDS = range(25)
+SEEDS = (0, 5, 7, 14, 16, 20, 24, 27, 43, 51, 124)
+"""Few and short ones that have every act and every damage between them."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -45,21 +46,14 @@ def test_an_undisturbed_life_is_recorded_or_quiet_from_its_first_slot_to_its_las
     assert judgement.pushes > 1_000
 
 
-def test_ten_minutes_of_two_feeds_that_flap_each_second_cost_few_slots_and_each_says_why(tmp_path: Path) -> None:
-    """Every connection ends 1.0 to 1.4 s after it was made, whatever it does: about 900 of them."""
-    flaps = Act(0.5, "flap", INST_IDS[0], 0, 700)
-    judgement = live_through(Plan(1, 2, 600, (flaps,), "none"), tmp_path)
-    assert judgement.complaints == []
-    slots = judgement.slots
-    # Of a quiet instrument nothing is known after its last message: that is up to a minute of the end, and no flap.
-    lost = sum(count for state, count in slots.items() if state not in ("recorded", "quiet", "missing (our_restart)"))
-    assert slots["recorded"] + slots["quiet"] > 2 * 300 * 0.9
-    assert lost <= 2 * 300 * 0.05, slots
-    assert set(slots) <= {"recorded", "quiet", "missing (our_restart)", "missing (disconnect)"}, "each with its cause"
+def test_minutes_of_two_feeds_that_flap_each_second_cost_few_slots_and_each_says_why(tmp_path: Path) -> None:
+    """Every connection ends 1.0 to 1.4 s after it was made, whatever it does. `make torture` has ten minutes of it."""
+    assert flapping(240, tmp_path) == []
 
 
-def test_500_seeds_try_every_act_and_every_damage() -> None:
-    plans = [plan_of(seed) for seed in range(500)]
+@pytest.mark.parametrize("seeds", [SEEDS, range(500)], ids=["here", "make torture"])
+def test_every_act_and_every_damage_is_tried(seeds: Sequence[int]) -> None:
+    plans = [plan_of(seed) for seed in seeds]
     acts = {act.name for plan in plans for act in plan.acts}
     assert acts == {*FEED_ACTS, *LINK_ACTS, *WORLD_ACTS, *RUN_ACTS, *TRADE_ACTS, "wrong_level"}
     assert {plan.damage for plan in plans} == set(DAMAGES)

@@ -20,7 +20,7 @@ from l2vault.vault.store.layout import Layout
 from support.torture import Schedule, schedule_of, torture, written_lines
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
-SECONDS = 24
+SECONDS = 16
 
 NO_LOSS: frozenset[str] = frozenset()
 ONE_LINE = {
@@ -105,11 +105,11 @@ ONE_OF_TWO = {
 
 
 @pytest.mark.parametrize("name", ONE_LINE)
-async def test_on_one_line(name: str, tmp_path: Path) -> None:
+def test_on_one_line(name: str, tmp_path: Path) -> None:
     plan, causes = ONE_LINE[name]
-    is_refused = "60014" in plan or "60018" in plan  # it is obeyed: the next request comes 15 to 30 s later
-    seconds = 60 if is_refused else SECONDS
-    verdict = await torture(Schedule(7, (BTC, ETH), 1, seconds, plan), tmp_path)
+    is_refused = plan.startswith("error:")  # it is obeyed: the next request comes 15 to 30 s later
+    seconds = 40 if is_refused else SECONDS
+    verdict = torture(Schedule(7, (BTC, ETH), 1, seconds, plan), tmp_path)
     assert verdict.complaints == []
     events = list(read_journal(Layout(tmp_path)))
     lost = _lost(events, BTC)
@@ -121,41 +121,41 @@ async def test_on_one_line(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_OF_TWO)
-async def test_on_one_of_two_lines_it_costs_no_slot(name: str, tmp_path: Path) -> None:
-    verdict = await torture(Schedule(7, (BTC, ETH), 2, SECONDS + 12, ONE_OF_TWO[name]), tmp_path)
+def test_on_one_of_two_lines_it_costs_no_slot(name: str, tmp_path: Path) -> None:
+    verdict = torture(Schedule(7, (BTC, ETH), 2, SECONDS + 12, ONE_OF_TWO[name]), tmp_path)
     assert verdict.complaints == []
     missing = {state: count for state, count in verdict.slots.items() if state.startswith("missing")}
     assert set(missing) <= {"missing (our_restart)"}, missing
 
 
-async def test_a_connection_that_neither_pongs_nor_sends_is_replaced(tmp_path: Path) -> None:
+def test_a_connection_that_neither_pongs_nor_sends_is_replaced(tmp_path: Path) -> None:
     """T9: 15 s of quiet, a ping, 10 s for its pong."""
-    verdict = await torture(Schedule(7, (BTC, ETH), 1, 60, "half-open:at=8s,for=30s"), tmp_path)
+    verdict = torture(Schedule(7, (BTC, ETH), 1, 60, "half-open:at=8s,for=30s"), tmp_path)
     assert verdict.complaints == []
     assert _lost(list(read_journal(Layout(tmp_path))), BTC) == ["disconnect"]
 
 
-async def test_a_connection_that_pongs_but_sends_no_book_of_one_instrument_is_told_as_silence(tmp_path: Path) -> None:
+def test_a_connection_that_pongs_but_sends_no_book_of_one_instrument_is_told_as_silence(tmp_path: Path) -> None:
     """T9, the other kind: OKX's heartbeat comes each minute, so 75 s without a word are silence."""
     plan = "no-book:inst=BTC-USDT-SWAP,at=8s,for=80s"
-    verdict = await torture(Schedule(7, (BTC, ETH), 1, 110, plan), tmp_path)
+    verdict = torture(Schedule(7, (BTC, ETH), 1, 110, plan), tmp_path)
     assert verdict.complaints == []
     events = list(read_journal(Layout(tmp_path)))
     assert _lost(events, BTC)[0] == "silence"
     assert _lost(events, ETH) == [], "one instrument's trouble is its own"
 
 
-async def test_two_lines_that_batch_differently_are_both_right_and_sometimes_uncomparable(tmp_path: Path) -> None:
-    verdict = await torture(Schedule(7, (BTC, ETH), 2, 60, "batch:conn=second,merge=3,offset=1"), tmp_path)
+def test_two_lines_that_batch_differently_are_both_right_and_sometimes_uncomparable(tmp_path: Path) -> None:
+    verdict = torture(Schedule(7, (BTC, ETH), 2, 60, "batch:conn=second,merge=3,offset=1"), tmp_path)
     assert verdict.complaints == []
     minutes = [event for event in read_journal(Layout(tmp_path)) if isinstance(event, Minute)]
     assert sum(event.unaligned for event in minutes) > 0
     assert sum(event.conflicting for event in minutes) == 0
 
 
-async def test_the_holes_that_coverage_tells_are_those_that_were_made(tmp_path: Path) -> None:
+def test_the_holes_that_coverage_tells_are_those_that_were_made(tmp_path: Path) -> None:
     plan = "drop:inst=BTC-USDT-SWAP,at=8s;close:at=16s;refuse:at=16s,for=5s"
-    await torture(Schedule(7, (BTC, ETH), 1, 40, plan), tmp_path)
+    torture(Schedule(7, (BTC, ETH), 1, 40, plan), tmp_path)
     events = list(read_journal(Layout(tmp_path)))
     vault = open_vault(tmp_path)
     for inst_id, causes in ((BTC, ["chain", "disconnect"]), (ETH, ["disconnect"])):
@@ -180,9 +180,9 @@ def test_every_kind_of_fault_is_in_a_scenario() -> None:
     assert [name for name in KINDS if not re.search(rf'"{name}[:"]|;{name}:', recording)] == []
 
 
-async def test_a_notice_hands_over_without_a_slot_lost_even_on_one_line(tmp_path: Path) -> None:
+def test_a_notice_hands_over_without_a_slot_lost_even_on_one_line(tmp_path: Path) -> None:
     """T12: 64008, then the close."""
-    verdict = await torture(Schedule(7, (BTC, ETH), 1, SECONDS, "notice:at=8s,after=6s"), tmp_path)
+    verdict = torture(Schedule(7, (BTC, ETH), 1, SECONDS, "notice:at=8s,after=6s"), tmp_path)
     events = list(read_journal(Layout(tmp_path)))
     assert verdict.complaints == []
     assert [event.code for event in events if isinstance(event, Noticed)] == ["64008"]
@@ -190,17 +190,17 @@ async def test_a_notice_hands_over_without_a_slot_lost_even_on_one_line(tmp_path
     assert not any(state.startswith("missing") and "our_restart" not in state for state in verdict.slots)
 
 
-async def test_no_full_book_at_all_is_seeded_from_rest(tmp_path: Path) -> None:
+def test_no_full_book_at_all_is_seeded_from_rest(tmp_path: Path) -> None:
     """Protocol 2.8, announced in February 2026. T16: REST and stream in one unit, or the judge would see it."""
-    verdict = await torture(Schedule(7, (BTC, ETH), 1, SECONDS, "no-snapshot"), tmp_path)
+    verdict = torture(Schedule(7, (BTC, ETH), 1, SECONDS, "no-snapshot"), tmp_path)
     assert verdict.complaints == []
     synced = [event for event in read_journal(Layout(tmp_path)) if isinstance(event, Synced)]
     assert {(event.inst_id, event.source) for event in synced} == {(BTC, "rest"), (ETH, "rest")}
 
 
-async def test_a_crossed_book_before_the_opening_is_no_breach(tmp_path: Path) -> None:
+def test_a_crossed_book_before_the_opening_is_no_breach(tmp_path: Path) -> None:
     plan = "state:inst=BTC-USDT-SWAP,at=0s,for=2m,to=preopen,crossed=yes,lead=0s"
-    verdict = await torture(Schedule(7, (BTC, ETH), 1, 60, plan), tmp_path)
+    verdict = torture(Schedule(7, (BTC, ETH), 1, 60, plan), tmp_path)
     assert verdict.complaints == []
     events = list(read_journal(Layout(tmp_path)))
     assert set(_lost(events, BTC)) <= {"implausible"}, "until the row says so, a full book is taken for one while live"
@@ -209,18 +209,18 @@ async def test_a_crossed_book_before_the_opening_is_no_breach(tmp_path: Path) ->
     assert all(Decimal(line["best_bid"]) >= Decimal(line["best_ask"]) for line in lines)
 
 
-async def test_60018_is_journaled_for_its_instrument_alone(tmp_path: Path) -> None:
+def test_60018_is_journaled_for_its_instrument_alone(tmp_path: Path) -> None:
     """T13."""
-    await torture(Schedule(7, (BTC, ETH), 1, SECONDS, "error:code=60018,inst=ETH-USDT-SWAP"), tmp_path)
+    torture(Schedule(7, (BTC, ETH), 1, SECONDS, "error:code=60018,inst=ETH-USDT-SWAP"), tmp_path)
     refused = [event for event in read_journal(Layout(tmp_path)) if isinstance(event, Refused)]
     assert [(event.inst_id, event.code) for event in refused] == [(ETH, "60018")]
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_a_random_schedule_of_faults(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_schedule_of_faults(seed: int, tmp_path: Path) -> None:
     """The first seeds of `make torture`."""
     schedule = schedule_of(seed)
-    verdict = await torture(schedule, tmp_path)
+    verdict = torture(schedule, tmp_path)
     assert verdict.complaints == [], schedule.faults
 
 

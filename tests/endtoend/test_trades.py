@@ -21,7 +21,7 @@ BTC, SLOW = INST_IDS
 BTC_SIM, ETH_SIM = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 
 
-def life(tmp_path: Path, *acts: Act, feeds: int = 2, seconds: int = 150):
+def life(tmp_path: Path, *acts: Act, feeds: int = 2, seconds: int = 110):
     judgement = live_through(Plan(1, feeds, seconds, acts, "none"), tmp_path)
     assert judgement.complaints == []
     root = max(tmp_path.glob("vault*"), key=lambda path: int(path.name[5:]))
@@ -57,7 +57,7 @@ def test_one_feed_lost_for_a_minute_while_the_other_is_up_costs_nothing(tmp_path
 
 def test_both_feeds_lost_for_a_minute_are_filled_by_rest_and_labelled(tmp_path: Path) -> None:
     """The minute holds midnight: the lines of REST stand in the files of their own hours (the judge looks)."""
-    judgement, root = life(tmp_path, Act(50, "refuse", BTC, 0, 60), Act(50.1, "close_all", BTC, 0, 1))
+    judgement, root = life(tmp_path, Act(50, "refuse", BTC, 0, 60), Act(50.1, "close_all", BTC, 0, 1), seconds=150)
     verdict = judgement.trades[BTC]
     assert not verdict.missing
     origins = [verdict.origins[one] for one in sorted(verdict.origins)]
@@ -172,9 +172,9 @@ def test_each_hour_of_trades_is_closed_with_its_digest(tmp_path: Path) -> None:
     assert len(newest) == 2
 
 
-async def test_books_and_trades_are_in_the_right_order_by_their_numbers(tmp_path: Path) -> None:
+def test_books_and_trades_are_in_the_right_order_by_their_numbers(tmp_path: Path) -> None:
     schedule = Schedule(3, (BTC_SIM, ETH_SIM), 2, 40, "seed=3")
-    verdict = await torture(schedule, tmp_path, 10)
+    verdict = torture(schedule, tmp_path)
     assert verdict.complaints == []
     placed = 0
     for inst_id in schedule.inst_ids:
@@ -190,20 +190,20 @@ async def test_books_and_trades_are_in_the_right_order_by_their_numbers(tmp_path
     assert placed > 200
 
 
-async def test_with_trades_off_no_trade_is_subscribed_or_written(tmp_path: Path) -> None:
+def test_with_trades_off_no_trade_is_subscribed_or_written(tmp_path: Path) -> None:
     source = capture("okx-ws/tickvault_2026-08-24_BTC-USDT_books.jsonl")
     frames = [_as_swap(json.loads(frame)) for frame in source.read_bytes().splitlines() if b'"data"' in frame]
     path = write_frames(tmp_path / "x.jsonl", frames)
-    await record_replay(tmp_path / "vault", [path], Settings(instruments=(BTC_SIM,), trades=False))
+    record_replay(tmp_path / "vault", [path], Settings(instruments=(BTC_SIM,), trades=False))
     assert not (tmp_path / "vault/raw/okx/trades").exists()
 
 
-async def test_the_trades_of_the_capture_of_2022_come_out_id_by_id(tmp_path: Path) -> None:
+def test_the_trades_of_the_capture_of_2022_come_out_id_by_id(tmp_path: Path) -> None:
     frames = [_as_swap(json.loads(frame)) for frame in received_frames(REAL_2022) if b'"data"' in frame]
     frames = [frame for frame in frames if frame["arg"]["channel"] in ("books", "trades")]
     inst_ids = ("BTC-USDT-SWAP", "UNI-USD-SWAP", "BTC-USD-220527-SWAP")
     path = write_frames(tmp_path / "2022.jsonl", frames)
-    await record_replay(tmp_path / "vault", [path], Settings(instruments=inst_ids, cadence_sec=0.5))
+    record_replay(tmp_path / "vault", [path], Settings(instruments=inst_ids, cadence_sec=0.5))
     sent = [frame["data"][0] for frame in frames if frame["arg"]["channel"] == "trades"]
     assert len(sent) == 74
     for inst_id in inst_ids:

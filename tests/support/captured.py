@@ -22,7 +22,7 @@ CASES = {
     "the derived pair of swaps": (
         ["derived/DERIVED_BTC-USDT-SWAP_from-binance-20240808.jsonl.zst",
          "derived/DERIVED_ETH-USDT-SWAP_from-binance-20240808.jsonl.zst"],
-        ("BTC-USDT-SWAP", "ETH-USDT-SWAP"), 2.0, 172,
+        ("BTC-USDT-SWAP", "ETH-USDT-SWAP"), 2.0, 60,
     ),
     "2022 with sequence numbers added beforehand": (
         ["derived/DERIVED_okx-real-2022-05-13_books_plus-synthetic-seqId.jsonl.zst"],
@@ -72,9 +72,9 @@ def write_frames(path: Path, pushes: Iterable[dict]) -> Path:
     return path
 
 
-def rewritten(source: Path, target: Path, change: Callable[[dict], dict | None]) -> Path:
-    """A copy of a capture's pushes, each as `change` returns it; None leaves it out."""
-    changed = (change(push) for push in book_frames(source))
+def rewritten(source: Path, target: Path, change: Callable[[dict], dict | None], seconds: float = float("inf")) -> Path:
+    """A copy of the first `seconds` of a capture's pushes, each as `change` returns it; None leaves it out."""
+    changed = (change(push) for push in _first(seconds, source))
     return write_frames(target, [push for push in changed if push is not None])
 
 
@@ -106,10 +106,15 @@ def pair(folder: Path, seconds: int, by_ms: int = 0) -> list[Path]:
     paths = []
     for inst_id in PAIR:
         source = capture(f"derived/DERIVED_{inst_id}_from-binance-20240808.jsonl.zst")
-        end_ms = _ts_ms(next(book_frames(source))) + seconds * 1000
-        kept = itertools.takewhile(lambda push, end_ms=end_ms: _ts_ms(push) < end_ms, book_frames(source))
-        paths.append(write_frames(folder / f"{inst_id}.jsonl", (moved(push, by_ms) for push in kept)))
+        paths.append(
+            write_frames(folder / f"{inst_id}.jsonl", (moved(push, by_ms) for push in _first(seconds, source)))
+        )
     return paths
+
+
+def _first(seconds: float, source: Path) -> Iterator[dict]:
+    end_ms = _ts_ms(next(book_frames(source))) + seconds * 1000
+    return itertools.takewhile(lambda push: _ts_ms(push) < end_ms, book_frames(source))
 
 
 def looped(source: Path, target: Path, times: int) -> Path:

@@ -4,21 +4,22 @@ import asyncio
 import dataclasses
 from random import Random
 
+from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.probe.findings import Findings
 from l2vault.probe.plan import plan_of
 from l2vault.probe.run import Probe
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.server import SimOptions, Simulator
-from support.fast_clock import FastClock
+from support.virtual import VirtualClock, run_over_sockets
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
-SCALE = 12
-"""More, and a busy machine would be late by whole seconds of the clock's time."""
-WITHIN_SEC = 30
+START_MS = 1_790_853_000_000
+"""2026-10-01 11:10:00 UTC."""
+END_WITHIN_SEC = 120
 
 
-async def probed(
+def probed(
     faults: str | None = None,
     seconds: float = 20.0,
     inst_ids: tuple[str, ...] = (BTC,),
@@ -27,10 +28,18 @@ async def probed(
     **options: object,
 ) -> Findings:
     """What the probe found on an exchange that behaves so, `seconds` of its time long."""
-    clock = FastClock(SCALE)
     plan = None if faults is None else parse_faults(faults)
-    simulator = Simulator(SimOptions(inst_ids=listed, seed=5, faults=plan, **options), clock)  # type: ignore[arg-type]
-    async with asyncio.timeout(WITHIN_SEC):
+    simulated = SimOptions(inst_ids=listed, seed=5, faults=plan, **options)  # type: ignore[arg-type]
+    return run_over_sockets(
+        lambda loop: _probed(simulated, VirtualClock(loop, START_MS), inst_ids, seconds, within_sec)
+    )
+
+
+async def _probed(
+    options: SimOptions, clock: VirtualClock, inst_ids: tuple[str, ...], seconds: float, within_sec: float
+) -> Findings:
+    simulator = Simulator(options, clock)
+    async with asyncio.timeout(seconds + END_WITHIN_SEC):
         await simulator.start()
         try:
             settings = Settings(instruments=inst_ids, ws_url=(simulator.ws_url,), rest_url=simulator.rest_url)
@@ -41,6 +50,6 @@ async def probed(
     return findings
 
 
-def probe_of(settings: Settings, seconds: float, clock: FastClock, within_sec: float = 5.0) -> Probe:
+def probe_of(settings: Settings, seconds: float, clock: Clock, within_sec: float = 5.0) -> Probe:
     plan = dataclasses.replace(plan_of(settings, seconds), within_sec=within_sec)
     return Probe(plan, "0.0.0", clock, Random(1))

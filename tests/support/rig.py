@@ -10,7 +10,6 @@ from random import Random
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.sim.faults.spec import parse_faults
@@ -19,8 +18,11 @@ from l2vault.vault.journal.events import Connected, Disconnected, Event
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
 from support.reference import NaiveMarket
+from support.virtual import VirtualClock, run_over_sockets
 
-WITHIN_SEC = 60
+START_MS = 1_790_853_000_000
+"""2026-10-01 11:10:00 UTC, later than every capture."""
+WITHIN_SEC = 3600
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Outcome:
         return {path.relative_to(raw).as_posix(): path.read_bytes() for path in found}
 
 
-async def record_replay(
+def record_replay(
     root: Path,
     captures: list[Path],
     settings: Settings,
@@ -69,22 +71,27 @@ async def record_replay(
     verbatim: bool = False,
     faults: str | None = None,
 ) -> Outcome:
-    """Replay `captures` to the end into the vault `root`, beside a witness that rebuilds the books naively.
+    """Replay `captures` to the end into the vault `root`, beside a witness that rebuilds the books naively: in virtual
+    time, over real sockets.
 
     With `faults` there is no witness: `first` and `second` are then the recorder's own connections.
     """
     plan = None if faults is None else parse_faults(faults)
     options = SimOptions(replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3, faults=plan)
-    simulator = Simulator(options)
+    return run_over_sockets(lambda loop: _record_replay(root, options, settings, VirtualClock(loop, START_MS)))
+
+
+async def _record_replay(root: Path, options: SimOptions, settings: Settings, clock: VirtualClock) -> Outcome:
+    simulator = Simulator(options, clock)
     await simulator.start()
     outcome = Outcome(root, NaiveMarket(settings.cadence_ms))
     stop = asyncio.Event()
     urls = {"ws_url": (simulator.ws_url,), "rest_url": simulator.rest_url}
     settings = settings_with(settings, **urls)
-    recorder = Recorder(settings, Layout(root), Clock(), Random(7), lambda status: outcome.statuses.append(status(200)))
+    recorder = Recorder(settings, Layout(root), clock, Random(7), lambda status: outcome.statuses.append(status(200)))
     async with asyncio.timeout(WITHIN_SEC), asyncio.TaskGroup() as group:
         recording = group.create_task(recorder.run(stop))
-        if faults is None:
+        if options.faults is None:
             group.create_task(_witness(simulator.ws_url, settings.instruments, outcome.market))
         await simulator.wait_ended()
         await simulator.stop()  # closes after the last frame, so a reader that saw the close has read them all

@@ -153,6 +153,20 @@ def live_through(plan: Plan, folder: Path) -> Judgement:
         logging.disable(logging.NOTSET)
 
 
+def flapping(seconds: int, folder: Path) -> list[str]:
+    """What is wrong after so long of two feeds that flap: each connection ends 1.0 to 1.4 s after it was made."""
+    flaps = Act(0.5, "flap", INST_IDS[0], 0, seconds + 100)
+    judgement = live_through(Plan(1, 2, seconds, (flaps,), "none"), folder)
+    complaints, slots, every = list(judgement.complaints), judgement.slots, len(INST_IDS) * seconds * 1000 / CADENCE_MS
+    # Of a quiet instrument nothing is known after its last message: that is up to a minute of the end, and no flap.
+    lost = sum(count for state, count in slots.items() if state not in ("recorded", "quiet", "missing (our_restart)"))
+    if lost > 0.05 * every or slots["recorded"] + slots["quiet"] <= 0.9 * every - 30:
+        complaints.append(f"flapping cost too many slots: {dict(slots)}")
+    if set(slots) - {"recorded", "quiet", "missing (our_restart)", "missing (disconnect)"}:
+        complaints.append(f"flapping has another cause: {dict(slots)}")
+    return complaints
+
+
 @dataclass
 class _Life:
     plan: Plan

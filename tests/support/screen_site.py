@@ -23,15 +23,15 @@ LINES = 450
 HOLE = range(200, 230)
 
 
-def book(number: int, **changed: object):
+def book(number: int, without_wall: bool = False):
     """The line of slot `number`: 20 levels a side around 60000, and the wall above from slot 100 on."""
     bids = [(str(59999 - n * 5), "10", "0", "3") for n in range(20)]
     asks = [(str(60001 + n * 5), "10", "0", "3") for n in range(20)]
-    if number >= 100:
+    if number >= 100 and not without_wall:
         asks = sorted([*asks, WALL], key=lambda level: float(level[0]))
     # The touch changes with each line, as it does in a market.
     bids[0] = (bids[0][0], str(10 + number % 7), "0", "3")
-    return hours.line(number * 2000, bids, asks, **changed)
+    return hours.line(number * 2000, bids, asks)
 
 
 def trade(number: int) -> TradePush:
@@ -42,11 +42,11 @@ def trade(number: int) -> TradePush:
     )  # fmt: skip
 
 
-def append(layout: Layout, number: int) -> None:
+def append(layout: Layout, number: int, without_wall: bool = False) -> None:
     """As a recorder does while others read."""
     path = layout.hour_file(hours.INST, hours.HOUR_AT_MS + number * 2000)
     with path.open("ab") as file:
-        file.write(hours.contents([book(number)]))
+        file.write(hours.contents([book(number, without_wall)]))
 
 
 def write_vault(root: Path) -> Layout:

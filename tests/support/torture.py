@@ -1,7 +1,7 @@
 """One tortured recording: a seeded schedule of faults, a recorder, and a judge who looks only at what was written.
 
-The exchange runs its own market on a clock many times as fast as the world and tells an oracle every true book and
-trade. The suite tortures a few seeds; `make torture` (benchmarks/torture.py) 500.
+The exchange runs its own market in virtual time and tells an oracle every true book and trade. The suite tortures a
+few seeds; `make torture` (benchmarks/torture.py) 500.
 """
 
 import asyncio
@@ -26,13 +26,14 @@ from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS, SyncHistory
 from l2vault.vault.journal.events import Event, Lost, Synced
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
-from support.fast_clock import FastClock, disk_in_real_time
 from support.judge_read_trades import judge_read_trades
 from support.reference import NaiveReference, fingerprint
 from support.trade_judge import Match, TradeVerdict, judge_trades
+from support.virtual import VirtualClock, run_over_sockets
 
-SCALE = 25
-WITHIN_SEC = 120
+START_MS = 1_767_611_400_000
+"""2026-01-05 11:10:00 UTC; each seed begins 61 s after the one before it, so that some cross an hour."""
+END_WITHIN_SEC = 120
 CADENCE_MS = 2000
 BATCH_LAG_MS = 2_000
 """A connection that merges pushes knows the book that much later."""
@@ -175,9 +176,15 @@ def _filled_in(text: str, rng: Random, seconds: int, inst_ids: tuple[str, ...]) 
     )
 
 
-async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict:
-    """Record under the schedule, then judge."""
-    clock, oracle, trades = FastClock(scale), Oracle(), TradeOracle()
+def torture(schedule: Schedule, root: Path) -> Verdict:
+    """Record under the schedule in virtual time, over real sockets, then judge."""
+    return run_over_sockets(
+        lambda loop: _torture(schedule, root, VirtualClock(loop, START_MS + 61_000 * schedule.seed))
+    )
+
+
+async def _torture(schedule: Schedule, root: Path, clock: VirtualClock) -> Verdict:
+    oracle, trades = Oracle(), TradeOracle()
     options = SimOptions(inst_ids=schedule.inst_ids, seed=schedule.seed, faults=parse_faults(schedule.faults))
     simulator = Simulator(options, clock, oracle, trades)
     await simulator.start()
@@ -192,9 +199,8 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     )
     stop = asyncio.Event()
     recorder = Recorder(settings, Layout(root), clock, Random(schedule.seed), lambda status: None)
-    with disk_in_real_time(scale):
-        await _record(recorder, stop, clock, schedule.seconds)
-        await simulator.stop(grace_sec=0.1)
+    await _record(recorder, stop, clock, schedule.seconds)
+    await simulator.stop(grace_sec=0.1)
     verdict = Verdict(schedule)
     limits = simulator.limits
     if limits.violations:
@@ -208,8 +214,8 @@ async def torture(schedule: Schedule, root: Path, scale: int = SCALE) -> Verdict
     return verdict
 
 
-async def _record(recorder: Recorder, stop: asyncio.Event, clock: FastClock, seconds: int) -> None:
-    async with asyncio.timeout(WITHIN_SEC):
+async def _record(recorder: Recorder, stop: asyncio.Event, clock: VirtualClock, seconds: int) -> None:
+    async with asyncio.timeout(seconds + END_WITHIN_SEC):
         recording = asyncio.create_task(recorder.run(stop))
         await clock.sleep(seconds)
         stop.set()

@@ -41,7 +41,7 @@ def test_once_prints_the_newest_book_its_walls_and_trades_in_80_columns_and_need
     assert lines[0].startswith(f"{INST}  2024-08-20 03:01:40 UTC") and "NOT CURRENT" in lines[0]
     assert lines[1] == "mid 60000   spread 2 (0.333 bps)   imbalance +0.00 of 1 -0.97 of 10 -0.97 of 50"
     (rung,) = [line for line in lines if line.startswith("ask      60050")]
-    assert rung.startswith("ask      60050   6.00 M   6.10 M     3*#####")
+    assert rung.startswith("ask      60050   6.00 M   6.10 M     3*######")
     assert any("ask 60050" in line and "8.3 bps" in line for line in lines)
     assert any("since  03:01:00 UTC, placed" in line for line in lines)
     assert out.index("03:01:39.5 buy  60001         600") < out.index("03:01:38.5 buy"), "newest first"

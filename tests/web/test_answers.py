@@ -1,92 +1,30 @@
 """The routes of the screen, asked as ASGI: what they answer, and that every answer says what is covered."""
 
-import asyncio
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
 import pytest
 
-from l2vault.clock import Clock
+import l2vault
+from l2vault.book.context import Context, Funding, Index, Mark, OpenInterest
+from l2vault.book.context import to_line as context_to_line
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import VaultLock
-from l2vault.web.app import Screen
+from l2vault.web.answers import walls_said
 from l2vault.web.guard import COOKIE, Guard
 from l2vault.web.tiles import BINS_MS, HOUR_MS, price_step
 from support.example_vault import make_example_vault
 from support.healths import WRITTEN_MS, health
 from support.hours import HOUR_AT_MS, INST
+from support.screen_asked import Asked, ClockAt
 from support.screen_site import HOLE, LINES, append
 
 SPAN = {"from": HOUR_AT_MS, "to": HOUR_AT_MS + LINES * 2000}
 WALL_FROM_MS = HOUR_AT_MS + 100 * 2000
 HOLE_MS = HOUR_AT_MS + HOLE.start * 2000 - 500, HOUR_AT_MS + HOLE.stop * 2000
-
-
-class ClockAt(Clock):
-    """Stands still."""
-
-    def __init__(self, wall_ms: int) -> None:
-        super().__init__()
-        self.at_ms = wall_ms
-
-    def wall_ms(self) -> int:
-        return self.at_ms
-
-
-class Asked:
-    """One application, asked without a socket."""
-
-    def __init__(self, root: Path, guard: Guard | None = None, clock: Clock | None = None) -> None:
-        self.screen = Screen(root, guard or Guard("127.0.0.1"), clock or Clock())
-
-    def raw(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **asked: object):
-        sent: list[dict] = []
-        given = {"host": "127.0.0.1"} | (headers or {})
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": urlencode(asked).encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        }
-
-        async def receive():
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message):
-            sent.append(message)
-
-        asyncio.run(self.screen.app(scope, receive, send))
-        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return sent[0]["status"], headers, b"".join(each.get("body", b"") for each in sent[1:])
-
-    def json(self, path: str, **asked: object) -> dict:
-        status, _, body = self.raw(path, **asked)
-        assert status == 200, body
-        return json.loads(body)
-
-    def window(self, **asked: object) -> tuple[dict, dict[str, np.ndarray]]:
-        while True:
-            status, _, body = self.raw("/api/books", inst=INST, **asked)
-            assert status == 200, body
-            assert body[:4] == b"L2W1"
-            length = struct.unpack("<I", body[4:8])[0]
-            head = json.loads(body[8 : 8 + length])
-            if not head["unread_hours"]:
-                break
-        arrays = {
-            name: np.frombuffer(body, place["dtype"], place["count"], 8 + length + place["offset"])
-            for name, place in head["arrays"].items()
-        }
-        arrays["size"] = arrays["size"].reshape(head["columns"], head["rows"])
-        return head, arrays
 
 
 @pytest.fixture
@@ -152,6 +90,7 @@ def test_prices_asked_for_are_cut_out_and_keep_their_sums(asked: Asked) -> None:
         ("/api/ladder", {}),
         ("/api/status", {}),
         ("/api/trades", SPAN),
+        ("/api/beside", SPAN),
         ("/api/coverage", SPAN),
         ("/api/cell", {"t": WALL_FROM_MS, "low": 60050, "high": 60051}),
     ],
@@ -170,13 +109,25 @@ def test_instruments_say_what_a_contract_is_worth_and_carry_coverage(asked: Aske
 
 def test_the_standing_wall_of_real_books_is_named_with_the_times_in_which_it_was_in_sight(tmp_path: Path) -> None:
     found = Asked(make_example_vault(tmp_path / "Vault"))
-    (wall,) = found.json("/api/walls", inst=INST)["walls"]
+    said = found.json("/api/walls", inst=INST)
+    (wall,) = said["walls"]
     found.screen.stop()
     assert (wall["side"], wall["price"], wall["end"]) == ("ask", 61730.6, "standing")
     assert sum(to - begin for begin, to, _ in wall["lives"]) == wall["seen_ms"]
     assert len(wall["lives"]) == 6, "it left the visible range five times"
     assert wall["lives"][0][0] == wall["t_from"]
     assert {price for _, _, price in wall["lives"]} >= {61730.6}
+    assert said["ended"] == []
+
+
+def test_a_wall_that_is_gone_is_among_the_ended_with_its_cause_and_lives(vault: Layout) -> None:
+    append(vault, LINES, without_wall=True)
+    ledger = l2vault.open(vault.root).books(INST).walls(min_size="100k", lives=True).to_polars(raw=True)
+    said = walls_said(ledger, 60000.0)
+    (ended,) = said["ended"]
+    assert (said["walls"], ended["price"], ended["end"]) == ([], 60050.0, "pulled")
+    assert [life[0] for life in ended["lives"]] == [WALL_FROM_MS, HOUR_AT_MS + HOLE.stop * 2000]
+    assert ended["t_to"] == HOUR_AT_MS + LINES * 2000
 
 
 def test_a_ladder_of_a_moment_in_a_hole_says_so(asked: Asked) -> None:
@@ -204,6 +155,40 @@ def test_trades_are_given_with_time_price_size_and_side(asked: Asked) -> None:
     assert said["recorded"] is True
     assert said["trades"][0] == [HOUR_AT_MS + 2000, 60001.0, 1.0, "buy"]
     assert len(said["trades"]) == 4
+
+
+def test_beside_has_what_takers_bought_and_sold_and_null_where_nothing_proves_it(asked: Asked) -> None:
+    said = asked.json("/api/beside", inst=INST, **SPAN, columns=2400)
+    assert (said["bin_ms"], said["start_ms"], said["unread_hours"]) == (2000, HOUR_AT_MS, [])
+    assert said["newest_ms"] == HOUR_AT_MS + 8000
+    assert said["bought"][1:5] == pytest.approx([n * 0.01 * 60001 for n in range(1, 5)])
+    assert said["sold"][1:5] == [0, 0, 0, 0]
+    assert said["bought"][0] is None and said["bought"][10] is None, "no journal says that trades were recorded"
+    assert set(said["basis_bps"]) == {None}
+    wide = asked.json("/api/beside", inst=INST, **SPAN, columns=20)
+    assert wide["bought"][0] == pytest.approx(10 * 0.01 * 60001)
+
+
+def test_beside_has_basis_funding_and_open_interest_of_their_time(asked: Asked, vault: Layout) -> None:
+    rows = [
+        Context(
+            INST,
+            HOUR_AT_MS + slot * 2000,
+            Mark(HOUR_AT_MS, str(60000 + slot)),
+            Index(HOUR_AT_MS, "60000"),
+            Funding(HOUR_AT_MS, "0.0001", "0"),
+            OpenInterest(HOUR_AT_MS, "5", "1", "7"),
+        )
+        for slot in (10, LINES - 1)
+    ]
+    path = vault.of("context").hour_file(INST, HOUR_AT_MS)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(context_to_line(row) + b"\n" for row in rows))
+    said = asked.json("/api/beside", inst=INST, **SPAN, columns=2400)
+    assert said["basis_bps"][9:12] == [None, pytest.approx(10 / 6, rel=1e-5), None]
+    assert (said["funding_rate"][10], said["open_interest_usd"][10]) == (pytest.approx(1e-4), 7)
+    now = asked.json("/api/status", inst=INST)["context"]
+    assert (now["t"], now["mark"]["price"], now["funding"]["rate"]) == (rows[1].grid_ms, str(60449), "0.0001")
 
 
 def test_status_has_the_last_hole_and_says_where_no_recorder_is(asked: Asked) -> None:
@@ -239,6 +224,9 @@ def test_the_state_of_the_recorder_is_that_of_the_status_verb(
     found = Asked(vault.root, clock=clock)
     said = found.json("/api/status", inst=INST)["recorder"]
     assert (said["state"], said["disk_days_left"]) == (state, 9.0)
+    assert [each[:2] for each in said["feeds"]] == [[feed.feed, feed.state] for feed in one.feeds]
+    assert said["lag_ms"] == one.instruments[0].lag.p50_ms
+    assert said["last_loss"]["cause"] == one.losses[0].cause
     assert bool(said["reasons"]) == (state != "healthy")
     if is_locked:
         lock.release()
@@ -304,17 +292,6 @@ def test_the_token_becomes_a_cookie_that_no_script_reads_and_no_other_site_sends
     found.screen.stop()
 
 
-def test_it_is_alive_always_and_ready_once_there_is_a_book(asked: Asked, tmp_path: Path) -> None:
-    assert asked.json("/livez") == {"live": True}
-    assert asked.json("/readyz")["ready"] is True
-    empty = Layout(tmp_path / "Empty")
-    empty.raw.mkdir(parents=True)
-    found = Asked(empty.root)
-    assert found.raw("/livez")[0] == 200
-    assert found.raw("/readyz")[0] == 503
-    found.screen.stop()
-
-
 def test_a_new_line_is_in_the_next_ladder(asked: Asked, vault: Layout) -> None:
     asked.json("/api/ladder", inst=INST)
     append(vault, LINES)
@@ -333,7 +310,11 @@ ODD = ["", "0", "-1", "1e308", "nan", "inf", "1724122860000", "1e12", "0.5", "x"
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/books", "/api/walls", "/api/zones", "/api/trades", "/api/coverage", "/api/ladder", "/api/cell"]
+    "path",
+    [
+        *("/api/books", "/api/walls", "/api/zones", "/api/trades", "/api/beside", "/api/coverage", "/api/ladder"),
+        "/api/cell",
+    ],
 )
 def test_no_question_is_too_odd_for_an_answer(asked: Asked, path: str) -> None:
     names = ("from", "to", "t", "low", "high", "columns")

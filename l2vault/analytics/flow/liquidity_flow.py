@@ -4,17 +4,20 @@ What each kind of change claims, `book_diff.CAUSES` says. Nothing is claimed acr
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ladders, SideName
-from l2vault.analytics.books import Books, CoverageMeter, Result
-from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.flow.book_diff import CAUSES, changes
+from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ints
+from l2vault.analytics.books import Books, CoverageMeter, Frames, Result, Tally, tally_of
+from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.flow.book_diff import CAUSES, row_changes
+from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import MOVE_BPS, ROUNDING_BPS
 from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
@@ -95,23 +98,66 @@ def _insist(edges: list[float], numbers: dict[str, float | None]) -> None:
 
 def _flows(books: Books, meter: CoverageMeter, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
     """Every row of `SHIFTS` but for what is out of the ordinary."""
-    pieces = []
-    stood = _Stood()
-    for repeated, ladders in books.neighbours():
-        own = ladders.rows(slice(repeated, None))
-        meter.add(own)
-        stood.add(own)
-        pieces += [_sums(ladders, name, unit, horizon_ms, edges) for name in SIDES]
+    own = partial(flows_of, unit=unit, horizon_ms=horizon_ms, edges=edges)
+    sums: list[pl.DataFrame] = []
+    stood: list[Ints] = []
+    before: PieceFlows | None = None
+    for hour in books.mapped(own):
+        for each in hour:
+            meter.count_in(each.tally)
+            stood.append(each.stood)
+            sums += [*_between(before, each, own), each.sums]
+            before = each
+    if before is None:
+        raise books.no_book()
     frame = (
-        pl.concat(pieces)
+        pl.concat(sums)
         .group_by("window", "is_ask", "number")
         .agg(pl.col(CAUSES).sum(), pl.col("visible_bps").fill_nan(None).min(), pl.col("most_bps").fill_nan(None).max())
     )
     frame = _with_bands(frame.sort("window", "is_ask", "number"), horizon_ms, edges)
-    shares = stood.shares(
-        frame["t_from"].clip(lower_bound=books.start_ms), frame["t_to"].clip(upper_bound=books.end_ms)
+    bounds = frame["t_from"].clip(lower_bound=books.start_ms), frame["t_to"].clip(upper_bound=books.end_ms)
+    return frame.with_columns(covered_share=_stood_shares(np.concatenate(stood), *bounds))
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFlows:
+    """What is kept of a piece: sums by window, side and band; its first and its last book; when its books stood."""
+
+    sums: pl.DataFrame
+    opening: Frames
+    closing: Frames
+    contract: Contract
+    stood: Ints
+    tally: Tally
+
+
+def flows_of(pieces: Iterator[Piece], unit: Unit, horizon_ms: int, edges: list[float]) -> list[PieceFlows]:
+    """The work on one hour: what is kept of each of its pieces."""
+    return [_piece_flows(piece, unit, horizon_ms, edges) for piece in pieces]
+
+
+def _piece_flows(piece: Piece, unit: Unit, horizon_ms: int, edges: list[float]) -> PieceFlows:
+    is_apart = np.flatnonzero(piece.t_from[1:] != piece.t_to[:-1])
+    stood = np.stack([piece.t_from[np.append(0, is_apart + 1)], piece.t_to[np.append(is_apart, -1)]], axis=1)
+    return PieceFlows(
+        _sums(piece, unit, horizon_ms, edges),
+        piece.book_alone(0),
+        piece.book_alone(len(piece) - 1),
+        piece.contract,
+        stood.reshape(-1),
+        tally_of(piece),
     )
-    return frame.with_columns(covered_share=shares)
+
+
+def _between(
+    before: PieceFlows | None, after: PieceFlows, work: Callable[[Iterator[Piece]], list[PieceFlows]]
+) -> list[pl.DataFrame]:
+    """The sums of the step from the last book of a piece to the first one of the next."""
+    if before is None or before.contract != after.contract:
+        return []
+    levels, books = (pl.concat(frames) for frames in zip(before.closing, after.opening, strict=True))
+    return [each.sums for each in work(iter([Piece(levels, books, after.contract)]))]
 
 
 def chance_z(z: Floats, looks_a_day: float, false_alarms_a_day: float) -> float:
@@ -145,25 +191,26 @@ def totals(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.group_by("side", maintain_order=True).agg(pl.col(_FLOWS).sum(), alerts=pl.col("is_alert").sum())
 
 
-def _sums(ladders: Ladders, name: SideName, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
-    """By window (its number), band (its number) and cause, for every window with a linked step."""
-    later = np.flatnonzero(ladders.is_linked[1:]) + 1
-    windows, first, of_later = np.unique(ladders.t_from[later] // horizon_ms, return_index=True, return_inverse=True)
-    reach = ladders.visible_bps(name)[later]
-    row = np.zeros(len(ladders), np.int64)
+def _sums(piece: Piece, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.DataFrame:
+    """By window (its number), side, band (its number) and cause, for every window with a linked step."""
+    later = np.flatnonzero(piece.is_linked)
+    windows, first, of_later = np.unique(piece.t_from[later] // horizon_ms, return_index=True, return_inverse=True)
+    row = np.zeros(len(piece), np.int64)
     row[later] = of_later
-    changed = changes(ladders, name, unit)
-    band = np.searchsorted(edges, changed.distance_bps - ROUNDING_BPS)
     bands = len(edges) + 1
-    cell = (row[changed.book] * bands + band) * len(CAUSES) + changed.cause
-    sums = np.bincount(cell, changed.size, len(windows) * bands * len(CAUSES)).astype(np.float64)
+    changed, is_ask = row_changes(piece, unit)
+    band = np.searchsorted(edges, changed.distance_bps - ROUNDING_BPS)
+    cell = ((row[changed.book] * 2 + is_ask) * bands + band) * len(CAUSES) + changed.cause
+    sums = np.bincount(cell, changed.size, len(windows) * 2 * bands * len(CAUSES)).astype(np.float64)
     sums = sums.reshape(-1, len(CAUSES))  # without any change they were whole numbers
+    reach = np.stack([piece.visible_bps(name)[later] for name in SIDES], axis=1)
+    least, most = (end.reduceat(reach, first) if len(first) else reach for end in (np.fmin, np.fmax))
     keys = {
-        "window": np.repeat(windows, bands),
-        "is_ask": np.full(len(sums), name == "ask"),
-        "number": np.tile(np.arange(bands), len(windows)),
-        "visible_bps": np.repeat(np.fmin.reduceat(reach, first) if len(first) else reach, bands),
-        "most_bps": np.repeat(np.fmax.reduceat(reach, first) if len(first) else reach, bands),
+        "window": np.repeat(windows, 2 * bands),
+        "is_ask": np.tile(np.repeat([False, True], bands), len(windows)),
+        "number": np.tile(np.arange(bands), 2 * len(windows)),
+        "visible_bps": np.repeat(least.reshape(-1), bands),
+        "most_bps": np.repeat(most.reshape(-1), bands),
     }
     return pl.DataFrame(keys | {cause: sums[:, at] for at, cause in enumerate(CAUSES)})
 
@@ -207,27 +254,10 @@ def _with_z(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(z=pl.when(is_known).then(away / spread))
 
 
-class _Stood:
-    """When books stood: stretches of them, one behind the other."""
-
-    def __init__(self) -> None:
-        self._bounds: list[int] = []
-
-    def add(self, ladders: Ladders) -> None:
-        is_apart = np.flatnonzero(ladders.t_from[1:] != ladders.t_to[:-1])
-        starts = ladders.t_from[np.append(0, is_apart + 1)].tolist()
-        ends = ladders.t_to[np.append(is_apart, -1)].tolist()
-        for start, end in zip(starts, ends, strict=True):
-            if self._bounds and self._bounds[-1] == start:
-                self._bounds[-1] = end
-            else:
-                self._bounds += [start, end]
-
-    def shares(self, t_from: pl.Series, t_to: pl.Series) -> pl.Series:
-        """Of each span, the share in which a book stood."""
-        bounds = np.array(self._bounds)
-        stood = np.zeros(len(bounds))
-        stood[1::2] = bounds[1::2] - bounds[::2]
-        passed = stood.cumsum()
-        start, end = t_from.to_numpy(), t_to.to_numpy()
-        return pl.Series((np.interp(end, bounds, passed) - np.interp(start, bounds, passed)) / (end - start))
+def _stood_shares(bounds: Ints, t_from: pl.Series, t_to: pl.Series) -> pl.Series:
+    """Of each span, the share in which a book stood: between each two bounds, which ascend."""
+    stood = np.zeros(len(bounds))
+    stood[1::2] = bounds[1::2] - bounds[::2]
+    passed = stood.cumsum()
+    start, end = t_from.to_numpy(), t_to.to_numpy()
+    return pl.Series((np.interp(end, bounds, passed) - np.interp(start, bounds, passed)) / (end - start))

@@ -1,15 +1,18 @@
-"""Sums over cells of time and price, gathered from ladders piece by piece in bounded memory. Pure.
+"""Sums over cells of time and price, gathered from level rows piece by piece in bounded memory. Pure.
 
 Each piece is summed up on a grid of its own, whose steps divide those of the one that the whole span turns out to need.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from l2vault.analytics.book_matrix import SIDES, Ints, Ladders, SideName
+from l2vault.analytics.book_matrix import SIDES, Ints, SideName
+from l2vault.analytics.books import Tally, tally_of
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.interval_rows import Piece
 from l2vault.book.utc import DAY_MS
 
 _WIDTHS_MS: Final = sorted(
@@ -62,13 +65,31 @@ class _Parts(NamedTuple):
     ms: Ints
 
 
-class _Piece(NamedTuple):
-    """Size times ms by time bin, from `first_bin` on, and by `step` ticks, from `first_row` times that on."""
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Size times ms of both sides by time bin, from `first_bin` on, and by `step` ticks, from `first_row` times that
+    on."""
 
     first_bin: int
     first_row: int
     step: int
+    low: int
+    high: int
     size_ms: dict[SideName, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class PieceCells:
+    """What `Cells` must know of a piece. Its time bins are those from `first_bin` on."""
+
+    first_bin: int
+    covered_ms: Ints
+    best: dict[SideName, Floats]
+    worst: dict[SideName, Floats]
+    ends: dict[SideName, tuple[Ints, Ints, Ints]]
+    """In which bin (of all), to which tick, for how many ms a side could be seen."""
+    sums: _Sums | None
+    tally: Tally
 
 
 def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBins:
@@ -81,40 +102,123 @@ def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBi
     return bins
 
 
-class Cells:
-    """Takes ladders in order of time. Bins are those of `bins` and, once all has been seen, of `price_bins`."""
+def cells_of(pieces: Iterator[Piece], bins: TimeBins, tick: float, rows: int, unit: Unit) -> list[PieceCells]:
+    """The work on one hour: what is kept of each of its pieces."""
+    return [_cells(piece, bins, tick, rows, unit) for piece in pieces]
 
-    def __init__(self, bins: TimeBins, tick: float, rows: int) -> None:
-        self._bins, self._tick, self._rows = bins, tick, rows
-        self._pieces: list[_Piece] = []
+
+def _cells(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -> PieceCells:
+    parts = _parts(piece, bins)
+    first_bin = int(parts.bin[0])
+    at = parts.bin - first_bin
+    count = int(at[-1]) + 1
+    best: dict[SideName, Floats] = {name: np.full(count, np.nan) for name in SIDES}
+    worst: dict[SideName, Floats] = {name: np.full(count, np.nan) for name in SIDES}
+    ends: dict[SideName, tuple[Ints, Ints, Ints]] = {}
+    for name in SIDES:
+        of_best, of_worst = (end.bid if name == "bid" else end.ask for end in (piece.best, piece.worst))
+        best[name][at] = of_best[parts.book]  # of several the last one stays
+        (np.fmin if name == "bid" else np.fmax).at(worst[name], at, of_worst[parts.book])
+        reach = np.where(piece.is_full[name], _ticks(of_worst, tick), -_FAR if name == "bid" else _FAR)
+        ends[name] = _summed_ends(parts, reach[parts.book])
+    covered_ms = _sums(at, parts.ms, count).astype(np.int64)
+    return PieceCells(
+        first_bin, covered_ms, best, worst, ends, _sums_of(piece, bins, tick, rows, unit), tally_of(piece)
+    )
+
+
+def _parts(piece: Piece, bins: TimeBins) -> _Parts:
+    first, last = bins.at(piece.t_from), bins.at(piece.t_to - 1)
+    times = last - first + 1
+    book = np.repeat(np.arange(len(piece)), times)
+    column = first[book] + _within(times)
+    edges = bins.edges()
+    begins = np.maximum(piece.t_from[book], edges[column])
+    return _Parts(book, column, np.minimum(piece.t_to[book], edges[column + 1]) - begins)
+
+
+def _summed_ends(parts: _Parts, reach: Ints) -> tuple[Ints, Ints, Ints]:
+    """One for each bin and tick: a book reaches as far as the one before it, more often than not."""
+    order = np.lexsort((reach, parts.bin))
+    bins, reach, ms = parts.bin[order], reach[order], parts.ms[order]
+    begins = np.flatnonzero((np.diff(bins, prepend=-1) != 0) | (np.diff(reach, prepend=0) != 0))
+    return bins[begins], reach[begins], np.add.reduceat(ms, begins)
+
+
+def _sums_of(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -> _Sums | None:
+    """Each row counts in every bin for as long as books stood there in which it stands. None without any level."""
+    ticks = _ticks(piece.price, tick)
+    if not len(ticks):
+        return None
+    low, high = int(ticks.min()), int(ticks.max())
+    step = _fine_step(_price_step(low, high, rows))
+    edges = bins.edges()
+    book = np.searchsorted(piece.t_from, edges, side="right") - 1
+    stood = piece.stood_ms[np.maximum(book, 0)] + np.where(
+        book < 0, 0, np.minimum(edges, piece.t_to[np.maximum(book, 0)]) - piece.t_from[np.maximum(book, 0)]
+    )  # before each edge
+    from_bin = np.searchsorted(stood, piece.stood_ms, side="right") - 1
+    to_bin = np.searchsorted(stood, piece.stood_ms, side="left") - 1
+    first_bin, first_row = int(from_bin[0]), low // step
+    shape = int(to_bin[-1]) - first_bin + 1, high // step - first_row + 1
+    row_from = from_bin[piece.first]
+    times = to_bin[piece.past] - row_from + 1
+    cell = piece.is_ask * (shape[0] * shape[1]) + (row_from - first_bin) * shape[1] + (ticks // step - first_row)
+    size, ms = piece.sizes(unit), piece.ms
+    total = np.zeros(2 * shape[0] * shape[1])
+    is_one = times == 1
+    total += _sums(cell[is_one], size[is_one] * ms[is_one], len(total))
+    many = np.flatnonzero(~is_one)
+    if len(many):
+        row, nth = np.repeat(many, times[many]), _within(times[many])
+        column = row_from[row] + nth
+        begins = np.maximum(piece.stood_ms[piece.first[row]], stood[column])
+        lasts = np.minimum(piece.stood_ms[piece.past[row]], stood[column + 1]) - begins
+        total += _sums(cell[row] + nth * shape[1], size[row] * lasts, len(total))
+    bids, asks = total.reshape(2, *shape)
+    return _Sums(first_bin, first_row, step, low, high, {"bid": bids, "ask": asks})
+
+
+def _within(times: Ints) -> Ints:
+    """`0, 1, ..., times[0] - 1, 0, 1, ..., times[1] - 1, ...`"""
+    nth: Ints = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    return nth
+
+
+class Cells:
+    """Takes pieces in order of time. Bins are those of `bins` and, once all has been seen, of `price_bins`."""
+
+    def __init__(self, bins: TimeBins, rows: int) -> None:
+        self._bins, self._rows = bins, rows
+        self._pieces: list[_Sums] = []
         self._ends: dict[SideName, list[tuple[Ints, Ints, Ints]]] = {name: [] for name in SIDES}
-        self._low, self._high = _FAR, -_FAR
         self.best: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
         self.worst: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
         self.covered_ms: Ints = np.zeros(bins.count, np.int64)
 
-    def add(self, ladders: Ladders, unit: Unit) -> None:
+    def add(self, piece: PieceCells) -> None:
         """Call it once for each piece, in order of time."""
-        parts = self._parts(ladders)
-        self.covered_ms += _sums(parts.bin, parts.ms, self._bins.count).astype(np.int64)
+        own = slice(piece.first_bin, piece.first_bin + len(piece.covered_ms))
+        self.covered_ms[own] += piece.covered_ms
         for name in SIDES:
-            side = ladders.side(name)
-            self.best[name][parts.bin] = side.best[parts.book]  # of several the last one stays
+            has_book = piece.covered_ms > 0
+            self.best[name][own] = np.where(has_book, piece.best[name], self.best[name][own])
             farthest = np.fmin if name == "bid" else np.fmax
-            farthest.at(self.worst[name], parts.bin, side.worst[parts.book])
-            ends = np.where(ladders.is_full(name), self._ticks(side.worst), -_FAR if name == "bid" else _FAR)
-            self._ends[name].append((parts.bin, ends[parts.book], parts.ms))
-        self._add_levels(ladders, parts, unit)
+            self.worst[name][own] = farthest(self.worst[name][own], piece.worst[name])
+            self._ends[name].append(piece.ends[name])
+        if piece.sums is not None:
+            self._pieces.append(piece.sums)
 
     def price_bins(self) -> tuple[int, int, int]:
         """Ticks a row, and the first and the last row: row n begins at n times the ticks of one.
 
         Of books without any level it is one row at 0.
         """
-        if self._low > self._high:
+        if not self._pieces:
             return 1, 0, 0
-        step = _price_step(self._low, self._high, self._rows)
-        return step, self._low // step, self._high // step
+        low, high = min(each.low for each in self._pieces), max(each.high for each in self._pieces)
+        step = _price_step(low, high, self._rows)
+        return step, low // step, high // step
 
     def size_ms(self, name: SideName, step: int, first: int, last: int) -> Floats:
         """`(time bins, rows)`, float64: size times the ms for which it stood."""
@@ -140,39 +244,10 @@ class Cells:
         seen = np.cumsum(passed, axis=1)
         return seen if name == "bid" else seen[:, ::-1]
 
-    def _parts(self, ladders: Ladders) -> _Parts:
-        first, last = self._bins.at(ladders.t_from), self._bins.at(ladders.t_to - 1)
-        times = last - first + 1
-        book = np.repeat(np.arange(len(ladders)), times)
-        within = np.arange(len(book)) - np.repeat(np.cumsum(times) - times, times)
-        column = first[book] + within
-        edges = self._bins.edges()
-        begins = np.maximum(ladders.t_from[book], edges[column])
-        return _Parts(book, column, np.minimum(ladders.t_to[book], edges[column + 1]) - begins)
 
-    def _add_levels(self, ladders: Ladders, parts: _Parts, unit: Unit) -> None:
-        ticks = {name: self._ticks(ladders.side(name).price) for name in SIDES}
-        held = [ticks[name][ladders.side(name).qty > 0] for name in SIDES]
-        held = [some for some in held if len(some)]
-        if not held:
-            return
-        low, high = min(int(some.min()) for some in held), max(int(some.max()) for some in held)
-        self._low, self._high = min(low, self._low), max(high, self._high)
-        step = _fine_step(_price_step(low, high, self._rows))
-        first_bin, first_row = int(parts.bin[0]), low // step
-        shape = int(parts.bin[-1]) - first_bin + 1, high // step - first_row + 1
-        size_ms: dict[SideName, Floats] = {}
-        for name in SIDES:
-            sizes = ladders.sizes(name, unit)
-            rows = np.clip(ticks[name] // step - first_row, 0, shape[1] - 1)  # where there is no level the size is 0
-            cells = rows[parts.book] + ((parts.bin - first_bin) * shape[1])[:, None]
-            weights = sizes[parts.book] * parts.ms[:, None]
-            size_ms[name] = _sums(cells.ravel(), weights.ravel(), shape[0] * shape[1]).reshape(shape)
-        self._pieces.append(_Piece(first_bin, first_row, step, size_ms))
-
-    def _ticks(self, price: Floats) -> Ints:
-        """In which tick each price lies; 0 where there is none."""
-        return np.floor(np.nan_to_num(price) / self._tick + _HAIR).astype(np.int64)
+def _ticks(price: Floats, tick: float) -> Ints:
+    """In which tick each price lies; 0 where there is none."""
+    return np.floor(np.nan_to_num(price) / tick + _HAIR).astype(np.int64)
 
 
 def _price_step(low: int, high: int, rows: int) -> int:

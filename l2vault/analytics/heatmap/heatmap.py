@@ -3,7 +3,9 @@
 A cell that was never within reach, or in whose time no book stood, is not known, which is not the same as empty.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,7 +14,8 @@ import polars as pl
 from l2vault.analytics.book_matrix import SIDES, Ints, SideName
 from l2vault.analytics.books import Books, CoverageMeter
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.heatmap.grid import Cells, TimeBins, time_bins
+from l2vault.analytics.heatmap.grid import Cells, TimeBins, cells_of, time_bins
+from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.provenance import Provenance
 
 COLUMNS: Final = 1200
@@ -75,10 +78,13 @@ def heatmap(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int 
     """
     bins = _bins(books, columns)
     meter = CoverageMeter(books)
-    cells = Cells(bins, books.contract.tick, rows)
-    for ladders in books.ladders():
-        meter.add(ladders)
-        cells.add(ladders, unit)
+    cells = Cells(bins, rows)
+    for hour in books.mapped(partial(cells_of, bins=bins, tick=books.contract.tick, rows=rows, unit=unit)):
+        for piece in hour:
+            meter.count_in(piece.tally)
+            cells.add(piece)
+    if not cells.covered_ms.any():
+        raise books.no_book()
     step, first, last = cells.price_bins()
     contract = books.contract
     edges = np.round(np.arange(first, last + 2) * step * contract.tick, contract.tick_decimals)
@@ -92,12 +98,18 @@ def heatmap(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int 
     return Heatmap(bins.edges(), edges, size, seen_ms, cells.best, cells.worst, cells.covered_ms, provenance)
 
 
+def _stood_ms(pieces: Iterator[Piece]) -> Ints:
+    return np.concatenate([np.empty(0, np.int64), *(piece.t_to - piece.t_from for piece in pieces)])
+
+
 def _bins(books: Books, columns: int) -> TimeBins:
     """No shorter than the cadence: of the journal, or without one the median time for which a book stands."""
     coverage = books.coverage
     if coverage is not None and coverage.stretches:
         cadence_ms = max(stretch.cadence_ms for stretch in coverage.stretches)
     else:
-        stood_ms = np.concatenate([ladders.t_to - ladders.t_from for ladders in books.ladders()])
+        stood_ms = np.concatenate([np.empty(0), *books.mapped(_stood_ms)])
+        if not len(stood_ms):
+            raise books.no_book()
         cadence_ms = max(1, int(np.median(stood_ms)))
     return time_bins(books.start_ms, books.end_ms, cadence_ms, columns)

@@ -12,7 +12,7 @@ from l2vault.analytics.book_matrix import Ints
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS
-from l2vault.analytics.tail import TAIL_FROM, TAIL_STEPS, TAIL_TO
+from l2vault.analytics.tail import TAIL_FROM, TAIL_TO, beyond_chance
 
 _MANTISSA_BITS: Final = 52
 _STEP_BITS: Final = 5
@@ -82,8 +82,7 @@ def chance_size(by_size: Floats) -> float:
     """From which size on next to none comes by chance: one level in 10,000, if the sizes above the 99th percentile thin
     out as they do from the 90th to it. A power law would, as Maslov and Mills (2001, "Price fluctuations from the order
     book perspective") found of limit orders; with a thinner tail, such as a log-normal one, it is one in 200,000."""
-    low, high = (quantile(by_size, share) for share in (TAIL_FROM, TAIL_TO))
-    return high * (high / low) ** TAIL_STEPS if low else 0.0
+    return beyond_chance(quantile(by_size, TAIL_FROM), quantile(by_size, TAIL_TO))
 
 
 def _band(distance_bps: Floats) -> Ints:

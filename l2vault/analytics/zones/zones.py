@@ -16,7 +16,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, SideName, decimals_of
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
-from l2vault.analytics.interval_rows import Numbers, Piece
+from l2vault.analytics.interval_rows import BookRows, Numbers, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.zones.zone_tests import Touches, zone_tests
 from l2vault.errors import UsageError
@@ -123,7 +123,7 @@ class _Movement(NamedTuple):
     books: int
 
 
-def moved(pieces: Iterator[Piece]) -> _Movement | None:
+def moved(pieces: Iterator[BookRows]) -> _Movement | None:
     """How far the price of an hour went; None where no book had both sides."""
     mids, reaches = [np.empty(0)], [np.empty(0)]
     for piece in pieces:
@@ -137,7 +137,7 @@ def _fitting_width(books: Books) -> float:
     """A tenth of the range of mid, but at most a third of what is seen of a side; where nothing moved, a twentieth. Of
     a long span some of its hours say it: a round number is all that is asked for."""
     at_most = np.linspace(0, len(books.hours) - 1, min(_HOURS_OF_WIDTH, len(books.hours))).round().astype(int)
-    hours = [hour for hour in books.mapped(moved, [books.hours[at] for at in at_most]) if hour is not None]
+    hours = [hour for hour in books.mapped_books(moved, [books.hours[at] for at in at_most]) if hour is not None]
     if not hours:
         return 0.0
     ranged = max(hour.most for hour in hours) - min(hour.least for hour in hours)

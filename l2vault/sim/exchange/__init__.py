@@ -1,4 +1,5 @@
 """What the exchange has. In reading order: `instruments`, `market_shape`, `market_side`, `market` (a seeded market);
 `captures` (recorded frames as a timeline); `books` (books, rows and what was true), `levels`, `trades` (trades that
-explain the books), `scaled_clock` (a clock that runs faster). Knows no client and no fault.
+explain the books), `archive` (the days before, as files) and `hostile_files` (such as a client must refuse),
+`scaled_clock` (a clock that runs faster). Knows no client and no fault.
 """

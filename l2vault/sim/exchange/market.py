@@ -52,8 +52,9 @@ _WALL_LIFE_MS: Final = (20_000.0, 720_000.0)
 class Market:
     """Some instruments traded side by side from `start_ms` on. Names must be those of swaps (UsageError)."""
 
-    def __init__(self, inst_ids: Sequence[str], seed: int, start_ms: int) -> None:
-        self._instruments = [_Instrument(inst_id, seed, start_ms) for inst_id in dict.fromkeys(inst_ids)]
+    def __init__(self, inst_ids: Sequence[str], seed: int, start_ms: int, step_ms: int = _STEP_MS) -> None:
+        """`step_ms` is OKX's pace unless given: a slower market makes whole days in seconds."""
+        self._instruments = [_Instrument(inst_id, seed, start_ms, step_ms) for inst_id in dict.fromkeys(inst_ids)]
 
     def ticks(self) -> Iterator[Tick]:
         """The full book of each instrument, then every push of all of them in order of `ts_ms`, for ever.
@@ -66,8 +67,9 @@ class Market:
 class _Instrument:
     """The two sides of one book, the price they follow, and the chain of its pushes."""
 
-    def __init__(self, inst_id: str, seed: int, start_ms: int) -> None:
+    def __init__(self, inst_id: str, seed: int, start_ms: int, step_ms: int) -> None:
         self._inst_id = inst_id
+        self._step_ms = step_ms
         self._rng = Random(f"{seed} {inst_id}")
         self._shape = shape = shape_of(inst_id)
         self._bids = MarketSide(-1, shape.start_tick, shape, self._rng)
@@ -109,7 +111,7 @@ class _Instrument:
         random = self._rng.random
         if self._shape.lull_chance and random() < self._shape.lull_chance:
             return self._rng.randrange(*_LULL_MS)
-        return _STEP_MS + int(random() * _STEP_EXTRA_MS)
+        return self._step_ms + int(random() * _STEP_EXTRA_MS * self._step_ms / _STEP_MS)
 
     def _step(self, now_ms: int) -> None:
         """What happens in one interval of the feed: the price moves, walls come and go, orders stir."""

@@ -33,6 +33,7 @@ _REST: Final = {
     "/api/v5/public/price-limit": 20,
     "/api/v5/market/index-tickers": 20,
     "/api/v5/system/status": 1,
+    "/api/v5/public/market-data-history": 5,
 }
 """Docs: requests of each endpoint in 2 s from one IP address. Beyond it HTTP 429 with code 50011."""
 _REST_MS: Final = 2000

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from l2vault.errors import UsageError
 from l2vault.sim.faults.plan import FaultPlan
+from l2vault.sim.server.archive import ArchiveFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,8 @@ class SimOptions:
     which has no speed but 1 and no end. `speed` None replays as fast as the clients read; `once` ends with the replay.
     `faults` is what goes wrong. OKX's limits and delays run `time_scale` times as fast as the host's clock, for clients
     whose own time is accelerated; None keeps no limits. The exchange's time is `clock_offset_sec` ahead of the host's.
+    `archive_days` days before the present one are in its archive, with a push each `archive_step_ms` (no push is left
+    out of the archive of a replay, which has what is replayed); 0 serves none. `archive_faults` go wrong there.
     """
 
     port: int = 0
@@ -30,6 +33,10 @@ class SimOptions:
     faults: FaultPlan | None = None
     time_scale: float | None = 1.0
     clock_offset_sec: float = 0.0
+    archive_days: int = 0
+    archive_step_ms: int = 2_000
+    archive_port: int = 0
+    archive_faults: tuple[ArchiveFault, ...] = ()
 
     def __post_init__(self) -> None:
         if self.speed is not None and self.speed <= 0:

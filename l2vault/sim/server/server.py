@@ -5,19 +5,26 @@ Wires captures or the market, the exchange, its clients and the timeline togethe
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
+from itertools import takewhile
+from pathlib import Path
 from random import Random
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, NamedTuple, cast
+from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from l2vault.book.utc import DAY_MS
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, UsageError
-from l2vault.sim.exchange.books import Exchange, OnTick
+from l2vault.sim.exchange.archive import ArchivedFile, make_archive
+from l2vault.sim.exchange.books import Exchange, OnTick, Tick
 from l2vault.sim.exchange.captures import read_captures, survey
 from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
 from l2vault.sim.exchange.market import Market
@@ -25,6 +32,7 @@ from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.exchange.trades import OnTrade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.plan import ConnectionSlot, FaultPlan
+from l2vault.sim.server.archive import INDEX_PATH, ArchiveServer, Shelf
 from l2vault.sim.server.gate import WS_PATH, Gate
 from l2vault.sim.server.limits import REQUEST_LIMIT_BYTES, Limits
 from l2vault.sim.server.link import GOING_AWAY, GRACE_SEC, ClientConnection, Outbox
@@ -97,6 +105,14 @@ class Simulator:
         self._rest: RestFaults
         self._timeline: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
+        self._shelf = Shelf([])
+        self._archive: ArchiveServer | None = None
+        self._archived = tempfile.TemporaryDirectory(prefix="l2vault-archive-") if options.archive_days else None
+
+    @property
+    def archive_url(self) -> str | None:
+        """Where the files of the archive are served; None without one."""
+        return None if self._archive is None else self._archive.url
 
     @property
     def ws_url(self) -> str:
@@ -113,6 +129,10 @@ class Simulator:
         """
         await self._load()
         try:
+            if self._archived is not None:
+                files = await asyncio.to_thread(self._make_archive, Path(self._archived.name))
+                self._shelf = Shelf(files, self._options.archive_faults)
+                self._archive = ArchiveServer(self._shelf, self._options.archive_port)
             await self._listen(self._options.port, self._serve_client, self._gate.accept, _LAST_GRACE_SEC)
             await self._listen(self._options.rest_port, _unreachable, self._answer_rest, GRACE_SEC)
         except L2VaultError:
@@ -139,6 +159,10 @@ class Simulator:
         A client that has not read what it was sent within `grace_sec` is cut off.
         """
         self._scaled_clock.stop()
+        if self._archive is not None:
+            await asyncio.to_thread(self._archive.close)
+        if self._archived is not None:
+            self._archived.cleanup()
         if self._timeline is not None:
             self._timeline.cancel()
             await asyncio.wait([self._timeline])
@@ -149,6 +173,18 @@ class Simulator:
                 link.hang_up(GOING_AWAY, grace_sec)
         for server in self._servers:
             await server.wait_closed()
+
+    def _make_archive(self, folder: Path) -> list[ArchivedFile]:
+        """Of a replay all that it replays; of a market the days before the present one, of a market of their own."""
+        options = self._options
+        if options.replay:
+            pushes = (tick for tick in read_captures(options.replay, options.verbatim) if isinstance(tick, Tick))
+            return make_archive(folder, pushes, options.seed)
+        today_ms = self._exchange_wall_ms() // DAY_MS * DAY_MS
+        start_ms = today_ms - options.archive_days * DAY_MS
+        inst_ids = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS)
+        market = Market(inst_ids, options.seed, start_ms, options.archive_step_ms)
+        return make_archive(folder, takewhile(lambda tick: tick.ts_ms < today_ms, market.ticks()), options.seed)
 
     async def _load(self) -> None:
         options = self._options
@@ -246,6 +282,9 @@ class Simulator:
     async def _answer_rest(self, connection: ServerConnection, request: Request) -> Response | None:
         if not self.limits.allows_rest(request.path.partition("?")[0], self._scaled_clock.now_ms()):
             answer: Answer | None = TOO_MANY_REQUESTS
+        elif request.path.startswith(INDEX_PATH):
+            params = dict(parse_qsl(urlsplit(request.path).query))
+            answer = Answer(200, msgspec.json.encode(self._shelf.index(params)).decode())
         else:
             answer = self._rest.answer(request.path, self._exchange_wall_ms())
         if answer is None:
@@ -264,6 +303,7 @@ class Addresses(NamedTuple):
 
     ws_url: str
     rest_url: str
+    archive_url: str | None = None
 
 
 async def serve_simulator(
@@ -280,7 +320,7 @@ async def serve_simulator(
     stopped = asyncio.create_task(stop.wait())
     grace_sec = GRACE_SEC
     try:
-        announce(Addresses(simulator.ws_url, simulator.rest_url))
+        announce(Addresses(simulator.ws_url, simulator.rest_url, simulator.archive_url))
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             ended.result()

@@ -53,6 +53,21 @@ class Verdict(NamedTuple):
     age_sec: float | None
 
 
+class Look(NamedTuple):
+    """The recorder at one moment. `now_ms` is this machine's clock; `is_held` says whether a process holds the vault's
+    lock, None: not known."""
+
+    now_ms: int
+    health: Health | None
+    is_held: bool | None
+    verdict: Verdict
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a recorder is at work and its file can be believed."""
+        return self.health is not None and self.verdict.state != "no recorder"
+
+
 def judge(health: Health | None, now_ms: int, is_held: bool | None) -> Verdict:
     """`now_ms` is this machine's clock; `is_held` says whether a process holds the vault's lock, None: not known."""
     age_sec = None if health is None else age_of(health, now_ms)

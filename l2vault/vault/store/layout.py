@@ -26,6 +26,7 @@ _RAW: Final = Path("raw", "okx")
 _META: Final = Path("meta", "okx")
 _ARCHIVE: Final = Path("archive", "okx")
 _COLUMNS: Final = Path("columns", "okx")
+_OKX_ARCHIVE: Final = "okx_archive"
 _LEVELS: Final = "levels"
 _SNAPSHOTS: Final = "snapshots"
 _ROWS: Final = "rows"
@@ -73,6 +74,16 @@ class Layout:
     def of(self, kind: Kind) -> "Layout":
         """The same vault with the data files of another kind; all other paths are the same."""
         return Layout(self.root, kind)
+
+    @property
+    def okx_archive(self) -> "Layout":
+        """The vault within this one that holds what was made of OKX's own archive, and nothing that was recorded."""
+        return Layout(self.root / _OKX_ARCHIVE, self.kind)
+
+    @property
+    def archive_files(self) -> Path:
+        """The files of OKX's archive as they were fetched."""
+        return self.root / _OKX_ARCHIVE / "files"
 
     @property
     def lock_file(self) -> Path:
@@ -132,6 +143,10 @@ class Layout:
         """What `merge` noted of an hour of this kind: of which files it was made, which vault brought which lines."""
         text = utc_text(ts_ms)
         return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
+
+    def carried_file(self, inst_id: str, ts_ms: int) -> Path:
+        """The book with which a day of OKX's archive ended, for the first grid time of the next day."""
+        return self.root / _META / "carried" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
 
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id

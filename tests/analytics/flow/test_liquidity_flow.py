@@ -386,3 +386,17 @@ def test_shifts_do_not_depend_on_how_books_are_cut_into_pieces(drawings):
         cut = shifts(hand_made(*drawings, depth=DEPTH), **how)
     assert_frame_equal(whole.frame, cut.frame)
     assert whole.provenance == cut.provenance
+
+
+def test_hours_read_from_lines_and_from_columns_follow_each_other():
+    """The former have their sides as categories, the latter as text."""
+    whole = hand_made(*(drawn(at, f"9999.5 {5 + at / 1_000} 1", ASKS) for at in (0, 2_000, 4_000, 6_000)))
+    ((levels, held),) = whole._frames()
+    early, late = (
+        tuple(rows.filter((pl.col("t_from") < T0_MS + 4_000) == is_early) for rows in (levels, held))
+        for is_early in (True, False)
+    )
+    early = early[0].with_columns(pl.col("side").cast(pl.Categorical), pl.col("orders").cast(pl.Int64)), early[1]
+    span = whole.start_ms, whole.end_ms
+    joined = books_module.Books(whole.inst_id, span, lambda: iter([early, late]), whole.periods)
+    assert_frame_equal(shifts(joined, "contracts").frame, shifts(whole, "contracts").frame)

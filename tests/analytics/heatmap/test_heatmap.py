@@ -200,7 +200,7 @@ def test_rows_are_the_seen_cells_behind_the_front_of_each_side() -> None:
 
 
 def test_without_any_level_the_grid_is_one_row() -> None:
-    assert Cells(TimeBins(2_000, T0_MS, T0_MS + 1), 0.5, 400).price_bins() == (1, 0, 0)
+    assert Cells(TimeBins(2_000, T0_MS, T0_MS + 1), 400).price_bins() == (1, 0, 0)
 
 
 @pytest.mark.parametrize(

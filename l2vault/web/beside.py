@@ -1,0 +1,164 @@
+"""What belongs beside the cells of a screen: what was traded, basis, funding and open interest, in bins of time.
+
+An hour is read once, at the narrowest width; wider bins are sums of its volumes and the last of its other values.
+Nothing is filled in: NaN where no trade is proved to be known, or no value was recorded.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from l2vault.analytics.context import read_context
+from l2vault.analytics.contract import Floats, contract_periods
+from l2vault.analytics.one_book import BPS
+from l2vault.analytics.trades import Trades, read_trades, traded_sizes
+from l2vault.clock import Clock
+from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
+from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.instruments import read_rows
+from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
+from l2vault.web.tiles import BINS_MS
+
+SERIES: Final = ("bought", "sold", "basis_bps", "funding_rate", "open_interest_usd")
+_SUMMED: Final = ("bought", "sold")
+_READ: Final[tuple[Kind, ...]] = ("trades", "context")
+_KEPT_HOURS: Final = 400
+"""36 kB each."""
+_GROWING_MS: Final = 1_000
+_TIMES_WORK: Final = 10
+"""An hour that is still written is read again after 10 times what reading it took: open pages add what is new."""
+
+Singles = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class BesideHour:
+    """An hour in bins of `BINS_MS[0]`: `(bins,)` float32 of each of `SERIES`; `newest_ms` is the time of its newest
+    trade, None without one."""
+
+    values: dict[str, Singles]
+    newest_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    stamp: list[FileStamp]
+    until_ms: int
+    hour: BesideHour
+
+
+class Beside:
+    """Of the vault at `root`; for one thread."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
+        self._trades: dict[str, Trades] = {}
+        """Each remembers what it has read of the journal."""
+
+    def get(self, inst_id: str, hours: Sequence[int], patience_sec: float) -> tuple[dict[int, BesideHour], list[int]]:
+        """Those of some hours (ms), the newest first, and the hours that are still to be read once `patience_sec` are
+        over: ask again. Raises VaultError where the vault has no row of the instrument."""
+        until_ms = self._clock.monotonic_ms() + round(patience_sec * 1000)
+        found: dict[int, BesideHour] = {}
+        for hour_ms in sorted(hours, reverse=True):
+            kept = self._good(inst_id, hour_ms)
+            if kept is not None:
+                found[hour_ms] = kept
+            elif not found or self._clock.monotonic_ms() < until_ms:
+                found[hour_ms] = self._read(inst_id, hour_ms)
+        return found, [hour_ms for hour_ms in hours if hour_ms not in found]
+
+    def _good(self, inst_id: str, hour_ms: int) -> BesideHour | None:
+        kept = self._kept.get((inst_id, hour_ms))
+        if kept is None:
+            return None
+        is_good = self._clock.monotonic_ms() < kept.until_ms or kept.stamp == self._stamp(inst_id, hour_ms)
+        if not is_good:
+            return None
+        self._kept.move_to_end((inst_id, hour_ms))
+        return kept.hour
+
+    def _read(self, inst_id: str, hour_ms: int) -> BesideHour:
+        begun_ms, stamp = self._clock.monotonic_ms(), self._stamp(inst_id, hour_ms)
+        if inst_id not in self._trades and (trades := read_trades(self._root, inst_id)) is not None:
+            self._trades[inst_id] = trades
+        hour = read_hour(self._root, inst_id, hour_ms, self._trades.get(inst_id))
+        now_ms = self._clock.monotonic_ms()
+        until_ms = now_ms + max(_GROWING_MS, _TIMES_WORK * (now_ms - begun_ms))
+        self._kept.pop((inst_id, hour_ms), None)
+        self._kept[inst_id, hour_ms] = _Kept(stamp, until_ms, hour)
+        while len(self._kept) > _KEPT_HOURS:
+            self._kept.popitem(last=False)
+        return hour
+
+    def _stamp(self, inst_id: str, hour_ms: int) -> list[FileStamp]:
+        stamps: list[FileStamp] = []
+        for kind in _READ:
+            layout = Layout(self._root).of(kind)
+            stamps += stamp_of(layout, Catalog(layout).hour(inst_id, hour_ms))
+        return stamps
+
+
+def read_hour(root: Path, inst_id: str, hour_ms: int, trades: Trades | None) -> BesideHour:
+    """An hour of a vault; `trades` are those of `read_trades`. A bin has volumes where the chain of ids proves any of
+    its time, or a trade is in it."""
+    width_ms, span = BINS_MS[0], (hour_ms, hour_ms + HOUR_MS)
+    begins = np.arange(*span, width_ms, dtype=np.int64)
+    values = {name: np.full(len(begins), np.nan, np.float32) for name in SERIES}
+    newest_ms = None
+    if trades is not None:
+        read = trades.read(span)
+        periods = contract_periods(inst_id, read_rows(Layout(root), inst_id), span)
+        usd = traded_sizes(read.frame, periods, "usd")
+        t_ms, is_buy = read.frame["t"].to_numpy(), read.frame["is_buy"].to_numpy()
+        at = (t_ms - hour_ms) // width_ms
+        is_known = read.proved_ms(begins, begins + width_ms) > 0
+        is_known[at] = True
+        for name, own in (("bought", is_buy), ("sold", ~is_buy)):
+            sums = np.bincount(at[own], usd[own], len(begins))
+            values[name][is_known] = sums[is_known]
+        newest_ms = int(t_ms.max()) if len(t_ms) else None
+    context = read_context(root, inst_id, span)
+    at = np.clip((context["t"].to_numpy() - hour_ms) // width_ms, 0, len(begins) - 1)
+    mark, index = (context[name].to_numpy() for name in ("mark", "index"))
+    values["basis_bps"][at] = (mark / index - 1) * BPS
+    for name in ("funding_rate", "open_interest_usd"):
+        values[name][at] = context[name].to_numpy()
+    return BesideHour(values, newest_ms)
+
+
+def binned(hours: dict[int, BesideHour], span: tuple[int, int], bin_ms: int) -> dict[str, Floats]:
+    """`(bins,)` float64 of each of `SERIES`, from `span[0]` on, a multiple of `bin_ms`; NaN where nothing is known."""
+    columns = -(-(span[1] - span[0]) // bin_ms)
+    whole = {name: np.full(columns, np.nan) for name in SERIES}
+    times = bin_ms // BINS_MS[0]
+    for hour_ms, hour in hours.items():
+        at = (hour_ms - span[0]) // bin_ms
+        for name, values in hour.values.items():
+            parts = values.reshape(-1, times).astype(np.float64)
+            made = _sums(parts) if name in _SUMMED else _lasts(parts)
+            begin, end = max(0, -at), min(len(made), columns - at)
+            if begin < end:
+                whole[name][at + begin : at + end] = made[begin:end]
+    return whole
+
+
+def _sums(parts: Floats) -> Floats:
+    """Of each row the sum of what is known."""
+    known = np.isfinite(parts)
+    sums: Floats = np.where(known.any(axis=1), np.where(known, parts, 0.0).sum(axis=1), np.nan)
+    return sums
+
+
+def _lasts(parts: Floats) -> Floats:
+    """Of each row the last value that is known."""
+    last = parts.shape[1] - 1 - np.argmax(np.isfinite(parts[:, ::-1]), axis=1)
+    values: Floats = parts[np.arange(len(parts)), last]
+    return values
