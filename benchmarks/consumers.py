@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -68,7 +69,37 @@ def main() -> int:
                 said = judged(consumer, path, Path(folder) / f"{number}", args.times)
                 print(f"{path.name}, {consumer.name}: {said or 'equal'}", flush=True)
                 failed += bool(said)
+        for tool, requirements in ((HFTBACKTEST[0], HFTBACKTEST), (NAUTILUS[0], NAUTILUS)):
+            said = page_runs(tool.partition("==")[0], requirements, vaults[0], Path(folder) / "page")
+            print(f"docs/exports.md with {tool}: {said or 'every block runs'}", flush=True)
+            failed += bool(said)
     return 1 if failed else 0
+
+
+def page_runs(tool: str, requirements: tuple[str, ...], vault: Path, folder: Path) -> str:
+    """What is wrong with the page's blocks for a tool, and with the example; empty if nothing is."""
+    place = venv_of(tool, requirements)
+    if place.python is None:
+        return place.reason
+    folder.mkdir(exist_ok=True)
+    page = (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
+    blocks = [code for _, code in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.M | re.S)]
+    forms = {"hftbacktest": ("hftbacktest", "tardis-csv"), "nautilus_trader": ("nautilus", "tardis-csv")}[tool]
+    for form in forms:
+        (line,) = [code.strip() for code in blocks if f"l2vault export {form} " in code]
+        out = folder / line.split()[-1]
+        if not out.exists():
+            own(str(place.python), [*line.split()[1:-1], str(out), "--vault", str(vault)])
+    scripts = [["-c", code] for code in blocks if f"from {tool}" in code]
+    if tool == "hftbacktest":
+        scripts.append([str(ROOT / "examples" / "backtest.py"), str(vault), INST])
+    for script in scripts:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        words = [str(place.python), *script]
+        ran = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            return ran.stderr[-2000:]
+    return ""
 
 
 def recorded(path: Path) -> Path:

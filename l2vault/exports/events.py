@@ -90,24 +90,20 @@ class Shown:
     def events(self, pieces: Iterable[Piece]) -> Iterator[BookEvent]:
         """In order of time, of pieces in order of time. The first is of the start of the span: the book that stood
         then, or a `clear`. So each span can be read alone, or behind the one before it."""
-        follows = False
         begun = False
         for piece in pieces:
-            parts = list(self._parts(piece))
-            for start_ms, end_ms in parts:
+            for start_ms, end_ms in self._parts(piece):
                 if not begun:
                     begun = True
                     if start_ms > self._span[0]:
                         yield self._ends(self._span[0])
-                if follows and piece.update is not None and self._until_ms == piece.from_ms == start_ms:
+                if piece.update is not None and self._until_ms == piece.from_ms == start_ms:
                     if piece.update[0] or piece.update[1]:
                         yield BookEvent("update", start_ms, piece.recv_us, piece.seq_id, *piece.update)
                 else:
                     yield from self._shows(piece, start_ms)
                 self.shown_ms[piece.source] += end_ms - start_ms
                 self._until_ms = end_ms
-                follows = False
-            follows = bool(parts) and parts[-1][1] == piece.to_ms
         if not begun:
             yield self._ends(self._span[0])
         elif self._until_ms is not None and self._until_ms < self._span[1]:

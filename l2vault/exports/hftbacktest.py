@@ -6,10 +6,12 @@ the same time; receive times that lie before the exchange's are all put later by
 where exchange and receive times disagree about the order, an event stands twice, once for each clock.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from l2vault.book.change import Level
 from l2vault.errors import extra
@@ -34,8 +36,9 @@ _EVERYTHING: Final = float("nan")
 """The price of a clear that empties a side: a price clears up to itself, and older levels beyond it would stay."""
 _ROWS: Final = 1 << 17
 """Rows in memory before they go to the disk: 8 MB."""
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 18
 """Rows that are put in order at a time, at least: those whose order is not known yet come on top."""
+_COPIED_BYTES: Final = 1 << 20
 
 
 def rows_type() -> "np.dtype[np.void]":
@@ -94,7 +97,7 @@ class HftBacktest:
         try:
             self._put_in_order(ordered)
             name = f"{self._name}_{day.day}.npz"
-            self._np.savez_compressed(self._folder / name, data=_mapped(ordered))
+            _save(self._folder / name, ordered)
             self.files.append(name)
         finally:
             for path in (self._raw, ordered):
@@ -106,14 +109,14 @@ class HftBacktest:
 
     def _put_in_order(self, path: Path) -> None:
         np = self._np
-        with path.open("wb") as file:
-            held = np.empty(0, rows_type())
-            raw = _mapped(self._raw)
-            for start in range(0, len(raw), _BLOCK):
-                rows = np.concatenate((held, raw[start : start + _BLOCK]))
-                rows["local_ts"][len(held) :] += self._shift_ns
-                is_last = start + _BLOCK >= len(raw)
-                ordered, held = by_both_clocks(rows, is_last)
+        held = np.empty(0, rows_type())
+        with path.open("wb") as file, self._raw.open("rb") as raw:
+            is_last = False
+            while not is_last:
+                block = np.fromfile(raw, rows_type(), _BLOCK)
+                is_last = len(block) < _BLOCK
+                block["local_ts"] += self._shift_ns
+                ordered, held = by_both_clocks(np.concatenate((held, block)), is_last)
                 ordered.tofile(file)
 
     def _levels(self, ev: int, times: tuple[int, int], levels: list[Level]) -> None:
@@ -182,10 +185,14 @@ def _flagged(rows: "npt.NDArray[np.void]", flags: int) -> "npt.NDArray[np.void]"
     return found
 
 
-def _mapped(path: Path) -> "npt.NDArray[np.void]":
-    """A file of rows, read where it is asked for; numpy maps no empty file."""
+def _save(path: Path, rows: Path) -> None:
+    """What `np.savez_compressed(path, data=...)` writes, of a file of rows that need not fit into memory."""
     import numpy as np
 
-    if not path.stat().st_size:
-        return np.empty(0, rows_type())
-    return np.memmap(path, rows_type(), mode="r")
+    count = rows.stat().st_size // rows_type().itemsize
+    header = {"descr": np.lib.format.dtype_to_descr(rows_type()), "fortran_order": False, "shape": (count,)}
+    member = ZipInfo("data.npy")
+    member.compress_type = ZIP_DEFLATED
+    with ZipFile(path, "w") as archive, archive.open(member, "w", force_zip64=True) as file, rows.open("rb") as source:
+        np.lib.format.write_array_header_1_0(file, header)
+        shutil.copyfileobj(source, file, _COPIED_BYTES)

@@ -131,6 +131,12 @@ class Label(NamedTuple):
         return sum(day.shown_ms[source] for day in self.days) / max(1, self.span[1] - self.span[0])
 
     @property
+    def hole_share(self) -> float:
+        """Of the span's time in which there is no book."""
+        length_ms = self.span[1] - self.span[0]
+        return (length_ms - sum(sum(day.shown_ms.values()) for day in self.days)) / max(1, length_ms)
+
+    @property
     def holes(self) -> list[BookHole]:
         return [hole for day in self.days for hole in day.holes]
 
@@ -151,7 +157,7 @@ class Label(NamedTuple):
             "books": {
                 "changes_share": self.share("changes"),
                 "sampled_share": self.share("lines"),
-                "hole_share": max(0.0, 1 - self.share("changes") - self.share("lines")),
+                "hole_share": self.hole_share,
                 "holes": self.holes,
             },
             "trades": self._trades(),

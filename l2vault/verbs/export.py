@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -62,18 +63,22 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace) -> tuple[int, in
     first_ms, newest_ms = vault.first_line_ms(inst_id), vault.newest_line_ms(inst_id)
     if first_ms is None or newest_ms is None:
         raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-    return span_within((first_ms, newest_ms), args.last, args.start, args.end, f"book of {inst_id}")
+    last = None if args.last is None else timedelta(milliseconds=args.last)
+    return span_within((first_ms, newest_ms), last, args.start, args.end, f"book of {inst_id}")
 
 
 def _text(label: "Label", out: Path) -> str:
     span = " to ".join(utc_text(bound)[:19].replace("T", " ") for bound in label.span)
-    changes, sampled = label.share("changes"), label.share("lines")
     holes = label.holes
+    parts = (
+        (label.share("changes"), "from every change"),
+        (label.share("lines"), "from sampled books"),
+        (label.hole_share, f"in {counted(len(holes), 'hole')}"),
+    )
     lines = [
         f"{label.subject.inst_id}, {span} UTC: {counted(len(label.files), 'file')} for {label.format} in "
         f"{printable(out)}",
-        f"books: {exact_share(changes)} of the time from every change, {exact_share(sampled)} from sampled books, "
-        f"{exact_share(max(0.0, 1 - changes - sampled))} in {counted(len(holes), 'hole')}",
+        f"books: {', '.join(f'{exact_share(share)} of the time {of}' for share, of in parts if share)}",
     ]
     lines += [
         f"  {hole.t_from} to {hole.t_to}: {hole.kind}{f' ({hole.cause})' if hole.cause else ''}"

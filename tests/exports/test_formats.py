@@ -27,6 +27,7 @@ def trade_pushes(sent):
     for number, push in enumerate(sent[::20]):
         origin = "rest" if number % 4 == 3 else "ws"
         recv_us = push.recv_us - 40_000 if number % 4 == 2 else push.recv_us + 100
+        recv_us += 30_000_000 * (origin == "rest")
         side = "buy" if number % 2 else "sell"
         of = "64000.5", "1.5", side, str(push.ts_ms), "2", "0", push.seq_id, recv_us, origin
         yield TradePush(INST, str(1_001 + 2 * number), *of)

@@ -85,6 +85,18 @@ def test_what_it_says_of_sampled_books_and_of_holes(capsys, tmp_path):
     assert label["trades"]["rows"] > 0
 
 
+def test_a_span_that_begins_between_two_lines_has_the_book_that_stood_then(capsys, tmp_path):
+    assert (
+        export("csv", "--from", "2024-08-20T03:00:01Z", "--to", "2024-08-20T03:01Z", "--out", str(tmp_path / "o")) == 0
+    )
+    assert "books: 100.00 % of the time from sampled books\n" in capsys.readouterr().out
+
+
+def test_the_length_of_a_span_ends_at_the_newest_line(capsys, tmp_path):
+    assert export("csv", "--last", "90s", "--out", str(tmp_path / "o")) == 0
+    assert "2024-08-20 03:08:28 to 2024-08-20 03:09:58 UTC" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

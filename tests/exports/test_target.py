@@ -65,12 +65,15 @@ def test_what_exists_is_replaced_only_on_request_and_only_if_it_is_ours(tmp_path
         pytest.fail("it was begun")
 
 
-@pytest.mark.parametrize("name", ["file", "full", "link"])
+@pytest.mark.parametrize("name", ["file", "full", "link", "link_to_ours"])
 def test_files_folders_and_links_of_others_stay(tmp_path, name):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "full")
+    with new_folder(tmp_path / "ours", False) as folder:
+        fill(folder)
+    (tmp_path / "link_to_ours").symlink_to(tmp_path / "ours")
     with pytest.raises(UsageError, match="is no export of l2vault"), new_folder(tmp_path / name, True):
         pytest.fail("it was begun")
     assert (tmp_path / "full" / "x").read_text() == "mine"
