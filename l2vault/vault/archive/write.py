@@ -131,7 +131,7 @@ def _encoded(catalog: Catalog, lines: list[PlacedLine], archived: ArchivedHour) 
 
 
 def _encoded_rows(lines: list[PlacedLine], inst_id: str, hour_ms: int, form: RowForm) -> bytes:
-    """The file of an hour of trades or context, after a look at what it gives back."""
+    """The file of an hour of trades, context or deep books, after a look at what it gives back."""
     texts = [line.text for line in lines]
     facts = _facts(inst_id, hour_ms, texts, form.kind)
     try:
@@ -191,7 +191,7 @@ def _facts(inst_id: str, hour_ms: int, lines: list[bytes], kind: str = "books") 
     size_bytes = sum(len(line) + 1 for line in lines)
     facts = Facts(inst_id, hour_text(hour_ms), len(lines), size_bytes, digest.hexdigest())
     if kind in FORMS:
-        return msgspec.structs.replace(facts, kind=kind, channel=kind, units=FORMS[kind].units)
+        return msgspec.structs.replace(facts, kind=kind, channel=FORMS[kind].channel, units=FORMS[kind].units)
     if kind == CHANGES:
         return msgspec.structs.replace(facts, kind=kind, units=CHANGE_UNITS)
     return msgspec.structs.replace(facts, schema_version=SCHEMA_VERSION)
