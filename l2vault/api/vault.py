@@ -298,7 +298,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no deep books of {name}.", f'deep = ["{name}"], or l2vault record --deep'
             )
-        span = _span_within(bounds, last, start, end, f"deep book of {name}")
+        span = span_within(bounds, last, start, end, f"deep book of {name}")
         return DeepBooks(reader, name, span, self._contracts(name))
 
     def trades(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.api.vault import span_within
 from l2vault.book.utc import utc_text
-from l2vault.errors import VaultError
+from l2vault.errors import UsageError, VaultError
 from l2vault.exports.run import FORMATS, Export
 from l2vault.foreign import printable
 from l2vault.vault.reading.vault import Vault, open_vault
@@ -46,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 if everything is written; holes are named, and are no failure."""
     vault = open_vault(context.vault)
+    if args.out.resolve().is_relative_to(vault.layout.root.resolve()):
+        raise UsageError(f"{printable(args.out)} lies in the vault.", "--out with a folder beside it")
     inst_id = the_instrument(vault, args)
     findings: list[Finding] = []
     with progress_bar() as show:

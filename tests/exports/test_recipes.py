@@ -100,8 +100,10 @@ def test_the_length_of_a_span_ends_at_the_newest_line(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--out", "Vault"], 2, "Vault exists already"),
-        (["--out", "Vault", "--force"], 2, "is no export of l2vault"),
+        (["--out", str(PAGE.parent)], 2, "exists already"),
+        (["--out", str(PAGE.parent), "--force"], 2, "is no export of l2vault"),
+        (["--out", "Vault"], 2, "lies in the vault"),
+        (["--out", "Vault/../Vault/x"], 2, "lies in the vault"),
         (["--out", ".."], 2, "names no new folder"),
         (["--out", "x", "--from", "2030-01-01"], 1, "holds no book"),
         (["--out", "x", "--from", "2024-08-20T04:00Z", "--to", "2024-08-20T03:00Z"], 2, "is empty"),
