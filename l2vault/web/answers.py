@@ -33,8 +33,10 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
 from l2vault.web.recorder import recorder_said
+from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
-from l2vault.web.window import about, bin_of, packed, window_of
+from l2vault.web.turns import Turns
+from l2vault.web.window import Measure, about, bin_of, packed, window_of
 
 Form = Literal["json", "arrow"]
 Said = dict[str, object]
@@ -53,7 +55,8 @@ _STATUS_KEPT_MS: Final = 2_000
 _WALLS_KEPT_MS: Final = 15_000
 _ZONES_KEPT_MS: Final = 60_000
 _KEPT: Final = 64
-_KEPT_TABLES: Final = 4
+_KEPT_TABLES: Final = 2
+"""The hour of a question and the one before: 30 MB each of BTC."""
 _MOST_WALLS: Final = 40
 _MOST_ENDED: Final = 60
 _MOST_ZONES: Final = 12
@@ -67,10 +70,11 @@ class Answers:
     """The vault at `root`. Every method raises VaultError for what the vault does not hold, UsageError for what is no
     question; instruments are those of the catalogue and no others."""
 
-    def __init__(self, root: Path, executor: Executor, clock: Clock) -> None:
+    def __init__(self, root: Path, executor: Executor, clock: Clock, turns: Turns, files: TileFiles | None) -> None:
         self.root = root
         self._clock = clock
-        self._tiles = Tiles(root, executor, clock)
+        self._turns = turns
+        self._tiles = Tiles(root, executor, clock, turns, files)
         self._beside = Beside(root, clock)
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -116,11 +120,18 @@ class Answers:
             "coverage": about(coverage),
         }
 
-    def books(
-        self, inst_id: str, start_ms: int, end_ms: int, columns: int, prices: tuple[float, float] | None
+    def books(  # noqa: PLR0913 - what is asked for
+        self,
+        inst_id: str,
+        start_ms: int,
+        end_ms: int,
+        columns: int,
+        prices: tuple[float, float] | None,
+        of: Measure = "mean",
     ) -> bytes:
-        """A window as `window.packed` has it: at most about so many columns, and the prices asked for or all. Hours
-        that take longer to read are named, `unread_hours`: ask again for them."""
+        """A window as `window.packed` has it: at most about so many columns, and the prices asked for or all, of the
+        mean that rested in each cell, or the largest level. Hours that take longer to read are named, `unread_hours`:
+        ask again for them."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
         bin_ms = bin_of(end_ms - start_ms, columns)
@@ -132,8 +143,8 @@ class Answers:
         ]
         tiles, unread = self._tiles.get(name, hours, bin_ms, _PATIENCE_SEC)
         coverage = vault.coverage(name, start_ms, end_ms)
-        window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage)
-        said = {"inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
+        window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage, of)
+        said = {"of": of, "inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
         said["read_to_ms"] = tiles[-1].read_to_ms if tiles else None
         return packed(window, said | {"unread_hours": unread, "coverage": about(coverage)})
 
@@ -338,7 +349,8 @@ class Answers:
     ) -> Said:
         def answer() -> Said:
             name, span = self._hour_before(inst_id, end_ms)
-            said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
+            with self._turns.urgent():
+                said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
             return {**said, "coverage": about(self._vault().coverage(name, *span))}
 
         return self._remembered((what, inst_id, end_ms), kept_ms, answer)
@@ -367,7 +379,8 @@ class Answers:
         newest_ms = vault.newest_line_ms(name) or 0
         if kept is not None and (kept[0] > hour_ms + HOUR_MS or kept[0] == newest_ms or now_ms < kept[1]):
             return kept[2]
-        table = vault.levels(name, hour_ms, hour_ms + HOUR_MS).to_polars()
+        with self._turns.urgent():
+            table = vault.levels(name, hour_ms, hour_ms + HOUR_MS).to_polars()
         took_ms = self._clock.monotonic_ms() - now_ms
         self._tables[name, hour_ms] = newest_ms, now_ms + took_ms * (1 + _TIMES_WORK), table
         while len(self._tables) > _KEPT_TABLES:

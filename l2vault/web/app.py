@@ -24,6 +24,8 @@ from l2vault.web.arrow import ARROW
 from l2vault.web.guard import COOKIE, App, Guard, Guarded
 from l2vault.web.live import POLL_SEC, Live
 from l2vault.web.openapi import BINARY, JSON, PROMETHEUS, openapi
+from l2vault.web.tile_files import TileFiles
+from l2vault.web.turns import Turns
 
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
@@ -32,7 +34,7 @@ _KINDS: Final = {
     ".svg": "image/svg+xml",
 }
 _READERS: Final = 2
-_MEASURERS: Final = 2
+_TILERS: Final = 1
 _COLUMNS: Final = 1600
 _LEVELS: Final = 10
 _BOOKS: Final = 500
@@ -47,15 +49,25 @@ _UNKNOWN_INSTRUMENT: Final = 4404
 
 
 class Screen:
-    """The application over the vault at `root`. `stop` ends its threads."""
+    """The application over the vault at `root`. `stop` ends its threads. Tiles of past hours are kept in `cache`, if
+    there is one; `trim` is called behind each piece of work that took much memory."""
 
-    def __init__(self, root: Path, guard: Guard, clock: Clock, poll_sec: float = POLL_SEC) -> None:
+    def __init__(  # noqa: PLR0913 - two say what, the others are what it is given
+        self,
+        root: Path,
+        guard: Guard,
+        clock: Clock,
+        poll_sec: float = POLL_SEC,
+        cache: Path | None = None,
+        trim: Callable[[], object] = lambda: None,
+    ) -> None:
         self._guard = guard
-        self._tiling = ThreadPoolExecutor(_MEASURERS, "tiles")
+        self._tiling = ThreadPoolExecutor(_TILERS, "tiles")
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._measuring = ThreadPoolExecutor(1, "measuring")
         self._beside = ThreadPoolExecutor(1, "beside")
-        self._answers = Answers(root, self._tiling, clock)
+        files = None if cache is None else TileFiles(cache)
+        self._answers = Answers(root, self._tiling, clock, Turns(trim), files)
         self._live = Live(root, poll_sec)
         self._files = _static_files()
         routes = self._routes()
@@ -113,7 +125,10 @@ class Screen:
                 raise UsageError("low is not below high, or no price is so high.", "low=59000&high=61000")
             span = _ms(request, "from"), _ms(request, "to")
             columns = int(_number(request, "columns") or _COLUMNS)
-            return self._answers.books(_name(request), *span, columns, asked)
+            of = request.query_params.get("of", "mean")
+            if of not in ("mean", "max"):
+                raise UsageError("of is neither mean nor max.", "of=max")
+            return self._answers.books(_name(request), *span, columns, asked, "max" if of == "max" else "mean")
 
         def rows() -> bytes:
             span = _ms(request, "from"), _ms(request, "to")

@@ -11,11 +11,11 @@ import pytest
 import l2vault
 from l2vault.book.context import Context, Funding, Index, Mark, OpenInterest
 from l2vault.book.context import to_line as context_to_line
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.lock import VaultLock
 from l2vault.web.answers import walls_said
 from l2vault.web.guard import COOKIE, Guard
-from l2vault.web.tiles import BINS_MS, HOUR_MS, price_step
+from l2vault.web.tile import BINS_MS, price_step
 from support.example_vault import make_example_vault
 from support.healths import WRITTEN_MS, health
 from support.hours import HOUR_AT_MS, INST

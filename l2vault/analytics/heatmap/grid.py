@@ -76,6 +76,16 @@ class _Sums:
     low: int
     high: int
     size_ms: dict[SideName, Floats]
+    most: "Floats | None"
+    """In the same cells, of both sides: the largest level that stood there at any time."""
+
+
+class _Kept(NamedTuple):
+    """`rows` of price at most (what is kept may be finer), sizes in `unit`."""
+
+    rows: int
+    unit: Unit
+    keeps_most: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +112,14 @@ def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBi
     return bins
 
 
-def cells_of(pieces: Iterator[Piece], bins: TimeBins, tick: float, rows: int, unit: Unit) -> list[PieceCells]:
-    """The work on one hour: what is kept of each of its pieces."""
-    return [_cells(piece, bins, tick, rows, unit) for piece in pieces]
+def cells_of(  # noqa: PLR0913 - the grid, and what is kept in it
+    pieces: Iterator[Piece], bins: TimeBins, tick: float, rows: int, unit: Unit, keeps_most: bool = False
+) -> list[PieceCells]:
+    """The work on one hour: what is kept of each of its pieces; `keeps_most`: the largest level of each cell too."""
+    return [_cells(piece, bins, tick, _Kept(rows, unit, keeps_most)) for piece in pieces]
 
 
-def _cells(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -> PieceCells:
+def _cells(piece: Piece, bins: TimeBins, tick: float, kept: "_Kept") -> PieceCells:
     parts = _parts(piece, bins)
     first_bin = int(parts.bin[0])
     at = parts.bin - first_bin
@@ -122,9 +134,7 @@ def _cells(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -> 
         reach = np.where(piece.is_full[name], _ticks(of_worst, tick), -_FAR if name == "bid" else _FAR)
         ends[name] = _summed_ends(parts, reach[parts.book])
     covered_ms = _sums(at, parts.ms, count).astype(np.int64)
-    return PieceCells(
-        first_bin, covered_ms, best, worst, ends, _sums_of(piece, bins, tick, rows, unit), tally_of(piece)
-    )
+    return PieceCells(first_bin, covered_ms, best, worst, ends, _sums_of(piece, bins, tick, kept), tally_of(piece))
 
 
 def _parts(piece: Piece, bins: TimeBins) -> _Parts:
@@ -145,13 +155,13 @@ def _summed_ends(parts: _Parts, reach: Ints) -> tuple[Ints, Ints, Ints]:
     return bins[begins], reach[begins], np.add.reduceat(ms, begins)
 
 
-def _sums_of(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -> _Sums | None:
+def _sums_of(piece: Piece, bins: TimeBins, tick: float, kept: "_Kept") -> _Sums | None:
     """Each row counts in every bin for as long as books stood there in which it stands. None without any level."""
     ticks = _ticks(piece.price, tick)
     if not len(ticks):
         return None
     low, high = int(ticks.min()), int(ticks.max())
-    step = _fine_step(_price_step(low, high, rows))
+    step = _fine_step(_price_step(low, high, kept.rows))
     edges = bins.edges()
     book = np.searchsorted(piece.t_from, edges, side="right") - 1
     stood = piece.stood_ms[np.maximum(book, 0)] + np.where(
@@ -164,10 +174,13 @@ def _sums_of(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -
     row_from = from_bin[piece.first]
     times = to_bin[piece.past] - row_from + 1
     cell = piece.is_ask * (shape[0] * shape[1]) + (row_from - first_bin) * shape[1] + (ticks // step - first_row)
-    size, ms = piece.sizes(unit), piece.ms
+    size, ms = piece.sizes(kept.unit), piece.ms
     total = np.zeros(2 * shape[0] * shape[1])
+    most = np.zeros(len(total) if kept.keeps_most else 0)
     is_one = times == 1
     total += _sums(cell[is_one], size[is_one] * ms[is_one], len(total))
+    if kept.keeps_most:
+        np.maximum.at(most, cell[is_one], size[is_one])
     many = np.flatnonzero(~is_one)
     if len(many):
         row, nth = np.repeat(many, times[many]), _within(times[many])
@@ -175,8 +188,11 @@ def _sums_of(piece: Piece, bins: TimeBins, tick: float, rows: int, unit: Unit) -
         begins = np.maximum(piece.stood_ms[piece.first[row]], stood[column])
         lasts = np.minimum(piece.stood_ms[piece.past[row]], stood[column + 1]) - begins
         total += _sums(cell[row] + nth * shape[1], size[row] * lasts, len(total))
+        if kept.keeps_most:
+            np.maximum.at(most, cell[row] + nth * shape[1], size[row])
     bids, asks = total.reshape(2, *shape)
-    return _Sums(first_bin, first_row, step, low, high, {"bid": bids, "ask": asks})
+    largest = most.reshape(2, *shape).max(axis=0) if kept.keeps_most else None
+    return _Sums(first_bin, first_row, step, low, high, {"bid": bids, "ask": asks}, largest)
 
 
 def _within(times: Ints) -> Ints:
@@ -231,6 +247,19 @@ class Cells:
             bins = slice(piece.first_bin, piece.first_bin + len(fine))
             total[bins, rows[begins] - first] += summed
         return total
+
+    def most(self, step: int, first: int, last: int) -> Floats:
+        """`(time bins, rows)`, float64: the size of the largest single level, of either side, that stood in a cell at
+        any time; 0 where none did. Of pieces that were made with `keeps_most`."""
+        largest = np.zeros((self._bins.count, last - first + 1))
+        for piece in self._pieces:
+            assert piece.most is not None
+            rows = (piece.first_row + np.arange(piece.most.shape[1])) * piece.step // step
+            begins = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
+            own = largest[piece.first_bin : piece.first_bin + len(piece.most)]
+            at = rows[begins] - first
+            own[:, at] = np.maximum(own[:, at], np.maximum.reduceat(piece.most, begins, axis=1))
+        return largest
 
     def seen_ms(self, name: SideName, step: int, first: int, last: int) -> Ints:
         """`(time bins, rows)`, int64, ms: for how long a book stood in which the cell was visible. Bids are from
