@@ -124,7 +124,8 @@ class Shown:
         return BookEvent("clear", ts_ms, 0, None, [], [])
 
     def _parts(self, piece: Piece) -> Iterator[Span]:
-        """What of the piece is in the span and not hidden."""
+        """What of the piece is in the span and not hidden. Behind a hole a sampled book is not the one of then, even
+        if the hole ends before the next sample; changes go on through what is hidden of them."""
         hidden = self._hidden[piece.source]
         at_ms, end_ms = max(piece.from_ms, self._span[0]), min(piece.to_ms, self._span[1])
         if piece.from_ms == piece.to_ms:
@@ -139,6 +140,8 @@ class Shown:
                 break
             if at_ms < start:
                 yield at_ms, start
+            if piece.source == "lines":
+                return
             at_ms = end
         if at_ms < end_ms:
             yield at_ms, end_ms

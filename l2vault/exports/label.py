@@ -26,6 +26,7 @@ NO_RECEIVE_TIME: Final = (
     "sampled books and trades by REST have no receive time: they are given the latency of what came before them"
 )
 NO_TRADES: Final = "no trades were recorded"
+_NOT_SHOWN: Final = "no change shows that the book still stood"
 
 
 class BookHole(msgspec.Struct, frozen=True):
@@ -100,10 +101,10 @@ def book_holes(holes: list[Span], coverage: Coverage) -> list[BookHole]:
     """With what coverage says of them, by their first millisecond."""
     found = []
     for start_ms, end_ms in holes:
-        if start_ms < end_ms:
-            state, cause = coverage.at(start_ms)
-            is_covered = state in COVERED
-            kind, cause = ("unknown", "no change shows that the book still stood") if is_covered else (state, cause)
+        kind, cause = coverage.at(start_ms)
+        if kind in COVERED:
+            found.append(BookHole(utc_text(start_ms), utc_text(end_ms), "unknown", _NOT_SHOWN))
+        else:
             found.append(BookHole(utc_text(start_ms), utc_text(end_ms), kind, cause))
     return found
 

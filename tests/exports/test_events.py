@@ -71,9 +71,14 @@ def test_a_reader_has_the_book_that_is_known_and_none_where_none_is(pieces, hidd
 
 def test_only_books_of_the_source_are_hidden():
     pieces = [piece(0, 50, False, "lines"), piece(50, 100, False)]
-    assert events(pieces, hidden={"changes": [], "lines": [(10, 20)]})[0] == [
-        *(("full", 0), ("clear", 10), ("full", 20), ("full", 50)),
-    ]
+    assert events(pieces, hidden={"changes": [], "lines": [(60, 70)]})[0] == [("full", 0), ("full", 50)]
+
+
+def test_behind_a_hole_a_sampled_book_is_known_again_with_the_next_sample_alone():
+    pieces = [piece(0, 50, False, "lines"), piece(50, 100, True, "lines")]
+    found, shown = events(pieces, hidden={"changes": [], "lines": [(10, 20)]})
+    assert found == [("full", 0), ("clear", 10), ("full", 50)]
+    assert shown.holes == [(10, 50)]
 
 
 def test_a_book_that_did_not_just_come_has_no_receive_time():

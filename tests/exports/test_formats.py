@@ -25,6 +25,8 @@ EXCH, LOCAL = 1 << 31, 1 << 30
 def trade_pushes(sent):
     """One at the time of every 20th change, by turns received in order, by REST, and before the book it is in."""
     for number, push in enumerate(sent[::20]):
+        if number == 5:
+            continue
         origin = "rest" if number % 4 == 3 else "ws"
         recv_us = push.recv_us - 40_000 if number % 4 == 2 else push.recv_us + 100
         recv_us += 30_000_000 * (origin == "rest")
@@ -324,4 +326,5 @@ def test_the_label_says_what_it_rests_on(exported, vault, span):
     assert label["books"]["sampled_share"] == 0
     assert label["instrument"]["tick_size"] == "0.1"
     assert label["notes"] == []
+    assert [(hole["first_id"], hole["last_id"]) for hole in label["trades"]["holes"]] == [(1_010, 1_011)]
     assert len(label["files"]) == 4

@@ -11,7 +11,7 @@ from l2vault.exports.tardis_csv import TardisCsv
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.layout import Layout
 from support.exported import csv_rows
-from support.hours import HOUR_AT_MS, INST, levels
+from support.hours import HOUR_AT_MS, INST, levels, line, put
 
 
 def rows_of(tmp_path, *events):
@@ -67,19 +67,39 @@ def test_a_hole_deletes_every_level_and_rows_stay_in_order_of_receipt(tmp_path):
 
 
 def test_another_feeds_book_at_the_same_time_is_a_change_and_no_hole(tmp_path):
-    layout = Layout(tmp_path / "Vault")
     first = BookChange(INST, True, levels("10 1 1", "9 1 1"), levels("11 2 1"), HOUR_AT_MS, 5, -1, 0, 1)
     other = BookChange(INST, True, levels("10 3 1"), levels("11 2 1"), HOUR_AT_MS - 7, 6, 5, 0, 1)
     after = BookChange(INST, False, levels("8 1 1"), [], HOUR_AT_MS + 9, 7, 6, 0, 1)
-    lines = [(0, first, "ws"), (0, other, "book"), (9, after, "ws")]
-    text = b"".join(to_change_line(RecordedChange(HOUR_AT_MS + at, change, of, 1)) + b"\n" for at, change, of in lines)
+    put_changes(tmp_path / "Vault", [(0, first, "ws"), (0, other, "book"), (9, after, "ws")])
+    events = events_of(tmp_path / "Vault", 10)
+    assert [(event.kind, event.ts_ms - HOUR_AT_MS) for event in events] == [("full", 0), ("update", 0), ("update", 9)]
+    assert events[1].bids == [("9", "0", "0", "0"), *levels("10 3 1")]
+    assert events[1].asks == []
+
+
+def test_where_the_changes_have_a_hole_the_sampled_books_of_it_are_there(tmp_path):
+    first = BookChange(INST, True, levels("10 1 1"), levels("11 2 1"), HOUR_AT_MS, 5, -1, 0, 1)
+    anew = BookChange(INST, True, levels("7 1 1"), levels("11 2 1"), HOUR_AT_MS + 5_000, 9, -1, 0, 1)
+    put_changes(tmp_path / "Vault", [(0, first, "ws"), (5_000, anew, "ws")])
+    bids = {0: "10 1 1", 2_000: "9 1 1", 4_000: "8 1 1"}
+    put(Layout(tmp_path / "Vault"), [line(at, levels(bid), levels("11 2 1")) for at, bid in bids.items()])
+    events = events_of(tmp_path / "Vault", 5_001)
+    assert [(event.kind, event.ts_ms - HOUR_AT_MS, event.bids[-1][0] if event.bids else "") for event in events] == [
+        *(("full", 0, "10"), ("clear", 1, ""), ("full", 2_000, "9"), ("update", 4_000, "8"), ("full", 5_000, "7")),
+    ]
+
+
+def put_changes(root, rows):
+    text = b"".join(to_change_line(RecordedChange(HOUR_AT_MS + at, change, of, 1)) + b"\n" for at, change, of in rows)
+    layout = Layout(root)
     path = layout.of("changes").hour_file(INST, HOUR_AT_MS)
     path = path.with_name(f"{path.name}.gz")
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(text))
-    span = HOUR_AT_MS, HOUR_AT_MS + 10
-    shown = Shown(span, {"changes": [], "lines": []})
-    events = list(shown.events(standing_books(open_vault(layout.root), INST, span, print)))
-    assert [(event.kind, event.ts_ms - HOUR_AT_MS) for event in events] == [("full", 0), ("update", 0), ("update", 9)]
-    assert events[1].bids == [("9", "0", "0", "0"), *levels("10 3 1")]
-    assert events[1].asks == []
+
+
+def events_of(root, until_ms):
+    vault, span = open_vault(root), (HOUR_AT_MS, HOUR_AT_MS + until_ms)
+    holes = [(hole.start_ms, hole.end_ms) for hole in vault.coverage(INST, *span).holes] if vault.instruments() else []
+    shown = Shown(span, {"changes": [], "lines": holes})
+    return list(shown.events(standing_books(vault, INST, span, print)))
