@@ -37,7 +37,7 @@ test: $(VENV)/.development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 3 --maxschedchunk 4
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 torture: $(VENV)/.development
 	$(BIN)/python benchmarks/rough.py

@@ -8,10 +8,13 @@ from pathlib import Path
 import l2vault
 from l2vault.analytics.provenance import Provenance, VisibleRange
 from l2vault.api.context import Context, ContextTail
+from l2vault.api.deep import DeepBooks
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
 from l2vault.api.trades import Trade, Trades, TradeTail
+from l2vault.book.deep import DeepSample
 from l2vault.vault.coverage.context import ContextCoverage
+from l2vault.vault.coverage.deep import DeepCoverage
 from l2vault.vault.coverage.proved import TimeStretch
 from l2vault.vault.coverage.trades import IdRun, SkippedIds, TradeCoverage, TradeHole
 
@@ -38,6 +41,9 @@ CLASSES = [
     (Context, "Context"),
     (ContextTail, "ContextTail"),
     (ContextCoverage, "ContextCoverage"),
+    (DeepBooks, "DeepBooks"),
+    (DeepSample, "DeepSample"),
+    (DeepCoverage, "DeepCoverage"),
     (l2vault.errors.L2VaultError, "l2vault.errors.L2VaultError"),
     (l2vault.errors.VaultError, "l2vault.errors.VaultError"),
     (l2vault.errors.UsageError, "l2vault.errors.UsageError"),

@@ -39,6 +39,7 @@ VERBS: Final = (
     "restore",
     "merge",
     "fetch",
+    "backfill",
     "spread",
     "imbalance",
     "depth",
@@ -55,7 +56,7 @@ INTERRUPTED: Final = 130
 
 NEED_NO_SETTING: Final = frozenset({"sim", "merge"})
 _TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore"})
-_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge", "fetch"}
+_MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge", "fetch", "backfill"}
 """They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 """`pythonw` on Windows, under which a scheduler runs them, has none."""

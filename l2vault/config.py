@@ -39,6 +39,8 @@ LONGEST_INST_ID: Final = 64
 """OKX's longest name has 27 characters; a folder of this one and its files still have room in every file system."""
 LONGEST_PATH: Final = 4096
 LONGEST_URL: Final = 2048
+MOST_DEEP: Final = 50
+"""Instruments sampled each 30 s by `books-full`, of which OKX allows an address 10 requests in 2 s: a third of that."""
 LARGEST: Final = 1e9
 """Of hours, days and gigabytes: what is larger is no setting that anyone means."""
 
@@ -66,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trades: bool = True
     context: bool = True
     changes: bool = False
+    deep: tuple[str, ...] = ()
     columns: bool = True
     region: str = "global"
     ws_url: tuple[str, ...] = ()
@@ -116,17 +119,13 @@ _NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Settings))
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Settings)}
 
 
-def _no_hint(text: str) -> None:
-    """For whoever has nobody to tell."""
-
-
 def load_settings(
     flags: Mapping[str, object],
     environment: Mapping[str, str],
     config_file: Path | None,
     defaults: Mapping[str, object],
     folder: Path = Path(),
-    hint: Callable[[str], None] = _no_hint,
+    hint: Callable[[str], None] = lambda sentence: None,
 ) -> Settings:
     """One Settings of all four sources; raises UsageError naming the source, the key and the cure.
 
@@ -144,7 +143,12 @@ def load_settings(
         _tell_former(setting, hint)
     checked = {name: _CHECKS[name](setting) for name, setting in given.items()}
     _check_archive_days(given, checked)
-    return Settings(**checked)
+    settings = Settings(**checked)
+    for name in settings.deep:
+        if name not in settings.instruments:
+            cure = f"a name that stands in {_like(given['deep'].key, 'instruments')} too"
+            raise given["deep"]._replace(value=name).refuse("is not recorded", cure)
+    return settings
 
 
 def load_vault(
@@ -406,22 +410,28 @@ def _url(setting: Given, schemes: tuple[str, ...], example: str) -> str:
     return url
 
 
-def _instruments(setting: Given) -> tuple[str, ...]:
-    cure = "an OKX name such as BTC-USDT-SWAP"
-    if not _are_words(setting.value):
-        raise setting.refuse("is no list of names", cure)
-    names = split_names(setting.value)
-    if not names:
-        raise setting.refuse("names no instrument to record", cure)
-    for name in names:
-        one = setting._replace(value=name)
-        if len(name) > LONGEST_INST_ID:
-            raise one.refuse(f"is {len(name)} characters long, and OKX's names have at most {LONGEST_INST_ID}", cure)
-        if not _SWAP.fullmatch(name):
-            raise one.refuse("is not a perpetual swap, and only those are recorded", cure)
-        if names.count(name) > 1:
-            raise one.refuse("is listed twice", "each instrument once")
-    return tuple(names)
+def _swaps(least: int, most: float = math.inf) -> Callable[[Given], tuple[str, ...]]:
+    def check(setting: Given) -> tuple[str, ...]:
+        cure = "an OKX name such as BTC-USDT-SWAP"
+        if not _are_words(setting.value):
+            raise setting.refuse("is no list of names", cure)
+        names = split_names(setting.value)
+        if len(names) < least:
+            raise setting.refuse("names no instrument to record", cure)
+        if len(names) > most:
+            raise setting.refuse(f"names {len(names)} instruments", f"at most {most}: OKX limits requests")
+        for name in names:
+            one = setting._replace(value=name)
+            if len(name) > LONGEST_INST_ID:
+                why = f"is {len(name)} characters long, and OKX's names have at most {LONGEST_INST_ID}"
+                raise one.refuse(why, cure)
+            if not _SWAP.fullmatch(name):
+                raise one.refuse("is not a perpetual swap, and only those are recorded", cure)
+            if names.count(name) > 1:
+                raise one.refuse("is listed twice", "each instrument once")
+        return tuple(names)
+
+    return check
 
 
 def _hosts(setting: Given) -> tuple[str, ...]:
@@ -462,13 +472,14 @@ def _like(key: str, name: str) -> str:
 
 _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "vault": _path,
-    "instruments": _instruments,
+    "instruments": _swaps(1),
     "cadence_sec": _cadence,
     "depth": _whole(1, CHANNEL_DEPTH, f"1 to {CHANNEL_DEPTH} levels a side"),
     "feeds": _whole(1, MOST_FEEDS, "2 (each compared with the other), or 1"),
     "trades": _truth,
     "context": _truth,
     "changes": _truth,
+    "deep": _swaps(0, MOST_DEEP),
     "columns": _truth,
     "region": _region,
     "ws_url": _ws_urls,

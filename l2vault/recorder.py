@@ -39,6 +39,7 @@ from l2vault.recording.tails import Tail
 from l2vault.recording.tasks.auditor import Auditor
 from l2vault.recording.tasks.clock import ClockCheck
 from l2vault.recording.tasks.closed_hours import ClosedHours, can_make_columns
+from l2vault.recording.tasks.deep_books import DeepBooks
 from l2vault.recording.tasks.health import HealthFile, Sources
 from l2vault.recording.tasks.memory import trim_regularly
 from l2vault.recording.tasks.metadata import Metadata
@@ -61,7 +62,6 @@ from l2vault.vault.journal.log import Journal, Place, PreviousRun, previous_run,
 from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.retention.proved_time import PassTime
-from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.digest import RunningDigest, digest_of, hours_without_record
 from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.lock import VaultLock
@@ -140,6 +140,8 @@ class Recorder:
         self._auditor = Auditor(self._rest, clock, rng, self._pipelines.by_feed)
         self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
         self._filler = TradeFiller(self._rest, clock, self._beside.trades, self._disk.room)
+        deep = self._beside.keeper_of_deep, self._exchange_ms, self._disk.room
+        self._deep_books = DeepBooks(self._rest, clock, *deep)
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
         pipelines, put = self._pipelines.by_feed, self._disk.put
@@ -223,6 +225,8 @@ class Recorder:
             yield "closed hours", ClosedHours(self._layout, self._clock, makes_columns).run
         if self._settings.changes:
             yield "changes", self._beside.hand_on_changes
+        if self._settings.deep:
+            yield "deep", partial(self._deep_books.run, self._settings.deep)
         counted = self._board, self._pipelines, self._counts, self._counters
         trades, clock_check = self._beside.trades, self._clock_check
         sources = Sources(*counted, self._disk, trades, clock_check, self._time, lambda: self._journal.run)
@@ -273,7 +277,7 @@ class Recorder:
             self._journal.append(UncleanEnd(self._clock.wall_text(), previous.at))
         for kind, found in recovered.items():
             self._note_cuts(found.cuts, kind)
-        self._complete_changes()
+        self._beside.complete_files()
         log_start(self._settings, self._layout, self._policy)
 
     def _note_cuts(self, cuts: Iterable[Cut], kind: Kind) -> None:
@@ -283,11 +287,6 @@ class Recorder:
             place = cut.file, cut.offset, cut.cut_bytes, cut.kept_in, cut.inst_id, since
             self._journal.append(Recovered(self._clock.wall_text(), *place, kind))
 
-    def _complete_changes(self) -> None:
-        going_on = self._settings.instruments if self._settings.changes else ()
-        kept = Catalog(self._layout.of("changes")).raw_instruments()
-        self._beside.complete_changes([inst_id for inst_id in kept if inst_id not in going_on])
-
     def _resume_hours(self, last: dict[Kind, dict[str, LastLine]]) -> None:
         """What the run before left without a closing record gets one while recording."""
         settings = self._settings
@@ -296,12 +295,13 @@ class Recorder:
             "trades": settings.instruments if settings.trades else (),
             "context": settings.instruments if settings.context else (),
             "changes": settings.instruments if settings.changes else (),
+            "deep": settings.deep,
         }
         closed = closed_hours(self._layout)
         unclosed: list[tuple[Kind, str, int]] = []
         is_form_2 = self._previous is not None and self._previous.run is not None
         for kind, inst_ids in going_on.items():
-            if kind != "changes":  # these have a writer of their own
+            if kind in _RECORDED:  # the others have a writer of their own
                 self._writer.resume({one: last[kind][one].ts_ms for one in inst_ids if one in last[kind]}, kind)
             if is_form_2:
                 hours = hours_without_record(self._layout.of(kind), closed.of(kind), inst_ids)

@@ -26,6 +26,10 @@ if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 << 30:
 """The files of tests lie in memory where there is room: they are synced many thousand times, 6 ms each on a disk."""
 
 
+_FIRST = ("tests/endtoend/", "tests/web/", "tests/test_launchers", "tests/test_notebook")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of whole recorders first: they take the longest, and no worker is to be left alone with one at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/endtoend/"))
+    """What takes longest first, so that no worker is left alone with it at the end: whole recorders, the browser,
+    commands in processes of their own. A file stays on one worker (`--dist loadfile`), so each fixture is made once."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))

@@ -29,7 +29,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root.setLevel(level)
 
 
-@pytest.mark.parametrize("verb", sorted(set(cli.VERBS) - {"record", "sim", "probe", "merge", "fetch"}))
+@pytest.mark.parametrize("verb", sorted(set(cli.VERBS) - {"record", "sim", "probe", "merge", "fetch", "backfill"}))
 @pytest.mark.parametrize("name", ["", " "])
 def test_an_empty_name_is_no_vault_and_never_the_working_folder(
     verb: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

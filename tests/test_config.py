@@ -267,3 +267,19 @@ def test_a_folder_given_as_a_flag_may_have_a_newline_in_its_name_but_no_nul(tmp_
     assert load_vault(Path("new\nline"), {}, None, tmp_path) == Path("new\nline")
     with pytest.raises(UsageError, match="holds a control character"):
         load_vault(Path("a\0b"), {}, None, tmp_path)
+
+
+def test_deep_books_are_of_none_unless_named_and_only_of_what_is_recorded(toml: Path) -> None:
+    assert load().deep == ()
+    toml.write_text('instruments = ["SOL-USDT-SWAP", "BTC-USDT-SWAP"]\ndeep = ["BTC-USDT-SWAP"]\n')
+    assert load(toml=toml).deep == ("BTC-USDT-SWAP",)
+    assert load({"deep": [["sol-usdt-swap"], ["BTC-USDT-SWAP"]]}, toml=toml).deep == ("SOL-USDT-SWAP", "BTC-USDT-SWAP")
+    assert load(env={"L2VAULT_DEEP": ""}, toml=toml).deep == ()
+    words = r"L2VAULT_DEEP = 'ETH-USDT-SWAP' \(the environment\) is not recorded.*Try: .* L2VAULT_INSTRUMENTS too"
+    with pytest.raises(UsageError, match=words):
+        load(env={"L2VAULT_DEEP": "ETH-USDT-SWAP"}, toml=toml)
+    with pytest.raises(UsageError, match="is not a perpetual swap"):
+        load({"deep": "BTC-USDT"})
+    many = [f"X{at}-USDT-SWAP" for at in range(51)]
+    with pytest.raises(UsageError, match="names 51 instruments.*Try: at most 50"):
+        load({"instruments": many, "deep": many})

@@ -112,6 +112,16 @@ def test_the_context_has_a_frame_and_shares(capsys):
     assert capsys.readouterr().out == "1.0 0.0\n"
 
 
+def test_deep_books_have_a_frame_and_are_rebuilt_without_our_code():
+    made = python_with("deep.frame")
+    assert made["within_1_percent"].shape == (4, 3)
+    assert made["within_1_percent"]["ask"][0] == pytest.approx(0.01 * (2.5 * 60_001 + 900 * 60_120 + 5 * 16 * 60_375))
+    books = python_with("books_full")["books"]
+    assert len(books) == 20
+    assert books["2024-08-20T03:05:10.000Z"]["bids"]["59990"] == ["156", "1"]
+    assert all(len(levels) == 45 for book in books.values() for levels in book.values())
+
+
 def test_duckdb_alone_reads_the_lines_of_the_context():
     ((hour, usd),) = python_with("read_json", "oiUsd")["per_hour"]
     assert (hour.hour, usd) == (3, 1329667806.0)

@@ -6,11 +6,12 @@ span, how much of its time is covered, how far from mid the books could be seen.
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,16 +22,19 @@ import polars as pl
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
-from l2vault.analytics.interval_rows import Piece
+from l2vault.analytics.deep import Samples, read_deep
+from l2vault.analytics.interval_rows import BookRows, Piece, is_told
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.analytics.trades import Trades, read_trades
 from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
-from l2vault.vault.archive.frames import CANNOT_READ, archived_frames
+from l2vault.vault.archive.frames import CANNOT_READ, archived_books, archived_frames
 from l2vault.vault.coverage.model import STATES, Coverage
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
+from l2vault.vault.store.catalog import HourForms
 from l2vault.vault.store.instruments import read_rows
+from l2vault.vault.store.layout import ArchivedHour
 
 _T = TypeVar("_T")
 
@@ -38,6 +42,13 @@ Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""
 
 _ALWAYS_NAMED: Final = ("recorded", "quiet", "missing", "unknown")
+
+AT_ONCE: Final = 128
+"""Hours that are worked on, or done and not yet asked for: their results are what a measure holds beside its own."""
+
+_FIRST: Final = 8
+"""An hour of lines takes as long as ten of columns, and the newest ones are lines: begun first, lest one core does them
+while the others have nothing left."""
 
 _BOOKS_AT_ONCE: Final = 4096
 """Two sides of 400 levels in so many books take 65 MB."""
@@ -60,21 +71,37 @@ class HourSource:
     resolution: Resolution
     left_out: tuple[tuple[int, int], ...]
     hours: tuple[int, ...]
-    raw_hours: int
-    """How many of them are lines yet: each takes a second of Python, which only another process does beside this one.
+    raw_hours: frozenset[int]
+    """Those of them that are lines yet: each takes a second of Python, which only another process does beside this one.
     """
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""
         vault = _opened(self)
-        columns = vault.column_files(vault.catalog.hour(self.inst_id, hour_ms))
-        if self.resolution == "lines" and columns is not None and not self.left_out:
+        forms = vault.catalog.hour(self.inst_id, hour_ms)
+        columns = self._columns(vault, forms)
+        if columns is not None:
             with suppress(*CANNOT_READ):  # the long way reports what is wrong
-                yield archived_frames(columns, self.span)
+                yield archived_frames(columns, self.span, is_noted=forms.archive is None)
                 return
         levels = vault.levels_of_hour(self.inst_id, self.span, hour_ms, self.left_out, self.resolution)
         for part in levels.parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
+
+    def books(self, hour_ms: int) -> pl.DataFrame | None:
+        """The books of an hour with what `OF_BOOK` names; None where only the levels say that."""
+        vault = _opened(self)
+        columns = self._columns(vault, vault.catalog.hour(self.inst_id, hour_ms))
+        if columns is not None:
+            with suppress(*CANNOT_READ):
+                found = archived_books(columns, self.span)
+                return found if is_told(found) else None
+        return None
+
+    def _columns(self, vault: Vault, forms: HourForms) -> ArchivedHour | None:
+        if self.resolution != "lines" or self.left_out:
+            return None
+        return vault.column_files(forms)
 
 
 def _none() -> None:
@@ -90,6 +117,7 @@ class Beside:
     trades: Callable[[], Trades | None] = _none
     context: Callable[[], pl.DataFrame | None] = _none
     changes: Callable[[], "Books | None"] = _none
+    deep: Callable[[], Samples | None] = _none
 
 
 class Books:
@@ -109,7 +137,8 @@ class Books:
         self.on_progress: Callable[[float], None] = lambda share: None
         """Called after each piece with the share of the span that has been read, from 0 to 1."""
         self.executor: Executor | None = None
-        """Where the hours of `mapped` are worked on; without one, in threads: one for each core of this machine."""
+        """Where the hours of `mapped` are worked on; without one, in threads: one for each core of this machine. Set it
+        by `executors.worked_on`, which knows where processes are worth their start."""
         self._frames = frames
         self._beside = beside or Beside()
 
@@ -129,6 +158,11 @@ class Books:
         return self._beside.changes()
 
     @cached_property
+    def deep(self) -> Samples | None:
+        """Reads the samples of the deep book that bear on the span; None where none were recorded."""
+        return self._beside.deep()
+
+    @cached_property
     def coverage(self) -> Coverage | None:
         """Every grid slot and hole of the span; None where the books came from frames."""
         return self._beside.cover()
@@ -139,9 +173,9 @@ class Books:
         return (0,) if self._hour_source is None else self._hour_source.hours
 
     @property
-    def raw_hours(self) -> int:
-        """How many of the hours are lines yet, and no archive."""
-        return 0 if self._hour_source is None else self._hour_source.raw_hours
+    def raw_hours(self) -> frozenset[int]:
+        """Those of the hours that are lines yet, and no columns."""
+        return frozenset() if self._hour_source is None else self._hour_source.raw_hours
 
     @cached_property
     def _hour_source(self) -> HourSource | None:
@@ -150,34 +184,63 @@ class Books:
     def mapped(self, work: Callable[[Iterator[Piece]], _T], hours: Sequence[int] | None = None) -> Iterator[_T]:
         """What `work` makes of the pieces of each hour (of all, or of some of `hours`), in order of time.
 
-        With an `executor` of processes `work` and what it gives must be picklable. Holds as many hours at once as the
-        executor works on, and what `work` gave.
+        `work` is called once an hour, perhaps in another process: give a function of a module, or a `partial` of one,
+        that keeps nothing between calls; it and what it gives are pickled. What an hour cannot know, such as whether
+        its first book follows the one before, you find out when you join the results. Let results be small: at most
+        `AT_ONCE` hours of them are held, beside those that you keep.
         """
+        return self._each_hour(partial(_work_on, work), lambda: work(_pieces(self._frames(), self.periods)), hours)
+
+    def mapped_books(
+        self, work: Callable[[Iterator[BookRows]], _T], hours: Sequence[int] | None = None
+    ) -> Iterator[_T]:
+        """The same for who needs the books only, with their best and worst prices, how many levels they have, and what
+        rests at the touch: of an hour with columns no level is read, a hundredth of the work."""
+        return self._each_hour(
+            partial(_work_on_books, work), lambda: work(_pieces(self._frames(), self.periods)), hours, is_light=True
+        )
+
+    def _each_hour(
+        self,
+        work: Callable[[HourSource, Sequence[ContractPeriod], int], _T],
+        of_frames: Callable[[], _T],
+        hours: Sequence[int] | None,
+        is_light: bool = False,
+    ) -> Iterator[_T]:
         chosen = self.hours if hours is None else hours
         source = self._hour_source
         if source is None:
-            yield work(_pieces(self._frames(), self.periods))
+            yield of_frames()
             return
-        if self.executor is None and len(chosen) > 1 and (cores := os.cpu_count() or 1) > 1:
-            with ThreadPoolExecutor(min(cores, len(chosen))) as threads:
-                yield from self._in_order(threads, work, source, chosen)
-        elif self.executor is not None:
-            yield from self._in_order(self.executor, work, source, chosen)
-        else:
-            for done, hour_ms in enumerate(chosen, 1):
-                yield _work_on(work, source, self.periods, hour_ms)
-                self.on_progress(done / len(chosen))
+        # To hand a light hour to another process of this machine, and back what it found, takes longer than its work.
+        here = frozenset(chosen) - source.raw_hours if is_light and not self._is_elsewhere else frozenset()
+        cores = min(os.cpu_count() or 1, len(chosen))
+        if self.executor is None and cores < 2:
+            here = frozenset(chosen)
+        with ExitStack() as threads:
+            executor = self.executor or threads.enter_context(ThreadPoolExecutor(cores or 1))
+            yield from self._in_order(executor, partial(work, source, self.periods), chosen, here)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return self.executor is not None and not isinstance(self.executor, ProcessPoolExecutor)
 
     def _in_order(
-        self, executor: Executor, work: Callable[[Iterator[Piece]], _T], source: HourSource, hours: Sequence[int]
+        self, executor: Executor, work: Callable[[int], _T], hours: Sequence[int], here: frozenset[int]
     ) -> Iterator[_T]:
-        futures = [executor.submit(_work_on, work, source, self.periods, hour_ms) for hour_ms in hours]
+        newest_raw = [hour_ms for hour_ms in hours if hour_ms in self.raw_hours][-_FIRST:]
+        first = [*newest_raw, *(hour_ms for hour_ms in hours if hour_ms not in newest_raw)]
+        waiting = deque(hour_ms for hour_ms in first if hour_ms not in here)
+        futures: dict[int, Future[_T]] = {}
         try:
-            for done, future in enumerate(futures, 1):
-                yield future.result()
-                self.on_progress(done / len(futures))
+            for done, hour_ms in enumerate(hours, 1):
+                while waiting and len(futures) < AT_ONCE:
+                    begun = waiting.popleft()
+                    futures[begun] = executor.submit(work, begun)
+                yield work(hour_ms) if hour_ms in here else futures.pop(hour_ms).result()
+                self.on_progress(done / len(hours))
         finally:
-            for future in futures:
+            for future in futures.values():
                 future.cancel()
 
     def no_book(self) -> VaultError:
@@ -226,8 +289,8 @@ class Tally:
     """Least and most of each side, nothing where it was always whole."""
 
 
-def tally_of(books: Ladders | Piece) -> Tally:
-    """Of ladders, or of the rows of a piece."""
+def tally_of(books: Ladders | BookRows) -> Tally:
+    """Of ladders, or of the books of a piece."""
     visible: dict[SideName, list[float]] = {}
     for name in SIDES:
         seen = books.visible_bps(name)
@@ -321,9 +384,8 @@ def read_books(  # noqa: PLR0913 - three name the span
         left_out = tuple(vault.left_out(inst_id, span, include_disputed))
         hours = tuple(vault.bearing_hours(inst_id, span, resolution))
         catalog = vault.change_catalog if resolution == "changes" else vault.catalog
-        raw_hours = sum(
-            forms.hour_ms in hours and vault.column_files(forms) is None for forms in catalog.hours(inst_id)
-        )
+        every = (forms for forms in catalog.hours(inst_id) if forms.hour_ms in hours)
+        raw_hours = frozenset(forms.hour_ms for forms in every if vault.column_files(forms) is None)
         return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
 
     def changes() -> Books | None:
@@ -337,6 +399,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         trades=lambda: read_trades(vault.layout.root, inst_id),
         context=lambda: read_context(vault.layout.root, inst_id, span),
         changes=changes,
+        deep=lambda: read_deep(vault.layout.root, inst_id, span),
     )
     return Books(inst_id, span, frames, periods, beside)
 
@@ -382,6 +445,15 @@ def _work_on(
     return work(_pieces(source.frames(hour_ms), periods))
 
 
+def _work_on_books(
+    work: Callable[[Iterator[BookRows]], _T], source: HourSource, periods: Sequence[ContractPeriod], hour_ms: int
+) -> _T:
+    books = source.books(hour_ms)
+    if books is None:
+        return work(_pieces(source.frames(hour_ms), periods))
+    return work(BookRows(some, contract) for some, contract in _cut_books(books, periods))
+
+
 def _pieces(frames: Iterator[Frames], periods: Sequence[ContractPeriod]) -> Iterator[Piece]:
     for levels, books, contract in _cut_frames(frames, periods):
         yield Piece(levels, books, contract)
@@ -392,11 +464,15 @@ def _cut_frames(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Contract]]:
     """Each of one contract, and of at most so many books."""
     for levels, books in frames:
-        for period in periods:
-            held = cut(books, period.from_ms, period.to_ms)
-            for at in range(0, len(held), _BOOKS_AT_ONCE):
-                some = held.slice(at, _BOOKS_AT_ONCE)
-                yield cut(levels, some["t_from"][0], some["t_to"][-1]), some, period.contract
+        for some, contract in _cut_books(books, periods):
+            yield cut(levels, some["t_from"][0], some["t_to"][-1]), some, contract
+
+
+def _cut_books(books: pl.DataFrame, periods: Sequence[ContractPeriod]) -> Iterator[tuple[pl.DataFrame, Contract]]:
+    for period in periods:
+        held = cut(books, period.from_ms, period.to_ms)
+        for at in range(0, len(held), _BOOKS_AT_ONCE):
+            yield held.slice(at, _BOOKS_AT_ONCE), period.contract
 
 
 def cut(rows: pl.DataFrame, from_ms: int, to_ms: int) -> pl.DataFrame:

@@ -20,7 +20,11 @@ Numbers = npt.NDArray[np.int32]
 """Of books, which are never so many."""
 
 _WIDEST_LOOKUP: Final = 1 << 25
-"""Times and prices are looked up in a table where they lie within so many steps; else they are searched for."""
+"""Times are looked up in a table where they lie within so many steps; else they are searched for."""
+
+_HASH_BITS: Final = 14
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2**64 over the golden ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +39,92 @@ class End:
         return np.where(is_ask, -self.ask[book], self.bid[book])
 
 
-class Piece:
-    """Some books that follow each other, of one contract, and the levels that stand in them.
+class BookRows:
+    """Some books that follow each other, of one contract, and what is known of each without its levels.
 
-    `levels` has the columns of the level-interval table, in any order, cut to the books; `books` (`t_from`, `t_to`,
-    `depth`) is in order of time, and may have `best_bid` and `best_ask`, which then need not be found.
+    `books` (`t_from`, `t_to`, `depth`) is in order of time; it may have the columns `OF_BOOK` of the snapshots table.
+    Where these are null, only a `Piece`, which has the levels, answers what they say: see `is_told`.
     """
 
-    def __init__(self, levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> None:
+    def __init__(self, books: pl.DataFrame, contract: Contract) -> None:
         self.contract = contract
-        self.levels = levels
         self.books = books
         self.t_from: Ints = books["t_from"].to_numpy()
         self.t_to: Ints = books["t_to"].to_numpy()
         self.depth: Ints = books["depth"].to_numpy().astype(np.int64)
-        self._best = [books[f"best_{name}"].to_numpy() for name in SIDES if f"best_{name}" in books.columns]
+
+    def __len__(self) -> int:
+        return len(self.t_from)
+
+    @cached_property
+    def is_told(self) -> bool:
+        """Whether `books` says how many levels each has, its worst prices, and what rests at the touch."""
+        return is_told(self.books)
+
+    @cached_property
+    def stood_ms(self) -> Ints:
+        """`(books + 1,)`: for how long books stood before each of them, and in all."""
+        return np.concatenate([[0], np.cumsum(self.t_to - self.t_from)])
+
+    @cached_property
+    def is_linked(self) -> Bools:
+        """`(books,)`: nothing lies between a book and the one before it; of the first one nobody here knows."""
+        return np.append(False, self.t_to[:-1] == self.t_from[1:])
+
+    @cached_property
+    def best(self) -> End:
+        """Of each book."""
+        return End(*(self._of_books(f"best_{name}") for name in SIDES))
+
+    @cached_property
+    def worst(self) -> End:
+        """Of each book: how far it can be seen, where more may be."""
+        return End(*(self._of_books(f"worst_{name}") for name in SIDES))
+
+    @cached_property
+    def mid(self) -> Floats:
+        """`(books,)`: NaN where a side is empty."""
+        return (self.best.bid + self.best.ask) / 2
+
+    def count(self, name: SideName) -> Ints:
+        """`(books,)`: how many levels a side has."""
+        return self.books[f"{name}s"].to_numpy().astype(np.int64)
+
+    @cached_property
+    def is_full(self) -> dict[str, Bools]:
+        """`(books,)` of each side: it has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
+        return {name: self.count(name) >= self.depth for name in SIDES}
+
+    def visible_bps(self, name: SideName) -> Floats:
+        """`(books,)`: how far from mid the farthest level of a side lies; infinite where it is whole."""
+        worst = self.worst.ask if name == "ask" else self.worst.bid
+        return np.where(self.is_full[name], np.abs(worst - self.mid) / self.mid * BPS, np.inf)
+
+    def best_qty(self, name: SideName) -> Floats:
+        """`(books,)`: contracts at the best price of a side; 0 where it is empty."""
+        return np.nan_to_num(self._of_books(f"best_{name}_qty"))
+
+    def _of_books(self, name: str) -> Floats:
+        values: Floats = self.books[name].fill_null(np.nan).to_numpy()
+        return values
+
+
+def is_told(books: pl.DataFrame) -> bool:
+    """Whether a frame of books says of each what `OF_BOOK` names."""
+    return "bids" in books.columns and not books["bids"].null_count()
+
+
+class Piece(BookRows):
+    """Books with the levels that stand in them: `levels` has the columns of the level-interval table, in any order, cut
+    to the books. What `books` does not say is found in the levels."""
+
+    def __init__(self, levels: pl.DataFrame, books: pl.DataFrame, contract: Contract) -> None:
+        super().__init__(books, contract)
+        self.levels = levels
         is_standing = self.first < self.past
         if not is_standing.all():  # what stands between two books only
             self.levels = levels.filter(pl.Series(is_standing))
             del self.first, self.past
-
-    def __len__(self) -> int:
-        return len(self.t_from)
 
     @cached_property
     def first(self) -> Numbers:
@@ -88,61 +156,43 @@ class Piece:
         return self.contract.sizes(self.levels["qty"].to_numpy(), self.price, unit)
 
     @cached_property
-    def stood_ms(self) -> Ints:
-        """`(books + 1,)`: for how long books stood before each of them, and in all."""
-        return np.concatenate([[0], np.cumsum(self.t_to - self.t_from)])
-
-    @cached_property
     def ms(self) -> Ints:
         """`(rows,)`: for how long each stands."""
         return self.stood_ms[self.past] - self.stood_ms[self.first]
 
     @cached_property
-    def is_linked(self) -> Bools:
-        """`(books,)`: nothing lies between a book and the one before it; of the first one nobody here knows."""
-        return np.append(False, self.t_to[:-1] == self.t_from[1:])
-
-    @cached_property
     def best(self) -> End:
         """Of each book."""
-        return End(*(self._best or [self._extreme(name, is_best=True) for name in SIDES]))
+        columns = [self.books[name] for name in ("best_bid", "best_ask") if name in self.books.columns]
+        if self.is_told or (columns and all(column.null_count() < len(column) for column in columns)):
+            return super().best
+        return End(*(self._extreme(name, is_best=True) for name in SIDES))
 
     @cached_property
     def worst(self) -> End:
         """Of each book: how far it can be seen, where more may be."""
-        return End(*(self._extreme(name, is_best=False) for name in SIDES))
-
-    @cached_property
-    def mid(self) -> Floats:
-        """`(books,)`: NaN where a side is empty."""
-        return (self.best.bid + self.best.ask) / 2
+        return super().worst if self.is_told else End(*(self._extreme(name, is_best=False) for name in SIDES))
 
     def count(self, name: SideName) -> Ints:
         """`(books,)`: how many levels a side has."""
+        if self.is_told:
+            return super().count(name)
         own = self.is_ask == (name == "ask")
         comes, goes = (np.bincount(at[own], minlength=len(self) + 1) for at in (self.first, self.past))
         return np.cumsum(comes - goes)[:-1]
-
-    @cached_property
-    def is_full(self) -> dict[str, Bools]:
-        """`(books,)` of each side: it has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
-        return {name: self.count(name) >= self.depth for name in SIDES}
 
     def is_beyond(self, is_ask: Bools, price: Floats, book: Ints) -> Bools:
         """Whether a price lies beyond the farthest visible one of a book, where more may be."""
         is_full = np.where(is_ask, self.is_full["ask"][book], self.is_full["bid"][book])
         return is_full & (np.where(is_ask, -price, price) < self.worst.of(is_ask, book))
 
-    def visible_bps(self, name: SideName) -> Floats:
-        """`(books,)`: how far from mid the farthest level of a side lies; infinite where it is whole."""
-        worst = self.worst.ask if name == "ask" else self.worst.bid
-        return np.where(self.is_full[name], np.abs(worst - self.mid) / self.mid * BPS, np.inf)
-
     def best_qty(self, name: SideName) -> Floats:
         """`(books,)`: contracts at the best price of a side; 0 where it is empty.
 
         A row is at the touch in some of its books if it is no worse than the worst best price of them.
         """
+        if self.is_told:
+            return super().best_qty(name)
         sign = -1 if name == "ask" else 1
         best = sign * (self.best.ask if name == "ask" else self.best.bid)
         own = np.flatnonzero(self.is_ask == (name == "ask"))
@@ -177,33 +227,40 @@ class Piece:
 
     @cached_property
     def place(self) -> Ints:
-        """`(rows,)`: a number for each side and price, the same for equal ones."""
-        return self.place_of(self.is_ask, self.price)
+        """`(rows,)`: a number for each side and price, the same for equal ones, in order of the prices."""
+        points: Ints = np.rint(self.price * 10 ** decimals_of([self.contract])).astype(np.int64)
+        return points * 2 + self.is_ask.astype(np.int64)
 
-    def place_of(self, is_ask: Bools, price: Floats) -> Ints:
-        """The same of any sides and prices."""
-        points: Ints = np.rint(price * 10 ** decimals_of([self.contract])).astype(np.int64)
-        return points * 2 + is_ask.astype(np.int64)
+    def beside(self, some: Ints) -> Ints:
+        """The rows, ascending, at the sides and prices of some rows: themselves and what was there before or after."""
+        asked = np.unique(self._keys[some])
+        is_likely = np.zeros(1 << _HASH_BITS, np.bool_)
+        is_likely[_hashed(asked)] = True
+        likely = np.flatnonzero(is_likely[_hashed(self._keys)])
+        return likely[np.isin(self._keys[likely], asked)]
 
-    def at_places(self, places: Ints) -> Ints:
-        """The rows, ascending, at some of the places."""
-        if not len(places):
-            return np.empty(0, np.int64)
-        low, high = int(places.min()), int(places.max())
-        if high - low >= _WIDEST_LOOKUP:
-            return np.flatnonzero(np.isin(self.place, places))
-        is_asked = np.zeros(high - low + 3, np.bool_)
-        is_asked[places - low + 1] = True
-        return np.flatnonzero(is_asked[np.clip(self.place - low + 1, 0, high - low + 2)])
+    @cached_property
+    def _keys(self) -> Ints:
+        """A number for each side and price, the same for equal ones: the double of bids, with its sign of asks."""
+        return np.where(self.is_ask, -self.price, self.price).view(np.int64)
 
     def _book_at(self, t_ms: Ints) -> Numbers:
         """The number of the first book that begins at a time or later."""
-        start, length = int(self.t_from[0]), int(self.t_from[-1] - self.t_from[0])
-        if length >= _WIDEST_LOOKUP or length > 16 * len(t_ms):
+        if not len(t_ms):
+            return np.empty(0, np.int32)
+        start, end = int(self.t_from[0]), int(self.t_to[-1])
+        if self._table is None or len(self._table) > 16 * len(t_ms) or t_ms.min() < start or t_ms.max() > end:
             return np.searchsorted(self.t_from, t_ms).astype(np.int32)
-        steps = np.diff(self.t_from, prepend=start - 1)
-        table = np.repeat(np.arange(len(self), dtype=np.int32), steps)
-        return np.where(t_ms > self.t_from[-1], np.int32(len(self)), table[np.clip(t_ms - start, 0, length)])
+        found: Numbers = self._table[t_ms - start]
+        return found
+
+    @cached_property
+    def _table(self) -> Numbers | None:
+        """The same of each millisecond from the first book to the end of the last one, unless these are too many."""
+        if int(self.t_to[-1] - self.t_from[0]) >= _WIDEST_LOOKUP:
+            return None
+        steps = np.diff(np.append(self.t_from, self.t_to[-1]), prepend=self.t_from[0] - 1)
+        return np.repeat(np.arange(len(self) + 1, dtype=np.int32), steps)
 
     def _extreme(self, name: SideName, is_best: bool) -> Floats:
         """Over the rows that stand in each book: a row goes into the two blocks of 1, 2, 4, ... books that cover its
@@ -225,6 +282,12 @@ class Piece:
             pick(blocks[at - 1], whole, out=blocks[at - 1])
             pick(blocks[at - 1][half:], whole[:-half], out=blocks[at - 1][half:])
         return np.where(np.isfinite(blocks[0]), blocks[0], np.nan)
+
+
+def _hashed(keys: Ints) -> npt.NDArray[np.uint64]:
+    """Of 2**_HASH_BITS values (Knuth, "The Art of Computer Programming" 3, 6.4: multiplicative hashing)."""
+    mixed: npt.NDArray[np.uint64] = (keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - _HASH_BITS)
+    return mixed
 
 
 def _least(values: Floats, first: Numbers, past: Numbers) -> Floats:

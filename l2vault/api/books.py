@@ -1,11 +1,11 @@
 """`Books`: the books of a span, and every measure of them as a method. `analytics` says what each measures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from l2vault.analytics.contract import Unit
+from l2vault.analytics.executors import worked_on
 from l2vault.api.result import Result, result_of
 from l2vault.api.snapshot import Snapshot
 from l2vault.api.times import Amount, Duration, TimeLike, amount, amounts, duration_ms
@@ -91,7 +91,8 @@ class Books:
         unbroken stay instead, in order of birth. docs/intelligence.md defines them and says how far the causes can be
         trusted.
 
-        The hours are worked on by all cores, in threads, or by any `concurrent.futures` executor you give.
+        The hours are worked on by all cores, or by any `concurrent.futures` executor you give, such as Dask's. A long
+        span is worked on in processes of their own where no script runs (a notebook); a script gives such an executor.
 
         >>> walls = l2vault.open("Vault").books("BTC-USDT-SWAP").walls(min_size="500k")
         >>> walls.frame.select("side", "price", "began", "end", "lives").rows()
@@ -103,7 +104,7 @@ class Books:
         least, each = (None if size is None else amount(size) for size in (min_size, per_order))
         min_life_ms = None if min_life is None else duration_ms(min_life)
         criteria = Criteria(least, percentile, relative, each, times_usual, min_life_ms)
-        with self._worked_on_by(executor):
+        with worked_on(self._read, executor):
             measured = walls(self._read, unit, criteria)
         rows = measured.frame
         if not lives:
@@ -115,12 +116,20 @@ class Books:
             rows = rows.filter(side=side)
         return result_of(measured, rows.filter(end="standing") if standing else rows)
 
-    def spread(self, step: Duration | None = None, unit: Unit = "usd", *, show: Show = "mean") -> Result:
+    def spread(
+        self,
+        step: Duration | None = None,
+        unit: Unit = "usd",
+        *,
+        show: Show = "mean",
+        executor: Executor | None = None,
+    ) -> Result:
         """What crossing the book costs: `bid`, `ask`, `mid`, `microprice`, `spread` (prices), `spread_bps` of mid,
         `spread_ticks`, and `bid_size`, `ask_size` at the touch. `t_from`, `t_to`: while the book stood.
 
         A row per book, or with a `step` per step (multiples of it since 1970, those without a book left out): `show` is
         the figure of each, weighted by time; `covered_share` of it is known. `microprice`: Gatheral and Oomen 2010.
+        `executor` as `walls` has it.
 
         >>> steps = l2vault.open("Vault").books("BTC-USDT-SWAP").spread(step="5m").frame
         >>> steps.select("t_from", "spread").rows()[0][1], len(steps)
@@ -128,7 +137,9 @@ class Books:
         """
         from l2vault.analytics.metrics import spread
 
-        return _stepped(spread(self._read, unit), step, show)
+        with worked_on(self._read, executor):
+            measured = spread(self._read, unit)
+        return _stepped(measured, step, show)
 
     def imbalance(
         self,
@@ -160,7 +171,8 @@ class Books:
     ) -> Result:
         """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_visible_bps` (how
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
-        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them.
+        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them. Where deep
+        books were recorded, bands beyond what is visible are filled from them; `deep_age_ms` is the age of the sample.
 
         >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").depth(unit="contracts").frame
         >>> frame.select("bid_2bps", "ask_2bps").row(0)
@@ -168,7 +180,7 @@ class Books:
         """
         from l2vault.analytics.metrics import depth
 
-        return _stepped(depth(self._read, unit, _bands(bands_bps)), step, show)
+        return _stepped(depth(self._read, unit, bands_bps), step, show)
 
     def slippage(
         self, sizes: Amount | Sequence[Amount] | None = None, step: Duration | None = None, *, show: Show = "mean"
@@ -192,23 +204,27 @@ class Books:
         *,
         presence: float = 2.0,
         passed: bool = False,
+        far: bool = False,
         executor: Executor | None = None,
     ) -> Result:
         """Support below the price and resistance above it: a row per bucket of price of this `width` (a round one by
         how far price moved without), best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`,
         `persistence` (share of the time with at least `presence` times the usual size), `seen_share`, `tests`,
         `holds`, `breaks` (a test that is neither is open), `t_first`, `t_last` and more; docs/intelligence.md defines
-        the score. With `passed` those too that price has left behind, of which `is_current` is false. `executor` as
-        `walls` has it.
+        the score. With `passed` those too that price has left behind, of which `is_current` is false. With `far` those
+        of the deep books too, where they were recorded, in buckets of which the books themselves saw nothing: then
+        `source` is `books` or `books-full`, and `age_ms` the age of the newest sample. `executor` as `walls` has it.
 
         >>> zones = l2vault.open("Vault").books("BTC-USDT-SWAP").zones(width=100).frame
         >>> zones.select("side", "price_from", "price_to").rows()[0]
         ('ask', 60100.0, 60200.0)
         """
-        from l2vault.analytics.zones.zones import zones
+        from l2vault.analytics.zones.zones import with_far, zones
 
-        with self._worked_on_by(executor):
+        with worked_on(self._read, executor):
             measured = zones(self._read, unit, width, presence)
+        if far:
+            measured = with_far(self._read, measured, unit)
         return result_of(measured, measured.frame if passed else measured.frame.filter("is_current"))
 
     def shifts(
@@ -293,7 +309,7 @@ class Books:
         """
         from l2vault.analytics.chance.evaluate import MEASURES, Ask, evaluate
 
-        with self._worked_on_by(executor):
+        with worked_on(self._read, executor):
             return result_of(evaluate(self._read, measures or MEASURES, Ask(duration_ms(window), turn_bps, seed=seed)))
 
     def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
@@ -309,14 +325,6 @@ class Books:
 
         grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
         return Result(grid.frame(), grid.provenance)
-
-    @contextmanager
-    def _worked_on_by(self, executor: Executor | None) -> Iterator[None]:
-        self._read.executor = executor
-        try:
-            yield
-        finally:
-            self._read.executor = None
 
     def __repr__(self) -> str:
         read = self._read

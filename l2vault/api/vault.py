@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from l2vault.api.books import Books
     from l2vault.api.context import Context, ContextTail
+    from l2vault.api.deep import DeepBooks
     from l2vault.api.result import Result
     from l2vault.api.tables import Levels
     from l2vault.api.trades import Trades, TradeTail
@@ -268,6 +269,37 @@ class Vault:
                 f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
             )
         return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+
+    def deep(
+        self,
+        inst_id: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        last: Duration | None = None,
+    ) -> "DeepBooks":
+        """The book of 5000 levels a side over a span, sampled each 30 s: to iterate, or as a frame, with `.coverage`.
+        Iterating needs no analysis library as long as no archived hour is read. Without an `end` up to just behind the
+        newest sample, without a `start` from the first one.
+
+        Raises VaultError where the vault holds no deep books of the instrument.
+
+        >>> sample = next(iter(l2vault.open("Vault").deep("BTC-USDT-SWAP", "2024-08-20T03:05Z", "2024-08-20T03:06Z")))
+        >>> sample.asks[-1], sample.seq_id
+        (('61410', '5', '2'), None)
+        """
+        from l2vault.api.deep import DeepBooks
+        from l2vault.vault.reading.deep import DeepReader
+
+        reader = DeepReader(self._read.layout)
+        name = held_instruments([inst_id], sorted({*self.instruments, *reader.instruments()}))[0]
+        bounds = reader.bounds(name)
+        if bounds is None:
+            raise VaultError(
+                f"the vault holds no deep books of {name}.", f'deep = ["{name}"], or l2vault record --deep'
+            )
+        span = _span_within(bounds, last, start, end, f"deep book of {name}")
+        return DeepBooks(reader, name, span, self._contracts(name))
 
     def trades(
         self,

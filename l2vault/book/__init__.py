@@ -2,5 +2,5 @@
 
 In reading order: `price` (exact order of decimal strings), `change` (one push on the wire), `book` (the state),
 `sampler` (when a book is due), `snapshot`, `trade`, `context` and `change_line` (the rows that are written), `replay`
-(books rebuilt from changes), `utc` (times as text).
+(books rebuilt from changes), `deep` (books beyond 400 levels), `utc` (times as text).
 """

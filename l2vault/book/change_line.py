@@ -40,6 +40,15 @@ class RecordedChange(msgspec.Struct, frozen=True):
     def inst_id(self) -> str:
         return self.change.inst_id
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it needs no line before it."""
+        return self.change.is_snapshot
+
+    def line(self) -> bytes:
+        """`to_change_line` of it."""
+        return to_change_line(self)
+
 
 class _Row(msgspec.Struct, gc=False):
     """The line, its keys in the order of docs/format.md. Keys that a later version adds are passed over."""

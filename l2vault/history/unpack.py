@@ -35,7 +35,7 @@ class ArchiveDamage(VaultError):
     """A file of the archive that is none, or not whole, or not what a careful reader takes."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{printable(path)}: {why}.", _CURE)
+        super().__init__(f"{printable(path, 400)}: {why}.", _CURE)
 
 
 def lines_of(path: Path, is_sample: bool = False) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
+from l2vault.book.deep import DEEP_DEPTH, DeepLevel, DeepSample, best_first
 from l2vault.book.price import price_key
 from l2vault.book.trade import TradePush, trade_fault
 from l2vault.errors import LevelError, RestError, UsageError
@@ -76,6 +77,13 @@ class _Book(msgspec.Struct):
     seqId: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] | None = None
 
 
+class _FullBook(msgspec.Struct):
+    asks: list[DeepLevel]
+    bids: list[DeepLevel]
+    ts: str
+    seqId: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] | None = None
+
+
 class _Time(msgspec.Struct):
     ts: str
 
@@ -103,7 +111,7 @@ class ServerTime(NamedTuple):
     mono_ms: int
 
 
-_Part = TypeVar("_Part", _Named, _Book, _Time, _Trade)
+_Part = TypeVar("_Part", _Named, _Book, _FullBook, _Time, _Trade)
 _Value = TypeVar("_Value")
 
 
@@ -156,11 +164,34 @@ class OkxRest:
                 raise _unknown(answer)
             book = _read(rows[0], _Book, answer)
             for side in (book.bids, book.asks):
-                _check_levels(side, answer)
+                _check_levels([(price, quantity, orders) for price, quantity, _, orders in side], answer, CHANNEL_DEPTH)
             ts_ms = _milliseconds(book.ts or "0", answer) or None  # both say nothing, as on the websocket
             return BookChange(inst_id, True, book.bids, book.asks, ts_ms, book.seqId, None, None)
 
         return self._ask(read, "/api/v5/market/books", instId=inst_id, sz=str(depth))
+
+    def full_book(self, inst_id: str, now_us: Callable[[], int], depth: int = DEEP_DEPTH) -> DeepSample:
+        """The book far beyond the channel's 400 levels, at most `depth` (1 to 5000) a side, each level checked.
+
+        OKX, "Get full order book" (2026-07): renewed once a second, 10 requests in 2 s, levels `[price, quantity,
+        orders]`, no `seqId`. `now_us` is read as the answer is read.
+        """
+
+        def read(answer: _Answer) -> DeepSample:
+            recv_us = now_us()
+            rows = _data(answer)
+            if not rows:
+                raise _unknown(answer)
+            book = _read(rows[0], _FullBook, answer)
+            for side in (book.bids, book.asks):
+                _check_levels(side, answer, DEEP_DEPTH)
+            ts_ms = _milliseconds(book.ts or "0", answer)
+            if not ts_ms:
+                raise _unreadable(answer, "it says no time")
+            bids, asks = best_first(book.bids, True), best_first(book.asks, False)
+            return DeepSample(inst_id, ts_ms, bids, asks, book.seqId, recv_us)
+
+        return self._ask(read, "/api/v5/market/books-full", lambda: 0, instId=inst_id, sz=str(depth))
 
     def trades(
         self, inst_id: str, older_than: int | None, now_us: Callable[[], int], limit: int = 100
@@ -334,12 +365,12 @@ def _read(row: msgspec.Raw, kind: type[_Part], answer: _Answer) -> _Part:
         raise _unreadable(answer, printable(str(error))) from error
 
 
-def _check_levels(levels: list[Level], answer: _Answer) -> None:
+def _check_levels(levels: list[DeepLevel], answer: _Answer, most: int) -> None:
     """A side that no book could have is refused here, where its sender can still be named."""
-    if len(levels) > CHANNEL_DEPTH:
-        raise _unreadable(answer, f"{len(levels)} levels on a side, where {CHANNEL_DEPTH} are the most")
+    if len(levels) > most:
+        raise _unreadable(answer, f"{len(levels)} levels on a side, where {most} are the most")
     prices = set()
-    for price, quantity, _, orders in levels:
+    for price, quantity, orders in levels:
         try:
             prices.add(price_key(price))
             is_none = price_key(quantity) == 0

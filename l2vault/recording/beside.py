@@ -1,4 +1,5 @@
-"""Trades, context and changes beside the books: what the feeds bring of them, and what becomes of a failure in theirs.
+"""Trades, context, changes and deep books beside the books: what is brought of them, and what becomes of a failure in
+theirs.
 
 Each is a part of its own: whatever its code raises ends here, is journaled, and the part begins anew in a state that
 claims nothing of what it missed. The books are handed on whatever happens.
@@ -21,17 +22,19 @@ from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.change_keeper import ChangeKeeper
 from l2vault.recording.context import FUTURE_MS, ContextKeeper, Hands
 from l2vault.recording.counters import Counters
+from l2vault.recording.deep import DeepKeeper
 from l2vault.recording.health import HealthBoard
 from l2vault.recording.pipelines import Pipelines
 from l2vault.recording.supervisor import Chore, Part, Supervisor
 from l2vault.recording.trades import TradeIntake, holes_left
 from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.vault.journal.events import Event
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.days import DayWriter
 from l2vault.vault.store.follower import followed_at
 from l2vault.vault.store.known_trades import known_trades
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import Kind, Layout
 from l2vault.vault.store.newest import newest_time
 
 FAILED = "task_failed"
@@ -73,6 +76,8 @@ class Beside:
         """For the disk and for the task that asks REST: what they call is guarded too."""
         self._context = self._make_context()
         self._changes = self._make_changes("our_restart") if settings.changes else None
+        self._deep_part = part("deep", self._give_up_deep, self._deep_again)
+        self._deep = self._make_deep("our_restart")
         self._board_part = part("health", lambda: None, lambda: None)
         self._up: dict[int, FeedUp] = {}
         """Feeds whose connection stands, in the order in which they came."""
@@ -85,6 +90,8 @@ class Beside:
         if self._settings.context:
             context = layout.of("context")
             self._context.resume({inst_id: newest_time(context, inst_id) for inst_id in inst_ids})
+        deep = layout.of("deep")
+        self._deep.resume({inst_id: newest_time(deep, inst_id) for inst_id in self._settings.deep})
 
     def take(self, number: int, outputs: Sequence[FeedOutput]) -> Sequence[FeedOutput]:
         """Each part takes what is its own; returned is what concerns the sampled books."""
@@ -109,7 +116,7 @@ class Beside:
 
     def tick(self) -> None:
         """Waits that no message ends are ended, and what failed begins again."""
-        for part in (self._trades_part, self._context_part, self._changes_part, self._board_part):
+        for part in (self._trades_part, self._context_part, self._changes_part, self._deep_part, self._board_part):
             part.tick()
         self.trades.tick()
         self._context_part.call(self._context.tick)
@@ -119,6 +126,10 @@ class Beside:
         while self._changes is not None:
             await self._around.clock.sleep(self._changes.pause_sec())
             self._changes_part.call(self._changes.hand_on)
+
+    def keeper_of_deep(self) -> DeepKeeper:
+        """The one at work, for the task that asks REST."""
+        return self._deep
 
     def noted_again(self) -> None:
         """The journal's former run may be gone."""
@@ -146,12 +157,22 @@ class Beside:
         """After the last minute is put: every change that waits is written, and every file completed."""
         if self._changes is not None:
             self._changes_part.call(self._changes.finish)
+        self._deep_part.call(self._deep.finish)
 
-    def complete_changes(self, inst_ids: Sequence[str]) -> None:
-        """Files of changes that a killed run left open, of instruments that are not going on: one chore each."""
-        writer = ChangeWriter(self._around.layout)
-        for inst_id in inst_ids:
-            self._around.put(self._changes_part.chore(partial(_no_event, writer.complete_newest, inst_id)))
+    def complete_files(self) -> None:
+        """Files of changes and of deep books that a killed run left open, of instruments that are not going on: one
+        chore each. Raises OSError where these cannot be listed."""
+        settings, layout = self._settings, self._around.layout
+        changing = settings.instruments if settings.changes else ()
+        found: list[tuple[Kind, tuple[str, ...], Part]] = [
+            ("changes", changing, self._changes_part),
+            ("deep", settings.deep, self._deep_part),
+        ]
+        for kind, going_on, part in found:
+            writer = ChangeWriter(layout, kind=kind)
+            for inst_id in Catalog(layout.of(kind)).raw_instruments():
+                if inst_id not in going_on:
+                    self._around.put(part.chore(partial(_no_event, writer.complete_newest, inst_id)))
 
     def _look(self, number: int, outputs: Sequence[FeedOutput]) -> None:
         for output in outputs:
@@ -244,6 +265,20 @@ class Beside:
         self._changes = self._make_changes(FAILED)
         for number, pipeline in self._around.pipelines.by_feed.items():
             self._changes.take(number, pipeline.full_books(self._around.clock.wall_us()))
+
+    # Deep books
+
+    def _make_deep(self, cause: str) -> DeepKeeper:
+        return DeepKeeper(self._around.layout, self._around.clock, partial(self._put_of, self._deep_part), cause)
+
+    def _give_up_deep(self) -> None:
+        """The files end where they end; the next sample is a whole one, and names what is missing before it."""
+        self._around.put(self._deep_part.chore(self._deep.left_events))
+
+    def _deep_again(self) -> None:
+        newest = self._deep.newest
+        self._deep = self._make_deep(FAILED)
+        self._deep.resume(newest)
 
 
 def _known(layout: Layout, inst_ids: Sequence[str]) -> Mapping[str, Sequence[IdSpan]]:

@@ -4,16 +4,14 @@ Every answer says what it rests on: the covered share of the span, the visible r
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from l2vault import grammar
+from l2vault.analytics.executors import worked_on
 from l2vault.analytics.former_names import with_former, with_former_columns
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 
 UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
-
-_LEAST_RAW_HOURS: Final = 4
-"""A process takes half a second to start, an hour of lines one second of its work."""
 
 _TIMES: Final = (("t_from", "from_utc"), ("t_to", "to_utc"))
 """Columns of time, and what they are as text."""
@@ -116,18 +111,19 @@ def run(
     vault = open_vault(context.vault)
     inst_id = the_instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
-    with _progress_of(books), _processes_for(books):
-        found = answer(books, args)
-    if args.json:
-        sys.stdout.write(_as_json(args.verb, found))
-    elif args.csv:
-        sys.stdout.write(_as_csv(args.verb, found))
-    else:
-        sys.stdout.write(found.text + footnote(found.provenance))
-    if found.draw is not None and args.plot is not None:
-        with _progress_of(books), _processes_for(books):
-            _draw(found.draw, args.plot)
-        sys.stderr.write(f"drawn: {printable(args.plot)}\n")
+    with worked_on(books, is_guarded=True):  # one set of processes for the answer and the picture
+        with _progress_of(books):
+            found = answer(books, args)
+        if args.json:
+            sys.stdout.write(_as_json(args.verb, found))
+        elif args.csv:
+            sys.stdout.write(_as_csv(args.verb, found))
+        else:
+            sys.stdout.write(found.text + footnote(found.provenance))
+        if found.draw is not None and args.plot is not None:
+            with _progress_of(books):
+                _draw(found.draw, args.plot)
+            sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
 
 
@@ -281,21 +277,6 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
         raise VaultError(
             f"cannot write {shown}: {printable(error)}.", "a name like picture.png in a folder that exists"
         ) from error
-
-
-@contextmanager
-def _processes_for(books: "Books") -> Iterator[None]:
-    """Work on hours that are lines yet in a process for each core: threads share one core for what is Python."""
-    cores = min(os.cpu_count() or 1, books.raw_hours)
-    if cores < 2 or books.raw_hours < _LEAST_RAW_HOURS:
-        yield
-        return
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
-        books.executor = processes
-        try:
-            yield
-        finally:
-            books.executor = None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from l2vault.verbs.context import Context
 from l2vault.verbs.context_tables import print_coverage
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import minute, share_of, span_text, table
-from l2vault.verbs.trade_tables import change_pieces, trade_pieces
+from l2vault.verbs.trade_tables import change_pieces, deep_pieces, trade_pieces
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
 HELP: Final = "report which times were recorded and which were not, and why"
@@ -75,7 +75,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each row as one JSON object, holes included")
     parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
     words = (
-        "books (default); trades: ids that are there, missing, skipped; where changes are whole; values of the context"
+        "books (default); trades: ids that are there, missing, skipped; where changes are whole; values of the "
+        "context; where deep books were sampled"
     )
     parser.add_argument("--kind", choices=KINDS, default="books", help=words)
 
@@ -111,6 +112,8 @@ def _of_kind(layout: Layout, args: argparse.Namespace) -> int:
         return _context(ContextReader(layout), args)
     if args.kind == "trades":
         trade_pieces(TradeReader(layout), asked_instruments(args), span, _PIECES[args.by], args.json)
+    elif args.kind == "deep":
+        deep_pieces(layout, asked_instruments(args), span, args.json)
     else:
         change_pieces(layout, asked_instruments(args), span, args.json)
     return 0

@@ -31,6 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
     parser.add_argument("--feeds", metavar="N", help="connections with the same books, compared (default: 2)")
     parser.add_argument("--changes", action="store_const", const=True, help="keep every push of the books too")
+    words = "sample the book of 5000 levels of this swap each 30 s; may be given again (default: of none)"
+    parser.add_argument("--deep", nargs="+", action="append", metavar="INST", help=words)
     parser.add_argument("--lines", dest="lines", help=argparse.SUPPRESS)
     parser.add_argument(
         "--no-trades", dest="trades", action="store_const", const=False, help="record no trades (default: record them)"

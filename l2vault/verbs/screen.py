@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,7 @@ from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, extra
 from l2vault.foreign import quoted
 from l2vault.recording.child import start_child
-from l2vault.recording.tasks.memory import trim_heap
+from l2vault.recording.tasks.memory import bound_heap, trim_heap
 from l2vault.vault.reading.vault import open_vault
 from l2vault.verbs.context import Context
 from l2vault.verbs.record import DEMO_VAULT
@@ -41,6 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="address to listen on; beyond this machine a token is needed, which is printed (default: 127.0.0.1)",
     )
     parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    own = "where hours that were read are kept for the next start, 1 GB at most (default: the user's folder for caches)"
+    parser.add_argument("--cache", metavar="DIR", help=own)
+    parser.add_argument("--no-cache", action="store_true", help="keep nothing on disk")
     parser.add_argument(
         "--demo", action="store_true", help="record the built-in exchange into demo/ beside it, no network needed"
     )
@@ -62,7 +67,9 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
     with _demo_recorder(vault) if args.demo else nullcontext():
         open_vault(vault)  # says at once that there is none
-        asyncio.run(serve(vault, args.host, args.port, ready, Clock(), trim_heap))
+        bound_heap()
+        cache = None if args.no_cache else Path(args.cache) if args.cache else _cache_of(vault)
+        asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock(), trim_heap))
     return 0
 
 
@@ -93,6 +100,19 @@ def _wait_for_books(vault: Path, child: "subprocess.Popen[bytes]", log: Path) ->
                 return
         time.sleep(_LOOK_SEC)
     raise L2VaultError("the demo's recorder did not begin.", f"{log}, for why; another one may be at work in {vault}")
+
+
+def _cache_of(vault: Path) -> Path:
+    """Beside other programs' caches, not in the vault: that is the recorder's. One folder for each vault."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+    name = sha256(os.fsencode(vault.resolve())).hexdigest()[:16]
+    return Path(base) / "l2vault" / "tiles" / name
 
 
 def _port(text: str) -> int:

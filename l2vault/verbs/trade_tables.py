@@ -1,4 +1,4 @@
-"""Trades and changes as `show` and `coverage` print them: the tape, and what is known by hour or day."""
+"""Trades, changes and deep books as `show` and `coverage` print them: the tape, and what is known by hour or day."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,10 +10,12 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.coverage.changes import ChangeCoverage
+from l2vault.vault.coverage.deep import DeepCoverage
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.proved import TimeStretch
 from l2vault.vault.coverage.trades import SkippedIds, TradeCoverage, TradeHole
 from l2vault.vault.reading.changes import change_bounds, change_coverage
+from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.trades import TradeReader, TradeRow
 from l2vault.vault.store.catalog import Catalog, Findings
 from l2vault.vault.store.instruments import read_rows
@@ -58,6 +60,20 @@ class TradesRow(msgspec.Struct, frozen=True):
     is_quiet: bool
     holes: list[TradeHole]
     skipped: list[SkippedIds]
+
+
+class DeepRow(msgspec.Struct, frozen=True):
+    """What `coverage --kind deep --json` prints, one an instrument: the share of the time at which a sample was at most
+    45 s old."""
+
+    inst_id: str
+    from_utc: str
+    to_utc: str
+    samples: int
+    proved_share: float
+    missing_share: float
+    unknown_share: float
+    not_proved: list[TimeStretch]
 
 
 class ChangesRow(msgspec.Struct, frozen=True):
@@ -136,9 +152,30 @@ def change_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int 
     if is_json:
         sys.stdout.write("".join(document("coverage", row, "changes") for row in rows))
         return
-    names = ["instrument", "lines", "proved", "missing", "unknown"]
+    _print_proved("lines", rows, [row.lines for row in rows])
+
+
+def deep_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int | None], is_json: bool) -> None:
+    """Coverage of deep books over the whole span, then each part of it in which none was sampled."""
+    reader = DeepReader(layout)
+    held = reader.instruments()
+    inst_ids = held_instruments(asked, held) or held
+    known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}
+    bounds = _span(known, span, f"the vault at {printable(str(layout.root))} holds no deep books.", 'deep = ["INST"]')
+    rows = [_deep_row(reader.coverage(inst_id, bounds)) for inst_id in known]
+    if is_json:
+        sys.stdout.write("".join(document("coverage", row, "deep") for row in rows))
+        return
+    _print_proved("samples", rows, [row.samples for row in rows])
+
+
+def _print_proved(name: str, rows: Sequence[ChangesRow | DeepRow], counts: Sequence[int]) -> None:
+    """A row an instrument, then each part of the span that is not proved. `name` is what is counted."""
+    names = ["instrument", name, "proved", "missing", "unknown"]
     shares = [[exact_share(each) for each in (row.proved_share, row.missing_share, row.unknown_share)] for row in rows]
-    cells = [[printable(row.inst_id), str(row.lines), *share] for row, share in zip(rows, shares, strict=True)]
+    cells = [
+        [printable(row.inst_id), str(count), *share] for row, count, share in zip(rows, counts, shares, strict=True)
+    ]
     sys.stdout.write(table(names, cells, left=1))
     for row in rows:
         for each in row.not_proved:
@@ -152,7 +189,8 @@ def _span(
     known: dict[str, tuple[int, int]], asked: tuple[int | None, int | None], nothing: str, setting: str
 ) -> tuple[int, int]:
     if not known:
-        raise VaultError(nothing, f"l2vault record, with {setting} = true")
+        words = setting if "=" in setting else f"{setting} = true"
+        raise VaultError(nothing, f"l2vault record, with {words}")
     start_ms = min(first for first, _ in known.values()) if asked[0] is None else asked[0]
     end_ms = max(newest for _, newest in known.values()) + 1 if asked[1] is None else asked[1]
     if end_ms <= start_ms:
@@ -232,3 +270,10 @@ def _changes_row(coverage: ChangeCoverage) -> ChangesRow:
     shares = coverage.share("proved"), coverage.share("missing"), coverage.share("unknown")
     not_proved = [each for each in coverage.stretches if each.state != "proved"]
     return ChangesRow(coverage.inst_id, *bounds, coverage.lines, *shares, not_proved)
+
+
+def _deep_row(coverage: DeepCoverage) -> DeepRow:
+    bounds = utc_text(coverage.start_ms), utc_text(coverage.end_ms)
+    shares = coverage.share("proved"), coverage.share("missing"), coverage.share("unknown")
+    not_proved = [each for each in coverage.stretches if each.state != "proved"]
+    return DeepRow(coverage.inst_id, *bounds, coverage.samples, *shares, not_proved)

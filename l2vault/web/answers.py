@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import polars as pl
+import pyarrow as pa
 
 import l2vault
-from l2vault.analytics.contract import contract_periods
+from l2vault.analytics.contract import Unit, contract_periods
 from l2vault.analytics.walls.tracks import sorted_by, tracks_of
 from l2vault.api.vault import Vault
 from l2vault.book.snapshot import Snapshot
@@ -23,20 +24,26 @@ from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.health.look import look
+from l2vault.vault.health.metrics import metrics_text
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.store.catalog import unreported
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
 from l2vault.web.recorder import recorder_said
+from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
-from l2vault.web.window import about, bin_of, packed, window_of
+from l2vault.web.turns import Turns
+from l2vault.web.window import Measure, about, bin_of, packed, window_of
 
-JSON: Final = "application/json"
-BINARY: Final = "application/octet-stream"
+Form = Literal["json", "arrow"]
+Said = dict[str, object]
 LONGEST_MS: Final = 92 * 24 * HOUR_MS
 MOST_TRADES: Final = 4000
+MOST_BOOKS: Final = 5000
+MOST_LEVELS: Final = 400
 _MOST_TRADES_MS: Final = 6 * HOUR_MS
 """Each trade of a longer span would have to be read to find the largest: minutes of work for a few dots."""
 _DAY_MS: Final = 24 * HOUR_MS
@@ -48,7 +55,8 @@ _STATUS_KEPT_MS: Final = 2_000
 _WALLS_KEPT_MS: Final = 15_000
 _ZONES_KEPT_MS: Final = 60_000
 _KEPT: Final = 64
-_KEPT_TABLES: Final = 4
+_KEPT_TABLES: Final = 2
+"""The hour of a question and the one before: 30 MB each of BTC."""
 _MOST_WALLS: Final = 40
 _MOST_ENDED: Final = 60
 _MOST_ZONES: Final = 12
@@ -62,14 +70,15 @@ class Answers:
     """The vault at `root`. Every method raises VaultError for what the vault does not hold, UsageError for what is no
     question; instruments are those of the catalogue and no others."""
 
-    def __init__(self, root: Path, executor: Executor, clock: Clock) -> None:
+    def __init__(self, root: Path, executor: Executor, clock: Clock, turns: Turns, files: TileFiles | None) -> None:
         self.root = root
         self._clock = clock
-        self._tiles = Tiles(root, executor, clock)
+        self._turns = turns
+        self._tiles = Tiles(root, executor, clock, turns, files)
         self._beside = Beside(root, clock)
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], tuple[int, bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], tuple[int, Said]] = OrderedDict()
         self._tables: OrderedDict[tuple[str, int], tuple[int, int, pl.DataFrame]] = OrderedDict()
 
     def instruments(self) -> bytes:
@@ -88,9 +97,9 @@ class Answers:
     def status(self, inst_id: str) -> bytes:
         """What is known of the recorder, the newest line, the last hole of the last day."""
         kept = self._remembered(("status", inst_id), _STATUS_KEPT_MS, lambda: self._status(inst_id))
-        return b'{"now_ms":%d,%b' % (self._clock.wall_ms(), kept[1:])
+        return as_json({"now_ms": self._clock.wall_ms(), **kept})
 
-    def _status(self, inst_id: str) -> bytes:
+    def _status(self, inst_id: str) -> Said:
         vault, name = self._held(inst_id)
         newest_ms, evidence_ms = vault.newest_line_ms(name), vault.newest_evidence_ms(name)
         end_ms = max(newest_ms or 0, evidence_ms or 0) + 1
@@ -99,25 +108,30 @@ class Answers:
         first_ms = vault.first_line_ms(name) or 0
         holes = [hole for hole in day.holes if hole.end_ms > first_ms]
         hole = holes[-1] if holes else None
-        return as_json(
-            {
-                "inst_id": name,
-                "newest_ms": newest_ms,
-                "evidence_ms": evidence_ms,
-                "recorder": recorder_said(look(self.root, self._clock.wall_ms()), name),
-                "context": _newest_context(vault.layout, name, end_ms),
-                "last_hole": None
-                if hole is None
-                else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
-                "coverage": about(coverage),
-            }
-        )
+        return {
+            "inst_id": name,
+            "newest_ms": newest_ms,
+            "evidence_ms": evidence_ms,
+            "recorder": recorder_said(look(self.root, self._clock.wall_ms()), name),
+            "context": _newest_context(vault.layout, name, end_ms),
+            "last_hole": None
+            if hole is None
+            else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
+            "coverage": about(coverage),
+        }
 
-    def books(
-        self, inst_id: str, start_ms: int, end_ms: int, columns: int, prices: tuple[float, float] | None
+    def books(  # noqa: PLR0913 - what is asked for
+        self,
+        inst_id: str,
+        start_ms: int,
+        end_ms: int,
+        columns: int,
+        prices: tuple[float, float] | None,
+        of: Measure = "mean",
     ) -> bytes:
-        """A window as `window.packed` has it: at most about so many columns, and the prices asked for or all. Hours
-        that take longer to read are named, `unread_hours`: ask again for them."""
+        """A window as `window.packed` has it: at most about so many columns, and the prices asked for or all, of the
+        mean that rested in each cell, or the largest level. Hours that take longer to read are named, `unread_hours`:
+        ask again for them."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
         bin_ms = bin_of(end_ms - start_ms, columns)
@@ -129,16 +143,41 @@ class Answers:
         ]
         tiles, unread = self._tiles.get(name, hours, bin_ms, _PATIENCE_SEC)
         coverage = vault.coverage(name, start_ms, end_ms)
-        window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage)
-        said = {"inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
+        window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage, of)
+        said = {"of": of, "inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
         said["read_to_ms"] = tiles[-1].read_to_ms if tiles else None
         return packed(window, said | {"unread_hours": unread, "coverage": about(coverage)})
 
-    def coverage(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:
+    def rows_of_books(  # noqa: PLR0913 - what is asked for
+        self, inst_id: str, start_ms: int, end_ms: int, levels: int, limit: int, form: Form
+    ) -> bytes:
+        """The books of a span with their best levels; where there are more than `limit`, `next_ms` is the first of
+        those that are left out."""
+        vault, name = self._held(inst_id)
+        _insist(start_ms, end_ms)
+        if not (1 <= levels <= MOST_LEVELS and 1 <= limit <= MOST_BOOKS):
+            raise UsageError("levels or limit is out of range.", f"levels up to {MOST_LEVELS}, limit to {MOST_BOOKS}")
+        books, next_ms = list[dict[str, object]](), None
+        for book in vault.snapshots(name, start_ms, end_ms):
+            if len(books) == limit:
+                next_ms = book.ts_ms
+                break
+            row = book_said(book, levels)
+            books.append({key: row[key] for key in BOOKS.names})
+        to_ms = next_ms or end_ms
+        said = {"inst_id": name, "from": start_ms, "to": to_ms, "next_ms": next_ms, "books": books}
+        return answered(said | {"coverage": about(vault.coverage(name, start_ms, to_ms))}, "books", BOOKS, form)
+
+    def coverage(self, inst_id: str, start_ms: int, end_ms: int, form: Form = "json") -> bytes:
         """The slots of each state and the holes of a span."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
-        return as_json({"inst_id": name, "coverage": about(vault.coverage(name, start_ms, end_ms))})
+        said = about(vault.coverage(name, start_ms, end_ms))
+        if form == "arrow":
+            holes = said["holes"]
+            assert isinstance(holes, list)
+            return as_arrow(holes, HOLES, {"inst_id": name, "coverage": {**said, "holes": None}})
+        return as_json({"inst_id": name, "coverage": said})
 
     def ladder(self, inst_id: str, t_ms: int | None) -> bytes:
         """The last book at or before a time, or the newest: levels as [price, contracts, orders], best first."""
@@ -175,7 +214,7 @@ class Answers:
         said = {"levels": list(rows.values()), "t": t_ms, "state": state, "cause": cause}
         return as_json({**said, "coverage": {"covered_share": coverage.covered_share}})
 
-    def walls(self, inst_id: str, end_ms: int | None) -> bytes:
+    def walls(self, inst_id: str, end_ms: int | None, form: Form = "json") -> bytes:
         """Those that stand at a time, or now, of what the hour before it showed, heaviest first; and the heaviest that
         `ended` in it, each with its cause as `end`. `lives` are the times in which each was in sight, as [from, to,
         price]."""
@@ -185,9 +224,10 @@ class Answers:
             settings = result.provenance.settings
             return walls_said(result.to_polars(raw=True), settings.get("last_mid")) | {"threshold": settings}
 
-        return self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)
+        said = self._measured("walls", inst_id, end_ms, _WALLS_KEPT_MS, measured)
+        return answered(said, "walls", WALLS, form)
 
-    def zones(self, inst_id: str, end_ms: int | None) -> bytes:
+    def zones(self, inst_id: str, end_ms: int | None, form: Form = "json") -> bytes:
         """Those nearest to the price, of the hour before a time, or the last one."""
 
         def measured(span: tuple[int, int]) -> dict[str, object]:
@@ -195,24 +235,25 @@ class Answers:
             best = pl.concat([frame.filter(pl.col("side") == side).head(_MOST_ZONES // 2) for side in ("bid", "ask")])
             return {"zones": best.sort("distance_bps").to_dicts()}
 
-        return self._measured("zones", inst_id, end_ms, _ZONES_KEPT_MS, measured)
+        return answered(self._measured("zones", inst_id, end_ms, _ZONES_KEPT_MS, measured), "zones", ZONES, form)
 
-    def trades(self, inst_id: str, start_ms: int, end_ms: int) -> bytes:
+    def trades(self, inst_id: str, start_ms: int, end_ms: int, form: Form = "json") -> bytes:
         """The largest trades of a span as [time, price, contracts, side]; `recorded` says whether any were recorded."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
         said: dict[str, object] = {"inst_id": name, "recorded": True, "trades": [], "left_out": 0, "too_long": False}
-        said["coverage"] = about(vault.coverage(name, start_ms, end_ms))
+        said |= {"proved_share": None, "coverage": about(vault.coverage(name, start_ms, end_ms))}
         if end_ms - start_ms > _MOST_TRADES_MS:
-            return as_json(said | {"too_long": True})
+            return answered(said | {"too_long": True}, "trades", TRADES, form)
         try:
             trades = self._door().trades(name, start=start_ms, end=end_ms)
             rows = [(row.ts_ms, row.price, row.size, row.side) for row in trades if row.size is not None]
             share = trades.coverage.share()
         except VaultError:  # of this span, or at all
-            return as_json(said | {"recorded": False})
+            return answered(said | {"recorded": False}, "trades", TRADES, form)
         kept = sorted(sorted(rows, key=_negative_size)[:MOST_TRADES])
-        return as_json(said | {"trades": kept, "left_out": len(rows) - len(kept), "proved_share": share})
+        said |= {"trades": kept, "left_out": len(rows) - len(kept), "proved_share": share}
+        return answered(said, "trades", TRADES, form)
 
     def beside(self, inst_id: str, start_ms: int, end_ms: int, columns: int) -> bytes:
         """What belongs beside a window of cells, in bins of the same width: what takers `bought` and `sold` (quote
@@ -233,13 +274,52 @@ class Answers:
         said["newest_ms"] = max(newest, default=None)
         return as_json(said | {name: each.tolist() for name, each in binned(found, span, bin_ms).items()})
 
-    def is_ready(self) -> tuple[bool, str]:
-        """Whether the vault can be read and holds a book, and why not."""
+    def every_trade(self, market: str, symbol: str, start_ms: int | None, end_ms: int | None, limit: int) -> bytes:
+        """The first `limit` trades of a span, both bounds in it, as flowsurface's server gives them: sizes in coin, of
+        inverse contracts in the quote currency."""
+        name = self._meant(market, symbol)
+        span = {"start": start_ms, "end": None if end_ms is None else end_ms + 1}
+        unit: Unit = "usd" if market == "inverse" else "coin"
+        rows, to_ms = list[tuple[int, float, float, bool]](), None
+        for trade in self._door().trades(name, start=span["start"], end=span["end"]):
+            if len(rows) == limit:
+                to_ms = trade.ts_ms
+                break
+            qty = trade.coin if unit == "coin" else trade.usd
+            if qty is not None:
+                rows.append((trade.ts_ms, trade.price, qty, trade.side == "sell"))
+        served = self._door().trades(name, start=span["start"], end=to_ms or span["end"]) if rows else None
+        said = {"inst_id": name, "unit": unit, "next_ms": to_ms}
+        share = None if served is None else served.coverage.share()
+        return as_arrow(rows, FLOWSURFACE, said | {"coverage": {"proved_share": share}})
+
+    def _meant(self, market: str, symbol: str) -> str:
+        """The instrument that a client calls `btc-usdt-swap` or `btcusdt`. Raises VaultError where there is none."""
+        vault = self._vault()
+        for name in vault.instruments():
+            if symbol.upper() in (name, name.removesuffix("-SWAP").replace("-", "")):
+                contract = _contract_said(vault, name, vault.newest_line_ms(name) or 0)
+                if contract is not None and contract["is_inverse"] == (market == "inverse"):
+                    return name
+        raise VaultError(f"the vault holds no {market} {printable(symbol, 64)}.", "one of /api/instruments")
+
+    def metrics(self) -> bytes:
+        """What `l2vault status --prometheus` prints."""
+        seen = look(self.root, self._clock.wall_ms())
+        return metrics_text(seen.health, seen.verdict).encode()
+
+    def is_live(self) -> bool:
+        """Whether the recorder gives a sign of life."""
+        return look(self.root, self._clock.wall_ms()).verdict.state != "no recorder"
+
+    def unready(self) -> list[str]:
+        """Why the recorder is not healthy, or the vault holds no book; nothing where all is well."""
+        reasons = [f"{reason.text} {reason.cure}." for reason in look(self.root, self._clock.wall_ms()).verdict.reasons]
         try:
             names = self._vault().instruments()
         except VaultError as error:
-            return False, error.message
-        return (True, f"{len(names)} instruments") if names else (False, "the vault holds no books yet")
+            return [*reasons, error.message]
+        return reasons if names else [*reasons, "the vault holds no books yet"]
 
     def held(self, inst_id: str) -> str:
         """The catalogue's own name of an instrument. Raises VaultError for one that it has not."""
@@ -266,15 +346,16 @@ class Answers:
         end_ms: int | None,
         kept_ms: int,
         measure: Callable[[tuple[int, int]], Mapping[str, object]],
-    ) -> bytes:
-        def answer() -> bytes:
+    ) -> Said:
+        def answer() -> Said:
             name, span = self._hour_before(inst_id, end_ms)
-            said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
-            return as_json({**said, "coverage": about(self._vault().coverage(name, *span))})
+            with self._turns.urgent():
+                said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
+            return {**said, "coverage": about(self._vault().coverage(name, *span))}
 
         return self._remembered((what, inst_id, end_ms), kept_ms, answer)
 
-    def _remembered(self, key: tuple[object, ...], kept_ms: int, answer: Callable[[], bytes]) -> bytes:
+    def _remembered(self, key: tuple[object, ...], kept_ms: int, answer: Callable[[], Said]) -> Said:
         """An answer is kept for a while: all open pages ask the same."""
         begun_ms = self._clock.monotonic_ms()
         with self._lock:
@@ -298,7 +379,8 @@ class Answers:
         newest_ms = vault.newest_line_ms(name) or 0
         if kept is not None and (kept[0] > hour_ms + HOUR_MS or kept[0] == newest_ms or now_ms < kept[1]):
             return kept[2]
-        table = vault.levels(name, hour_ms, hour_ms + HOUR_MS).to_polars()
+        with self._turns.urgent():
+            table = vault.levels(name, hour_ms, hour_ms + HOUR_MS).to_polars()
         took_ms = self._clock.monotonic_ms() - now_ms
         self._tables[name, hour_ms] = newest_ms, now_ms + took_ms * (1 + _TIMES_WORK), table
         while len(self._tables) > _KEPT_TABLES:
@@ -316,6 +398,15 @@ class Answers:
         return Vault(self._vault())
 
 
+def answered(said: Said, rows: str, columns: pa.Schema, form: Form) -> bytes:
+    """An answer whose `rows` are a table, in the form that was asked for."""
+    if form == "json":
+        return as_json(said)
+    of_table = said[rows]
+    assert isinstance(of_table, list)
+    return as_arrow(of_table, columns, {key: value for key, value in said.items() if key != rows})
+
+
 def walls_said(ledger: pl.DataFrame, last_mid: object) -> dict[str, object]:
     """Of the lives of walls: the heaviest that stand (`walls`; `left_out` more) and the heaviest that `ended`."""
     by_weight = sorted_by(tracks_of(ledger, last_mid if isinstance(last_mid, float) else None), "weight")
@@ -327,13 +418,14 @@ def walls_said(ledger: pl.DataFrame, last_mid: object) -> dict[str, object]:
     return {"walls": rows, "left_out": len(stand) - len(rows), "ended": ended}
 
 
-def book_said(book: Snapshot) -> dict[str, object]:
-    """One book for the page; levels as [price, contracts, orders], best first, orders null where OKX sent no number."""
+def book_said(book: Snapshot, levels: int | None = None) -> dict[str, object]:
+    """One book, whole or the best levels of it: [price, contracts, orders], best first, orders null where OKX sent no
+    number."""
     return {
         "inst_id": book.inst_id,
         "book_ms": book.ts_ms,
-        "bids": [_level(level) for level in book.bids],
-        "asks": [_level(level) for level in book.asks],
+        "bids": [_level(level) for level in book.bids[:levels]],
+        "asks": [_level(level) for level in book.asks[:levels]],
         "depth": book.depth,
         "is_flagged": book.gap_detected,
     }

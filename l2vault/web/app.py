@@ -1,5 +1,5 @@
-"""The routes of the screen: the page, `/api`, `/live`, `/livez`, `/readyz`. Knows HTTP; what is read runs in threads,
-so that the event loop never waits for a disk or for arithmetic."""
+"""The routes of the screen: the page, `/api`, `/trades.arrow`, `/live`, `/metrics`, `/livez`, `/readyz`. Knows HTTP;
+what is read runs in threads, so that the event loop never waits for a disk or for arithmetic."""
 
 import asyncio
 import math
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,10 +17,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from l2vault.clock import Clock
-from l2vault.errors import UsageError, VaultError
-from l2vault.web.answers import BINARY, JSON, Answers, as_json
+from l2vault.errors import L2VaultError, UsageError, VaultError
+from l2vault.version import __version__
+from l2vault.web.answers import Answers, Form, as_json
+from l2vault.web.arrow import ARROW
 from l2vault.web.guard import COOKIE, App, Guard, Guarded
 from l2vault.web.live import POLL_SEC, Live
+from l2vault.web.openapi import BINARY, JSON, PROMETHEUS, openapi
+from l2vault.web.tile_files import TileFiles
+from l2vault.web.turns import Turns
 
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
@@ -29,26 +34,45 @@ _KINDS: Final = {
     ".svg": "image/svg+xml",
 }
 _READERS: Final = 2
-_MEASURERS: Final = 2
+_TILERS: Final = 1
 _COLUMNS: Final = 1600
+_LEVELS: Final = 10
+_BOOKS: Final = 500
+_TRADES: Final = 100_000
+_MOST_TRADES: Final = 1_000_000
+_VENUES: Final = ("okx", "okex")
+_MARKETS: Final = ("linear", "inverse")
+"""As flowsurface calls them."""
 _COOKIE_SEC: Final = 30 * 24 * 3600
 _MOST_PRICE: Final = 1e9
 _UNKNOWN_INSTRUMENT: Final = 4404
 
 
 class Screen:
-    """The application over the vault at `root`. `stop` ends its threads."""
+    """The application over the vault at `root`. `stop` ends its threads. Tiles of past hours are kept in `cache`, if
+    there is one; `trim` is called behind each piece of work that took much memory."""
 
-    def __init__(self, root: Path, guard: Guard, clock: Clock, poll_sec: float = POLL_SEC) -> None:
+    def __init__(  # noqa: PLR0913 - two say what, the others are what it is given
+        self,
+        root: Path,
+        guard: Guard,
+        clock: Clock,
+        poll_sec: float = POLL_SEC,
+        cache: Path | None = None,
+        trim: Callable[[], object] = lambda: None,
+    ) -> None:
         self._guard = guard
-        self._tiling = ThreadPoolExecutor(_MEASURERS, "tiles")
+        self._tiling = ThreadPoolExecutor(_TILERS, "tiles")
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._measuring = ThreadPoolExecutor(1, "measuring")
         self._beside = ThreadPoolExecutor(1, "beside")
-        self._answers = Answers(root, self._tiling, clock)
+        files = None if cache is None else TileFiles(cache)
+        self._answers = Answers(root, self._tiling, clock, Turns(trim), files)
         self._live = Live(root, poll_sec)
         self._files = _static_files()
-        self.app: App = Guarded(Starlette(routes=self._routes()), guard)
+        routes = self._routes()
+        self.paths = [route.path for route in routes]
+        self.app: App = Guarded(Starlette(routes=routes), guard)
 
     def stop(self) -> None:
         """What is being read ends by itself, and nobody waits for it."""
@@ -71,6 +95,9 @@ class Screen:
             Route("/api/cell", self._cell),
             Route("/api/status", self._status),
             Route("/api/session", self._session, methods=["POST"]),
+            Route("/api/openapi.json", self._openapi),
+            Route("/trades.arrow", self._trades_arrow),
+            Route("/metrics", self._metrics),
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             WebSocketRoute("/live", self._follow),
@@ -98,21 +125,38 @@ class Screen:
                 raise UsageError("low is not below high, or no price is so high.", "low=59000&high=61000")
             span = _ms(request, "from"), _ms(request, "to")
             columns = int(_number(request, "columns") or _COLUMNS)
-            return self._answers.books(_name(request), *span, columns, asked)
+            of = request.query_params.get("of", "mean")
+            if of not in ("mean", "max"):
+                raise UsageError("of is neither mean nor max.", "of=max")
+            return self._answers.books(_name(request), *span, columns, asked, "max" if of == "max" else "mean")
 
+        def rows() -> bytes:
+            span = _ms(request, "from"), _ms(request, "to")
+            levels, limit = int(_number(request, "levels") or _LEVELS), int(_number(request, "limit") or _BOOKS)
+            return self._answers.rows_of_books(_name(request), *span, levels, limit, _form(request))
+
+        if "format" in request.query_params or _form(request) == "arrow":
+            return await self._tabled(self._reading, request, rows)
         return await self._answered(self._reading, books, BINARY)
 
     async def _walls(self, request: Request) -> Response:
-        return await self._answered(self._measuring, lambda: self._answers.walls(_name(request), _at(request)))
+        def walls() -> bytes:
+            return self._answers.walls(_name(request), _at(request), _form(request))
+
+        return await self._tabled(self._measuring, request, walls)
 
     async def _zones(self, request: Request) -> Response:
-        return await self._answered(self._measuring, lambda: self._answers.zones(_name(request), _at(request)))
+        def zones() -> bytes:
+            return self._answers.zones(_name(request), _at(request), _form(request))
+
+        return await self._tabled(self._measuring, request, zones)
 
     async def _trades(self, request: Request) -> Response:
-        return await self._answered(
-            self._reading,
-            lambda: self._answers.trades(_name(request), _ms(request, "from"), _ms(request, "to")),
-        )
+        def trades() -> bytes:
+            span = _ms(request, "from"), _ms(request, "to")
+            return self._answers.trades(_name(request), *span, _form(request))
+
+        return await self._tabled(self._reading, request, trades)
 
     async def _besides(self, request: Request) -> Response:
         def beside() -> bytes:
@@ -122,10 +166,25 @@ class Screen:
         return await self._answered(self._beside, beside)
 
     async def _coverage(self, request: Request) -> Response:
-        return await self._answered(
-            self._reading,
-            lambda: self._answers.coverage(_name(request), _ms(request, "from"), _ms(request, "to")),
-        )
+        def coverage() -> bytes:
+            span = _ms(request, "from"), _ms(request, "to")
+            return self._answers.coverage(_name(request), *span, _form(request))
+
+        return await self._tabled(self._reading, request, coverage)
+
+    async def _trades_arrow(self, request: Request) -> Response:
+        def trades() -> bytes:
+            asked = request.query_params
+            if asked.get("venue", "").lower() not in _VENUES or asked.get("market", "").lower() not in _MARKETS:
+                raise UsageError("venue or market is not recorded here.", "venue=okex&market=linear, or inverse")
+            limit = _number(request, "limit") or _TRADES
+            if not 1 <= limit <= _MOST_TRADES:
+                raise UsageError("limit is out of range.", f"limit={_TRADES}, up to {_MOST_TRADES}")
+            bounds = [None if name not in asked else _ms(request, name) for name in ("from", "to")]
+            market, symbol = asked["market"].lower(), asked.get("symbol", "")
+            return self._answers.every_trade(market, symbol, bounds[0], bounds[1], int(limit))
+
+        return await self._answered(self._reading, trades, ARROW)
 
     async def _ladder(self, request: Request) -> Response:
         return await self._answered(self._reading, lambda: self._answers.ladder(_name(request), _at(request)))
@@ -148,12 +207,21 @@ class Screen:
             )
         return response
 
+    async def _openapi(self, request: Request) -> Response:
+        return Response(as_json(openapi(__version__)), media_type=JSON)
+
+    async def _metrics(self, request: Request) -> Response:
+        return await self._answered(self._reading, self._answers.metrics, PROMETHEUS)
+
     async def _livez(self, request: Request) -> Response:
-        return Response(b'{"live": true}', media_type=JSON)
+        """Open to all that reach the screen, so it says no more than yes or no."""
+        is_live = await asyncio.get_running_loop().run_in_executor(self._reading, self._answers.is_live)
+        return Response(as_json({"live": is_live}), 200 if is_live else 503, media_type=JSON)
 
     async def _readyz(self, request: Request) -> Response:
-        is_ready, why = await asyncio.get_running_loop().run_in_executor(self._reading, self._answers.is_ready)
-        return Response(as_json({"ready": is_ready, "why": why}), 200 if is_ready else 503, media_type=JSON)
+        reasons = await asyncio.get_running_loop().run_in_executor(self._reading, self._answers.unready)
+        said = {"ready": not reasons, "reasons": reasons}
+        return Response(as_json(said), 503 if reasons else 200, media_type=JSON)
 
     async def _follow(self, socket: WebSocket) -> None:
         asked = socket.query_params.get("inst", "")
@@ -177,14 +245,23 @@ class Screen:
             with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await sending
 
+    async def _tabled(self, pool: ThreadPoolExecutor, request: Request, answer: Callable[[], bytes]) -> Response:
+        if request.query_params.get("format", "json") not in get_args(Form):
+            return _refused(UsageError("format is neither json nor arrow.", "format=json"), 400)
+        return await self._answered(pool, answer, JSON if _form(request) == "json" else ARROW)
+
     async def _answered(self, pool: ThreadPoolExecutor, answer: Callable[[], bytes], kind: str = JSON) -> Response:
         try:
             body = await asyncio.get_running_loop().run_in_executor(pool, answer)
         except UsageError as error:
-            return Response(as_json({"error": error.message, "cure": error.cure}), 400, media_type=JSON)
+            return _refused(error, 400)
         except VaultError as error:
-            return Response(as_json({"error": error.message, "cure": error.cure}), 404, media_type=JSON)
+            return _refused(error, 404)
         return Response(body, media_type=kind)
+
+
+def _refused(error: L2VaultError, status: int) -> Response:
+    return Response(as_json({"error": error.message, "cure": error.cure}), status, media_type=JSON)
 
 
 async def _send_all(socket: WebSocket, next_message: Callable[[], Awaitable[bytes]]) -> None:
@@ -201,6 +278,12 @@ def _static_files() -> dict[str, bytes]:
 
 def _name(request: Request) -> str:
     return request.query_params.get("inst", "")
+
+
+def _form(request: Request) -> Form:
+    """By `format`, otherwise by what the client accepts."""
+    asked = request.query_params.get("format", "")
+    return "arrow" if asked == "arrow" or (not asked and ARROW in request.headers.get("accept", "")) else "json"
 
 
 def _at(request: Request) -> int | None:

@@ -22,7 +22,7 @@ from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
-from l2vault.web.tiles import BINS_MS
+from l2vault.web.tile import BINS_MS
 
 SERIES: Final = ("bought", "sold", "basis_bps", "funding_rate", "open_interest_usd")
 _SUMMED: Final = ("bought", "sold")

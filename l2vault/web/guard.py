@@ -19,7 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE: Final = "l2vault_screen"
-DATA_PATHS: Final = ("/api", "/live", "/readyz")
+DATA_PATHS: Final = ("/api", "/live", "/readyz", "/metrics", "/trades.arrow")
 """Where data is: these and all below them need the token. The page itself, which is the same for all, does not."""
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 _POLICY: Final = (

@@ -47,14 +47,22 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def serve(  # noqa: PLR0913 - two say where, the others are what it is given
-    root: Path, host: str, port: int, ready: Callable[[str], None], clock: Clock, trim: Callable[[], object]
+async def serve(  # noqa: PLR0913 - three say where, the others are what it is given
+    root: Path,
+    host: str,
+    port: int,
+    cache: Path | None,
+    ready: Callable[[str], None],
+    clock: Clock,
+    trim: Callable[[], object],
 ) -> None:
-    """Serve until interrupted; `ready` is called with the page's address once it can be opened, `trim` twice a minute,
-    which gives memory back that is free: reading an hour takes tens of megabytes for a moment."""
+    """Serve until interrupted; `ready` is called with the page's address once it can be opened, `trim` twice a minute
+    and behind heavy work, which gives memory back that is free: reading an hour takes over a hundred megabytes for a
+    moment. Arrow's own pool would keep what it got."""
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     bound = listen(host, port)
     token = None if is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES)
-    screen = Screen(root, Guard(host, token), clock)
+    screen = Screen(root, Guard(host, token), clock, cache=cache, trim=trim)
     config = uvicorn.Config(
         screen.app,
         access_log=False,
@@ -78,7 +86,6 @@ async def serve(  # noqa: PLR0913 - two say where, the others are what it is giv
 async def _regularly(trim: Callable[[], object], clock: Clock) -> None:
     while True:
         await clock.sleep(_TRIM_EVERY_SEC)
-        await asyncio.to_thread(pyarrow.default_memory_pool().release_unused)
         await asyncio.to_thread(trim)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -18,53 +19,31 @@ import numpy.typing as npt
 
 from l2vault.analytics.book_matrix import SIDES
 from l2vault.analytics.books import read_books
-from l2vault.analytics.contract import Floats
+from l2vault.analytics.contract import Floats, contract_periods
 from l2vault.analytics.heatmap.grid import Ask, Cells, TimeBins, cells_of
 from l2vault.clock import Clock
 from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.instruments import Row, read_rows
 from l2vault.vault.store.layout import HOUR_MS
+from l2vault.web.tile import BINS_MS, Tile, price_step
+from l2vault.web.tile_files import TileFiles
+from l2vault.web.turns import Turns
 
-BINS_MS: Final = (2_000, 10_000, 60_000, 300_000, 1_800_000)
-"""Widths of time bins: each divides the next, and an hour."""
 ROWS: Final = 500
 """Price bins of a tile at most. While an hour is read it takes up to ten times as many rows for a moment."""
-KEPT_BYTES: Final = 192 << 20
+KEPT_BYTES: Final = 64 << 20
+"""In memory: a week at five minutes takes 12 MB, an hour at two seconds 5 MB."""
+_SETTLED_MS: Final = 300_000
+"""An hour is kept on disk once there are lines so much behind its end: nothing is added to it any more."""
 _GROWING_MS: Final = 1_000
 _TIMES_WORK: Final = 4
 """An hour that is still written is read again after 1 s, and after 4 times what reading it took: open pages have its
 newest lines from elsewhere, and ask for it when their view changes."""
+_FORM: Final = 1
+"""Of what is computed here: another one makes every tile on disk anew."""
 _MOST_WAITING: Final = 48
 """Hours that are made or wait for it. Of a longer span the rest comes when it is asked for again."""
-
-Singles = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """An hour at one width of time bins; row `n` holds the prices from `(first_row + n) * step` ticks on."""
-
-    hour_ms: int
-    bin_ms: int
-    tick: float
-    step: int
-    first_row: int
-    size: Singles
-    """`(bins, rows)`, float32, in the quote currency: the mean of what rested in a cell, NaN if never seen."""
-    best: tuple[Floats, Floats]
-    """`(bins,)` each, float64: best bid and best ask of each bin's last book; NaN where there is none."""
-    covered_ms: npt.NDArray[np.int64]
-    """`(bins,)`: the time in which a book stood."""
-
-    @property
-    def read_to_ms(self) -> int:
-        """Up to where it holds books: behind its last bin that has any."""
-        return self.hour_ms + self.bin_ms * (int(np.flatnonzero(self.covered_ms)[-1]) + 1)
-
-    @property
-    def bytes(self) -> int:
-        """About what it takes in memory."""
-        return self.size.nbytes + 24 * len(self.covered_ms) + 256
 
 
 _Key = tuple[str, int, int]
@@ -80,22 +59,18 @@ class _Kept:
     tile: Tile | None
 
 
-def price_step(low: int, high: int, rows: int) -> int:
-    """Ticks a row so that `low` to `high` take at most so many rows: 1, 2, 10, 20, 100, ..., of which each divides all
-    larger ones, so that tiles of different steps can be put together."""
-    step = 1
-    while high // step - low // step >= max(2, rows):
-        step = step * 2 if str(step).startswith("1") else step * 5
-    return step
-
-
 class Tiles:
-    """The tiles of a vault, made in `executor` when they are asked for and kept up to `KEPT_BYTES`, the latest used."""
+    """The tiles of a vault, made in `executor` when they are asked for and kept up to `KEPT_BYTES`, the latest used; of
+    hours that are over in `files` too."""
 
-    def __init__(self, root: Path, executor: Executor, clock: Clock) -> None:
+    def __init__(
+        self, root: Path, executor: Executor, clock: Clock, turns: Turns | None = None, files: TileFiles | None = None
+    ) -> None:
         self._root = root
         self._executor = executor
         self._clock = clock
+        self._turns = turns or Turns()
+        self._files = files
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._bytes = 0
@@ -114,7 +89,8 @@ class Tiles:
         still being read once `patience_sec` are over. Raises VaultError where the vault has no row of the instrument.
         """
         vault = self._vault()
-        begun = {hour_ms: self._begun(vault, (inst_id, hour_ms, bin_ms)) for hour_ms in reversed(hours)}
+        rows = read_rows(vault.layout, inst_id)
+        begun = {hour_ms: self._begun(vault, (inst_id, hour_ms, bin_ms), rows) for hour_ms in reversed(hours)}
         wait([each for each in begun.values() if each is not None], patience_sec)
         tiles, unread = [], []
         for hour_ms in hours:
@@ -125,16 +101,21 @@ class Tiles:
                 tiles.append(tile)
         return tiles, unread
 
-    def _begun(self, vault: Vault, key: _Key) -> "Future[Tile | None] | None":
+    def _begun(self, vault: Vault, key: _Key, rows: list[tuple[int | None, Row]]) -> "Future[Tile | None] | None":
         """None where too many others wait."""
         stamp, now_ms = stamp_of(vault.layout, vault.catalog.hour(*key[:2])), self._clock.monotonic_ms()
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and (kept.stamp == stamp or now_ms < kept.until_ms):
                 self._kept.move_to_end(key)
-                done: Future[Tile | None] = Future()
-                done.set_result(kept.tile)
-                return done
+                return _done(kept.tile)
+        if self._files is not None and key not in self._working:
+            stored = self._files.read(*key, _digest(key, stamp, rows))
+            if stored is not None:
+                with self._lock:
+                    self._keep(key, _Kept(stamp, now_ms, stored))
+                return _done(stored)
+        with self._lock:
             if key not in self._working:
                 if len(self._working) >= _MOST_WAITING:
                     return None
@@ -145,12 +126,18 @@ class Tiles:
         inst_id, hour_ms, bin_ms = key
         begun_ms = self._clock.monotonic_ms()
         try:
-            made = tiles_of_hour(self._vault(), inst_id, hour_ms, bin_ms)
+            vault = self._vault()
+            with self._turns.patient():
+                made = tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
             now_ms = self._clock.monotonic_ms()
             until_ms = now_ms + max(_GROWING_MS, _TIMES_WORK * (now_ms - begun_ms))
             with self._lock:
                 for width_ms in BINS_MS[BINS_MS.index(bin_ms) :]:
                     self._keep((inst_id, hour_ms, width_ms), _Kept(stamp, until_ms, made.get(width_ms)))
+            if self._files is not None and (vault.newest_line_ms(inst_id) or 0) >= hour_ms + HOUR_MS + _SETTLED_MS:
+                digest = _digest(key, stamp, read_rows(vault.layout, inst_id))
+                for tile in made.values():
+                    self._files.write(inst_id, tile, digest)
             return made.get(bin_ms)
         finally:
             with self._lock:
@@ -177,7 +164,7 @@ def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -
     books = read_books(vault, inst_id, hour_ms, hour_ms + HOUR_MS)
     tick = books.contract.tick
     cells = Cells(bins, ROWS)
-    ask = Ask(bins, tick, ROWS, "usd")
+    ask = Ask(bins, tick, ROWS, "usd", keeps_most=True)
     pieces = [piece for some in books.mapped(partial(cells_of, ask=ask)) for piece in some]
     if not pieces:
         return {}
@@ -189,6 +176,7 @@ def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -
     rows = low // step, high // step
     size_ms = [cells.size_ms(name, step, *rows) for name in SIDES]
     seen_ms = [cells.seen_ms(name, step, *rows) for name in SIDES]
+    most = cells.most(step, *rows)
     made = {}
     for width_ms in BINS_MS[BINS_MS.index(least_bin_ms) :]:
         times = width_ms // least_bin_ms
@@ -196,8 +184,25 @@ def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -
         best = tuple(_last(cells.best[name], times) for name in SIDES)
         covered_ms = cells.covered_ms.reshape(-1, times).sum(axis=1)
         size = (sides[0] + sides[1]).astype(np.float32)
-        made[width_ms] = Tile(hour_ms, width_ms, tick, step, rows[0], size, (best[0], best[1]), covered_ms)
+        largest = np.where(np.isfinite(size), most.reshape(-1, times, most.shape[1]).max(axis=1), np.nan)
+        best_of = best[0], best[1]
+        made[width_ms] = Tile(
+            hour_ms, width_ms, tick, step, rows[0], size, largest.astype(np.float32), best_of, covered_ms
+        )
     return made
+
+
+def _digest(key: _Key, stamp: list[FileStamp], rows: list[tuple[int | None, Row]]) -> str:
+    """Of what a tile is made of: the files of its hour as they are, what a contract was worth in it, this form."""
+    inst_id, hour_ms, _ = key
+    periods = contract_periods(inst_id, rows, (hour_ms, hour_ms + HOUR_MS))
+    return sha256(repr((_FORM, ROWS, stamp, periods)).encode()).hexdigest()
+
+
+def _done(tile: Tile | None) -> "Future[Tile | None]":
+    done: Future[Tile | None] = Future()
+    done.set_result(tile)
+    return done
 
 
 def _mean(size_ms: Floats, seen_ms: Floats) -> Floats:

@@ -7,7 +7,7 @@ follows begins at a multiple of 8, and the arrays that the head names, each at i
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from l2vault.analytics.contract import Floats
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
-from l2vault.web.tiles import BINS_MS, Singles, Tile, price_step
+from l2vault.web.tile import BINS_MS, Singles, Tile, price_step
+
+Measure = Literal["mean", "max"]
 
 MAGIC: Final = b"L2W1"
 MOST_COLUMNS: Final = 2400
@@ -36,7 +38,8 @@ class Window:
     step: int
     first_row: int
     size: Singles
-    """`(columns, rows)`, float32, in the quote currency; NaN where nothing could be seen."""
+    """`(columns, rows)`, float32, in the quote currency: the mean of what rested in a cell, or the largest level that
+    stood in it; NaN where nothing could be seen."""
     best: tuple[Floats, Floats]
     """`(columns,)` each: best bid and best ask; NaN where there is none."""
     states: npt.NDArray[np.uint8]
@@ -49,8 +52,13 @@ def bin_of(span_ms: int, columns: int) -> int:
     return next((width_ms for width_ms in BINS_MS if span_ms <= width_ms * most), BINS_MS[-1])
 
 
-def window_of(
-    tiles: Sequence[Tile], span: tuple[int, int], bin_ms: int, prices: tuple[float, float] | None, coverage: Coverage
+def window_of(  # noqa: PLR0913 - what is put together, and how
+    tiles: Sequence[Tile],
+    span: tuple[int, int],
+    bin_ms: int,
+    prices: tuple[float, float] | None,
+    coverage: Coverage,
+    of: Measure = "mean",
 ) -> Window:
     """The tiles, all of `bin_ms`, cut to a span and to `prices`, or to all that they hold."""
     start_ms = span[0] // bin_ms * bin_ms
@@ -65,7 +73,7 @@ def window_of(
         at = (tile.hour_ms - start_ms) // bin_ms
         begin, end = max(0, -at), min(len(tile.size), columns - at)
         if begin < end and tile.tick == tick:
-            _put(size[at + begin : at + end], tile, slice(begin, end), step, first)
+            _put(size[at + begin : at + end], tile, slice(begin, end), step, first, of)
             for whole, part in zip(best, tile.best, strict=True):
                 whole[at + begin : at + end] = part[begin:end]
     return Window(start_ms, bin_ms, tick, step, first, size, best, column_states(coverage, start_ms, bin_ms, columns))
@@ -152,15 +160,16 @@ def _step_on(tile: Tile, tick: float) -> int:
     return tile.step if tile.tick == tick else 1
 
 
-def _put(target: Singles, tile: Tile, bins: slice, step: int, first: int) -> None:
-    """Into the columns of a window, rows summed up where the window's are higher."""
+def _put(target: Singles, tile: Tile, bins: slice, step: int, first: int, of: Measure) -> None:  # noqa: PLR0913
+    """Into the columns of a window; where its rows are higher the means are summed up, and of the largest levels the
+    largest taken."""
     rows = (tile.first_row + np.arange(tile.size.shape[1])) * tile.step // step - first
     inside = (rows >= 0) & (rows < target.shape[1])
     rows = rows[inside]
     if not len(rows):
         return
-    fine = tile.size[bins][:, inside]
+    fine = (tile.size if of == "mean" else tile.most)[bins][:, inside]
     begins = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
     seen = np.logical_or.reduceat(np.isfinite(fine), begins, axis=1)
-    summed = np.add.reduceat(np.nan_to_num(fine), begins, axis=1)
-    target[:, rows[begins]] = np.where(seen, summed, np.nan)
+    together = (np.add if of == "mean" else np.maximum).reduceat(np.nan_to_num(fine), begins, axis=1)
+    target[:, rows[begins]] = np.where(seen, together, np.nan)

@@ -11,22 +11,36 @@ import l2vault
 from l2vault.analytics import provenance
 from l2vault.api import books as books_room
 from l2vault.api import context as context_room
+from l2vault.api import deep as deep_room
 from l2vault.api import result, snapshot, snapshots, tables, times, vault
 from l2vault.api import trades as trades_room
 from l2vault.vault.coverage import model
 from l2vault.vault.coverage.context import ContextCoverage
+from l2vault.vault.coverage.deep import DeepCoverage
 from l2vault.vault.coverage.trades import TradeCoverage
 from support.small_vault import small_vault
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-DOORS = [vault, books_room, context_room, trades_room, result, provenance, snapshot, snapshots, tables, times]
+DOORS = [
+    vault,
+    books_room,
+    context_room,
+    deep_room,
+    trades_room,
+    result,
+    provenance,
+    snapshot,
+    snapshots,
+    tables,
+    times,
+]
 PUBLIC = {
     name: found
     for room in DOORS
     for name, found in vars(room).items()
     if inspect.isclass(found) and found.__module__ == room.__name__ and not name.startswith("_")
 } | {"open_vault": vault.open_vault, "Coverage": model.Coverage, "ContextCoverage": ContextCoverage}
-PUBLIC["TradeCoverage"] = TradeCoverage
+PUBLIC |= {"TradeCoverage": TradeCoverage, "DeepCoverage": DeepCoverage}
 EXAMPLES = [
     example
     for name, found in PUBLIC.items()

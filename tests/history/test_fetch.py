@@ -86,7 +86,7 @@ def test_a_connection_that_ends_half_way_goes_on_where_it_was(
 def test_killed_at_a_moment_it_goes_on_and_a_full_disk_ends_in_one_sentence(
     world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: int
 ) -> None:
-    monkeypatch.setattr(download, "_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(download, "_BLOCK_BYTES", 10_000)
     real, writes = download.write_all, 0
 
     def failing(file: object, data: bytes) -> None:
@@ -196,11 +196,11 @@ def test_a_sample_is_the_first_part_and_reads_up_to_its_end(
     world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = world.server()
-    monkeypatch.setattr("l2vault.verbs.fetch.SAMPLE_BYTES", 50_000)
+    monkeypatch.setattr("l2vault.verbs.fetch.SAMPLE_BYTES", 30_000)
     try:
         assert fetch(server, monkeypatch, "--sampled", "--from", DAY) == 0
         path = vault / "okx_archive" / "files" / "books400" / f"sample-{INST}-L2orderbook-400lv-{DAY}.tar.gz"
-        assert path.stat().st_size == 50_000
+        assert path.stat().st_size == 30_000
         rows = [json.loads(line) for line in lines_of(path, is_sample=True)]
         assert len(rows) > 100 and rows[0]["action"] == "snapshot"
         assert fetch(server, monkeypatch, "--sampled", "--what", "trades") == 2

@@ -773,3 +773,38 @@ def test_what_nobody_thought_of_is_a_rest_error_too(exchange, monkeypatch):
     for ask in (lambda okx: okx.book(BTC, 400), lambda okx: okx.instrument(BTC), lambda okx: okx.server_time_ms()):
         with pytest.raises(RestError, match="ZeroDivisionError"):
             ask(client(exchange))
+
+
+FULL_BOOK = (
+    b'{"code":"0","msg":"","data":[{"asks":[["41007","2","3"],["41006.8","0.6","1"]],'
+    b'"bids":[["41006.3","0.3","2"]],"ts":"1629966436396"}]}'
+)
+
+
+def test_a_full_book_comes_back_best_first_with_its_strings_and_its_arrival(exchange):
+    exchange.answer = Canned(200, FULL_BOOK)
+    sample = client(exchange).full_book(BTC, lambda: 1_629_966_436_500_001)
+
+    assert sample.asks == [("41006.8", "0.6", "1"), ("41007", "2", "3")]
+    assert sample.bids == [("41006.3", "0.3", "2")]
+    assert (sample.ts_ms, sample.recv_us, sample.seq_id) == (1_629_966_436_396, 1_629_966_436_500_001, None)
+    assert exchange.asked[-1][0].endswith("/api/v5/market/books-full?instId=BTC-USDT-SWAP&sz=5000")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"41007","2","3"', b'"41007","0","0"'),
+        (b'"41007","2","3"', b'"41006.80","2","3"'),
+        (b'"41007","2","3"', b'"41007","2","0","3"'),
+        (b'"1629966436396"', b'"0"'),
+        (b'"1629966436396"', b'""'),
+        (FULL_BOOK[60:], b""),
+    ],
+    ids=["gone", "twice", "of four", "no time", "empty time", "torn"],
+)
+def test_a_full_book_that_cannot_be_is_refused_at_the_door(exchange, old, new):
+    assert old in FULL_BOOK
+    exchange.answer = Canned(200, FULL_BOOK.replace(old, new))
+    with pytest.raises(RestError):
+        client(exchange).full_book(BTC, lambda: 0)

@@ -15,9 +15,8 @@ from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import PAGE_WIDTH
 from l2vault.verbs.probe import page
-from support.fast_clock import FastClock
-from support.manual_clock import until
 from support.probing import BTC, ETH, probe_of, probed
+from support.virtual import over_sockets, running_clock
 
 
 def rows(findings):
@@ -264,8 +263,9 @@ def test_the_close_after_a_notice_is_seen():
     assert seen["close_after_notice"].text == "no close frame (1006)"
 
 
+@over_sockets
 async def test_interrupted_it_says_what_was_seen_so_far():
-    clock = FastClock(12)
+    clock = running_clock()
     simulator = Simulator(SimOptions(inst_ids=(BTC,)), clock)
     await simulator.start()
     stop = asyncio.Event()
@@ -273,7 +273,8 @@ async def test_interrupted_it_says_what_was_seen_so_far():
         settings = Settings(instruments=(BTC,), ws_url=(simulator.ws_url,), rest_url=simulator.rest_url)
         probe = probe_of(settings, 600, clock)
         running = asyncio.create_task(probe.run(stop))
-        await until(lambda: probe.findings.feeds[0].books[BTC].messages > 20)
+        await clock.sleep(10)
+        assert probe.findings.feeds[0].books[BTC].messages > 20
         stop.set()
         findings = await running
     finally:

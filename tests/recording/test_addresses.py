@@ -11,9 +11,8 @@ from l2vault.okx import websocket as websocket_module
 from l2vault.okx.connection import CannotConnect, Connection
 from l2vault.recorder import Recorder
 from l2vault.vault.store.layout import Layout
-from support.fast_clock import FastClock, disk_in_real_time
-from support.manual_clock import until
 from support.rig import settings_with
+from support.virtual import over_sockets, running_clock
 
 NOBODY = Settings(rest_url="http://127.0.0.1:9", retention=False)
 
@@ -27,15 +26,16 @@ async def _tried(settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(websocket_module, "open_connection", refuse)
     stop = asyncio.Event()
-    recorder = Recorder(settings, Layout(root), FastClock(), Random(1), lambda _: None)
-    with disk_in_real_time(100):
-        recording = asyncio.create_task(recorder.run(stop))
-        await until(lambda: len(urls) >= count)
-        stop.set()
-        await recording
+    recorder = Recorder(settings, Layout(root), running_clock(), Random(1), lambda _: None)
+    recording = asyncio.create_task(recorder.run(stop))
+    while len(urls) < count:  # noqa: ASYNC110  (time has to pass)
+        await asyncio.sleep(0.1)
+    stop.set()
+    await recording
     return urls
 
 
+@over_sockets
 async def test_the_feeds_of_a_region_begin_at_its_hosts_and_go_on_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -46,6 +46,7 @@ async def test_the_feeds_of_a_region_begin_at_its_hosts_and_go_on_to_the_next(
     assert moved in caplog.messages
 
 
+@over_sockets
 async def test_a_configured_closed_port_is_told_at_start_and_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

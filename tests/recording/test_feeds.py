@@ -19,12 +19,12 @@ from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording import feeds as feeds_module
 from l2vault.recording.feeds import Feeds
 from l2vault.recording.pipelines import Pipelines
-from support.fast_clock import FastClock
 from support.manual_clock import ManualClock, some_turns, until
 from support.second_book import ShortBookPipeline
+from support.virtual import over_sockets, running_clock
 
 INST_ID = "BTC-USDT-SWAP"
-WITHIN_SEC = 20
+WITHIN_SEC = 3600
 NOTICE = '{"event":"notice","msg":"The connection will soon be closed","code":"64008","connId":"a4d3ae55"}'
 
 Said = list[tuple[int, FeedOutput]]
@@ -104,9 +104,10 @@ def _of(said: Said, *kinds: type) -> list[tuple[int, str]]:
     return [(number, type(output).__name__) for number, output in said if isinstance(output, kinds)]
 
 
+@over_sockets
 async def test_two_feeds_start_at_different_moments() -> None:
     moments: list[int] = []
-    clock = FastClock()
+    clock = running_clock()
 
     def both_up(said: Said, feeds: Feeds) -> bool:
         if isinstance(said[-1][1], FeedUp):
@@ -119,10 +120,11 @@ async def test_two_feeds_start_at_different_moments() -> None:
     assert moments[1] - moments[0] >= 1_000
 
 
+@over_sockets
 async def test_an_announced_close_opens_the_successor_before_the_old_one_ends() -> None:
     """T12: `notice` 64008, "the connection will soon be closed for a service upgrade"."""
     async with _serving(Exchange(NOTICE)) as url:
-        said, pipelines = await _run(url, 1, lambda said, _: isinstance(said[-1][1], FeedDown), FastClock())
+        said, pipelines = await _run(url, 1, lambda said, _: isinstance(said[-1][1], FeedDown), running_clock())
     assert _of(said, FeedUp, FeedDown, Synced, Lost) == [
         (1, "FeedUp"),
         (1, "Synced"),
@@ -135,10 +137,11 @@ async def test_an_announced_close_opens_the_successor_before_the_old_one_ends() 
     assert pipelines.book_times() == {INST_ID: 1000}
 
 
+@over_sockets
 async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds_module, "RENEW_AFTER_SEC", 30.0)
     async with _serving(Exchange()) as url:
-        said, _ = await _run(url, 1, lambda said, _: len(_of(said, FeedDown)) == 2, FastClock())
+        said, _ = await _run(url, 1, lambda said, _: len(_of(said, FeedDown)) == 2, running_clock())
     in_sync: set[int] = set()
     for number, output in said:
         if isinstance(output, Synced):
@@ -149,6 +152,7 @@ async def test_a_connection_is_renewed_by_plan_without_a_moment_out_of_sync(monk
     assert [number for number, _ in _of(said, FeedUp)][:3] == [1, 2, 3]
 
 
+@over_sockets
 async def test_after_a_sleep_of_the_host_every_connection_is_made_anew() -> None:
     def act(said: Said, feeds: Feeds) -> bool:
         if len(_of(said, Synced)) == 1 and not _of(said, FeedDown):
@@ -156,27 +160,30 @@ async def test_after_a_sleep_of_the_host_every_connection_is_made_anew() -> None
         return len(_of(said, Synced)) == 2
 
     async with _serving(Exchange()) as url:
-        said, _ = await _run(url, 1, act, FastClock())
+        said, _ = await _run(url, 1, act, running_clock())
     downs = [output for _, output in said if isinstance(output, FeedDown)]
     assert [down.reason for down in downs] == ["the host slept"]
 
 
+@over_sockets
 async def test_the_second_feed_takes_the_second_address() -> None:
     async with _serving(Exchange()) as first, _serving(Exchange()) as second:
-        said, _ = await _run([first, second], 3, lambda said, _: len(_of(said, FeedUp)) == 3, FastClock())
+        said, _ = await _run([first, second], 3, lambda said, _: len(_of(said, FeedUp)) == 3, running_clock())
     urls = {number: output.url for number, output in said if isinstance(output, FeedUp)}
     assert urls == {1: first, 2: second, 3: first}
 
 
+@over_sockets
 async def test_a_feed_that_moves_to_another_address_says_so() -> None:
     async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0) as server:
         dead = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with _serving(Exchange()) as good:
-        said, _ = await _run([dead, good], 1, lambda said, _: isinstance(said[-1][1], Synced), FastClock())
+        said, _ = await _run([dead, good], 1, lambda said, _: isinstance(said[-1][1], Synced), running_clock())
     assert [output.url for _, output in said if isinstance(output, FeedUp)] == [good]
     assert [output.moved_to for _, output in said if isinstance(output, FeedDown)] == [None, None, good]
 
 
+@over_sockets
 async def test_a_hand_over_goes_to_the_next_address_too_where_its_own_fails() -> None:
     exchange = Exchange(NOTICE)
 
@@ -191,15 +198,16 @@ async def test_a_hand_over_goes_to_the_next_address_too_where_its_own_fails() ->
                 server.close(close_connections=False)
             return is_over(said, feeds)
 
-        said, _ = await _run([url, other], 1, closes_its_door, FastClock())
+        said, _ = await _run([url, other], 1, closes_its_door, running_clock())
     assert [(number, output.url) for number, output in said if isinstance(output, FeedUp)] == [(1, url), (2, other)]
     assert sum(number == 2 and isinstance(output, FeedDown) for number, output in said) == 3
     assert said[-1][1].is_last  # type: ignore[union-attr]
 
 
+@over_sockets
 async def test_a_close_announced_on_every_new_connection_makes_no_storm() -> None:
     """All nodes are being upgraded: each new connection is told at once that it will be closed."""
-    exchange, clock = Exchange(*[NOTICE] * 1000), FastClock()
+    exchange, clock = Exchange(*[NOTICE] * 1000), running_clock()
     began_ms = clock.monotonic_ms()
 
     async with _serving(exchange) as url:
@@ -207,13 +215,14 @@ async def test_a_close_announced_on_every_new_connection_makes_no_storm() -> Non
     assert 4 <= exchange.accepted <= 20
 
 
+@over_sockets
 async def test_feeds_that_end_each_second_share_the_limit_and_stay_in_sync_most_of_the_time() -> None:
-    clock = FastClock(20)
+    clock = running_clock()
     began_ms = clock.monotonic_ms()
 
     class Flapping(Exchange):
         async def __call__(self, websocket: ServerConnection) -> None:
-            asyncio.get_running_loop().call_later(1 / 20, websocket.transport.abort)
+            asyncio.get_running_loop().call_later(1, websocket.transport.abort)
             await super().__call__(websocket)
 
     exchange = Flapping()
@@ -258,6 +267,7 @@ async def _take(_: int, outputs: list[FeedOutput]) -> None:
     assert outputs
 
 
+@over_sockets
 async def test_a_feed_found_wrong_gets_a_new_connection_and_the_second_time_another_address() -> None:
     def act(said: Said, feeds: Feeds) -> bool:
         if isinstance(said[-1][1], Synced) and said[-1][0] == 1:
@@ -266,11 +276,12 @@ async def test_a_feed_found_wrong_gets_a_new_connection_and_the_second_time_anot
         return len(_of(said, FeedUp)) == 5
 
     async with _serving(Exchange()) as first, _serving(Exchange()) as second:
-        said, _ = await _run([first, second], 1, act, FastClock())
+        said, _ = await _run([first, second], 1, act, running_clock())
     assert [output.url for _, output in said if isinstance(output, FeedUp)] == [first, first, second, second, first]
     assert {output.reason for _, output in said if isinstance(output, FeedDown)} == {"its books were wrong"}
 
 
+@over_sockets
 async def test_a_feed_found_wrong_goes_to_another_address_at_once_where_that_is_asked() -> None:
     def act(said: Said, feeds: Feeds) -> bool:
         if isinstance(said[-1][1], Synced):
@@ -278,7 +289,7 @@ async def test_a_feed_found_wrong_goes_to_another_address_at_once_where_that_is_
         return len(_of(said, FeedUp)) == 2
 
     async with _serving(Exchange()) as first, _serving(Exchange()) as second:
-        said, _ = await _run([first, second], 1, act, FastClock())
+        said, _ = await _run([first, second], 1, act, running_clock())
     assert [output.url for _, output in said if isinstance(output, FeedUp)] == [first, second]
 
 

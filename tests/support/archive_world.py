@@ -1,5 +1,6 @@
 """A small market over a midnight of UTC, its archive on disk, and what was true: for all that reads OKX's archive."""
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -8,17 +9,17 @@ from pathlib import Path
 from l2vault.book.book import Book
 from l2vault.book.utc import DAY_MS, utc_ms
 from l2vault.sim.exchange.archive import ArchivedFile, make_archive
-from l2vault.sim.exchange.books import Oracle, Tick
+from l2vault.sim.exchange.books import Due, Oracle, Tick
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.server.archive import ArchiveFault, ArchiveServer, Shelf
 
 INST = "BTC-USDT-SWAP"
 DAY = "2026-01-02"
 MIDNIGHT_MS = utc_ms(f"{DAY}T00:00:00.000Z")
-BEGIN_MS = MIDNIGHT_MS - 240_000
-END_MS = MIDNIGHT_MS + 1_020_000
-"""Four minutes before a midnight to seventeen behind it, so that a full book comes in the middle of the second day."""
-STEP_MS = 1_000
+BEGIN_MS = MIDNIGHT_MS - 120_000
+END_MS = MIDNIGHT_MS + 1_000_000
+"""Two minutes before a midnight to seventeen behind it, so that a full book comes in the middle of the second day."""
+STEP_MS = 1_500
 
 
 @dataclass
@@ -27,6 +28,20 @@ class ArchiveWorld:
 
     files: list[ArchivedFile]
     oracle: Oracle = field(default_factory=Oracle)
+
+    def due(self, cadence_ms: int) -> Iterator[Due]:
+        """Every line that a recorder of all pushes writes."""
+        return self.oracle.due(INST, cadence_ms)
+
+    def matches(self) -> list[tuple[str, str, str, str, int]]:
+        """Id, price, size, side and time of every trade, from the file."""
+        found = []
+        for file in (file for file in self.files if file.kind == "trades"):
+            with zipfile.ZipFile(file.path) as packed:
+                for row in packed.read(packed.namelist()[0]).decode().splitlines()[1:]:
+                    _, one, side, price, size, ts, _ = row.split(",")
+                    found.append((one, price, size, side, int(ts)))
+        return sorted(found, key=lambda each: int(each[0]))
 
     def server(self, *faults: ArchiveFault) -> ArchiveServer:
         return ArchiveServer(Shelf(self.files, faults))

@@ -11,11 +11,9 @@ from l2vault.probe.plan import plan_of
 from l2vault.probe.run import Probe
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.server import SimOptions, Simulator
-from support.virtual import VirtualClock, run_over_sockets
+from support.virtual import SOCKETS_START_MS, VirtualClock, run_over_sockets
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
-START_MS = 1_790_853_000_000
-"""2026-10-01 11:10:00 UTC."""
 END_WITHIN_SEC = 120
 
 
@@ -31,7 +29,7 @@ def probed(
     plan = None if faults is None else parse_faults(faults)
     simulated = SimOptions(inst_ids=listed, seed=5, faults=plan, **options)  # type: ignore[arg-type]
     return run_over_sockets(
-        lambda loop: _probed(simulated, VirtualClock(loop, START_MS), inst_ids, seconds, within_sec)
+        lambda loop: _probed(simulated, VirtualClock(loop, SOCKETS_START_MS), inst_ids, seconds, within_sec)
     )
 
 

@@ -18,10 +18,8 @@ from l2vault.vault.journal.events import Connected, Disconnected, Event
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import Layout
 from support.reference import NaiveMarket
-from support.virtual import VirtualClock, run_over_sockets
+from support.virtual import SOCKETS_START_MS, VirtualClock, run_over_sockets
 
-START_MS = 1_790_853_000_000
-"""2026-10-01 11:10:00 UTC, later than every capture."""
 WITHIN_SEC = 3600
 
 
@@ -78,7 +76,7 @@ def record_replay(
     """
     plan = None if faults is None else parse_faults(faults)
     options = SimOptions(replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3, faults=plan)
-    return run_over_sockets(lambda loop: _record_replay(root, options, settings, VirtualClock(loop, START_MS)))
+    return run_over_sockets(lambda loop: _record_replay(root, options, settings, VirtualClock(loop, SOCKETS_START_MS)))
 
 
 async def _record_replay(root: Path, options: SimOptions, settings: Settings, clock: VirtualClock) -> Outcome:

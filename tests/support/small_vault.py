@@ -1,18 +1,20 @@
 """Ten minutes of one instrument with a hole of three slots: the vault that the examples of the documents are about."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from l2vault.book.context import KINDS, Context, Funding, Index, Limits, Mark, OpenInterest
 from l2vault.book.context import to_line as context_line
+from l2vault.book.deep import DeepSample, deep_line_of
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal.context_events import ContextNoted
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.trade_events import TradesBegun, TradesFilled, TradesHole, TradesMissing, TradesSkipped
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.change_writer import ChangeWriter
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 
 SLOTS = 300
@@ -56,6 +58,34 @@ def put_context(layout: Layout) -> Path:
 
 def context_noted() -> ContextNoted:
     return ContextNoted(at(-5_000), 1, INST, "present", dict.fromkeys(KINDS, at(-5_000)))
+
+
+DEEP_EVERY_MS = 30_000
+DEEP_FROM_MS = 10_000
+
+
+def deep_samples() -> Iterator[DeepSample]:
+    """What the book held beyond those levels too, up to 235 bps from mid: a level each 30 from 60,150 on, and from
+    59,960 down."""
+    for offset_ms in range(DEEP_FROM_MS, SLOTS * 2_000, DEEP_EVERY_MS):
+        bids = [("59999", "10", "3"), ("59990", str(offset_ms // 2_000 + 1), "1")]
+        asks = [("60001", "2.5", "1"), ("60120", "900", "40")]
+        bids += [(str(59_960 - 30 * at), "5", "2") for at in range(43)]
+        asks += [(str(60_150 + 30 * at), "5", "2") for at in range(43)]
+        ts_ms = HOUR_AT_MS + offset_ms
+        yield DeepSample(INST, ts_ms, bids, asks, None, (ts_ms + 300) * 1000)
+
+
+def put_deep(layout: Layout, samples: Iterable[DeepSample], missed: range = range(0)) -> None:
+    """As the recorder writes them, but for those missed."""
+    writer = ChangeWriter(layout, kind="deep")
+    before = None
+    for number, sample in enumerate(samples):
+        if number not in missed:
+            is_same_hour = before is not None and before.ts_ms // HOUR_MS == sample.ts_ms // HOUR_MS
+            writer.write(deep_line_of(sample, before if is_same_hour else None))
+            before = sample
+    writer.close()
 
 
 FIRST_ID = 1001
@@ -117,6 +147,7 @@ def small_vault(root: Path, packed: bool = False) -> tuple[Layout, Path]:
     journal_v1_of(layout, started(-9_000), *before, *after, *trades_noted())
     put_context(layout)
     put_trades(layout)
+    put_deep(layout, deep_samples())
     path = put(layout, list(books()), packed)
     row = layout.instrument_file(INST)
     row.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, TypeVar
 
 from l2vault.clock import Clock
@@ -18,6 +19,8 @@ from support.fast_clock import disk_in_real_time
 _Result = TypeVar("_Result")
 _Loop = TypeVar("_Loop", bound=asyncio.SelectorEventLoop)
 START_SEC = 1_000.0
+SOCKETS_START_MS = 1_790_853_000_000
+"""2026-10-01 11:10:00 UTC, later than every capture."""
 PACE = 25
 """So many times as fast as the world's goes the time of `run_over_sockets` while a thread is at work."""
 
@@ -152,3 +155,20 @@ def _run(loop: _Loop, main: Callable[[_Loop], Coroutine[Any, Any, _Result]]) -> 
         asyncio.set_event_loop(None)
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def over_sockets(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that is a coroutine, run by `run_over_sockets`; `running_clock()` is its clock."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        run_over_sockets(lambda loop: test(*args, **kwargs))
+
+    return run
+
+
+def running_clock() -> VirtualClock:
+    """The clock of the loop that runs."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SocketLoop)
+    return VirtualClock(loop, SOCKETS_START_MS)

@@ -1,11 +1,8 @@
 """The routes of the screen, asked as ASGI: what they answer, and that every answer says what is covered."""
 
-import asyncio
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
@@ -14,83 +11,20 @@ import pytest
 import l2vault
 from l2vault.book.context import Context, Funding, Index, Mark, OpenInterest
 from l2vault.book.context import to_line as context_to_line
-from l2vault.clock import Clock
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.lock import VaultLock
 from l2vault.web.answers import walls_said
-from l2vault.web.app import Screen
 from l2vault.web.guard import COOKIE, Guard
-from l2vault.web.tiles import BINS_MS, HOUR_MS, price_step
+from l2vault.web.tile import BINS_MS, price_step
 from support.example_vault import make_example_vault
 from support.healths import WRITTEN_MS, health
 from support.hours import HOUR_AT_MS, INST
+from support.screen_asked import Asked, ClockAt
 from support.screen_site import HOLE, LINES, append
 
 SPAN = {"from": HOUR_AT_MS, "to": HOUR_AT_MS + LINES * 2000}
 WALL_FROM_MS = HOUR_AT_MS + 100 * 2000
 HOLE_MS = HOUR_AT_MS + HOLE.start * 2000 - 500, HOUR_AT_MS + HOLE.stop * 2000
-
-
-class ClockAt(Clock):
-    """Stands still."""
-
-    def __init__(self, wall_ms: int) -> None:
-        super().__init__()
-        self.at_ms = wall_ms
-
-    def wall_ms(self) -> int:
-        return self.at_ms
-
-
-class Asked:
-    """One application, asked without a socket."""
-
-    def __init__(self, root: Path, guard: Guard | None = None, clock: Clock | None = None) -> None:
-        self.screen = Screen(root, guard or Guard("127.0.0.1"), clock or Clock())
-
-    def raw(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **asked: object):
-        sent: list[dict] = []
-        given = {"host": "127.0.0.1"} | (headers or {})
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": urlencode(asked).encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        }
-
-        async def receive():
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message):
-            sent.append(message)
-
-        asyncio.run(self.screen.app(scope, receive, send))
-        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return sent[0]["status"], headers, b"".join(each.get("body", b"") for each in sent[1:])
-
-    def json(self, path: str, **asked: object) -> dict:
-        status, _, body = self.raw(path, **asked)
-        assert status == 200, body
-        return json.loads(body)
-
-    def window(self, **asked: object) -> tuple[dict, dict[str, np.ndarray]]:
-        while True:
-            status, _, body = self.raw("/api/books", inst=INST, **asked)
-            assert status == 200, body
-            assert body[:4] == b"L2W1"
-            length = struct.unpack("<I", body[4:8])[0]
-            head = json.loads(body[8 : 8 + length])
-            if not head["unread_hours"]:
-                break
-        arrays = {
-            name: np.frombuffer(body, place["dtype"], place["count"], 8 + length + place["offset"])
-            for name, place in head["arrays"].items()
-        }
-        arrays["size"] = arrays["size"].reshape(head["columns"], head["rows"])
-        return head, arrays
 
 
 @pytest.fixture
@@ -355,17 +289,6 @@ def test_the_token_becomes_a_cookie_that_no_script_reads_and_no_other_site_sends
     assert cookie.startswith(f"{COOKIE}=secret;")
     assert "httponly" in cookie and "samesite=strict" in cookie
     assert found.raw("/api/instruments", headers={"cookie": f"{COOKIE}=secret"})[0] == 200
-    found.screen.stop()
-
-
-def test_it_is_alive_always_and_ready_once_there_is_a_book(asked: Asked, tmp_path: Path) -> None:
-    assert asked.json("/livez") == {"live": True}
-    assert asked.json("/readyz")["ready"] is True
-    empty = Layout(tmp_path / "Empty")
-    empty.raw.mkdir(parents=True)
-    found = Asked(empty.root)
-    assert found.raw("/livez")[0] == 200
-    assert found.raw("/readyz")[0] == 503
     found.screen.stop()
 
 

@@ -94,7 +94,9 @@ def test_every_answer_has_a_policy_and_no_leave_for_other_origins() -> None:
         assert not [name for name in headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/books", "/api/session", "/live", "/readyz", "/api/anything/else"])
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/books", "/api/session", "/live", "/readyz", "/metrics", "/trades.arrow", "/api/x/y"]
+)
 @pytest.mark.parametrize(
     "given",
     [

@@ -80,6 +80,8 @@ class _Sums:
     low: int
     high: int
     size_ms: dict[SideName, Floats]
+    most: "Floats | None"
+    """In the same cells, of both sides: the largest level that stood there at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +114,14 @@ def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBi
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What to sum up: sizes in `unit` by the time bins and, at most `rows` of them, by price in `tick`, or around mid
-    by `MID_TICK_BPS`."""
+    by `MID_TICK_BPS`; `keeps_most`: the largest level of each cell too."""
 
     bins: TimeBins
     tick: float
     rows: int
     unit: Unit
     is_around_mid: bool = False
+    keeps_most: bool = False
 
     def ticks(self, price: Floats, mid: Floats) -> Ints:
         """In which tick each price lies; 0 where there is none."""
@@ -217,9 +220,12 @@ def _sums_of(piece: Piece, ask: Ask) -> _Sums | None:
     times = to_bin[rows.past] - row_from + 1
     cell = rows.is_ask * (shape[0] * shape[1]) + (row_from - first_bin) * shape[1] + (rows.ticks // step - first_row)
     total = np.zeros(2 * shape[0] * shape[1])
+    most = np.zeros(len(total) if ask.keeps_most else 0)
     is_one = times == 1
     ms = piece.stood_ms[rows.past] - piece.stood_ms[rows.first]
     total += _sums(cell[is_one], rows.size[is_one] * ms[is_one], len(total))
+    if ask.keeps_most:
+        np.maximum.at(most, cell[is_one], rows.size[is_one])
     many = np.flatnonzero(~is_one)
     if len(many):
         row, nth = np.repeat(many, times[many]), _within(times[many])
@@ -227,8 +233,11 @@ def _sums_of(piece: Piece, ask: Ask) -> _Sums | None:
         begins = np.maximum(piece.stood_ms[rows.first[row]], stood[column])
         lasts = np.minimum(piece.stood_ms[rows.past[row]], stood[column + 1]) - begins
         total += _sums(cell[row] + nth * shape[1], rows.size[row] * lasts, len(total))
+        if ask.keeps_most:
+            np.maximum.at(most, cell[row] + nth * shape[1], rows.size[row])
     bids, asks = total.reshape(2, *shape)
-    return _Sums(first_bin, first_row, step, low, high, {"bid": bids, "ask": asks})
+    largest = most.reshape(2, *shape).max(axis=0) if ask.keeps_most else None
+    return _Sums(first_bin, first_row, step, low, high, {"bid": bids, "ask": asks}, largest)
 
 
 def _stood_before(piece: Piece, edges: Ints) -> Ints:
@@ -295,6 +304,19 @@ class Cells:
             bins = slice(piece.first_bin, piece.first_bin + len(fine))
             total[bins, rows[begins] - first] += summed
         return total
+
+    def most(self, step: int, first: int, last: int) -> Floats:
+        """`(time bins, rows)`, float64: the size of the largest single level, of either side, that stood in a cell at
+        any time; 0 where none did. Of pieces that were made with `keeps_most`."""
+        largest = np.zeros((self._bins.count, last - first + 1))
+        for piece in self._pieces:
+            assert piece.most is not None
+            rows = (piece.first_row + np.arange(piece.most.shape[1])) * piece.step // step
+            begins = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
+            own = largest[piece.first_bin : piece.first_bin + len(piece.most)]
+            at = rows[begins] - first
+            own[:, at] = np.maximum(own[:, at], np.maximum.reduceat(piece.most, begins, axis=1))
+        return largest
 
     def seen_ms(self, name: SideName, step: int, first: int, last: int) -> Ints:
         """`(time bins, rows)`, int64, ms: for how long a book stood in which the cell was visible. Bids are from

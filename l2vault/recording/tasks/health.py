@@ -25,7 +25,7 @@ from l2vault.vault.health import form
 from l2vault.vault.retention.forecast import Recording, forecast, measure
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.store.catalog import Catalog
-from l2vault.vault.store.layout import Kind, Layout
+from l2vault.vault.store.layout import KINDS, Layout
 from l2vault.version import __version__
 
 EVERY_SEC: Final = 5.0
@@ -34,7 +34,6 @@ LIST_SHARE: Final = 300
 """Between two listings of the vault for the forecast of the disk a minute passes, and 300 times as long as the last one
 took: of a vault of 100,000 files that is seconds."""
 
-_KINDS: Final[tuple[Kind, ...]] = ("books", "trades", "context", "changes")
 _STALLED_FROM_MS: Final = 1_000
 """What a batch takes less is the disk at work, and no stall."""
 
@@ -151,7 +150,7 @@ class HealthFile:
         free_bytes = shutil.disk_usage(self._layout.root).free
         began_ms = self._clock.monotonic_ms()
         if self._list_after_ms is None or began_ms >= self._list_after_ms:
-            files = [each for kind in _KINDS for each in Catalog(self._layout.of(kind)).files()]
+            files = [each for kind in KINDS for each in Catalog(self._layout.of(kind)).files()]
             self._recording = measure(files)
             now_ms = self._clock.monotonic_ms()
             self._list_after_ms = now_ms + max(LIST_EVERY_MS, LIST_SHARE * (now_ms - began_ms))

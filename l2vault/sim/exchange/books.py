@@ -12,10 +12,12 @@ from msgspec import UNSET, UnsetType
 
 from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange, Level
+from l2vault.book.deep import DEEP_DEPTH, DeepLevel
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import BOOKS
 from l2vault.sim.exchange.context import INSTRUMENTS, SWAP, ContextMarket
+from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.trades import Trade, Trades
 
@@ -82,6 +84,17 @@ class BooksRow(msgspec.Struct, gc=False):
     seqId: int | UnsetType
 
 
+class FullRow(msgspec.Struct, gc=False):
+    """`data[0]` of REST `/market/books-full`: levels of three, and no `seqId`."""
+
+    asks: list[DeepLevel]
+    bids: list[DeepLevel]
+    ts: str
+
+
+_RENEWED_MS: Final = 1_000
+"""Docs: `books-full` is renewed once a second."""
+
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -115,12 +128,17 @@ class Exchange:
         rows: Mapping[str, dict[str, object]],
         seed: int = 0,
         recorded: frozenset[str] = frozenset(),
+        tails: MarketTails | None = None,
     ) -> None:
-        """The trades of the `recorded` instruments are in a capture; all others' are made up."""
+        """The trades of the `recorded` instruments are in a capture; all others' are made up. `tails` has what lies
+        beyond the levels of the channel; without it nothing does that the pushes do not name."""
         self.inst_ids = frozenset(inst_ids)
         self.trades = Trades(seed, recorded)
         self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
         self._books: dict[str, Book] = {}
+        self._tails = tails
+        self._full_rows: dict[str, tuple[int, FullRow]] = {}
+        """What REST `books-full` answers, and the time of its book."""
         self._watchers: list[OnTick] = []
         self.context = ContextMarket(self._rows, seed, self.book)
 
@@ -168,6 +186,28 @@ class Exchange:
             return None
         bids, asks = book.top(depth)
         return BooksRow(asks, bids, _ts(book.ts_ms), _or_unset(book.seq_id))
+
+    def full_row(self, inst_id: str, depth: int) -> FullRow | None:
+        """The book beyond the channel's levels for REST, at most `depth` (1 to 5000) a side; None where there is none
+        yet. Renewed once a second, by the time of the book."""
+        book = self._books.get(inst_id)
+        if book is None:
+            return None
+        ts_ms = book.ts_ms or 0
+        made_ms, row = self._full_rows.get(inst_id, (0, None))
+        if row is None or not made_ms <= ts_ms < made_ms + _RENEWED_MS:
+            named_bids, named_asks = book.top(DEEP_DEPTH)  # a capture may name more levels than the channel has
+            bids = self._deep_side(inst_id, named_bids, True, ts_ms)
+            asks = self._deep_side(inst_id, named_asks, False, ts_ms)
+            row = FullRow(asks, bids, _ts(ts_ms))
+            self._full_rows[inst_id] = ts_ms, row
+        return FullRow(row.asks[:depth], row.bids[:depth], row.ts)
+
+    def _deep_side(self, inst_id: str, levels: list[Level], is_bid: bool, ts_ms: int) -> list[DeepLevel]:
+        named: list[DeepLevel] = [(price, quantity, orders) for price, quantity, _, orders in levels]
+        if self._tails is None:
+            return named
+        return named + self._tails.levels(inst_id, levels, is_bid, ts_ms, DEEP_DEPTH - len(named))
 
     def amend_row(self, inst_id: str, **fields: object) -> None:
         """Change the row of an instrument that has one; the channel `instruments` pushes it, and no other row."""

@@ -37,6 +37,10 @@ class Grid:
         self._scale = 10 ** max(0, -int(step.as_tuple().exponent))
         self._unit = int(step * self._scale)
 
+    def count(self, text: str) -> int:
+        """The inverse of `text`."""
+        return int(Decimal(text) * self._scale) // self._unit
+
     def text(self, count: int) -> str:
         number, scale = count * self._unit, self._scale
         rest = number % scale

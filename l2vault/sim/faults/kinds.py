@@ -130,8 +130,9 @@ REST_ANSWERS: Final = (
     "timeout",
     "older",
     "empty",
+    "torn",
 )
-REST_PATHS: Final = ("all", "books", "instruments", "time", "trades", "history-trades")
+REST_PATHS: Final = ("all", "books", "books-full", "instruments", "time", "trades", "history-trades")
 
 
 def _push(**params: Param) -> Kind:

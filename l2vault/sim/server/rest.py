@@ -14,6 +14,7 @@ import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange
+from l2vault.book.deep import DEEP_DEPTH
 from l2vault.sim.exchange.books import BooksRow, Exchange
 from l2vault.sim.exchange.context import FUNDING, INDEX, INTEREST, LIMITS, MARK, STATUS, SWAP
 from l2vault.sim.faults.plan import ALL_INSTRUMENTS, Fault
@@ -22,6 +23,7 @@ from l2vault.sim.faults.schedule import Schedule
 _INSTRUMENT_TYPES: Final = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
 _DEFAULT_DEPTH: Final = "1"
 _DEPTH: Final = re.compile("[1-9][0-9]{0,2}")
+_FULL_DEPTH: Final = re.compile("[1-9][0-9]{0,3}")
 _TRADE_ID: Final = re.compile("[0-9]{1,18}")
 _DEFAULT_TRADES: Final = "100"
 _MOST_TRADES: Final = 500
@@ -57,6 +59,8 @@ def answer(exchange: Exchange, target: str, now_ms: int) -> Answer:
         return _instruments(exchange, params)
     if url.path == "/api/v5/market/books":
         return _books(exchange, params)
+    if url.path == _BOOKS_FULL:
+        return _full_books(exchange, params)
     if url.path == "/api/v5/market/trades":
         return _trades(exchange, params, _MOST_TRADES)
     if url.path == "/api/v5/market/history-trades":
@@ -83,6 +87,18 @@ def _books(exchange: Exchange, params: dict[str, str]) -> Answer:
     if params["instId"] not in exchange.inst_ids:
         return unknown_instrument()
     row = exchange.books_row(params["instId"], int(depth))
+    return data([] if row is None else [row])
+
+
+def _full_books(exchange: Exchange, params: dict[str, str]) -> Answer:
+    if "instId" not in params:
+        return _bad_parameter("instId")
+    depth = params.get("sz", _DEFAULT_DEPTH)
+    if not _FULL_DEPTH.fullmatch(depth) or int(depth) > DEEP_DEPTH:
+        return _bad_parameter("sz")
+    if params["instId"] not in exchange.inst_ids:
+        return unknown_instrument()
+    row = exchange.full_row(params["instId"], int(depth))
     return data([] if row is None else [row])
 
 
@@ -151,8 +167,10 @@ TOO_MANY_REQUESTS: Final = refusal(429, "50011", "Too Many Requests")
 
 
 _BOOKS: Final = "/api/v5/market/books"
+_BOOKS_FULL: Final = "/api/v5/market/books-full"
 _PATHS: Final = {
     "books": _BOOKS,
+    "books-full": _BOOKS_FULL,
     "instruments": "/api/v5/public/instruments",
     "time": "/api/v5/public/time",
     "trades": "/api/v5/market/trades",
@@ -204,6 +222,9 @@ class RestFaults:
             self._requests[index] += 1
             if trigger.hits("", self._requests[index], self._exchange_ms()):
                 how = fault.word("answer")
+                if how == "torn":
+                    whole = answer(self._exchange, target, wall_ms)
+                    return whole._replace(body=whole.body[: len(whole.body) // 2])
                 return self._older(fault, target, wall_ms) if how == "older" else _ANSWERS[how]
         return answer(self._exchange, target, wall_ms)
 

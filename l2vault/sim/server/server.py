@@ -26,6 +26,7 @@ from l2vault.errors import L2VaultError, UsageError
 from l2vault.sim.exchange.archive import ArchivedFile, make_archive
 from l2vault.sim.exchange.books import Exchange, OnTick, Tick
 from l2vault.sim.exchange.captures import read_captures, survey
+from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.exchange.scaled_clock import ScaledClock
@@ -197,7 +198,8 @@ class Simulator:
             inst_ids, traded = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS), frozenset()
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
             ticks = iter(Market(inst_ids, options.seed, self._exchange_wall_ms()).ticks())
-        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded)
+        tails = None if options.replay else MarketTails(options.seed)
+        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded, tails)
         self._open(exchange, split_head(ticks, inst_ids), pace)
 
     def _open(self, exchange: Exchange, head: Head, pace: Pace) -> None:

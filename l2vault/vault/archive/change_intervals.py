@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.vault.archive.change_columns import ChangeTables
 from l2vault.vault.archive.columns import Ints
-from l2vault.vault.archive.intervals import LEVELS, SIDES, SNAPSHOTS, Hour
+from l2vault.vault.archive.intervals import LEVELS, OF_BOOK, SIDES, SNAPSHOTS, Hour
 
 Bools = npt.NDArray[np.bool_]
 
@@ -167,9 +167,8 @@ def _snapshots(messages: pa.Table, steps: Steps, ends_ms: Ints) -> pa.Table:
             "prevSeqId": messages["prevSeqId"],
             "checksum": messages["checksum"],
             "gap_detected": np.zeros(count, np.bool_),
-            "best_bid": pa.nulls(count, pa.float64()),
-            "best_ask": pa.nulls(count, pa.float64()),
             "depth": np.full(count, CHANNEL_DEPTH, np.int32),
+            **{name: pa.nulls(count, SNAPSHOTS.field(name).type) for name in OF_BOOK},
         },
         SNAPSHOTS,
     )

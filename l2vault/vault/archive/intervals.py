@@ -53,9 +53,25 @@ SNAPSHOTS: Final = pa.schema(
         pa.field("best_bid", pa.float64()),
         pa.field("best_ask", pa.float64()),
         pa.field("depth", pa.int32(), nullable=False),
+        pa.field("worst_bid", pa.float64()),
+        pa.field("worst_ask", pa.float64()),
+        pa.field("bids", pa.int32()),
+        pa.field("asks", pa.int32()),
+        pa.field("best_bid_qty", pa.float64()),
+        pa.field("best_ask_qty", pa.float64()),
     ]
 )
-"""One row per line, in the order of the file; its book stands over `[timestamp, t_to)`."""
+"""One row per line, in the order of the file; its book stands over `[timestamp, t_to)`.
+
+`worst_*` are the farthest prices of each side, `bids` and `asks` how many levels it has, `best_*_qty` the contracts at
+its best price: what most questions need of a book, so that they need no levels. Null all six: not known, since the file
+was written before there were such columns; `bids` 0 and the others of the side null: the side is empty."""
+
+OF_BOOK: Final = ("best_bid", "best_ask", *SNAPSHOTS.names[SNAPSHOTS.get_field_index("depth") + 1 :])
+"""Those of them that are of the levels of a book; all null where they are not known."""
+
+OLD_SNAPSHOTS: Final = pa.schema([SNAPSHOTS.field(at) for at in range(SNAPSHOTS.get_field_index("depth") + 1)])
+"""The columns of files of schema version 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +196,12 @@ def _texts(texts: dict[int, str], codes: npt.NDArray[np.int32]) -> pa.Array:
 def _snapshots(columns: Columns, ends_ms: Ints) -> pa.Table:
     prices = columns.levels.price
     filled = columns.counts > 0
-    first = np.concatenate([[0], np.cumsum(columns.counts.ravel())])[:-1].reshape(-1, 2)
-    best = np.zeros(filled.shape)
-    best[filled] = prices.num[columns.codes[first[filled]]] / prices.den
+    quantities = columns.levels.qty
+    first = np.concatenate([[0], np.cumsum(columns.counts.ravel())])[:-1].reshape(-1, 2)[filled]
+    best, worst, qty = np.zeros((3, *filled.shape))
+    best[filled] = prices.num[columns.codes[first]] / prices.den
+    worst[filled] = prices.num[columns.codes[first + columns.counts[filled] - 1]] / prices.den
+    qty[filled] = quantities.num[columns.codes[first]] / quantities.den
     return pa.table(
         {
             "timestamp": columns.ts_ms,
@@ -191,9 +210,13 @@ def _snapshots(columns: Columns, ends_ms: Ints) -> pa.Table:
             "prevSeqId": pa.array(columns.prev_seq_id, pa.int64()),
             "checksum": pa.array(columns.checksum, pa.int64()),
             "gap_detected": columns.gap_detected,
-            "best_bid": pa.array(best[:, 0], mask=~filled[:, 0]),
-            "best_ask": pa.array(best[:, 1], mask=~filled[:, 1]),
             "depth": columns.depth.astype(np.int32),
+            **{
+                name.format(side): pa.array(values[:, at], mask=~filled[:, at])
+                for name, values in (("best_{}", best), ("worst_{}", worst), ("best_{}_qty", qty))
+                for at, side in enumerate(SIDES)
+            },
+            **{f"{side}s": columns.counts[:, at].astype(np.int32) for at, side in enumerate(SIDES)},
         },
         SNAPSHOTS,
     )

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.columns import Ints
-from l2vault.vault.archive.intervals import LEVELS, SNAPSHOTS, is_ask_side
+from l2vault.vault.archive.intervals import LEVELS, OF_BOOK, OLD_SNAPSHOTS, SNAPSHOTS, is_ask_side
 from l2vault.vault.store.forms import why_no_file
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Of books: 2, since the snapshots have what most questions need of the levels; of all else 1."""
 
 LONG_LIVED_MS: Final = 60_000
 """Rows that stand longer come last, in row groups of their own, so that the times of the others bound what a query for
@@ -45,6 +46,7 @@ _SNAPSHOT_ENCODINGS: Final = {
     "seqId": _DELTA,
     "prevSeqId": _DELTA,
     "checksum": _SPLIT,
+    **{name: _SPLIT for name in OF_BOOK if SNAPSHOTS.field(name).type == pa.float64()},
 }
 _MARK: Final = b"l2vault"
 _UNITS: Final = {
@@ -54,6 +56,8 @@ _UNITS: Final = {
     "price": "price_num / price_den, exact, in the quote currency",
     "qty": "qty_num / qty_den, exact, in contracts",
     "orders": "orders resting at the price",
+    "bids, asks": "levels of the side",
+    "best_bid_qty, best_ask_qty": "contracts at the best price, the double nearest to them",
 }
 
 
@@ -65,7 +69,7 @@ class Facts(msgspec.Struct, frozen=True):
     lines: int
     jsonl_bytes: int
     jsonl_blake2b: str
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
     partitions: tuple[str, ...] = ("inst_id", "date")
     exchange: str = "okx"
     market: str = "perp"
@@ -103,6 +107,17 @@ def encode_levels(levels: pa.Table, facts: Facts, zstd_level: int = ZSTD_SMALL) 
 
 def encode_snapshots(snapshots: pa.Table, facts: Facts, zstd_level: int = ZSTD_SMALL) -> bytes:
     return encode_table([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts, zstd_level)
+
+
+def read_snapshots(file: pq.ParquetFile) -> pa.Table:
+    """Its rows; what files of schema version 1 lack is null. Raises VaultError for other columns."""
+    if file.schema_arrow.names == SNAPSHOTS.names:
+        return file.read(use_threads=False).cast(SNAPSHOTS)
+    if file.schema_arrow.names != OLD_SNAPSHOTS.names:
+        raise VaultError("a Parquet file with other columns than those of snapshots.")
+    table = file.read(use_threads=False).cast(OLD_SNAPSHOTS)
+    lacking = [pa.nulls(len(table), field.type) for field in SNAPSHOTS if field.name not in table.column_names]
+    return pa.table([*table.columns, *lacking], schema=SNAPSHOTS)
 
 
 def facts_of(file: pq.ParquetFile) -> Facts:
@@ -178,6 +193,11 @@ def read_through(file: pq.ParquetFile) -> None:
         raise VaultError("a Parquet file with other columns than those of levels.")
     for group in range(file.num_row_groups):
         file.read_row_group(group, use_threads=False)
+
+
+def values_of(file: pq.ParquetFile, groups: Iterable[int], name: str) -> set[Any]:
+    """The values of a column of levels in some row groups, if the statistics tell all of them; else none."""
+    return _values([file.metadata.row_group(group) for group in groups], LEVELS.get_field_index(name))
 
 
 def _times(levels: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:

@@ -21,8 +21,17 @@ from l2vault.errors import VaultError
 from l2vault.vault.archive.change_files import KIND as CHANGES
 from l2vault.vault.archive.change_files import archived_changes, read_change_tables
 from l2vault.vault.archive.columns import Ints, plain_text
-from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
-from l2vault.vault.archive.parquet import facts_of, groups_at, level_rows_at, numbers, opened, read_levels, read_through
+from l2vault.vault.archive.intervals import Hour
+from l2vault.vault.archive.parquet import (
+    facts_of,
+    groups_at,
+    level_rows_at,
+    numbers,
+    opened,
+    read_levels,
+    read_snapshots,
+    read_through,
+)
 from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
 from l2vault.vault.archive.rows import FORMS, archived_rows, row_times
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
@@ -101,7 +110,7 @@ def read_archived(archived: ArchivedHour, span: tuple[int, int] | None = None) -
     with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
         groups = None if span is None else groups_at(levels, *span)
-        return Hour(read_levels(levels, groups), snapshots.read(use_threads=False).cast(SNAPSHOTS))
+        return Hour(read_levels(levels, groups), read_snapshots(snapshots))
 
 
 _Stamp = tuple[Path, int, int]

@@ -1,4 +1,5 @@
-"""Lines of trades and of the context as one table an hour, and that as the lines again, byte for byte. Knows no path.
+"""Lines of trades, of the context and of deep books as one table an hour, and that as the lines again, byte for byte.
+Knows no path.
 
 A row for each line, in the order of the file, its keys as columns: times as numbers, prices and sizes as OKX's own
 text. What is not exactly as this version writes it is refused. Needs pyarrow.
@@ -46,6 +47,11 @@ _TEXT: Final = _Value(pa.string(), _same, _same)
 _FLAG: Final = _Value(pa.bool_(), _same, _same)
 _INT: Final = _Value(pa.int64(), _same, _same, _DELTA)
 _DIGITS: Final = _Value(pa.int64(), _of_digits, str, _DELTA)
+_LEVELS: Final = _Value(
+    pa.string(),
+    lambda levels: msgspec.json.encode(levels).decode(),
+    msgspec.json.decode,
+)
 _MS: Final = _Value(pa.int64(), utc_ms, utc_text, _DELTA)
 _US: Final = _Value(pa.int64(), utc_micros, utc_micros_text, _DELTA)
 
@@ -64,6 +70,13 @@ class RowForm(NamedTuple):
     columns: tuple[_Column, ...]
     units: dict[str, str]
     absent: dict[str, object]
+    named: str = ""
+    """The channel of its lines, where that is not the kind."""
+
+    @property
+    def channel(self) -> str:
+        """What its lines have as `channel`."""
+        return self.named or self.kind
 
     @property
     def schema(self) -> pa.Schema:
@@ -119,6 +132,22 @@ FORMS: Final[dict[str, RowForm]] = {
                 "the other columns": "OKX's text, see docs/format.md",
             },
             {},
+        ),
+        RowForm(
+            "deep",
+            (
+                _TIME,
+                *_columns(action=_TEXT, before_utc=_MS, asks=_LEVELS, bids=_LEVELS, checksum=_INT, seqId=_INT),
+                _Column("recv_utc", "recv_us", _US),
+            ),
+            {
+                "timestamp": _MS_UNIT,
+                "before_ts": "the same, of the sample that the line changes; null where it is whole",
+                "asks, bids": "JSON: levels of price, quantity in contracts and orders, see docs/format.md",
+                "recv_us": "microseconds since 1970-01-01 UTC, this machine's clock",
+            },
+            {},
+            "books-full",
         ),
     )
 }
@@ -176,7 +205,7 @@ def _line(row: Sequence[object], form: RowForm, inst_id: str) -> bytes:
     for column, value in zip(form.columns, row, strict=True):
         found[column.key] = None if value is None else column.value.to_json(value)
         if column is _TIME:
-            found |= {"exchange": "okx", "market": "perp", "channel": form.kind, "instId": inst_id}
+            found |= {"exchange": "okx", "market": "perp", "channel": form.channel, "instId": inst_id}
     return msgspec.json.encode(
         {key: value for key, value in found.items() if key not in form.absent or value != form.absent[key]}
     )

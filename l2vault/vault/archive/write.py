@@ -21,8 +21,9 @@ from l2vault.vault.archive.change_columns import changes_of, read_changes
 from l2vault.vault.archive.change_files import KIND as CHANGES
 from l2vault.vault.archive.change_files import UNITS as CHANGE_UNITS
 from l2vault.vault.archive.change_files import decode_changes, encode_changes
-from l2vault.vault.archive.intervals import SNAPSHOTS, Hour
+from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.archive.parquet import (
+    SCHEMA_VERSION,
     ZSTD_SMALL,
     Facts,
     encode_levels,
@@ -31,6 +32,7 @@ from l2vault.vault.archive.parquet import (
     hour_text,
     opened,
     read_levels,
+    read_snapshots,
 )
 from l2vault.vault.archive.read import CANNOT_READ, archived_lines
 from l2vault.vault.archive.rebuild import lines_of_hour
@@ -100,7 +102,8 @@ def checked_lines(archived: ArchivedHour) -> tuple[str | None, list[bytes]]:
         return f"cannot be read ({error})", []
     if (facts.inst_id, facts.hour_utc) != (archived.inst_id, hour_text(archived.hour_ms)):
         return f"is the archive of {facts.inst_id}, {facts.hour_utc} h UTC", lines
-    if facts != _facts(archived.inst_id, archived.hour_ms, lines, facts.kind):
+    made = _facts(archived.inst_id, archived.hour_ms, lines, facts.kind)
+    if facts != msgspec.structs.replace(made, schema_version=facts.schema_version, units=facts.units):
         return "does not give back the lines it was made of", lines
     return None, lines
 
@@ -128,7 +131,7 @@ def _encoded(catalog: Catalog, lines: list[PlacedLine], archived: ArchivedHour) 
 
 
 def _encoded_rows(lines: list[PlacedLine], inst_id: str, hour_ms: int, form: RowForm) -> bytes:
-    """The file of an hour of trades or context, after a look at what it gives back."""
+    """The file of an hour of trades, context or deep books, after a look at what it gives back."""
     texts = [line.text for line in lines]
     facts = _facts(inst_id, hour_ms, texts, form.kind)
     try:
@@ -153,7 +156,7 @@ def encoded_books(
     facts = _facts(inst_id, hour_ms, [line.text for line in lines])
     contents = encode_levels(hour.levels, facts, zstd_level), encode_snapshots(hour.snapshots, facts, zstd_level)
     levels, snapshots = (pq.ParquetFile(pa.BufferReader(content)) for content in contents)
-    _compare(lines_of_hour(Hour(read_levels(levels), snapshots.read().cast(SNAPSHOTS)), inst_id), lines)
+    _compare(lines_of_hour(Hour(read_levels(levels), read_snapshots(snapshots)), inst_id), lines)
     return contents
 
 
@@ -188,8 +191,10 @@ def _facts(inst_id: str, hour_ms: int, lines: list[bytes], kind: str = "books") 
     size_bytes = sum(len(line) + 1 for line in lines)
     facts = Facts(inst_id, hour_text(hour_ms), len(lines), size_bytes, digest.hexdigest())
     if kind in FORMS:
-        return msgspec.structs.replace(facts, kind=kind, channel=kind, units=FORMS[kind].units)
-    return facts if kind == "books" else msgspec.structs.replace(facts, kind=kind, units=CHANGE_UNITS)
+        return msgspec.structs.replace(facts, kind=kind, channel=FORMS[kind].channel, units=FORMS[kind].units)
+    if kind == CHANGES:
+        return msgspec.structs.replace(facts, kind=kind, units=CHANGE_UNITS)
+    return msgspec.structs.replace(facts, schema_version=SCHEMA_VERSION)
 
 
 def _write_raw(hour_file: HourFile, lines: list[PlacedLine]) -> None:

@@ -33,7 +33,7 @@ from l2vault.vault.store.forms import PlacedLine, hour_lines, snapshot_of
 from l2vault.vault.store.layout import Layout, packed_path
 from l2vault.vault.store.stream import GzipDamage, read_chunks
 
-Kind = Literal["line", "altered", "misplaced", "unreadable", "archive", "changes", "contents", "missing"]
+Kind = Literal["line", "altered", "newer", "misplaced", "unreadable", "archive", "changes", "contents", "missing"]
 
 _MAY_BE_WRITTEN: Final = 2
 _CLIP: Final = 80
@@ -93,7 +93,7 @@ class ChangeCheck:
                 for stored in forms.every:
                     on_hour(stored)
                 yield from self._check_hour(forms, at >= len(every) - _MAY_BE_WRITTEN, doubts)
-                yield from _contradicted(forms, closed.get(forms.hour_ms))
+                yield from contradicted(forms, closed.get(forms.hour_ms))
             gone = {*rightly_gone(self._catalog.layout, entries, inst_id), *(forms.hour_ms for forms in every)}
             for hour_ms in sorted(closed.keys() - gone):
                 path = packed_path(self._catalog.layout.hour_file(inst_id, hour_ms))
@@ -108,7 +108,7 @@ class ChangeCheck:
         for stored in forms.every:
             self.files += 1
             self.bytes_read += stored.size_bytes
-            if stored.form == "archive" and (trouble := self._archive_trouble(stored)) is not None:
+            if stored.form == "archive" and (trouble := archive_trouble(stored)) is not None:
                 found.append(trouble)
         if any(trouble.kind == "archive" for trouble in found):
             yield from found
@@ -123,17 +123,7 @@ class ChangeCheck:
             if trouble is None or trouble.kind == "altered":
                 yield from walk.take(placed, from_change_line(placed.text))
         yield from walk.end()
-        yield from map(_of, unread)
-
-    def _archive_trouble(self, stored: StoredHour) -> Trouble | None:
-        try:
-            from l2vault.vault.archive.read import files_of
-            from l2vault.vault.archive.write import check_archive
-        except ImportError as error:
-            text = f"archives cannot be checked ({error}): {install_command('analysis')}"
-            return Trouble(stored.path, None, "archive", text)
-        text = check_archive(files_of(stored)) or ""
-        return Trouble(stored.path, None, "archive", text) if text else None
+        yield from map(trouble_of, unread)
 
     def _books_of(self, forms: HourForms) -> Iterator[tuple[PlacedLine, Snapshot]]:
         """The unflagged lines of the same hour that read."""
@@ -282,7 +272,19 @@ class _Walk:
             self._early = _Early(line, snapshot, until_ms, Trouble(line.path, line.offset, "changes", text))
 
 
-def _contradicted(forms: HourForms, closed: HourClosed | None) -> Iterator[Trouble]:
+def archive_trouble(stored: StoredHour) -> Trouble | None:
+    """What an archived hour says against itself."""
+    try:
+        from l2vault.vault.archive.read import files_of
+        from l2vault.vault.archive.write import check_archive
+    except ImportError as error:
+        text = f"archives cannot be checked ({error}): {install_command('analysis')}"
+        return Trouble(stored.path, None, "archive", text)
+    text = check_archive(files_of(stored)) or ""
+    return Trouble(stored.path, None, "archive", text) if text else None
+
+
+def contradicted(forms: HourForms, closed: HourClosed | None) -> Iterator[Trouble]:
     """An hour whose raw file is not what the journal noted of it; archives are held against themselves."""
     if closed is None or not forms.raw or forms.archive is not None:
         return
@@ -334,5 +336,6 @@ def _difference(key: str, found: bytes, wanted: bytes) -> str:
     return f"{key} has {len(levels)} levels, the changes give {len(others)}"
 
 
-def _of(finding: Finding) -> Trouble:
+def trouble_of(finding: Finding) -> Trouble:
+    """What could not be read, as a trouble."""
     return Trouble(finding.path, finding.offset, "unreadable" if finding.is_of_file else "line", finding.reason)

@@ -17,6 +17,7 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
 from l2vault.vault.checking.changes import ChangeCheck, Compared
 from l2vault.vault.checking.days import DayCheck
+from l2vault.vault.checking.deep import DeepCheck
 from l2vault.vault.checking.journal import HourContents, JournalCheck, Trouble, broken_chain
 from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
 from l2vault.vault.retention.compress import PACKING_SUFFIX
@@ -114,6 +115,7 @@ class Verification:
             self._check_archives(progress, total_bytes),
             self._check_changes(progress, total_bytes),
             *(self._check_rows(kind, progress, total_bytes) for kind in ROW_KINDS),
+            self._walk(DeepCheck(self._layout), progress, total_bytes),
             self._walk(DayCheck(self._layout, self._now_ms), progress, total_bytes),
         ):
             self._bad_archives |= {finding.file} if finding.kind == "archive" else set()
@@ -135,7 +137,7 @@ class Verification:
         return self._walk(RowCheck(self._layout, kind, self._now_ms), progress, total_bytes)
 
     def _walk(
-        self, check: ChangeCheck | RowCheck | DayCheck, progress: Progress | None, total_bytes: int
+        self, check: ChangeCheck | RowCheck | DayCheck | DeepCheck, progress: Progress | None, total_bytes: int
     ) -> Iterator[Finding]:
         """What another kind's own check finds, and what it counted."""
 

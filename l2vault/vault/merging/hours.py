@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from l2vault.book.context import to_line as context_to_line
 from l2vault.book.id_set import IdSet
@@ -62,7 +62,9 @@ class HourPlanner:
     def plan(self, kind: Kind, hour_ms: int, former: Brought) -> Plan | None:
         """None where no vault has a line of the hour or knows anything of it. `former` is what was noted of the lines
         that the result has. Raises VaultError for vaults that do not fit together."""
-        plans = {"books": self._books, "trades": self._trades, "context": self._context, "changes": self._changes}
+        if kind == "changes" or kind == "deep":
+            return self._whole(kind, hour_ms, former)
+        plans = {"books": self._books, "trades": self._trades, "context": self._context}
         return plans[kind](hour_ms, former)
 
     # Books.
@@ -242,18 +244,18 @@ class HourPlanner:
         """By each line of the vaults, the first that has it."""
         return {line: self._all[nth].name for nth in range(len(lines) - 1, 0, -1) for line in lines[nth]}
 
-    # Changes.
+    # Changes and deep books.
 
-    def _changes(self, hour_ms: int, former: Brought) -> Plan | None:
-        """Every file of changes reads alone, so that the one of a vault is taken whole: the one that proves most."""
+    def _whole(self, kind: Literal["changes", "deep"], hour_ms: int, former: Brought) -> Plan | None:
+        """Every file of them reads alone, so that the one of a vault is taken whole: the one that proves most."""
         span = hour_ms, hour_ms + HOUR_MS
         findings: list[Finding] = []
         best: tuple[int, int, int] | None = None
         order = [0, *range(1, len(self._all))] if former else [*range(1, len(self._all)), 0]
         for nth in order:  # without a note nobody knows whose the lines of the result are
             each = self._all[nth]
-            lines = sum(1 for _ in each.texts("changes", self._inst_id, hour_ms, findings.append))
-            stretches = clipped(each.changes_coverage(self._inst_id, hour_ms).stretches, span)
+            lines = sum(1 for _ in each.texts(kind, self._inst_id, hour_ms, findings.append))
+            stretches = clipped(each.stretches(kind, self._inst_id, hour_ms), span)
             proved_ms = sum(one.end_ms - one.start_ms for one in stretches if one.state == "proved")
             if lines and (best is None or (proved_ms, lines) > (best[0], best[1])):
                 best = proved_ms, lines, nth
@@ -261,7 +263,7 @@ class HourPlanner:
             return None
         _, lines, nth = best
         source = self._all[nth]
-        stretches = clipped(source.changes_coverage(self._inst_id, hour_ms).stretches, span)
+        stretches = clipped(source.stretches(kind, self._inst_id, hour_ms), span)
         spans = [
             MergedSpan(utc_text(one.start_ms), utc_text(one.end_ms), one.state, one.cause)
             for one in stretches
@@ -269,12 +271,10 @@ class HourPlanner:
         ]
         origins = _expanded(former, lines) if nth == 0 else []
         origins = origins or [source.name] * lines
-        event = Merged("", self._inst_id, utc_text(hour_ms), "changes", _counts(origins), spans=spans)
+        event = Merged("", self._inst_id, utc_text(hour_ms), kind, _counts(origins), spans=spans)
         plan = Plan(event, _runs(origins), unread=len(findings))
         if nth:
-            plan.lines = lambda: (
-                placed.text for placed in source.texts("changes", self._inst_id, hour_ms, findings.append)
-            )
+            plan.lines = lambda: (placed.text for placed in source.texts(kind, self._inst_id, hour_ms, findings.append))
         return plan
 
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from l2vault.book.context import Context
 from l2vault.book.snapshot import Snapshot, from_line, to_line
@@ -17,7 +17,9 @@ from l2vault.book.utc import DAY_MS, HOUR_MS
 from l2vault.errors import LineError
 from l2vault.vault.coverage.changes import ChangeCoverage
 from l2vault.vault.coverage.context import ContextCoverage
+from l2vault.vault.coverage.deep import DeepCoverage
 from l2vault.vault.coverage.model import Coverage
+from l2vault.vault.coverage.proved import TimeStretch
 from l2vault.vault.coverage.slots import Grid
 from l2vault.vault.coverage.sync_history import SyncHistory
 from l2vault.vault.coverage.trades import IdRun, TradeCoverage, TradeHistory, trade_history
@@ -25,11 +27,12 @@ from l2vault.vault.journal.log import journal_files
 from l2vault.vault.merging.books import Line
 from l2vault.vault.reading.changes import change_coverage
 from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_book, hour_lines
-from l2vault.vault.store.layout import KINDS, Kind, Layout
+from l2vault.vault.store.layout import KINDS, WRITTEN_AS_GZIP, Kind, Layout
 from l2vault.vault.store.line import is_flagged, split
 from l2vault.vault.store.linecheck import why_unreadable
 from l2vault.vault.store.lock import is_held, open_hours
@@ -53,6 +56,7 @@ class Source:
         self._trades_day: tuple[str, int, TradeCoverage] | None = None
         self._context_day: tuple[str, int, ContextCoverage] | None = None
         self._changes_day: tuple[str, int, ChangeCoverage] | None = None
+        self._deep_day: tuple[str, int, DeepCoverage] | None = None
         self._newest: dict[tuple[Kind, str], int] = {}
         self._last: tuple[str, int, Line | None] = "", 0, None
         """The end of the hour of books that was read last, and its newest unflagged line."""
@@ -121,7 +125,7 @@ class Source:
         """The lines of an hour as they stand."""
         forms = self.forms(kind, inst_id, hour_ms)
         newest_ms = self._newest.get((kind, inst_id), 0) - HOUR_MS * (
-            kind == "changes"
+            kind in WRITTEN_AS_GZIP
         )  # these are closed a little later
         yield from hour_lines(self._catalogs[kind], forms, hour_ms >= newest_ms, report)
 
@@ -222,6 +226,19 @@ class Source:
             self._changes_day = inst_id, day_ms, coverage
         return self._changes_day[2]
 
+    def deep_coverage(self, inst_id: str, hour_ms: int) -> DeepCoverage:
+        """Of the day in which an hour lies."""
+        day_ms = hour_ms // DAY_MS * DAY_MS
+        if self._deep_day is None or self._deep_day[:2] != (inst_id, day_ms):
+            span = day_ms, day_ms + DAY_MS
+            self._deep_day = inst_id, day_ms, DeepReader(self.layout).coverage(inst_id, span)
+        return self._deep_day[2]
+
+    def stretches(self, kind: Literal["changes", "deep"], inst_id: str, hour_ms: int) -> list[TimeStretch]:
+        """What the day in which an hour lies is known by, of one of these kinds."""
+        of = self.changes_coverage if kind == "changes" else self.deep_coverage
+        return of(inst_id, hour_ms).stretches
+
     def look_ahead(self, kind: Kind, inst_id: str, hour_ms: int) -> None:
         """Ask now what is known of the day of an hour: before anything of it is written."""
         ask: dict[Kind, Callable[[str, int], object]] = {
@@ -229,6 +246,7 @@ class Source:
             "trades": self.trades_coverage,
             "context": self.context_coverage,
             "changes": self.changes_coverage,
+            "deep": self.deep_coverage,
         }
         ask[kind](inst_id, hour_ms)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from l2vault.vault.archive.intervals import LEVELS, Hour
+from l2vault.vault.archive.intervals import LEVELS, OF_BOOK, SNAPSHOTS, Hour
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.store.catalog import Findings
 
@@ -37,11 +37,11 @@ BOOKS: Final = pa.schema(
     [
         pa.field("t_from", pa.int64(), nullable=False),
         pa.field("t_to", pa.int64(), nullable=False),
-        pa.field("depth", pa.int32(), nullable=False),
+        *(SNAPSHOTS.field(name) for name in ("depth", *OF_BOOK)),
     ]
 )
 """A row per recorded book, in order of time: over `[t_from, t_to)` it stood unchanged, sampled to `depth` a side. No
-two overlap, and between one and the next no book is known unless they touch."""
+two overlap, and between one and the next no book is known unless they touch. What its levels are `SNAPSHOTS` says."""
 
 _KEY: Final = ["side", "price", "qty", "orders"]
 
@@ -171,7 +171,7 @@ def _set(rows: pa.Table, name: str, values: npt.NDArray[np.int64]) -> pa.Table:
 
 
 def _books(snapshots: pa.Table) -> pa.Table:
-    return pa.table([snapshots["timestamp"], snapshots["t_to"], snapshots["depth"]], schema=BOOKS)
+    return pa.table([snapshots["timestamp"], *(snapshots[name] for name in BOOKS.names[1:])], schema=BOOKS)
 
 
 def _join(rows: pa.Table, carried: pa.Table, begin_ms: int) -> tuple[pa.Table, pa.Table]:

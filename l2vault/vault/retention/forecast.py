@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from l2vault.vault.retention.plan import ARCHIVE_SHARE, GZIP_SHARE, Policy
 from l2vault.vault.store.catalog import StoredHour
-from l2vault.vault.store.layout import HOUR_MS, Kind
+from l2vault.vault.store.layout import HOUR_MS, WRITTEN_AS_GZIP, Kind
 
 Bound = Literal["delete_after_days", "archive_days", "max_gb", "min_free_gb"]
 _DAY_HOURS: Final = 24
@@ -91,8 +91,7 @@ def _rate(files: Sequence[StoredHour]) -> Rate | None:
         is_compressed = each.form == "gzip"
         packed = each.size_bytes if is_compressed else each.size_bytes * GZIP_SHARE
         kept += packed
-        # Changes are compressed as they are written, and have no other form.
-        plain += each.size_bytes / GZIP_SHARE if is_compressed and each.kind != "changes" else each.size_bytes
+        plain += each.size_bytes / GZIP_SHARE if is_compressed and each.kind not in WRITTEN_AS_GZIP else each.size_bytes
         archived += packed * ARCHIVE_SHARE if each.kind in _ARCHIVED else packed
     days = hours / _DAY_HOURS
     return Rate(plain / days, kept / days, archived / days)

@@ -14,9 +14,9 @@ from typing import Final, Literal, NamedTuple, Protocol
 from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
 from l2vault.vault.store.catalog import Form, StoredHour
-from l2vault.vault.store.layout import HOUR_MS, Kind, packed_path
+from l2vault.vault.store.layout import HOUR_MS, WRITTEN_AS_GZIP, Kind, packed_path
 
-ROOM_ORDER: Final[tuple[Kind, ...]] = ("changes", "context", "trades", "books")
+ROOM_ORDER: Final[tuple[Kind, ...]] = ("changes", "deep", "context", "trades", "books")
 """What room is made of first: what can be had least of elsewhere goes last."""
 GB: Final = 1_000_000_000
 DEFAULT_COMPRESS_HOURS: Final = 6
@@ -182,7 +182,7 @@ class Room:
 
 def is_fresh(held: StoredHour, wall_ms: int) -> bool:
     """Whether someone may still be writing a file. A change far in the future is a clock set back since: no sign."""
-    is_written_so = held.form == "plain" or (held.kind == "changes" and held.form == "gzip")
+    is_written_so = held.form == "plain" or (held.kind in WRITTEN_AS_GZIP and held.form == "gzip")
     return is_written_so and abs(wall_ms - held.written_ms) < SETTLE_MS
 
 

@@ -44,7 +44,7 @@ AGAIN_SEC: Final = pace.ROOM_EVERY_MS // 1000
 BUSY_AGAIN_SEC: Final = 60
 """Where another held the lock: whoever checks hours for coverage holds it for half a minute at most."""
 
-RETAINED: Final[tuple[Kind, ...]] = ("changes", "context", "trades", "books")
+RETAINED: Final[tuple[Kind, ...]] = ("changes", "deep", "context", "trades", "books")
 """Kinds that the policy is carried out on."""
 
 _log = logging.getLogger(__name__)

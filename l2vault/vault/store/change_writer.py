@@ -1,4 +1,5 @@
-"""Recorded changes onto the disk: one gzip file an instrument and hour, each beginning with a full book.
+"""Recorded changes onto the disk, of books or of deep ones: one gzip file an instrument and hour, each beginning with a
+full book.
 
 What the disk refuses is dropped from the last flush on, and the instrument then waits for a full book: changes are the
 first thing to give up. Knows what is on the disk, so it is this that names each hole. Knows no queue, no clock and no
@@ -11,18 +12,29 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
-from l2vault.book.change_line import RecordedChange, to_change_line
 from l2vault.vault.store.digest import digest_of
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.gzip_append import GzipAppend, Replaced, Whole, complete
-from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
+from l2vault.vault.store.layout import HOUR_MS, Kind, Layout, packed_path
 from l2vault.vault.store.line import time_ms
 from l2vault.vault.store.writer import ClosedHour
 
 LEAST_FREE_BYTES: Final = 256_000_000
 """Below it the disk is left to the books: two instruments' changes take some 10 MB an hour."""
+
+
+class ChainedLine(Protocol):
+    """What becomes a line that changes the one before it, or needs none before it."""
+
+    @property
+    def inst_id(self) -> str: ...
+    @property
+    def ts_ms(self) -> int: ...
+    @property
+    def is_full(self) -> bool: ...
+    def line(self) -> bytes: ...
 
 
 class ChangesHole(NamedTuple):
@@ -70,9 +82,13 @@ class ChangeWriter:
     """`write` each change, `flush` every few seconds, `close` at the end."""
 
     def __init__(
-        self, layout: Layout, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+        self,
+        layout: Layout,
+        free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+        kind: Kind = "changes",
     ) -> None:
-        self._layout = layout.of("changes")
+        self._kind: Final[Kind] = kind
+        self._layout = layout.of(kind)
         self._free_bytes = free_bytes
         self._streams: dict[str, _Stream] = {}
         self._unfinished: list[GzipAppend] = []
@@ -82,14 +98,14 @@ class ChangeWriter:
         self._holes: list[ChangesHole] = []
         self._refused: dict[str, str] = {}
 
-    def write(self, recorded: RecordedChange, cause: str | None = None, dropped: int = 0) -> None:
-        """Take one change. `cause` is given with a full book that does not follow what was written before: why not, and
-        how many changes were dropped between the two.
+    def write(self, recorded: ChainedLine, cause: str | None = None, dropped: int = 0) -> None:
+        """Take one change. `cause` is given with one before which changes are missing, as before a full book that does
+        not follow what was written before: why, and how many were dropped between the two.
 
         Never raises: what cannot be written becomes a hole, and `take_refused` names the instrument.
         """
         stream = self._streams.setdefault(recorded.inst_id, _Stream(recorded.inst_id))
-        is_full = recorded.change.is_snapshot
+        is_full = recorded.is_full
         if stream.needs_full and not is_full:
             self._drop(stream)
             return
@@ -110,7 +126,7 @@ class ChangeWriter:
             stream.hole.to_ms, stream.hole.lines = recorded.ts_ms, stream.hole.lines + dropped
             stream.ended.append(stream.hole)
             stream.hole = None
-        file.add(to_change_line(recorded) + b"\n")
+        file.add(recorded.line() + b"\n")
         stream.needs_full = False
         stream.last_ms = recorded.ts_ms
         stream.waiting += 1
@@ -160,7 +176,7 @@ class ChangeWriter:
             del self._ended[at]
             with suppress(OSError):  # deleted meanwhile, or damaged: then it has no record
                 digest = digest_of(plain).value()
-                return ClosedHour(inst_id, hour_ms, digest, False, "changes") if digest.lines else None
+                return ClosedHour(inst_id, hour_ms, digest, False, self._kind) if digest.lines else None
             return None
         return None
 

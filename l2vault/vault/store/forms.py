@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 from l2vault.book.snapshot import Snapshot, from_line
 from l2vault.errors import LineError
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, StoredHour, unreported
-from l2vault.vault.store.layout import Kind, Layout
+from l2vault.vault.store.layout import WRITTEN_AS_GZIP, Kind, Layout
 from l2vault.vault.store.line import (
     R,
     as_time_text,
@@ -253,7 +253,7 @@ class _Raw:
         """What there is beside those lines is reported."""
         start = start_in_hour(hour.hour_ms)
         newest, end = b"", 0
-        is_being_written = is_newest and (hour.form == "plain" or hour.kind == "changes")  # these are written as gzip
+        is_being_written = is_newest and (hour.form == "plain" or hour.kind in WRITTEN_AS_GZIP)
         trouble = why_no_file(hour.path)
         if trouble:
             report(Finding(hour.path, 0, trouble, is_of_file=True))

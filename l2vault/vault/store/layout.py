@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from l2vault.book.utc import HOUR_MS as HOUR_MS
 from l2vault.book.utc import utc_ms, utc_text
 
-Kind = Literal["books", "trades", "changes", "context"]
+Kind = Literal["books", "trades", "changes", "context", "deep"]
 """What the lines of a data file are."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -19,7 +19,10 @@ _FOLDERS: Final[dict[Kind, str]] = {
     "trades": "trades",
     "changes": "book_changes",
     "context": "context",
+    "deep": "books_full",
 }
+WRITTEN_AS_GZIP: Final[frozenset[Kind]] = frozenset({"changes", "deep"})
+"""Kinds whose file is a gzip from its first line on; what it lacks at its end may still be written."""
 DayKind = Literal["liquidations", "status"]
 """What the lines of a day file are: these are not of one instrument, and come seldom."""
 _RAW: Final = Path("raw", "okx")
@@ -30,7 +33,7 @@ _OKX_ARCHIVE: Final = "okx_archive"
 _LEVELS: Final = "levels"
 _SNAPSHOTS: Final = "snapshots"
 _ROWS: Final = "rows"
-_OF_ONE_FILE: Final[frozenset[Kind]] = frozenset({"trades", "context"})
+_OF_ONE_FILE: Final[frozenset[Kind]] = frozenset({"trades", "context", "deep"})
 """Kinds of which an archived hour is one file, in the place of the snapshots; there are no levels."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ARCHIVE_FILE: Final = re.compile(r"([01]\d|2[0-3])\.parquet")
@@ -50,7 +53,7 @@ class HourFile(NamedTuple):
 class ArchivedHour(NamedTuple):
     """The two files of an archived hour. An hour is archived if `snapshots` exists: it is made last, and goes first.
 
-    Of trades and context it is the only one; `levels` then names a file that nobody makes.
+    Of trades, context and deep books it is the only one; `levels` then names a file that nobody makes.
     """
 
     inst_id: str
@@ -143,6 +146,10 @@ class Layout:
         """What `merge` noted of an hour of this kind: of which files it was made, which vault brought which lines."""
         text = utc_text(ts_ms)
         return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
+
+    def carried_file(self, inst_id: str, ts_ms: int) -> Path:
+        """The book with which a day of OKX's archive ended, for the first grid time of the next day."""
+        return self.root / _META / "carried" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
 
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id

@@ -204,8 +204,8 @@ def test_around_mid_a_cell_is_a_distance_from_the_mid_of_each_book() -> None:
         drawn(0, "99 5 2, 98 1 1", "101 7 3"), drawn(2000, "198 4 2, 196 8 1", "202 2 3"), drawn(4000, "198 1 1", "")
     )
     heated = heatmap(books, "contracts", is_around_mid=True)
-    assert heated.provenance.settings == {"bin_ms": 2000, "bin_bps": 1.0, "around_mid": True}
-    assert (heated.price[0], heated.price[-1]) == (-200.0, 101.0)  # of 99, 101; of 196, 202
+    assert heated.provenance.settings == {"bin_ms": 2000, "bin_bps": 0.8, "around_mid": True}
+    assert (heated.price[0], heated.price[-1]) == (-200.0, 100.8)
     assert _cell(heated, "bid", 0, -100.0) == 5
     assert _cell(heated, "bid", 0, -200.0) == 1
     assert _cell(heated, "ask", 0, 100.0) == 7

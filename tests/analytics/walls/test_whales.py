@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from l2vault import cli
 from l2vault.analytics import books as books_module
+from l2vault.analytics import executors
 from l2vault.analytics.books import books_of, read_books
 from l2vault.analytics.walls.tracks import sorted_by, tracks_of
 from l2vault.analytics.walls.usual import chance_size, quantile
@@ -21,7 +22,6 @@ from l2vault.errors import UsageError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.verbs import analysis
 from support import reference_walls
 from support.books import LINEAR, T0_MS, hand_made
 from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, put, started, synced
@@ -228,6 +228,8 @@ def test_threads_processes_one_after_the_other_and_archived_hours_give_the_same(
     whole = _found(layout, criteria=criteria)
     with ThreadPoolExecutor(3) as threads:
         assert _found(layout, threads, criteria).frame.equals(whole.frame)
+        monkeypatch.setattr(books_module, "AT_ONCE", 1)
+        assert _found(layout, threads, criteria).frame.equals(whole.frame)
     monkeypatch.setattr(books_module.os, "cpu_count", lambda: 1)
     one_by_one = _found(layout, criteria=criteria)
     assert one_by_one.frame.equals(whole.frame)
@@ -247,19 +249,19 @@ def test_another_process_may_do_the_work(layout):
         assert _found(layout, processes).frame.equals(whole.frame)
 
 
-def test_the_command_line_works_on_many_hours_of_lines_in_processes(layout, monkeypatch, capsys):
+def test_the_command_line_works_on_many_hours_of_lines_in_processes(layout, monkeypatch, capsys, tmp_path):
     words = ["walls", INST, "--vault", str(layout.root), "--last", "3h", "--min-size", "1M"]
     assert cli.main(words) == 0
     alone = capsys.readouterr().out
     started_with = []
-    monkeypatch.setattr(analysis, "_LEAST_RAW_HOURS", 3)
-    monkeypatch.setattr(analysis.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(analysis, "ProcessPoolExecutor", lambda *given, **how: _noted(started_with, *given, **how))
-    assert cli.main(words) == 0
+    monkeypatch.setattr(executors, "_LEAST_SEC", 3)
+    monkeypatch.setattr(executors.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *given: _noted(started_with, *given))
+    assert cli.main([*words, "--plot", str(tmp_path / "walls.png")]) == 0
     assert capsys.readouterr().out == alone
-    assert started_with == [2]
+    assert started_with == [2]  # the same two draw the picture
 
 
-def _noted(started_with, workers, **how):
+def _noted(started_with, workers, *how):
     started_with.append(workers)
-    return ProcessPoolExecutor(workers, **how)
+    return ProcessPoolExecutor(workers, *how)

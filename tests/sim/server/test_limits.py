@@ -66,3 +66,10 @@ def test_rest_has_no_limit_where_none_is_kept():
 
     assert all(limits.allows_rest("/api/v5/public/time", 0) for _ in range(50))
     assert limits.violations == 0
+
+
+def test_full_books_have_a_limit_of_their_own():
+    limits = Limits()
+    allowed = [limits.allows_rest("/api/v5/market/books-full", at * 100) for at in range(12)]
+
+    assert allowed == [True] * 10 + [False] * 2

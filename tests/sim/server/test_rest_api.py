@@ -4,7 +4,9 @@ import pytest
 
 from l2vault.book.change import BookChange
 from l2vault.sim.exchange.books import Exchange
+from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.sim.exchange.market import Market
 from l2vault.sim.server.rest import answer
 
 BTC, ETH, SPOT = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USDT"
@@ -106,3 +108,53 @@ def test_a_bad_parameter_is_51000_with_status_400(exchange, target, parameter):
 @pytest.mark.parametrize("target", ["/", "/api/v5/market/books/", "/api/v5/market/candles?instId=BTC-USDT"])
 def test_an_unknown_path_is_404_as_json(exchange, target):
     assert answer(exchange, target, 0) == (404, '{"code":"404","data":[],"msg":"Not Found"}')
+
+
+FULL = f"/api/v5/market/books-full?instId={BTC}"
+
+
+def test_the_full_book_of_a_capture_is_what_its_pushes_name_in_levels_of_three(exchange):
+    (book,) = data(answer(exchange, f"{FULL}&sz=5000", 0))
+
+    assert list(book) == ["asks", "bids", "ts"]
+    assert (len(book["bids"]), book["bids"][0]) == (400, ["50000", "1", "1"])
+    assert book["asks"] == [["50001", "2.5", "3"], ["50002", "4", "1"]]
+    assert data(answer(exchange, FULL, 0))[0]["asks"] == [["50001", "2.5", "3"]], "one level unless asked for more"
+
+
+def test_a_capture_with_more_levels_than_the_channel_gives_them_all(exchange):
+    bids = [(str(50_000 - rank), "1", "0", "1") for rank in range(900)]
+    exchange.apply(BookChange(BTC, True, bids, [("50001", "1", "0", "1")], 1_700_000_009_000, 40144272600, -1, 0))
+
+    (book,) = data(answer(exchange, f"{FULL}&sz=5000", 0))
+    assert len(book["bids"]) == 900
+
+
+def test_behind_the_channel_s_levels_a_made_up_market_goes_on_and_is_renewed_once_a_second():
+    market = Market([BTC], 3, 1_700_000_000_000).ticks()
+    exchange = Exchange([BTC], {BTC: instrument_row(BTC)}, 3, tails=MarketTails(3))
+    exchange.apply(next(market).change)
+    target = f"{FULL}&sz=5000"
+    first = data(answer(exchange, target, 0))[0]
+    for side, channel in zip(("bids", "asks"), exchange.book(BTC).top(400), strict=True):
+        prices = [float(price) for price, _, _ in first[side]]
+        assert [tuple(level) for level in first[side][:400]] == [
+            (price, size, orders) for price, size, _, orders in channel
+        ]
+        assert len(prices) == 5000 and prices == sorted(set(prices), reverse=side == "bids")
+    assert data(answer(exchange, target, 0))[0] == first
+    while exchange.book(BTC).ts_ms < 1_700_000_000_600:
+        exchange.apply(next(market).change)
+    assert data(answer(exchange, target, 0))[0] == first
+    while exchange.book(BTC).ts_ms < 1_700_000_031_000:
+        exchange.apply(next(market).change)
+    later = data(answer(exchange, target, 0))[0]
+    assert later["ts"] == str(exchange.book(BTC).ts_ms)
+    stood = {tuple(level) for level in first["asks"][1000:]} & {tuple(level) for level in later["asks"]}
+    assert 2000 < len(stood) < 3900, "most levels stay, many do not"
+    assert data(answer(exchange, f"{FULL}&sz=7", 0))[0]["bids"] == later["bids"][:7]
+
+
+@pytest.mark.parametrize("sz", ["0", "5001", "x", "10000"])
+def test_a_full_book_has_5000_levels_at_most(exchange, sz):
+    assert answer(exchange, f"{FULL}&sz={sz}", 0).status == 400

@@ -148,3 +148,13 @@ def test_without_a_fault_rest_keeps_no_past():
     desk.update(1)
 
     assert desk.rest._past == {}
+
+
+def test_a_torn_answer_is_the_first_half_of_the_right_one():
+    desk = Desk("rest:answer=torn,path=books-full,k=1")
+    full = f"/api/v5/market/books-full?instId={BTC}&sz=5"
+    assert desk.ask() == HEALTHY
+    torn = desk.ask(full)
+    whole = answer(desk.exchange, full, 7).body
+    assert torn == Answer(200, whole[: len(whole) // 2])
+    assert desk.ask(full) == HEALTHY

@@ -130,6 +130,12 @@ def test_the_snapshots_hold_what_the_levels_cannot():
             "best_bid": 100.0,
             "best_ask": 100.5,
             "depth": 400,
+            "worst_bid": 99.5,
+            "worst_ask": 100.5,
+            "bids": 2,
+            "asks": 1,
+            "best_bid_qty": 5.0,
+            "best_ask_qty": 7.0,
         },
         {
             "timestamp": HOUR_AT_MS + 2000,
@@ -141,6 +147,12 @@ def test_the_snapshots_hold_what_the_levels_cannot():
             "best_bid": None,
             "best_ask": None,
             "depth": 5,
+            "worst_bid": None,
+            "worst_ask": None,
+            "bids": 0,
+            "asks": 0,
+            "best_bid_qty": None,
+            "best_ask_qty": None,
         },
     ]
 

@@ -85,7 +85,8 @@ def test_the_metadata_says_what_the_file_is():
     facts = facts_of(file_of(encode_levels(hour_of([line(0)]).levels, FACTS)))
     assert facts == FACTS
     assert (facts.schema_version, facts.partitions) == (1, ("inst_id", "date"))
-    assert set(facts.units) == {"t_from", "t_to", "timestamp", "price", "qty", "orders"}
+    named = {"t_from", "t_to", "timestamp", "price", "qty", "orders", "bids, asks", "best_bid_qty, best_ask_qty"}
+    assert set(facts.units) == named
 
 
 def test_a_file_of_someone_else_and_one_of_a_later_version_are_refused():
@@ -93,8 +94,8 @@ def test_a_file_of_someone_else_and_one_of_a_later_version_are_refused():
     pq.write_table(pa.table({"a": [1]}), sink)
     with pytest.raises(VaultError, match="no archive of an hour"):
         facts_of(file_of(sink.getvalue()))
-    later = Facts(INST, "2024-08-20T03", 1, 2, "digest", schema_version=2)
-    with pytest.raises(VaultError, match="schema version 2"):
+    later = Facts(INST, "2024-08-20T03", 1, 2, "digest", schema_version=3)
+    with pytest.raises(VaultError, match="schema version 3"):
         facts_of(file_of(encode_levels(hour_of([line(0)]).levels, later)))
 
 

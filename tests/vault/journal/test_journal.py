@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from l2vault.book.utc import utc_ms
 from l2vault.vault.checking.verify import Verification
-from l2vault.vault.journal import change_events, context_events, merge_events, trade_events
+from l2vault.vault.journal import change_events, context_events, deep_events, merge_events, trade_events
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
 from l2vault.vault.journal.lines import journal_files
@@ -83,6 +83,7 @@ ONE_OF_EACH = [
     trade_events.TradesSkipped(AT, "BTC-USDT-SWAP", 8, 8, 1),
     trade_events.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
     change_events.ChangesLost(AT, BTC, TS, "disconnect", None, 3, "the only feed ended"),
+    deep_events.DeepMissed(AT, BTC, TS, "throttled", None, 3, "HTTP 429"),
     change_events.Latency(AT, 1, 600, 1.5, 2.0, 3.0, 9.5, 20.0, 12, 3),
     context_events.ContextNoted(AT, 1, BTC, "stale", {"mark": TS, "funding": None}, "silence"),
     context_events.MaintenanceNoted(AT, "upgrade", "scheduled", TS, None, "0"),

@@ -1,0 +1,182 @@
+"""How long the screen takes for a day and a week of BTC, and how much memory it holds.
+
+python benchmarks/bench_screen.py --make DIR [--hours 168]    the vault: the built-in market, with columns
+python benchmarks/bench_screen.py DIR                         a day and a week, first and again
+python benchmarks/bench_screen.py --live 1800                 memory and processor with five pages on the demo
+"""
+
+import argparse
+import asyncio
+import gzip
+import json
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import msgspec
+import psutil
+from websockets.asyncio.client import connect
+
+from l2vault.book.book import Book
+from l2vault.book.sampler import due_grid_time
+from l2vault.book.snapshot import take_snapshot, to_line
+from l2vault.book.utc import utc_ms, utc_text
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.sim.exchange.market import Market
+from l2vault.vault.journal import events as noted
+from l2vault.vault.journal.log import Journal
+from l2vault.vault.store.instruments import keep_row
+from l2vault.vault.store.layout import HOUR_MS, Layout
+
+INST: Final = "BTC-USDT-SWAP"
+START_MS: Final = utc_ms("2024-08-20T00:00:00.000Z")
+CADENCE_MS: Final = 2_000
+DEPTH: Final = 400
+
+
+def make(root: Path, hours: int, seed: int = 7) -> None:
+    """So many hours of the built-in market as a recorder leaves them: gzipped lines, the journal, and columns."""
+    layout, end_ms = Layout(root), START_MS + hours * HOUR_MS
+    keep_row(layout, INST, msgspec.json.encode(instrument_row(INST)), START_MS)
+    journal = Journal(layout)
+    at = utc_text(START_MS)
+    journal.append(noted.Started(at, "0", "host", 1, "os", [INST], CADENCE_MS, DEPTH, 1, "digest"))
+    book = Book()
+    lines: list[bytes] = []
+    for tick in Market([INST], seed, START_MS).ticks():
+        if book.ts_ms and due_grid_time(book.ts_ms, tick.ts_ms, CADENCE_MS) is not None:
+            lines.append(to_line(take_snapshot(INST, book, DEPTH)) + b"\n")
+        if lines and (tick.ts_ms >= end_ms or tick.ts_ms // HOUR_MS != book.ts_ms // HOUR_MS):
+            path = layout.hour_file(INST, book.ts_ms)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(b"".join(lines), 1))
+            lines.clear()
+            print(f"\r{(book.ts_ms - START_MS) // HOUR_MS + 1} of {hours} hours", end="", flush=True)
+        if tick.ts_ms >= end_ms:
+            break
+        is_first = not book.ts_ms
+        book.apply(tick.change)
+        if is_first:
+            journal.append(noted.Synced(at, 1, INST, utc_text(tick.ts_ms), book.seq_id))
+    journal.append(noted.Stopped(utc_text(end_ms), "the end"))
+    before_ms = str(end_ms + HOUR_MS)
+    while True:
+        words = [sys.executable, "-m", "l2vault.recording.tasks.closed_hours_child", str(root), before_ms, "columns"]
+        done = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+        print(f"\rcolumns of {done} hours", flush=True)
+        if not done or done[-1] == "0":
+            return
+
+
+@contextmanager
+def screen(vault: Path, cache: Path, *words: str) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of one, and its process."""
+    asked = ["screen", "--vault", str(vault), "--cache", str(cache), "--no-browser", "--port", "0", *words]
+    child = subprocess.Popen([sys.executable, "-m", "l2vault", *asked], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        match = re.search(r"http://\S+", child.stdout.readline())
+        assert match is not None
+        yield match[0].rstrip("/"), psutil.Process(child.pid)
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def get(url: str, path: str, **asked: object) -> bytes:
+    with urlopen(f"{url}{path}?{urlencode(asked)}") as answer:
+        found: bytes = answer.read()
+    return found
+
+
+def window(url: str, span: tuple[int, int], columns: int) -> float:
+    """Seconds until all of a window is there, as the page asks for it."""
+    begun = time.monotonic()
+    while True:
+        body = get(url, "/api/books", inst=INST, columns=columns, **{"from": span[0], "to": span[1]})
+        head = json.loads(body[8 : 8 + struct.unpack("<I", body[4:8])[0]])
+        if not head["unread_hours"]:
+            return time.monotonic() - begun
+
+
+def measure(vault: Path) -> None:
+    """A day and a week: never read before, again, and after a new start of the screen."""
+    with tempfile.TemporaryDirectory() as folder:
+        for start in ("first", "new start"):
+            with screen(vault, Path(folder)) as (url, process):
+                (row,) = json.loads(get(url, "/api/instruments"))["instruments"]
+                newest = row["newest_ms"] + 1
+                for name, hours in (("24 h", 24), ("7 days", 168)):
+                    span = max(row["first_ms"], newest - hours * HOUR_MS), newest
+                    before = process.cpu_times()
+                    took = [window(url, span, 2400) for _ in range(2)]
+                    after = process.cpu_times()
+                    used = after.user + after.system - before.user - before.system
+                    memory = process.memory_info().rss >> 20
+                    times = f"{took[0]:7.2f} s, again {took[1]:5.2f} s, {used:6.1f} s of processor"
+                    print(f"{start:10} {name:7} {times}, {memory} MB")
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*.arrow"))
+        print(f"cache: {size / 1e6:.1f} MB")
+
+
+async def live(seconds: int, pages: int = 5) -> None:
+    """So many pages of the demo, each with its socket and the questions that a page asks, for so long."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        screen(Path(folder) / "demo", Path(folder) / "cache", "--demo") as (url, process),
+    ):
+        async with asyncio.TaskGroup() as tasks:
+            every = [tasks.create_task(_page(url)) for _ in range(pages)]
+            before, begun = process.cpu_times(), time.monotonic()
+            for minute in range(1, seconds // 60 + 1):
+                await asyncio.sleep(60)
+                now = process.cpu_times()
+                share = (now.user + now.system - before.user - before.system) / (time.monotonic() - begun)
+                print(f"{minute:3} min {process.memory_info().rss >> 20} MB, {share:.1%} of a core", flush=True)
+            for task in every:
+                task.cancel()
+
+
+async def _page(url: str) -> None:
+    """What an open page asks while nobody touches it: its socket; each 5 s the state, each 15 s walls, each 60 s zones
+    and the window of the last quarter of an hour."""
+    async with connect(f"{url.replace('http', 'ws')}/live?inst={INST}") as socket:
+        drain = asyncio.create_task(_drain(socket))
+        for second in range(0, 1 << 30, 5):
+            asked = ["/api/status"] + ["/api/walls"] * (second % 15 == 0) + ["/api/zones"] * (second % 60 == 0)
+            for path in asked:
+                await asyncio.to_thread(get, url, path, inst=INST)
+            if second % 60 == 0:
+                now_ms = time.time_ns() // 1_000_000
+                await asyncio.to_thread(window, url, (now_ms - 900_000, now_ms), 1600)
+            await asyncio.sleep(5)
+        await drain
+
+
+async def _drain(socket: object) -> None:
+    async for _ in socket:  # type: ignore[attr-defined]
+        pass
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("vault", type=Path, nargs="?")
+    parser.add_argument("--make", type=Path)
+    parser.add_argument("--hours", type=int, default=168)
+    parser.add_argument("--live", type=int, metavar="SECONDS")
+    args = parser.parse_args()
+    if args.make:
+        make(args.make, args.hours)
+    elif args.live:
+        asyncio.run(live(args.live))
+    else:
+        measure(args.vault)

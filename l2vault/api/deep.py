@@ -1,0 +1,115 @@
+"""`DeepBooks`: the book of 5000 levels a side, sampled each 30 s, over a span: to iterate, or as a frame."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from l2vault.api.snapshot import Contracts
+from l2vault.api.times import TimeLike, to_ms, with_times
+from l2vault.book.deep import DeepSample
+from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError, analysis_extra
+from l2vault.vault.coverage.deep import DeepCoverage
+from l2vault.vault.reading.deep import DeepReader
+from l2vault.vault.store.catalog import Finding, Findings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+
+class DeepBooks(Iterable[DeepSample]):
+    """The deep book of one instrument over a half-open span: a sample for each time at which OKX's REST was asked, in
+    order, with `ts_ms`, `bids` and `asks` (best first; price, quantity in contracts and orders as OKX's own text),
+    `seq_id` (None: OKX gives none of it) and `recv_us`, its arrival. Read anew each time it is iterated.
+
+    >>> deep = l2vault.open("Vault").deep("BTC-USDT-SWAP", last="2m")
+    >>> deep
+    <DeepBooks of BTC-USDT-SWAP, 2024-08-20T03:07:40.001Z to 2024-08-20T03:09:40.001Z>
+    >>> [len(sample.bids) for sample in deep]
+    [45, 45, 45, 45]
+    >>> deep.coverage.share()
+    1.0
+    """
+
+    def __init__(self, reader: DeepReader, inst_id: str, span: tuple[int, int], contracts: Contracts) -> None:
+        self.inst_id = inst_id
+        self.start_ms, self.end_ms = span
+        self._reader = reader
+        self._contracts = contracts
+        self._findings = Findings()
+
+    def __iter__(self) -> Iterator[DeepSample]:
+        self._findings.clear()
+        return self._reader.samples(self.inst_id, (self.start_ms, self.end_ms), self._findings.report)
+
+    def at(self, time: TimeLike) -> DeepSample:
+        """The newest sample at or before a time, be it in the span or not. Raises VaultError where there is none.
+
+        >>> l2vault.open("Vault").deep("BTC-USDT-SWAP").at("2024-08-20T03:05Z").ts_ms
+        1724123080000
+        """
+        t_ms = to_ms(time)
+        found = self._reader.at(self.inst_id, t_ms, self._findings.report)
+        if found is None:
+            words = f"no deep book of {self.inst_id} at or before {utc_text(t_ms)}."
+            raise VaultError(words, "l2vault coverage --kind deep, for what there is")
+        return found
+
+    @property
+    def coverage(self) -> DeepCoverage:
+        """Where the span was sampled, and why not elsewhere."""
+        return self._reader.coverage(self.inst_id, (self.start_ms, self.end_ms))
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What could not be read (file, byte, why) when it was read last."""
+        return self._findings
+
+    @property
+    def frame(self) -> "pl.DataFrame":
+        """The same as `to_polars()`."""
+        return self.to_polars()
+
+    def to_polars(self, raw: bool = False) -> "pl.DataFrame":
+        """A row per level of each sample, in order: `time` (of the sample), `side`, `rank` (1 is the best), `price`,
+        `size` (contracts), `usd` (in the quote currency), `orders`. A sample of 5000 levels a side is 10,000 rows.
+
+        Times are `Datetime("ms", "UTC")`, with `raw` integers of milliseconds. Raises VaultError without the extra
+        `analysis`, or where the vault has no row of the instrument.
+
+        >>> frame = l2vault.open("Vault").deep("BTC-USDT-SWAP", last="30s").to_polars()
+        >>> frame.filter(side="ask").select("rank", "price", "size", "usd", "orders").row(-1)
+        (45, 61410.0, 5.0, 3070.5, 2)
+        """
+        with analysis_extra():
+            import polars as pl
+        columns: dict[str, list[object]] = {name: [] for name in _SCHEMA}
+        for sample in self:
+            contract = self._contracts.at(sample.ts_ms)
+            for side, levels in (("bid", sample.bids), ("ask", sample.asks)):
+                prices, sizes = ([float(level[at]) for level in levels] for at in (0, 1))
+                columns["time"] += [sample.ts_ms] * len(levels)
+                columns["side"] += [side] * len(levels)
+                columns["rank"] += range(1, len(levels) + 1)
+                columns["price"] += prices
+                columns["size"] += sizes
+                columns["usd"] += [contract.sizes(*pair, "usd") for pair in zip(sizes, prices, strict=True)]
+                columns["orders"] += [int(level[2]) for level in levels]
+        types = {"i": pl.Int64(), "s": pl.String(), "f": pl.Float64()}
+        frame = pl.DataFrame(columns, {name: types[kind] for name, kind in _SCHEMA.items()})
+        return frame if raw else with_times(frame)
+
+    def to_pandas(self, raw: bool = False) -> "pd.DataFrame":
+        """The same for pandas; times are aware, in UTC."""
+        return self.to_polars(raw).to_pandas()
+
+    def to_arrow(self, raw: bool = False) -> "pa.Table":
+        """The same as an Arrow table; times are `timestamp[ms, UTC]`."""
+        return self.to_polars(raw).to_arrow()
+
+    def __repr__(self) -> str:
+        return f"<DeepBooks of {self.inst_id}, {utc_text(self.start_ms)} to {utc_text(self.end_ms)}>"
+
+
+_SCHEMA = {"time": "i", "side": "s", "rank": "i", "price": "f", "size": "f", "usd": "f", "orders": "i"}

@@ -1,0 +1,119 @@
+"""What was fetched made into hours of the archive's vault: books by our own law, trades by their ids.
+
+Each hour is kept whole and noted, so that a run that was killed goes on with the hours that lack. What is recorded is
+never touched.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from l2vault.book.utc import DAY_MS
+from l2vault.errors import LineError, VaultError
+from l2vault.foreign import printable
+from l2vault.history.books import BookDay, DayReport, Law
+from l2vault.history.hours import HourKeeper
+from l2vault.history.naming import Wanted
+from l2vault.history.shelf import Shelf
+from l2vault.history.trades import TradeDay
+from l2vault.history.unpack import lines_of
+from l2vault.vault.journal.log import Journal
+from l2vault.vault.store.layout import Layout
+
+Progress = Callable[[int, int, str], None]
+
+
+class Place(NamedTuple):
+    """The vault, its journal for what is made of the archive, and our clock."""
+
+    layout: Layout
+    journal: Journal
+    wall_text: Callable[[], str]
+
+
+def backfill_books(
+    place: Place,
+    files: Sequence[Wanted],
+    law: Law,
+    progress: Progress,
+    only: Callable[[int], bool] | None = None,
+) -> DayReport:
+    """The books of some days of one instrument, oldest first; `only` says which hours. Raises VaultError for a file
+    that does not read: the hours before stay."""
+    keeper = HourKeeper(place.layout.okx_archive, "books", place.journal, place.wall_text)
+    shelf = Shelf(place.layout)
+    report = DayReport()
+    day: BookDay | None = None
+    for at, wanted in enumerate(files):
+        span = wanted.span
+        if day is None:
+            day = BookDay(wanted.inst_id, law, keeper, only)
+            day.report = report
+            _begin_where_it_ended(day, keeper, shelf, wanted)
+        is_followed = at + 1 < len(files) and files[at + 1].span[0] == span[1]
+        path, name = shelf.path(wanted), (wanted.name, _digest(shelf, wanted))
+        show = _shown(progress, at, len(files), wanted, span)
+        try:
+            day.read(lines_of(path), name, span, show)
+            day.end(is_followed)
+            carried = day.carried()
+            if carried is not None and carried.ts_ms < span[1]:
+                keeper.carry(wanted.inst_id, carried)
+        except LineError as error:
+            day.drop()
+            raise _damaged(path, error) from error
+        except BaseException:
+            day.drop()
+            raise
+        day = day if is_followed else None
+    return report
+
+
+def backfill_trades(place: Place, files: Sequence[Wanted], progress: Progress) -> DayReport:
+    """The trades of some days of UTC+8, oldest first. Raises as `backfill_books` does."""
+    keeper = HourKeeper(place.layout.okx_archive, "trades", place.journal, place.wall_text)
+    shelf = Shelf(place.layout)
+    report = DayReport()
+    for at, wanted in enumerate(files):
+        path = shelf.path(wanted)
+        day = TradeDay(wanted, keeper, _digest(shelf, wanted), report)
+        try:
+            day.read(lines_of(path), _shown(progress, at, len(files), wanted, wanted.span))
+        except LineError as error:
+            raise _damaged(path, error) from error
+        finally:
+            day.drop()
+    return report
+
+
+def _begin_where_it_ended(day: BookDay, keeper: HourKeeper, shelf: Shelf, wanted: Wanted) -> None:
+    """The day before may have been made by an earlier run."""
+    carried = keeper.carried(wanted.inst_id, wanted.span[0] - DAY_MS)
+    if carried is not None:
+        before = next(
+            (each for each in shelf.held(wanted.what, wanted.inst_id) if each.span[1] == wanted.span[0]), None
+        )
+        if before is not None:
+            day.begin_with(carried, (before.name, _digest(shelf, before)))
+
+
+def _digest(shelf: Shelf, wanted: Wanted) -> str:
+    note = shelf.note(wanted)
+    if note is None:
+        raise VaultError(f"{wanted.name} is not here.", f"l2vault fetch {wanted.inst_id} --what {wanted.what}")
+    return note.sha256
+
+
+def _shown(progress: Progress, at: int, count: int, wanted: Wanted, span: tuple[int, int]) -> Callable[[int], None]:
+    def show(ts_ms: int) -> None:
+        share = min(1.0, max(0.0, (ts_ms - span[0]) / (span[1] - span[0])))
+        progress(round(1000 * (at + share)), 1000 * count, f"{wanted.inst_id} {wanted.what} {wanted.date}")
+
+    return show
+
+
+def _damaged(path: Path, error: LineError) -> VaultError:
+    return VaultError(
+        f"{printable(path, 400)}: {printable(error.message)}. The hours before it are whole.",
+        "delete the file, then l2vault fetch again",
+    )

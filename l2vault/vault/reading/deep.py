@@ -1,0 +1,107 @@
+"""The deep books of a vault for reading: samples by instrument and span, the last one at a time, and what is known of
+how often they were taken. Needs no library beside msgspec, but for archives.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from l2vault.book.deep import DeepLine, DeepReplay, DeepSample, Refused, from_deep_line, head_of_deep
+from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.deep import DeepCoverage, cover_deep, missed_samples, rebuilt_times
+from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
+from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
+from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.line import time_ms
+
+_MAY_BE_WRITTEN: Final = 2
+"""Newest hours whose file may still lack its end: at the turn of an hour the former one is completed a little later."""
+
+
+class PlacedSample(NamedTuple):
+    """What a line of a deep book gives: its sample, or why none can be rebuilt from it."""
+
+    line: PlacedLine
+    deep: DeepLine
+    sample: DeepSample | Refused
+
+
+class DeepReader:
+    """Of one vault. Spans are half-open, in milliseconds of exchange time."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout.of("deep")
+        self._catalog = Catalog(self.layout)
+        self._journal = JournalIndex(self.layout)
+
+    def instruments(self) -> list[str]:
+        """Every instrument of which there is an hour of deep books."""
+        return self._catalog.instruments()
+
+    def samples(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[DeepSample]:
+        """Those of a span in order of time; what does not read, or cannot be rebuilt, is reported."""
+        every = self._catalog.hours(inst_id, report)
+        for forms in every:
+            if span[0] - HOUR_MS < forms.hour_ms < span[1]:
+                for sample in self._of_hour(forms, forms in every[-_MAY_BE_WRITTEN:], report):
+                    if span[0] <= sample.ts_ms < span[1]:
+                        yield sample
+
+    def at(self, inst_id: str, t_ms: int, report: Report = unreported) -> DeepSample | None:
+        """The last sample at or before a time; None if there is none so early."""
+        for forms in reversed(self._catalog.hours(inst_id)):
+            if forms.hour_ms > t_ms:
+                continue
+            last = None
+            for sample in self._of_hour(forms, True, report):
+                if sample.ts_ms > t_ms:
+                    break
+                last = sample
+            if last is not None:
+                return last
+        return None
+
+    def bounds(self, inst_id: str) -> tuple[int, int] | None:
+        """The times of the first and the newest line; None if none reads."""
+        every = self._catalog.hours(inst_id)
+        first = next((times[0] for forms in every if (times := self._times(forms))), None)
+        newest = next((times[-1] for forms in reversed(every) if (times := self._times(forms))), None)
+        return None if first is None or newest is None else (first, newest)
+
+    def coverage(self, inst_id: str, span: tuple[int, int]) -> DeepCoverage:
+        """Where a span is sampled, from what was noted at the time and the lines that are there."""
+        missed = missed_samples(self._journal.entries(), inst_id)  # before the files
+        every = self._catalog.hours(inst_id)
+        times: list[int] = []
+        gone: list[MissingLines] = []
+        for forms in every:
+            if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
+                findings: list[Finding] = []
+                lines = list(hour_lines(self._catalog, forms, forms in every[-_MAY_BE_WRITTEN:], findings.append))
+                positions = [LinePosition(time_ms(line.text), line.path, line.offset) for line in lines]
+                heads = (head_of_deep(line.text) for line in lines)
+                times += rebuilt_times(zip((each.ts_ms for each in positions), heads, strict=True))
+                gone += unreadable(positions, findings, forms.hour_ms, lambda ts_ms: ts_ms)
+        gone += missing_hours({forms.hour_ms for forms in every}, self._journal.deleted_hours(inst_id), span)
+        return cover_deep(inst_id, span, times, missed, gone)
+
+    def _of_hour(self, forms: HourForms, is_newest: bool, report: Report) -> Iterator[DeepSample]:
+        for placed in samples_of_hour(self._catalog, forms, is_newest, report):
+            if isinstance(placed.sample, DeepSample):
+                yield placed.sample
+            else:
+                why = f"no deep book can be rebuilt: {placed.sample.why}"
+                report(Finding(placed.line.path, placed.line.offset, why))
+
+    def _times(self, forms: HourForms) -> list[int]:
+        return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, unreported)]
+
+
+def samples_of_hour(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedSample]:
+    """Each line of an hour that reads, with its sample. An hour needs none before it: its first line is whole."""
+    replay = DeepReplay()
+    for line in hour_lines(catalog, forms, is_newest, report):
+        deep = row_of(line, forms.inst_id, from_deep_line, report)
+        if deep is not None:
+            yield PlacedSample(line, deep, replay.apply(deep))

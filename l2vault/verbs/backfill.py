@@ -1,0 +1,133 @@
+"""`l2vault backfill`: what was fetched of OKX's archive made into books and trades, in a vault of their own."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from l2vault.clock import Clock
+from l2vault.errors import RestError, UsageError, VaultError
+from l2vault.foreign import printable
+from l2vault.history.backfill import Place, backfill_books, backfill_trades
+from l2vault.history.books import DayReport, Law
+from l2vault.history.naming import WHATS, Wanted, What
+from l2vault.history.shelf import Shelf
+from l2vault.okx.hosts import addresses
+from l2vault.okx.rest import OkxRest
+from l2vault.vault.journal.log import verb_journal
+from l2vault.vault.store.instruments import keep_row
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.stream import read_small
+from l2vault.verbs.context import Context
+from l2vault.verbs.fetch import alone_in_archive, asked_days, configure_days
+from l2vault.verbs.format import counted, progress_bar
+from l2vault.verbs.words import asked_instruments, configure_instruments
+
+HELP: Final = "make books and trades of the fetched days of OKX's archive, in a vault of their own"
+EXAMPLE: Final = "l2vault backfill BTC-USDT-SWAP --from 2026-11-20 --to 2026-11-22"
+
+_MADE: Final[tuple[What, ...]] = tuple(what for what in WHATS if what != "funding")
+_TIMEOUT_SEC: Final = 15.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    configure_instruments(parser, "only these instruments (default: all of which days are here)")
+    parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    configure_days(parser, is_needed=False)
+    parser.add_argument("--what", choices=_MADE, default="books400", help="books400 (default), books5000 or trades")
+    parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between books (default: 2)")
+    parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
+    parser.add_argument(
+        "--region", metavar="NAME", help="where to ask for a row that is not here: global (default), ..."
+    )
+    parser.add_argument("--rest-url", metavar="URL", help="another REST address, such as l2vault sim's")
+
+
+def run(context: Context, args: argparse.Namespace) -> int:
+    """0 if every day that is here was made. A file that does not read ends it with what is wrong; what was made
+    stays."""
+    layout, settings = Layout(context.vault), context.settings
+    shelf = Shelf(layout)
+    inst_ids = asked_instruments(args) or shelf.instruments()
+    files = {inst_id: chosen_files(shelf, args.what, inst_id, args) for inst_id in inst_ids}
+    if not any(files.values()):
+        raise VaultError(
+            f"no fetched day of {args.what} is in {printable(shelf.root)}.", "l2vault fetch INST --from D --to D first"
+        )
+    clock = Clock()
+    place = okx_place(layout, clock, "backfill")
+    total = DayReport()
+    with alone_in_archive(layout), progress_bar() as show:
+        for inst_id, wanted in files.items():
+            if not wanted:
+                continue
+            keep_instrument_row(layout, inst_id, settings.region, settings.rest_url, clock)
+            with refusals_of(layout):
+                if args.what == "trades":
+                    found = backfill_trades(place, wanted, show)
+                else:
+                    found = backfill_books(place, wanted, Law(settings.cadence_ms, settings.depth), show)
+            for name in ("lines", "books", "whole", "rebuilt", "kept_hours", "hours"):
+                setattr(total, name, getattr(total, name) + getattr(found, name))
+    sys.stdout.write(_told(total, args.what, layout))
+    return 0
+
+
+@contextmanager
+def refusals_of(layout: Layout) -> Iterator[None]:
+    """What the disk refuses, in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        where = printable(error.filename or layout.okx_archive.root, 400)
+        raise VaultError(
+            f"{where}: {printable(error.strerror or error)}. The hours before are whole.",
+            "make room, then the same again",
+        ) from error
+
+
+def okx_place(layout: Layout, clock: Clock, program: str) -> Place:
+    """Where hours are made of the archive, and what notes them."""
+    journal = verb_journal(layout.okx_archive, program, clock.wall_text, clock.monotonic_ms)
+    return Place(layout, journal, clock.wall_text)
+
+
+def chosen_files(shelf: Shelf, what: What, inst_id: str, args: argparse.Namespace) -> list[Wanted]:
+    """The files that are here, of the days that are asked for."""
+    held = shelf.held(what, inst_id)
+    if args.start is None:
+        if args.end is not None:
+            raise UsageError("--to without --from leaves the first day open.", "both, or neither for all days")
+        return held
+    start_ms, end_ms = asked_days(args)
+    return [each for each in held if each.span[0] < end_ms and each.span[1] > start_ms]
+
+
+def keep_instrument_row(layout: Layout, inst_id: str, region: str, rest_url: str, clock: Clock) -> None:
+    """The instrument's row in the archive's vault, without which nothing can be measured: the recorder's, else OKX's
+    own of today. Where neither is to be had it is said."""
+    target = layout.okx_archive
+    if target.instrument_file(inst_id).is_file():
+        return
+    try:
+        row = read_small(layout.instrument_file(inst_id))
+    except OSError:
+        hosts = addresses(region, (), rest_url)
+        try:
+            row = OkxRest(hosts.rest_url, _TIMEOUT_SEC, hosts.headers).instrument(inst_id)
+        except RestError as error:
+            sys.stderr.write(f"l2vault: no row of {inst_id}: measures need one. {error}\n")
+            return
+    keep_row(target, inst_id, row, clock.wall_ms())
+
+
+def _told(report: DayReport, what: What, layout: Layout) -> str:
+    place = printable(layout.okx_archive.root)
+    kept = f"; {counted(report.kept_hours, 'hour')} there already" if report.kept_hours else ""
+    name = "trade" if what == "trades" else "book"
+    text = f"{counted(report.hours, 'hour')} made in {place}: {counted(report.books, name)}{kept}\n"
+    if report.whole:
+        exact = "all of them" if report.rebuilt == report.whole else str(report.rebuilt)
+        text += f"rebuilt to {counted(report.whole, 'full book')} of the files: {exact} equal\n"
+    return text

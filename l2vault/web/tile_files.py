@@ -1,0 +1,130 @@
+"""Tiles on disk, so that a new start of the screen has them: one Arrow file for each hour and width, in a folder that
+is a cache and nothing else. What cannot be read or written there is made again, and no request fails of it.
+
+Each file says of what it was made: a tile of other files, or of another form, is none.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from l2vault.vault.store.durable import write_atomically
+from l2vault.web.tile import Singles, Tile
+
+MOST_BYTES: Final = 1 << 30
+"""A day of an instrument takes 15 MB at 2 s and 0.7 MB at a minute; what was used longest ago goes first."""
+_SUFFIX: Final = ".arrow"
+_LEFT_SHARE: Final = 0.9
+_FACTS: Final = b"tile"
+
+_log = logging.getLogger(__name__)
+
+
+class _Facts(msgspec.Struct):
+    digest: str
+    tick: float
+    step: int
+    first_row: int
+
+
+class TileFiles:
+    """The cache of one vault in `folder`, at most about `most_bytes` of it. Several processes may share it."""
+
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._bytes: int | None = None
+
+    def read(self, inst_id: str, hour_ms: int, bin_ms: int, digest: str) -> Tile | None:
+        """The tile that was made of what `digest` says; None where there is none."""
+        path = self._path(inst_id, hour_ms, bin_ms)
+        try:
+            with pa.ipc.open_file(pa.OSFile(str(path))) as file:
+                table = file.read_all()
+            facts = msgspec.json.decode(table.schema.metadata[_FACTS], type=_Facts)
+            if facts.digest != digest:
+                return None
+            tile = _tile(table, facts, hour_ms, bin_ms)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # msgspec's errors are ValueErrors
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return tile
+
+    def write(self, inst_id: str, tile: Tile, digest: str) -> None:
+        """Keep a tile, and let go of what was used longest ago where there are too many."""
+        path = self._path(inst_id, tile.hour_ms, tile.bin_ms)
+        data = _bytes(tile, _Facts(digest, tile.tick, tile.step, tile.first_row))
+        try:
+            with self._lock:
+                write_atomically(path, data, is_durable=False)
+                self._bytes = (self._held() if self._bytes is None else self._bytes) + len(data)
+                if self._bytes > self._most_bytes:
+                    self._bytes = self._forget()
+        except OSError as error:
+            _log.debug("a tile is not kept on disk: %s", error)
+
+    def _path(self, inst_id: str, hour_ms: int, bin_ms: int) -> Path:
+        return self._folder / inst_id / f"{hour_ms}_{bin_ms}{_SUFFIX}"
+
+    def _files(self) -> Iterator[tuple[float, int, Path]]:
+        for path in self._folder.glob(f"*/*{_SUFFIX}"):
+            with suppress(OSError):
+                facts = path.stat()
+                yield facts.st_mtime, facts.st_size, path
+
+    def _held(self) -> int:
+        return sum(size for _, size, _ in self._files())
+
+    def _forget(self) -> int:
+        files = sorted(self._files())
+        held = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if held <= self._most_bytes * _LEFT_SHARE:
+                break
+            with suppress(OSError):
+                path.unlink()
+                held -= size
+        return held
+
+
+def _bytes(tile: Tile, facts: _Facts) -> bytes:
+    columns = {
+        "size": _rows(tile.size),
+        "most": _rows(tile.most),
+        "best_bid": pa.array(tile.best[0]),
+        "best_ask": pa.array(tile.best[1]),
+        "covered_ms": pa.array(tile.covered_ms),
+    }
+    table = pa.table(columns).replace_schema_metadata({_FACTS: msgspec.json.encode(facts)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as file:
+        file.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _rows(cells: Singles) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(cells.ravel()), cells.shape[1])
+
+
+def _tile(table: pa.Table, facts: _Facts, hour_ms: int, bin_ms: int) -> Tile:
+    size, most = (_cells(table, name) for name in ("size", "most"))
+    best = tuple(table[name].to_numpy() for name in ("best_bid", "best_ask"))
+    covered_ms = table["covered_ms"].to_numpy()
+    return Tile(hour_ms, bin_ms, facts.tick, facts.step, facts.first_row, size, most, (best[0], best[1]), covered_ms)
+
+
+def _cells(table: pa.Table, name: str) -> Singles:
+    column = table[name].combine_chunks()
+    cells: Singles = column.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return cells.reshape(len(column), column.type.list_size)

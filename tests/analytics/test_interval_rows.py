@@ -1,0 +1,114 @@
+"""What the snapshots table says of a book is what its levels say, and questions of books alone read no level."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+from l2vault.analytics import books as books_module
+from l2vault.analytics.books import read_books
+from l2vault.analytics.interval_rows import BookRows, Piece
+from l2vault.analytics.metrics import spread
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.archive.intervals import OLD_SNAPSHOTS
+from l2vault.vault.archive.parquet import encode_levels, encode_table, facts_of, opened, read_levels
+from l2vault.vault.archive.read import archived_lines, read_archived
+from l2vault.vault.archive.write import archive_hour, check_archive
+from l2vault.vault.store.layout import Layout
+from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, put, started, synced
+
+SPAN = HOUR_AT_MS + 1_000, HOUR_AT_MS + 11_000
+"""Begins within the first book and ends within the last one."""
+
+LINES = [
+    line(0, levels("59990 2.5 1", "59980 7 3"), levels("60001 2 1"), depth=2),
+    line(2000, levels("59990 1 1"), levels("60001 2 1", "60002 1 1"), depth=2),
+    line(4000, [], levels("60002 1 1"), depth=2),
+    line(6000, levels("59991.5 4 1", "59980 7 3"), [], depth=2),
+    line(6000, levels("59991 4 1", "59980 7 3"), levels("60003 9 1"), depth=2),
+    line(10_000, levels("59991 5 1", "59979 7 3"), levels("60003 9 1"), depth=2),
+]
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(tmp_path / "Vault")
+    put(layout, LINES)
+    journal_v1_of(layout, started(0), synced(0))
+    row = layout.instrument_file(INST)
+    row.parent.mkdir(parents=True)
+    row.write_text(json.dumps(instrument_row(INST)))
+    return layout
+
+
+def archive(layout):
+    (path,) = layout.root.glob("raw/okx/l2_perps/*/*/*.jsonl")
+    archive_hour(layout, layout.parse_hour_file(path))
+    path.unlink()
+    return layout.archived_hour(INST, HOUR_AT_MS)
+
+
+def as_version_1(archived):
+    """Its two files as they were before the snapshots had what is of the levels."""
+    hour = read_archived(archived)
+    with opened(archived.levels) as file:
+        facts = msgspec.structs.replace(facts_of(file), schema_version=1)
+        rows = read_levels(file)
+    archived.levels.write_bytes(encode_levels(rows, facts))
+    old = hour.snapshots.select(OLD_SNAPSHOTS.names)
+    archived.snapshots.write_bytes(encode_table([old], OLD_SNAPSHOTS, {}, facts))
+
+
+def books_of_vault(layout):
+    return read_books(layout.root, INST, *SPAN)
+
+
+def said(rows):
+    """All that books are asked for."""
+    of_sides = (
+        [rows.count(side), rows.is_full[side], rows.visible_bps(side), rows.best_qty(side)] for side in ("bid", "ask")
+    )
+    ends = (rows.best.bid, rows.best.ask, rows.worst.bid, rows.worst.ask, rows.mid)
+    return np.array([*ends, *(each.astype(float) for side in of_sides for each in side)])
+
+
+def as_said(pieces):
+    return [(type(piece) is BookRows, said(piece)) for piece in pieces]
+
+
+def without_what_is_told(pieces):
+    return [
+        said(Piece(piece.levels, piece.books.select("t_from", "t_to", "depth"), piece.contract)) for piece in pieces
+    ]
+
+
+def test_the_snapshots_table_says_of_each_book_what_its_levels_say(layout):
+    (found,) = books_of_vault(layout).mapped(without_what_is_told)
+    assert found[0].shape == (13, 5)  # of the two lines of one time the first never stood
+    for wanted in (False, True):
+        for is_light in ("mapped", "mapped_books"):
+            (told,) = getattr(books_of_vault(layout), is_light)(as_said)
+            assert [books_alone for books_alone, _ in told] == [wanted and is_light == "mapped_books"]
+            np.testing.assert_array_equal([each for _, each in told], found)
+        if not wanted:
+            archive(layout)
+
+
+def test_spread_reads_no_level_of_an_hour_with_columns(layout, monkeypatch):
+    of_lines = spread(books_of_vault(layout))
+    archive(layout)
+    monkeypatch.delattr(books_module, "archived_frames")
+    of_columns = spread(books_of_vault(layout))
+    assert of_columns.frame.equals(of_lines.frame) and of_columns.provenance == of_lines.provenance
+    assert of_lines.frame["bid_size"].to_list() == [1499.75, 599.9, None, 2399.64, 2999.55]
+
+
+def test_an_archive_of_schema_version_1_is_read_and_checked_as_before(layout):
+    of_lines = spread(books_of_vault(layout))
+    archived = archive(layout)
+    lines = archived_lines(archived)
+    as_version_1(archived)
+    assert archived_lines(archived) == lines and check_archive(archived) is None
+    of_old = spread(books_of_vault(layout))
+    assert of_old.frame.equals(of_lines.frame) and of_old.provenance == of_lines.provenance

@@ -1,0 +1,119 @@
+"""`l2vault backfill` as it is typed, on days of the built-in exchange; then the vault that comes of it."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from l2vault import cli
+from l2vault.book.utc import HOUR_MS
+from l2vault.history import hours
+from l2vault.vault.checking.verify import Verification
+from l2vault.vault.reading.trades import TradeReader
+from l2vault.vault.reading.vault import Vault
+from l2vault.vault.store.layout import Layout
+from support.archive_world import BEGIN_MS, DAY, END_MS, INST, ArchiveWorld
+from support.fetched import fetched, is_as_the_exchange_knows, put_row
+
+
+@pytest.fixture
+def vault(world: ArchiveWorld, tmp_path: Path) -> Path:
+    """A vault into which both days, and their trades, were fetched."""
+    fetched(world, tmp_path / "Vault")
+    put_row(Layout(tmp_path / "Vault"))
+    return tmp_path / "Vault"
+
+
+def backfill(vault: Path, *words: str) -> int:
+    return cli.main(["backfill", "--vault", str(vault), *words])
+
+
+def files_of(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def test_books_and_trades_of_two_days_are_what_the_exchange_knows(
+    world: ArchiveWorld, vault: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert backfill(vault) == 0
+    assert "rebuilt to 1 full book of the files: all of them equal" in capsys.readouterr().out
+    assert backfill(vault, "--what", "trades") == 0
+    archive = Layout(vault).okx_archive
+    is_as_the_exchange_knows(Vault(archive), world)
+    reader = TradeReader(archive)
+    span = BEGIN_MS, END_MS
+    rows = [row.push for row in reader.rows(INST, span, lambda finding: pytest.fail(str(finding)))]
+    assert [(row.trade_id, row.px, row.sz, row.side, row.ts_ms) for row in rows] == world.matches()
+    coverage = reader.coverage(INST, span)
+    assert not coverage.holes and coverage.ids == len(rows)
+    assert not list(Verification(archive, END_MS + 24 * HOUR_MS).run())
+    assert not Layout(vault).raw.exists(), "nothing of it is among what is recorded"
+    before = files_of(vault)
+    assert backfill(vault) == backfill(vault, "--what", "trades") == 0
+    assert "there already" in capsys.readouterr().out
+    assert files_of(vault) == before
+
+
+def test_each_measure_works_on_the_vault_that_comes(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert backfill(vault, "--from", DAY) == 0
+    capsys.readouterr()
+    assert cli.main(["spread", "--vault", str(vault / "okx_archive"), "--last", "5m"]) == 0
+    assert INST in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("at", [0, 2, 5, 9])
+def test_killed_at_a_moment_it_goes_on_with_what_lacks(
+    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    calls = 0
+    real_replace, real_fsync = hours.replace, os.fsync
+
+    def counted(*words: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > at:
+            raise Killed
+        (real_replace if len(words) == 2 else real_fsync)(*words)  # type: ignore[operator]
+
+    monkeypatch.setattr(hours, "replace", counted)
+    monkeypatch.setattr(os, "fsync", counted)
+    with pytest.raises(Killed):
+        backfill(vault)
+    monkeypatch.undo()
+    half = [path for path in (vault / "okx_archive" / "raw").rglob("*.gz") if path.is_file()]
+    assert all(path.stat().st_size > 0 for path in half)
+    assert backfill(vault) == 0
+    is_as_the_exchange_knows(Vault(Layout(vault).okx_archive), world)
+    assert not list(Verification(Layout(vault).okx_archive, END_MS + 24 * HOUR_MS).run())
+
+
+def test_a_full_disk_and_a_torn_file_end_in_one_sentence_with_nothing_half_written(
+    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(file: object, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = files_of(vault)
+    with monkeypatch.context() as patched:
+        patched.setattr(hours, "write_all", full)
+        assert backfill(vault) == 1
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert files_of(vault).keys() - before.keys() <= {Layout(vault).okx_archive.instrument_file(INST)}
+    (path,) = (vault / "okx_archive" / "files" / "books400").glob(f"*{DAY}.tar.gz")
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(1000))
+    assert backfill(vault) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert path.name in said and "The hours before it are whole" in said
+    made = [each.name for each in (vault / "okx_archive" / "raw").rglob("*") if each.is_file()]
+    assert made == ["23.jsonl.gz"] or not made, "of the torn day nothing; the hour before it is whole"
+
+
+def test_nothing_fetched_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert backfill(tmp_path / "Vault") == 1
+    assert "l2vault fetch" in capsys.readouterr().err

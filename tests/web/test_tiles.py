@@ -1,0 +1,166 @@
+"""Tiles: the mean and the largest level of each cell, kept on disk over a restart and made anew of other files."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from l2vault.clock import Clock
+from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.verbs.screen import _cache_of
+from l2vault.web import tiles as making
+from l2vault.web.tile_files import TileFiles
+from l2vault.web.tiles import Tiles
+from l2vault.web.turns import Turns
+from support import hours
+from support.hours import HOUR_AT_MS, INST
+from support.screen_asked import Asked
+from support.screen_site import LINES, WALL, book, write_vault
+
+SPAN = {"from": HOUR_AT_MS, "to": HOUR_AT_MS + LINES * 2000}
+BLINK = 3
+"""Of 100 lines so many have the large level."""
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Layout:
+    """A vault whose first hour is over: ten minutes of the next one are there."""
+    layout = write_vault(tmp_path / "Vault")
+    path = layout.hour_file(INST, HOUR_AT_MS + HOUR_MS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(hours.contents([book(HOUR_MS // 2000 + n) for n in range(300)]))
+    return layout
+
+
+def tiles_of(layout: Layout, files: TileFiles | None) -> Tiles:
+    return Tiles(layout.root, ThreadPoolExecutor(1), Clock(), files=files)
+
+
+def test_the_largest_level_of_a_cell_is_not_made_smaller_by_time_or_by_its_neighbours(tmp_path: Path) -> None:
+    layout = write_vault(tmp_path / "Vault")
+    path = layout.hour_file(INST, HOUR_AT_MS)
+    lines = []
+    for number in range(100):
+        shown = book(number + 100, without_wall=not 20 <= number < 20 + BLINK)
+        lines.append(hours.line(number * 2000, shown.bids, shown.asks))
+    path.write_bytes(hours.contents(lines))
+    found = Asked(layout.root)
+    value = float(WALL[1]) * 0.01 * float(WALL[0])
+    for columns in (2400, 20, 1):
+        head, most = found.window(**SPAN, columns=columns, of="max")
+        column = (HOUR_AT_MS + 20 * 2000 - head["start_ms"]) // head["bin_ms"]
+        row = int((60050 - head["price_from"]) / head["price_step"] + 1e-6)
+        assert most["size"][column, row] == pytest.approx(value, rel=1e-5), head["bin_ms"]
+        _, mean = found.window(**SPAN, columns=columns)
+        assert (mean["size"][column, row] < value / 5) == (columns < 2400)
+    head, most = found.window(**SPAN, columns=2400, of="max", low=59_000, high=61_000)
+    assert np.nanmax(most["size"]) == pytest.approx(value, rel=1e-5)
+    assert found.raw("/api/books", inst=INST, **SPAN, of="least")[0] == 400
+    found.screen.stop()
+
+
+def test_an_hour_that_is_over_is_on_disk_for_the_next_start_and_the_one_being_written_is_not(
+    settled: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [HOUR_AT_MS, HOUR_AT_MS + HOUR_MS]
+    made, _ = tiles_of(settled, TileFiles(tmp_path / "cache")).get(INST, both, 60_000)
+    names = sorted(path.name for path in (tmp_path / "cache" / INST).iterdir())
+    assert names == [f"{HOUR_AT_MS}_{width}.arrow" for width in (1_800_000, 300_000, 60_000)]
+
+    def never(*args: object) -> None:
+        raise AssertionError("it is on disk")
+
+    monkeypatch.setattr(making, "tiles_of_hour", never)
+    again, unread = tiles_of(settled, TileFiles(tmp_path / "cache")).get(INST, both[:1], 60_000)
+    assert unread == []
+    for name in ("hour_ms", "bin_ms", "tick", "step", "first_row"):
+        assert getattr(again[0], name) == getattr(made[0], name)
+    for name in ("size", "most", "covered_ms"):
+        np.testing.assert_array_equal(getattr(again[0], name), getattr(made[0], name))
+    np.testing.assert_array_equal(again[0].best, made[0].best)
+
+
+@pytest.mark.parametrize("harm", ["other lines", "other contract", "cut short", "no Arrow", "gone"])
+def test_what_was_made_of_other_files_or_is_damaged_is_made_anew(settled: Layout, tmp_path: Path, harm: str) -> None:
+    tiles_of(settled, TileFiles(tmp_path / "cache")).get(INST, [HOUR_AT_MS], 300_000)
+    path = tmp_path / "cache" / INST / f"{HOUR_AT_MS}_300000.arrow"
+    before = path.read_bytes()
+    if harm == "other lines":
+        settled.hour_file(INST, HOUR_AT_MS).write_bytes(hours.contents([book(n) for n in range(30)]))
+    elif harm == "other contract":
+        row = settled.instrument_file(INST)
+        row.write_text(row.read_text().replace('"0.01"', '"0.02"', 1))
+    elif harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(before[: len(before) // 2] if harm == "cut short" else b"{}")
+    (tile,), _ = tiles_of(settled, TileFiles(tmp_path / "cache")).get(INST, [HOUR_AT_MS], 300_000)
+    is_other = harm.startswith("other")
+    assert (path.read_bytes() == before) != is_other
+    assert (int(tile.covered_ms.sum()) < 100_000) == (harm == "other lines")
+
+
+def test_the_cache_stays_within_its_bound_and_lets_go_of_what_was_used_longest_ago(
+    settled: Layout, tmp_path: Path
+) -> None:
+    (tile,), _ = tiles_of(settled, None).get(INST, [HOUR_AT_MS], 1_800_000)
+    folder = tmp_path / "cache"
+    TileFiles(folder).write("A", tile, "x")
+    size = next(folder.glob("*/*")).stat().st_size
+    bounded = TileFiles(folder, most_bytes=int(size * 3.5))
+    for number, name in enumerate("ABC"):
+        bounded.write(name, tile, "x")
+        path = next((folder / name).iterdir())
+        os.utime(path, (1000 + number, 1000 + number))
+    assert bounded.read("A", tile.hour_ms, tile.bin_ms, "x") is not None, "used now"
+    bounded.write("D", tile, "x")
+    assert sorted(path.parent.name for path in folder.glob("*/*.arrow")) == ["A", "C", "D"]
+    assert bounded.read("A", tile.hour_ms, tile.bin_ms, "y") is None
+
+
+def test_a_cache_that_cannot_be_written_fails_no_request(settled: Layout, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    found, _ = tiles_of(settled, TileFiles(tmp_path / "file")).get(INST, [HOUR_AT_MS], 1_800_000)
+    assert len(found) == 1
+
+
+def test_each_vault_has_a_folder_of_its_own_and_none_is_in_a_vault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "caches"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    one, other = _cache_of(tmp_path / "Vault"), _cache_of(tmp_path / "Other")
+    assert one != other and one == _cache_of(tmp_path / "x" / ".." / "Vault")
+    assert one.is_relative_to(tmp_path) and not one.is_relative_to(tmp_path / "Vault")
+
+
+def test_work_is_done_one_at_a_time_and_the_urgent_goes_first_and_memory_is_given_back_behind_each() -> None:
+    order: list[str] = []
+    turns = Turns(lambda: order.append("trim"))
+    begun, waiting = threading.Event(), threading.Barrier(3)
+
+    def work(name: str) -> None:
+        waiting.wait()
+        with turns.urgent() if name == "urgent" else turns.patient():
+            order.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("patient", "urgent")]
+    with turns.patient():
+        order.append("first")
+        for thread in threads:
+            thread.start()
+        waiting.wait()
+        while turns._urgent == 0:  # until it has asked
+            begun.wait(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == ["first", "trim", "urgent", "trim", "patient", "trim"]
+    with pytest.raises(ZeroDivisionError), turns.patient():
+        _ = 1 / 0
+    with turns.patient():
+        order.append("again")
+    assert order[-2:] == ["again", "trim"]
