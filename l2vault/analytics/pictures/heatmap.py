@@ -72,11 +72,7 @@ def draw_heatmap(
     canvas.shade_holes(axes, _bookless(heat), *canvas.DARK_HOLE)
     _draw_bar(figure, lights, bar_axes, heat)
     handles = [] if heat.is_around_mid else _draw_touch(axes, heat)
-    margin = (heat.price[-1] - heat.price[0]) * 0.01
-    for each in (axes, profile):
-        each.set_ylim(heat.price[0] - margin, heat.price[-1] + margin)
-    axes.yaxis.set_major_formatter(canvas.prices())
-    axes.set_ylabel("distance from mid, bps" if heat.is_around_mid else f"price, {canvas.quote(provenance)}")
+    _price_axes(axes, profile, heat)
     _time_axes(axes, strip, heat)
     notes = [_cell_note(heat), _wall_note(walls, len(shown))]
     if trades is not None:
@@ -96,6 +92,14 @@ def draw_heatmap(
         edges = _edges(heat) if _is_narrow(heat) else None
         label_biggest(figure, axes, _placed(shown, heat), _LABELS, edges, is_dark=True)
     canvas.save(figure, path)
+
+
+def _price_axes(axes: "Axes", profile: "Axes", heat: Heatmap) -> None:
+    margin = (heat.price[-1] - heat.price[0]) * 0.01
+    for each in (axes, profile):
+        each.set_ylim(heat.price[0] - margin, heat.price[-1] + margin)
+    axes.yaxis.set_major_formatter(canvas.prices())
+    axes.set_ylabel("distance from mid, bps" if heat.is_around_mid else f"price, {canvas.quote(heat.provenance)}")
 
 
 def _placed(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:
