@@ -54,6 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what", choices=WHATS, default="books400", help="books400 (default), books5000, trades or funding"
     )
+    words = "files of whole months, of trades and funding: OKX's index keeps ten"
+    parser.add_argument("--monthly", action="store_true", help=words)
     parser.add_argument(
         "--older", action="store_true", help="what the index lacks from its documented address, labelled unlisted"
     )
@@ -89,9 +91,12 @@ def run(context: Context, args: argparse.Namespace) -> int:
         raise UsageError("fetch needs an instrument.", EXAMPLE)
     if args.sampled and not args.what.startswith("books"):
         raise UsageError(f"--sampled means nothing for {args.what}: a zip reads only as a whole.", "leave it out")
+    if args.monthly and args.what.startswith("books"):
+        raise UsageError("--monthly: OKX has files of a month of trades and funding alone.", "--what trades --monthly")
     layout = Layout(context.vault)
     shelf = Shelf(layout)
-    wanted = [each for inst_id in inst_ids for each in wanted_files(args.what, inst_id, asked_days(args))]
+    span = asked_days(args)
+    wanted = [each for inst_id in inst_ids for each in wanted_files(args.what, inst_id, span, by_month=args.monthly)]
     lacking = list({each.name: each for each in wanted if not _is_here(shelf, each, args.sampled)}.values())
     settings = context.settings
     hosts = Hosts(settings.archive_hosts)
@@ -224,7 +229,8 @@ def _told(
             lines.append(f"{each.name}  {size_text(note.size_bytes)}  {note.source}{part}")
     if absent:
         names = ", ".join(each.date for each in absent[:_MOST_SHOWN]) + (", ..." if len(absent) > _MOST_SHOWN else "")
-        why = "nor at their documented addresses" if args.older else "it keeps 10 days; --older tries the address"
+        keeps = "10 months" if args.monthly else "10 days"
+        why = "nor at their documented addresses" if args.older else f"it keeps {keeps}; --older tries the address"
         lines.append(f"not in OKX's index: {args.what} of {names} ({why})")
         if refused:
             lines.append(f"OKX said: {printable(refused)}")
