@@ -22,6 +22,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
+from l2vault.analytics.deep import Samples, read_deep
 from l2vault.analytics.interval_rows import BookRows, Piece, is_told
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.analytics.trades import Trades, read_trades
@@ -117,6 +118,7 @@ class Beside:
     trades: Callable[[], Trades | None] = _none
     context: Callable[[], pl.DataFrame | None] = _none
     changes: Callable[[], "Books | None"] = _none
+    deep: Callable[[], Samples | None] = _none
 
 
 class Books:
@@ -155,6 +157,11 @@ class Books:
     def changes(self) -> "Books | None":
         """Every book of the span that a push left; None where no changes were recorded."""
         return self._beside.changes()
+
+    @cached_property
+    def deep(self) -> Samples | None:
+        """Reads the samples of the deep book that bear on the span; None where none were recorded."""
+        return self._beside.deep()
 
     @cached_property
     def coverage(self) -> Coverage | None:
@@ -393,6 +400,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         trades=lambda: read_trades(vault.layout.root, inst_id),
         context=lambda: read_context(vault.layout.root, inst_id, span),
         changes=changes,
+        deep=lambda: read_deep(vault.layout.root, inst_id, span),
     )
     return Books(inst_id, span, frames, periods, beside)
 
