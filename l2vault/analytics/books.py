@@ -31,9 +31,9 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.frames import CANNOT_READ, archived_books, archived_frames
 from l2vault.vault.coverage.model import STATES, Coverage
+from l2vault.vault.reading.sources import RECORDED, Source, open_sources, sources_of
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms
-from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import ArchivedHour
 
 _T = TypeVar("_T")
@@ -74,6 +74,7 @@ class HourSource:
     raw_hours: frozenset[int]
     """Those of them that are lines yet: each takes a second of Python, which only another process does beside this one.
     """
+    sources: tuple[Source, ...] | None = RECORDED
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""
@@ -374,7 +375,7 @@ def read_books(  # noqa: PLR0913 - three name the span
     if inst_id not in vault.instruments():
         raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
     span = span_ms(start, end)
-    periods = contract_periods(inst_id, read_rows(vault.layout, inst_id), span)
+    periods = contract_periods(inst_id, vault.instrument_rows(inst_id), span)
 
     def frames() -> Iterator[Frames]:
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
@@ -386,7 +387,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         catalog = vault.change_catalog if resolution == "changes" else vault.catalog
         every = (forms for forms in catalog.hours(inst_id) if forms.hour_ms in hours)
         raw_hours = frozenset(forms.hour_ms for forms in every if vault.column_files(forms) is None)
-        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
+        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours, sources_of(vault))
 
     def changes() -> Books | None:
         if inst_id not in vault.change_catalog.instruments():
@@ -434,7 +435,7 @@ def _opened(source: HourSource) -> Vault:
     """The vault of a source, opened once in each thread for all hours of one span: each file of the journal is read
     once, and nothing that was read for another question is taken for new."""
     if getattr(_local, "source", None) != source:
-        _local.vault, _local.source = open_vault(source.root), source
+        _local.vault, _local.source = open_sources(source.root, source.sources), source
     vault: Vault = _local.vault
     return vault
 

@@ -3,6 +3,7 @@ methods that need one."""
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, overload
 
 from l2vault.api.snapshot import Contracts, Snapshot
@@ -14,6 +15,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC, FollowLines, FollowTrades
+from l2vault.vault.reading.sources import Source, open_sources
 from l2vault.vault.reading.vault import Resolution
 from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
@@ -33,10 +35,14 @@ if TYPE_CHECKING:
 _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
 
 
-def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
+def open_vault(path: str | os.PathLike[str] = "Vault", sources: Sequence[Source] | None = None) -> "Vault":
     """The vault at `path`, the folder a recorder writes to. Reads nothing yet, and never writes.
 
-    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault.
+    With `sources=("recorded", "archive")` books of OKX's archive (`l2vault backfill`) stand in where none was recorded;
+    the slots in which they do are `archive` in every coverage, never `recorded`. `sources=("archive",)`: they alone.
+    Without `sources`: what was recorded, and the holes that `l2vault repair` filled; `("recorded",)` leaves those out.
+
+    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault; UsageError for no such source.
 
     >>> l2vault.open("Vault").instruments
     ['BTC-USDT-SWAP']
@@ -45,8 +51,10 @@ def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
     l2vault.errors.VaultError: no vault at elsewhere. Try: l2vault.open(FOLDER) with the folder that ...
     """
     try:
-        return Vault(reader.open_vault(os.fspath(path)))
+        return Vault(open_sources(os.fspath(path), sources))
     except VaultError as error:
+        if sources and "archive" in sources:
+            raise
         raise VaultError(error.message, _OPEN_CURE) from None
 
 
@@ -268,7 +276,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
             )
-        return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+        return Context(reader, name, span_within(bounds, last, start, end, f"context of {name}"))
 
     def deep(
         self,
@@ -298,7 +306,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no deep books of {name}.", f'deep = ["{name}"], or l2vault record --deep'
             )
-        span = _span_within(bounds, last, start, end, f"deep book of {name}")
+        span = span_within(bounds, last, start, end, f"deep book of {name}")
         return DeepBooks(reader, name, span, self._contracts(name))
 
     def trades(
@@ -330,7 +338,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no trades of {name}.", "l2vault record, which records them unless trades = false"
             )
-        span = _span_within(bounds, last, start, end, f"trade of {name}")
+        span = span_within(bounds, last, start, end, f"trade of {name}")
         return Trades(reader, name, span, self._contracts(name))
 
     def levels(
@@ -409,7 +417,7 @@ class Vault:
         first_ms, newest_ms = self._read.first_line_ms(inst_id), self._read.newest_line_ms(inst_id)
         if first_ms is None or newest_ms is None:
             raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-        return _span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
+        return span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
 
     def __repr__(self) -> str:
         names = self.instruments
@@ -420,7 +428,7 @@ class Vault:
         return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
 
 
-def _span_within(
+def span_within(
     held: tuple[int, int], last: Duration | None, start: TimeLike | None, end: TimeLike | None, what: str
 ) -> tuple[int, int]:
     """The span asked for, of what is held from a first to a newest time. Raises UsageError for one that contradicts
