@@ -155,7 +155,7 @@ async def live(seconds: int, pages: int = 5) -> None:
 async def _page(url: str) -> None:
     """What an open page asks while nobody touches it: its socket; each 5 s the state, each 15 s walls, each 60 s zones
     and the window of the last quarter of an hour."""
-    async with connect(f"{url.replace('http', 'ws')}/live?inst={INST}") as socket:
+    async with connect(f"{url.replace('http', 'ws')}/live?inst={INST}", ping_interval=None) as socket:
         drain = asyncio.create_task(_drain(socket))
         for second in range(0, 1 << 30, 5):
             asked = ["/api/status"] + ["/api/walls"] * (second % 15 == 0) + ["/api/zones"] * (second % 60 == 0)
