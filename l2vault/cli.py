@@ -40,6 +40,8 @@ VERBS: Final = (
     "merge",
     "fetch",
     "backfill",
+    "audit",
+    "repair",
     "spread",
     "imbalance",
     "depth",
@@ -55,7 +57,7 @@ VERBS: Final = (
 INTERRUPTED: Final = 130
 
 NEED_NO_SETTING: Final = frozenset({"sim", "merge"})
-_TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore"})
+_TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore", "repair"})
 _MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge", "fetch", "backfill"}
 """They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})

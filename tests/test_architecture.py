@@ -63,7 +63,7 @@ ORDER = {
         "one_book resample provenance",
         "standing_walls",
         "book_matrix",
-        "interval_rows trades context",
+        "interval_rows trades context deep",
         "books",
         "executors",
         "metrics walls zones flow heatmap",

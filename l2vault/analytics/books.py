@@ -22,6 +22,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
 from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
+from l2vault.analytics.deep import Samples, read_deep
 from l2vault.analytics.interval_rows import BookRows, Piece, is_told
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.analytics.trades import Trades, read_trades
@@ -30,9 +31,9 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.frames import CANNOT_READ, archived_books, archived_frames
 from l2vault.vault.coverage.model import STATES, Coverage
+from l2vault.vault.reading.sources import RECORDED, Source, open_sources, sources_of
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms
-from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import ArchivedHour
 
 _T = TypeVar("_T")
@@ -73,6 +74,7 @@ class HourSource:
     raw_hours: frozenset[int]
     """Those of them that are lines yet: each takes a second of Python, which only another process does beside this one.
     """
+    sources: tuple[Source, ...] | None = RECORDED
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
         """The levels and books of one of the `hours`; none where the hour has no book of the span."""
@@ -116,6 +118,7 @@ class Beside:
     trades: Callable[[], Trades | None] = _none
     context: Callable[[], pl.DataFrame | None] = _none
     changes: Callable[[], "Books | None"] = _none
+    deep: Callable[[], Samples | None] = _none
 
 
 class Books:
@@ -154,6 +157,11 @@ class Books:
     def changes(self) -> "Books | None":
         """Every book of the span that a push left; None where no changes were recorded."""
         return self._beside.changes()
+
+    @cached_property
+    def deep(self) -> Samples | None:
+        """Reads the samples of the deep book that bear on the span; None where none were recorded."""
+        return self._beside.deep()
 
     @cached_property
     def coverage(self) -> Coverage | None:
@@ -367,7 +375,7 @@ def read_books(  # noqa: PLR0913 - three name the span
     if inst_id not in vault.instruments():
         raise VaultError(f"the vault holds nothing of {inst_id}.", "l2vault ls, for what it holds")
     span = span_ms(start, end)
-    periods = contract_periods(inst_id, read_rows(vault.layout, inst_id), span)
+    periods = contract_periods(inst_id, vault.instrument_rows(inst_id), span)
 
     def frames() -> Iterator[Frames]:
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
@@ -379,7 +387,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         catalog = vault.change_catalog if resolution == "changes" else vault.catalog
         every = (forms for forms in catalog.hours(inst_id) if forms.hour_ms in hours)
         raw_hours = frozenset(forms.hour_ms for forms in every if vault.column_files(forms) is None)
-        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours)
+        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours, sources_of(vault))
 
     def changes() -> Books | None:
         if inst_id not in vault.change_catalog.instruments():
@@ -392,6 +400,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         trades=lambda: read_trades(vault.layout.root, inst_id),
         context=lambda: read_context(vault.layout.root, inst_id, span),
         changes=changes,
+        deep=lambda: read_deep(vault.layout.root, inst_id, span),
     )
     return Books(inst_id, span, frames, periods, beside)
 
@@ -426,7 +435,7 @@ def _opened(source: HourSource) -> Vault:
     """The vault of a source, opened once in each thread for all hours of one span: each file of the journal is read
     once, and nothing that was read for another question is taken for new."""
     if getattr(_local, "source", None) != source:
-        _local.vault, _local.source = open_vault(source.root), source
+        _local.vault, _local.source = open_sources(source.root, source.sources), source
     vault: Vault = _local.vault
     return vault
 

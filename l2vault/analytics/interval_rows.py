@@ -20,7 +20,11 @@ Numbers = npt.NDArray[np.int32]
 """Of books, which are never so many."""
 
 _WIDEST_LOOKUP: Final = 1 << 25
-"""Times and prices are looked up in a table where they lie within so many steps; else they are searched for."""
+"""Times are looked up in a table where they lie within so many steps; else they are searched for."""
+
+_HASH_BITS: Final = 14
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2**64 over the golden ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,24 +227,22 @@ class Piece(BookRows):
 
     @cached_property
     def place(self) -> Ints:
-        """`(rows,)`: a number for each side and price, the same for equal ones."""
-        return self.place_of(self.is_ask, self.price)
+        """`(rows,)`: a number for each side and price, the same for equal ones, in order of the prices."""
+        points: Ints = np.rint(self.price * 10 ** decimals_of([self.contract])).astype(np.int64)
+        return points * 2 + self.is_ask.astype(np.int64)
 
-    def place_of(self, is_ask: Bools, price: Floats) -> Ints:
-        """The same of any sides and prices."""
-        points: Ints = np.rint(price * 10 ** decimals_of([self.contract])).astype(np.int64)
-        return points * 2 + is_ask.astype(np.int64)
+    def beside(self, some: Ints) -> Ints:
+        """The rows, ascending, at the sides and prices of some rows: themselves and what was there before or after."""
+        asked = np.unique(self._keys[some])
+        is_likely = np.zeros(1 << _HASH_BITS, np.bool_)
+        is_likely[_hashed(asked)] = True
+        likely = np.flatnonzero(is_likely[_hashed(self._keys)])
+        return likely[np.isin(self._keys[likely], asked)]
 
-    def at_places(self, places: Ints) -> Ints:
-        """The rows, ascending, at some of the places."""
-        if not len(places):
-            return np.empty(0, np.int64)
-        low, high = int(places.min()), int(places.max())
-        if high - low >= _WIDEST_LOOKUP:
-            return np.flatnonzero(np.isin(self.place, places))
-        is_asked = np.zeros(high - low + 3, np.bool_)
-        is_asked[places - low + 1] = True
-        return np.flatnonzero(is_asked[np.clip(self.place - low + 1, 0, high - low + 2)])
+    @cached_property
+    def _keys(self) -> Ints:
+        """A number for each side and price, the same for equal ones: the double of bids, with its sign of asks."""
+        return np.where(self.is_ask, -self.price, self.price).view(np.int64)
 
     def _book_at(self, t_ms: Ints) -> Numbers:
         """The number of the first book that begins at a time or later."""
@@ -280,6 +282,12 @@ class Piece(BookRows):
             pick(blocks[at - 1], whole, out=blocks[at - 1])
             pick(blocks[at - 1][half:], whole[:-half], out=blocks[at - 1][half:])
         return np.where(np.isfinite(blocks[0]), blocks[0], np.nan)
+
+
+def _hashed(keys: Ints) -> npt.NDArray[np.uint64]:
+    """Of 2**_HASH_BITS values (Knuth, "The Art of Computer Programming" 3, 6.4: multiplicative hashing)."""
+    mixed: npt.NDArray[np.uint64] = (keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - _HASH_BITS)
+    return mixed
 
 
 def _least(values: Floats, first: Numbers, past: Numbers) -> Floats:

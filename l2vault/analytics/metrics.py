@@ -6,6 +6,7 @@ span has no book, or none with both sides. Sizes are in `unit`. `docs/intelligen
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ladders, SideName
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.deep import FAR_BANDS_BPS, FarBands
 from l2vault.analytics.interval_rows import BookRows
 from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 
@@ -55,13 +57,15 @@ def imbalance(
     return _measured(books, "imbalance/1", unit, lambda ladders: imbalances(ladders, unit, levels, bands_bps), settings)
 
 
-def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] = BANDS_BPS) -> Result:
+def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] | None = None) -> Result:
     """What rests within bands of mid, `bid_5bps`, and in all that is visible: `bid_total`, `bid_visible_bps` (infinite
     where the side is whole), the `bid_largest` level, `bid_hhi` (Herfindahl index: 1/N if N levels are alike, 1 if one
     has all),
-    `bid_per_order` and `bid_largest_per_order` (one whale or a crowd); the same for asks."""
-    settings = {"bands_bps": list(bands_bps)}
-    return _measured(books, "depth/1", unit, lambda ladders: _depth(ladders, unit, bands_bps), settings)
+    `bid_per_order` and `bid_largest_per_order` (one whale or a crowd); the same for asks.
+
+    Where deep books were recorded, bands that reach beyond what is visible are filled from them; `deep_age_ms` is how
+    old the sample was."""
+    return _with_deep(books, unit, bands_bps, lambda ladders: {}, {})
 
 
 def slippage(books: Books, sizes: Sequence[float] = SIZES) -> Result:
@@ -77,13 +81,36 @@ def slippage(books: Books, sizes: Sequence[float] = SIZES) -> Result:
 
 
 def depth_and_slippage(
-    books: Books, unit: Unit = "usd", bands_bps: Sequence[float] = BANDS_BPS, sizes: Sequence[float] = SIZES
+    books: Books, unit: Unit = "usd", bands_bps: Sequence[float] | None = None, sizes: Sequence[float] = SIZES
 ) -> Result:
     """Both in one pass over the books."""
-    settings = {"bands_bps": list(bands_bps), "sizes": [float(size) for size in sizes]}
-    return _measured(
-        books, "depth/1", unit, lambda each: _depth(each, unit, bands_bps) | _slippage(each, sizes), settings
-    )
+    settings = {"sizes": [float(size) for size in sizes]}
+    return _with_deep(books, unit, bands_bps, lambda ladders: _slippage(ladders, sizes), settings)
+
+
+def _with_deep(
+    books: Books,
+    unit: Unit,
+    bands_bps: Sequence[float] | None,
+    more: Callable[[Ladders], Columns],
+    settings: Mapping[str, object],
+) -> Result:
+    """Depth and `more` of it, filled from deep books where there are any."""
+    bands = bands_bps or (BANDS_BPS if books.deep is None else (*BANDS_BPS, *FAR_BANDS_BPS))
+    far = None if books.deep is None else FarBands(books.deep, unit, bands)
+
+    def measure(ladders: Ladders) -> Columns:
+        columns = _depth(ladders, unit, bands)
+        if far is not None:
+            far.fill(ladders, columns)
+        return columns | more(ladders)
+
+    result = _measured(books, "depth/1", unit, measure, {"bands_bps": list(bands), **settings})
+    if far is None or not far.used:
+        return result
+    found = {"deep_books": far.used, "deep_oldest_ms": far.oldest_ms, "deep_last_ms": far.last_ms}
+    provenance = replace(result.provenance, settings={**result.provenance.settings, **found})
+    return Result(result.frame, provenance)
 
 
 def size_name(size: float) -> str:

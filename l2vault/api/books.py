@@ -171,7 +171,8 @@ class Books:
     ) -> Result:
         """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_visible_bps` (how
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
-        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them.
+        1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them. Where deep
+        books were recorded, bands beyond what is visible are filled from them; `deep_age_ms` is the age of the sample.
 
         >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").depth(unit="contracts").frame
         >>> frame.select("bid_2bps", "ask_2bps").row(0)
@@ -179,7 +180,7 @@ class Books:
         """
         from l2vault.analytics.metrics import depth
 
-        return _stepped(depth(self._read, unit, _bands(bands_bps)), step, show)
+        return _stepped(depth(self._read, unit, bands_bps), step, show)
 
     def slippage(
         self, sizes: Amount | Sequence[Amount] | None = None, step: Duration | None = None, *, show: Show = "mean"
@@ -203,23 +204,27 @@ class Books:
         *,
         presence: float = 2.0,
         passed: bool = False,
+        far: bool = False,
         executor: Executor | None = None,
     ) -> Result:
         """Support below the price and resistance above it: a row per bucket of price of this `width` (a round one by
         how far price moved without), best `score` first: `side`, `price_from`, `price_to`, `size` (mean), `peak`,
         `persistence` (share of the time with at least `presence` times the usual size), `seen_share`, `tests`,
         `holds`, `breaks` (a test that is neither is open), `t_first`, `t_last` and more; docs/intelligence.md defines
-        the score. With `passed` those too that price has left behind, of which `is_current` is false. `executor` as
-        `walls` has it.
+        the score. With `passed` those too that price has left behind, of which `is_current` is false. With `far` those
+        of the deep books too, where they were recorded, in buckets of which the books themselves saw nothing: then
+        `source` is `books` or `books-full`, and `age_ms` the age of the newest sample. `executor` as `walls` has it.
 
         >>> zones = l2vault.open("Vault").books("BTC-USDT-SWAP").zones(width=100).frame
         >>> zones.select("side", "price_from", "price_to").rows()[0]
         ('ask', 60100.0, 60200.0)
         """
-        from l2vault.analytics.zones.zones import zones
+        from l2vault.analytics.zones.zones import with_far, zones
 
         with worked_on(self._read, executor):
             measured = zones(self._read, unit, width, presence)
+        if far:
+            measured = with_far(self._read, measured, unit)
         return result_of(measured, measured.frame if passed else measured.frame.filter("is_current"))
 
     def shifts(

@@ -3,6 +3,7 @@ methods that need one."""
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, overload
 
 from l2vault.api.snapshot import Contracts, Snapshot
@@ -14,6 +15,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC, FollowLines, FollowTrades
+from l2vault.vault.reading.sources import Source, open_sources
 from l2vault.vault.reading.vault import Resolution
 from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
@@ -33,10 +35,14 @@ if TYPE_CHECKING:
 _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writes to; `l2vault record` makes one"
 
 
-def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
+def open_vault(path: str | os.PathLike[str] = "Vault", sources: Sequence[Source] | None = None) -> "Vault":
     """The vault at `path`, the folder a recorder writes to. Reads nothing yet, and never writes.
 
-    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault.
+    With `sources=("recorded", "archive")` books of OKX's archive (`l2vault backfill`) stand in where none was recorded;
+    the slots in which they do are `archive` in every coverage, never `recorded`. `sources=("archive",)`: they alone.
+    Without `sources`: what was recorded, and the holes that `l2vault repair` filled; `("recorded",)` leaves those out.
+
+    Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault; UsageError for no such source.
 
     >>> l2vault.open("Vault").instruments
     ['BTC-USDT-SWAP']
@@ -45,8 +51,10 @@ def open_vault(path: str | os.PathLike[str] = "Vault") -> "Vault":
     l2vault.errors.VaultError: no vault at elsewhere. Try: l2vault.open(FOLDER) with the folder that ...
     """
     try:
-        return Vault(reader.open_vault(os.fspath(path)))
+        return Vault(open_sources(os.fspath(path), sources))
     except VaultError as error:
+        if sources and "archive" in sources:
+            raise
         raise VaultError(error.message, _OPEN_CURE) from None
 
 

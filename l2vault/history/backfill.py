@@ -12,13 +12,15 @@ from l2vault.book.utc import DAY_MS
 from l2vault.errors import LineError, VaultError
 from l2vault.foreign import printable
 from l2vault.history.books import BookDay, DayReport, Law
+from l2vault.history.deep import DeepDay
+from l2vault.history.funding import keep_funding
 from l2vault.history.hours import HourKeeper
 from l2vault.history.naming import Wanted
 from l2vault.history.shelf import Shelf
 from l2vault.history.trades import TradeDay
 from l2vault.history.unpack import lines_of
 from l2vault.vault.journal.log import Journal
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import Kind, Layout
 
 Progress = Callable[[int, int, str], None]
 
@@ -71,18 +73,47 @@ def backfill_books(
 
 def backfill_trades(place: Place, files: Sequence[Wanted], progress: Progress) -> DayReport:
     """The trades of some days of UTC+8, oldest first. Raises as `backfill_books` does."""
-    keeper = HourKeeper(place.layout.okx_archive, "trades", place.journal, place.wall_text)
-    shelf = Shelf(place.layout)
-    report = DayReport()
+    return _each(place, files, progress, "trades", TradeDay)
+
+
+def backfill_deep(place: Place, files: Sequence[Wanted], progress: Progress) -> DayReport:
+    """Deep books of files of 5000 levels, oldest first. Raises as `backfill_books` does."""
+    return _each(place, files, progress, "deep", DeepDay)
+
+
+def _each(
+    place: Place,
+    files: Sequence[Wanted],
+    progress: Progress,
+    kind: Kind,
+    day_of: Callable[[Wanted, HourKeeper, str, DayReport], TradeDay | DeepDay],
+) -> DayReport:
+    """Files whose hours need nothing of one another."""
+    keeper = HourKeeper(place.layout.okx_archive, kind, place.journal, place.wall_text)
+    shelf, report = Shelf(place.layout), DayReport()
     for at, wanted in enumerate(files):
         path = shelf.path(wanted)
-        day = TradeDay(wanted, keeper, _digest(shelf, wanted), report)
+        day = day_of(wanted, keeper, _digest(shelf, wanted), report)
         try:
             day.read(lines_of(path), _shown(progress, at, len(files), wanted, wanted.span))
         except LineError as error:
             raise _damaged(path, error) from error
         finally:
             day.drop()
+    return report
+
+
+def backfill_funding(place: Place, files: Sequence[Wanted], progress: Progress) -> DayReport:
+    """The rates of some days of UTC+8, as context. Raises as `backfill_books` does."""
+    keeper = HourKeeper(place.layout.okx_archive, "context", place.journal, place.wall_text)
+    shelf, report = Shelf(place.layout), DayReport()
+    for at, wanted in enumerate(files):
+        progress(at, len(files), f"{wanted.inst_id} funding {wanted.date}")
+        path = shelf.path(wanted)
+        try:
+            keep_funding(wanted, lines_of(path), keeper, _digest(shelf, wanted), report)
+        except LineError as error:
+            raise _damaged(path, error) from error
     return report
 
 

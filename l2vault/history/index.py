@@ -1,5 +1,6 @@
 """What OKX's index offers of the files that are wanted. Asks; fetches no file."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -51,30 +52,36 @@ def ask_index(
     """
     found: dict[Wanted, Offer] = {}
     refused = ""
-    for at, part in enumerate(_calls(wanted)):
-        if at:
+    waiting, is_first = deque(_calls(wanted)), True
+    while waiting:
+        part = waiting.popleft()
+        if not is_first:
             pause(_PAUSE_SEC)
-        first, last = part[0].span[0], part[-1].span[1]
-        family = part[0].inst_id.removesuffix("-SWAP")
-        query = {
-            "module": str(MODULES[part[0].what]),
-            "instType": "SWAP",
-            "instFamilyList": family,
-            "dateAggrType": "daily",
-            "begin": str(first),
-            "end": str(last),  # inclusive, date part only: a day more, whose files are nobody's here
-        }
+        is_first = False
         try:
-            rows = _patiently(rest, query, pause)
+            rows = _patiently(rest, _query(part), pause)
         except RestError as error:
             if type(error) is not RestError:
                 raise
             refused = error.message
+            if len(part) > 1:  # one day out of its window, and OKX refuses all of them
+                waiting.extend([each] for each in part)
             continue
         for offer in _offers(rows, part[0].inst_id):
             if offer.wanted in part:
                 found[offer.wanted] = offer
     return found, refused
+
+
+def _query(part: Sequence[Wanted]) -> dict[str, str]:
+    return {
+        "module": str(MODULES[part[0].what]),
+        "instType": "SWAP",
+        "instFamilyList": part[0].inst_id.removesuffix("-SWAP"),
+        "dateAggrType": "daily",
+        "begin": str(part[0].span[0]),
+        "end": str(part[-1].span[1]),  # inclusive, date part only: a day more, whose files are nobody's here
+    }
 
 
 def _calls(wanted: Sequence[Wanted]) -> Iterable[Sequence[Wanted]]:

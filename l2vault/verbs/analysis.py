@@ -17,12 +17,14 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.model import COVERED
-from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.reading.sources import open_sources
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document, schema_of
 from l2vault.verbs.format import footnote, progress_bar, span_text
+from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.words import (
     NEWEST,
     asked_instruments,
@@ -85,6 +87,7 @@ def configure_reading(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="SPAN",
         help=f"length of the span, as 2h, 90s, 4hours or 1w (default: {default})",
     )
+    configure_sources(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object: schema, about and rows")
     parser.add_argument("--csv", action="store_true", help="print the rows as CSV")
 
@@ -108,7 +111,7 @@ def run(
         raise UsageError("--json and --csv exclude each other.", "one of them")
     with analysis_extra():
         from l2vault.analytics.books import read_books
-    vault = open_vault(context.vault)
+    vault = open_sources(context.vault, args.sources)
     inst_id = the_instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
     with worked_on(books, is_guarded=True):  # one set of processes for the answer and the picture

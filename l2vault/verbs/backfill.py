@@ -9,7 +9,14 @@ from typing import Final
 from l2vault.clock import Clock
 from l2vault.errors import RestError, UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.history.backfill import Place, backfill_books, backfill_trades
+from l2vault.history.backfill import (
+    Place,
+    Progress,
+    backfill_books,
+    backfill_deep,
+    backfill_funding,
+    backfill_trades,
+)
 from l2vault.history.books import DayReport, Law
 from l2vault.history.naming import WHATS, Wanted, What
 from l2vault.history.shelf import Shelf
@@ -27,7 +34,7 @@ from l2vault.verbs.words import asked_instruments, configure_instruments
 HELP: Final = "make books and trades of the fetched days of OKX's archive, in a vault of their own"
 EXAMPLE: Final = "l2vault backfill BTC-USDT-SWAP --from 2026-11-20 --to 2026-11-22"
 
-_MADE: Final[tuple[What, ...]] = tuple(what for what in WHATS if what != "funding")
+_NAMES: Final[dict[What, str]] = {"books400": "book", "books5000": "book", "trades": "trade", "funding": "rate"}
 _TIMEOUT_SEC: Final = 15.0
 
 
@@ -35,7 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments (default: all of which days are here)")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     configure_days(parser, is_needed=False)
-    parser.add_argument("--what", choices=_MADE, default="books400", help="books400 (default), books5000 or trades")
+    words = "books400 (default), books5000 (with --deep as deep books), trades or funding (as context)"
+    parser.add_argument("--what", choices=WHATS, default="books400", help=words)
+    words = "of books5000 all 5000 levels each 30 s, as the setting deep records them, in the place of 400"
+    parser.add_argument("--deep", dest="is_deep", action="store_true", help=words)
     parser.add_argument("--cadence", dest="cadence_sec", metavar="SEC", help="seconds between books (default: 2)")
     parser.add_argument("--depth", metavar="N", help="levels a side, 1 to 400 (default: 400)")
     parser.add_argument(
@@ -47,6 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 if every day that is here was made. A file that does not read ends it with what is wrong; what was made
     stays."""
+    if args.is_deep and args.what != "books5000":
+        raise UsageError(f"--deep means nothing for {args.what}.", "--what books5000 --deep")
     layout, settings = Layout(context.vault), context.settings
     shelf = Shelf(layout)
     inst_ids = asked_instruments(args) or shelf.instruments()
@@ -64,14 +76,19 @@ def run(context: Context, args: argparse.Namespace) -> int:
                 continue
             keep_instrument_row(layout, inst_id, settings.region, settings.rest_url, clock)
             with refusals_of(layout):
-                if args.what == "trades":
-                    found = backfill_trades(place, wanted, show)
-                else:
-                    found = backfill_books(place, wanted, Law(settings.cadence_ms, settings.depth), show)
+                found = _made(place, wanted, args, Law(settings.cadence_ms, settings.depth), show)
             for name in ("lines", "books", "whole", "rebuilt", "kept_hours", "hours"):
                 setattr(total, name, getattr(total, name) + getattr(found, name))
     sys.stdout.write(_told(total, args.what, layout))
     return 0
+
+
+def _made(place: Place, wanted: list[Wanted], args: argparse.Namespace, law: Law, show: Progress) -> DayReport:
+    if args.what == "trades":
+        return backfill_trades(place, wanted, show)
+    if args.what == "funding":
+        return backfill_funding(place, wanted, show)
+    return backfill_deep(place, wanted, show) if args.is_deep else backfill_books(place, wanted, law, show)
 
 
 @contextmanager
@@ -125,8 +142,7 @@ def keep_instrument_row(layout: Layout, inst_id: str, region: str, rest_url: str
 def _told(report: DayReport, what: What, layout: Layout) -> str:
     place = printable(layout.okx_archive.root)
     kept = f"; {counted(report.kept_hours, 'hour')} there already" if report.kept_hours else ""
-    name = "trade" if what == "trades" else "book"
-    text = f"{counted(report.hours, 'hour')} made in {place}: {counted(report.books, name)}{kept}\n"
+    text = f"{counted(report.hours, 'hour')} made in {place}: {counted(report.books, _NAMES[what])}{kept}\n"
     if report.whole:
         exact = "all of them" if report.rebuilt == report.whole else str(report.rebuilt)
         text += f"rebuilt to {counted(report.whole, 'full book')} of the files: {exact} equal\n"

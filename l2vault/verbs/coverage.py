@@ -13,14 +13,16 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
 from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.reading.trades import TradeReader
-from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS, KINDS, Layout
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.context import Context
 from l2vault.verbs.context_tables import print_coverage
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import minute, share_of, span_text, table
+from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.trade_tables import change_pieces, deep_pieces, trade_pieces
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
@@ -47,6 +49,7 @@ class Row(msgspec.Struct, frozen=True):
     holes: list[Hole]
     disputed: int = 0
     unverifiable: int = 0
+    archive: int = 0
     unaudited: int = 0
     quiet_journal_v1: int = 0
     covered_share: float = 0.0
@@ -79,11 +82,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "context; where deep books were sampled"
     )
     parser.add_argument("--kind", choices=KINDS, default="books", help=words)
+    configure_sources(parser)
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
-    vault = open_vault(context.vault)
+    vault = open_sources(context.vault, args.sources)
     if args.kind != "books":
         return _of_kind(vault.layout, args)
     held = vault.noted_instruments()

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
+from l2vault.verbs.format import span_text
 from l2vault.verbs.series import answer_of, configure_steps
 from l2vault.verbs.words import amounts, numbers
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
+    from l2vault.analytics.provenance import Provenance
 
 HELP: Final = "measure what rests within bands of mid, and what orders of several sizes would cost"
 EXAMPLE: Final = "l2vault depth BTC-USDT-SWAP --at 2026-01-31T12:00Z --sizes 100k,1M"
@@ -20,7 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     analysis.configure_unit(parser)
     configure_steps(parser)
     parser.add_argument(
-        "--bands", type=numbers, metavar="BPS,BPS", help="distances from mid, in bps (default: 2,5,10,25)"
+        "--bands",
+        type=numbers,
+        metavar="BPS,BPS",
+        help="distances from mid, in bps (default: 2,5,10,25; deep: to 200)",
     )
     parser.add_argument(
         "--sizes",
@@ -35,18 +40,30 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.book_matrix import BANDS_BPS
     from l2vault.analytics.metrics import SIZES, depth_and_slippage
 
-    result = depth_and_slippage(books, args.unit, args.bands or BANDS_BPS, args.sizes or SIZES)
-    every = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst"))]
+    result = depth_and_slippage(books, args.unit, args.bands, args.sizes or SIZES)
+    every = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst", "_ms"))]
     costs = [name for name in every if _is_cost(name)]
     chosen = costs + [name for name in every if name not in costs]
     if args.step is not None:  # a row has room for what was asked for, or the bands
         bands = [name for name in chosen if name not in costs and name.endswith("bps")]
         chosen = (costs if args.sizes else []) + (bands if args.bands or not args.sizes else [])
     unit = result.provenance.unit
-    return answer_of(result, args, chosen, _decimals, lambda name: _label(name, unit))
+    answer = answer_of(result, args, chosen, _decimals, lambda name: _label(name, unit))
+    return answer._replace(text=answer.text + _far_words(result.provenance))
+
+
+def _far_words(provenance: "Provenance") -> str:
+    """Where bands beyond the levels seen come from, and how old that is; nothing where none were filled."""
+    settings = provenance.settings
+    if "deep_books" not in settings:
+        return ""
+    last, oldest = (span_text(round(provenance.setting(f"deep_{name}_ms"))) for name in ("last", "oldest"))
+    if provenance.books == 1:
+        return f"\nbands beyond the levels seen are from books-full, {last} old\n"
+    books = f"{round(provenance.setting('deep_books'))} of {provenance.books} books"
+    return f"\nbands beyond the levels seen are from books-full in {books}: {oldest} old at most, {last} at the last\n"
 
 
 def _is_cost(measure: str) -> bool:

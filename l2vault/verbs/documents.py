@@ -13,6 +13,7 @@ SCHEMAS: Final = {
     **dict.fromkeys(("sim", "probe", "status", "retain", "ls", "show", "verify", "coverage"), 1),
     **dict.fromkeys(("spread", "imbalance", "depth", "walls", "zones", "shifts", "flow", "heatmap", "evaluate"), 1),
     "alert": 1,
+    "audit": 1,
 }
 """The version of each verb's JSON."""
 

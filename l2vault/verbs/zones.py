@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import figure, heading, share, size, table
+from l2vault.verbs.format import figure, heading, share, size, span_text, table
 from l2vault.verbs.rates import rests_on
 from l2vault.verbs.words import at_least_1, number
 
@@ -40,10 +40,11 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 
 def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.zones.zones import ahead, zones
+    from l2vault.analytics.zones.zones import ahead, with_far, zones
 
-    result = zones(books, args.unit, args.width)
-    rows, provenance = result.frame, result.provenance
+    near = zones(books, args.unit, args.width)
+    result = with_far(books, near, args.unit)
+    every, rows, provenance = result.frame, near.frame, result.provenance
     mid = provenance.setting("last_mid")
     current = rows.filter("is_current")
 
@@ -59,8 +60,20 @@ def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.A
     if args.all:
         passed = rows.filter(~rows["is_current"]).head(args.top)
         text += f"\npassed by the price, best score first\n{_table(passed, rows, None)}"
+    if len(every) > len(rows):
+        text += _far(every.filter(source="books-full"), args.top, provenance)
     text += "\n" + rests_on(vault, books.inst_id, "zones", args.width is None)
-    return analysis.Answer(rows if args.all else current, provenance, text, draw)
+    return analysis.Answer(every if args.all else every.filter("is_current"), provenance, text, draw)
+
+
+def _far(rows: "pl.DataFrame", top: int, provenance: "Provenance") -> str:
+    """The zones of the deep books, where the books themselves saw nothing."""
+    from l2vault.analytics.zones.zones import ahead
+
+    age = span_text(round(provenance.setting("deep_last_ms") / 1000) * 1000)
+    text = f"\nbeyond the levels seen, from {provenance.setting('deep_samples'):g} samples of books-full, {age} old\n"
+    above, below = (ahead(rows.filter(side=side), top) for side in ("ask", "bid"))
+    return text + _table(above.vstack(below), rows, None)
 
 
 def _seen(provenance: "Provenance") -> str:

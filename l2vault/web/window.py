@@ -24,7 +24,7 @@ MOST_COLUMNS: Final = 2400
 MOST_ROWS: Final = 800
 MOST_HOLES: Final = 4000
 _ALIGNED: Final = 8
-_DRAWN: Final[tuple[State, ...]] = ("recorded", "quiet", "unverifiable", "unknown", "disputed", "missing")
+_DRAWN: Final[tuple[State, ...]] = ("recorded", "quiet", "archive", "unverifiable", "unknown", "disputed", "missing")
 """A column of several states has the last of these: no hole hides under what is good beside it."""
 
 

@@ -10,10 +10,12 @@ from l2vault import cli
 from l2vault.book.utc import HOUR_MS
 from l2vault.history import hours
 from l2vault.vault.checking.verify import Verification
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import Layout
-from support.archive_world import BEGIN_MS, DAY, END_MS, INST, ArchiveWorld
+from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
 from support.fetched import fetched, is_as_the_exchange_knows, put_row
 
 
@@ -55,14 +57,36 @@ def test_books_and_trades_of_two_days_are_what_the_exchange_knows(
     assert files_of(vault) == before
 
 
-def test_each_measure_works_on_the_vault_that_comes(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert backfill(vault, "--from", DAY) == 0
-    capsys.readouterr()
-    assert cli.main(["spread", "--vault", str(vault / "okx_archive"), "--last", "5m"]) == 0
-    assert INST in capsys.readouterr().out
+def test_deep_books_and_funding_are_kinds_of_the_vault_that_comes(
+    world: ArchiveWorld, vault: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("--what", "books5000", "--deep"), ("--what", "funding")):
+        assert backfill(vault, *words) == 0
+    archive = Layout(vault).okx_archive
+    samples = list(DeepReader(archive).samples(INST, (BEGIN_MS, END_MS), lambda finding: pytest.fail(str(finding))))
+    truths = {each.ts_ms: each.image for each in world.oracle.truths(INST)}
+    assert len(samples) > 30
+    for sample in samples:
+        bids, asks = truths[sample.ts_ms]
+        assert sample.bids == [(price, size, orders) for price, size, _, orders in bids]
+        assert sample.asks == [(price, size, orders) for price, size, _, orders in asks]
+    holes = [
+        (each.start_ms, each.end_ms)
+        for each in DeepReader(archive).coverage(INST, (BEGIN_MS + 40_000, END_MS - 40_000)).stretches
+        if each.state != "proved"
+    ]
+    assert len(holes) <= 1 and all(MIDNIGHT_MS <= one < two < MIDNIGHT_MS + 31_000 for one, two in holes)
+    (rate,) = ContextReader(archive).rows(INST, (BEGIN_MS, END_MS), lambda finding: pytest.fail(str(finding)))
+    assert rate.funding is not None and (rate.grid_ms, rate.funding.time) == (MIDNIGHT_MS, str(MIDNIGHT_MS))
+    assert rate.funding.rate == rate.funding.settled_rate == world.rates()[MIDNIGHT_MS]
+    assert not list(Verification(archive, END_MS + 24 * HOUR_MS).run())
+    before = files_of(vault)
+    assert backfill(vault, "--what", "funding") == backfill(vault, "--what", "books5000", "--deep") == 0
+    assert files_of(vault) == before
+    assert backfill(vault, "--deep") == 2
 
 
-@pytest.mark.parametrize("at", [0, 2, 5, 9])
+@pytest.mark.parametrize("at", [0, 4, 9])
 def test_killed_at_a_moment_it_goes_on_with_what_lacks(
     world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -109,7 +133,7 @@ def test_a_full_disk_and_a_torn_file_end_in_one_sentence_with_nothing_half_writt
         file.write(bytes(1000))
     assert backfill(vault) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert path.name in said and "The hours before it are whole" in said
+    assert path.name in said and ("The hours before it are whole" in said or "damaged" in said)
     made = [each.name for each in (vault / "okx_archive" / "raw").rglob("*") if each.is_file()]
     assert made == ["23.jsonl.gz"] or not made, "of the torn day nothing; the hour before it is whole"
 

@@ -105,7 +105,9 @@ def test_a_stretch_that_does_not_rebuild_to_the_next_full_book_is_unverifiable(
     assert (day.report.whole, day.report.rebuilt) == (1, 0)
     coverage = Vault(Layout(tmp_path)).coverage(INST, MIDNIGHT_MS, END_MS)
     whole_ms = int(whole["ts"])
-    assert coverage.at(whole_ms - 60_000)[0] == "unverifiable" and coverage.at(whole_ms + 60_000)[0] == "recorded"
+    states = {coverage.at(whole_ms - at_ms)[0] for at_ms in range(10_000, 90_000, 2_000)}
+    assert "unverifiable" in states and states <= {"unverifiable", "unknown"}, "and quiet slots rest on such a line"
+    assert coverage.at(whole_ms + 60_000)[0] in ("recorded", "quiet")
 
 
 def line_at(offset_ms: int, action: str, size: str) -> bytes:

@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -12,9 +13,11 @@ from l2vault import cli
 from l2vault.errors import RestError, VaultError
 from l2vault.history import download
 from l2vault.history.hosts import Hosts
+from l2vault.history.index import ask_index
 from l2vault.history.naming import Wanted, parse_name, wanted_files
 from l2vault.history.shelf import Shelf
 from l2vault.history.unpack import lines_of
+from l2vault.okx.rest import OkxRest
 from l2vault.sim.server.archive import ArchiveServer, parse_archive_faults
 from l2vault.vault.store.layout import Layout
 from support.archive_world import DAY, INST, MIDNIGHT_MS, ArchiveWorld
@@ -219,6 +222,25 @@ def test_much_is_asked_for_before_it_begins(
         assert fetch(server, monkeypatch, "--yes") == 0
     finally:
         server.close()
+
+
+def test_where_okx_refuses_a_day_of_several_the_others_are_asked_alone() -> None:
+    class Index(OkxRest):
+        asked: ClassVar[list[int]] = []
+
+        def archive_index(self, query: Mapping[str, str]) -> list[bytes]:
+            self.asked.append(int(query["begin"]))
+            if int(query["begin"]) < MIDNIGHT_MS:
+                raise RestError("code 51000", "")
+            name = f"{INST}-L2orderbook-400lv-{DAY}.tar.gz"
+            file = {"filename": name, "url": "https://static.okx.com/x", "sizeMB": "1.50"}
+            return [json.dumps({"details": [{"groupDetails": [file]}]}).encode()]
+
+    pauses: list[float] = []
+    wanted = wanted_files("books400", INST, (MIDNIGHT_MS - 86_400_000, MIDNIGHT_MS + 86_400_000))
+    found, refused = ask_index(Index("https://www.okx.com", 1.0), wanted, pauses.append)
+    assert [(each.date, offer.size_mb) for each, offer in found.items()] == [(DAY, 1.5)] and refused == "code 51000"
+    assert len(Index.asked) == 3 and min(pauses) >= 0.4, "5 requests in 2 s"
 
 
 def test_a_day_of_utc_needs_two_files_of_utc_8() -> None:

@@ -19,7 +19,7 @@ MIDNIGHT_MS = utc_ms(f"{DAY}T00:00:00.000Z")
 BEGIN_MS = MIDNIGHT_MS - 120_000
 END_MS = MIDNIGHT_MS + 1_000_000
 """Two minutes before a midnight to seventeen behind it, so that a full book comes in the middle of the second day."""
-STEP_MS = 1_500
+STEP_MS = 3_000
 
 
 @dataclass
@@ -42,6 +42,16 @@ class ArchiveWorld:
                     _, one, side, price, size, ts, _ = row.split(",")
                     found.append((one, price, size, side, int(ts)))
         return sorted(found, key=lambda each: int(each[0]))
+
+    def rates(self) -> dict[int, str]:
+        """By the time of the settlement, what the files of funding say."""
+        found = {}
+        for file in (file for file in self.files if file.kind == "funding"):
+            with zipfile.ZipFile(file.path) as packed:
+                for row in packed.read(packed.namelist()[0]).decode().splitlines()[1:]:
+                    _, rate, time = row.split(",")
+                    found[int(time)] = rate
+        return found
 
     def server(self, *faults: ArchiveFault) -> ArchiveServer:
         return ArchiveServer(Shelf(self.files, faults))

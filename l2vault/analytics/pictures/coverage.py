@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.analytics.figures import time_span
 from l2vault.analytics.pictures.canvas import (
+    BLUE,
     GREEN,
     GREY,
     PURPLE,
@@ -32,6 +33,7 @@ STATE_COLOURS: Final[dict[State, str]] = {
     "unverifiable": YELLOW,
     "missing": VERMILION,
     "unknown": GREY,
+    "archive": BLUE,
 }
 # Missing is also the tallest, so grey prints tell it.
 _HEIGHTS: Final[dict[State, float]] = {
@@ -41,8 +43,11 @@ _HEIGHTS: Final[dict[State, float]] = {
     "unverifiable": 0.6,
     "missing": 0.9,
     "unknown": 0.7,
+    "archive": 0.4,
 }
-_DRAWN: Final[tuple[State, ...]] = ("recorded", "quiet", "unverifiable", "unknown", "disputed", "missing")
+_DRAWN: Final[tuple[State, ...]] = (
+    *("recorded", "quiet", "archive", "unverifiable", "unknown", "disputed", "missing"),
+)
 _LEAST_SHARE: Final = 1 / 1200
 """Of the picture's width: a hole of one slot in a week is still drawn as wide as a pixel or two."""
 
@@ -81,7 +86,7 @@ def draw_strips(axes: "Axes", coverages: Sequence[Coverage]) -> None:
 
 def states_of(coverages: Sequence[Coverage]) -> list[State]:
     """What a legend names: the four that there may always be, the rarer ones where there are any."""
-    rare = ("disputed", "unverifiable")
+    rare = ("disputed", "unverifiable", "archive")
     return [state for state in STATES if state not in rare or any(each.count(state) for each in coverages)]
 
 

@@ -45,6 +45,8 @@ class Ask:
     percentile: float | None
     cut: float | None = None
     is_each_book: bool = False
+    is_of_size_alone: bool = False
+    """Nothing but its size makes a level a wall: one that is no larger than the book before had it was born before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +127,17 @@ def _edge(piece: Piece, sizes: Floats, book: int) -> Edge:
 def _rows(piece: Piece, sizes: Floats, cut: float, ask: Ask) -> pl.DataFrame:
     """In order of side, price and time."""
     large = np.flatnonzero((sizes >= cut) & (sizes > 0))
-    place = np.unique(piece.place[large])
-    rows = piece.at_places(place)
-    rows = rows[np.lexsort((piece.first[rows], piece.place[rows]))]
-    same = piece.place[rows][1:] == piece.place[rows][:-1]
+    rows = piece.beside(large)
+    place = piece.price[rows] * np.where(piece.is_ask[rows], 1.0, -1.0)
+    order = np.lexsort((piece.first[rows], place))
+    rows, place = rows[order], place[order]
+    same = place[1:] == place[:-1]
     touch = same & (piece.past[rows][:-1] == piece.first[rows][1:])
     before = np.append(0.0, np.where(touch, sizes[rows][:-1], 0)) if len(rows) else np.empty(0)
     after = np.append(np.where(touch, sizes[rows][1:], 0), 0.0) if len(rows) else np.empty(0)
     is_large = (sizes[rows] >= cut) & (sizes[rows] > 0)
     rows, before, after = rows[is_large], before[is_large], after[is_large]
-    found = {
+    found: Columns = {
         "is_ask": piece.is_ask[rows],
         "price": piece.price[rows],
         "size": sizes[rows],
@@ -152,7 +155,10 @@ def _rows(piece: Piece, sizes: Floats, cut: float, ask: Ask) -> pl.DataFrame:
         found |= {"first": cells.book, "past": cells.book + 1}
         cells = _Cells(piece, found)
     found |= {"before": before, "after": after}
-    around = _around(piece, found, cut / KEPT_SHARE, ask.unit)
+    may_be_born = found["size"] >= cut / KEPT_SHARE
+    if ask.is_of_size_alone:
+        may_be_born &= (found["size"] > before) | ~piece.is_linked[found["first"]]
+    around = _around(piece, found, may_be_born, ask.unit)
     return pl.DataFrame(found | cells.sums() | _ends(piece, found) | {"around": around})
 
 
@@ -206,12 +212,12 @@ def _ends(piece: Piece, found: Columns) -> Columns:
     }
 
 
-def _around(piece: Piece, found: Columns, least: float, unit: Unit) -> Floats:
-    """The mean size of the levels next to each in its first book, without itself, of those that may be born with at
-    least so much; NaN for the others, and where it stands alone."""
+def _around(piece: Piece, found: Columns, may_be_born: Bools, unit: Unit) -> Floats:
+    """The mean size of the levels next to each in its first book, without itself, of those that may be born there; NaN
+    for the others, and where it stands alone."""
     around = np.full(len(found["price"]), np.nan)
     for name in SIDES:
-        own = np.flatnonzero((found["is_ask"] == (name == "ask")) & (found["size"] >= least))
+        own = np.flatnonzero((found["is_ask"] == (name == "ask")) & may_be_born)
         if not len(own):
             continue
         books, at = np.unique(found["first"][own], return_inverse=True)

@@ -5,7 +5,7 @@ from which on a level is one; `ledger` makes lives of it. `docs/intelligence.md`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -143,15 +143,16 @@ def _ended(books: Books, runs: pl.DataFrame, birth: Birth, unit: Unit, criteria:
 def _surveyed(books: Books, unit: Unit, criteria: Criteria) -> tuple[list[Survey], float]:
     """All pieces in order of time, cut low enough for the threshold, and that."""
     is_each_book = criteria.relative is not None
+    ask = Ask(unit, criteria.percentile, None, is_each_book, not is_each_book and criteria.per_order is None)
     if criteria.min_size is not None:
-        ask = Ask(unit, None, criteria.min_size * KEPT_SHARE, is_each_book)
+        ask = replace(ask, percentile=None, cut=criteria.min_size * KEPT_SHARE)
         return _flat(_by_hour(books, ask, books.hours)), criteria.min_size
-    found = _by_hour(books, Ask(unit, criteria.percentile, None, is_each_book), books.hours)
+    found = _by_hour(books, ask, books.hours)
     threshold = _threshold(_flat(found), criteria.percentile)
     cut = threshold * KEPT_SHARE
     again = [hour for hour, pieces in found.items() if any(piece.cut > cut for piece in pieces)]
     if again:  # what these hours left out can only have made a threshold by percentile too low
-        found |= _by_hour(books, Ask(unit, criteria.percentile, cut, is_each_book), again)
+        found |= _by_hour(books, replace(ask, cut=cut), again)
         threshold = _threshold(_flat(found), criteria.percentile)
     return _flat(found), threshold
 

@@ -6,7 +6,7 @@ the formulas.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -16,10 +16,12 @@ import polars as pl
 from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, SideName, decimals_of
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.deep import DeepBook
 from l2vault.analytics.interval_rows import BookRows, Numbers, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.zones.zone_tests import Touches, zone_tests
 from l2vault.errors import UsageError
+from l2vault.vault.coverage.deep import COVERS_MS
 
 ZONES: Final = pl.Schema(
     {
@@ -114,6 +116,63 @@ def ahead(zones: pl.DataFrame, top: int) -> pl.DataFrame:
     return own.sort(pl.col("distance_bps").clip(lower_bound=0), maintain_order=True)
 
 
+def with_far(books: Books, found: Result, unit: Unit = "usd") -> Result:
+    """What `zones` found, and behind it the zones of the deep books in buckets of which the books themselves saw
+    nothing: `source` is `books` or `books-full`, `age_ms` how old the newest sample was at the end of the span.
+
+    Their rules are the same, of samples instead of books: each stands up to the next one, for 45 s at most, and what is
+    usual is the median of the samples' own buckets. Without a sample of the span nothing is added.
+    """
+    settings = found.provenance.settings
+    mid, presence = found.provenance.setting("last_mid"), found.provenance.setting("presence")
+    contracts = [period.contract for period in books.periods]
+    grid = _grid(found.provenance.setting("width"), contracts, is_given=True)
+    part = None if books.deep is None else _sampled(books.deep(), books, grid, unit)
+    if part is None:
+        return found
+    far = pl.concat([_zones_of([part], name, grid, presence, mid) for name in SIDES])
+    far = far.join(found.frame, ["side", "price_from"], "anti").sort("score", descending=True, maintain_order=True)
+    times = part.sides["bid"].touches.t_from
+    age_ms = books.end_ms - 1 - int(times[-1])
+    rows = [
+        found.frame.with_columns(source=pl.lit("books"), age_ms=pl.lit(None, pl.Int64)),
+        far.with_columns(source=pl.lit("books-full"), age_ms=pl.lit(age_ms, pl.Int64)),
+    ]
+    more = {"deep_samples": len(times), "deep_last_ms": age_ms}
+    return Result(pl.concat(rows), replace(found.provenance, settings={**settings, **more}))
+
+
+def _sampled(samples: Iterator[DeepBook], books: Books, grid: Grid, unit: Unit) -> "Part | None":
+    """What is kept of the samples of a span, as if they were its books; None where there is none."""
+    times: list[int] = []
+    ends: dict[SideName, list[tuple[int, int]]] = {name: [] for name in SIDES}
+    cells: dict[SideName, list[pl.DataFrame]] = {name: [] for name in SIDES}
+    for sample in samples:
+        if not books.start_ms <= sample.ts_ms < books.end_ms:
+            continue
+        for name in SIDES:
+            side, sign = sample.side(name), 1 if name == "bid" else -1
+            points = _points(side.price, sign, grid)
+            bucket, place = np.unique(points // grid.points, return_inverse=True)
+            size = books.contract.sizes(side.qty, side.price, unit)
+            sums = (np.bincount(place, each, len(bucket)) for each in (size, side.orders))
+            values = dict(zip(("size", "orders"), sums, strict=True))
+            cells[name].append(pl.DataFrame({"bucket": bucket, "book": np.full(len(bucket), len(times)), **values}))
+            worst = NOWHERE if side.is_whole else int(-(-points[-1] // grid.points))
+            ends[name].append((int(points[0] // grid.points), worst))
+        times.append(sample.ts_ms)
+    if not times:
+        return None
+    t_from = np.array(times, dtype=np.int64)
+    t_to = np.minimum(np.append(t_from[1:], books.end_ms), t_from + COVERS_MS)
+    is_linked = np.append(False, t_to[:-1] == t_from[1:])
+    sides = {}
+    for name in SIDES:
+        best, farthest = np.array(ends[name], dtype=np.int64).T
+        sides[name] = _kept(pl.concat(cells[name]), Touches(t_from, t_to, best, farthest, is_linked))
+    return Part(sides, Tally(len(times), len(times), 0, {}), books.contract, None, None)
+
+
 class _Movement(NamedTuple):
     """Of an hour: between which prices mid moved; how far sides were seen, summed up over its books."""
 
@@ -201,11 +260,15 @@ def _side(piece: Piece, name: SideName, grid: Grid, unit: Unit) -> Gathered:
     touches = Touches(piece.t_from, piece.t_to, best, farthest, piece.is_linked)
     own = np.flatnonzero(piece.is_ask == (name == "ask"))
     bucket = _points(piece.price[own], sign, grid) // grid.points
-    cells = _cells(piece, own, bucket, piece.sizes(unit)[own])
+    return _kept(_cells(piece, own, bucket, piece.sizes(unit)[own]), touches)
+
+
+def _kept(cells: pl.DataFrame, touches: Touches) -> Gathered:
+    """What is kept of a side, of what each bucket holds in each book."""
     cells = cells.with_columns(
         step=pl.Series(_rounded(cells["size"].to_numpy())),
-        ms=pl.Series((piece.t_to - piece.t_from)[cells["book"].to_numpy()], dtype=pl.Int64),
-        is_seen=pl.Series(cells["bucket"].to_numpy() >= farthest[cells["book"].to_numpy()], dtype=pl.Boolean),
+        ms=pl.Series((touches.t_to - touches.t_from)[cells["book"].to_numpy()], dtype=pl.Int64),
+        is_seen=pl.Series(cells["bucket"].to_numpy() >= touches.farthest[cells["book"].to_numpy()], dtype=pl.Boolean),
     ).filter("is_seen")
     ms = pl.col("ms")
     size_ms, orders_ms = ((pl.col(column) * ms).sum().alias(f"{column}_ms") for column in ("size", "orders"))

@@ -4,6 +4,8 @@ that want Arrow or exact numbers take (`read`). Loads no pandas.
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,14 +54,18 @@ def archived_books(archived: ArchivedHour, span: tuple[int, int]) -> pl.DataFram
 
 def _levels(file: pq.ParquetFile, groups: list[int]) -> pl.DataFrame:
     """Denominators, which are one for all rows of a file that we wrote, are not read where its statistics say so."""
-    dens = {name: values_of(file, groups, name) for name in _DENS}
-    read = _PLAIN + [name for name, values in dens.items() if len(values) != 1]
-    frame = _frame(file.read_row_groups(groups, columns=read, use_threads=False))
-    price, qty = (
-        pl.col(num) / (pl.lit(dens[den].pop(), pl.Int64) if len(dens[den]) == 1 else pl.col(den))
-        for num, den in (("price_num", "price_den"), ("qty_num", "qty_den"))
+    frame: dict[str, npt.NDArray[np.float64]] = {}
+    values = {name: values_of(file, groups, name) for name in _DENS}
+    columns = _PLAIN + [name for name in _DENS if len(values[name]) != 1]
+    read = _frame(file.read_row_groups(groups, columns=columns, use_threads=False))
+    for name in ("price", "qty"):
+        den = values[f"{name}_den"]
+        # By numpy: polars multiplies by the reciprocal of a scalar, which is not the double nearest to the fraction.
+        by = den.pop() if len(den) == 1 else read[f"{name}_den"].to_numpy()
+        frame[name] = read[f"{name}_num"].to_numpy() / by
+    return pl.DataFrame(
+        [read["side"], *(pl.Series(name, frame[name]) for name in frame), *read["orders", "t_from", "t_to"]]
     )
-    return frame.select("side", price.alias("price"), qty.alias("qty"), "orders", "t_from", "t_to")
 
 
 def _books(file: pq.ParquetFile) -> pl.DataFrame:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.columns import Ints
-from l2vault.vault.archive.intervals import LEVELS, OLD_SNAPSHOTS, SNAPSHOTS, is_ask_side
+from l2vault.vault.archive.intervals import LEVELS, OF_BOOK, OLD_SNAPSHOTS, SNAPSHOTS, is_ask_side
 from l2vault.vault.store.forms import why_no_file
 
 SCHEMA_VERSION: Final = 2
@@ -46,6 +46,7 @@ _SNAPSHOT_ENCODINGS: Final = {
     "seqId": _DELTA,
     "prevSeqId": _DELTA,
     "checksum": _SPLIT,
+    **{name: _SPLIT for name in OF_BOOK if SNAPSHOTS.field(name).type == pa.float64()},
 }
 _MARK: Final = b"l2vault"
 _UNITS: Final = {

@@ -73,7 +73,9 @@ def cover(
     holes = []
     for each in _merged(grid, drawn):
         from_ms, to_ms = max(each.from_ms, start_ms), min(each.to_ms, end_ms)
-        if each.state != "recorded" and each.state != "quiet" and from_ms < to_ms:
+        if each.state == "recorded" or each.state == "quiet" or each.state == "archive":
+            continue
+        if from_ms < to_ms:
             holes.append(Hole(from_ms, to_ms, each.state, each.cause, count_slots(stretches, from_ms, to_ms)))
     return Coverage(inst_id, start_ms, end_ms, stretches, holes)
 

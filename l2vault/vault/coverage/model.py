@@ -3,7 +3,8 @@
 Pure. `recorded`: a readable line is the slot's. `quiet`: a record made at the time says that the book stood unchanged
 over the slot, and the line of that book is in the file. `disputed`: two sources contradicted each other there.
 `unverifiable`: there is a line, of a stream in which no loss could be seen. `missing`: the book was not in sync, or its
-line was lost, with the cause. `unknown`: nothing proves it. Only the first two are covered.
+line was lost, with the cause. `unknown`: nothing proves it. `archive`: it was not recorded, and a book of OKX's archive
+stands in, where that was asked for (`filled`). Only the first two and the last are covered.
 """
 
 from bisect import bisect_right
@@ -17,11 +18,11 @@ from l2vault.book.utc import utc_text
 if TYPE_CHECKING:
     import polars as pl
 
-State = Literal["recorded", "quiet", "disputed", "unverifiable", "missing", "unknown"]
+State = Literal["recorded", "quiet", "disputed", "unverifiable", "missing", "unknown", "archive"]
 HoleKind = Literal["disputed", "unverifiable", "missing", "unknown"]
 
 STATES: Final[tuple[State, ...]] = get_args(State)
-COVERED: Final[tuple[State, ...]] = ("recorded", "quiet")
+COVERED: Final[tuple[State, ...]] = ("recorded", "quiet", "archive")
 
 
 class Hole(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def covered_share(self) -> float:
-        """Recorded and quiet slots over all slots; 0 where there is no slot."""
+        """Covered slots (recorded, quiet, of the archive) over all slots; 0 where there is no slot."""
         slots = self.slots
         return sum(self.count(state) for state in COVERED) / slots if slots else 0.0
 

@@ -12,7 +12,7 @@ import msgspec
 from l2vault.vault.journal.change_events import ChangesLost, Latency
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.deep_events import DeepMissed
-from l2vault.vault.journal.merge_events import Merged
+from l2vault.vault.journal.merge_events import Merged, Repaired
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
     TradesFilled,
@@ -496,4 +496,5 @@ Event = (
     | DeepMissed
     | MaintenanceNoted
     | Merged
+    | Repaired
 )

@@ -1,4 +1,5 @@
-"""What `l2vault merge` notes of an hour that it made of several vaults' (docs/format.md). Knows no file."""
+"""What `l2vault merge` notes of an hour that it made of several vaults', and `l2vault repair` of holes that it filled
+(docs/format.md). Knows no file."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -89,3 +90,14 @@ class Merged(
         for ids in self.ids:
             yield from (ids.from_, ids.to)
         yield from (each.ts for each in self.begun)
+
+
+class Repaired(msgspec.Struct, frozen=True, tag_field="event", tag="repaired", omit_defaults=True):
+    """In these half-open spans, holes of what was recorded, books of OKX's archive are read by default: so many slots.
+    `undone`: no longer."""
+
+    at: str
+    inst_id: str
+    spans: list[tuple[str, str]]
+    slots: int
+    undone: bool = False

@@ -28,6 +28,7 @@ from l2vault.vault.reading.follow import POLL_SEC, Follow
 from l2vault.vault.reading.follow_changes import FollowChanges
 from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
 from l2vault.vault.store.forms import PlacedLine, first_ms, hour_book, hour_lines, snapshot_of
+from l2vault.vault.store.instruments import Row, read_rows
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
 from l2vault.vault.store.line import as_time_text, time_text
 from l2vault.vault.store.root import open_layout
@@ -102,6 +103,10 @@ class Vault:
         lost = {inst_id for inst_id in self.journal.instruments() if self._noted_starts(inst_id)}
         return sorted(lost.union(self.instruments()))
 
+    def instrument_rows(self, inst_id: str) -> list[tuple[int | None, Row]]:
+        """OKX's rows of the instrument, as `store.instruments.read_rows` gives them."""
+        return read_rows(self.layout, inst_id)
+
     def days(self, inst_id: str) -> list[str]:
         """The dates, `2026-01-31`, of which there is an hour."""
         return sorted({utc_text(forms.hour_ms)[:10] for forms in self.catalog.hours(inst_id)})
@@ -145,8 +150,10 @@ class Vault:
         end: Moment,
         include_disputed: bool = False,
         resolution: Resolution = "lines",
+        left_out: Sequence[tuple[int, int]] | None = None,
     ) -> "Levels":
-        """The level-interval table of the span. Needs the extra `analysis`.
+        """The level-interval table of the span. Needs the extra `analysis`. `left_out` says, in the place of what the
+        journal knows, where no book may stand.
 
         Disputed and unverifiable books are left out unless asked for. Of changes a row begins and ends with the very
         push; raises VaultError where they were not recorded.
@@ -163,7 +170,7 @@ class Vault:
             span,
             lambda findings: hours(inst_id, span, findings),
             lambda: self.coverage(inst_id, *span),
-            lambda: self._left_out(inst_id, span, include_disputed),
+            lambda: self._left_out(inst_id, span, include_disputed) if left_out is None else left_out,
         )
 
     def bearing_hours(self, inst_id: str, span: tuple[int, int], resolution: Resolution = "lines") -> list[int]:
@@ -228,8 +235,9 @@ class Vault:
 
         Without bounds from the first evidence to the newest: of the lines, and of what the journal noted of them.
         """
-        start, end = self._bounds(inst_id, start, end)
-        span = span_ms(start, end)
+        return self._own_coverage(inst_id, span_ms(*self._bounds(inst_id, start, end)))
+
+    def _own_coverage(self, inst_id: str, span: tuple[int, int]) -> Coverage:
         history = self.journal.history(inst_id)
         every = self.catalog.hours(inst_id)
         lines, missing = self._hour_lines.lines(inst_id, every, reach(history, span))
@@ -366,7 +374,7 @@ class Vault:
             return []
         kinds = () if include_disputed else ("disputed", "unverifiable")
         causes = NOT_PROVED, UNVERIFIABLE
-        holes = self.coverage(inst_id, *span).holes
+        holes = self._own_coverage(inst_id, span).holes
         return [(hole.start_ms, hole.end_ms) for hole in holes if hole.kind in kinds or hole.cause in causes]
 
     def _bounds(self, inst_id: str, start: Moment | None, end: Moment | None) -> tuple[Moment, Moment]:

@@ -147,6 +147,10 @@ class Layout:
         text = utc_text(ts_ms)
         return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
 
+    def repairs_file(self, inst_id: str) -> Path:
+        """Which holes of an instrument are filled from OKX's archive by default."""
+        return self.root / _META / "repairs" / f"{inst_id}.json"
+
     def carried_file(self, inst_id: str, ts_ms: int) -> Path:
         """The book with which a day of OKX's archive ended, for the first grid time of the next day."""
         return self.root / _META / "carried" / inst_id / f"{utc_text(ts_ms)[:10]}.json"

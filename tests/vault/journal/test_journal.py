@@ -87,6 +87,7 @@ ONE_OF_EACH = [
     change_events.Latency(AT, 1, 600, 1.5, 2.0, 3.0, 9.5, 20.0, 12, 3),
     context_events.ContextNoted(AT, 1, BTC, "stale", {"mark": TS, "funding": None}, "silence"),
     context_events.MaintenanceNoted(AT, "upgrade", "scheduled", TS, None, "0"),
+    merge_events.Repaired(AT, BTC, [(TS, TS)], 7, True),
     merge_events.Merged(
         AT,
         BTC,

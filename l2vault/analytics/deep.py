@@ -1,0 +1,142 @@
+"""Deep books for analysis: each sample as arrays, one in memory at a time; what lies in bands that the channel's levels
+do not reach.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from l2vault.analytics.book_matrix import SIDES, Ladders, SideName
+from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.one_book import BPS, ROUNDING_BPS
+from l2vault.book.deep import DEEP_DEPTH, DeepLevel, DeepSample
+from l2vault.vault.coverage.deep import COVERS_MS
+from l2vault.vault.reading.deep import DeepReader
+from l2vault.vault.store.catalog import unreported
+from l2vault.vault.store.layout import Layout
+
+FAR_BANDS_BPS: Final = (50.0, 100.0, 200.0)
+"""Distances from mid that are measured too, unless others are asked for, where deep books were recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSide:
+    """One side of a sample, best first. `is_whole`: it has fewer than 5000 levels, so that nothing lies beyond."""
+
+    price: Floats
+    qty: Floats
+    """Contracts."""
+    orders: Floats
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeepBook:
+    """A sample of exchange time `ts_ms`."""
+
+    ts_ms: int
+    bids: DeepSide
+    asks: DeepSide
+
+    def side(self, name: SideName) -> DeepSide:
+        """Bids or asks, by name."""
+        return self.bids if name == "bid" else self.asks
+
+
+Samples = Callable[[], Iterator[DeepBook]]
+"""Reads those that bear on a span anew, in order of time."""
+
+
+def read_deep(root: Path, inst_id: str, span: tuple[int, int]) -> Samples | None:
+    """The samples of a vault from the one that may stand at the start of a span; None where none were recorded."""
+    reader = DeepReader(Layout(root))
+    if inst_id not in reader.instruments():
+        return None
+    bearing = span[0] - COVERS_MS, span[1]
+    return lambda: (deep_book(sample) for sample in reader.samples(inst_id, bearing, unreported))
+
+
+def deep_book(sample: DeepSample) -> DeepBook:
+    """The same as arrays."""
+    return DeepBook(sample.ts_ms, _side(sample.bids), _side(sample.asks))
+
+
+def _side(levels: Sequence[DeepLevel]) -> DeepSide:
+    price, qty, orders = (np.array([float(level[at]) for level in levels]) for at in range(3))
+    return DeepSide(price, qty, orders, len(levels) < DEEP_DEPTH)
+
+
+class FarBands:
+    """Fills the bands of `metrics.depth` that reach beyond the levels seen, from the newest sample.
+
+    What is within the levels seen is the book's own; from its farthest level on, up to the band's end at the book's own
+    mid, it is the sample's, which is at most 45 s old. Give it the books in order of time. `used` counts the books of
+    which a band was filled, `oldest_ms` and `last_ms` are ages of samples when they were used: most, and last.
+    """
+
+    def __init__(self, samples: Samples, unit: Unit, bands_bps: Sequence[float]) -> None:
+        self._samples = samples()
+        self._next = next(self._samples, None)
+        self._now: DeepBook | None = None
+        self._unit: Unit = unit
+        self._bands = np.array(bands_bps, dtype=np.float64)
+        self._sums: dict[SideName, tuple[Floats, Floats]] = {}
+        self._contract: Contract | None = None
+        self.used = 0
+        self.oldest_ms = 0
+        self.last_ms = 0
+
+    def fill(self, ladders: Ladders, columns: dict[str, Floats]) -> None:
+        """Sets what is NaN in the columns `bid_25bps`, .. and adds `deep_age_ms`: how old the sample was that filled
+        any of a book's; NaN where none did."""
+        ages = np.full(len(ladders), np.nan)
+        names = {side: [f"{side}_{band:g}bps" for band in self._bands] for side in SIDES}
+        lacks = np.isnan(np.column_stack([columns[name] for side in SIDES for name in names[side]])).any(axis=1)
+        worst = {side: ladders.side(side).worst for side in SIDES}
+        for at in np.flatnonzero(lacks & np.isfinite(ladders.mid)).tolist():
+            t_ms = int(ladders.t_from[at])
+            deep = self._at(t_ms, ladders.contract)
+            if deep is None:
+                continue
+            is_used = False
+            for side in SIDES:
+                beyond = self._beyond(deep, side, float(ladders.mid[at]), float(worst[side][at]))
+                for name, more in zip(names[side], beyond.tolist(), strict=True):
+                    if np.isnan(columns[name][at]) and np.isfinite(more):
+                        columns[name][at] = columns[f"{side}_total"][at] + more
+                        is_used = True
+            if is_used:
+                ages[at] = t_ms - deep.ts_ms
+                self.used, self.last_ms = self.used + 1, t_ms - deep.ts_ms
+                self.oldest_ms = max(self.oldest_ms, self.last_ms)
+        columns["deep_age_ms"] = ages
+
+    def _at(self, t_ms: int, contract: Contract) -> DeepBook | None:
+        """The newest sample at or before a time, which is none before the one asked for last; None where it is old."""
+        while self._next is not None and self._next.ts_ms <= t_ms:
+            self._now, self._next = self._next, next(self._samples, None)
+            self._sums.clear()
+        if self._now is None or t_ms - self._now.ts_ms > COVERS_MS:
+            return None
+        if contract != self._contract:
+            self._contract = contract
+            self._sums.clear()
+        return self._now
+
+    def _beyond(self, deep: DeepBook, name: SideName, mid: float, worst: float) -> Floats:
+        """`(bands,)`: what rests behind the price `worst` up to the end of each band; NaN where that is not seen."""
+        sign = 1.0 if name == "ask" else -1.0
+        if name not in self._sums:
+            assert self._contract is not None
+            side = deep.side(name)
+            sizes = self._contract.sizes(side.qty, side.price, self._unit)
+            self._sums[name] = side.price * sign, np.concatenate([[0.0], sizes.cumsum()])
+        price, total = self._sums[name]
+        ends = sign * mid + mid * (self._bands + ROUNDING_BPS) / BPS
+        inner = np.searchsorted(price, sign * worst, side="right")
+        outer = np.searchsorted(price, ends, side="right")
+        is_seen = deep.side(name).is_whole | (len(price) > 0 and price[-1] >= ends)
+        return np.where(is_seen, total[np.maximum(inner, outer)] - total[inner], np.nan)

@@ -1,0 +1,233 @@
+"""Recorded books and those of OKX's archive as one vault for reading: recorded first, the archive in their holes.
+
+What was recorded stands wherever it is covered. Only where it is not, a book of the archive stands in, if the archive's
+own vault covers that time; such slots are `archive`, never `recorded`. The two are joined while they are read, never on
+the disk.
+"""
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from l2vault.book.moments import Moment, as_ms, span_ms
+from l2vault.book.snapshot import Snapshot
+from l2vault.errors import UsageError, VaultError, analysis_extra
+from l2vault.vault.coverage.compute import slot_of
+from l2vault.vault.coverage.filled import Spans, filled, given_spans, intersection, outside
+from l2vault.vault.coverage.model import COVERED, Coverage, Stretch
+from l2vault.vault.reading.vault import BookAt, Resolution, Snapshots, Vault, open_vault
+from l2vault.vault.store.catalog import HourForms, Report
+from l2vault.vault.store.instruments import Row, read_rows
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
+from l2vault.vault.store.repairs import has_repairs, repaired_spans
+from l2vault.vault.store.root import open_layout
+
+if TYPE_CHECKING:
+    from l2vault.vault.reading.level_table import Levels
+
+Source = Literal["recorded", "archive"]
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
+RECORDED: Final[tuple[Source, ...]] = ("recorded",)
+
+
+def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> Vault:
+    """The vault at `path` with the books of these sources; None: what was recorded, and what was repaired. Raises
+    VaultError where there is none, UsageError for a source that is none."""
+    if sources is None:
+        return _with_repairs(path)
+    asked = set(sources)
+    if not asked or asked - set(SOURCES):
+        named = ", ".join(map(str, sources)) or "nothing"
+        raise UsageError(f"{named} is no source of books.", "recorded, archive, or both")
+    if asked == {"recorded"}:
+        return open_vault(path)
+    layout = Layout(Path(path))
+    archive = layout.okx_archive
+    if not archive.raw.is_dir():
+        raise VaultError(
+            f"nothing was made of OKX's archive in {archive.root}.", "l2vault fetch, then l2vault backfill"
+        )
+    if asked == {"archive"}:
+        return ArchiveVault(open_layout(archive.root))
+    has_own = layout.raw.is_dir() or layout.archive.is_dir()
+    return JoinedVault(open_layout(path) if has_own else layout, open_vault(archive.root))
+
+
+def _with_repairs(path: str | Path) -> Vault:
+    layout = open_layout(path)
+    if not has_repairs(layout) or not layout.okx_archive.raw.is_dir():
+        return open_vault(path)
+    return JoinedVault(layout, open_vault(layout.okx_archive.root), lambda inst_id: repaired_spans(layout, inst_id))
+
+
+def sources_of(vault: Vault) -> tuple[Source, ...] | None:
+    """With which `open_sources` opens the same again at its root."""
+    if not isinstance(vault, JoinedVault):
+        return RECORDED
+    return None if vault.is_of_repairs else SOURCES
+
+
+class ArchiveVault(Vault):
+    """The archive's vault read as what it is: what it covers is `archive`, and nothing of it was recorded here."""
+
+    def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
+        found = super().coverage(inst_id, start, end)
+        stretches = [
+            Stretch(each.first_ms, each.last_ms, each.cadence_ms, "archive", "") if each.state in COVERED else each
+            for each in found.stretches
+        ]
+        return Coverage(found.inst_id, found.start_ms, found.end_ms, stretches, found.holes)
+
+
+class JoinedVault(Vault):
+    """A vault whose holes another one fills. It is one, so that whoever reads a vault reads it: of the other it takes
+    part by part what its own lacks. `only` gives, by instrument, where it may; None: everywhere."""
+
+    def __init__(self, layout: Layout, archive: Vault, only: Callable[[str], Spans] | None = None) -> None:
+        super().__init__(layout)
+        self.archive = archive
+        self._only = only
+        self._spans_given: dict[tuple[str, tuple[int, int]], list[tuple[int, int]]] = {}
+
+    @property
+    def is_of_repairs(self) -> bool:
+        """Whether the other vault stands in only where that was noted."""
+        return self._only is not None
+
+    def instruments(self) -> list[str]:
+        return sorted({*super().instruments(), *self.archive.instruments()})
+
+    def noted_instruments(self) -> list[str]:
+        return sorted({*super().noted_instruments(), *self.archive.noted_instruments()})
+
+    def instrument_rows(self, inst_id: str) -> list[tuple[int | None, Row]]:
+        return super().instrument_rows(inst_id) or read_rows(self.archive.layout, inst_id)
+
+    def first_line_ms(self, inst_id: str) -> int | None:
+        return _least(super().first_line_ms(inst_id), self.archive.first_line_ms(inst_id))
+
+    def newest_line_ms(self, inst_id: str) -> int | None:
+        return _most(super().newest_line_ms(inst_id), self.archive.newest_line_ms(inst_id))
+
+    def first_evidence_ms(self, inst_id: str) -> int | None:
+        return _least(super().first_evidence_ms(inst_id), self.archive.first_evidence_ms(inst_id))
+
+    def newest_evidence_ms(self, inst_id: str) -> int | None:
+        return _most(super().newest_evidence_ms(inst_id), self.archive.newest_evidence_ms(inst_id))
+
+    def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
+        span = span_ms(*self._bounds(inst_id, start, end))
+        own, other = self._own_coverage(inst_id, span), self.archive.coverage(inst_id, *span)
+        return filled(own, other, self._allowed(inst_id))
+
+    def snapshots(
+        self,
+        inst_id: str,
+        start: Moment,
+        end: Moment,
+        resolution: Resolution = "lines",
+        every_ms: int | None = None,
+    ) -> Snapshots:
+        own = super().snapshots(inst_id, start, end, resolution, every_ms)
+        if resolution != "lines":
+            return own
+        span = own.start_ms, own.end_ms
+        other = self.archive.snapshots(inst_id, *span)
+
+        def read(report: Report) -> Iterator[Snapshot]:
+            given = self._given(inst_id, span)
+            history = self.archive.journal.history(inst_id)
+            filling = (book for book in other if _holds(given, slot_of(history, book.ts_ms)))
+            return heapq.merge(self._snapshots(inst_id, span, report), filling, key=lambda book: book.ts_ms)
+
+        return Snapshots(inst_id, span, read, self)
+
+    def levels(
+        self,
+        inst_id: str,
+        start: Moment,
+        end: Moment,
+        include_disputed: bool = False,
+        resolution: Resolution = "lines",
+        left_out: Sequence[tuple[int, int]] | None = None,
+    ) -> "Levels":
+        own = super().levels(inst_id, start, end, include_disputed, resolution, left_out)
+        if resolution != "lines":
+            return own
+        span = own.start_ms, own.end_ms
+        kept_out = list(outside(self._given(inst_id, span), *span))
+        return self._joined(own, self.archive.levels(inst_id, *span, left_out=kept_out), inst_id, span)
+
+    def levels_of_hour(
+        self,
+        inst_id: str,
+        span: tuple[int, int],
+        hour_ms: int,
+        left_out: Sequence[tuple[int, int]],
+        resolution: Resolution = "lines",
+    ) -> "Levels":
+        own = super().levels_of_hour(inst_id, span, hour_ms, left_out, resolution)
+        if resolution != "lines":
+            return own
+        kept_out = list(outside(self._given(inst_id, span), *span))
+        return self._joined(own, self.archive.levels_of_hour(inst_id, span, hour_ms, kept_out), inst_id, span)
+
+    def bearing_hours(self, inst_id: str, span: tuple[int, int], resolution: Resolution = "lines") -> list[int]:
+        own = super().bearing_hours(inst_id, span, resolution)
+        return own if resolution != "lines" else sorted({*own, *self.archive.bearing_hours(inst_id, span)})
+
+    def book_at(
+        self, inst_id: str, t: Moment, with_flagged: bool = False, resolution: Resolution = "lines"
+    ) -> BookAt | None:
+        own = super().book_at(inst_id, t, with_flagged, resolution)
+        t_ms = as_ms(t)
+        if resolution != "lines" or (own is not None and own.state in COVERED):
+            return own
+        if not _holds(self._given(inst_id, (t_ms, t_ms + 1)), t_ms):
+            return own
+        found = self.archive.book_at(inst_id, t_ms)
+        if found is None or found.state not in COVERED:
+            return own
+        return BookAt(found.snapshot, found.age_ms, "archive", "", found.findings)
+
+    def column_files(self, forms: HourForms) -> ArchivedHour | None:
+        """None for an hour of which a part may be the archive's: it is read as both."""
+        spans = self._allowed(forms.inst_id)
+        if spans is None or intersection(spans, [(forms.hour_ms, forms.hour_ms + HOUR_MS)]):
+            return None
+        return super().column_files(forms)
+
+    def _allowed(self, inst_id: str) -> Spans | None:
+        return None if self._only is None else self._only(inst_id)
+
+    def _given(self, inst_id: str, span: tuple[int, int]) -> list[tuple[int, int]]:
+        """Where the archive stands in."""
+        key = inst_id, span
+        if key not in self._spans_given:
+            own, other = self._own_coverage(inst_id, span), self.archive.coverage(inst_id, *span)
+            self._spans_given[key] = given_spans(own, other, self._allowed(inst_id))
+        return self._spans_given[key]
+
+    def _left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool = False) -> list[tuple[int, int]]:
+        """Where no recorded book may stand: what `Vault` says, and wherever the archive stands in."""
+        return sorted([*super()._left_out(inst_id, span, include_disputed), *self._given(inst_id, span)])
+
+    def _joined(self, own: "Levels", other: "Levels", inst_id: str, span: tuple[int, int]) -> "Levels":
+        with analysis_extra():
+            from l2vault.vault.reading.joined_levels import JoinedLevels
+        return JoinedLevels(own, other, lambda: self.coverage(inst_id, *span))
+
+
+def _holds(spans: Spans, t_ms: int) -> bool:
+    at = bisect_right(spans, t_ms, key=lambda span: span[0]) - 1
+    return at >= 0 and t_ms < spans[at][1]
+
+
+def _least(*times: int | None) -> int | None:
+    return min((each for each in times if each is not None), default=None)
+
+
+def _most(*times: int | None) -> int | None:
+    return max((each for each in times if each is not None), default=None)

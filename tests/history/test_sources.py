@@ -1,0 +1,113 @@
+"""Recorded books first, those of the archive in their holes: as lines, as levels, as measures, and in coverage."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import l2vault
+from l2vault import cli
+from l2vault.errors import UsageError, VaultError
+from l2vault.vault.coverage.filled import filled, intersection, outside
+from l2vault.vault.coverage.model import Coverage, Hole, Stretch
+from l2vault.vault.reading.sources import open_sources
+from l2vault.vault.store.layout import Layout
+from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
+from support.fetched import record
+
+BOTH = ("recorded", "archive")
+RECORDED_DEPTH, ARCHIVE_DEPTH = 50, 400
+"""By which the source of a book is told."""
+
+
+@pytest.fixture(scope="module")
+def vault(world: ArchiveWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recorded two minutes before midnight and from a quarter past on; all of it in the archive."""
+    root = tmp_path_factory.mktemp("both") / "Vault"
+    record(Layout(root), world, RECORDED_DEPTH, has_hole=True)
+    record(Layout(root).okx_archive, world, ARCHIVE_DEPTH, has_hole=False)
+    return root
+
+
+def test_each_slot_has_its_book_once_and_the_recorded_one_first(world: ArchiveWorld, vault: Path) -> None:
+    joined = open_sources(vault, BOTH)
+    books = list(joined.snapshots(INST, BEGIN_MS, END_MS))
+    due = [each.truth.ts_ms for each in world.due(2_000)]
+    assert [book.ts_ms for book in books] == due
+    holes = open_sources(vault).coverage(INST, BEGIN_MS + 2_000, END_MS - 8_000).holes
+    begin_ms, end_ms = holes[0].start_ms, holes[-1].end_ms
+    assert MIDNIGHT_MS - 4_000 <= begin_ms <= MIDNIGHT_MS and end_ms > MIDNIGHT_MS + 890_000
+    depths = [book.depth for book in books if not -4_000 < book.ts_ms - begin_ms < 4_000]
+    assert depths == [
+        RECORDED_DEPTH if ts_ms < begin_ms or ts_ms >= end_ms else ARCHIVE_DEPTH
+        for ts_ms in due
+        if not -4_000 < ts_ms - begin_ms < 4_000
+    ]
+    coverage = joined.coverage(INST, BEGIN_MS + 2_000, END_MS - 8_000)
+    own = open_sources(vault).coverage(INST, BEGIN_MS + 2_000, END_MS - 8_000)
+    assert coverage.count("recorded") == own.count("recorded") and coverage.count("quiet") == own.count("quiet")
+    assert coverage.count("archive") == own.slots - own.count("recorded") - own.count("quiet") > 400
+    assert not coverage.holes and coverage.covered_share == 1.0
+    found = joined.book_at(INST, MIDNIGHT_MS + 300_000)
+    assert found is not None and (found.state, found.snapshot.depth) == ("archive", ARCHIVE_DEPTH)
+    found = joined.book_at(INST, END_MS - 20_000)
+    assert found is not None and found.state in ("recorded", "quiet") and found.snapshot.depth == RECORDED_DEPTH
+
+
+def test_the_books_of_a_measure_follow_each_other_without_a_gap_or_an_overlap(vault: Path) -> None:
+    span = MIDNIGHT_MS - 60_000, END_MS - 10_000
+    levels = open_sources(vault, BOTH).levels(INST, *span)
+    books = pl.concat([pl.DataFrame(part.books) for part in levels.parts()])
+    assert (books["t_from"][1:] == books["t_to"][:-1]).all(), "each ends where the next begins"
+    assert (books["t_from"][0], books["t_to"][-1]) == span
+    assert set(books["depth"].unique()) == {RECORDED_DEPTH, ARCHIVE_DEPTH}
+    opened = l2vault.open(vault, sources=BOTH).books(INST, start=span[0], end=span[1])
+    alone = l2vault.open(vault, sources=("archive",)).books(INST, start=span[0], end=span[1])
+    steps = [each.spread(step="1m").frame.select("t_from", "bid", "ask", "covered_share") for each in (opened, alone)]
+    assert steps[0]["t_from"].equals(steps[1]["t_from"]) and len(steps[0]) > 15
+    for name in ("bid", "ask", "covered_share"):
+        assert (steps[0][name] - steps[1][name]).abs().max() < 1e-6
+    assert opened.coverage.count("archive") > 400
+    assert alone.coverage.count("archive") == alone.coverage.slots, "none of it was recorded here"
+
+
+def test_the_verbs_take_sources(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--vault", str(vault), "--from", f"{DAY}T00:05Z", "--to", f"{DAY}T00:16Z"]
+    assert cli.main(["spread", *words, "--sources", "recorded,archive", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)["about"]
+    assert about["covered_share"] == 1.0 and about["slots"]["archive"] > 0.8
+    assert cli.main(["coverage", *words, "--sources", "archive,recorded"]) == 0
+    assert "archive" in capsys.readouterr().out
+    assert cli.main(["coverage", *words, "--sources", "dreams"]) == 2
+
+
+def test_what_is_no_source_and_an_archive_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "raw" / "okx").mkdir(parents=True)
+    with pytest.raises(VaultError, match="l2vault fetch, then l2vault backfill"):
+        open_sources(tmp_path, BOTH)
+    with pytest.raises(UsageError, match="no source"):
+        open_sources(tmp_path, ())
+
+
+def test_only_holes_are_filled_and_what_is_left_of_one_keeps_its_cause() -> None:
+    own = Coverage(
+        INST,
+        0,
+        100,
+        [Stretch(0, 20, 10, "recorded", ""), Stretch(30, 80, 10, "missing", "chain"), Stretch(90, 90, 10, "quiet", "")],
+        [Hole(25, 90, "missing", "chain", 6)],
+    )
+    other = Coverage(INST, 0, 100, [], [Hole(0, 35, "unknown", "", 4), Hole(60, 70, "missing", "silence", 1)])
+    found = filled(own, other)
+    assert [(each.first_ms, each.last_ms, each.state) for each in found.stretches] == [
+        *((0, 20, "recorded"), (30, 30, "missing"), (40, 50, "archive"), (60, 60, "missing")),
+        *((70, 80, "archive"), (90, 90, "quiet")),
+    ]
+    assert [(each.start_ms, each.end_ms, each.cause, each.slots) for each in found.holes] == [
+        (25, 35, "chain", 1),
+        (60, 70, "chain", 1),
+    ]
+    assert filled(own, other, [(70, 100)]).count("archive") == 2 and filled(own, other, []) == own
+    assert intersection([(0, 5), (6, 9)], [(3, 7), (8, 20)]) == [(3, 5), (6, 7), (8, 9)]
+    assert list(outside([(3, 4), (8, 20)], 0, 10)) == [(0, 3), (4, 8)]
