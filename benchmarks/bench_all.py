@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from bench_feed import measure_feed
+from bench_intelligence import measure_intelligence
 from bench_job import CONFIGURATIONS, QUICK, measure_jobs
 from bench_reading import measure_reading
 from bench_storage import measure_storage
@@ -39,10 +40,11 @@ def main() -> int:
     storage = measure_storage(rounds)
     reading, sizes = measure_reading(1 if is_quick else min(rounds, SHORT_ROUNDS))
     jobs = measure_jobs(QUICK if is_quick else CONFIGURATIONS, QUICK_JOB_SEC if is_quick else JOB_SEC, hour_lines())
+    liquidity = measure_intelligence(2 if is_quick else 24, 1 if is_quick else SHORT_ROUNDS)
     findings = Findings(began, time.time(), rounds, is_quick, feed, runs, storage, reading, sizes, jobs)
     folder = ROOT / "build" if is_quick else ROOT / "benchmarks"
     folder.mkdir(exist_ok=True)
-    Path(folder, "results.md").write_text(page(findings), encoding="utf-8", newline="\n")
+    Path(folder, "results.md").write_text(page(findings) + liquidity, encoding="utf-8", newline="\n")
     draw(findings, folder / "results.png")
     print(f"written: {folder / 'results.md'} and results.png")
     return 0

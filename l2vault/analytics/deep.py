@@ -46,8 +46,8 @@ class DeepBook:
         return self.bids if name == "bid" else self.asks
 
 
-Samples = Callable[[], Iterator[DeepBook]]
-"""Reads those that bear on a span anew, in order of time."""
+Samples = Callable[[int], Iterator[DeepBook]]
+"""Reads those that bear on a span anew, in order of time, each at least so many milliseconds after the one before."""
 
 
 def read_deep(root: Path, inst_id: str, span: tuple[int, int]) -> Samples | None:
@@ -56,7 +56,7 @@ def read_deep(root: Path, inst_id: str, span: tuple[int, int]) -> Samples | None
     if inst_id not in reader.instruments():
         return None
     bearing = span[0] - COVERS_MS, span[1]
-    return lambda: (deep_book(sample) for sample in reader.samples(inst_id, bearing, unreported))
+    return lambda every_ms: map(deep_book, reader.samples(inst_id, bearing, unreported, every_ms))
 
 
 def deep_book(sample: DeepSample) -> DeepBook:
@@ -78,7 +78,7 @@ class FarBands:
     """
 
     def __init__(self, samples: Samples, unit: Unit, bands_bps: Sequence[float]) -> None:
-        self._samples = samples()
+        self._samples = samples(0)
         self._next = next(self._samples, None)
         self._now: DeepBook | None = None
         self._unit: Unit = unit

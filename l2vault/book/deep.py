@@ -192,27 +192,40 @@ class DeepReplay:
 
     def apply(self, line: DeepLine) -> DeepSample | Refused:
         """The sample that a line stands for; after a refused one nothing is known before the next full line."""
+        return Refused(why) if (why := self.step(line)) else self.sample(line)
+
+    def step(self, line: DeepLine) -> str:
+        """The same without putting the levels in order: why it is refused, empty where it is not."""
         if line.is_full:
             self._sides, self._checksum = {"b": {}, "a": {}}, 0
         elif self._sides is None or line.before_ms != self._ts_ms:
-            self._sides = None
-            return Refused(f"it changes the sample of {utc_text(line.before_ms or 0)}, which is not the one before it")
-        sides = self._sides
-        for name, levels in (("b", line.bids), ("a", line.asks)):
-            self._change(sides[name], name, levels)
+            return self._refuse(
+                f"it changes the sample of {utc_text(line.before_ms or 0)}, which is not the one before it"
+            )
         self._ts_ms = line.ts_ms
         try:
-            bids, asks = best_first(sides["b"].values(), True), best_first(sides["a"].values(), False)
+            for name, levels in (("b", line.bids), ("a", line.asks)):
+                self._change(self._sides[name], name, levels)
         except LevelError as error:
-            self._sides = None
-            return Refused(error.message)
+            return self._refuse(error.message)
         if self._checksum != line.checksum:
-            self._sides = None
-            return Refused(f"its book has the checksum {self._checksum}, the line says {line.checksum}")
+            return self._refuse(f"its book has the checksum {self._checksum}, the line says {line.checksum}")
+        return ""
+
+    def sample(self, line: DeepLine) -> DeepSample:
+        """Of the line that was taken last; call it only where that was not refused."""
+        assert self._sides is not None
+        bids, asks = best_first(self._sides["b"].values(), True), best_first(self._sides["a"].values(), False)
         return DeepSample(line.inst_id, line.ts_ms, bids, asks, line.seq_id, line.recv_us)
 
+    def _refuse(self, why: str) -> str:
+        self._sides = None
+        return why
+
     def _change(self, held: dict[str, DeepLevel], name: str, levels: list[DeepLevel]) -> None:
+        """Raises LevelError for a price that is no plain decimal."""
         for level in levels:
+            _KEYS[level[0]]
             former = held.pop(level[0], None)
             if former is not None:
                 self._checksum -= _crc(name, former)

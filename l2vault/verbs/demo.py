@@ -10,6 +10,8 @@ from l2vault.errors import L2VaultError
 from l2vault.recording.child import start_child
 
 STOP_WITHIN_SEC: Final = 5.0
+FAULTS: Final = "close:at=90s;refuse:how=503,at=90s,for=6s"
+"""The demo shows what a loss looks like: after a minute and a half no connection stands for some seconds."""
 
 
 class DemoExchange(NamedTuple):
@@ -20,7 +22,7 @@ class DemoExchange(NamedTuple):
 @contextmanager
 def demo_exchange(inst_ids: Sequence[str]) -> Iterator[DemoExchange]:
     """Start the exchange, yield its addresses, stop it. It also ends by itself when this process dies."""
-    words = ["sim", "--quiet", "--exit-with-stdin", "--inst", *inst_ids]
+    words = ["sim", "--quiet", "--exit-with-stdin", "--faults", FAULTS, "--inst", *inst_ids]
     child = start_child(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert child.stdin is not None and child.stdout is not None  # both are pipes

@@ -16,10 +16,11 @@ import polars as pl
 from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, SideName, decimals_of
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
-from l2vault.analytics.deep import DeepBook
+from l2vault.analytics.deep import Samples
 from l2vault.analytics.interval_rows import BookRows, Numbers, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.zones.zone_tests import Touches, zone_tests
+from l2vault.book.deep import DEEP_EVERY_MS
 from l2vault.errors import UsageError
 from l2vault.vault.coverage.deep import COVERS_MS
 
@@ -51,6 +52,8 @@ STEPS_OF_RANGE: Final = 10
 _STEPS_IN_VIEW: Final = 3
 _STEPS_WITHOUT: Final = 20
 _HOURS_OF_WIDTH: Final = 6
+_SAMPLES_AT_MOST: Final = 360
+"""Of deep books: each takes 20 ms, and a zone stands for longer than the 4 minutes between those of a day."""
 
 _STEPS: Final = 256
 """Sizes are ranked with 8 bits of precision, at most 0.4 % off, so that what is kept of them stays small."""
@@ -127,7 +130,7 @@ def with_far(books: Books, found: Result, unit: Unit = "usd") -> Result:
     mid, presence = found.provenance.setting("last_mid"), found.provenance.setting("presence")
     contracts = [period.contract for period in books.periods]
     grid = _grid(found.provenance.setting("width"), contracts, is_given=True)
-    part = None if books.deep is None else _sampled(books.deep(), books, grid, unit)
+    part = None if books.deep is None else _sampled(books.deep, books, grid, unit)
     if part is None:
         return found
     far = pl.concat([_zones_of([part], name, grid, presence, mid) for name in SIDES])
@@ -142,12 +145,15 @@ def with_far(books: Books, found: Result, unit: Unit = "usd") -> Result:
     return Result(pl.concat(rows), replace(found.provenance, settings={**settings, **more}))
 
 
-def _sampled(samples: Iterator[DeepBook], books: Books, grid: Grid, unit: Unit) -> "Part | None":
-    """What is kept of the samples of a span, as if they were its books; None where there is none."""
+def _sampled(samples: Samples, books: Books, grid: Grid, unit: Unit) -> "Part | None":
+    """What is kept of the samples of a span, as if they were its books; None where there is none. Of more than three
+    hours some samples say it."""
+    every_ms = (books.end_ms - books.start_ms) // _SAMPLES_AT_MOST
+    covers_ms = COVERS_MS if every_ms <= DEEP_EVERY_MS else COVERS_MS + every_ms
     times: list[int] = []
     ends: dict[SideName, list[tuple[int, int]]] = {name: [] for name in SIDES}
     cells: dict[SideName, list[pl.DataFrame]] = {name: [] for name in SIDES}
-    for sample in samples:
+    for sample in samples(every_ms):
         if not books.start_ms <= sample.ts_ms < books.end_ms:
             continue
         for name in SIDES:
@@ -164,7 +170,7 @@ def _sampled(samples: Iterator[DeepBook], books: Books, grid: Grid, unit: Unit) 
     if not times:
         return None
     t_from = np.array(times, dtype=np.int64)
-    t_to = np.minimum(np.append(t_from[1:], books.end_ms), t_from + COVERS_MS)
+    t_to = np.minimum(np.append(t_from[1:], books.end_ms), t_from + covers_ms)
     is_linked = np.append(False, t_to[:-1] == t_from[1:])
     sides = {}
     for name in SIDES:

@@ -5,7 +5,7 @@ line carries; every closed hour against its digest.
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from l2vault.book.deep import Refused, to_deep_line
+from l2vault.book.deep import to_deep_line
 from l2vault.vault.checking.changes import Kind, Trouble, archive_trouble, contradicted, trouble_of
 from l2vault.vault.checking.journal import rightly_gone
 from l2vault.vault.coverage.journal_index import JournalIndex
@@ -58,12 +58,12 @@ class DeepCheck:
                 yield trouble
                 return
         unread: list[Finding] = []
-        for line, deep, sample in samples_of_hour(self._catalog, forms, may_be_written, unread.append):
+        for line, deep, why, _ in samples_of_hour(self._catalog, forms, may_be_written, unread.append):
             self.lines += 1
             canonical = to_deep_line(deep)
             if canonical != line.text:
                 kind: Kind = "newer" if is_of_later_version(line.text, canonical) else "altered"
                 yield Trouble(line.path, line.offset, kind, "its keys, their order or the spacing are other ones")
-            if isinstance(sample, Refused):
-                yield Trouble(line.path, line.offset, "changes", f"no deep book can be rebuilt: {sample.why}")
+            if why:
+                yield Trouble(line.path, line.offset, "changes", f"no deep book can be rebuilt: {why}")
         yield from map(trouble_of, unread)

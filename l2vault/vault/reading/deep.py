@@ -2,10 +2,11 @@
 how often they were taken. Needs no library beside msgspec, but for archives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
-from l2vault.book.deep import DeepLine, DeepReplay, DeepSample, Refused, from_deep_line, head_of_deep
+from l2vault.book.deep import DeepLine, DeepReplay, DeepSample, from_deep_line, head_of_deep
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.deep import DeepCoverage, cover_deep, missed_samples, rebuilt_times
 from l2vault.vault.coverage.journal_index import JournalIndex
@@ -20,11 +21,13 @@ _MAY_BE_WRITTEN: Final = 2
 
 
 class PlacedSample(NamedTuple):
-    """What a line of a deep book gives: its sample, or why none can be rebuilt from it."""
+    """A line of a deep book, and why no sample can be rebuilt from it, empty where one can. `make` gives the sample, as
+    long as no later line is asked for."""
 
     line: PlacedLine
     deep: DeepLine
-    sample: DeepSample | Refused
+    why: str
+    make: Callable[[], DeepSample]
 
 
 class DeepReader:
@@ -39,27 +42,28 @@ class DeepReader:
         """Every instrument of which there is an hour of deep books."""
         return self._catalog.instruments()
 
-    def samples(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[DeepSample]:
-        """Those of a span in order of time; what does not read, or cannot be rebuilt, is reported."""
+    def samples(self, inst_id: str, span: tuple[int, int], report: Report, every_ms: int = 0) -> Iterator[DeepSample]:
+        """Those of a span in order of time, each at least `every_ms` after the one given before it; what does not read,
+        or cannot be rebuilt, is reported."""
         every = self._catalog.hours(inst_id, report)
+        due_ms = span[0]
         for forms in every:
             if span[0] - HOUR_MS < forms.hour_ms < span[1]:
-                for sample in self._of_hour(forms, forms in every[-_MAY_BE_WRITTEN:], report):
-                    if span[0] <= sample.ts_ms < span[1]:
-                        yield sample
+                for placed in self._of_hour(forms, forms in every[-_MAY_BE_WRITTEN:], report):
+                    if due_ms <= placed.deep.ts_ms < span[1]:
+                        due_ms = placed.deep.ts_ms + every_ms
+                        yield placed.make()
 
     def at(self, inst_id: str, t_ms: int, report: Report = unreported) -> DeepSample | None:
         """The last sample at or before a time; None if there is none so early."""
         for forms in reversed(self._catalog.hours(inst_id)):
             if forms.hour_ms > t_ms:
                 continue
-            last = None
-            for sample in self._of_hour(forms, True, report):
-                if sample.ts_ms > t_ms:
-                    break
-                last = sample
-            if last is not None:
-                return last
+            found = (placed.deep.ts_ms for placed in self._of_hour(forms, True, report))
+            last_ms = max((ts_ms for ts_ms in found if ts_ms <= t_ms), default=None)
+            if last_ms is not None:
+                again = self._of_hour(forms, True, unreported)
+                return next((placed.make() for placed in again if placed.deep.ts_ms == last_ms), None)
         return None
 
     def bounds(self, inst_id: str) -> tuple[int, int] | None:
@@ -86,12 +90,13 @@ class DeepReader:
         gone += missing_hours({forms.hour_ms for forms in every}, self._journal.deleted_hours(inst_id), span)
         return cover_deep(inst_id, span, times, missed, gone)
 
-    def _of_hour(self, forms: HourForms, is_newest: bool, report: Report) -> Iterator[DeepSample]:
+    def _of_hour(self, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedSample]:
+        """Those that can be rebuilt."""
         for placed in samples_of_hour(self._catalog, forms, is_newest, report):
-            if isinstance(placed.sample, DeepSample):
-                yield placed.sample
+            if not placed.why:
+                yield placed
             else:
-                why = f"no deep book can be rebuilt: {placed.sample.why}"
+                why = f"no deep book can be rebuilt: {placed.why}"
                 report(Finding(placed.line.path, placed.line.offset, why))
 
     def _times(self, forms: HourForms) -> list[int]:
@@ -104,4 +109,4 @@ def samples_of_hour(catalog: Catalog, forms: HourForms, is_newest: bool, report:
     for line in hour_lines(catalog, forms, is_newest, report):
         deep = row_of(line, forms.inst_id, from_deep_line, report)
         if deep is not None:
-            yield PlacedSample(line, deep, replay.apply(deep))
+            yield PlacedSample(line, deep, replay.step(deep), partial(replay.sample, deep))

@@ -1,24 +1,37 @@
-// The heatmap on Canvas 2D: cells, holes, best prices, walls, trades, the strip of coverage, axes, crosshair. Knows what
-// it is given and nothing of the server. A frame costs one drawImage of the cells, whatever they are.
+// The heatmap on Canvas 2D: cells, the strip of coverage, axes, crosshair; `marks` draws over the cells, `lanes` below them.
+// Knows what it is given and nothing of the server. A frame costs a dozen calls of drawImage for the cells, however many there are.
 
-import { clock, price as priceText, shortClock, size as sizeText } from "./text.js";
+import { drawLanes, imbalanceOf, LANE, lanesOf } from "./lanes.js";
+import { drawBest, drawHoleNames, drawHoles, drawTrades, drawWalls, drawZones } from "./marks.js";
 import { STATE_COLOURS, STATE_HEIGHTS, colourer, limits, paint } from "./palette.js";
+import { clock, price as priceText, shortClock } from "./text.js";
 import { niceStep, priceAt, timeAt, timeStep, xOf, yOf } from "./view.js";
 
 const AXIS = 76, STRIP = 18, TIMES = 22;
+const HOUR_MS = 3_600_000;
 const SPARE = 600; // columns for live lines, before the window is asked for again
+const PIECE = 256; // columns of one picture: a browser copies the whole of one that was drawn and then changed
 
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });
-    this.cells = document.createElement("canvas");
+    this.pieces = []; // pictures of the cells, PIECE columns each
     this.view = null;
     this.grid = null;
     this.walls = [];
+    this.ended = [];
+    this.zones = [];
+    this.newestMs = null;
+    this.largest = null; // the largest level of the newest book, which is named where no wall stands
     this.trades = [];
+    this.beside = null;
     this.mid = null;
-    this.cursor = null;
+    this.firstMs = null;
+    this.cursor = null; // a place under the mouse
+    this.otherTime = null; // the time under the mouse on another chart
+    this.laneChoice = "all";
+    this.lanes = [];
     this.contrast = 2;
     this.decimals = 1;
     this.found = null;
@@ -36,7 +49,10 @@ export class Chart {
     this.canvas.height = Math.max(1, Math.round(box.height * ratio));
     this.width = box.width;
     this.height = box.height;
-    this.box = { x: 0, y: 0, w: Math.max(10, box.width - AXIS), h: Math.max(10, box.height - STRIP - TIMES) };
+    this.lanes = lanesOf(this.laneChoice, box.height);
+    this.box = { x: 0, y: 0, w: Math.max(10, box.width - AXIS), h: Math.max(10, box.height - STRIP - TIMES - this.lanes.length * LANE) };
+    this.lanesTop = this.box.h + STRIP;
+    this.timesTop = this.lanesTop + this.lanes.length * LANE;
     this.ask();
   }
 
@@ -55,9 +71,10 @@ export class Chart {
     const grown = (from, Kind, fill) => { const all = new Kind(capacity).fill(fill); all.set(from.subarray(0, columns)); return all; };
     this.grid = {
       ...grid, columns, capacity, size, codes: grown(grid.codes, Uint8Array, 0),
-      best_bid: grown(grid.best_bid, Float64Array, NaN), best_ask: grown(grid.best_ask, Float64Array, NaN),
+      best_bid: grown(grid.best_bid, Float64Array, NaN), best_ask: grown(grid.best_ask, Float64Array, NaN), imbalance: new Float32Array(capacity).fill(NaN),
       books: new Uint16Array(capacity).fill(1, 0, columns), holes: grid.coverage.holes.slice(),
     };
+    for (let c = 0; c < columns; c++) this.grid.imbalance[c] = imbalanceOf(this.grid, c);
     this.recolour();
   }
 
@@ -66,19 +83,26 @@ export class Chart {
     if (!grid) return;
     this.limits = limits(grid.size.subarray(0, grid.columns * grid.rows), this.contrast);
     this.colour = colourer(this.limits, this.contrast);
-    this.cells.width = grid.capacity;
-    this.cells.height = grid.rows;
-    this.image = this.cells.getContext("2d").createImageData(grid.capacity, grid.rows);
-    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.pieces = Array.from({ length: Math.ceil(grid.capacity / PIECE) }, (_, i) => this.piece(this.pieces[i], i * PIECE, grid.rows));
     this.paintColumns(0, grid.columns);
   }
 
+  piece(before, first, rows) {
+    const canvas = before?.canvas ?? document.createElement("canvas");
+    [canvas.width, canvas.height] = [PIECE, rows];
+    const context = canvas.getContext("2d"), image = context.createImageData(PIECE, rows);
+    return { canvas, context, image, first, pixels: new Uint32Array(image.data.buffer) };
+  }
+
   paintColumns(from, to) {
-    if (to <= from) return;
-    paint(this.pixels, this.grid, from, to, this.colour);
-    this.cells.getContext("2d").putImageData(this.image, 0, 0, from, 0, to - from, this.grid.rows);
-    this.work.painted += to - from;
-    this.ask();
+    for (const { context, image, first, pixels } of this.pieces) {
+      const begin = Math.max(from, first), end = Math.min(to, first + PIECE);
+      if (begin >= end) continue;
+      paint(pixels, this.grid, { from: begin, to: end, first, width: PIECE }, this.colour);
+      context.putImageData(image, 0, 0, begin - first, 0, end - begin, this.grid.rows);
+      this.work.painted += end - begin;
+      this.ask();
+    }
   }
 
   columnAt(t) { return Math.floor((t - this.grid.start_ms) / this.grid.bin_ms); }
@@ -115,6 +139,7 @@ export class Chart {
     grid.best_bid[column] = book.bids[0][0];
     grid.best_ask[column] = book.asks[0][0];
     grid.codes[column] = 1;
+    grid.imbalance[column] = imbalanceOf(grid, column);
     const begin = Math.min(column, grid.columns);
     grid.columns = Math.max(grid.columns, column + 1);
     this.paintColumns(begin, grid.columns);
@@ -131,6 +156,7 @@ export class Chart {
       grid.size.copyWithin(c * grid.rows, (c - 1) * grid.rows, c * grid.rows);
       grid.best_bid[c] = grid.best_bid[c - 1];
       grid.best_ask[c] = grid.best_ask[c - 1];
+      grid.imbalance[c] = grid.imbalance[c - 1];
       grid.codes[c] = code;
       this.paintColumns(c, c + 1);
     }
@@ -192,7 +218,7 @@ export class Chart {
     const { context: g, view, box } = this;
     const css = getComputedStyle(document.documentElement);
     const ink = (name) => css.getPropertyValue(`--${name}`).trim();
-    this.ink = { ground: ink("ground"), panel: ink("panel"), text: ink("ink"), faint: ink("faint"), line: ink("line"), beyond: ink("beyond"), dot: ink("dot"), bid: ink("bid"), ask: ink("ask"), accent: ink("accent") };
+    this.ink = { ground: ink("ground"), panel: ink("panel"), text: ink("ink"), faint: ink("faint"), line: ink("line"), beyond: ink("beyond"), dot: ink("dot"), accent: ink("accent"), balance: ink("balance"), spread: ink("spread"), basis: ink("basis"), interest: ink("interest") };
     g.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     g.fillStyle = this.ink.panel;
     g.fillRect(0, 0, this.width, this.height);
@@ -203,12 +229,15 @@ export class Chart {
     g.rect(box.x, box.y, box.w, box.h);
     g.clip();
     this.drawCells(g);
-    this.drawHoles(g);
-    this.drawBest(g);
-    this.drawWalls(g);
-    this.drawTrades(g);
+    drawHoles(g, this);
+    drawZones(g, this);
+    drawBest(g, this);
+    drawWalls(g, this);
+    drawTrades(g, this);
+    drawHoleNames(g, this);
     g.restore();
     this.drawStrip(g);
+    drawLanes(g, this);
     this.drawAxes(g);
     this.drawCursor(g);
   }
@@ -217,89 +246,27 @@ export class Chart {
     const { view, box, grid } = this;
     g.fillStyle = this.ink.ground;
     g.fillRect(box.x, box.y, box.w, box.h);
-    if (!grid) return;
+    if (!grid) { this.say(g, "reading ...", box.w / 2, box.h / 2, "center", this.ink.faint); return; }
     const x = xOf(view, box, grid.start_ms), w = xOf(view, box, this.endMs) - x;
     g.fillStyle = this.beyond(g); // where nothing was drawn no book reached
     g.fillRect(x, box.y, w, box.h);
     const top = yOf(view, box, grid.price_from + grid.rows * grid.price_step), bottom = yOf(view, box, grid.price_from);
     g.imageSmoothingEnabled = false;
-    g.drawImage(this.cells, 0, 0, grid.columns, grid.rows, x, top, w, bottom - top);
+    const edge = (column) => Math.round(xOf(view, box, grid.start_ms + column * grid.bin_ms) * this.ratio) / this.ratio; // no seams
+    for (const { canvas, first } of this.pieces) {
+      const columns = Math.min(PIECE, grid.columns - first), left = edge(first), right = edge(first + columns);
+      if (columns <= 0 || right <= box.x || left >= box.w || right <= left) continue;
+      g.drawImage(canvas, 0, 0, columns, grid.rows, left, top, right - left, bottom - top);
+    }
     g.fillStyle = this.ink.panel;
-    for (const hour of grid.unread_hours ?? []) {
-      const from = Math.max(box.x, xOf(view, box, hour)), to = Math.min(box.w, xOf(view, box, hour + 3_600_000));
+    const unread = [];
+    for (const hour of grid.unread_hours ?? []) if (unread.at(-1)?.[1] === hour) unread.at(-1)[1] += HOUR_MS; else unread.push([hour, hour + HOUR_MS]);
+    for (const [begin, end] of unread) {
+      const from = Math.max(box.x, xOf(view, box, begin)), to = Math.min(box.w, xOf(view, box, end));
       if (to <= from) continue;
+      g.fillStyle = this.ink.panel;
       g.fillRect(from, box.y, to - from, box.h);
       if (to - from > 60) this.say(g, "reading ...", (from + to) / 2, box.y + 30, "center");
-    }
-  }
-
-  drawHoles(g) {
-    const { view, box, grid } = this;
-    for (const [from, to, kind] of grid?.holes ?? []) {
-      const x = xOf(view, box, from), end = xOf(view, box, to);
-      if (end < box.x || x > box.x + box.w) continue;
-      const left = Math.max(box.x - 1, x);
-      g.fillStyle = this.hatch(g, kind);
-      g.fillRect(left, box.y, Math.max(1.5, Math.min(end, box.w + 1) - left), box.h);
-    }
-  }
-
-  drawBest(g) {
-    const { view, box, grid } = this;
-    if (!grid) return;
-    const from = Math.max(0, this.columnAt(view.t0)), to = Math.min(grid.columns, this.columnAt(view.t1) + 2);
-    for (const [best, colour] of [[grid.best_bid, "#56B4E9"], [grid.best_ask, "#FF7A2F"]]) {
-      const path = new Path2D();
-      let isDown = false;
-      for (let c = from; c < to; c++) {
-        const value = best[c];
-        if (value !== value) { isDown = false; continue; }
-        const x = xOf(view, box, grid.start_ms + c * grid.bin_ms), y = yOf(view, box, value);
-        if (isDown) path.lineTo(x, y); else path.moveTo(x, y);
-        path.lineTo(xOf(view, box, grid.start_ms + (c + 1) * grid.bin_ms), y);
-        isDown = true;
-      }
-      g.lineWidth = 3; g.strokeStyle = "#000a"; g.stroke(path);
-      g.lineWidth = 1.4; g.strokeStyle = colour; g.stroke(path);
-    }
-  }
-
-  // A bar for each time in which a wall was in sight: none goes over what nobody saw.
-  drawWalls(g) {
-    const { view, box } = this;
-    for (const wall of this.walls) {
-      const isFound = this.found === wall.track, tall = isFound ? 6 : 4;
-      for (const [from, to, price] of wall.lives) {
-        const x = Math.max(box.x, xOf(view, box, from)), end = Math.min(box.w, xOf(view, box, to)), y = yOf(view, box, price);
-        if (end < box.x || x > box.w || y < box.y - 4 || y > box.h + 4) continue;
-        g.fillStyle = "#000"; g.fillRect(x - 1, y - tall / 2 - 1, Math.max(4, end - x) + 2, tall + 2);
-        g.fillStyle = isFound ? "#ff5cf4" : "#fff"; g.fillRect(x, y - tall / 2, Math.max(4, end - x), tall);
-      }
-      if (!isFound) continue;
-      const x = Math.max(8, xOf(view, box, wall.lives[0][0])), y = yOf(view, box, wall.price) - 18;
-      this.tag(g, `${wall.side} ${priceText(wall.price, this.decimals)}  ${sizeText(wall.size_end)}`, x, y, "#ff5cf4", "#000");
-    }
-  }
-
-  // What was traded near each other in time is one circle, at the mean price: single trades would hide the prices.
-  drawTrades(g) {
-    const { view, box } = this, wide = 14, sums = new Map();
-    for (const [t, price, value, side] of this.trades) {
-      if (t < view.t0 || t > view.t1) continue;
-      const slot = Math.floor(xOf(view, box, t) / wide), key = side === "buy" ? slot : -1 - slot;
-      const sum = sums.get(key) ?? { x: (slot + 0.5) * wide, value: 0, paid: 0, side };
-      sum.value += value; sum.paid += value * price;
-      sums.set(key, sum);
-    }
-    const most = Math.max(1, ...[...sums.values()].map((sum) => sum.value));
-    for (const { x, value, paid, side } of [...sums.values()].sort((one, other) => other.value - one.value)) {
-      const r = Math.min(11, 4 + box.w / 130) * Math.sqrt(value / most);
-      if (r < 1.5) continue;
-      g.beginPath();
-      g.arc(side === "buy" ? x - 2 : x + 2, yOf(view, box, paid / value), r, 0, 7);
-      g.fillStyle = side === "buy" ? "#56B4E9b0" : "#FF7A2Fb0";
-      g.fill();
-      g.lineWidth = 1; g.strokeStyle = "#000"; g.stroke();
     }
   }
 
@@ -333,15 +300,15 @@ export class Chart {
     g.strokeStyle = this.ink.line; g.lineWidth = 1;
     g.beginPath(); g.moveTo(box.w + 0.5, 0); g.lineTo(box.w + 0.5, box.h); g.stroke();
     const step = niceStep(view.p1 - view.p0, box.h / 48);
-    for (let p = Math.ceil(view.p0 / step) * step; p < view.p1; p += step) {
+    for (let p = Math.ceil(view.p0 / step) * step; this.grid && p < view.p1; p += step) {
       const y = yOf(view, box, p);
       g.fillStyle = this.ink.line; g.fillRect(box.w, y, 5, 1);
       if (y > 7 && y < box.h - 4) this.say(g, priceText(p, this.decimals), box.w + 8, y, "left", this.ink.faint);
     }
-    const every = timeStep(view.t1 - view.t0, box.w / 90), y = box.h + STRIP + TIMES / 2;
+    const every = timeStep(view.t1 - view.t0, box.w / 90), y = this.timesTop + TIMES / 2;
     for (let t = Math.ceil(view.t0 / every) * every; t < view.t1; t += every) {
       const x = xOf(view, box, t);
-      g.fillStyle = this.ink.line; g.fillRect(x, box.h + STRIP, 1, 4);
+      g.fillStyle = this.ink.line; g.fillRect(x, this.timesTop, 1, 4);
       if (x > 30 && x < box.w - 10) this.say(g, shortClock(t, every), x, y, "center", this.ink.faint);
     }
     this.say(g, "UTC", box.w + 8, y, "left", this.ink.faint);
@@ -352,18 +319,20 @@ export class Chart {
     }
   }
 
+  cursorTime() { return this.cursor && this.cursor.x <= this.box.w ? timeAt(this.view, this.box, this.cursor.x) : this.otherTime; }
+
   drawCursor(g) {
-    const { cursor, view, box } = this;
-    if (!cursor || cursor.x > box.w || cursor.y > box.h + STRIP) return;
+    const { cursor, view, box } = this, t = this.cursorTime();
+    if (t === null || t < view.t0 || t > view.t1) return;
+    const x = xOf(view, box, t), isOwn = cursor && cursor.y <= box.h;
     g.strokeStyle = "#fff"; g.lineWidth = 1; g.globalCompositeOperation = "difference"; g.setLineDash([4, 3]);
     g.beginPath();
-    g.moveTo(cursor.x + 0.5, 0); g.lineTo(cursor.x + 0.5, box.h);
-    if (cursor.y <= box.h) { g.moveTo(0, cursor.y + 0.5); g.lineTo(box.w, cursor.y + 0.5); }
+    g.moveTo(x + 0.5, 0); g.lineTo(x + 0.5, this.timesTop);
+    if (isOwn) { g.moveTo(0, cursor.y + 0.5); g.lineTo(box.w, cursor.y + 0.5); }
     g.stroke();
     g.setLineDash([]); g.globalCompositeOperation = "source-over";
-    if (cursor.y <= box.h) this.tag(g, priceText(priceAt(view, box, cursor.y), this.decimals), box.w + 2, cursor.y, this.ink.text, this.ink.panel, AXIS - 4);
-    const text = clock(timeAt(view, box, cursor.x), true);
-    this.tag(g, text, Math.min(box.w - 132, Math.max(0, cursor.x - 66)), box.h + STRIP + TIMES / 2, this.ink.text, this.ink.panel, 132);
+    if (isOwn) this.tag(g, priceText(priceAt(view, box, cursor.y), this.decimals), box.w + 2, cursor.y, this.ink.text, this.ink.panel, AXIS - 4);
+    this.tag(g, clock(t, true), Math.min(box.w - 132, Math.max(0, x - 66)), this.timesTop + TIMES / 2, this.ink.text, this.ink.panel, 132);
   }
 
   tag(g, text, x, y, ground, ink, width) {

@@ -4,11 +4,14 @@ export const KEYS = [
   ["← →", "earlier, later"], ["↑ ↓", "higher, lower prices"], ["+ -", "zoom in and out of time"],
   ["Shift+↑ Shift+↓", "zoom in and out of prices"], ["Alt+← Alt+→ Alt+↑ Alt+↓", "move the cursor, which tells what stands there"],
   ["f", "follow the newest line"], ["m", "keep the mid price in the middle"], ["a", "all prices that were seen"],
-  ["1 2 3 4 5", "15 minutes, 1 hour, 6 hours, 24 hours, 7 days"], ["i I", "next, previous instrument"], ["w", "next standing wall"],
-  ["h", "last hole"], ["g", "group the rows of the book"], ["[ ]", "less, more contrast"], ["t", "dark or light"],
-  ["s", "save the chart as a picture"], ["?", "this help; Esc closes it"],
+  ["1 2 3 4 5", "15 minutes, 1 hour, 6 hours, 24 hours, 7 days"], ["i I", "next, previous instrument"],
+  ["p P", "one more chart beside, close this one"], ["o", "to the next chart"], ["w", "next standing wall"], ["h", "last hole"],
+  ["l", "lanes below: all, volume, none"], ["g", "group the rows of the book"], ["[ ]", "less, more contrast"], ["t", "dark or light"],
+  ["s c", "the picture into a file, into the clipboard"], ["?", "this help; Esc closes it"],
   ["wheel", "zoom time; with Shift or over the prices: prices; with Ctrl: both"], ["drag", "move; over the prices: zoom prices"],
+  ["click", "on a wall's bar: mark it"],
 ];
+const CLICK_PX = 4; // what moves less is a click
 const SPANS = [900_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000];
 
 export function listen(canvas, to) {
@@ -21,19 +24,26 @@ export function listen(canvas, to) {
     else to.zoom(event.offsetX, event.offsetY, isPrice ? 1 : factor, isPrice ? factor : 1);
   }, { passive: false });
   canvas.addEventListener("dblclick", () => to.fit());
-  window.addEventListener("keydown", (event) => key(event, to));
+}
+
+export function listenToKeys(to) {
+  window.addEventListener("keydown", (event) => { if (to.box()) key(event, to); });
 }
 
 function pointers(canvas, to) {
   const down = new Map();
+  let moved = 0;
   canvas.addEventListener("pointerdown", (event) => {
     canvas.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
     down.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
+    moved = 0;
   });
   canvas.addEventListener("pointermove", (event) => {
     const last = down.get(event.pointerId), at = { x: event.offsetX, y: event.offsetY };
     if (!last) { to.point(at.x, at.y); return; }
+    moved = Math.max(moved, Math.abs(at.x - last.x) + Math.abs(at.y - last.y));
+    if (moved < CLICK_PX) return;
     if (down.size === 2) {
       const [other] = [...down].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
       const before = Math.hypot(last.x - other.x, last.y - other.y), after = Math.hypot(at.x - other.x, at.y - other.y);
@@ -43,7 +53,11 @@ function pointers(canvas, to) {
     down.set(event.pointerId, at);
   });
   const up = (event) => down.delete(event.pointerId);
-  canvas.addEventListener("pointerup", (event) => { up(event); to.point(event.offsetX, event.offsetY); });
+  canvas.addEventListener("pointerup", (event) => {
+    up(event);
+    if (moved < CLICK_PX) to.click(event.offsetX, event.offsetY);
+    to.point(event.offsetX, event.offsetY);
+  });
   canvas.addEventListener("pointercancel", up);
   canvas.addEventListener("pointerleave", () => { if (!down.size) to.point(null, null); });
 }
@@ -62,6 +76,7 @@ function key(event, to) {
     const work = {
       f: to.follow, m: to.around, a: to.fit, i: () => to.nextInstrument(1), I: () => to.nextInstrument(-1), w: to.nextWall, h: to.goToHole,
       g: to.nextGroup, "[": () => to.setContrast(-1), "]": () => to.setContrast(1), t: to.theme, s: to.savePicture, "?": to.toggleHelp,
+      c: to.copy, l: to.nextLanes, p: to.newPane, P: to.closePane, o: to.nextPane,
     }[event.key];
     if (work) work(); else isOurs = false;
   }

@@ -41,14 +41,14 @@ export function colourer({ low, high }, contrast) {
   return (size) => (size > 0 ? TABLE[steps[Math.max(0, Math.min(1023, ((Math.log(size) - bottom) * scale * 1023) | 0))]] : TABLE[0]);
 }
 
-// Rows are up to down in a picture, and from low to high prices in the data.
-export function paint(pixels, grid, from, to, colour) {
-  const { columns, rows, size, capacity } = grid;
-  const width = capacity ?? columns;
+// Columns `from` to `to` into the pixels of a picture `width` wide whose first column is `first`. Rows are up to down in a
+// picture, and from low to high prices in the data.
+export function paint(pixels, grid, { from, to, first, width }, colour) {
+  const { rows, size } = grid;
   for (let c = from; c < to; c++) {
     for (let r = 0; r < rows; r++) {
       const value = size[c * rows + r];
-      pixels[(rows - 1 - r) * width + c] = value === value ? colour(value) : 0; // nothing is drawn beyond reach
+      pixels[(rows - 1 - r) * width + c - first] = value === value ? colour(value) : 0; // nothing is drawn beyond reach
     }
   }
 }

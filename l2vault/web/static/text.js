@@ -34,3 +34,25 @@ export function size(value) {
 }
 
 export const price = (value, decimals) => value.toFixed(decimals).replace(/\B(?=(\d{3})+(?!\d))/g, (m, g, at, all) => (all.indexOf(".") >= 0 && at > all.indexOf(".") ? "" : " "));
+
+export const signed = (value, digits) => `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(digits)}`;
+
+// What a cause of the journal means, docs/format.md.
+const CAUSES = {
+  chain: "a message of OKX's stream was missing", checksum: "OKX's checksum did not match", invariant: "the book was crossed or too long",
+  schema: "a message could not be read", silence: "no message came, not even a heartbeat", conflict: "the two feeds contradicted each other",
+  audit: "OKX's own book, asked by REST, was another one", clock: "the book's time ran back, stood still or jumped",
+  implausible: "a full book was impossible", unverifiable: "a loss could not have been seen", disconnect: "the connection broke",
+  notice: "OKX closed the connection, as announced", disk_full: "the disk was full", our_restart: "the recorder was not running",
+  overtaken: "a newer book came first", maintenance: "OKX's announced maintenance", retention: "deleted by the retention policy",
+  "no line": "the line is gone", "no file": "there is no file", unreadable: "the file cannot be read", "not proved": "nothing proves the file", feeds: "the two feeds contradicted each other",
+};
+export const why = (cause) => cause.split(", ").map((each) => CAUSES[each] ?? each).join("; ") || "nothing is noted of it";
+
+// How a wall ended, docs/intelligence.md: a mark on the chart, and words.
+export const ENDS = {
+  pulled: ["\u00d7", "cancelled (pulled)"], consumed: ["\u25cf", "traded away (consumed)"], refilled: ["\u25cb", "traded away and refilled until it ended"],
+  moved: ["\u2192", "moved to another price"], "left view": ["", "left the levels that are seen"], gap: ["", "lost in a hole"],
+  unknown: ["?", "how it ended is not known"], standing: ["", "standing"],
+};
+export const endOf = (wall) => `${(ENDS[wall.end] ?? ["", wall.end])[1]}${wall.end_from === "inferred" ? ", inferred without trades" : ""}`;

@@ -8,6 +8,7 @@ import pytest
 
 import l2vault
 from l2vault.analytics.books import read_books
+from l2vault.analytics.zones import zones as zones_module
 from l2vault.analytics.zones.zones import with_far, zones
 from l2vault.book.deep import DeepSample
 from l2vault.sim.exchange.instruments import instrument_row
@@ -53,6 +54,15 @@ def test_buckets_that_no_book_saw_come_from_the_samples_and_say_so(layout: Layou
     assert far["ask", 103.0]["size"] == 8.0 and far["ask", 103.0]["distance_bps"] == pytest.approx(300)
     assert {row["age_ms"] for row in far.values()} == {29_999}
     assert (found.provenance.settings["deep_samples"], found.provenance.settings["deep_last_ms"]) == (3, 29_999)
+
+
+def test_of_a_long_span_some_samples_say_it(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zones_module, "_SAMPLES_AT_MOST", 2)
+    books = read_books(layout.root, INST, *SPAN)
+    found = with_far(books, zones(books, "contracts", 1.0), "contracts")
+    assert found.provenance.settings["deep_samples"] == 2, "those at 10 and 70 s"
+    (at_97,) = found.frame.filter(source="books-full", price_from=97.0).to_dicts()
+    assert at_97["size"] == pytest.approx((3 * 60 + 9 * 30) / 90) and at_97["seen_share"] == 1.0
 
 
 def test_without_a_sample_of_the_span_nothing_is_added(layout: Layout) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from l2vault.book.utc import utc_ms
 from l2vault.errors import UsageError
 from l2vault.recording.start_words import policy_words
-from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy, policy_of, select
+from l2vault.vault.retention.plan import ROOM_ORDER, SETTLE_MS, Clocks, Policy, policy_of, select
+from l2vault.vault.retention.run import RETAINED
 from l2vault.vault.store.catalog import StoredHour
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, KINDS
 from l2vault.verbs import retain
 
 
@@ -362,3 +363,7 @@ def test_every_kind_is_compressed_archived_and_deleted_by_the_same_ages(kind) ->
     for policy in (Policy(), Policy(archive_days=30), Policy(archive_days=8), Policy(archive_days=30, max_bytes=900)):
         assert brief(plan(policy, other)) == brief(plan(policy, files))
     assert ("archive", "200.jsonl.gz") in brief(plan(Policy(archive_days=30), other))
+
+
+def test_every_kind_of_data_file_is_kept_by_the_policy() -> None:
+    assert sorted(KINDS) == sorted(ROOM_ORDER) == sorted(RETAINED)
