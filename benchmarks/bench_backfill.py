@@ -111,7 +111,7 @@ def _put(vault: Path, files: list[ArchivedFile]) -> None:
 
 
 def _spend(process: "subprocess.Popen[bytes]", most_sec: float) -> float:
-    """Wait until it has ended or has used so much processor time, which a busy machine leaves as it is; what it used."""
+    """Wait until it has ended or used so much processor time, which a busy machine leaves as it is; what it used."""
     spent, watched = 0.0, psutil.Process(process.pid)
     while process.poll() is None and spent < most_sec:
         try:
