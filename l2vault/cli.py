@@ -38,6 +38,7 @@ VERBS: Final = (
     "archive",
     "restore",
     "merge",
+    "export",
     "fetch",
     "backfill",
     "audit",

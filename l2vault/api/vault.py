@@ -276,7 +276,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no context of {name}.", "l2vault record, which records it unless context = false"
             )
-        return Context(reader, name, _span_within(bounds, last, start, end, f"context of {name}"))
+        return Context(reader, name, span_within(bounds, last, start, end, f"context of {name}"))
 
     def deep(
         self,
@@ -306,7 +306,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no deep books of {name}.", f'deep = ["{name}"], or l2vault record --deep'
             )
-        span = _span_within(bounds, last, start, end, f"deep book of {name}")
+        span = span_within(bounds, last, start, end, f"deep book of {name}")
         return DeepBooks(reader, name, span, self._contracts(name))
 
     def trades(
@@ -338,7 +338,7 @@ class Vault:
             raise VaultError(
                 f"the vault holds no trades of {name}.", "l2vault record, which records them unless trades = false"
             )
-        span = _span_within(bounds, last, start, end, f"trade of {name}")
+        span = span_within(bounds, last, start, end, f"trade of {name}")
         return Trades(reader, name, span, self._contracts(name))
 
     def levels(
@@ -417,7 +417,7 @@ class Vault:
         first_ms, newest_ms = self._read.first_line_ms(inst_id), self._read.newest_line_ms(inst_id)
         if first_ms is None or newest_ms is None:
             raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-        return _span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
+        return span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
 
     def __repr__(self) -> str:
         names = self.instruments
@@ -428,7 +428,7 @@ class Vault:
         return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
 
 
-def _span_within(
+def span_within(
     held: tuple[int, int], last: Duration | None, start: TimeLike | None, end: TimeLike | None, what: str
 ) -> tuple[int, int]:
     """The span asked for, of what is held from a first to a newest time. Raises UsageError for one that contradicts

@@ -4,7 +4,8 @@ Reads the lines in order and holds one book at a time; only the tables hold an h
 (`book/replay.py`); no journal is asked. Needs only what recording needs, but for tables and archives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from l2vault.book.change_line import ChangeHead, RecordedChange, from_change_line, head_of_change
@@ -60,7 +61,7 @@ def change_snapshots(
         recorded = placed.recorded
         follows = replay.follows(recorded)
         if every_ms is None:
-            _apply(replay, placed, report)
+            apply_reported(replay, placed, report)
             is_push = recorded.origin != "book" or not follows
             if replay.book is not None and is_push and span[0] <= recorded.ts_ms < span[1]:
                 yield replay.snapshot(inst_id)
@@ -72,31 +73,34 @@ def change_snapshots(
                 due = replay.snapshot(inst_id)
                 if span[0] <= due.ts_ms < span[1]:
                     yield due
-        _apply(replay, placed, report)
+        apply_reported(replay, placed, report)
 
 
 def change_book(catalog: Catalog, inst_id: str, t_ms: int, report: Report) -> Standing | None:
     """The last book at or before a time; None if there is none so early."""
     hour_ms = t_ms // HOUR_MS * HOUR_MS
-    every = [forms for forms in catalog.hours(inst_id, report) if forms.hour_ms <= hour_ms]
-    found = (_last_book(catalog, forms, t_ms, report) for forms in reversed(every))
+    every = catalog.hours(inst_id, report)
+    started = [at for at, forms in enumerate(every) if forms.hour_ms <= hour_ms]
+    found = (_last_book(catalog, every[at : at + 2], t_ms, report) for at in reversed(started))
     return next((standing for standing in found if standing is not None), None)
 
 
-def _last_book(catalog: Catalog, forms: HourForms, t_ms: int, report: Report) -> Standing | None:
-    """Of an hour. A book before changes that fit none is the last one known."""
+def _last_book(catalog: Catalog, hours: Sequence[HourForms], t_ms: int, report: Report) -> Standing | None:
+    """Of the first of two hours; the other's first line may show that its last book stood on. A book before changes
+    that fit none is the last one known."""
     replay, last = Replay(), None
-    for placed in _of_hour(catalog, forms, True, report):
+    inst_id = hours[0].inst_id
+    for placed in chain.from_iterable(_of_hour(catalog, forms, True, report) for forms in hours):
         follows = replay.follows(placed.recorded)
         if placed.recorded.ts_ms > t_ms:
             if replay.book is None:
                 break
-            return Standing(replay.snapshot(forms.inst_id), follows)
+            return Standing(replay.snapshot(inst_id), follows)
         if replay.book is not None and not follows:
-            last = replay.snapshot(forms.inst_id)
-        _apply(replay, placed, report)
+            last = replay.snapshot(inst_id)
+        apply_reported(replay, placed, report)
     if replay.book is not None:
-        last = replay.snapshot(forms.inst_id)
+        last = replay.snapshot(inst_id)
     return None if last is None else Standing(last, False)
 
 
@@ -150,8 +154,8 @@ def _of_hour(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report
             yield PlacedChange(recorded, line)
 
 
-def _apply(replay: Replay, placed: PlacedChange, report: Report) -> None:
-    """The first of a row of changes that fit no book is reported."""
+def apply_reported(replay: Replay, placed: PlacedChange, report: Report) -> None:
+    """Apply it; the first of a row of changes that fit no book is reported."""
     had_book = replay.book is not None
     if replay.apply(placed.recorded) == "refused" and had_book:
         report(Finding(placed.line.path, placed.line.offset, f"a change that fits no book: {replay.why_refused}"))

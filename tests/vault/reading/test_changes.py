@@ -68,7 +68,7 @@ def test_a_span_cuts_by_the_books_own_time(vault: Vault) -> None:
 
 def test_the_book_at_any_time_is_that_after_the_last_push(vault: Vault, tmp_path: Path) -> None:
     sent, rng = write_vault(tmp_path / "twin"), Random(3)
-    for t_ms in [rng.randrange(START_MS, END_MS) for _ in range(25)] + [START_MS + 40_000]:
+    for t_ms in [rng.randrange(START_MS, END_MS) for _ in range(25)] + [START_MS + 39_999, START_MS + 40_000]:
         found = vault.book_at(INST, t_ms, resolution="changes")
         assert found is not None and found.snapshot == book_after(sent, t_ms)
         assert found.state == ("recorded" if t_ms < sent[-1].ts_ms else "unknown")
@@ -80,7 +80,7 @@ def test_the_level_table_is_the_book_at_any_time_over_the_turn_of_the_hour(vault
     sent, rng = write_vault(tmp_path / "twin"), Random(4)
     table = vault.levels(INST, START_MS, END_MS, resolution="changes").to_polars()
     last_ms = sent[-1].ts_ms or 0
-    for t_ms in [rng.randrange(START_MS + 200, last_ms) for _ in range(25)] + [START_MS + 40_000]:
+    for t_ms in [rng.randrange(START_MS + 200, last_ms) for _ in range(25)] + [START_MS + 39_999, START_MS + 40_000]:
         at = table.filter(pl.col("t_from") <= t_ms, pl.col("t_to") > t_ms)
         book = book_after(sent, t_ms)
         wanted = {("bid", float(p), float(q), int(n)) for p, q, _, n in book.bids}

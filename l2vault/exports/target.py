@@ -1,0 +1,95 @@
+"""The folder of an export: whole, or not there. Knows nothing of what is in it, but the name of its label."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from l2vault.errors import UsageError, VaultError
+from l2vault.foreign import printable
+from l2vault.vault.store.durable import replace, sync_folder
+
+LABEL: Final = "coverage.json"
+SCHEMA: Final = "l2vault.export/1"
+
+_DRAFT: Final = ".exporting"
+_FORMER: Final = ".replaced"
+
+
+class _Schema(msgspec.Struct):
+    schema: str
+
+
+@contextmanager
+def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
+    """A folder beside `out` to write into, which becomes `out` at the end; nothing is left of it where that fails.
+
+    Raises UsageError where `out` exists, unless `is_forced` and it is an export made before, which is then replaced,
+    and VaultError where it cannot be written.
+    """
+    _check(out, is_forced)
+    draft = out.with_name(f".{out.name}{_DRAFT}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
+        draft.mkdir()
+        yield draft
+        _sync(draft)
+        _put_in_place(draft, out)
+    except OSError as error:
+        why = printable(error.strerror or error)
+        raise VaultError(f"cannot write {printable(out)}: {why}.", "another --out, with more room") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _check(out: Path, is_forced: bool) -> None:
+    if out.name in ("", "..") or not (out.exists() or out.is_symlink()):
+        if out.name in ("", ".."):
+            raise UsageError(f"{printable(out)} names no new folder.", "--out with the name of one")
+        return
+    shown = printable(out)
+    if not is_forced:
+        raise UsageError(f"{shown} exists already.", "another --out, or --force, which replaces an export made before")
+    if out.is_symlink() or not _is_export(out):
+        raise UsageError(f"{shown} is no export of l2vault, so --force does not replace it.", "another --out")
+
+
+def _is_export(out: Path) -> bool:
+    """One of ours is labelled; an empty folder holds nothing to lose."""
+    if not out.is_dir():
+        return False
+    if not any(out.iterdir()):
+        return True
+    try:
+        label = msgspec.json.decode((out / LABEL).read_bytes(), type=_Schema)
+    except (OSError, ValueError):
+        return False
+    return label.schema == SCHEMA
+
+
+def _put_in_place(draft: Path, out: Path) -> None:
+    if not out.exists():
+        replace(draft, out)
+    else:
+        former = out.with_name(f".{out.name}{_FORMER}")
+        shutil.rmtree(former, ignore_errors=True)
+        replace(out, former)
+        replace(draft, out)
+        shutil.rmtree(former, ignore_errors=True)
+    sync_folder(out.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Every file and name in it: the new name must not stand before what it names."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path)
+    sync_folder(folder)
