@@ -87,6 +87,8 @@ class Market:
         self._flows: dict[float, deque[_Flow]] = {
             rule.within_bps: deque() for rule in self._rules if rule.condition == "shift beyond" and rule.within_bps
         }
+        self._of_price = [rule for rule in self._rules if rule.condition == "price crosses"]
+        self._of_zones = [rule for rule in self._rules if rule.condition == "price crosses zone"]
         self._events: dict[Rule, list[_Event]] = {rule: [] for rule in self._rules}
         self._was_above: dict[Rule | Zone, bool] = {}
         self._zones: Sequence[Zone] = ()
@@ -113,11 +115,8 @@ class Market:
             before_it = book_before if is_linked else None
             found = [None if before_it is None else net_flow(before_it, self._book, side, bps) for side in SIDES]
             flows.append(_Flow(line.ts_ms, *found))
-        for rule in self._rules:
-            if rule.condition == "price crosses":
-                zone = f"{rule.limit:.12g}" if rule.limit == rule.upper else f"{rule.limit:.12g} to {rule.upper:.12g}"
-                self._note_crossing(rule, line.ts_ms, rule, (rule.limit, rule.upper), zone)
-        self._note_zones(line.ts_ms)
+        if self._book.mid is not None:
+            self._note_crossings(line.ts_ms, self._book.mid)
 
     def take_zones(self, zones: Sequence[Zone], why_none: str = "") -> None:
         """The zones of the hour before what is taken next; or why they are not known. Of those that were there before
@@ -188,30 +187,33 @@ class Market:
                 if ending == "unknown" or ending == rule.condition.split()[1]:
                     events.append(_Event(one.ts_ms, self._held(one.wall, text), ending))
 
-    def _note_zones(self, ts_ms: int) -> None:
-        rules = [rule for rule in self._rules if rule.condition == "price crosses zone"]
-        for zone in self._zones if rules else ():
-            what = f"the {zone.side} zone {zone.low:.12g} to {zone.high:.12g}"
-            was_above = self._was_above.get(zone)
-            for rule in rules:
-                if rule.side in (None, zone.side):
-                    if was_above is not None:
-                        self._was_above[zone] = was_above  # each rule sees the same crossing
-                    self._note_crossing(rule, ts_ms, zone, (zone.low, zone.high), what)
+    def _note_crossings(self, ts_ms: int, mid: float) -> None:
+        for rule in self._of_price:
+            if way := self._crossed(rule, rule.limit, rule.upper, mid):
+                what = f"{rule.limit:.12g}" if rule.limit == rule.upper else f"{rule.limit:.12g} to {rule.upper:.12g}"
+                self._events[rule].append(_Event(ts_ms, self._crossing(way, "", what, mid)))
+        for zone in self._zones if self._of_zones else ():
+            if way := self._crossed(zone, zone.low, zone.high, mid):
+                of, what = f" {zone.side} {zone.low:.12g}-{zone.high:.12g}", f"{zone.low:.12g} to {zone.high:.12g}"
+                event = _Event(ts_ms, self._crossing(way, of, f"the {zone.side} zone {what}", mid))
+                for rule in self._of_zones:
+                    if rule.side in (None, zone.side):
+                        self._events[rule].append(event)
 
-    def _note_crossing(  # noqa: PLR0913 - of what, and what is said
-        self, rule: Rule, ts_ms: int, key: Rule | Zone, bounds: tuple[float, float], what: str
-    ) -> None:
-        mid = None if self._book is None else self._book.mid
-        if mid is None or bounds[0] <= mid <= bounds[1]:
-            return
-        is_above, was_above = mid > bounds[1], self._was_above.get(key)
+    def _crossed(self, key: Rule | Zone, low: float, high: float, mid: float) -> str | None:
+        """Which way the price went from one side of a span to the other since it was last on one of them; None: it did
+        not. To be asked once a book for each key."""
+        if low <= mid <= high:
+            return None
+        is_above, was_above = mid > high, self._was_above.get(key)
         self._was_above[key] = is_above
-        if was_above is not None and was_above != is_above:
-            way = "up" if is_above else "down"
-            text = f"The price of {self._inst_id} crossed {what} {way}wards: {mid:.12g}."
-            of = f" {key.side} {key.low:.12g}-{key.high:.12g}" if isinstance(key, Zone) else ""
-            self._events[rule].append(_Event(ts_ms, Held(f"{self._inst_id}{of} {way}", text, _CURE)))
+        if was_above is None or was_above == is_above:
+            return None
+        return "up" if is_above else "down"
+
+    def _crossing(self, way: str, of: str, what: str, mid: float) -> Held:
+        text = f"The price of {self._inst_id} crossed {what} {way}wards: {mid:.12g}."
+        return Held(f"{self._inst_id}{of} {way}", text, _CURE)
 
     def _happened(self, rule: Rule) -> Sight:
         events = self._events[rule]

@@ -4,7 +4,7 @@ which loads when the first alert on zones is looked at."""
 from typing import Final
 
 from l2vault.alerts.market import Zone
-from l2vault.errors import analysis_extra
+from l2vault.errors import VaultError, analysis_extra
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS
 
@@ -12,14 +12,18 @@ MOST_A_SIDE: Final = 3
 """The strongest of each side that price has not left behind."""
 
 
-def zones_before(vault: Vault, inst_id: str, t_ms: int) -> list[Zone]:
-    """Of the hour before a time, bids first. Raises VaultError where it has no book with both sides, L2VaultError
-    without the extra."""
+def zones_before(vault: Vault, inst_id: str, t_ms: int) -> list[Zone] | None:
+    """Of the hour before a time, bids first; None where it has no book with both sides. Raises VaultError without the
+    extra, and for an instrument that the vault does not hold or has no row of; OSError where files cannot be read."""
     with analysis_extra():
         from l2vault.analytics.books import read_books
         from l2vault.analytics.zones.zones import ahead, zones
 
-    frame = zones(read_books(vault, inst_id, t_ms - HOUR_MS, t_ms)).frame
+    books = read_books(vault, inst_id, t_ms - HOUR_MS, t_ms)
+    try:
+        frame = zones(books).frame
+    except VaultError:
+        return None
     sides = (frame.filter(frame["side"] == side) for side in ("bid", "ask"))
     rows = [row for own in sides for row in ahead(own, MOST_A_SIDE).select("side", "price_from", "price_to").rows()]
     return [Zone(*row) for row in rows]

@@ -7,11 +7,12 @@ told how many threads polars may have before it loads it.
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from l2vault.errors import VaultError
 from l2vault.own_process import keep_pandas_out
 
 if TYPE_CHECKING:
@@ -25,6 +26,25 @@ _LEAST_SEC: Final = 4.0
 """A process takes half a second to start; less work than this is done in threads, which share one core for what is
 Python: of lines nearly all, of columns a fifth."""
 
+_MOST_PROCESSES: Final = 8
+"""Each may take 0.4 GB."""
+
+
+@contextmanager
+def spawned(processes: int, begin: Callable[[], None] = keep_pandas_out) -> Iterator[Executor]:
+    """So many new processes, 8 at most, in each of which `begin` is called first.
+
+    What has not begun is left undone if the block is left by an exception. Raises VaultError where a process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(min(processes, _MOST_PROCESSES), mp_context=context, initializer=begin)
+    try:
+        yield executor
+    except BrokenExecutor as error:
+        raise VaultError("a process at work on an hour was ended from outside.", "again, with more memory") from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
 
 @contextmanager
 def worked_on(books: "Books", executor: Executor | None = None, *, is_guarded: bool = False) -> Iterator[None]:
@@ -33,7 +53,7 @@ def worked_on(books: "Books", executor: Executor | None = None, *, is_guarded: b
     Any executor of `concurrent.futures` will do: a `ProcessPoolExecutor`, or a cluster's, such as Dask's
     `client.get_executor()`, whose workers see the vault at the same path. Its processes must be spawned, not forked
     (`mp_context=get_context("spawn")`): polars and pyarrow have threads. Without one all cores of this machine work: in
-    threads, and where the span is worth their start in processes.
+    threads, and where the span is worth their start in processes, 8 at most; where one of those dies, VaultError.
 
     A spawned process imports the main module. Where that is a script it would do its work again unless all of it stands
     under `if __name__ == "__main__":`, so that processes are started of themselves only where there is no script (a
@@ -43,8 +63,7 @@ def worked_on(books: "Books", executor: Executor | None = None, *, is_guarded: b
     with ExitStack() as processes:
         if executor is None and _is_worth_processes(books) and (is_guarded or _has_no_script()):
             cores = min(os.cpu_count() or 1, len(books.hours))
-            pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _begin)
-            executor = processes.enter_context(pool)
+            executor = processes.enter_context(spawned(cores, _begin))
         books.executor = executor
         try:
             yield

@@ -11,6 +11,8 @@ AGREE_MS: Final = 5_000
 """Two times that differ by more contradict each other. The slowest deliveries of a working connection take 300 ms."""
 LATEST_MS: Final = 7_258_118_400_000
 """2200-01-01T00:00:00Z: no time of OKX's is believed from here on."""
+FUTURE_MS: Final = 5_000
+"""What is this much later than proved exchange time is from the future, and is not believed."""
 STEADY_SEC: Final = 30
 STEADY_WITHIN_MS: Final = 2_000
 """A source alone proves time once it has kept pace with monotonic time this long, within this much."""

@@ -23,8 +23,8 @@ from l2vault.version import __version__
 
 USER_AGENT: Final = f"l2vault/{__version__}"
 """OKX answers Python-urllib's own with 403."""
-LONGEST_RETRY_AFTER_SEC: Final = 600
 
+_LONGEST_RETRY_AFTER_SEC: Final = 600
 _QUOTED_CHARS: Final = 200
 _TIME: Final = re.compile("[0-9]{1,14}")
 """Milliseconds up to the year 5138; a longer number may be none that can be written as `timestamp_utc`."""
@@ -50,6 +50,13 @@ class TryLater(RestError):
     def __init__(self, message: str, cure: str, retry_after_sec: int | None = None) -> None:
         super().__init__(message, cure)
         self.retry_after_sec = retry_after_sec
+
+
+def wait_sec(error: Exception | None, own_sec: float) -> float:
+    """How long to wait after an error: `own_sec`, or what the server asked for where that is more, up to ten minutes.
+    A longer wait would leave an absurd answer in charge of us."""
+    asked_sec = error.retry_after_sec if isinstance(error, TryLater) else None
+    return max(own_sec, min(asked_sec or 0, _LONGEST_RETRY_AFTER_SEC))
 
 
 class Throttled(TryLater):

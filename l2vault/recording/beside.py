@@ -16,11 +16,12 @@ from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.okx.context_messages import ContextFailure
+from l2vault.okx.exchange_time import FUTURE_MS
 from l2vault.okx.messages import SchemaFailure
 from l2vault.okx.pipeline import Applied
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.change_keeper import ChangeKeeper
-from l2vault.recording.context import FUTURE_MS, ContextKeeper, Hands
+from l2vault.recording.context import ContextKeeper, Hands
 from l2vault.recording.counters import Counters
 from l2vault.recording.deep import DeepKeeper
 from l2vault.recording.health import HealthBoard

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from l2vault.config import environment
+from l2vault.foreign import printable
 
 
 def start_child(words: Sequence[str], module: str = "l2vault", **popen: Any) -> "subprocess.Popen[bytes]":
@@ -25,6 +26,10 @@ class Ended(NamedTuple):
     code: int
     answer: bytes
     said: bytes
+
+    def lines(self, most_chars: int) -> list[str]:
+        """What it wrote to stderr, fit to be printed, each line of at most so many characters."""
+        return [printable(text, most_chars) for text in self.said.decode("utf-8", "replace").strip().splitlines()]
 
 
 class OwnChild:

@@ -33,8 +33,6 @@ from l2vault.vault.journal.lines import LATEST_MS
 from l2vault.vault.store.days import DayWriter
 from l2vault.vault.store.layout import DayKind
 
-FUTURE_MS: Final = 5_000
-"""A value this much later than proved exchange time is not believed."""
 LATE_MS: Final = 3_600_000
 """A line so much older than the newest of its instrument belongs to another recording, and to another file."""
 SILENT_MS: Final = 30_000

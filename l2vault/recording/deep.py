@@ -20,7 +20,7 @@ from l2vault.vault.store.change_writer import ChangesHole, ChangeWriter
 from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 
 BYTES_A_DAY: Final = 100_000_000
-"""Of an instrument, on the disk."""
+"""Of an instrument, on the disk, at most; `python benchmarks/bench_deep.py` says what the built-in exchange takes."""
 _CREDIT_SHARE: Final = 0.01
 """Of a day's bytes: what may be written at once beyond that pace, so that a whole book each hour delays nothing."""
 

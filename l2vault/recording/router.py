@@ -14,6 +14,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
 from l2vault.okx.context_messages import ContextFailure, ContextPush
+from l2vault.okx.exchange_time import FUTURE_MS
 from l2vault.okx.hosts import FAILURES_TO_MOVE
 from l2vault.okx.messages import BOOKS, Notice, Refusal, SchemaFailure, Unknown
 from l2vault.okx.pipeline import (
@@ -41,9 +42,6 @@ from l2vault.vault.journal.lines import LATEST_MS
 QUOTE_EVERY_MS: Final = 10_000
 RULING_WITHIN_MS: Final = 30_000
 """For a third voice on a conflict; after that none decides, and both feeds resync."""
-FUTURE_MS: Final = 5_000
-"""A line this much later than proved exchange time is from the future."""
-
 SKIPS_EVERY_MS: Final = 60_000
 """Between two warnings of slots that are not written: after a step of the exchange's clock it is every one."""
 

@@ -7,14 +7,13 @@ from typing import Final
 from l2vault.config import Settings
 from l2vault.errors import VaultError
 from l2vault.okx.hosts import closed_port_warnings
+from l2vault.recording.deep import BYTES_A_DAY
 from l2vault.vault.journal.log import PreviousRun
 from l2vault.vault.retention.plan import GB, Policy
 from l2vault.vault.store.layout import Layout
 
 CHANGES_MB_A_DAY: Final = 100
 """Of a busy instrument, compressed: `python benchmarks/bench_light.py --changes` gives 3.7 to 3.9 MB an hour."""
-DEEP_MB_A_DAY: Final = 100
-"""At most, by `recording/deep.py`; `python benchmarks/bench_deep.py` says what a day of the built-in exchange takes."""
 DEEP_GB_RECEIVED_A_DAY: Final = 0.7
 """2,880 answers of 10,000 levels as OKX writes them; the same command."""
 
@@ -35,7 +34,7 @@ def log_start(settings: Settings, layout: Layout, policy: Policy) -> None:
         _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
     if settings.deep:
         words = "Deep books: %s each 30 s by REST, 5000 levels a side, into raw/okx/books_full: of an instrument up to "
-        cost = DEEP_MB_A_DAY, DEEP_GB_RECEIVED_A_DAY
+        cost = BYTES_A_DAY // 1_000_000, DEEP_GB_RECEIVED_A_DAY
         _log.info(words + "%d MB a day on the disk and %g GB a day received", ", ".join(settings.deep), *cost)
     _log.info("Retention: %s", policy_words(policy if settings.retention else None))
 

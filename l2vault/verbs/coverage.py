@@ -87,6 +87,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
+    if args.kind != "books" and args.sources is not None and len(args.sources) > 1:
+        raise UsageError("--sources joins books alone.", "--sources recorded, or --sources archive")
     vault = open_sources(context.vault, args.sources)
     if args.kind != "books":
         return _of_kind(vault.layout, args)

@@ -166,9 +166,11 @@ def _verdict(rows: list[dict[str, Any]], provenance: "Provenance") -> str:
 
 def _why_nothing(rows: list[dict[str, Any]], span: str) -> str:
     """A span may be too short, or long enough and hold too little of what was asked for."""
+    from l2vault.analytics.chance.evaluate import FEW_SHIFTS, FEW_WINDOWS, NO_TRADES
+
     missing = [row["missing"] or "" for row in rows]
-    if any(" windows" in each or " shifts" in each for each in missing):
+    if any(FEW_WINDOWS in each or FEW_SHIFTS in each for each in missing):
         return f"{span} is too short a span"
-    if all("no trades were recorded" in each for each in missing):
-        return "no trades were recorded in this span"
+    if all(NO_TRADES in each for each in missing):
+        return NO_TRADES
     return f"{span} held too few events"

@@ -62,27 +62,16 @@ class TradesRow(msgspec.Struct, frozen=True):
     skipped: list[SkippedIds]
 
 
-class DeepRow(msgspec.Struct, frozen=True):
-    """What `coverage --kind deep --json` prints, one an instrument: the share of the time at which a sample was at most
-    45 s old."""
+class ProvedRow(msgspec.Struct, frozen=True):
+    """What `coverage --kind changes --json` and `--kind deep --json` print, one an instrument: `lines` of changes, or
+    `samples` of deep books, and shares of the time. Of deep books that is proved at which a sample was at most 45 s
+    old."""
 
     inst_id: str
     from_utc: str
     to_utc: str
-    samples: int
-    proved_share: float
-    missing_share: float
-    unknown_share: float
-    not_proved: list[TimeStretch]
-
-
-class ChangesRow(msgspec.Struct, frozen=True):
-    """What `coverage --kind changes --json` prints, one an instrument."""
-
-    inst_id: str
-    from_utc: str
-    to_utc: str
-    lines: int
+    lines: int | msgspec.UnsetType
+    samples: int | msgspec.UnsetType
     proved_share: float
     missing_share: float
     unknown_share: float
@@ -148,11 +137,7 @@ def change_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int 
     inst_ids = held_instruments(asked, held) or held
     known = {inst_id: bounds for inst_id in inst_ids if (bounds := change_bounds(catalog, inst_id)) is not None}
     bounds = _span(known, span, f"the vault at {printable(str(layout.root))} holds no changes.", "changes")
-    rows = [_changes_row(change_coverage(catalog, journal, inst_id, bounds)) for inst_id in known]
-    if is_json:
-        sys.stdout.write("".join(document("coverage", row, "changes") for row in rows))
-        return
-    _print_proved("lines", rows, [row.lines for row in rows])
+    _print_proved("changes", [change_coverage(catalog, journal, inst_id, bounds) for inst_id in known], is_json)
 
 
 def deep_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int | None], is_json: bool) -> None:
@@ -162,19 +147,23 @@ def deep_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int | 
     inst_ids = held_instruments(asked, held) or held
     known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}
     bounds = _span(known, span, f"the vault at {printable(str(layout.root))} holds no deep books.", 'deep = ["INST"]')
-    rows = [_deep_row(reader.coverage(inst_id, bounds)) for inst_id in known]
+    _print_proved("deep", [reader.coverage(inst_id, bounds) for inst_id in known], is_json)
+
+
+def _print_proved(kind: str, coverages: Sequence[ChangeCoverage | DeepCoverage], is_json: bool) -> None:
+    """A row an instrument, then each part of the span that is not proved."""
+    rows = [_proved_row(coverage) for coverage in coverages]
     if is_json:
-        sys.stdout.write("".join(document("coverage", row, "deep") for row in rows))
+        sys.stdout.write("".join(document("coverage", row, kind) for row in rows))
         return
-    _print_proved("samples", rows, [row.samples for row in rows])
-
-
-def _print_proved(name: str, rows: Sequence[ChangesRow | DeepRow], counts: Sequence[int]) -> None:
-    """A row an instrument, then each part of the span that is not proved. `name` is what is counted."""
-    names = ["instrument", name, "proved", "missing", "unknown"]
-    shares = [[exact_share(each) for each in (row.proved_share, row.missing_share, row.unknown_share)] for row in rows]
+    names = ["instrument", "samples" if kind == "deep" else "lines", "proved", "missing", "unknown"]
     cells = [
-        [printable(row.inst_id), str(count), *share] for row, count, share in zip(rows, counts, shares, strict=True)
+        [
+            printable(row.inst_id),
+            str(row.samples if row.lines is msgspec.UNSET else row.lines),
+            *(exact_share(each) for each in (row.proved_share, row.missing_share, row.unknown_share)),
+        ]
+        for row in rows
     ]
     sys.stdout.write(table(names, cells, left=1))
     for row in rows:
@@ -265,15 +254,15 @@ def _trades_row(piece: TradeCoverage) -> TradesRow:
     )
 
 
-def _changes_row(coverage: ChangeCoverage) -> ChangesRow:
-    bounds = utc_text(coverage.start_ms), utc_text(coverage.end_ms)
-    shares = coverage.share("proved"), coverage.share("missing"), coverage.share("unknown")
-    not_proved = [each for each in coverage.stretches if each.state != "proved"]
-    return ChangesRow(coverage.inst_id, *bounds, coverage.lines, *shares, not_proved)
-
-
-def _deep_row(coverage: DeepCoverage) -> DeepRow:
-    bounds = utc_text(coverage.start_ms), utc_text(coverage.end_ms)
-    shares = coverage.share("proved"), coverage.share("missing"), coverage.share("unknown")
-    not_proved = [each for each in coverage.stretches if each.state != "proved"]
-    return DeepRow(coverage.inst_id, *bounds, coverage.samples, *shares, not_proved)
+def _proved_row(coverage: ChangeCoverage | DeepCoverage) -> ProvedRow:
+    return ProvedRow(
+        inst_id=coverage.inst_id,
+        from_utc=utc_text(coverage.start_ms),
+        to_utc=utc_text(coverage.end_ms),
+        lines=coverage.lines if isinstance(coverage, ChangeCoverage) else msgspec.UNSET,
+        samples=coverage.samples if isinstance(coverage, DeepCoverage) else msgspec.UNSET,
+        proved_share=coverage.share("proved"),
+        missing_share=coverage.share("missing"),
+        unknown_share=coverage.share("unknown"),
+        not_proved=[each for each in coverage.stretches if each.state != "proved"],
+    )

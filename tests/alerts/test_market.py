@@ -4,19 +4,27 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from l2vault import cli
 from l2vault.alerts import market_feed
+from l2vault.alerts.market import Market
 from l2vault.alerts.market_feed import Tail
 from l2vault.alerts.outbox import Entry
 from l2vault.alerts.replay import Replayed, replay
 from l2vault.alerts.rule import Receiver, Rule, read_rules
 from l2vault.alerts.run import EVERY_SEC, AlertRun
+from l2vault.analytics import books
+from l2vault.book.context import Context
+from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
 from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.layout import HOUR_MS
 from support import market_vault as planted
 from support.hours import HOUR_AT_MS, INST
 from support.manual_clock import ManualClock
@@ -115,6 +123,31 @@ def test_zones_that_cannot_be_computed_are_not_known(vault: MarketVault) -> None
     (found,) = replayed(vault, rule("price crosses zone"))
     assert found.fired == []
     assert (INST, market_feed.NO_ZONES) in found.unknown_ms
+
+
+class Nothing:
+    """Of an instrument of which no line comes."""
+
+    def books(self, until_ms: int) -> Iterator[Snapshot]:
+        return iter(())
+
+    def contexts(self, until_ms: int) -> Iterator[Context]:
+        return iter(())
+
+
+def test_zones_that_could_not_be_read_have_the_true_reason_and_are_read_again_a_minute_later(
+    vault: MarketVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, told = open_vault(vault.layout.root), list[str]()
+    none = books.read_books(opened, INST, HOUR_AT_MS - HOUR_MS, HOUR_AT_MS)
+    monkeypatch.setattr(Market, "take_zones", lambda market, zones, why="": told.append(why))
+    for fault in (VaultError("the vault has no row of it.", "l2vault record"), OSError("the disk is away")):
+        monkeypatch.setattr(books, "read_books", Mock(side_effect=[fault, none, none]))
+        markets = market_feed.Markets(opened, [rule("price crosses zone")], lambda name: Nothing())
+        for seconds in (5, 10, 60, 65, 70, 895, 905):
+            markets.step(HOUR_AT_MS + seconds * 1000)
+        assert told == [str(fault), market_feed.NO_ZONES, market_feed.NO_ZONES], "of the quarter, then of the next one"
+        told.clear()
 
 
 @pytest.mark.parametrize("when", ["wall pulled above 5M", "wall consumed above 5M"])

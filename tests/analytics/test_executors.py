@@ -1,6 +1,6 @@
 """Who works on the hours: the executor that is given, processes where they are worth it and may be started."""
 
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from l2vault.analytics import executors
 from l2vault.analytics.books import AT_ONCE, Beside, Books, HourSource
 from l2vault.analytics.executors import worked_on
+from l2vault.errors import VaultError
 
 
 class Noted:
@@ -15,14 +16,12 @@ class Noted:
 
     started: list[int] = []
 
-    def __init__(self, workers, context, initializer):
-        assert context.get_start_method() == "spawn"
+    def __init__(self, workers, mp_context, initializer):
+        assert mp_context.get_start_method() == "spawn"
         self.started.append(workers)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
+    def shutdown(self, cancel_futures):
+        assert cancel_futures
         self.started.append(0)
 
 
@@ -47,6 +46,16 @@ def test_processes_are_started_where_the_span_is_worth_it(started, hours, raw, w
         assert isinstance(books.executor, Noted) == (workers is not None)
     assert books.executor is None
     assert started == ([] if workers is None else [workers, 0])
+
+
+def test_no_more_processes_are_started_than_memory_may_have_for_and_one_that_dies_is_one_sentence(started, monkeypatch):
+    monkeypatch.setattr(executors.os, "cpu_count", lambda: 64)
+    books = span(168, 168)
+    with pytest.raises(VaultError, match="ended from outside"), worked_on(books, is_guarded=True):
+        raise BrokenExecutor("a worker was killed")
+    assert books.executor is None and started == [8, 0]
+    with pytest.raises(BrokenExecutor), worked_on(books, object()):
+        raise BrokenExecutor("of an executor that is not ours")
 
 
 def test_the_executor_that_is_given_is_taken_and_not_ended(started):

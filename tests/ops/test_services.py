@@ -1,5 +1,6 @@
 """The files that run a recorder as a service: held to their rules here, since none of them can be started in a test."""
 
+import argparse
 import plistlib
 import re
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 
 from l2vault.config import ENV_PREFIX, Settings
 from l2vault.recording.disk import END_WITHIN_SEC
+from l2vault.verbs import screen
 from support.programs import need_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +132,7 @@ def _compose_schema() -> dict[str, object]:
     env_file = {"type": "array", "items": {"oneOf": [text, keys(path=text, required={"type": ["boolean", "string"]})]}}
     service = keys(
         image=text, command=command, entrypoint=command, network_mode=text, restart=text, mem_limit=text,
-        build=keys(context=text, dockerfile=text),
+        build=keys(context=text, dockerfile=text, args={"type": "object", "additionalProperties": text}),
         environment={"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
         healthcheck=keys(disable=flag), init=flag, read_only=flag, stop_grace_period={"pattern": r"^\d+(s|m)$"},
         **dict.fromkeys(("cap_drop", "security_opt", "ports", "volumes", "profiles", "depends_on"), texts),
@@ -169,6 +171,25 @@ def test_the_unit_waits_for_books_is_watched_and_stops_cleanly() -> None:
     for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "PrivateDevices", "RestrictNamespaces"):
         assert unit[name] == ["yes"], name
     assert unit["ProtectSystem"] == ["strict"] and unit["CapabilityBoundingSet"] == [""]
+
+
+def test_the_screen_as_a_service_only_reads_the_vault_and_is_reached_from_this_machine_alone() -> None:
+    unit, alert = (values(text_of("systemd", f"l2vault-{name}.service")) for name in ("screen", "alert"))
+    assert (unit["Type"], unit["User"], unit["CacheDirectory"]) == (["exec"], ["l2vault"], ["l2vault-screen"])
+    assert "ReadWritePaths" not in unit and unit["ProtectSystem"] == ["strict"]
+    names = "Protect", "Private", "Restrict", "System", "NoNew", "Cap", "Lock", "UMask"
+    hardening = {name: value for name, value in alert.items() if name.startswith(names)}
+    assert len(hardening) > 15 and {name: unit[name] for name in hardening} == hardening
+    service = yaml.safe_load(text_of("docker", "compose.yml"))["services"]["screen"]
+    assert service["profiles"] == ["screen"] and "vault:/vault:ro" in service["volumes"]
+    assert service["build"]["args"] == {"EXTRA": "screen"} and "ARG EXTRA" in text_of("docker", "Dockerfile")
+    words = service["command"], unit["ExecStart"][0].split()[1:]
+    for host, asked in zip(("0.0.0.0", "127.0.0.1"), words, strict=True):
+        parser = argparse.ArgumentParser()
+        screen.configure(parser)
+        args = parser.parse_args(asked[1:])
+        assert (asked[0], args.host, args.no_browser) == ("screen", host, True)
+        assert service["ports"] == [f"127.0.0.1:{args.port}:{args.port}"]
 
 
 @pytest.mark.parametrize("path", [*UNITS, OPS / "docker" / "Dockerfile", OPS / "docker" / "compose.yml"], ids=str)
@@ -221,7 +242,7 @@ def test_the_image_is_slim_runs_as_nobody_special_and_is_asked_for_its_health() 
 def test_nothing_of_the_compose_file_listens_beyond_this_machine_or_may_more_than_it_needs() -> None:
     text = text_of("docker", "compose.yml")
     ports = re.findall(r'"([^"]*:\d+)"\]?$', text, re.M)
-    assert len(ports) == text.count("ports:") == 2 and all(port.startswith("127.0.0.1:") for port in ports)
+    assert len(ports) == text.count("ports:") == 3 and all(port.startswith("127.0.0.1:") for port in ports)
     assert "privileged" not in text and "network_mode: host" not in text and ":latest" not in text
     for source in re.findall(r"^ +- (\.\./[\w/]+):", text, re.M):
         assert (OPS / "docker" / source).exists(), source
@@ -234,6 +255,7 @@ def test_every_file_is_named_in_the_page_with_commands_of_three_lines() -> None:
         is_part = path.parent.name in ("provisioning", "datasources", "dashboards") or "ignore" in path.name
         if path.is_file() and not is_part and path.name != "prometheus.yml":
             assert path.relative_to(ROOT).as_posix() in (SERVICES + ALERTS).replace("\\", "/"), path
-    for title in ("Linux: systemd", "Windows: Task Scheduler", "macOS: launchd", "Docker", "Prometheus and Grafana"):
+    systems = "Linux: systemd", "Windows: Task Scheduler", "macOS: launchd", "Docker"
+    for title in (*systems, "The screen", "Prometheus and Grafana"):
         section = SERVICES.split(f"## {title}\n")[1].split("\n## ")[0]
         assert len(section.split("```\n")[1].splitlines()) == 3, title

@@ -7,11 +7,12 @@ import pytest
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
+from l2vault.okx.exchange_time import FUTURE_MS
 from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Sampled, Synced, Unverifiable
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
 from l2vault.recording.arbiter import HELD_FOR_MS
 from l2vault.recording.counters import Counters
-from l2vault.recording.router import FUTURE_MS, RULING_WITHIN_MS, Asks, Router
+from l2vault.recording.router import RULING_WITHIN_MS, Asks, Router
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.tails import Tail
 from l2vault.vault.journal import events as noted

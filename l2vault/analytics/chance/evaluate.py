@@ -41,6 +41,10 @@ BLOCK_MS: Final = 30 * MINUTE_MS
 LEAST_WINDOWS: Final = 5
 LEAST_SHIFTS: Final = 20
 """Of less chance cannot be drawn: no p could be below 5 %."""
+FEW_WINDOWS: Final = "windows to test in"
+FEW_SHIFTS: Final = "shifts"
+NO_TRADES: Final = "no trades were recorded in this span"
+"""What `missing` says: of the first two with how many there are, of how many that are needed."""
 LEAST_DAYS: Final = 5
 """From a span of so many days on, whole days are drawn and signals are shifted by a day or more."""
 
@@ -182,7 +186,7 @@ def _ask_levels(
             continue
         rng = np.random.default_rng([ask.seed, at])
         for side, rate in held_rates(trials, barriers, sampling.block_ms, rng, ask.draws).items():
-            few = f"{len(trials)} of {LEAST_WINDOWS} windows to test in"
+            few = f"{len(trials)} of {LEAST_WINDOWS} {FEW_WINDOWS}"
             rows.add(kind, "held", rate, few if len(trials) < LEAST_WINDOWS else "", side=side)
     if "walls" in kinds:
         rows.add("walls", "pulled", _pulled(books, sampling, np.random.default_rng([ask.seed, 9])), side="both")
@@ -230,14 +234,14 @@ def _ask_signals(
         found = flow_rates(flows, track, sampling, np.random.default_rng([ask.seed, 3]))
         for (name, horizon_ms), rate in found.items():
             is_without = name == "net" and net is None
-            why = "no trades were recorded in this span" if is_without else _few_shifts(rate)
+            why = NO_TRADES if is_without else _few_shifts(rate)
             rows.add("flow", "hit", rate, why, signal=name, horizon_ms=horizon_ms)
 
 
 def _few_shifts(rate: Rate) -> str:
     if rate.draws >= LEAST_SHIFTS:
         return ""
-    return f"{rate.draws} of {LEAST_SHIFTS} shifts"
+    return f"{rate.draws} of {LEAST_SHIFTS} {FEW_SHIFTS}"
 
 
 def _track(windows: Sequence[Seen]) -> Track:

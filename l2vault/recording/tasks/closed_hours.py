@@ -10,7 +10,6 @@ from typing import Final
 
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
-from l2vault.foreign import printable
 from l2vault.recording.child import OwnChild
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.retention.plan import SETTLE_MS
@@ -63,7 +62,7 @@ class ClosedHours:
         ended = self._child.run(_CHILD, [*words, "columns"] if self._makes_columns else words)
         if ended is None:
             return 0
-        said = [printable(text, _SAID_CHARS) for text in ended.said.decode("utf-8", "replace").strip().splitlines()]
+        said = ended.lines(_SAID_CHARS)
         if ended.code == 0:
             for text in said[:_SAID_LINES]:
                 _log.warning("Closed hours: %s", text)

@@ -10,7 +10,8 @@ from typing import Final
 from l2vault.book.deep import DEEP_EVERY_MS
 from l2vault.clock import Clock
 from l2vault.errors import RestError
-from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, Throttled, TryLater
+from l2vault.okx.exchange_time import FUTURE_MS
+from l2vault.okx.rest import OkxRest, Throttled, TryLater, wait_sec
 from l2vault.recording.deep import DeepKeeper
 from l2vault.recording.threads import in_daemon_thread
 
@@ -18,8 +19,6 @@ SPACING_SEC: Final = 0.5
 """Between two requests: 4 in 2 s, where OKX allows an address 10 (docs, "Get full order book", 2026-07)."""
 RETRY_MS: Final = 10_000
 """After a request that brought no sample."""
-FUTURE_MS: Final = 5_000
-"""A book may be this much later than proved exchange time, which is known to within a request's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,7 @@ class DeepBooks:
             sample = await in_daemon_thread(self.rest.full_book, inst_id, self.clock.wall_us)
         except RestError as error:
             self.keeper().missed(inst_id, _cause_of(error), error.message)
-            asked_sec = error.retry_after_sec or 0 if isinstance(error, TryLater) else 0
-            return max(RETRY_MS, min(asked_sec, LONGEST_RETRY_AFTER_SEC) * 1000)
+            return round(wait_sec(error, RETRY_MS / 1000) * 1000)
         now_ms = self.exchange_ms()
         if now_ms is not None and sample.ts_ms > now_ms + FUTURE_MS:
             self.keeper().missed(inst_id, "clock", "the answer's time lies in the future")

@@ -14,7 +14,7 @@ from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.foreign import printable
 from l2vault.okx.backoff import Backoff
-from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater, UnknownInstrument
+from l2vault.okx.rest import OkxRest, UnknownInstrument, wait_sec
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import Event, InstrumentNoted
 from l2vault.vault.store.instruments import DELISTING, Coming, Row, What, coming, keep_row, patch_row, read_row
@@ -130,9 +130,7 @@ class Metadata:
     def _miss(self, inst_id: str, error: Exception) -> float:
         is_first = inst_id not in self._backoffs
         backoff = self._backoffs.setdefault(inst_id, Backoff(FIRST_RETRY_SEC, LONGEST_RETRY_SEC, self._rng))
-        retry_sec = backoff.next_sec()
-        if isinstance(error, TryLater) and error.retry_after_sec is not None:
-            retry_sec = max(retry_sec, min(error.retry_after_sec, LONGEST_RETRY_AFTER_SEC))
+        retry_sec = wait_sec(error, backoff.next_sec())
         words = "No instrument row of %s yet. Recording goes on without it; asking again in %.0f s. It was: %s"
         _log.warning(words, inst_id, retry_sec, error)
         if is_first:

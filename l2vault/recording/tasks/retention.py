@@ -11,7 +11,6 @@ import msgspec
 
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
-from l2vault.foreign import printable
 from l2vault.recording.child import OwnChild
 from l2vault.recording.tasks.retention_child import Order, Outcome, carry_out
 from l2vault.recording.threads import in_daemon_thread
@@ -93,7 +92,7 @@ class Retention:
         ended = self._child.run(_CHILD, given=msgspec.json.encode(order))
         if ended is None:
             raise _Stopping
-        lines = [printable(text, _SAID_CHARS) for text in ended.said.decode("utf-8", "replace").splitlines()]
+        lines = ended.lines(_SAID_CHARS)
         if ended.code != 0:
             why = lines[-1].removeprefix("ERROR ") if lines else "it said nothing"
             raise VaultError(f"the retention pass failed with code {ended.code}: {why}")

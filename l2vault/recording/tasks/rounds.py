@@ -17,7 +17,7 @@ from l2vault.errors import RestError
 from l2vault.okx.audit import Verdict
 from l2vault.okx.backoff import Backoff
 from l2vault.okx.pipeline import Output, Pipeline
-from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, TryLater
+from l2vault.okx.rest import TryLater, wait_sec
 from l2vault.recording.tasks.rest_books import RestBooks, fault_of
 from l2vault.vault.journal.events import Audited, Event
 
@@ -180,9 +180,8 @@ class Rounds:
     def _miss(self, one: _Round, error: RestError) -> None:
         """REST gives no book: nothing is claimed, and who waits for a first audit waits on."""
         del self._open[one.inst_id]
-        retry_sec = self._backoff.next_sec()
+        retry_sec = wait_sec(error, self._backoff.next_sec())
         if isinstance(error, TryLater):
-            retry_sec = max(retry_sec, min(error.retry_after_sec or 0, LONGEST_RETRY_AFTER_SEC))
             self._resume_ms = self._clock.monotonic_ms() + round(retry_sec * 1000)
         for number in sorted(one.feeds):
             self._findings.note(Audited(self._clock.wall_text(), number, one.inst_id, "unavailable", None, str(error)))

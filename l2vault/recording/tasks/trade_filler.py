@@ -13,7 +13,7 @@ from typing import Final
 from l2vault.book.trade import TradePush
 from l2vault.clock import Clock
 from l2vault.errors import RestError
-from l2vault.okx.rest import LONGEST_RETRY_AFTER_SEC, OkxRest, TryLater
+from l2vault.okx.rest import OkxRest, wait_sec
 from l2vault.okx.trade_chain import NeedTrades
 from l2vault.recording.threads import in_daemon_thread
 from l2vault.recording.trades import TradeIntake
@@ -117,11 +117,9 @@ class TradeFiller:
         if search.failures == len(RETRY_SEC):
             self._end(search, detail)
             return
-        wait_sec = RETRY_SEC[search.failures]
-        if isinstance(error, TryLater) and error.retry_after_sec is not None:
-            wait_sec = max(wait_sec, min(error.retry_after_sec, LONGEST_RETRY_AFTER_SEC))
+        retry_sec = wait_sec(error, RETRY_SEC[search.failures])
         search.failures += 1
-        search.due_ms = self.clock.monotonic_ms() + round(wait_sec * 1000)
+        search.due_ms = self.clock.monotonic_ms() + round(retry_sec * 1000)
         _log.debug("Trades of %s from %d to %d: %s", search.inst_id, search.first, search.last, detail)
         self._searches.append(search)
 
