@@ -62,16 +62,27 @@ class TradesRow(msgspec.Struct, frozen=True):
     skipped: list[SkippedIds]
 
 
-class ProvedRow(msgspec.Struct, frozen=True):
-    """What `coverage --kind changes --json` and `--kind deep --json` print, one an instrument: `lines` of changes, or
-    `samples` of deep books, and shares of the time. Of deep books that is proved at which a sample was at most 45 s
-    old."""
+class ChangesRow(msgspec.Struct, frozen=True):
+    """What `coverage --kind changes --json` prints, one an instrument."""
 
     inst_id: str
     from_utc: str
     to_utc: str
-    lines: int | msgspec.UnsetType
-    samples: int | msgspec.UnsetType
+    lines: int
+    proved_share: float
+    missing_share: float
+    unknown_share: float
+    not_proved: list[TimeStretch]
+
+
+class DeepRow(msgspec.Struct, frozen=True):
+    """What `coverage --kind deep --json` prints, one an instrument: the share of the time at which a sample was at most
+    45 s old."""
+
+    inst_id: str
+    from_utc: str
+    to_utc: str
+    samples: int
     proved_share: float
     missing_share: float
     unknown_share: float
@@ -160,7 +171,7 @@ def _print_proved(kind: str, coverages: Sequence[ChangeCoverage | DeepCoverage],
     cells = [
         [
             printable(row.inst_id),
-            str(row.samples if row.lines is msgspec.UNSET else row.lines),
+            str(row.samples if isinstance(row, DeepRow) else row.lines),
             *(exact_share(each) for each in (row.proved_share, row.missing_share, row.unknown_share)),
         ]
         for row in rows
@@ -254,15 +265,10 @@ def _trades_row(piece: TradeCoverage) -> TradesRow:
     )
 
 
-def _proved_row(coverage: ChangeCoverage | DeepCoverage) -> ProvedRow:
-    return ProvedRow(
-        inst_id=coverage.inst_id,
-        from_utc=utc_text(coverage.start_ms),
-        to_utc=utc_text(coverage.end_ms),
-        lines=coverage.lines if isinstance(coverage, ChangeCoverage) else msgspec.UNSET,
-        samples=coverage.samples if isinstance(coverage, DeepCoverage) else msgspec.UNSET,
-        proved_share=coverage.share("proved"),
-        missing_share=coverage.share("missing"),
-        unknown_share=coverage.share("unknown"),
-        not_proved=[each for each in coverage.stretches if each.state != "proved"],
-    )
+def _proved_row(coverage: ChangeCoverage | DeepCoverage) -> ChangesRow | DeepRow:
+    bounds = coverage.inst_id, utc_text(coverage.start_ms), utc_text(coverage.end_ms)
+    shares = coverage.share("proved"), coverage.share("missing"), coverage.share("unknown")
+    not_proved = [each for each in coverage.stretches if each.state != "proved"]
+    if isinstance(coverage, DeepCoverage):
+        return DeepRow(*bounds, coverage.samples, *shares, not_proved)
+    return ChangesRow(*bounds, coverage.lines, *shares, not_proved)
