@@ -274,7 +274,7 @@ def test_a_command_with_the_flags_of_a_policy_acts_by_that_policy(policy):
     parser = argparse.ArgumentParser()
     retain.configure(parser)
     given = vars(parser.parse_args(policy.flags))
-    numbers = {field.name: given[field.name] for field in fields(Settings) if given[field.name] is not None}
+    numbers = {field.name: given[field.name] for field in fields(Settings) if given.get(field.name) is not None}
     assert policy_of(Settings(**numbers)) == policy
 
 
