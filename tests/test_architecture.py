@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
 LONGEST_MODULE = 500
 LONGEST_FUNCTION = 40
-COMMON = {"errors", "clock", "foreign", "grammar", "version", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "own_process", "version", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -34,6 +34,7 @@ ALLOWED = {
     "version": set(),
     "errors": set(),
     "foreign": set(),
+    "own_process": set(),
     "grammar": set(),
     "entry": {"cli"},
     "verbs": {
