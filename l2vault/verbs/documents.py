@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 SCHEMAS: Final = {
-    **dict.fromkeys(("sim", "replay", "probe", "status", "retain", "ls", "show", "verify", "coverage"), 1),
+    **dict.fromkeys(("sim", "probe", "status", "retain", "ls", "show", "verify", "coverage"), 1),
     **dict.fromkeys(("spread", "imbalance", "depth", "walls", "zones", "shifts", "flow", "heatmap", "evaluate"), 1),
     "alert": 1,
     "audit": 1,

@@ -90,7 +90,7 @@ async def _serve(options: "SimOptions", replayed: "Replayed") -> None:
 
     def announce(addresses: "Addresses") -> None:
         found = {"ws_url": addresses.ws_url, "rest_url": addresses.rest_url}
-        sys.stdout.write(document("replay", found))
+        sys.stdout.write(document("sim", found))
         sys.stdout.flush()
 
     stop, finished = asyncio.Event(), threading.Event()
