@@ -24,6 +24,8 @@ from venvs import ROOT
 MESSAGES, QUICK_MESSAGES = 20_000, 3_000
 JOB_SEC, QUICK_JOB_SEC = 120.0, 70.0
 """The quick one is long enough for retention, which begins a minute after the recorder."""
+SMALLER = (15, 54)
+"""The most levels a message, beside the feed as it comes: OKX's own pushes have about 14."""
 SHORT_ROUNDS = 3
 """Of the reading measures, each of which takes half a minute a round."""
 
@@ -36,12 +38,16 @@ def main() -> int:
     is_quick = args.quick
     rounds = 2 if is_quick else args.rounds
     began = time.time()
-    feed, runs = measure_feed(QUICK_MESSAGES if is_quick else MESSAGES, rounds)
+    messages = QUICK_MESSAGES if is_quick else MESSAGES
+    feed, runs = fed = measure_feed(messages, rounds)
+    smaller = [measure_feed(messages, rounds, most) for most in SMALLER]
     storage = measure_storage(rounds)
     reading, sizes = measure_reading(1 if is_quick else min(rounds, SHORT_ROUNDS))
     jobs = measure_jobs(QUICK if is_quick else CONFIGURATIONS, QUICK_JOB_SEC if is_quick else JOB_SEC, hour_lines())
     liquidity = measure_intelligence(2 if is_quick else 24, 1 if is_quick else SHORT_ROUNDS)
-    findings = Findings(began, time.time(), rounds, is_quick, feed, runs, storage, reading, sizes, jobs)
+    findings = Findings(
+        began, time.time(), rounds, is_quick, feed, runs, storage, reading, sizes, jobs, [*smaller, fed]
+    )
     folder = ROOT / "build" if is_quick else ROOT / "benchmarks"
     folder.mkdir(exist_ok=True)
     Path(folder, "results.md").write_text(page(findings) + liquidity, encoding="utf-8", newline="\n")

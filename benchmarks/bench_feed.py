@@ -1,15 +1,18 @@
 """Feed cost: processor time a message from the socket to an applied, checked book, beside other clients and a floor.
 
+    python benchmarks/bench_feed.py [--levels 15 54 0] [--rounds 5] [--messages 20000]
+
 Every contender is a process in a virtual environment of its own and reads the same frames from the same loopback
 server (`feed/`), as fast as it can, in turns. The server's own cost is never counted.
 """
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 from material import INST_ID, Feed, write_frames
+from report import ratio, spread, table
 from venvs import ROOT, Place, venv_of, versions_in
 
 FEED: Final = ROOT / "benchmarks" / "feed"
@@ -60,7 +64,7 @@ CONTENDERS: Final = (
         "nautilus_client.py",
         ("nautilus_trader",),
         ("nautilus_trader==1.231.0",),
-        "order counts, strings as sent, files; here also its engine, bus and cache",
+        "order counts, strings as sent, files; measured are its client and book, without its engine, bus and cache",
     ),
 )
 
@@ -79,14 +83,26 @@ class Runs:
     failures: list[str] = field(default_factory=list)
 
 
-def measure_feed(messages: int, rounds: int) -> tuple[Feed, dict[str, Runs]]:
-    """Every contender once a round, in turns."""
+class Fed(NamedTuple):
+    """What the contenders were fed, and what it cost them."""
+
+    feed: Feed
+    runs: dict[str, Runs]
+
+    @property
+    def levels(self) -> float:
+        """A message, in the mean."""
+        return self.feed.levels / self.feed.frames
+
+
+def measure_feed(messages: int, rounds: int, most_levels: int | None = None) -> Fed:
+    """Every contender once a round, in turns. `most_levels`: see `write_frames`."""
     runs = {one.name: Runs(one) for one in CONTENDERS}
     places = {one.name: _place(one, runs[one.name]) for one in CONTENDERS}
     with tempfile.TemporaryDirectory() as folder:
         plain, summed = Path(folder, "plain"), Path(folder, "summed")
-        feed = write_frames(plain, messages, is_checksummed=False)
-        write_frames(summed, messages, is_checksummed=True)
+        feed = write_frames(plain, messages, False, most_levels)
+        write_frames(summed, messages, True, most_levels)
         with loopback_server(plain) as plain_at, loopback_server(summed) as summed_at:
             for number in range(rounds):
                 for one in CONTENDERS:
@@ -95,7 +111,33 @@ def measure_feed(messages: int, rounds: int) -> tuple[Feed, dict[str, Runs]]:
                         continue
                     print(f"feed, round {number + 1} of {rounds}: {one.name}", flush=True)
                     _run(place.python, summed_at if one.is_checksummed else plain_at, feed, kept)
-    return feed, runs
+    return Fed(feed, runs)
+
+
+def sizes_table(every: Sequence[Fed]) -> str:
+    """By contender: microseconds a message, and ours over it, at each size of message."""
+    head = ["contender", *(text for one in every for text in (f"{one.levels:.0f} levels: µs", "l2vault / this"))]
+    rows = [
+        [name, *(text for one in every for text in _cells(one.runs["l2vault"], one.runs[name]))]
+        for name in every[0].runs
+    ]
+    return table(head, rows)
+
+
+def _cells(ours: Runs, theirs: Runs) -> tuple[str, str]:
+    if theirs.failures or len(theirs.cpu_us) != len(ours.cpu_us):
+        return "; ".join(theirs.failures) or "-", ""
+    return spread(theirs.cpu_us), "1" if theirs is ours else str(ratio(ours.cpu_us, theirs.cpu_us))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--levels", type=int, nargs="*", default=[15, 54, 0], help="most a message; 0: as they come")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=20_000)
+    args = parser.parse_args()
+    print(sizes_table([measure_feed(args.messages, args.rounds, most or None) for most in args.levels]))
+    return 0
 
 
 def _place(contender: Contender, runs: Runs) -> Place:
@@ -160,3 +202,7 @@ def _watch(process: "subprocess.Popen[str]") -> float:
                 process.kill()
             time.sleep(SAMPLE_SEC)
     return peak_bytes / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

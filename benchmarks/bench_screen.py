@@ -1,6 +1,6 @@
 """How long the screen takes for a day and a week of BTC, and how much memory it holds.
 
-python benchmarks/bench_screen.py --make DIR [--hours 168]    the vault: the built-in market, with columns
+python benchmarks/bench_screen.py --make DIR [--hours 168] [--depth 400]    the vault
 python benchmarks/bench_screen.py DIR                         a day and a week, first and again
 python benchmarks/bench_screen.py --live 1800                 memory and processor with five pages on the demo
 """
@@ -28,7 +28,7 @@ from websockets.asyncio.client import connect
 
 from l2vault.book.book import Book
 from l2vault.book.sampler import due_grid_time
-from l2vault.book.snapshot import take_snapshot, to_line
+from l2vault.book.snapshot import Snapshot, take_snapshot, to_line
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.sim.exchange.market import Market
@@ -40,41 +40,47 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 INST: Final = "BTC-USDT-SWAP"
 START_MS: Final = utc_ms("2024-08-20T00:00:00.000Z")
 CADENCE_MS: Final = 2_000
-DEPTH: Final = 400
 
 
-def make(root: Path, hours: int, seed: int = 7) -> None:
-    """So many hours of the built-in market as a recorder leaves them: gzipped lines, the journal, and columns."""
+def make(root: Path, hours: int, depth: int, seed: int = 7) -> None:
+    """So many hours as a recorder leaves them (gzipped lines, the journal, the notes of what was checked, columns): one
+    hour of the built-in market again and again, each at other times and prices."""
     layout, end_ms = Layout(root), START_MS + hours * HOUR_MS
     keep_row(layout, INST, msgspec.json.encode(instrument_row(INST)), START_MS)
     journal = Journal(layout)
     at = utc_text(START_MS)
-    journal.append(noted.Started(at, "0", "host", 1, "os", [INST], CADENCE_MS, DEPTH, 1, "digest"))
-    book = Book()
-    lines: list[bytes] = []
-    for tick in Market([INST], seed, START_MS).ticks():
-        if book.ts_ms and due_grid_time(book.ts_ms, tick.ts_ms, CADENCE_MS) is not None:
-            lines.append(to_line(take_snapshot(INST, book, DEPTH)) + b"\n")
-        if lines and (tick.ts_ms >= end_ms or tick.ts_ms // HOUR_MS != book.ts_ms // HOUR_MS):
-            path = layout.hour_file(INST, book.ts_ms)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(b"".join(lines), 1))
-            lines.clear()
-            print(f"\r{(book.ts_ms - START_MS) // HOUR_MS + 1} of {hours} hours", end="", flush=True)
-        if tick.ts_ms >= end_ms:
-            break
-        is_first = not book.ts_ms
-        book.apply(tick.change)
-        if is_first:
-            journal.append(noted.Synced(at, 1, INST, utc_text(tick.ts_ms), book.seq_id))
+    journal.append(noted.Started(at, "0", "host", 1, "os", [INST], CADENCE_MS, depth, 1, "digest"))
+    one = list(_hour(depth, seed))
+    journal.append(noted.Synced(at, 1, INST, utc_text(one[0].ts_ms), one[0].seq_id))
+    for hour in range(hours):
+        lines = [to_line(_moved(snapshot, hour)) + b"\n" for snapshot in one]
+        path = layout.hour_file(INST, START_MS + hour * HOUR_MS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(b"".join(lines), 1))
     journal.append(noted.Stopped(utc_text(end_ms), "the end"))
-    before_ms = str(end_ms + HOUR_MS)
     while True:
-        words = [sys.executable, "-m", "l2vault.recording.tasks.closed_hours_child", str(root), before_ms, "columns"]
-        done = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-        print(f"\rcolumns of {done} hours", flush=True)
-        if not done or done[-1] == "0":
+        words = [sys.executable, "-m", "l2vault.recording.tasks.closed_hours_child", str(root), str(end_ms), "columns"]
+        done = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"checked, columns of {done} hours", flush=True)
+        if done == "0":
             return
+
+
+def _hour(depth: int, seed: int) -> Iterator[Snapshot]:
+    book = Book()
+    for tick in Market([INST], seed, START_MS).ticks():
+        if tick.ts_ms >= START_MS + HOUR_MS:
+            return
+        if book.ts_ms and due_grid_time(book.ts_ms, tick.ts_ms, CADENCE_MS) is not None:
+            yield take_snapshot(INST, book, depth)
+        book.apply(tick.change)
+
+
+def _moved(snapshot: Snapshot, hour: int) -> Snapshot:
+    """So many hours later, a dollar higher with each."""
+    bids, asks = ([(f"{float(px) + hour:.1f}", *rest) for px, *rest in side] for side in (snapshot.bids, snapshot.asks))
+    ts_ms, seq_id = snapshot.ts_ms + hour * HOUR_MS, (snapshot.seq_id or 0) + hour * 1_000_000
+    return msgspec.structs.replace(snapshot, ts_ms=ts_ms, seq_id=seq_id, bids=bids, asks=asks)
 
 
 @contextmanager
@@ -149,7 +155,7 @@ async def live(seconds: int, pages: int = 5) -> None:
 async def _page(url: str) -> None:
     """What an open page asks while nobody touches it: its socket; each 5 s the state, each 15 s walls, each 60 s zones
     and the window of the last quarter of an hour."""
-    async with connect(f"{url.replace('http', 'ws')}/live?inst={INST}") as socket:
+    async with connect(f"{url.replace('http', 'ws')}/live?inst={INST}", ping_interval=None) as socket:
         drain = asyncio.create_task(_drain(socket))
         for second in range(0, 1 << 30, 5):
             asked = ["/api/status"] + ["/api/walls"] * (second % 15 == 0) + ["/api/zones"] * (second % 60 == 0)
@@ -172,10 +178,11 @@ if __name__ == "__main__":
     parser.add_argument("vault", type=Path, nargs="?")
     parser.add_argument("--make", type=Path)
     parser.add_argument("--hours", type=int, default=168)
+    parser.add_argument("--depth", type=int, default=400)
     parser.add_argument("--live", type=int, metavar="SECONDS")
     args = parser.parse_args()
     if args.make:
-        make(args.make, args.hours)
+        make(args.make, args.hours, args.depth)
     elif args.live:
         asyncio.run(live(args.live))
     else:

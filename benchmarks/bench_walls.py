@@ -1,6 +1,6 @@
 """How far the wall ledger can be trusted, on simulated markets in which every wall and its end are known.
 
-    python benchmarks/bench_walls.py [--seeds 8] [--hours 3] [--quiet 2] [--quiet-hours 6]
+    python benchmarks/bench_walls.py [--seeds 8] [--first 0] [--hours 3] [--quiet 2] [--quiet-hours 6]
 
 Each market is recorded into a vault of its own as the recorder would, with holes, and with the trades that explain its
 books; it is read back with the default criteria of version 0.1, once as if no trades had been recorded and once with
@@ -59,6 +59,7 @@ _SIZES: Final = (0.0, 1.0, 1.5, 3.0, 10.0, inf)
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--first", type=int, default=0, help="the first seed; the measure was made on 0 to 7")
     parser.add_argument("--hours", type=hours, default=3.0)
     parser.add_argument("--quiet", type=int, default=2, help="markets without planted walls")
     parser.add_argument("--quiet-hours", type=hours, default=6.0)
@@ -66,7 +67,8 @@ def main() -> int:
     asked = parser.parse_args()
     began = time.perf_counter()
     with ProcessPoolExecutor(asked.workers) as pool:
-        both = list(pool.map(verdicts_of, range(asked.seeds), [asked.hours] * asked.seeds))
+        seeds = range(asked.first, asked.first + asked.seeds)
+        both = list(pool.map(verdicts_of, seeds, [asked.hours] * asked.seeds))
         quiet = list(pool.map(chance_of, range(1, asked.quiet + 1), [asked.quiet_hours] * asked.quiet))
     for name, verdicts in zip(("without trades", "with trades"), zip(*both, strict=True), strict=False):
         print("\n".join(["", f"# {name}", "", *report(verdicts)]))

@@ -25,7 +25,7 @@ EXAMPLE: Final = {
     "heatmap.png": "heatmap BTC-USDT-SWAP",
     "walls.png": "walls BTC-USDT-SWAP",
     "zones.png": "zones BTC-USDT-SWAP --top 5",
-    "shifts.png": "shifts BTC-USDT-SWAP --horizon 10s --top 6",
+    "shifts.png": "shifts BTC-USDT-SWAP --horizon 2s --top 6",
 }
 """The commands of docs/intelligence-example.md."""
 

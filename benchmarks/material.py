@@ -3,8 +3,8 @@
 OKX has sent `checksum` 0 since June 2026, so frames carry 0 unless the real ones of the capture are asked for.
 """
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,11 +40,12 @@ def source() -> str:
     return "the built-in market (the capture is absent)"
 
 
-def write_frames(path: Path, count: int, is_checksummed: bool) -> Feed:
-    """One push a line, the full book first, every one applied to our own book to know where it ends."""
+def write_frames(path: Path, count: int, is_checksummed: bool, most_levels: int | None = None) -> Feed:
+    """One push a line, the full book first, every one applied to our own book to know where it ends. With `most_levels`
+    each update is cut into pushes of at most so many levels."""
     book, levels = Book(), 0
     with path.open("wb") as file:
-        for change in islice(_changes(), count):
+        for change in islice(_changes() if most_levels is None else cut(_changes(), most_levels), count):
             book.apply(change)
             checksum = book_checksum(*book.top(25)) if is_checksummed else 0
             levels += len(change.bids) + len(change.asks)
@@ -52,6 +53,25 @@ def write_frames(path: Path, count: int, is_checksummed: bool) -> Feed:
             file.write(encode_push(pushed).encode() + b"\n")
     bids, asks = book.top(1)
     return Feed(count, levels, path.stat().st_size, bids[0][0], asks[0][0])
+
+
+def cut(changes: Iterable[BookChange], most_levels: int) -> Iterator[BookChange]:
+    """The same updates in pushes of at most so many levels, of about equal size, in a chain of their own. What deletes
+    comes first, so that no book between them is crossed or too deep."""
+    seq_id = 0
+    for change in changes:
+        if change.is_snapshot:
+            seq_id = change.seq_id or 0
+            yield change
+            continue
+        levels = [(True, level) for level in change.bids] + [(False, level) for level in change.asks]
+        levels.sort(key=lambda each: each[1][1] != "0")
+        pushes = max(1, -(-len(levels) // most_levels))
+        bounds = [len(levels) * at // pushes for at in range(pushes + 1)]
+        for at, to in pairwise(bounds):
+            bids, asks = ([level for is_bid, level in levels[at:to] if is_bid is wanted] for wanted in (True, False))
+            yield msgspec.structs.replace(change, bids=bids, asks=asks, seq_id=seq_id + 1, prev_seq_id=seq_id)
+            seq_id += 1
 
 
 def hour_snapshots() -> Iterator[Snapshot]:

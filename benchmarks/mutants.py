@@ -2,9 +2,10 @@
 
     python benchmarks/mutants.py [--sample 300] [--seed 1] [--jobs 2] [--minutes 60] [--room okx] [--list]
 
-A mutant first meets its room's tests, those of its own module before the others; the survivors of all rooms then meet
-every other test that can reach their module. A mutant is killed by a failing test or by one that does not end. Prints
-what became of each, and the survivors with file, line and diff; exits with 1 if more than a tenth survived.
+A mutant first meets its room's tests, those of its own module before those that import it and all others; the
+survivors of all rooms then meet every other test that can reach their module. A mutant is killed by a failing test or
+by one that does not end. Prints what became of each, and the survivors with file, line and diff; exits with 1 if more
+than a tenth survived.
 
 Each of the `jobs` works on a copy of the tree of its own. `benchmarks/mutations.py` says why the mutants are our own
 and not mutmut's.
@@ -141,15 +142,14 @@ class Tests:
             self.seconds[name] += float(case.get("time", 0))  # type: ignore[assignment]
         return time.monotonic() - began
 
-    def ordered(self, mutant: Mutant, files: list[str]) -> list[str]:
-        """Those of the module first, then those that import it, the quick ones before the slow ones."""
+    def stages(self, mutant: Mutant, files: list[str]) -> list[list[str]]:
+        """Those of the module, then those that import it, then the others, each time the quick ones first: most
+        mutants are killed by the first few files, before the many others are even loaded."""
         stem = mutant.path.stem
-
-        def rank(name: str) -> tuple[bool, bool, float]:
-            is_own = Path(name).stem in (f"test_{stem}", f"test_{stem}s")
-            return not is_own, _module(mutant.path) not in self._imported(ROOT / name), self.seconds[name]
-
-        return sorted(files, key=rank)
+        own = [name for name in files if Path(name).stem in (f"test_{stem}", f"test_{stem}s")]
+        near = [name for name in files if name not in own and _module(mutant.path) in self._imported(ROOT / name)]
+        far = [name for name in files if name not in own and name not in near]
+        return [sorted(stage, key=self.seconds.__getitem__) for stage in (own, near, far) if stage]
 
     def others(self, mutant: Mutant, room_files: list[str]) -> list[str]:
         """Every other test that imports the mutant's module, however far off, or starts processes of its own."""
@@ -221,8 +221,10 @@ class Run:
     def measure(self, rooms: Iterable[str]) -> None:
         def one(room: str) -> None:
             copy = self._free.get()
-            self._clean_sec[room] = self.tests.measure(copy, self.tests.of_room(room))
-            self._free.put(copy)
+            try:
+                self._clean_sec[room] = self.tests.measure(copy, self.tests.of_room(room))
+            finally:
+                self._free.put(copy)
 
         with ThreadPoolExecutor(self._jobs) as pool:
             list(pool.map(one, rooms))
@@ -241,8 +243,9 @@ class Run:
         if self._budget.left_sec <= 0:
             return None
         room = mutant.path.relative_to(ROOT / "l2vault").parts[0]
-        files = self.tests.ordered(mutant, self.tests.of_room(room))
-        fate = Fate(mutant, self._judge(mutant, files, max(LEAST_SEC, SLOWER * self._clean_sec[room])))
+        fate = Fate(mutant)
+        for files in self.tests.stages(mutant, self.tests.of_room(room)):
+            fate.by = fate.by or self._judge(mutant, files, max(LEAST_SEC, SLOWER * self._clean_sec[room]))
         self._say(fate, "survives its room")
         return fate
 

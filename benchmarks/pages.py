@@ -1,11 +1,11 @@
 """`results.md` out of one run's findings: no figure in it comes from anywhere else."""
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psutil
-from bench_feed import Runs
+from bench_feed import Fed, Runs, sizes_table
 from bench_job import Job
 from bench_reading import OURS
 from bench_storage import Storage
@@ -29,6 +29,8 @@ class Findings:
     reading: dict[str, dict[str, list[float]]]
     sizes: dict[str, int]
     jobs: list[Job]
+    by_size: list[Fed] = field(default_factory=list)
+    """The feed with messages of other sizes, and as it is."""
 
 
 def page(findings: Findings) -> str:
@@ -127,7 +129,19 @@ Their checksums are 0, as OKX's are, but for the one contender named so.
 
 What each does not do, that l2vault does:
 
-{omits}"""
+{omits}{_sizes(findings)}"""
+
+
+def _sizes(findings: Findings) -> str:
+    if not findings.by_size:
+        return ""
+    return f"""
+
+The same with smaller messages, since OKX's own pushes of BTC-USDT-SWAP have about 14 levels: each update of the feed
+is cut into several, in a chain of their own (`python benchmarks/bench_feed.py`). Processor time, µs a message, and
+ours over it; median (lowest to highest).
+
+{sizes_table(findings.by_size)}"""
 
 
 def _job(findings: Findings) -> str:

@@ -40,6 +40,7 @@ VERBS: Final = (
     "merge",
     "push",
     "export",
+    "replay",
     "fetch",
     "backfill",
     "audit",

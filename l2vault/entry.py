@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from l2vault.own_process import keep_pandas_out
+
 INTERRUPTED: Final = 130
 _AGAIN_SEC: Final = 0.05
 _IMPORTING: Final = "importlib._bootstrap"
@@ -20,6 +22,7 @@ _IMPORTING: Final = "importlib._bootstrap"
 
 def main() -> int:
     """The installed `l2vault`."""
+    keep_pandas_out()
 
     def run() -> int:
         from l2vault.cli import main
@@ -34,6 +37,7 @@ def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
 
     Without a verb the first word of the command line is one.
     """
+    keep_pandas_out()
 
     def run() -> int:
         from l2vault.cli import launch

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
 LONGEST_MODULE = 500
 LONGEST_FUNCTION = 40
-COMMON = {"errors", "clock", "foreign", "grammar", "version", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "own_process", "version", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -22,6 +22,7 @@ ALLOWED = {
     "api": {"api", "analytics", "vault", "book"},
     "alerts": {"alerts", "api", "analytics", "vault", "book"},
     "exports": {"exports", "api", "analytics", "vault", "book"},
+    "replay": {"replay", "exports", "sim", "vault", "book"},
     "history": {"history", "okx", "vault", "book"},
     "web": {"web", "api", "analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
@@ -33,6 +34,7 @@ ALLOWED = {
     "version": set(),
     "errors": set(),
     "foreign": set(),
+    "own_process": set(),
     "grammar": set(),
     "entry": {"cli"},
     "verbs": {
@@ -40,6 +42,7 @@ ALLOWED = {
         "api",
         "alerts",
         "exports",
+        "replay",
         "history",
         "web",
         "probe",

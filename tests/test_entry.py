@@ -9,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from l2vault import entry
+from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.store.instruments import keep_row
 from l2vault.vault.store.layout import Layout
-from support.hours import INST, line, put
+from support.hours import HOUR_AT_MS, INST, line, put
 from support.signals import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,3 +144,22 @@ def test_a_reader_that_has_left_is_no_failure(vault: Path) -> None:
     done = run("ls", "--vault", str(vault), stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+WITHOUT_PANDAS = """
+import sys
+from l2vault.entry import main
+assert main() == 0
+import numpy, pyarrow
+assert pyarrow.array(numpy.arange(3)).to_numpy().sum() == 3, "at such a value pyarrow loads pandas"
+print("pandas" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_a_verb_loads_no_pandas(vault: Path) -> None:
+    """Where it is installed, that is 0.3 s for a package which only `to_pandas` needs."""
+    pytest.importorskip("pandas")
+    keep_row(Layout(vault), INST, msgspec.json.encode(instrument_row(INST)), HOUR_AT_MS)
+    words = [sys.executable, "-c", WITHOUT_PANDAS, "walls", INST, "--vault", str(vault)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "False", done.stderr

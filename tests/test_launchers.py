@@ -60,6 +60,12 @@ echo "sleep $1" >> "$STUB_LOG"
 """
 
 
+@pytest.fixture(autouse=True)
+def own_process_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher run in this process keeps pandas out of it, which other tests need."""
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+
+
 class App:
     """A copy of the launchers in a folder whose name has a space, and the stand-ins first on the PATH."""
 

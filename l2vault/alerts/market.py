@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from l2vault.alerts.conditions import Held
-from l2vault.alerts.rule import Rule
+from l2vault.alerts.rule import EVENTS, Rule
 from l2vault.analytics import one_book
 from l2vault.analytics.contract import Contract
 from l2vault.analytics.figures import amount
@@ -32,6 +32,7 @@ LONGEST_CONTEXT_MS: Final = 180_000
 IMBALANCE_LEVELS: Final = 10
 
 NO_BOOK: Final = "there is no book of the last 90 s"
+NO_ZONES: Final = "no zones are known yet"
 NOT_IN_SYNC: Final = "the book is not in sync"
 NOT_PROVED: Final = "a wall ended in a time whose trades were not recorded, or are not proved to be all"
 
@@ -59,6 +60,14 @@ class _Flow(NamedTuple):
     ask: float | None
 
 
+class Zone(NamedTuple):
+    """Prices between which much rests on a side."""
+
+    side: str
+    low: float
+    high: float
+
+
 class Market:
     """Call `take` with each book and `take_context` with each line of context up to a time, then `look` with that time,
     and `sight` for each of the rules."""
@@ -79,7 +88,9 @@ class Market:
             rule.within_bps: deque() for rule in self._rules if rule.condition == "shift beyond" and rule.within_bps
         }
         self._events: dict[Rule, list[_Event]] = {rule: [] for rule in self._rules}
-        self._was_above: dict[Rule, bool] = {}
+        self._was_above: dict[Rule | Zone, bool] = {}
+        self._zones: Sequence[Zone] = ()
+        self._why_no_zones = NO_ZONES
         self._line: Snapshot | None = None
         self._book: SizedBook | None = None
         self._context: Context | None = None
@@ -104,7 +115,20 @@ class Market:
             flows.append(_Flow(line.ts_ms, *found))
         for rule in self._rules:
             if rule.condition == "price crosses":
-                self._note_crossing(rule, line.ts_ms)
+                zone = f"{rule.limit:.12g}" if rule.limit == rule.upper else f"{rule.limit:.12g} to {rule.upper:.12g}"
+                self._note_crossing(rule, line.ts_ms, rule, (rule.limit, rule.upper), zone)
+        self._note_zones(line.ts_ms)
+
+    def take_zones(self, zones: Sequence[Zone], why_none: str = "") -> None:
+        """The zones of the hour before what is taken next; or why they are not known. Of those that were there before
+        it is still known on which side of them the price was."""
+        self._zones, self._why_no_zones = zones, why_none
+        for known in [each for each in self._was_above if isinstance(each, Zone) and each not in zones]:
+            del self._was_above[known]
+        if self._book is not None and self._book.mid is not None:
+            for zone in zones:
+                if not zone.low <= self._book.mid <= zone.high:
+                    self._was_above.setdefault(zone, self._book.mid > zone.high)
 
     def take_context(self, context: Context) -> None:
         """The next line of context."""
@@ -129,7 +153,7 @@ class Market:
         condition = rule.condition
         if condition == "funding beyond":
             return self._funding(rule)
-        if condition in ("wall born above", "wall pulled above", "wall consumed above", "price crosses"):
+        if condition in EVENTS:
             return self._happened(rule)
         if self._why_unknown:
             return Sight([], self._why_unknown)
@@ -164,23 +188,37 @@ class Market:
                 if ending == "unknown" or ending == rule.condition.split()[1]:
                     events.append(_Event(one.ts_ms, self._held(one.wall, text), ending))
 
-    def _note_crossing(self, rule: Rule, ts_ms: int) -> None:
+    def _note_zones(self, ts_ms: int) -> None:
+        rules = [rule for rule in self._rules if rule.condition == "price crosses zone"]
+        for zone in self._zones if rules else ():
+            what = f"the {zone.side} zone {zone.low:.12g} to {zone.high:.12g}"
+            was_above = self._was_above.get(zone)
+            for rule in rules:
+                if rule.side in (None, zone.side):
+                    if was_above is not None:
+                        self._was_above[zone] = was_above  # each rule sees the same crossing
+                    self._note_crossing(rule, ts_ms, zone, (zone.low, zone.high), what)
+
+    def _note_crossing(  # noqa: PLR0913 - of what, and what is said
+        self, rule: Rule, ts_ms: int, key: Rule | Zone, bounds: tuple[float, float], what: str
+    ) -> None:
         mid = None if self._book is None else self._book.mid
-        if mid is None or rule.limit <= mid <= rule.upper:
+        if mid is None or bounds[0] <= mid <= bounds[1]:
             return
-        is_above, was_above = mid > rule.upper, self._was_above.get(rule)
-        self._was_above[rule] = is_above
+        is_above, was_above = mid > bounds[1], self._was_above.get(key)
+        self._was_above[key] = is_above
         if was_above is not None and was_above != is_above:
-            zone = f"{rule.limit:.12g}" if rule.limit == rule.upper else f"{rule.limit:.12g} to {rule.upper:.12g}"
-            text = f"The price of {self._inst_id} crossed {zone} {'up' if is_above else 'down'}wards: {mid:.12g}."
-            held = Held(f"{self._inst_id} {'up' if is_above else 'down'}", text, _CURE)
-            self._events[rule].append(_Event(ts_ms, held))
+            way = "up" if is_above else "down"
+            text = f"The price of {self._inst_id} crossed {what} {way}wards: {mid:.12g}."
+            of = f" {key.side} {key.low:.12g}-{key.high:.12g}" if isinstance(key, Zone) else ""
+            self._events[rule].append(_Event(ts_ms, Held(f"{self._inst_id}{of} {way}", text, _CURE)))
 
     def _happened(self, rule: Rule) -> Sight:
         events = self._events[rule]
         is_open = any(event.ending == "unknown" for event in events)
         held = {event.held.of: event.held for event in events if event.ending != "unknown"}
-        return Sight(list(held.values()), self._why_unknown or (NOT_PROVED if is_open else ""))
+        why = self._why_no_zones if rule.condition == "price crosses zone" else ""
+        return Sight(list(held.values()), self._why_unknown or why or (NOT_PROVED if is_open else ""))
 
     def _spread(self, rule: Rule) -> Sight:
         assert self._line is not None  # otherwise it would not be known

@@ -16,7 +16,7 @@ from l2vault.analytics.standing_walls import Ending, Gone, Take, ending
 from l2vault.api.snapshot import Contracts
 from l2vault.book.context import Context, from_line
 from l2vault.book.snapshot import Snapshot
-from l2vault.errors import L2VaultError
+from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.coverage.sync_history import NEVER_MS, SyncHistory, SyncInterval
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.follow import POLL_SEC, Follow, FollowLines
@@ -30,6 +30,11 @@ STEP_MS: Final = 5_000
 LAG_MS: Final = 5_000
 """A step is taken once what came so much later is known, or so much time has passed: its lines and trades are then in
 the files, and its losses in the journal."""
+
+ZONES_EVERY_MS: Final = 900_000
+"""The zones of an hour take 1 to 2 s of processor."""
+
+NO_ZONES: Final = "no book with both sides stands in the hour before"
 
 _AT_ONCE: Final = 64
 """Books of one instrument in memory, of 100 KB each."""
@@ -60,16 +65,34 @@ class Markets:
         self._markets = {name: self._begun(name) for name in names}
         self._holes = {name: Holes(vault, name) for name in names}
         self._troubles: dict[str, str] = {}
+        self._zones_ms: dict[str, int] = {}
+        self._of_zones = {name for rule in rules if rule.condition == "price crosses zone" for name in rule.instruments}
 
     def step(self, t_ms: int) -> None:
         """Take all up to a time. Of an instrument whose files cannot be read nothing is known then."""
         for name, source in self._sources.items():
             self._troubles.pop(name, None)
             try:
+                self._take_zones(name, (t_ms - 1) // ZONES_EVERY_MS * ZONES_EVERY_MS)
                 _take(self._markets[name], source, self._holes[name].near(t_ms), t_ms)
             except (L2VaultError, OSError) as error:
                 self._troubles[name] = str(error)
                 self._markets[name] = self._begun(name)  # what has been taken is gone: as after a hole
+                self._zones_ms.pop(name, None)
+
+    def _take_zones(self, name: str, t_ms: int) -> None:
+        """Those of the hour before a time, if an alert asks for them and they are not known yet."""
+        if name not in self._of_zones or self._zones_ms.get(name) == t_ms:
+            return
+        from l2vault.alerts.zones import zones_before
+
+        self._zones_ms[name] = t_ms
+        try:
+            self._markets[name].take_zones(zones_before(self._vault, name, t_ms))
+        except VaultError:
+            self._markets[name].take_zones((), NO_ZONES)
+        except (L2VaultError, OSError) as error:  # the extra lacks, or the files
+            self._markets[name].take_zones((), str(error))
 
     def sight(self, rule: Rule) -> tuple[list[Held], dict[str, str]]:
         """Of what a condition holds; and of which instruments more may hold than is known, and why."""

@@ -21,10 +21,13 @@ MARKET: Final = {
     "depth below": "2M",
     "shift beyond": "5M",
     "funding beyond": "0.05%",
+    "price crosses zone": "",
     "price crosses": "60000-60500",
 }
 """Conditions on the market of an instrument, known from the lines of the vault."""
-EVENTS: Final = frozenset({"wall born above", "wall pulled above", "wall consumed above", "price crosses"})
+EVENTS: Final = frozenset(
+    {"wall born above", "wall pulled above", "wall consumed above", "price crosses zone", "price crosses"}
+)
 """What happens at one moment, and holds for a minute from then."""
 
 CONDITIONS: Final = {
@@ -52,7 +55,7 @@ _WALLS: Final = ("wall above", "wall born above", "wall pulled above", "wall con
 _TAKE: Final = {
     "instruments": ("hole longer than", "book older than", *MARKET),
     "within_bps": (*_WALLS, "depth below", "shift beyond"),
-    "side": (*_WALLS, "imbalance beyond", "depth below", "shift beyond"),
+    "side": (*_WALLS, "imbalance beyond", "depth below", "shift beyond", "price crosses zone"),
 }
 """Keys that only some conditions take."""
 _MOST_BPS: Final = 10_000.0

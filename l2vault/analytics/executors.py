@@ -12,6 +12,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from l2vault.own_process import keep_pandas_out
+
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
 
@@ -41,7 +43,7 @@ def worked_on(books: "Books", executor: Executor | None = None, *, is_guarded: b
     with ExitStack() as processes:
         if executor is None and _is_worth_processes(books) and (is_guarded or _has_no_script()):
             cores = min(os.cpu_count() or 1, len(books.hours))
-            pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _with_one_thread)
+            pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _begin)
             executor = processes.enter_context(pool)
         books.executor = executor
         try:
@@ -63,6 +65,7 @@ def _has_no_script() -> bool:
     return not is_child and getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
 
 
-def _with_one_thread() -> None:
+def _begin() -> None:
     """There is a process for each core: threads of polars beside it would only get into each other's way."""
+    keep_pandas_out()
     os.environ["POLARS_MAX_THREADS"] = "1"

@@ -169,16 +169,17 @@ class Auditor:
 
     def _verdict(self, book: Snapshot) -> tuple[Verdict, Disagreement | None]:
         ahead = [change for change in self._ahead if (change.ts_ms or 0) <= book.ts_ms + WINDOW_MS]
-        newest_ms = max([self._book.ts_ms or 0, *(change.ts_ms or 0 for change in ahead)])
-        if self._book.ts_ms is None or book.ts_ms - newest_ms > _SILENCE_MS:
-            return "no witness", None
         at = self._book.copy()
-        states = [at.top(book.depth)]
+        states = [] if at.ts_ms is None else [at.top(book.depth)]
         standing = 0
         for change in ahead:
+            if at.ts_ms is None and not change.is_snapshot:
+                continue  # nothing is known before the first full book
             apply_line(at, change)
             states.append(at.top(book.depth))
             standing = len(states) - 1 if (change.ts_ms or 0) <= book.ts_ms else standing
+        if at.ts_ms is None or book.ts_ms - at.ts_ms > _SILENCE_MS:
+            return "no witness", None
         own = book.bids, book.asks
         if is_same_book(own, states[standing]):
             return "exact", None

@@ -78,7 +78,7 @@ def _query(part: Sequence[Wanted]) -> dict[str, str]:
         "module": str(MODULES[part[0].what]),
         "instType": "SWAP",
         "instFamilyList": part[0].inst_id.removesuffix("-SWAP"),
-        "dateAggrType": "daily",
+        "dateAggrType": "monthly" if part[0].is_month else "daily",
         "begin": str(part[0].span[0]),
         "end": str(part[-1].span[1]),  # inclusive, date part only: a day more, whose files are nobody's here
     }
@@ -89,7 +89,7 @@ def _calls(wanted: Sequence[Wanted]) -> Iterable[Sequence[Wanted]]:
     part: list[Wanted] = []
     for each in wanted:
         is_next = part and (each.what, each.inst_id) == (part[0].what, part[0].inst_id)
-        if part and not (is_next and each.span[0] - part[0].span[0] < _DAYS_A_CALL * DAY_MS):
+        if part and not (is_next and (each.is_month or each.span[0] - part[0].span[0] < _DAYS_A_CALL * DAY_MS)):
             yield part
             part = []
         part.append(each)

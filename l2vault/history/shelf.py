@@ -74,10 +74,11 @@ class Shelf:
         unlink(hidden(self.path(wanted, is_sample), _PART + _NOTE), missing_ok=True)
 
     def held(self, what: What, inst_id: str) -> list[Wanted]:
-        """The whole files of an instrument that are here, oldest first."""
+        """The whole files of an instrument that are here, oldest first; none of a day whose month is here too."""
         paths = listed(self.root / what, _passed_over)
-        found = [wanted for path in paths if (wanted := parse_name(path.name, inst_id)) is not None]
-        return sorted((wanted for wanted in found if self.note(wanted) is not None), key=lambda each: each.date)
+        names = [wanted for path in paths if (wanted := parse_name(path.name, inst_id)) is not None]
+        found = {wanted.date: wanted for wanted in names if self.note(wanted) is not None}
+        return [found[date] for date in sorted(found) if date[:7] == date or date[:7] not in found]
 
     def instruments(self) -> list[str]:
         """Those of which books or trades are here."""

@@ -157,7 +157,8 @@ class Beside:
         """After the last minute is put: every change that waits is written, and every file completed."""
         if self._changes is not None:
             self._changes_part.call(self._changes.finish)
-        self._deep_part.call(self._deep.finish)
+        if self._settings.deep:
+            self._deep_part.call(self._deep.finish)
 
     def complete_files(self) -> None:
         """Files of changes and of deep books that a killed run left open, of instruments that are not going on: one

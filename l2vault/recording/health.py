@@ -241,7 +241,8 @@ def _note(one: _Instrument, event: events.Refused | events.Unverifiable | Contex
     elif isinstance(event, ChangesLost):
         one.changes_lost = (event.from_, event.cause) if event.to is None else None
     elif isinstance(event, events.Unverifiable):
-        one.state, one.since = "unverifiable", event.at
+        if not event.is_recorded:  # else `record_unverifiable` asks for it, and the book is kept like any other
+            one.state, one.since = "unverifiable", event.at
     elif event.channel == BOOKS and not one.feeds:
         one.state, one.since = "refused", event.at
 

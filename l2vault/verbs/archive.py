@@ -20,6 +20,7 @@ from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import progress_bar, size_text
+from l2vault.verbs.processes import process_for_each_core
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment
 
 HELP: Final = "turn hours into Parquet that gives their lines back byte for byte"
@@ -115,10 +116,10 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
     if not is_kept:
         plan += [Action("delete", held, _ASKED, once_archived=True) for held in raw]
     room = Room(Policy(), sum(held.size_bytes for held in raw), 0)
-    limits = Limits(room, lambda: 0, Allowance(None))
     clock = Clock()
     journal = verb_journal(layout, "archive", clock.wall_text, clock.monotonic_ms)
-    with progress_bar() as show:
+    with progress_bar() as show, process_for_each_core(len(firsts)) as executor:
+        limits = Limits(room, lambda: 0, Allowance(None), executor)
         return enforce(layout, plan, journal, clock.wall_ms(), limits, show)
 
 

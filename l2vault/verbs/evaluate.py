@@ -161,4 +161,14 @@ def _verdict(rows: list[dict[str, Any]], provenance: "Provenance") -> str:
     start_ms, end_ms = provenance.span_ms
     if provenance.covered_share < provenance.setting("least_covered_share"):
         return "nothing can be told: less than 99 % of the span is covered\n"
-    return f"nothing can be told: {span_text(end_ms - start_ms)} is too short a span\n"
+    return f"nothing can be told: {_why_nothing(rows, span_text(end_ms - start_ms))}\n"
+
+
+def _why_nothing(rows: list[dict[str, Any]], span: str) -> str:
+    """A span may be too short, or long enough and hold too little of what was asked for."""
+    missing = [row["missing"] or "" for row in rows]
+    if any(" windows" in each or " shifts" in each for each in missing):
+        return f"{span} is too short a span"
+    if all("no trades were recorded" in each for each in missing):
+        return "no trades were recorded in this span"
+    return f"{span} held too few events"

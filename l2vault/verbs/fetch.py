@@ -16,7 +16,7 @@ from l2vault.errors import RestError, UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.history.download import Downloader, Source
 from l2vault.history.hosts import Hosts
-from l2vault.history.index import ask_index
+from l2vault.history.index import Offer, ask_index
 from l2vault.history.naming import CUSTOMARY_BYTES, OKX_HOST, WHATS, Wanted, wanted_files
 from l2vault.history.shelf import Shelf
 from l2vault.okx.hosts import addresses
@@ -54,6 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what", choices=WHATS, default="books400", help="books400 (default), books5000, trades or funding"
     )
+    words = "files of whole months, of trades and funding: OKX's index keeps ten"
+    parser.add_argument("--monthly", action="store_true", help=words)
     parser.add_argument(
         "--older", action="store_true", help="what the index lacks from its documented address, labelled unlisted"
     )
@@ -84,32 +86,20 @@ def asked_days(args: argparse.Namespace) -> tuple[int, int]:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 if all that was asked for is here, 1 if a day is not to be had."""
-    inst_ids = asked_instruments(args)
-    if not inst_ids:
-        raise UsageError("fetch needs an instrument.", EXAMPLE)
-    if args.sampled and not args.what.startswith("books"):
-        raise UsageError(f"--sampled means nothing for {args.what}: a zip reads only as a whole.", "leave it out")
-    layout = Layout(context.vault)
-    shelf = Shelf(layout)
-    wanted = [each for inst_id in inst_ids for each in wanted_files(args.what, inst_id, asked_days(args))]
+    inst_ids = _asked(args)
+    layout, clock, settings = Layout(context.vault), Clock(), context.settings
+    shelf, span, hosts = Shelf(layout), asked_days(args), Hosts(settings.archive_hosts)
+    wanted = [each for inst_id in inst_ids for each in wanted_files(args.what, inst_id, span, by_month=args.monthly)]
     lacking = list({each.name: each for each in wanted if not _is_here(shelf, each, args.sampled)}.values())
-    settings = context.settings
-    hosts = Hosts(settings.archive_hosts)
-    clock = Clock()
     loader = Downloader(shelf, hosts, _TIMEOUT_SEC, time.sleep, clock.wall_text)
     place = addresses(settings.region, (), settings.rest_url)
-    rest = OkxRest(place.rest_url, _TIMEOUT_SEC, place.headers)
-    offers, refused = ask_index(rest, lacking, time.sleep)
-    jobs, absent = [], []
-    for each in lacking:
-        offer = offers.get(each)
-        if offer is not None:
-            size = round(offer.size_mb * _MEGABYTE) or CUSTOMARY_BYTES[each.what]
-            jobs.append(_Job(each, Source(offer.url, offer.size_mb, "listed"), size))
-        elif args.older and (found := _unlisted(loader, hosts, each)) is not None:
-            jobs.append(found)
-        else:
-            absent.append(each)
+    offers, refused = ask_index(OkxRest(place.rest_url, _TIMEOUT_SEC, place.headers), lacking, time.sleep)
+    found = {
+        each: _listed(offers[each]) if each in offers else _unlisted(loader, hosts, each) if args.older else None
+        for each in lacking
+    }
+    jobs = [job for job in found.values() if job is not None]
+    absent = [each for each, job in found.items() if job is None]
     failed: list[RestError] = []
     sys.stderr.write(_cost(jobs, len(wanted) - len(lacking), args.sampled))
     if jobs:
@@ -121,6 +111,23 @@ def run(context: Context, args: argparse.Namespace) -> int:
     for error in failed:
         sys.stderr.write(f"l2vault: {error}\n")
     return 1 if absent or failed else 0
+
+
+def _asked(args: argparse.Namespace) -> list[str]:
+    """The instruments. Raises UsageError for options that mean nothing."""
+    inst_ids = asked_instruments(args)
+    if not inst_ids:
+        raise UsageError("fetch needs an instrument.", EXAMPLE)
+    if args.sampled and not args.what.startswith("books"):
+        raise UsageError(f"--sampled means nothing for {args.what}: a zip reads only as a whole.", "leave it out")
+    if args.monthly and args.what.startswith("books"):
+        raise UsageError("--monthly: OKX has files of a month of trades and funding alone.", "--what trades --monthly")
+    return inst_ids
+
+
+def _listed(offer: Offer) -> _Job:
+    size = round(offer.size_mb * _MEGABYTE) or CUSTOMARY_BYTES[offer.wanted.what]
+    return _Job(offer.wanted, Source(offer.url, offer.size_mb, "listed"), size)
 
 
 @contextmanager
@@ -224,7 +231,8 @@ def _told(
             lines.append(f"{each.name}  {size_text(note.size_bytes)}  {note.source}{part}")
     if absent:
         names = ", ".join(each.date for each in absent[:_MOST_SHOWN]) + (", ..." if len(absent) > _MOST_SHOWN else "")
-        why = "nor at their documented addresses" if args.older else "it keeps 10 days; --older tries the address"
+        keeps = "10 months" if args.monthly else "10 days"
+        why = "nor at their documented addresses" if args.older else f"it keeps {keeps}; --older tries the address"
         lines.append(f"not in OKX's index: {args.what} of {names} ({why})")
         if refused:
             lines.append(f"OKX said: {printable(refused)}")

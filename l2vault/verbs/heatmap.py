@@ -10,7 +10,10 @@ from l2vault.verbs.format import counted, figure, heading
 from l2vault.verbs.words import number
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from l2vault.analytics.books import Books
+    from l2vault.analytics.contract import Unit
 
 HELP: Final = "draw price against time with liquidity as colour, walls marked and holes shown"
 EXAMPLE: Final = "l2vault heatmap BTC-USDT-SWAP --last 2h --plot heatmap.png"
@@ -23,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--min-size", type=number, metavar="SIZE", help="mark every level of this size as a wall, not only whales"
     )
     parser.add_argument("--no-walls", action="store_true", help="draw no walls")
+    parser.add_argument("--no-trades", action="store_true", help="draw no trades")
+    parser.add_argument(
+        "--around-mid",
+        action="store_true",
+        help="distance from mid in bps, in the place of price, as the vertical axis",
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
@@ -33,16 +42,32 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     from l2vault.analytics.heatmap.heatmap import heatmap
     from l2vault.analytics.walls.walls import Criteria, walls
 
-    grid = heatmap(books, args.unit)
+    grid = heatmap(books, args.unit, is_around_mid=args.around_mid)
     ledger = None if args.no_walls else walls(books, args.unit, Criteria(args.min_size)).frame
     provenance = grid.provenance
 
     def draw(path: Path) -> None:
         from l2vault.analytics.pictures import draw_heatmap
 
-        draw_heatmap(grid, books.coverage, ledger, path)
+        draw_heatmap(grid, books.coverage, ledger, path, None if args.no_trades else _trades(books, args.unit))
 
-    cell = f"{provenance.setting('bin_ms') / 1000:g} s by {figure(provenance.setting('bin_price'))}"
+    height = (
+        f"{figure(provenance.setting('bin_bps'))} bps" if args.around_mid else figure(provenance.setting("bin_price"))
+    )
+    cell = f"{provenance.setting('bin_ms') / 1000:g} s by {height}"
     marked = "" if ledger is None else f", {counted(len(ledger), 'life', 'lives')} of walls found"
     text = f"{heading(provenance)}cells of {cell}{marked}\n"
     return analysis.Answer(grid.frame(), provenance, text, draw)
+
+
+def _trades(books: "Books", unit: "Unit") -> "pl.DataFrame | None":
+    """As the picture takes them; None where none were recorded."""
+    import polars as pl
+
+    from l2vault.analytics.trades import traded_sizes
+
+    read = None if books.trades is None else books.trades.read((books.start_ms, books.end_ms))
+    if read is None or not read.is_recorded:
+        return None
+    size = pl.Series(traded_sizes(read.frame, books.periods, unit), dtype=pl.Float64)
+    return read.frame.select("t", "price", "is_buy", size=size)

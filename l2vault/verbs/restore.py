@@ -3,8 +3,12 @@
 import argparse
 import hashlib
 import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from filelock import Timeout
 
@@ -24,11 +28,13 @@ from l2vault.vault.store.stream import read_chunks
 from l2vault.verbs.archive import choose_hours, configure_choice
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import progress_bar
+from l2vault.verbs.processes import process_for_each_core
 
 HELP: Final = "give back the lines of archived hours, byte for byte"
 EXAMPLE: Final = "l2vault restore BTC-USDT-SWAP --from 2026-01-30 --to 2026-01-31 --into Restored"
 
 _MESSAGE_CHARS: Final = 400
+_MOST_AHEAD: Final = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,11 +69,13 @@ def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int
     journal = verb_journal(into, "restore", clock.wall_text, clock.monotonic_ms)
     lines, restored = 0, []
     failures = []
-    with progress_bar() as show:
-        for number, forms in enumerate(chosen):
+    with progress_bar() as show, process_for_each_core(len(chosen)) as executor:
+        for number, (forms, give_back) in enumerate(_each(executor, into, chosen, is_plain)):
             show(number, len(chosen), f"{forms.inst_id} {utc_text(forms.hour_ms)[:13]}h")
             try:
-                lines += _restore_hour(into, forms, is_plain, journal, clock)
+                given = give_back()
+                _note(into, forms, given, journal, clock)
+                lines += given.lines
                 restored.append(forms)
             except (VaultError, OSError) as error:
                 failures.append(f"l2vault: {printable(error, _MESSAGE_CHARS)}\n")
@@ -75,8 +83,33 @@ def _restore(into: Layout, chosen: list[HourForms], is_plain: bool) -> tuple[int
     return lines, restored
 
 
-def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journal, clock: Clock) -> int:
-    """Returns how many lines came back. What is noted of them is read from the file that was written."""
+class _Given(NamedTuple):
+    """The file that was written, as it reads: its lines, its bytes, and the SHA-256 of what it holds."""
+
+    target: Path
+    lines: int
+    size_bytes: int
+    sha256: str
+
+
+def _each(
+    executor: Executor | None, into: Layout, chosen: list[HourForms], is_plain: bool
+) -> Iterator[tuple[HourForms, Callable[[], _Given]]]:
+    """The hours with what gives each its lines back, or waits for it; few are begun ahead, since a kill leaves files
+    that nobody has noted."""
+    if executor is None:
+        yield from ((forms, partial(_given, into, forms, is_plain)) for forms in chosen)
+        return
+    begun: deque[tuple[HourForms, Callable[[], _Given]]] = deque()
+    for forms in chosen:
+        begun.append((forms, executor.submit(_given, into, forms, is_plain).result))
+        if len(begun) > _MOST_AHEAD:
+            yield begun.popleft()
+    yield from begun
+
+
+def _given(into: Layout, forms: HourForms, is_plain: bool) -> _Given:
+    """Give an hour its lines back, in whichever process."""
     from l2vault.vault.archive.read import files_of
     from l2vault.vault.archive.write import restore_hour
 
@@ -89,14 +122,18 @@ def _restore_hour(into: Layout, forms: HourForms, is_plain: bool, journal: Journ
     digest = hashlib.sha256()
     for chunk in read_chunks(target):
         digest.update(chunk)
-    file = target.relative_to(into.root).as_posix()
+    return _Given(target, lines, target.stat().st_size, digest.hexdigest())
+
+
+def _note(into: Layout, forms: HourForms, given: _Given, journal: Journal, clock: Clock) -> None:
+    assert forms.archive is not None  # chosen for it
+    file = given.target.relative_to(into.root).as_posix()
     if forms.kind != "books":
-        sizes = forms.archive.size_bytes, target.stat().st_size
+        sizes = forms.archive.size_bytes, given.size_bytes
         journal.append(Retained(clock.wall_text(), "restore", file, "asked for by hand", *sizes))
-        return lines
+        return
     hour = utc_text(forms.hour_ms)
-    journal.append(Restored(clock.wall_text(), forms.inst_id, hour, file, lines, digest.hexdigest()))
-    return lines
+    journal.append(Restored(clock.wall_text(), forms.inst_id, hour, file, given.lines, given.sha256))
 
 
 def _warning(policy: Policy, restored: list[HourForms], wall_ms: int) -> str:

@@ -95,7 +95,11 @@ def _verdict(rows: "pl.DataFrame", alerts: int, args: argparse.Namespace, proven
         why = "in no band were there 10 that saw it whole" if windows >= LEAST_HISTORY else "10 are needed"
         few = f"{counted(windows, 'window')} of {horizon} are too few to tell what is out of the ordinary"
         return f"alerts: {few}; {why}\n"
-    z = f"{provenance.setting('alert_z'):.1f} deviations off"
+    limit = provenance.settings["alert_z"]
+    if limit is None:
+        few = f"{counted(windows, 'window')} of {horizon} are too few to tell what chance gives"
+        return f"alerts: {few} {args.false_alarms:g} times a day. Try: a longer span, or --alert 10\n"
+    z = f"{limit:.1f} deviations off"
     rule = f"z of --alert {args.alert:g}" if args.alert else f"what chance gives {args.false_alarms:g} times a day"
     return f"{counted(alerts, 'alert')}: windows of {horizon} whose net flow in a band is {z} ({rule})\n"
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from l2vault.analytics.book_matrix import SIDES
 from l2vault.analytics.books import read_books
 from l2vault.analytics.contract import Floats, contract_periods
-from l2vault.analytics.heatmap.grid import Cells, TimeBins, cells_of
+from l2vault.analytics.heatmap.grid import Ask, Cells, TimeBins, cells_of
 from l2vault.clock import Clock
 from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.reading.vault import Vault, open_vault
@@ -164,11 +164,8 @@ def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -
     books = read_books(vault, inst_id, hour_ms, hour_ms + HOUR_MS)
     tick = books.contract.tick
     cells = Cells(bins, ROWS)
-    pieces = [
-        piece
-        for some in books.mapped(partial(cells_of, bins=bins, tick=tick, rows=ROWS, unit="usd", keeps_most=True))
-        for piece in some
-    ]
+    ask = Ask(bins, tick, ROWS, "usd", keeps_most=True)
+    pieces = [piece for some in books.mapped(partial(cells_of, ask=ask)) for piece in some]
     if not pieces:
         return {}
     for piece in pieces:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
+from l2vault.alerts import market_feed
 from l2vault.alerts.market_feed import Tail
 from l2vault.alerts.outbox import Entry
 from l2vault.alerts.replay import Replayed, replay
@@ -83,6 +84,39 @@ def test_an_alert_fires_where_its_event_was_planted_and_nowhere_else(
         assert end is None or (until_ms is not None and end <= second(until_ms) <= end + 10)
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zones each two minutes: the planted market lasts for ten."""
+    monkeypatch.setattr(market_feed, "ZONES_EVERY_MS", 120_000)
+
+
+def test_a_price_that_crosses_a_computed_zone_fires_and_one_that_leaves_it_alone_does_not(
+    vault: MarketVault, often: None
+) -> None:
+    """Mid is 60,000, above all bids, then wide with asks at 60,100, and 60,400 in the end."""
+    ask, bid, both = replayed(
+        vault,
+        *(rule("price crosses zone", name=side, side=side) for side in ("ask", "bid")),
+        rule("price crosses zone"),
+    )
+    assert all(second(entry.since_ms) < planted.CROSSED for entry in bid.fired), "it was above those"
+    each = {(entry.of, entry.since_ms) for entry in (*ask.fired, *bid.fired)}
+    assert {(entry.of, entry.since_ms) for entry in both.fired} == each, "each rule sees each crossing"
+    assert all(entry.of.startswith(f"{INST} ask ") for entry in ask.fired)
+    ups = {second(entry.since_ms) for entry in ask.fired if entry.of.endswith(" up")}
+    assert len([since for since in ups if planted.CROSSED <= since <= planted.CROSSED + 5]) == 1
+    assert any("ask zone" in entry.text and "upwards" in entry.text for entry in ask.fired)
+    wide, after = planted.WIDE[0], planted.WIDE[1] + 5
+    assert all(wide <= since <= after or since >= planted.CROSSED for since in ups), "and at no other time"
+
+
+def test_zones_that_cannot_be_computed_are_not_known(vault: MarketVault) -> None:
+    """The hour before the first quarter has no book."""
+    (found,) = replayed(vault, rule("price crosses zone"))
+    assert found.fired == []
+    assert (INST, market_feed.NO_ZONES) in found.unknown_ms
+
+
 @pytest.mark.parametrize("when", ["wall pulled above 5M", "wall consumed above 5M"])
 def test_without_trades_nobody_knows_how_a_wall_ended(tmp_path: Path, when: str) -> None:
     made = MarketVault(tmp_path / "Vault", has_trades=False)
@@ -118,6 +152,7 @@ ALL = [
     rule("shift beyond 5M"),
     rule("funding beyond 0.05%"),
     rule("price crosses 60200-60300"),
+    rule("price crosses zone"),
 ]
 
 
@@ -155,7 +190,7 @@ def _said(entry: Entry) -> dict[str, object]:
     }
 
 
-def test_a_replay_of_a_span_and_a_run_over_it_send_the_same(tmp_path: Path, vault: MarketVault) -> None:
+def test_a_replay_of_a_span_and_a_run_over_it_send_the_same(tmp_path: Path, vault: MarketVault, often: None) -> None:
     sent = Sent()
     live_run(tmp_path / "Vault", ALL, sent)
     for each in replayed(vault, *ALL):

@@ -16,6 +16,7 @@ from l2vault.analytics.heatmap.heatmap import heatmap
 from l2vault.analytics.pictures import canvas, draw_heatmap, draw_series, draw_shifts, draw_walls, draw_zones
 from l2vault.analytics.pictures import coverage as coverage_module
 from l2vault.analytics.pictures.coverage import STATE_COLOURS, plot_coverage
+from l2vault.analytics.pictures.heat_colours import lights_of, pixels_of
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError
@@ -154,8 +155,10 @@ def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures:
     draw_heatmap(heatmap(BOOKS), COVERAGE, WALLS, path)
     assert _size(path) == (1680, 1032)
     (figure,) = figures
-    axes, strip, _ = figure.axes
-    assert _bars(axes) == len(WALLS)
+    axes, profile, _, strip = figure.axes
+    assert _bars(axes) == 2 * len(WALLS), "each with its outline"
+    assert len(profile.patches) > 0
+    assert [text.get_text() for text in profile.texts] == [canvas.plain(heatmap(BOOKS).last_price or 0)]
     colours = {to_hex(bars.get_facecolor()[0]).upper() for bars in strip.collections if bars.get_paths()}
     assert colours == {STATE_COLOURS["recorded"], STATE_COLOURS["missing"]}
     assert axes.get_xlim() == strip.get_xlim() == (T0_MS / canvas.DAY_MS, END_MS / canvas.DAY_MS)
@@ -172,6 +175,39 @@ def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures:
         assert word in words
     assert "consumed" not in words
     assert _everything_is_inside(figure)
+
+
+def test_a_wall_is_as_wide_and_as_bright_as_it_is_large(tmp_path: Path, figures: list[Figure]) -> None:
+    walls = pl.concat([WALLS.head(1).with_columns(peak=pl.lit(peak)) for peak in (1e6, 4e6, 2e6)])
+    draw_heatmap(heatmap(BOOKS), None, walls, tmp_path / "heat.png")
+    lines = [found for found in figures[0].axes[0].collections if type(found) is LineCollection][-1]
+    wide, middle, thin = lines.get_linewidths()
+    assert thin < middle < wide == 5.0
+    assert len({to_hex(colour) for colour in lines.get_colors()}) == 3  # type: ignore[arg-type, union-attr]
+    assert lights_of(heatmap(BOOKS), 4e6).norm.vmax == pytest.approx(4e6, rel=0.01), "the scale ends at the largest"
+
+
+def test_trades_are_dots_by_size_and_side(tmp_path: Path, figures: list[Figure]) -> None:
+    trades = pl.DataFrame(
+        {"t": [T0_MS, T0_MS + 9_000, T0_MS + 9_001], "price": [99.0, 100.0, 100.0], "is_buy": [False, True, True]}
+    ).with_columns(size=pl.Series([1e5, 2e5, 2e5]))
+    draw_heatmap(heatmap(BOOKS), None, None, tmp_path / "heat.png", trades)
+    dots = [found for found in figures[0].axes[0].collections if len(found.get_offsets()) and found.get_sizes().size]
+    bought, sold = sorted(dots, key=lambda found: -found.get_sizes()[0])  # type: ignore[attr-defined]
+    assert bought.get_sizes().tolist() == [110]  # type: ignore[attr-defined]
+    assert sold.get_sizes()[0] == pytest.approx(2 + 108 / 4)  # type: ignore[attr-defined]
+    assert "all 2 dots of 3 trades, up to 400 k" in _words(figures[0]).replace("\n", " ")
+
+
+def test_what_is_out_of_reach_fades_with_its_age() -> None:
+    far = [drawn(at * 2_000, f"{90 + at * 2} 5 1", f"{90.5 + at * 2} 5 1") for at in range(24)]
+    heat = heatmap(hand_made(*far, depth=1))
+    pixels = pixels_of(heat, lights_of(heat, 0.0))
+    never = pixels[-1, 0, :3].sum()
+    light = pixels[0, :, :3].sum(axis=1) - never  # the lowest price: seen in the first book alone
+    assert light[0] > 1.4 * light[1] > 0
+    assert (np.diff(light[1:]) <= 0).all()
+    assert light[-1] < 0.3 * light[1]
 
 
 def test_labels_of_walls_lie_apart(tmp_path: Path, figures: list[Figure]) -> None:

@@ -8,13 +8,16 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-from bench_feed import CONTENDERS, Runs  # noqa: E402
+from bench_feed import CONTENDERS, Fed, Runs, sizes_table  # noqa: E402
 from bench_job import Job  # noqa: E402
 from bench_reading import BOOK, OURS, TABLE  # noqa: E402
 from bench_storage import Storage  # noqa: E402
-from material import Feed  # noqa: E402
+from material import Feed, cut  # noqa: E402
 from pages import APPEND, GZIP, LISTS, RETENTION, Findings, page, targets  # noqa: E402
 from report import Target, percentile, ratio, spread, table  # noqa: E402
+
+from l2vault.book.book import Book  # noqa: E402
+from l2vault.book.change import BookChange  # noqa: E402
 
 SCRIPTS = sorted([*BENCHMARKS.glob("*.py"), *BENCHMARKS.glob("feed/*.py")])
 
@@ -99,3 +102,34 @@ def test_every_script_compiles(script: Path) -> None:
 
 def test_every_contender_has_its_script() -> None:
     assert all((BENCHMARKS / "feed" / one.script).is_file() for one in CONTENDERS)
+
+
+def test_smaller_messages_make_the_same_book_in_a_chain_of_their_own() -> None:
+    bids = [(f"{100 - at}", f"{at + 1}", "0", "1") for at in range(6)]
+    asks = [(f"{101 + at}", f"{at + 1}", "0", "1") for at in range(6)]
+    full = BookChange("X", True, bids, asks, 1000, 50, -1, 0)
+    up = BookChange(
+        "X", False, [("101.5", "3", "0", "1"), ("95", "0", "0", "0")], [("101", "0", "0", "0")], 1100, 90, 50, 0
+    )
+    whole, pieces = Book(), Book()
+    for change in (full, up):
+        whole.apply(change)
+    pushes = list(cut([full, up], 2))
+    for change in pushes:
+        pieces.apply(change)
+        assert pieces.top(1)[0][0][0] < pieces.top(1)[1][0][0] or not change.asks
+    assert pieces.top(400) == whole.top(400)
+    assert [(each.prev_seq_id, each.seq_id) for each in pushes] == [(-1, 50), (50, 51), (51, 52)]
+    assert [len(each.bids) + len(each.asks) for each in pushes[1:]] == [1, 2]
+
+
+def test_the_table_of_sizes_has_a_ratio_a_size_and_the_reason_where_one_failed() -> None:
+    run = findings("nautilus_trader")
+    rows = sizes_table([Fed(Feed(1000, 14_000, 1, "1", "2"), run.runs), Fed(run.feed, run.runs)]).splitlines()
+    assert rows[0] == "| contender | 14 levels: µs | l2vault / this | 50 levels: µs | l2vault / this |"
+    assert (
+        "| cryptofeed | 100.0 (100.0 to 100.0) | 0.10 (0.10 to 0.10) | 100.0 (100.0 to 100.0) | 0.10 (0.10 to 0.10) |"
+        in rows
+    )
+    assert "| nautilus_trader | no wheel for this system |  | no wheel for this system |  |" in rows
+    assert {row.count("|") for row in rows} == {6}

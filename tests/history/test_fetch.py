@@ -62,6 +62,10 @@ def test_two_days_come_whole_and_are_not_fetched_again(
         assert dict(server.requests) == before, "nothing was asked again"
         assert fetch(server, monkeypatch, "--what", "trades") == 1, "the file of the UTC+8 day behind is not there"
         assert "not in OKX's index: trades of 2026-01-01, 2026-01-03" in capsys.readouterr().out
+        assert fetch(server, monkeypatch, "--what", "trades", "--monthly") == 0
+        assert f"{INST}-trades-2026-01.zip" in named(vault, "trades")
+        assert [each.date for each in Shelf(Layout(vault)).held("trades", INST)] == ["2026-01"], "and no day of it"
+        assert fetch(server, monkeypatch, "--monthly") == 2, "of books there are days alone"
         assert fetch(server, monkeypatch, "--what", "funding", "--from", DAY) == 1
         assert named(vault, "funding")[0] == f"allswap-fundingrates-{DAY}.zip"
     finally:
@@ -253,3 +257,7 @@ def test_a_day_of_utc_needs_two_files_of_utc_8() -> None:
     for name in ("../x.zip", f"{INST}-trades-2026-02-30.zip", f"ETH-{INST}-trades-2026-01-01.zip", "x"):
         assert parse_name(name, INST) is None
     assert Wanted("trades", INST, DAY).span[1] == MIDNIGHT_MS + 16 * 3_600_000
+    (month,) = wanted_files("trades", INST, (MIDNIGHT_MS, MIDNIGHT_MS + 86_400_000), by_month=True)
+    assert parse_name(month.name, INST) == month and month.span[1] - month.span[0] == 31 * 86_400_000
+    assert Wanted("trades", INST, "2026-12").span[1] == Wanted("trades", INST, "2027-01").span[0]
+    assert parse_name(f"{INST}-L2orderbook-400lv-2026-01.tar.gz", INST) is None

@@ -109,6 +109,13 @@ def test_a_refused_or_unverifiable_instrument_says_so_until_it_is_in_sync() -> N
     assert world.one().state == "in sync"
 
 
+def test_what_is_recorded_unverifiable_because_it_is_asked_for_is_healthy() -> None:
+    world = World()
+    world.synced(1)
+    world.board.watch(events.Unverifiable(world.clock.wall_text(), 1, BTC, None, True))
+    assert world.one().state == "in sync"
+
+
 def test_the_share_in_sync_is_that_of_the_last_hour() -> None:
     world = World()
     assert world.one().in_sync_share == 0.0

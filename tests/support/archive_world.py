@@ -36,7 +36,7 @@ class ArchiveWorld:
     def matches(self) -> list[tuple[str, str, str, str, int]]:
         """Id, price, size, side and time of every trade, from the file."""
         found = []
-        for file in (file for file in self.files if file.kind == "trades"):
+        for file in (file for file in self.files if file.kind == "trades" and len(file.date) == len(DAY)):
             with zipfile.ZipFile(file.path) as packed:
                 for row in packed.read(packed.namelist()[0]).decode().splitlines()[1:]:
                     _, one, side, price, size, ts, _ = row.split(",")

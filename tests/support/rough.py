@@ -144,7 +144,7 @@ def live_through(plan: Plan, folder: Path) -> Judgement:
     """Record under the plan, damage what was written, and judge what is said of it."""
     logging.disable(logging.CRITICAL)
     try:
-        life = run_virtually(lambda loop: _Life(plan, folder, loop).live())
+        life = run_virtually(lambda loop: Life(plan, folder, loop).live())
         judgement = Judgement(crashes=life.crashes)
         _judge_changes(judgement, life)
         _damage(plan, life.root)
@@ -167,8 +167,53 @@ def flapping(seconds: int, folder: Path) -> list[str]:
     return complaints
 
 
+def looked_at(
+    folder: Path,
+    harm: Callable[["Life"], object],
+    look: Callable[["Life"], bool],
+    seconds: tuple[int, int],
+    every_sec: int = 5,
+) -> tuple[list[bool], float | None]:
+    """What `look` says each 5 s of two healthy feeds for the first of `seconds`; and how long after `harm` it says yes,
+    None: not within the second."""
+    logging.disable(logging.CRITICAL)
+    try:
+        return run_virtually(
+            lambda loop: _look(Life(Plan(1, 2, 0, (), "none"), folder, loop), harm, look, seconds, every_sec)
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+async def _look(
+    life: "Life",
+    harm: Callable[["Life"], object],
+    look: Callable[["Life"], bool],
+    seconds: tuple[int, int],
+    every_sec: int,
+) -> tuple[list[bool], float | None]:
+    before: list[bool] = []
+    took = None
+    with _in_memory(life.world):
+        moving = asyncio.create_task(life.world.run())
+        life._start()
+        for _ in range(0, seconds[0], every_sec):
+            await asyncio.sleep(every_sec)
+            before.append(look(life))
+        harm(life)
+        for passed in range(every_sec, seconds[1] + 1, every_sec):
+            await asyncio.sleep(every_sec)
+            if look(life):
+                took = float(passed)
+                break
+        life.stop.set()
+        moving.cancel()
+        await asyncio.gather(moving, *life.tasks, return_exceptions=True)
+    return before, took
+
+
 @dataclass
-class _Life:
+class Life:
     plan: Plan
     folder: Path
     loop: VirtualLoop
@@ -183,7 +228,7 @@ class _Life:
         self.world = World(list(INST_IDS), Random(f"world {self.plan.seed}"), self.clock.true_ms)
         self.root = self.folder / "vault0"
 
-    async def live(self) -> "_Life":
+    async def live(self) -> "Life":
         _put_old_hours(self.root)
         with _in_memory(self.world):
             moving = asyncio.create_task(self.world.run())
@@ -541,7 +586,7 @@ def kept_hours(root: Path) -> set[int]:
     return {ms(name) for name in names}
 
 
-def _judge_retention(judgement: Judgement, life: "_Life") -> None:
+def _judge_retention(judgement: Judgement, life: "Life") -> None:
     """By true time an hour is kept until it has ended `delete_after_days` ago."""
     kept = kept_hours(life.root)
     newest_ms = START_MS // HOUR_MS * HOUR_MS
@@ -599,7 +644,7 @@ def _damage_journal(damage: str, day: Path, rng: Random) -> None:
         day.write_bytes(noted)
 
 
-def _judge_changes(judgement: Judgement, life: _Life) -> None:
+def _judge_changes(judgement: Judgement, life: Life) -> None:
     """Before the files are damaged: by the exchange's truth, and as `verify` compares them with the lines."""
     undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0
     layout = Layout(life.root).of("changes")
@@ -619,7 +664,7 @@ def _judge_changes(judgement: Judgement, life: _Life) -> None:
     judgement.not_rebuilt += check.compared.uncovered
 
 
-def _judge(judgement: Judgement, life: _Life) -> Judgement:
+def _judge(judgement: Judgement, life: Life) -> Judgement:
     _judge_retention(judgement, life)
     vault = open_vault(life.root)
     undated_ms = UNDATED_MS if UNDATED_ACTS & {act.name for act in life.plan.acts} else 0

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import os
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,9 +15,11 @@ from filelock import FileLock
 from l2vault import cli
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.clock import Clock
+from l2vault.errors import VaultError
 from l2vault.vault.journal.events import Restored, Retained, Started
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.verbs import processes, restore
 from support.hours import HOUR_AT_MS, INST, contents, line, put
 
 NOW_MS = HOUR_AT_MS + 30 * HOUR_MS
@@ -96,15 +100,41 @@ def test_hours_archived_already_are_named(layout, capsys):
     assert "1 hours are archived already" in capsys.readouterr().out
 
 
-def test_more_hours_than_retention_may_delete_are_archived_because_they_are_asked_for(layout):
+def raw_bytes(layout):
+    return {path.name: path.read_bytes() for path in layout.raw.rglob("*.jsonl")}
+
+
+def test_more_hours_than_retention_may_delete_are_archived_because_they_are_asked_for(layout, monkeypatch, capsys):
+    """Six hours are so many that processes make them."""
     for number in range(1, 6):
         put(layout, [line(number * HOUR_MS)])
+    before = raw_bytes(layout)
+    monkeypatch.setattr(processes, "_MOST", 2)
     assert run("archive") == 0
     assert list(layout.raw.rglob("*.jsonl*")) == []
     started, *steps = read_journal(layout)
     assert isinstance(started, Started)
     assert started.program == "archive"
     assert [step.action for step in steps if isinstance(step, Retained)] == ["archive"] * 6 + ["delete"] * 6
+
+    monkeypatch.setattr(restore, "process_for_each_core", threads)
+    monkeypatch.setattr(restore, "_MOST_AHEAD", 2)
+    assert run("restore", "--plain") == 0
+    assert capsys.readouterr().out.endswith("6 hours restored, 8 lines\n")
+    assert raw_bytes(layout) == before
+    restored = [step for step in read_journal(layout) if isinstance(step, Restored)]
+    assert [step.file[-8:] for step in restored] == sorted(before)
+
+
+@contextmanager
+def threads(hours):
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def test_a_process_that_dies_is_one_sentence():
+    with pytest.raises(VaultError, match="ended from outside"), processes.process_for_each_core(processes.LEAST_HOURS):
+        raise BrokenExecutor("a worker was killed")
 
 
 @pytest.mark.parametrize("is_plain", [False, True])

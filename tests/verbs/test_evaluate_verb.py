@@ -117,6 +117,19 @@ def test_a_span_that_is_too_short_says_so_and_walls_say_why_there_is_no_rate(sho
     assert "how many walls like these hold is not measured" in told(short, "walls", INST, "--min-size", "1k")
 
 
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (["0 of 30 events", "no trades were recorded in this span, 0 of 30 events"], "2 days held too few events"),
+        (["no trades were recorded in this span, 0 of 30 events"], "no trades were recorded in this span"),
+        (["3 of 5 windows to test in, 0 of 30 events", "12 of 30 events"], "2 days is too short a span"),
+        (["5 of 20 shifts"], "2 days is too short a span"),
+    ],
+)
+def test_a_long_span_that_tells_nothing_is_not_called_short(missing, said):
+    assert evaluate._why_nothing([{"missing": each} for each in missing], "2 days") == said
+
+
 def test_a_span_with_holes_says_that_these_are_why(short, told):
     text = told(short, "evaluate", "imbalance", INST, "--from", at(-60_000))
     assert "nothing can be told: less than 99 % of the span is covered" in text

@@ -161,6 +161,8 @@ def test_shifts_tell_what_was_pulled_and_when(told):
     assert next(line.split() for line in text.splitlines() if line.startswith("bid"))[1:4] == ["0.00", "299", "k"]
     assert "alerts: 4 windows of 30 s are too few to tell what is out of the ordinary; 10 are needed" in text
     assert "most net flow in 30 s" in text
+    text = told("shifts", *FROM_TO, "--horizon", "10s")
+    assert "too few to tell what chance gives 1 times a day. Try: a longer span" in text
     assert json.loads(told("shifts", *FROM_TO, "--alerts", "--json"))["rows"] == []
 
 
@@ -173,6 +175,9 @@ def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
         row["size"] for row in rows if row["from_utc"] == at(10_000) and row["price_from"] <= 59_990 < row["price_to"]
     ]
     assert wall == pytest.approx([500 * 0.01 * 59_990])
+    text = told("heatmap", *FROM_TO, "--around-mid", "--no-walls", "--no-trades", "--plot", "mid.png")
+    assert "cells of 2 s by 0.08 bps\n" in text
+    assert (tmp_path / "mid.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("verb", VERBS)

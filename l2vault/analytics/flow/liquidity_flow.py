@@ -48,8 +48,10 @@ LEAST_COVERED_SHARE: Final = 0.5
 reach to the far end of the band: what comes and goes at the edge of what is seen is the edge's doing."""
 
 FALSE_ALARMS_A_DAY: Final = 1.0
-_TAIL: Final = (0.90, 0.99)
-_LEAST_TAIL: Final = 100
+LEAST_LOOKS: Final = 200
+"""Values of z from which on they say what chance gives; a minute's windows of an hour are 300 to 600."""
+_RANKS: Final = (5, 10)
+_TENFOLD: Final = 10
 
 LEAST_HISTORY: Final = 10
 
@@ -71,7 +73,7 @@ def shifts(
 
     A step between two books belongs to the window in which the later one begins; a window without any has no rows.
     An alert is a z of at least `alert_z`; where that is None, of what the windows, sides and bands of a day exceed
-    `false_alarms_a_day` times by chance.
+    `false_alarms_a_day` times by chance. Where that cannot be said there is none, and `settings["alert_z"]` is None.
     """
     edges = [float(edge) for edge in bands_bps]
     _insist(edges, {"a horizon": horizon_ms, "a z": alert_z, "a rate": false_alarms_a_day})
@@ -84,8 +86,9 @@ def shifts(
         alert_z = chance_z(known["z"].to_numpy(), max(series, 1) * DAY_MS / horizon_ms, false_alarms_a_day)
     settings |= {"horizon_ms": horizon_ms, "bands_bps": edges, "alert_z": alert_z, "move_bps": MOVE_BPS}
     settings["windows"] = frame["t_from"].n_unique()
-    frame = frame.with_columns(is_alert=(pl.col("z").abs() >= alert_z).fill_null(False)).select(*SHIFTS).cast(SHIFTS)
-    return Result(frame, meter.provenance("shifts/2", unit, **settings))
+    is_alert = pl.lit(False) if alert_z is None else (pl.col("z").abs() >= alert_z).fill_null(False)
+    frame = frame.with_columns(is_alert=is_alert).select(*SHIFTS).cast(SHIFTS)
+    return Result(frame, meter.provenance("shifts/3", unit, **settings))
 
 
 def _insist(edges: list[float], numbers: dict[str, float | None]) -> None:
@@ -160,21 +163,34 @@ def _between(
     return [each.sums for each in work(iter([Piece(levels, books, after.contract)]))]
 
 
-def chance_z(z: Floats, looks_a_day: float, false_alarms_a_day: float) -> float:
-    """The z that so many looks exceed so often a day by chance: the larger of two.
+def chance_z(z: Floats, looks_a_day: float, false_alarms_a_day: float) -> float | None:
+    """The |z| that so many looks exceed so often a day by chance, of `z`, `(values,)` float64; None of fewer than
+    `LEAST_LOOKS` values.
 
-    If flows have the tails of a Laplace distribution, `P(|z| > q) = exp(-1.2533 q)`, as z is in 1.2533 mean absolute
-    deviations. And if the tail of the span's own z goes on as it begins: the logarithm of |z| in proportion to the
-    quantile of a normal distribution, from the 90th to the 99th percentile and beyond, as it would if orders are
-    log-normal. Fewer than 100 values of z, `(values,)` float64, say nothing of their tail.
+    The tail of the values themselves is drawn out from its far end: the logarithm of |z| in proportion to the quantile
+    of a normal distribution, as it would be if orders are log-normal, from the 50th largest value to the 5th and
+    beyond, and from the 100th to the 10th; the larger of the two. The largest few have no say, so that a true shift
+    does not hide itself.
     """
+    size = np.sort(np.abs(z))[::-1]
+    if len(size) < LEAST_LOOKS:
+        return None
     chance = min(1.0, false_alarms_a_day / max(looks_a_day, 1.0))
-    laplace = -math.log(chance) / _NORMAL
-    if len(z) < _LEAST_TAIL or chance >= 1 - _TAIL[1]:
-        return laplace
-    low, high = np.quantile(np.abs(z), _TAIL).tolist()
-    at_low, at_high, wanted = (NormalDist().inv_cdf(1 - beyond / 2) for beyond in (1 - _TAIL[0], 1 - _TAIL[1], chance))
-    return max(laplace, high * (high / low) ** ((wanted - at_high) / (at_high - at_low))) if low else laplace
+    found = [_drawn_out(size, rank, chance) for rank in _RANKS]
+    return max(found) if all(found) else None
+
+
+def _drawn_out(size: Floats, rank: int, chance: float) -> float:
+    """What a value exceeds with such a chance, of sizes in descending order; 0 where the tail says nothing."""
+    count = len(size)
+    if chance >= rank / count:
+        return float(size[min(count - 1, math.ceil(chance * count) - 1)])
+    from_rank = min(_TENFOLD * rank, count // 4)
+    low, high = float(size[from_rank - 1]), float(size[rank - 1])
+    at_low, at_high, wanted = (
+        NormalDist().inv_cdf(1 - beyond / 2) for beyond in (from_rank / count, rank / count, chance)
+    )
+    return high * (high / low) ** ((wanted - at_high) / (at_high - at_low)) if low else 0.0
 
 
 def net_by_window(frame: pl.DataFrame) -> pl.DataFrame:

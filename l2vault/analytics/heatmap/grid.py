@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from l2vault.analytics.book_matrix import SIDES, Ints, SideName
-from l2vault.analytics.books import Tally, tally_of
+from l2vault.analytics.book_matrix import SIDES, Bools, Ints, SideName
+from l2vault.analytics.books import Frames, Tally, tally_of
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.interval_rows import Piece
+from l2vault.analytics.interval_rows import Numbers, Piece
+from l2vault.analytics.one_book import BPS
 from l2vault.book.utc import DAY_MS
 
 _WIDTHS_MS: Final = sorted(
@@ -26,6 +27,9 @@ _WIDTHS_MS: Final = sorted(
 
 _LEADS: Final = (1, 2, 4, 5, 8)
 """A price bin is one of these times a power of ten of ticks."""
+
+MID_TICK_BPS: Final = 0.01
+"""Around mid prices are counted in so many basis points of it."""
 
 _HAIR: Final = 1e-6
 """Of a tick: what a price as a binary fraction may lack."""
@@ -80,14 +84,6 @@ class _Sums:
     """In the same cells, of both sides: the largest level that stood there at any time."""
 
 
-class _Kept(NamedTuple):
-    """`rows` of price at most (what is kept may be finer), sizes in `unit`."""
-
-    rows: int
-    unit: Unit
-    keeps_most: bool
-
-
 @dataclass(frozen=True, slots=True)
 class PieceCells:
     """What `Cells` must know of a piece. Its time bins are those from `first_bin` on."""
@@ -98,7 +94,10 @@ class PieceCells:
     worst: dict[SideName, Floats]
     ends: dict[SideName, tuple[Ints, Ints, Ints]]
     """In which bin (of all), to which tick, for how many ms a side could be seen."""
+    mid: Floats
+    """Of each bin's last book that has one."""
     sums: _Sums | None
+    closing: Frames
     tally: Tally
 
 
@@ -112,29 +111,54 @@ def time_bins(start_ms: int, end_ms: int, least_ms: int, columns: int) -> TimeBi
     return bins
 
 
-def cells_of(  # noqa: PLR0913 - the grid, and what is kept in it
-    pieces: Iterator[Piece], bins: TimeBins, tick: float, rows: int, unit: Unit, keeps_most: bool = False
-) -> list[PieceCells]:
-    """The work on one hour: what is kept of each of its pieces; `keeps_most`: the largest level of each cell too."""
-    return [_cells(piece, bins, tick, _Kept(rows, unit, keeps_most)) for piece in pieces]
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What to sum up: sizes in `unit` by the time bins and, at most `rows` of them, by price in `tick`, or around mid
+    by `MID_TICK_BPS`; `keeps_most`: the largest level of each cell too."""
+
+    bins: TimeBins
+    tick: float
+    rows: int
+    unit: Unit
+    is_around_mid: bool = False
+    keeps_most: bool = False
+
+    def ticks(self, price: Floats, mid: Floats) -> Ints:
+        """In which tick each price lies; 0 where there is none."""
+        if self.is_around_mid:
+            return _ticks((price - mid) / mid * BPS, MID_TICK_BPS)
+        return _ticks(price, self.tick)
 
 
-def _cells(piece: Piece, bins: TimeBins, tick: float, kept: "_Kept") -> PieceCells:
-    parts = _parts(piece, bins)
+def cells_of(pieces: Iterator[Piece], ask: Ask) -> list[PieceCells]:
+    """The work on one hour: what is kept of each of its pieces."""
+    return [_cells(piece, ask) for piece in pieces]
+
+
+def _cells(piece: Piece, ask: Ask) -> PieceCells:
+    parts = _parts(piece, ask.bins)
     first_bin = int(parts.bin[0])
     at = parts.bin - first_bin
     count = int(at[-1]) + 1
     best: dict[SideName, Floats] = {name: np.full(count, np.nan) for name in SIDES}
     worst: dict[SideName, Floats] = {name: np.full(count, np.nan) for name in SIDES}
+    mid = np.full(count, np.nan)
+    has_mid = np.isfinite(piece.mid[parts.book])
+    mid[at[has_mid]] = piece.mid[parts.book[has_mid]]
     ends: dict[SideName, tuple[Ints, Ints, Ints]] = {}
     for name in SIDES:
         of_best, of_worst = (end.bid if name == "bid" else end.ask for end in (piece.best, piece.worst))
         best[name][at] = of_best[parts.book]  # of several the last one stays
         (np.fmin if name == "bid" else np.fmax).at(worst[name], at, of_worst[parts.book])
-        reach = np.where(piece.is_full[name], _ticks(of_worst, tick), -_FAR if name == "bid" else _FAR)
-        ends[name] = _summed_ends(parts, reach[parts.book])
+        reach = np.where(piece.is_full[name], ask.ticks(of_worst, piece.mid), -_FAR if name == "bid" else _FAR)
+        ends[name] = _summed_ends(_chosen(parts, has_mid) if ask.is_around_mid else parts, reach)
     covered_ms = _sums(at, parts.ms, count).astype(np.int64)
-    return PieceCells(first_bin, covered_ms, best, worst, ends, _sums_of(piece, bins, tick, kept), tally_of(piece))
+    closing = piece.book_alone(len(piece) - 1)
+    return PieceCells(first_bin, covered_ms, best, worst, ends, mid, _sums_of(piece, ask), closing, tally_of(piece))
+
+
+def _chosen(parts: _Parts, is_chosen: Bools) -> _Parts:
+    return _Parts(*(each[is_chosen] for each in parts))
 
 
 def _parts(piece: Piece, bins: TimeBins) -> _Parts:
@@ -149,50 +173,79 @@ def _parts(piece: Piece, bins: TimeBins) -> _Parts:
 
 def _summed_ends(parts: _Parts, reach: Ints) -> tuple[Ints, Ints, Ints]:
     """One for each bin and tick: a book reaches as far as the one before it, more often than not."""
-    order = np.lexsort((reach, parts.bin))
-    bins, reach, ms = parts.bin[order], reach[order], parts.ms[order]
+    if not len(parts.book):
+        return parts.bin, parts.book, parts.ms
+    order = np.lexsort((reach[parts.book], parts.bin))
+    bins, reach, ms = parts.bin[order], reach[parts.book][order], parts.ms[order]
     begins = np.flatnonzero((np.diff(bins, prepend=-1) != 0) | (np.diff(reach, prepend=0) != 0))
     return bins[begins], reach[begins], np.add.reduceat(ms, begins)
 
 
-def _sums_of(piece: Piece, bins: TimeBins, tick: float, kept: "_Kept") -> _Sums | None:
+class _Rows(NamedTuple):
+    """Levels, and the books from `first` up to `past` in which each stands at its tick."""
+
+    ticks: Ints
+    first: Numbers
+    past: Numbers
+    size: Floats
+    is_ask: Bools
+
+
+def _rows_of(piece: Piece, ask: Ask) -> _Rows:
+    """Around mid a level is at another tick in each book."""
+    if not ask.is_around_mid:
+        return _Rows(_ticks(piece.price, ask.tick), piece.first, piece.past, piece.sizes(ask.unit), piece.is_ask)
+    times = piece.past - piece.first
+    row = np.repeat(np.arange(len(times), dtype=np.int32), times)
+    book = (piece.first[row] + _within(times)).astype(np.int32)
+    is_known = np.isfinite(piece.mid[book])
+    row, book = row[is_known], book[is_known]
+    ticks = ask.ticks(piece.price[row], piece.mid[book])
+    return _Rows(ticks, book, book + np.int32(1), piece.sizes(ask.unit)[row], piece.is_ask[row])
+
+
+def _sums_of(piece: Piece, ask: Ask) -> _Sums | None:
     """Each row counts in every bin for as long as books stood there in which it stands. None without any level."""
-    ticks = _ticks(piece.price, tick)
-    if not len(ticks):
+    rows = _rows_of(piece, ask)
+    if not len(rows.ticks):
         return None
-    low, high = int(ticks.min()), int(ticks.max())
-    step = _fine_step(_price_step(low, high, kept.rows))
-    edges = bins.edges()
-    book = np.searchsorted(piece.t_from, edges, side="right") - 1
-    stood = piece.stood_ms[np.maximum(book, 0)] + np.where(
-        book < 0, 0, np.minimum(edges, piece.t_to[np.maximum(book, 0)]) - piece.t_from[np.maximum(book, 0)]
-    )  # before each edge
+    low, high = int(rows.ticks.min()), int(rows.ticks.max())
+    step = _fine_step(_price_step(low, high, ask.rows))
+    stood = _stood_before(piece, ask.bins.edges())
     from_bin = np.searchsorted(stood, piece.stood_ms, side="right") - 1
     to_bin = np.searchsorted(stood, piece.stood_ms, side="left") - 1
     first_bin, first_row = int(from_bin[0]), low // step
     shape = int(to_bin[-1]) - first_bin + 1, high // step - first_row + 1
-    row_from = from_bin[piece.first]
-    times = to_bin[piece.past] - row_from + 1
-    cell = piece.is_ask * (shape[0] * shape[1]) + (row_from - first_bin) * shape[1] + (ticks // step - first_row)
-    size, ms = piece.sizes(kept.unit), piece.ms
+    row_from = from_bin[rows.first]
+    times = to_bin[rows.past] - row_from + 1
+    cell = rows.is_ask * (shape[0] * shape[1]) + (row_from - first_bin) * shape[1] + (rows.ticks // step - first_row)
     total = np.zeros(2 * shape[0] * shape[1])
-    most = np.zeros(len(total) if kept.keeps_most else 0)
+    most = np.zeros(len(total) if ask.keeps_most else 0)
     is_one = times == 1
-    total += _sums(cell[is_one], size[is_one] * ms[is_one], len(total))
-    if kept.keeps_most:
-        np.maximum.at(most, cell[is_one], size[is_one])
+    ms = piece.stood_ms[rows.past] - piece.stood_ms[rows.first]
+    total += _sums(cell[is_one], rows.size[is_one] * ms[is_one], len(total))
+    if ask.keeps_most:
+        np.maximum.at(most, cell[is_one], rows.size[is_one])
     many = np.flatnonzero(~is_one)
     if len(many):
         row, nth = np.repeat(many, times[many]), _within(times[many])
         column = row_from[row] + nth
-        begins = np.maximum(piece.stood_ms[piece.first[row]], stood[column])
-        lasts = np.minimum(piece.stood_ms[piece.past[row]], stood[column + 1]) - begins
-        total += _sums(cell[row] + nth * shape[1], size[row] * lasts, len(total))
-        if kept.keeps_most:
-            np.maximum.at(most, cell[row] + nth * shape[1], size[row])
+        begins = np.maximum(piece.stood_ms[rows.first[row]], stood[column])
+        lasts = np.minimum(piece.stood_ms[rows.past[row]], stood[column + 1]) - begins
+        total += _sums(cell[row] + nth * shape[1], rows.size[row] * lasts, len(total))
+        if ask.keeps_most:
+            np.maximum.at(most, cell[row] + nth * shape[1], rows.size[row])
     bids, asks = total.reshape(2, *shape)
-    largest = most.reshape(2, *shape).max(axis=0) if kept.keeps_most else None
+    largest = most.reshape(2, *shape).max(axis=0) if ask.keeps_most else None
     return _Sums(first_bin, first_row, step, low, high, {"bid": bids, "ask": asks}, largest)
+
+
+def _stood_before(piece: Piece, edges: Ints) -> Ints:
+    """For how long books stood before each edge of a bin."""
+    book = np.searchsorted(piece.t_from, edges, side="right") - 1
+    own = np.maximum(book, 0)
+    of_book = np.minimum(edges, piece.t_to[own]) - piece.t_from[own]
+    return piece.stood_ms[own] + np.where(book < 0, 0, of_book)
 
 
 def _within(times: Ints) -> Ints:
@@ -210,7 +263,9 @@ class Cells:
         self._ends: dict[SideName, list[tuple[Ints, Ints, Ints]]] = {name: [] for name in SIDES}
         self.best: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
         self.worst: dict[SideName, Floats] = {name: np.full(bins.count, np.nan) for name in SIDES}
+        self.mid: Floats = np.full(bins.count, np.nan)
         self.covered_ms: Ints = np.zeros(bins.count, np.int64)
+        self.closing: Frames | None = None
 
     def add(self, piece: PieceCells) -> None:
         """Call it once for each piece, in order of time."""
@@ -222,6 +277,8 @@ class Cells:
             farthest = np.fmin if name == "bid" else np.fmax
             self.worst[name][own] = farthest(self.worst[name][own], piece.worst[name])
             self._ends[name].append(piece.ends[name])
+        self.mid[own] = np.where(np.isfinite(piece.mid), piece.mid, self.mid[own])
+        self.closing = piece.closing
         if piece.sums is not None:
             self._pieces.append(piece.sums)
 

@@ -14,8 +14,9 @@ import polars as pl
 from l2vault.analytics.book_matrix import SIDES, Ints, SideName
 from l2vault.analytics.books import Books, CoverageMeter
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.heatmap.grid import Cells, TimeBins, cells_of, time_bins
+from l2vault.analytics.heatmap.grid import MID_TICK_BPS, Ask, Cells, TimeBins, cells_of, time_bins
 from l2vault.analytics.interval_rows import Piece
+from l2vault.analytics.one_book import BPS
 from l2vault.analytics.provenance import Provenance
 
 COLUMNS: Final = 1200
@@ -29,7 +30,7 @@ class Heatmap:
     t_ms: Ints
     """`(bins + 1,)`, int64, ascending: edges of the time bins, ms since 1970."""
     price: Floats
-    """`(rows + 1,)`, float64, ascending: edges of the price bins."""
+    """`(rows + 1,)`, float64, ascending: edges of the price bins; around mid in basis points from it."""
     size: dict[SideName, Floats]
     """`(bins, rows)`, float64, in the unit asked for: the mean of what rested in a cell over its `seen_ms`; NaN where
     that is 0."""
@@ -39,9 +40,35 @@ class Heatmap:
     """`(bins,)`, float64: the best price of each bin's last book; NaN where there is none."""
     worst: dict[SideName, Floats]
     """`(bins,)`, float64: the farthest level of any of its books; NaN where there is none."""
+    mid: Floats
+    """`(bins,)`, float64: of each bin's last book that has one; NaN where there is none."""
     covered_ms: Ints
     """`(bins,)`, int64: the time in which a book stood."""
+    closing: pl.DataFrame
+    """The levels of the last book: `side`, `price`, `size`."""
+    closing_ms: int
+    """When that began."""
     provenance: Provenance
+
+    @property
+    def is_around_mid(self) -> bool:
+        """Whether prices are distances from mid."""
+        return bool(self.provenance.settings.get("around_mid"))
+
+    @property
+    def last_price(self) -> float | None:
+        """The last mid there is."""
+        known = self.mid[np.isfinite(self.mid)]
+        return float(known[-1]) if len(known) else None
+
+    def place(self, t_ms: Ints, price: Floats) -> Floats:
+        """Where prices lie on the axis of prices at some times: around mid, from the mid of their time bin; NaN
+        without."""
+        if not self.is_around_mid:
+            return price
+        at = np.clip(np.searchsorted(self.t_ms, t_ms, side="right") - 1, 0, len(self.mid) - 1)
+        mid = self.mid[at]
+        return (price - mid) / mid * BPS
 
     @property
     def total(self) -> Floats:
@@ -50,8 +77,10 @@ class Heatmap:
 
     def frame(self) -> pl.DataFrame:
         """A row per side and cell within reach, empty or not: `t_from, t_to, side, price_from, price_to, size,
-        seen_share`, the last of the time bin. Left out are cells that lie before the first level of their side."""
-        return pl.concat([self._rows(name) for name in SIDES]).sort("t_from", "price_from", "side")
+        seen_share`, the last of the time bin; around mid `bps_from, bps_to` in the place of prices. Left out are cells
+        that lie before the first level of their side."""
+        rows = pl.concat([self._rows(name) for name in SIDES]).sort("t_from", "price_from", "side")
+        return rows.rename({"price_from": "bps_from", "price_to": "bps_to"}) if self.is_around_mid else rows
 
     def _rows(self, name: SideName) -> pl.DataFrame:
         best_first = 1 if name == "ask" else -1
@@ -71,31 +100,51 @@ class Heatmap:
         )
 
 
-def heatmap(books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int = ROWS) -> Heatmap:
-    """At most so many time and price bins, over all that was seen; time bins are no shorter than the cadence.
+def heatmap(
+    books: Books, unit: Unit = "usd", columns: int = COLUMNS, rows: int = ROWS, is_around_mid: bool = False
+) -> Heatmap:
+    """At most so many time and price bins, over all that was seen; time bins are no shorter than the cadence. Around
+    mid the price bins are distances from the mid of each book, and books without one count nowhere.
 
-    Raises VaultError if there is no book. `settings` has the size of a cell, `bin_ms` and `bin_price`.
+    Raises VaultError if there is no book. `settings` has the size of a cell, `bin_ms` and `bin_price`, or `bin_bps`.
     """
     bins = _bins(books, columns)
     meter = CoverageMeter(books)
     cells = Cells(bins, rows)
-    for hour in books.mapped(partial(cells_of, bins=bins, tick=books.contract.tick, rows=rows, unit=unit)):
+    contract = books.contract
+    ask = Ask(bins, contract.tick, rows, unit, is_around_mid)
+    for hour in books.mapped(partial(cells_of, ask=ask)):
         for piece in hour:
             meter.count_in(piece.tally)
             cells.add(piece)
-    if not cells.covered_ms.any():
+    if cells.closing is None:
         raise books.no_book()
     step, first, last = cells.price_bins()
-    contract = books.contract
-    edges = np.round(np.arange(first, last + 2) * step * contract.tick, contract.tick_decimals)
+    tick, decimals = (MID_TICK_BPS, 2) if is_around_mid else (contract.tick, contract.tick_decimals)
+    edges = np.round(np.arange(first, last + 2) * step * tick, decimals)
     seen_ms = {name: cells.seen_ms(name, step, first, last) for name in SIDES}
     size: dict[SideName, Floats] = {}
     for name in SIDES:
         size_ms = cells.size_ms(name, step, first, last)
         size[name] = np.where(seen_ms[name] > 0, size_ms / np.maximum(seen_ms[name], 1), np.nan)
-    bin_price = round(step * contract.tick, contract.tick_decimals)
-    provenance = meter.provenance("heatmap/1", unit, bin_ms=bins.width_ms, bin_price=bin_price)
-    return Heatmap(bins.edges(), edges, size, seen_ms, cells.best, cells.worst, cells.covered_ms, provenance)
+    settings: dict[str, object] = {"bin_ms": bins.width_ms}
+    settings |= {"bin_bps" if is_around_mid else "bin_price": round(step * tick, decimals)}
+    settings |= {"around_mid": True} if is_around_mid else {}
+    levels, books_alone = cells.closing
+    sizes = contract.sizes(levels["qty"].to_numpy(), levels["price"].to_numpy(), unit)
+    return Heatmap(
+        t_ms=bins.edges(),
+        price=edges,
+        size=size,
+        seen_ms=seen_ms,
+        best=cells.best,
+        worst=cells.worst,
+        mid=cells.mid,
+        covered_ms=cells.covered_ms,
+        closing=levels.select("side", "price", size=pl.Series(sizes)),
+        closing_ms=int(books_alone["t_from"][0]),
+        provenance=meter.provenance("heatmap/1", unit, **settings),
+    )
 
 
 def _stood_ms(pieces: Iterator[Piece]) -> Ints:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC
 from functools import wraps
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 import numpy as np
@@ -37,7 +38,10 @@ CYCLE: Final = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 UNSEEN: Final = "#EBEBEB"
 NO_BOOK: Final = "#C4C4C4"
+DARK_HOLE: Final = ("#1C222C", "#4A5260")
+"""Ground and hatching of a hole in a dark picture."""
 _NOTE: Final = "#555555"
+_NOTE_LETTERS: Final = 205
 
 DPI: Final = 120
 WIDTH_IN: Final = 14.0
@@ -111,17 +115,17 @@ def time_axis(axes: "Axes", start_ms: int, end_ms: int, label: str = "exchange t
     axes.set_xlabel(label)
 
 
-def head(figure: "Figure", what: str, provenance: Provenance, *more: str) -> None:
+def head(figure: "Figure", what: str, provenance: Provenance, *more: str, colour: str = _NOTE) -> None:
     """What is drawn, of which instrument and when; below the picture what it rests on."""
     figure.suptitle(
         f"{provenance.inst_id}  {what}  {time_span(*provenance.span_ms)}", x=0.008, ha="left", weight="bold"
     )
     figure.supxlabel(
-        "; ".join([provenance.coverage_note(), provenance.books_note(), *more]),
+        fill("; ".join([provenance.coverage_note(), provenance.books_note(), *more]), _NOTE_LETTERS),
         x=0.008,
         ha="left",
         fontsize=8.5,
-        color=_NOTE,
+        color=colour,
     )
 
 
@@ -150,14 +154,14 @@ def plain(value: float) -> str:
     return text if len(text.replace(",", "")) <= 12 else f"{value:.10g}"
 
 
-def shade_holes(axes: "Axes", holes: list[tuple[int, int]]) -> None:
+def shade_holes(axes: "Axes", holes: list[tuple[int, int]], ground: str = NO_BOOK, hatching: str = "white") -> None:
     """No book stood in these times (ms)."""
     for start_ms, end_ms in holes:
         axes.axvspan(
             day_number(start_ms),
             day_number(end_ms),
-            facecolor=NO_BOOK,
-            edgecolor="white",
+            facecolor=ground,
+            edgecolor=hatching,
             hatch="///",
             lw=0,
             zorder=0.5,
@@ -171,11 +175,11 @@ def unseen_patches() -> "list[Patch]":
     return [Patch(facecolor=UNSEEN, edgecolor="#BBBBBB", label="beyond the visible range")]
 
 
-def hole_patches(holes: list[tuple[int, int]]) -> "list[Patch]":
+def hole_patches(holes: list[tuple[int, int]], ground: str = NO_BOOK, hatching: str = "white") -> "list[Patch]":
     """For a legend, if there are any."""
     from matplotlib.patches import Patch
 
-    return [Patch(facecolor=NO_BOOK, edgecolor="white", hatch="///", label="not covered")] if holes else []
+    return [Patch(facecolor=ground, edgecolor=hatching, hatch="///", label="not covered")] if holes else []
 
 
 def holes_of(frame: pl.DataFrame, start_ms: int, end_ms: int) -> list[tuple[int, int]]:

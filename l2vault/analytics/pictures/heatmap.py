@@ -1,4 +1,7 @@
-"""The heatmap as a picture. Knows matplotlib and values; reads no vault."""
+"""The heatmap as a picture: dark, with the largest alight. Knows matplotlib and values; reads no vault.
+
+`heat_colours` has the light of the cells, `heat_marks` what stands on them.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -7,25 +10,25 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SideName
-from l2vault.analytics.contract import Floats
 from l2vault.analytics.heatmap.heatmap import Heatmap
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.coverage import draw_strips, state_patches
+from l2vault.analytics.pictures.heat_colours import EMPTY, GROUND, Lights, is_remembered, lights_of, pixels_of
+from l2vault.analytics.pictures.heat_marks import SIDE_COLOURS, draw_last_price, draw_profile, draw_trades, draw_walls
 from l2vault.analytics.pictures.wall_marks import Edges, draw_ends, end_handles, heaviest, label_biggest
 from l2vault.vault.coverage.model import STATES, Coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-TOUCH_COLOURS: Final[dict[SideName, str]] = {"bid": canvas.SKY, "ask": canvas.VERMILION}
-_MAP: Final = "cividis"
-_EMPTY: Final = "#000A1C"
-"""Darker than all of the map: within reach, and nothing there."""
-_FAINT_PERCENTILE: Final = 20.0
-_BRIGHT_PERCENTILE: Final = 99.3
-"""Between these of all cells that hold something the colours run; what is beyond has the last one."""
+_DARK: Final[dict[Any, Any]] = {
+    "figure.facecolor": "#10141B",
+    "axes.facecolor": GROUND,
+    "axes.edgecolor": "#4A5260",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#D3D8DF"),
+}
+_NOTE: Final = "#98A2B0"
 _LEGEND: Final[dict[str, Any]] = {
     "frameon": False,
     "fontsize": 8.5,
@@ -35,8 +38,8 @@ _LEGEND: Final[dict[str, Any]] = {
 }
 _WALLS: Final = 40
 _LABELS: Final = 8
-_TOUCH_PT: Final = 1.3
-_NARROW_TOUCH_PT: Final = 0.9
+_TOUCH_PT: Final = 1.1
+_NARROW_TOUCH_PT: Final = 0.8
 _NARROW_SHARE: Final = 0.25
 _AROUND: Final = 18
 """Time bins to either side that a label may cover."""
@@ -44,63 +47,84 @@ _LIFTS: Final[dict[SideName, int]] = {"ask": 1, "bid": -1}
 
 
 @canvas.in_own_style
-def draw_heatmap(heat: Heatmap, coverage: Coverage | None, walls: pl.DataFrame | None, path: Path) -> None:
-    """To a PNG (or what the name's ending says). `walls` are lives of the wall ledger, in the unit of `heat`.
+def draw_heatmap(
+    heat: Heatmap,
+    coverage: Coverage | None,
+    walls: pl.DataFrame | None,
+    path: Path,
+    trades: pl.DataFrame | None = None,
+) -> None:
+    """To a PNG. `walls` are lives of the wall ledger, `trades` rows of `t`, `price`, `size` and `is_buy`, both in the
+    unit of `heat`; None where none were asked for.
 
-    Of many walls those are marked that were the most for the longest.
+    Of many walls those are marked that were the most for the longest, of many trades the largest sums.
     """
+    import matplotlib as mpl
+
+    mpl.rcParams.update(_DARK)  # until the end of `in_own_style`
     provenance = heat.provenance
     figure = canvas.new_figure(8.6)
-    axes, bar_axes, strip = _parts(figure, coverage)
-    image = _draw_cells(axes, heat)
-    _finish_bar(figure, image, bar_axes, heat)
-    handles = _draw_touch(axes, heat)
-    margin = (heat.price[-1] - heat.price[0]) * 0.01
-    axes.set_ylim(heat.price[0] - margin, heat.price[-1] + margin)
-    axes.yaxis.set_major_formatter(canvas.prices())
-    axes.set_ylabel(f"price, {canvas.quote(provenance)}")
-    _time_axes(axes, strip, heat)
+    figure.get_layout_engine().set(w_pad=0.02, wspace=0.0)  # type: ignore[union-attr, call-arg]
+    axes, profile, bar_axes, strip = _parts(figure, coverage)
     shown = heaviest(walls, _WALLS) if walls is not None else pl.DataFrame()
+    lights = lights_of(heat, float(shown["peak"].max()) if len(shown) else 0.0)  # type: ignore[arg-type]
+    axes.pcolorfast(canvas.day_number(1) * heat.t_ms, heat.price, pixels_of(heat, lights))
+    canvas.shade_holes(axes, _bookless(heat), *canvas.DARK_HOLE)
+    _draw_bar(figure, lights, bar_axes, heat)
+    handles = [] if heat.is_around_mid else _draw_touch(axes, heat)
+    _price_axes(axes, profile, heat)
+    _time_axes(axes, strip, heat)
+    notes = [_cell_note(heat), _wall_note(walls, len(shown))]
+    if trades is not None:
+        dots, note = draw_trades(axes, trades, heat)
+        handles, notes = handles + dots, [*notes, note]
+    draw_profile(profile, heat)
+    draw_last_price(axes, profile, heat)
     if len(shown):
-        handles += _draw_walls(axes, shown)
+        handles += draw_walls(axes, shown, heat, lights)
+        draw_ends(axes, _placed(shown, heat), 20)
+        handles += end_handles(shown)
     handles += _ground_patches(heat)
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), **_LEGEND)
-    canvas.head(figure, "resting liquidity", provenance, _cell_note(heat), _wall_note(walls, len(shown)))
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=-(-len(handles) // 2), **_LEGEND)
+    what = "resting liquidity around mid" if heat.is_around_mid else "resting liquidity"
+    canvas.head(figure, what, provenance, *notes, colour=_NOTE)
     if len(shown):
-        label_biggest(figure, axes, shown, _LABELS, _edges(heat) if _is_narrow(heat) else None)
+        edges = _edges(heat) if _is_narrow(heat) else None
+        label_biggest(figure, axes, _placed(shown, heat), _LABELS, edges, is_dark=True)
     canvas.save(figure, path)
 
 
-def _parts(figure: "Figure", coverage: Coverage | None) -> "tuple[Axes, Axes, Axes | None]":
-    """Where the cells, the colour bar and the coverage strip go."""
-    if coverage is None:
-        grid = figure.add_gridspec(1, 2, width_ratios=(80, 1))
-        return figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), None
-    grid = figure.add_gridspec(2, 2, height_ratios=(26, 1), width_ratios=(80, 1))
+def _price_axes(axes: "Axes", profile: "Axes", heat: Heatmap) -> None:
+    margin = (heat.price[-1] - heat.price[0]) * 0.01
+    for each in (axes, profile):
+        each.set_ylim(heat.price[0] - margin, heat.price[-1] + margin)
+    axes.yaxis.set_major_formatter(canvas.prices())
+    axes.set_ylabel("distance from mid, bps" if heat.is_around_mid else f"price, {canvas.quote(heat.provenance)}")
+
+
+def _placed(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:
+    """With `price` where each ended on the axis of prices; without those whose end lies beyond it."""
+    y = heat.place(walls["t_to"].to_numpy() - 1, walls["price"].to_numpy())
+    placed = walls.with_columns(price=pl.Series(y, dtype=pl.Float64))
+    return placed.filter(pl.col("price").is_between(heat.price[0], heat.price[-1]))
+
+
+def _parts(figure: "Figure", coverage: Coverage | None) -> "tuple[Axes, Axes, Axes, Axes | None]":
+    """Where the cells, the last book, the colour bar and the coverage strip go."""
+    heights = (1,) if coverage is None else (26, 1)
+    grid = figure.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=(80, 7, 1))
     axes = figure.add_subplot(grid[0, 0])
+    profile = figure.add_subplot(grid[0, 1])
+    bar = figure.add_subplot(grid[0, 2])
+    if coverage is None:
+        return axes, profile, bar, None
     strip = figure.add_subplot(grid[1, 0], sharex=axes)
     draw_strips(strip, [coverage])
+    strip.set_facecolor("none")
     strip.set_yticks([0], ["coverage"])
     patches = state_patches([state for state in STATES if coverage.count(state)])
     strip.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.8), ncols=4, **_LEGEND)
-    return axes, figure.add_subplot(grid[0, 1]), strip
-
-
-def _draw_cells(axes: "Axes", heat: Heatmap) -> "ScalarMappable":
-    import matplotlib as mpl
-    from matplotlib.colors import LogNorm
-
-    total: Floats = heat.total.T
-    held = total[total > 0]
-    faint, bright = np.percentile(held, [_FAINT_PERCENTILE, _BRIGHT_PERCENTILE]) if len(held) else (1.0, 10.0)
-    norm = LogNorm(faint, max(bright, faint * 10))
-    colours = mpl.colormaps[_MAP].with_extremes(under=mpl.colormaps[_MAP](0.0), bad=(0, 0, 0, 0))
-    axes.set_facecolor(canvas.UNSEEN)
-    edges = canvas.day_number(1) * heat.t_ms, heat.price
-    axes.pcolorfast(*edges, np.where(total == 0, 1.0, np.nan), cmap=mpl.colors.ListedColormap([_EMPTY]))
-    image = axes.pcolorfast(*edges, np.where(total > 0, total, np.nan), cmap=colours, norm=norm)
-    canvas.shade_holes(axes, _bookless(heat))
-    return image
+    return axes, profile, bar, strip
 
 
 def _bookless(heat: Heatmap) -> list[tuple[int, int]]:
@@ -111,15 +135,13 @@ def _bookless(heat: Heatmap) -> list[tuple[int, int]]:
     return [(int(heat.t_ms[begin]), int(heat.t_ms[end])) for begin, end in zip(begins, ends, strict=True)]
 
 
-def _finish_bar(figure: "Figure", image: "ScalarMappable", axes: "Axes", heat: Heatmap) -> None:
+def _draw_bar(figure: "Figure", lights: Lights, axes: "Axes", heat: Heatmap) -> None:
     from matplotlib.ticker import LogLocator
 
-    provenance = heat.provenance
-    bar = figure.colorbar(image, cax=axes, extend="both", format=canvas.amounts())
+    bar = figure.colorbar(lights.mappable(), cax=axes, extend="min", format=canvas.amounts())
     bar.ax.minorticks_off()
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    height = f"{canvas.plain(provenance.setting('bin_price'))} {canvas.quote(provenance)}"
-    bar.set_label(f"{provenance.unit} resting per {height} of price")
+    bar.set_label(f"{heat.provenance.unit} resting per {_cell_height(heat)}, and of a wall")
 
 
 def _draw_touch(axes: "Axes", heat: Heatmap) -> list[Any]:
@@ -138,7 +160,7 @@ def _draw_touch(axes: "Axes", heat: Heatmap) -> list[Any]:
             line = axes.step(t_days, np.append(heat.best[name], np.nan), where="post", zorder=4, label=f"best {name}")[
                 0
             ]
-            line.set_color("black" if is_outline else TOUCH_COLOURS[name])
+            line.set_color("black" if is_outline else SIDE_COLOURS[name])
             line.set_linewidth(width * 1.8 if is_outline else width)
             aside_in = lift * width / 2 / 72
             line.set_transform(axes.transData + ScaledTranslation(-aside_in, aside_in, axes.figure.dpi_scale_trans))
@@ -167,17 +189,6 @@ def _edges(heat: Heatmap) -> Edges:
     return between
 
 
-def _draw_walls(axes: "Axes", walls: pl.DataFrame) -> list[Any]:
-    from matplotlib.lines import Line2D
-    from matplotlib.patheffects import withStroke
-
-    t_from, t_to = (canvas.day_number(1) * walls[name].to_numpy() for name in ("t_from", "t_to"))
-    style: dict[str, Any] = {"path_effects": [withStroke(linewidth=3.2, foreground="black")]}
-    axes.hlines(walls["price"].to_numpy(), t_from, t_to, color="white", linewidth=1.6, zorder=5, **style)
-    draw_ends(axes, walls, 26)
-    return [Line2D([], [], color="white", linewidth=1.6, label="wall; its end:", **style), *end_handles(walls)]
-
-
 def _ground_patches(heat: Heatmap) -> list[Any]:
     """For the legend: what has no colour of the bar, if it occurs."""
     from matplotlib.patches import Patch
@@ -185,10 +196,12 @@ def _ground_patches(heat: Heatmap) -> list[Any]:
     total = heat.total
     patches = []
     if (total == 0).any():
-        patches.append(Patch(color=_EMPTY, label="empty"))
+        patches.append(Patch(facecolor=EMPTY, edgecolor="#4A5260", label="seen, empty"))
     if np.isnan(total[heat.covered_ms > 0]).any():
-        patches += canvas.unseen_patches()
-    return patches + canvas.hole_patches(_bookless(heat))
+        patches.append(Patch(facecolor=GROUND, edgecolor="#4A5260", label="beyond the visible range"))
+    if is_remembered(heat).any():
+        patches.append(Patch(facecolor="#122F52", edgecolor="#4A5260", label="seen before, fading with its age"))
+    return patches + canvas.hole_patches(_bookless(heat), *canvas.DARK_HOLE)
 
 
 def _time_axes(axes: "Axes", strip: "Axes | None", heat: Heatmap) -> None:
@@ -199,10 +212,15 @@ def _time_axes(axes: "Axes", strip: "Axes | None", heat: Heatmap) -> None:
         axes.xaxis.get_offset_text().set_visible(False)
 
 
-def _cell_note(heat: Heatmap) -> str:
+def _cell_height(heat: Heatmap) -> str:
     provenance = heat.provenance
-    height = f"{canvas.plain(provenance.setting('bin_price'))} {canvas.quote(provenance)}"
-    return f"cells of {provenance.setting('bin_ms') / 1000:g} s by {height}"
+    if heat.is_around_mid:
+        return f"{canvas.plain(provenance.setting('bin_bps'))} bps"
+    return f"{canvas.plain(provenance.setting('bin_price'))} {canvas.quote(provenance)} of price"
+
+
+def _cell_note(heat: Heatmap) -> str:
+    return f"cells of {heat.provenance.setting('bin_ms') / 1000:g} s by {_cell_height(heat)}"
 
 
 def _wall_note(walls: pl.DataFrame | None, shown: int) -> str:

@@ -95,7 +95,14 @@ def end_handles(walls: pl.DataFrame) -> "list[Line2D]":
     ]
 
 
-def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int, edges: Edges | None = None) -> None:
+def label_biggest(  # noqa: PLR0913 - where, what, and how
+    figure: "Figure",
+    axes: "Axes",
+    walls: pl.DataFrame,
+    most: int,
+    edges: Edges | None = None,
+    is_dark: bool = False,
+) -> None:
     """Writes the peak of the biggest walls beside them, where no label hides another or leaves the axes.
 
     `edges` says between which prices labels would hide something at a time (ms): they are led out of there. Fixes the
@@ -111,7 +118,7 @@ def label_biggest(figure: "Figure", axes: "Axes", walls: pl.DataFrame, most: int
         if len(taken) == most:
             break
         for is_above in (True, False):
-            label = _label(axes, wall, is_above, edges)
+            label = _label(axes, wall, is_above, edges, is_dark)
             label.get_window_extent()  # finds its place; with the line to it, so it is not what must be free
             box = Text.get_window_extent(label).padded(_LABEL_SPACE_PX)
             is_inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1
@@ -131,12 +138,15 @@ def _worth_telling(walls: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([biggest, rest]).unique(["side", "price", "t_from"], keep="first", maintain_order=True)
 
 
-def _label(axes: "Axes", wall: dict[str, Any], is_above: bool, edges: Edges | None) -> "Annotation":
+def _label(axes: "Axes", wall: dict[str, Any], is_above: bool, edges: Edges | None, is_dark: bool) -> "Annotation":
     t_ms = (wall["t_from"] + wall["t_to"]) / 2
     how: dict[str, Any] = {"xytext": (0, 4 if is_above else -4), "textcoords": "offset points"}
     if edges is not None:
         low, high = edges(t_ms)
-        how = {"xytext": (day_number(t_ms), high if is_above else low), "arrowprops": {"arrowstyle": "-", "lw": 0.8}}
+        how = {
+            "xytext": (day_number(t_ms), high if is_above else low),
+            "arrowprops": {"arrowstyle": "-", "lw": 0.8, "color": "#D3D8DF" if is_dark else "black"},
+        }
     return axes.annotate(
         amount(wall["peak"]),
         (day_number(t_ms), wall["price"]),
@@ -144,7 +154,12 @@ def _label(axes: "Axes", wall: dict[str, Any], is_above: bool, edges: Edges | No
         va="bottom" if is_above else "top",
         fontsize=_LABEL_FONT,
         weight="bold",
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+        bbox={
+            "boxstyle": "round,pad=0.15",
+            "facecolor": "black" if is_dark else "white",
+            "edgecolor": "none",
+            "alpha": 0.8,
+        },
         zorder=7,
         **how,
     )

@@ -51,12 +51,22 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The first or last book of a piece, and all that stands in it; prices as they are."""
+    """The first or last book of a piece, and all that stands in it, in arrays, since those of every hour are kept until
+    the end of the span."""
 
     best: tuple[float, float]
     worst: tuple[float, float]
     is_full: tuple[bool, bool]
-    sizes: dict[tuple[bool, float], float]
+    signed: Floats
+    """`(levels,)`, ascending: prices of bids, and those of asks below 0."""
+    sizes: Floats
+
+    def size_at(self, signed: Floats) -> Floats:
+        """What stands at some prices, signed likewise; 0 where nothing does."""
+        if not len(self.signed):
+            return np.zeros(len(signed))
+        at = np.minimum(np.searchsorted(self.signed, signed), len(self.signed) - 1)
+        return np.where(self.signed[at] == signed, self.sizes[at], 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +125,14 @@ def _of_piece(piece: Piece, sizes: Floats, by_size: Floats, ask: Ask) -> Survey:
 
 def _edge(piece: Piece, sizes: Floats, book: int) -> Edge:
     stands = np.flatnonzero((piece.first <= book) & (book < piece.past))
-    keys = zip(piece.is_ask[stands].tolist(), piece.price[stands].tolist(), strict=True)
+    signed = np.where(piece.is_ask[stands], -piece.price[stands], piece.price[stands])
+    order = np.argsort(signed)
     return Edge(
         (float(piece.best.bid[book]), float(piece.best.ask[book])),
         (float(piece.worst.bid[book]), float(piece.worst.ask[book])),
         (bool(piece.is_full["bid"][book]), bool(piece.is_full["ask"][book])),
-        dict(zip(keys, sizes[stands].tolist(), strict=True)),
+        signed[order],
+        sizes[stands][order],
     )
 
 

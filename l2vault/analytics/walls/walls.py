@@ -228,10 +228,9 @@ class _Beside:
 
 def _beside(rows: pl.DataFrame, is_asked: Bools, edge: Edge) -> _Beside:
     is_ask, price = rows["is_ask"].to_numpy(), rows["price"].to_numpy()
-    size = np.zeros(len(rows))
-    asked = np.flatnonzero(is_asked)
-    size[asked] = [edge.sizes.get((bool(is_ask[at]), float(price[at])), 0.0) for at in asked]
     signed = np.where(is_ask, -price, price)
+    size = np.zeros(len(rows))
+    size[is_asked] = edge.size_at(signed[is_asked])
     best, worst = (np.where(is_ask, -ends[1], ends[0]) for ends in (edge.best, edge.worst))
     is_full = np.where(is_ask, edge.is_full[1], edge.is_full[0])
     return _Beside(size, is_full & (signed < worst), ~(best > signed))

@@ -17,6 +17,8 @@ from l2vault.recording.threads import in_daemon_thread
 from l2vault.vault.journal.events import ClockSkew, Event
 
 EVERY_SEC: Final = 60.0
+LOOK_SEC: Final = 5.0
+"""Whether this machine's clock was set is looked at so often, without asking anybody."""
 FIRST_REPORT_SEC: Final = 5.0
 """The first skew of a run is told that soon, so that a wrong clock shows in a short run too."""
 FIRST_WITHIN_SEC: Final = 2.0
@@ -108,10 +110,22 @@ class ClockCheck:
                 await self._ask()
             finally:
                 self._asked.set()
+            lead_ms = self._clock.wall_ms() - self._clock.monotonic_ms()
             while self._clock.monotonic_ms() - asked_ms < EVERY_SEC * 1000:
-                await self._clock.sleep(every_sec)
+                if await self._was_set(every_sec, lead_ms):
+                    break  # an alert on the clock is not to wait for the next minute
                 if self._report():
                     every_sec = EVERY_SEC
+
+    async def _was_set(self, within_sec: float, lead_ms: int) -> bool:
+        """Waits so long, or until this machine's clock has gone another way than its monotonic one, which was behind it
+        by `lead_ms`, for more than a second: it was set, or the host slept."""
+        until_ms = self._clock.monotonic_ms() + within_sec * 1000
+        while (left_ms := until_ms - self._clock.monotonic_ms()) > 0:
+            await self._clock.sleep(min(LOOK_SEC, left_ms / 1000))
+            if abs(self._clock.wall_ms() - self._clock.monotonic_ms() - lead_ms) > WARN_MS:
+                return True
+        return False
 
     async def _ask(self) -> None:
         try:

@@ -4,6 +4,7 @@ Reading an hour of books takes a fifth of a second and an old vault has thousand
 Column files are made where the libraries for them are installed.
 """
 
+import logging
 from importlib.util import find_spec
 from typing import Final
 
@@ -24,6 +25,9 @@ SOON_SEC: Final = 30.0
 _CHILD: Final = "l2vault.recording.tasks.closed_hours_child"
 _NEEDED: Final = ("numpy", "pyarrow")
 _SAID_CHARS: Final = 400
+_SAID_LINES: Final = 50
+
+_log = logging.getLogger(__name__)
 
 
 def can_make_columns() -> bool:
@@ -59,8 +63,10 @@ class ClosedHours:
         ended = self._child.run(_CHILD, [*words, "columns"] if self._makes_columns else words)
         if ended is None:
             return 0
+        said = [printable(text, _SAID_CHARS) for text in ended.said.decode("utf-8", "replace").strip().splitlines()]
         if ended.code == 0:
+            for text in said[:_SAID_LINES]:
+                _log.warning("Closed hours: %s", text)
             return int(ended.answer)
-        said = ended.said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        code, why = ended.code, printable(said[-1], _SAID_CHARS)
+        code, why = ended.code, said[-1] if said else "it said nothing"
         raise VaultError(f"closed hours could not be checked, or their columns made (code {code}): {why}")

@@ -3,10 +3,12 @@
     python -m l2vault.recording.tasks.closed_hours_child VAULT BEFORE_MS [columns]
 
 Reads no settings. Prints how many hours got their columns, and one more where more hours wait to be checked; 0 too
-where another pass holds the lock of retention. Without the word `columns` no analysis library is loaded.
+where another pass holds the lock of retention. Of which hours no columns can be made it says on stderr, each time once.
+Without the word `columns` no analysis library is loaded.
 """
 
 import ctypes
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -15,6 +17,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from l2vault.errors import L2VaultError
+from l2vault.own_process import keep_pandas_out
 from l2vault.vault.coverage.checked import MOST_HOURS, check_hours, column_work
 from l2vault.vault.reading.trade_check import MOST_HOURS as MOST_TRADE_HOURS
 from l2vault.vault.reading.trade_check import check_trades
@@ -27,6 +30,7 @@ BELOW_NORMAL = 0x4000
 
 def main() -> int:
     layout, before_ms, *what = Layout(Path(sys.argv[1])), int(sys.argv[2]), *sys.argv[3:]
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     _give_way()
     done = 0
     try:
@@ -53,4 +57,5 @@ def _give_way() -> None:
 
 
 if __name__ == "__main__":
+    keep_pandas_out()
     sys.exit(main())

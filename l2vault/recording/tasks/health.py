@@ -151,7 +151,7 @@ class HealthFile:
         began_ms = self._clock.monotonic_ms()
         if self._list_after_ms is None or began_ms >= self._list_after_ms:
             files = [each for kind in KINDS for each in Catalog(self._layout.of(kind)).files()]
-            self._recording = measure(files)
+            self._recording = measure(files, Catalog(self._layout.columns).archives())
             now_ms = self._clock.monotonic_ms()
             self._list_after_ms = now_ms + max(LIST_EVERY_MS, LIST_SHARE * (now_ms - began_ms))
         return form.DiskHealth(free_bytes, *forecast(self._recording, self._policy, free_bytes))

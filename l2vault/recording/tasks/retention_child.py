@@ -12,6 +12,7 @@ import msgspec
 
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError
+from l2vault.own_process import keep_pandas_out
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.retention.plan import Policy
 from l2vault.vault.retention.proved_time import PassTime
@@ -59,4 +60,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    keep_pandas_out()
     sys.exit(main())

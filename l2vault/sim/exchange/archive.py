@@ -17,7 +17,7 @@ import msgspec
 from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import Level
 from l2vault.book.price import price_key
-from l2vault.book.utc import DAY_MS, HOUR_MS, utc_text
+from l2vault.book.utc import DAY_MS, HOUR_MS, utc_ms, utc_text
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.books import Tick
 from l2vault.sim.exchange.trades import Trades, single_matches
@@ -117,8 +117,13 @@ class _Maker:
     def close(self) -> list[ArchivedFile]:
         for inst_id in list(self._series):
             self._end_books(inst_id)
+        months: dict[tuple[str, str], list[Path]] = {}
         for (inst_id, date_ms), tape in self._tapes.items():
             tape.close()
+            months.setdefault((inst_id, utc_text(date_ms + _UTC8_MS)[:7]), []).append(Path(tape.name))
+        for (inst_id, month), days in months.items():
+            self._made.append(_month(self._folder, inst_id, month, days))
+        for (inst_id, date_ms), tape in self._tapes.items():
             self._made.append(_zipped(self._folder, "trades", inst_id, date_ms, Path(tape.name)))
         if self._is_funded and self._span:
             self._made += self._funding()
@@ -217,6 +222,18 @@ def _zipped(folder: Path, kind: Kind, inst_id: str, date_ms: int, csv: Path) -> 
         packed.write(csv, f"{name}.csv")
     csv.unlink()
     return ArchivedFile(kind, inst_id, date, date_ms, f"{where}/{path.name}", path)
+
+
+def _month(folder: Path, inst_id: str, month: str, days: list[Path]) -> ArchivedFile:
+    """The trades of a month, as far as there are some, in one file."""
+    name = f"{inst_id}-trades-{month}"
+    path = folder / f"{name}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open(f"{name}.csv", "w") as file:
+        file.write(_TRADES_HEAD.encode())
+        for day in sorted(days, key=lambda day: int(day.stem.rpartition("-")[2])):
+            file.write(day.read_bytes().partition(b"\n")[2])
+    target = f"/cdn/okex/traderecords/trades/monthly/{month.replace('-', '')}/{path.name}"
+    return ArchivedFile("trades", inst_id, month, utc_ms(f"{month}-01T00:00:00.000Z") - _UTC8_MS, target, path)
 
 
 def _utc8_midnight(ts_ms: int) -> int:

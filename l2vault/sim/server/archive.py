@@ -25,6 +25,8 @@ FAULTS: Final = ("hole", "unlisted", "403", "cut", "wrong-size", "huge", "redire
 in the middle, once; `huge`: more bytes than the index says, without an end; `redirect`: to a host of somebody else.
 The others are files that are not what they should be."""
 _HOST: Final = "127.0.0.1"
+_CHARS: Final = {"daily": len("2026-01-02"), "monthly": len("2026-01")}
+"""Of the date of a file."""
 _MEGABYTE: Final = 1_000_000
 _BLOCK_BYTES: Final = 65_536
 _HUGE_BYTES: Final = 60_000_000
@@ -67,15 +69,17 @@ class Shelf:
         kinds = {str(module): kind for kind, module in MODULES.items()}
         kind = kinds.get(params.get("module", ""))
         begin, end = params.get("begin", ""), params.get("end", "")
-        if kind is None or not begin.isdecimal() or not end.isdecimal() or params.get("dateAggrType") != "daily":
+        if kind is None or not begin.isdecimal() or not end.isdecimal() or params.get("dateAggrType") not in _CHARS:
             return {"code": "51000", "data": [], "msg": "Parameter module error."}
+        chars = _CHARS[params["dateAggrType"]]
         families = [f"{family}-SWAP" for family in params.get("instFamilyList", "").split(",")]
         found = [
             file
             for file in self.files
             if file.kind == kind
             and (file.inst_id in families or not file.inst_id)
-            and utc_text(int(begin))[:10] <= file.date <= utc_text(int(end))[:10]
+            and len(file.date) == chars
+            and utc_text(int(begin))[:chars] <= file.date <= utc_text(int(end))[:chars]
             and self.fault(file) not in ("hole", "unlisted")
         ]
         groups = [self._group(family, [file for file in found if file.inst_id in (family, "")]) for family in families]

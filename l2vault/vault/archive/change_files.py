@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from l2vault.errors import VaultError
 from l2vault.vault.archive.change_columns import EVENTS, MESSAGES, ChangeTables, changes_of, in_order
-from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened
+from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened, refuse_other_kind
 from l2vault.vault.store.layout import ArchivedHour
 
 KIND: Final = "changes"
@@ -100,6 +100,7 @@ def with_prices(events: pa.Table) -> pa.Table:
 def read_change_tables(archived: ArchivedHour) -> ChangeTables:
     """The tables of an archived hour."""
     with opened(archived.levels) as events, opened(archived.snapshots) as messages:
+        refuse_other_kind(messages, archived)
         return decode_changes(events, messages)
 
 

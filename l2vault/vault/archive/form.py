@@ -4,16 +4,21 @@ The one place that says what becomes of a reader that lacks them.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import analysis_extra
+from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.store.catalog import Report, StoredHour, unreported
 from l2vault.vault.store.forms import PlacedLine, TimedLine
 from l2vault.vault.store.layout import Layout
 
 
 class Archive:
-    """See `store.forms.ArchiveForm`."""
+    """See `store.forms.ArchiveForm`. Of the journal of the vault whose hours it makes last it keeps the index."""
+
+    def __init__(self) -> None:
+        self._journal: tuple[Path, JournalIndex] | None = None
 
     def lines(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[PlacedLine]:
         with analysis_extra():
@@ -22,6 +27,11 @@ class Archive:
         for text in or_reported(hour, report, lambda: archived_lines(files_of(hour))) or ():
             yield PlacedLine(text, hour.path, offset)
             offset += len(text) + 1
+
+    def books(self, hour: StoredHour, span: tuple[int, int], report: Report) -> Iterator[Snapshot]:
+        with analysis_extra():
+            from l2vault.vault.archive.read import archived_books, files_of, or_reported
+        yield from or_reported(hour, report, lambda: archived_books(files_of(hour), span)) or ()
 
     def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
         with analysis_extra():
@@ -50,4 +60,6 @@ class Archive:
             from l2vault.vault.archive.write import archive_hour
         file = layout.parse_hour_file(hour.path)
         assert file is not None, "an archive is made of raw files"
-        return archive_hour(layout, file)
+        if self._journal is None or self._journal[0] != layout.root:
+            self._journal = layout.root, JournalIndex(layout)
+        return archive_hour(layout, file, self._journal[1])

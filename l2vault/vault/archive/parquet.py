@@ -21,6 +21,7 @@ from l2vault.errors import VaultError
 from l2vault.vault.archive.columns import Ints
 from l2vault.vault.archive.intervals import LEVELS, OF_BOOK, OLD_SNAPSHOTS, SNAPSHOTS, is_ask_side
 from l2vault.vault.store.forms import why_no_file
+from l2vault.vault.store.layout import ArchivedHour
 
 SCHEMA_VERSION: Final = 2
 """Of books: 2, since the snapshots have what most questions need of the levels; of all else 1."""
@@ -37,6 +38,9 @@ bytes of which fewer change, a tenth less. (Measured for 1 to 64; quantities and
 
 ZSTD_SMALL: Final = 19
 ZSTD_QUICK: Final = 3
+_HIGHEST: Final = {"price_num": 15, "qty_num": 15, "orders": 15}
+"""The columns that take the time. At 19 an hour of books is 0.1 % smaller and takes 1.1 s in the place of 0.4 s (prices
+0.5 % smaller, quantities as large, order counts 1 % larger)."""
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
 _DELTA: Final = "DELTA_BINARY_PACKED"
 _LEVEL_ENCODINGS: Final = {"price_num": _SPLIT, "qty_num": _SPLIT, "orders": _SPLIT}
@@ -109,6 +113,19 @@ def encode_snapshots(snapshots: pa.Table, facts: Facts, zstd_level: int = ZSTD_S
     return encode_table([snapshots], SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts, zstd_level)
 
 
+def recompressed(levels: pq.ParquetFile, snapshots: pq.ParquetFile, facts: Facts) -> tuple[bytes, bytes]:
+    """The contents of both files of an hour again as small as an archive's are; a row group at a time in memory."""
+    return (
+        encode_table(_groups(levels, LEVELS), LEVELS, _LEVEL_ENCODINGS, facts, ZSTD_SMALL),
+        encode_table(_groups(snapshots, SNAPSHOTS), SNAPSHOTS, _SNAPSHOT_ENCODINGS, facts, ZSTD_SMALL),
+    )
+
+
+def _groups(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group, use_threads=False).cast(schema)
+
+
 def read_snapshots(file: pq.ParquetFile) -> pa.Table:
     """Its rows; what files of schema version 1 lack is null. Raises VaultError for other columns."""
     if file.schema_arrow.names == SNAPSHOTS.names:
@@ -129,6 +146,12 @@ def facts_of(file: pq.ParquetFile) -> Facts:
     if facts.schema_version > SCHEMA_VERSION:
         raise VaultError(f"an archive of schema version {facts.schema_version}.", "a newer version of l2vault")
     return facts
+
+
+def refuse_other_kind(file: pq.ParquetFile, archived: ArchivedHour) -> None:
+    """Raises VaultError for a file of another kind than that of the place in which it lies."""
+    if (kind := facts_of(file).kind) != archived.kind:
+        raise VaultError(f"an archive of {kind} in the place of one of {archived.kind}.")
 
 
 def read_levels(file: pq.ParquetFile, groups: Iterable[int] | None = None) -> pa.Table:
@@ -241,7 +264,7 @@ def _order(levels: pa.Table) -> tuple[npt.NDArray[np.int64], int]:
 
 
 def encode_table(
-    groups: list[pa.Table],
+    groups: Iterable[pa.Table],
     schema: pa.Schema,
     encodings: dict[str, str],
     facts: Facts,
@@ -251,7 +274,7 @@ def encode_table(
     sink = pa.BufferOutputStream()
     settings: dict[str, Any] = {
         "compression": "zstd",
-        "compression_level": zstd_level,
+        "compression_level": {name: min(zstd_level, _HIGHEST.get(name, zstd_level)) for name in schema.names},
         "use_dictionary": [name for name in schema.names if name not in encodings],
         "column_encoding": encodings,
         "store_schema": False,

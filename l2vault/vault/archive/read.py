@@ -5,7 +5,7 @@ the one place that does.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import compress
 from operator import itemgetter
 from pathlib import Path
@@ -31,8 +31,9 @@ from l2vault.vault.archive.parquet import (
     read_levels,
     read_snapshots,
     read_through,
+    refuse_other_kind,
 )
-from l2vault.vault.archive.rebuild import levels_of, lines_of_hour
+from l2vault.vault.archive.rebuild import books_of_hour, levels_of, lines_of_hour
 from l2vault.vault.archive.rows import FORMS, archived_rows, row_times
 from l2vault.vault.store.catalog import Finding, Report, StoredHour
 from l2vault.vault.store.layout import ArchivedHour, levels_beside
@@ -60,29 +61,34 @@ def or_reported(hour: StoredHour, report: Report, read: Callable[[], T]) -> T | 
 
 def files_of(hour: StoredHour) -> ArchivedHour:
     """The two files of an archived hour."""
-    return ArchivedHour(hour.inst_id, hour.hour_ms, levels_beside(hour.path), hour.path)
+    return ArchivedHour(hour.inst_id, hour.hour_ms, levels_beside(hour.path), hour.path, hour.kind)
 
 
 def archived_lines(archived: ArchivedHour) -> list[bytes]:
     """The lines, without newlines, in the order in which they stood in the file."""
-    kind = _kind_of(archived)
-    if kind == CHANGES:
+    if archived.kind == CHANGES:
         return archived_changes(archived)
-    if kind in FORMS:
+    if archived.kind in FORMS:
         return archived_rows(archived)
     return lines_of_hour(read_archived(archived), archived.inst_id)
 
 
+def archived_books(archived: ArchivedHour, span: tuple[int, int]) -> Iterator[Snapshot]:
+    """The books of an archived hour with a time in the span, in their order."""
+    return books_of_hour(read_archived(archived, span), archived.inst_id, span)
+
+
 def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[int]:
     """The times of the lines of an archived hour."""
-    kind = _kind_of(archived)
-    if kind in FORMS:
+    if archived.kind in FORMS:
         return row_times(archived)
-    if kind == CHANGES:
+    if archived.kind == CHANGES:
         with opened(archived.snapshots) as file:
+            refuse_other_kind(file, archived)
             changes: list[int] = file.read(columns=["timestamp"], use_threads=False)["timestamp"].to_pylist()
             return changes
     with opened(archived.snapshots) as file:
+        refuse_other_kind(file, archived)
         table = file.read(columns=["timestamp", "gap_detected"], use_threads=False)
     if not with_flagged:
         table = table.filter(pc.invert(table["gap_detected"]))
@@ -92,10 +98,9 @@ def archived_times(archived: ArchivedHour, with_flagged: bool = False) -> list[i
 
 def archived_stands(archived: ArchivedHour) -> list[tuple[int, bool]]:
     """Time and flag of each line of an archived hour of which all files read."""
-    kind = _kind_of(archived)
-    if kind in FORMS:
+    if archived.kind in FORMS:
         return [(ts_ms, False) for ts_ms in row_times(archived)]
-    if kind == CHANGES:
+    if archived.kind == CHANGES:
         return [(ts_ms, False) for ts_ms in read_change_tables(archived).messages["timestamp"].to_pylist()]
     with opened(archived.levels) as levels, opened(archived.snapshots) as snapshots:
         _refuse_unless_of_one(archived, levels, snapshots)
@@ -128,12 +133,8 @@ def _stamp(path: Path) -> _Stamp:
     return path, facts.st_size, facts.st_mtime_ns
 
 
-def _kind_of(archived: ArchivedHour) -> str:
-    with opened(archived.snapshots) as file:
-        return facts_of(file).kind
-
-
 def _refuse_unless_of_one(archived: ArchivedHour, levels: pq.ParquetFile, snapshots: pq.ParquetFile) -> None:
+    refuse_other_kind(snapshots, archived)
     if facts_of(levels) != facts_of(snapshots):
         raise VaultError(f"{archived.levels} and {archived.snapshots} are not of one archive.")
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from l2vault.book.utc import utc_micros, utc_micros_text, utc_ms, utc_text
 from l2vault.errors import LineError, VaultError
-from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened
+from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened, refuse_other_kind
 from l2vault.vault.store.layout import ArchivedHour, Kind
 from l2vault.vault.store.line import TIME_KEY
 
@@ -176,6 +176,7 @@ def decode_rows(file: pq.ParquetFile) -> list[bytes]:
 def row_times(archived: ArchivedHour) -> list[int]:
     """The times of the lines of an archived hour."""
     with opened(archived.snapshots) as file:
+        refuse_other_kind(file, archived)
         times: list[int] = file.read(columns=[_TIME.name], use_threads=False)[_TIME.name].to_pylist()
     return times
 
@@ -183,6 +184,7 @@ def row_times(archived: ArchivedHour) -> list[int]:
 def archived_rows(archived: ArchivedHour) -> list[bytes]:
     """The lines of an archived hour."""
     with opened(archived.snapshots) as file:
+        refuse_other_kind(file, archived)
         return decode_rows(file)
 
 

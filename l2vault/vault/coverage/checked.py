@@ -6,15 +6,16 @@ or by the recorder's task of closed hours.
 
 from array import array
 from collections.abc import Callable
-from itertools import accumulate, groupby, pairwise
+from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from l2vault.book.utc import DAY_MS
 from l2vault.vault.coverage.hour_notes import Day, FileStamp, HourNotes, closed_hours, file_stamp, stamp_of
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.journal.events import HourClosed
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms
 from l2vault.vault.store.digest import digest_of
 from l2vault.vault.store.durable import DRAFT_SUFFIX
@@ -30,7 +31,7 @@ class CheckedHour(msgspec.Struct, frozen=True):
 
     `steps` are the milliseconds from the start of the hour to its first unflagged line, and from each to the next;
     `flagged` those from the start of the hour to each flagged line. `columns` are the column files that were made of
-    exactly these lines, empty where none were.
+    exactly these lines, empty where none were; `no_columns` says why none can be, empty where nobody has failed.
     """
 
     files: list[FileStamp]
@@ -38,10 +39,16 @@ class CheckedHour(msgspec.Struct, frozen=True):
     flagged: list[int]
     is_good: bool = True
     columns: list[FileStamp] = []
+    no_columns: str = ""
 
     def times(self, hour_ms: int) -> "array[int]":
         """Exchange times of the unflagged lines, in order, milliseconds since the epoch."""
         return array("q", accumulate(self.steps, initial=hour_ms))[1:]
+
+    @property
+    def may_have_columns(self) -> bool:
+        """An hour without a line has none, nor one whose lines make none."""
+        return bool(self.steps or self.flagged) and not self.no_columns
 
     def flagged_times(self, hour_ms: int) -> "array[int]":
         return array("q", [hour_ms + each for each in self.flagged])
@@ -79,12 +86,12 @@ def contents_of(layout: Layout, forms: HourForms) -> tuple[int, str] | None:
 
 def columns_stamp(layout: Layout, inst_id: str, hour_ms: int) -> list[FileStamp]:
     """The column files of an hour as the file system has them now."""
-    archived = layout.columns.archived_hour(inst_id, hour_ms)
-    return [file_stamp(layout, path) for path in (archived.levels, archived.snapshots)]
+    return [file_stamp(layout, path) for path in layout.columns.archived_hour(inst_id, hour_ms).files]
 
 
 class ColumnWork(NamedTuple):
-    """Hours that lack their column files, the newest first, and column files whose hour has no raw file any more."""
+    """Hours that lack their column files and may have them, the newest first, and column files whose hour has no raw
+    file any more."""
 
     lacking: list[HourForms]
     stray: list[Path]
@@ -98,11 +105,9 @@ def column_work(layout: Layout, before_ms: int) -> ColumnWork:
     for inst_id in catalog.instruments():
         for forms in closed_hours(catalog.hours(inst_id), before_ms):
             if forms.raw and forms.archive is None:
-                archived = columns.archived_hour(inst_id, forms.hour_ms)
-                wanted.update((archived.levels, archived.snapshots))
+                wanted.update(columns.archived_hour(inst_id, forms.hour_ms).files)
                 hour = checked.hour(forms)
-                has_lines = hour is not None and bool(hour.steps or hour.flagged)
-                if hour is not None and has_lines and not has_columns(layout, hour, forms):
+                if hour is not None and hour.may_have_columns and not has_columns(layout, hour, forms):
                     lacking.append(forms)
     held = columns.archive.glob("*/*/*/*.parquet")
     stray = [path for path in held if path not in wanted and columns.parse_archive_file(path) is not None]
@@ -116,31 +121,29 @@ def note_columns(layout: Layout, forms: HourForms) -> None:
     checked_hours(layout).change(forms, lambda note: msgspec.structs.replace(note, columns=columns))
 
 
+def note_without_columns(layout: Layout, forms: HourForms, reason: str) -> None:
+    """Note that the lines of an hour make no column files, and why. With the lock of retention."""
+    checked_hours(layout).change(forms, lambda note: msgspec.structs.replace(note, no_columns=reason))
+
+
 def check_hours(layout: Layout, before_ms: int, before_each: Callable[[Path], object] = lambda path: None) -> int:
     """Read hours that ended before a time and are not yet checked, the newest first, and note those that are good.
 
-    Returns how many were noted, `MOST_HOURS` at most. `before_each` is told which file comes; it may raise to end it.
-    An hour is good if each of its lines reads, nothing else is in its files, and they hold what the journal noted when
-    it was closed, where it did. Call it with the lock of retention held. Raises OSError where no note can be written.
+    Returns how many were read, good or not, `MOST_HOURS` at most. `before_each` is told which file comes; it may raise
+    to end it. An hour is good if each of its lines reads, nothing else is in its files, and they hold what the journal
+    noted when it was closed, where it did. Call it with the lock of retention held. Raises OSError where no note can be
+    written.
     """
-    catalog, journal, checked = Catalog(layout), JournalIndex(layout), checked_hours(layout)
-    left, noted = MOST_HOURS, 0
-    for inst_id in catalog.instruments():
-        every = catalog.hours(inst_id)
-        lacking = [forms for forms in closed_hours(every, before_ms) if checked.record(forms) is None][:left]
-        left -= len(lacking)
-        for _, hours in groupby(lacking, lambda forms: forms.hour_ms // DAY_MS):
-            found = {}
-            for forms in hours:
-                before_each(forms.every[0].path)
-                found[forms.hour_ms] = _check(catalog, journal, forms)
-            checked.put(inst_id, found, every)
-            noted += sum(hour.is_good for hour in found.values())
-        checked.put(inst_id, {}, every)
-    return noted
+    catalog = Catalog(layout)
+    closed_of = cache(JournalIndex(layout).closed_hours)
+
+    def check(forms: HourForms) -> CheckedHour:
+        return _check(catalog, closed_of(forms.inst_id).get(forms.hour_ms), forms)
+
+    return checked_hours(layout).fill(catalog, before_ms, MOST_HOURS, check, before_each)
 
 
-def _check(catalog: Catalog, journal: JournalIndex, forms: HourForms) -> CheckedHour:
+def _check(catalog: Catalog, closed: HourClosed | None, forms: HourForms) -> CheckedHour:
     before = stamp_of(catalog.layout, forms)
     findings: list[Finding] = []
     lines = list(hour_times(catalog, forms, False, findings.append))
@@ -148,7 +151,6 @@ def _check(catalog: Catalog, journal: JournalIndex, forms: HourForms) -> Checked
     bad = CheckedHour(before, [], [], is_good=False)
     if findings or times != sorted(times) or before != stamp_of(catalog.layout, forms):
         return bad
-    closed = journal.closed_hours(forms.inst_id).get(forms.hour_ms)
     if closed is not None and forms.raw and contents_of(catalog.layout, forms) != (closed.bytes, closed.sha256):
         return bad
     steps = [later - earlier for earlier, later in pairwise([forms.hour_ms, *times])]

@@ -9,13 +9,14 @@ import gzip
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from l2vault.book.utc import DAY_MS
-from l2vault.vault.store.catalog import HourForms
+from l2vault.vault.store.catalog import Catalog, HourForms
 from l2vault.vault.store.durable import unlink, write_atomically
 from l2vault.vault.store.layout import HOUR_MS, Layout, levels_beside
 from l2vault.vault.store.stream import read_small
@@ -85,6 +86,30 @@ class HourNotes(Generic[_N]):
             for path in self._file_of(inst_id, 0).parent.iterdir():
                 if path.name not in kept:
                     unlink(path)
+
+    def fill(
+        self,
+        catalog: Catalog,
+        before_ms: int,
+        most: int,
+        check: Callable[[HourForms], _N],
+        before_each: Callable[[Path], object],
+    ) -> int:
+        """Have hours checked that ended before a time and have no note, the newest first, and note them, a day at a
+        time. Returns how many, `most` at most. With the lock of retention held. Raises OSError."""
+        done = 0
+        for inst_id in catalog.instruments():
+            every = catalog.hours(inst_id)
+            lacking = [forms for forms in closed_hours(every, before_ms) if self.record(forms) is None]
+            for _, hours in groupby(lacking[: most - done], lambda forms: forms.hour_ms // DAY_MS):
+                found = {}
+                for forms in hours:
+                    before_each(forms.every[0].path)
+                    found[forms.hour_ms] = check(forms)
+                self.put(inst_id, found, every)
+                done += len(found)
+            self.put(inst_id, {}, every)
+        return done
 
     def change(self, forms: HourForms, change: Callable[[_N], _N]) -> None:
         """Change the note of an hour, which must have one. With the lock of retention held. Raises OSError."""

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 from l2vault.vault.coverage.checked_trades import checked_trade_hours
-from l2vault.vault.coverage.hour_notes import closed_hours
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import Layout
@@ -21,15 +20,4 @@ def check_trades(layout: Layout, before_ms: int, before_each: Callable[[Path], o
     the lock of retention held. Raises OSError where no note can be written.
     """
     trades, reader = layout.of("trades"), TradeReader(layout)
-    catalog, checked = Catalog(trades), checked_trade_hours(trades)
-    done = 0
-    for inst_id in catalog.instruments():
-        every = catalog.hours(inst_id)
-        found = {}
-        lacking = [forms for forms in closed_hours(every, before_ms) if checked.record(forms) is None]
-        for forms in lacking[: MOST_HOURS - done]:
-            before_each(forms.every[0].path)
-            found[forms.hour_ms] = reader.check(forms)
-        checked.put(inst_id, found, every)
-        done += len(found)
-    return done
+    return checked_trade_hours(trades).fill(Catalog(trades), before_ms, MOST_HOURS, reader.check, before_each)

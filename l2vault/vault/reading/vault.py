@@ -27,10 +27,9 @@ from l2vault.vault.reading.changes import change_book, change_hours, change_snap
 from l2vault.vault.reading.follow import POLL_SEC, Follow
 from l2vault.vault.reading.follow_changes import FollowChanges
 from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
-from l2vault.vault.store.forms import PlacedLine, first_ms, hour_book, hour_lines, snapshot_of
+from l2vault.vault.store.forms import first_ms, hour_book, hour_books
 from l2vault.vault.store.instruments import Row, read_rows
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
-from l2vault.vault.store.line import as_time_text, time_text
 from l2vault.vault.store.root import open_layout
 
 if TYPE_CHECKING:
@@ -319,19 +318,10 @@ class Vault:
         return change_hours(self.change_catalog, inst_id, span, findings.report, only_ms)
 
     def _snapshots(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[Snapshot]:
-        for line in self._lines(inst_id, span, report):
-            snapshot = snapshot_of(line, inst_id, report)
-            if snapshot is not None:
-                yield snapshot
-
-    def _lines(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[PlacedLine]:
-        first, last = map(as_time_text, span)
         every = self.catalog.hours(inst_id)
         for forms in every:
             if span[0] - HOUR_MS < forms.hour_ms < span[1]:
-                for line in hour_lines(self.catalog, forms, forms is every[-1], report):
-                    if first <= time_text(line.text) < last:
-                        yield line
+                yield from hour_books(self.catalog, forms, span, forms is every[-1], report)
 
     def _hours(
         self, inst_id: str, span: tuple[int, int], findings: Findings, only_ms: int | None = None

@@ -26,11 +26,12 @@ class Forecast(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Bytes a day: as written, as compressed, and what an archive of it would take."""
+    """Bytes a day: as written, as compressed, what an archive of it would take, and the column files beside it."""
 
     plain: float
     kept: float
     archived: float
+    columns: float = 0.0
 
 
 class Recording(NamedTuple):
@@ -40,13 +41,13 @@ class Recording(NamedTuple):
     rate: Rate | None
 
 
-def measure(files: Sequence[StoredHour]) -> Recording:
-    """`files` are all data files of the vault, of every kind.
+def measure(files: Sequence[StoredHour], columns: Sequence[StoredHour] = ()) -> Recording:
+    """`files` are all data files of the vault, of every kind; `columns` the column files of its closed hours.
 
     The newest hour is left out, since it is still being written. The hours of the 24 before it that hold anything are
     taken for typical, so that a hole in the recording makes no disk last longer.
     """
-    return Recording(sum(each.size_bytes for each in files), _rate(files))
+    return Recording(sum(each.size_bytes for each in (*files, *columns)), _rate(files, columns))
 
 
 def forecast(recording: Recording, policy: Policy | None, free_bytes: int) -> Forecast:
@@ -55,28 +56,33 @@ def forecast(recording: Recording, policy: Policy | None, free_bytes: int) -> Fo
     if rate is None:
         return Forecast(vault_bytes, None, None, None)
     if policy is None:
-        return Forecast(vault_bytes, rate.plain, free_bytes / rate.plain if rate.plain else None, None)
+        a_day = rate.plain + rate.columns
+        return Forecast(vault_bytes, a_day, free_bytes / a_day if a_day else None, None)
+    a_day = rate.kept + rate.columns
     if policy.min_free_bytes is not None:
-        return Forecast(vault_bytes, rate.kept, None, "min_free_gb")
+        return Forecast(vault_bytes, a_day, None, "min_free_gb")
     most, bounded_by = _most(rate, policy)
-    if most - vault_bytes <= free_bytes or not rate.kept:
-        return Forecast(vault_bytes, rate.kept, None, bounded_by)
-    return Forecast(vault_bytes, rate.kept, free_bytes / rate.kept, None)
+    if most - vault_bytes <= free_bytes or not a_day:
+        return Forecast(vault_bytes, a_day, None, bounded_by)
+    return Forecast(vault_bytes, a_day, free_bytes / a_day, None)
 
 
 def _most(rate: Rate, policy: Policy) -> tuple[float, Bound]:
-    """How large the vault gets under a policy, and by which of its settings it grows no further."""
-    plain_days = min(policy.compress_after_hours / _DAY_HOURS, policy.delete_after_days)
-    raw = rate.plain * plain_days + rate.kept * (policy.delete_after_days - plain_days)
+    """How large the vault gets under a policy, and by which of its settings it grows no further. Column files go with
+    their hour, and no setting bounds them by itself."""
+    days = policy.delete_after_days
+    plain_days = min(policy.compress_after_hours / _DAY_HOURS, days)
+    raw = rate.plain * plain_days + rate.kept * (days - plain_days)
     bounded_by: Bound = "delete_after_days"
     if policy.max_bytes is not None and policy.max_bytes < raw:
-        raw, bounded_by = policy.max_bytes, "max_gb"
+        days, raw, bounded_by = days * policy.max_bytes / raw, policy.max_bytes, "max_gb"
+    raw += rate.columns * days
     if policy.archive_days is None:
         return raw, bounded_by
     return raw + rate.archived * (policy.archive_days - policy.delete_after_days), "archive_days"
 
 
-def _rate(files: Sequence[StoredHour]) -> Rate | None:
+def _rate(files: Sequence[StoredHour], column_files: Sequence[StoredHour]) -> Rate | None:
     newest_ms = max((each.hour_ms for each in files if each.form != "archive"), default=0)
     typical = [
         each
@@ -94,4 +100,6 @@ def _rate(files: Sequence[StoredHour]) -> Rate | None:
         plain += each.size_bytes / GZIP_SHARE if is_compressed and each.kind not in WRITTEN_AS_GZIP else each.size_bytes
         archived += packed * ARCHIVE_SHARE if each.kind in _ARCHIVED else packed
     days = hours / _DAY_HOURS
-    return Rate(plain / days, kept / days, archived / days)
+    own = {each.key for each in typical}
+    columns = sum(each.size_bytes for each in column_files if each.key in own)
+    return Rate(plain / days, kept / days, archived / days, columns / days)

@@ -8,6 +8,7 @@ and noted; the next pass finishes. An error on one file never stops the others. 
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ from l2vault.errors import L2VaultError, VaultError
 from l2vault.vault.journal.events import Retained, RetentionHeld
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.retention import day_files, pace
+from l2vault.vault.retention.archives import Archives
 from l2vault.vault.retention.cleanup import clean, prune
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.day_files import DayStep
@@ -31,12 +33,10 @@ from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, p
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.digest import file_digest
 from l2vault.vault.store.durable import remove, unlink
-from l2vault.vault.store.forms import archive_form
 from l2vault.vault.store.layout import Kind, Layout, levels_beside
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.pushed import unpushed_hours
 from l2vault.vault.store.root import open_layout
-from l2vault.vault.store.stream import read_chunks
 
 Progress = Callable[[int, int, str], None]
 """Called before each step: steps done, steps in all, the file whose turn it is. May raise to end the pass there."""
@@ -129,11 +129,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a plan that is carried out. `room` is kept up to date."""
+    """What bounds a plan that is carried out; `room` is kept up to date. `executor` makes archives, some at a time."""
 
     room: Room
     free_bytes: Callable[[], int]
     allowance: Allowance
+    executor: Executor | None = None
 
 
 def run_retention(
@@ -377,6 +378,7 @@ class _Pass:
     """One plan being carried out."""
 
     def __init__(self, layout: Layout, journal: Journal, wall_ms: int, limits: Limits, report: RetentionReport) -> None:
+        self._archives = Archives(layout, report.planned, limits.executor)
         self._layout = layout
         self._journal = journal
         self._wall_ms = wall_ms
@@ -428,7 +430,7 @@ class _Pass:
             if hour in self._failed:
                 raise VaultError("its two forms could not be made one, so it is not archived.", "l2vault verify")
             raw_bytes = held.path.stat().st_size
-            archive_bytes = _archive(self._layout, held)
+            archive_bytes = self._archives.make(held)
             self._archived.add(hour)
             self._note(action, reason, raw_bytes, archive_bytes, self._digests(held))
         else:
@@ -455,15 +457,14 @@ class _Pass:
         """They go with the last raw file of their hour. What refuses to go is tried again when columns are made."""
         if held.kind != "books" or Catalog(self._layout).hour(held.inst_id, held.hour_ms).raw:
             return
-        _, _, *files = self._layout.columns.archived_hour(held.inst_id, held.hour_ms)
-        for file in files:
+        for file in self._layout.columns.archived_hour(held.inst_id, held.hour_ms).files:
             with suppress(OSError):
                 unlink(file, missing_ok=True)
 
     def _digests(self, held: StoredHour) -> dict[str, str]:
         """Of the files of an archive that has just been checked; an hour without a byte has none."""
-        _, _, *files = self._layout.of(held.kind).archived_hour(held.inst_id, held.hour_ms)
-        return {self.name(file): file_digest(file) for file in files if file.exists()}
+        archived = self._layout.of(held.kind).archived_hour(held.inst_id, held.hour_ms)
+        return {self.name(file): file_digest(file) for file in archived.files if file.exists()}
 
     def _note(
         self,
@@ -486,10 +487,3 @@ class _Pass:
         failure = Failure(self.name(action.held.path), f"{action.kind} failed: {error}")
         self.report.failures.append(failure)
         _log.warning("Retention: %s: %s; the next pass tries again", failure.file, failure.text)
-
-
-def _archive(layout: Layout, held: StoredHour) -> int:
-    """Have the archive built and checked; returns its size. An hour without a byte has nothing to archive."""
-    if not any(read_chunks(held.path)):
-        return 0
-    return archive_form().make(layout.of(held.kind), held)

@@ -218,6 +218,11 @@ class Catalog:
         folders = (*_folders(self.layout.raw), *_folders(self.layout.archived_snapshots))
         return [stored for folder in folders for stored in self._in_folder(folder) if stored.is_file]
 
+    def archives(self) -> list[StoredHour]:
+        """Those of them that are archives."""
+        folders = _folders(self.layout.archived_snapshots)
+        return [stored for folder in folders for stored in self._in_folder(folder) if stored.is_file]
+
     def raw_newest_first(self, inst_id: str) -> Iterator[StoredHour]:
         """The raw files of an instrument; of one hour the plain one before the compressed one, whose lines are older.
 

@@ -4,10 +4,8 @@ onto them.
 No handle stays open between two appends. Knows no line, no queue, no clock and no journal. Not for several threads.
 """
 
-import gzip
 import os
 import re
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Final, NamedTuple, get_args
 from l2vault.book.utc import utc_ms
 from l2vault.vault.store.appendfile import AppendFile
 from l2vault.vault.store.layout import DayKind, Layout
+from l2vault.vault.store.stream import GzipDamage, read_lines
 
 DAY_KINDS: Final[tuple[DayKind, ...]] = get_args(DayKind)
 _NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl(\.gz)?")
@@ -55,17 +54,21 @@ class DayWriter:
         self._unsynced: dict[Path, AppendFile] = {}
 
     def newest_lines(self, kind: DayKind, days: int) -> list[bytes]:
-        """The whole lines of the newest days, in order; what does not read is passed by. Ends a line that a killed run
+        """The whole lines of the newest days, in order; what does not read is passed by, of a damaged
+        file what comes behind the damage. Ends a line that a killed run
         left torn, so that the next one does not continue it."""
         held = day_files(self._layout, kind)
         wanted = sorted({each.day_ms for each in held})[-days:]
         lines: list[bytes] = []
         for file in held:
             if file.day_ms in wanted:
-                with suppress(OSError, EOFError, zlib.error):
-                    data = gzip.decompress(file.path.read_bytes()) if file.is_compressed else file.path.read_bytes()
-                    lines += data.split(_NEWLINE)[:-1]
-                    if data and not data.endswith(_NEWLINE) and not file.is_compressed:
+                with suppress(OSError, GzipDamage):
+                    is_torn = False
+                    for line in read_lines(file.path):
+                        is_torn = not line.is_ended
+                        if line.text is not None and line.is_ended:
+                            lines.append(line.text)
+                    if is_torn and not file.is_compressed:
                         with file.path.open("ab") as torn:
                             torn.write(_NEWLINE)
                             torn.flush()

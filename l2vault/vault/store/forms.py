@@ -76,6 +76,9 @@ class Form(Protocol):
 class ArchiveForm(Form, Protocol):
     """Of the archive its two files are asked, and no line is made where none is asked for."""
 
+    def books(self, hour: StoredHour, span: tuple[int, int], report: Report) -> Iterator[Snapshot]:
+        """Those with a time in the span, in order; of an hour of books."""
+
     def times(self, hour: StoredHour, is_newest: bool, report: Report) -> Iterator[TimedLine]:
         """Those of `lines` that read and are of the instrument."""
 
@@ -126,6 +129,22 @@ def hour_times(
         return _times_in(_merged(forms, is_newest, report), forms, report, since_ms)
 
     return _read_on(catalog, forms, times, report)
+
+
+def hour_books(
+    catalog: Catalog, forms: HourForms, span: tuple[int, int], is_newest: bool, report: Report
+) -> Iterator[Snapshot]:
+    """The books of the lines of an hour that read and have a time in the span, in order of time."""
+    first, last = map(as_time_text, span)
+
+    def books(forms: HourForms) -> Iterator[Snapshot]:
+        if forms.archive is not None and not forms.raw:
+            return archive_form().books(forms.archive, span, report)
+        lines = (line for line in _merged(forms, is_newest, report) if first <= time_text(line.text) < last)
+        found = (snapshot_of(line, forms.inst_id, report) for line in lines)
+        return (book for book in found if book is not None)
+
+    return _read_on(catalog, forms, books, report)
 
 
 def hour_book(catalog: Catalog, forms: HourForms, t_ms: int, with_flagged: bool, report: Report) -> Snapshot | None:

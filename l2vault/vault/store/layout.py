@@ -60,6 +60,12 @@ class ArchivedHour(NamedTuple):
     hour_ms: int
     levels: Path
     snapshots: Path
+    kind: Kind = "books"
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Both, in the order in which they are made."""
+        return self.levels, self.snapshots
 
 
 class Layout:
@@ -227,7 +233,7 @@ class Layout:
         text = utc_text(ts_ms)
         place = Path(f"inst_id={inst_id}", f"date={text[:10]}", f"{text[11:13]}.parquet")
         hour_ms = ts_ms // HOUR_MS * HOUR_MS
-        return ArchivedHour(inst_id, hour_ms, self.archived_levels / place, self.archived_snapshots / place)
+        return ArchivedHour(inst_id, hour_ms, self.archived_levels / place, self.archived_snapshots / place, self.kind)
 
     def parse_archive_file(self, path: Path) -> ArchivedHour | None:
         """The archived hour of which `path`, levels or snapshots, is a file; None for any other path."""
@@ -240,7 +246,7 @@ class Layout:
             hour = self.archived_hour(inst_id, utc_ms(f"{date}T{match[1]}:00:00.000Z"))
         except ValueError:
             return None
-        return hour if path in (hour.levels, hour.snapshots) else None
+        return hour if path in hour.files else None
 
     def parse_hour_file(self, path: Path) -> HourFile | None:
         """The inverse of `hour_file`, for both forms; None for a path that is no data file of this vault."""

@@ -199,6 +199,29 @@ def test_rows_are_the_seen_cells_behind_the_front_of_each_side() -> None:
     assert set(frame["seen_share"]) == {1.0}
 
 
+def test_around_mid_a_cell_is_a_distance_from_the_mid_of_each_book() -> None:
+    books = hand_made(
+        drawn(0, "99 5 2, 98 1 1", "101 7 3"), drawn(2000, "198 4 2, 196 8 1", "202 2 3"), drawn(4000, "198 1 1", "")
+    )
+    heated = heatmap(books, "contracts", is_around_mid=True)
+    assert heated.provenance.settings == {"bin_ms": 2000, "bin_bps": 0.8, "around_mid": True}
+    assert (heated.price[0], heated.price[-1]) == (-200.0, 100.8)
+    assert _cell(heated, "bid", 0, -100.0) == 5
+    assert _cell(heated, "bid", 0, -200.0) == 1
+    assert _cell(heated, "ask", 0, 100.0) == 7
+    assert [_cell(heated, "bid", 1, bps) for bps in (-200.0, -150.0, -100.0)] == [8, 0, 4]
+    assert heated.place(np.array([T0_MS + 2500]), np.array([202.0])).tolist() == [100.0]
+    assert heated.last_price == 200
+    assert np.nansum(heated.size["bid"][2]) == 0, "a book without a mid counts nowhere"
+    assert heated.frame().columns[3:5] == ["bps_from", "bps_to"]
+
+
+def test_the_last_book_stands_beside_the_grid() -> None:
+    heated = heatmap(hand_made(drawn(0, "99 5 1", "100 7 1"), drawn(2000, "98 4 1, 97 1 1", "100 6 1")), "contracts")
+    assert heated.closing.sort("price").rows() == [("bid", 97.0, 1.0), ("bid", 98.0, 4.0), ("ask", 100.0, 6.0)]
+    assert heated.closing_ms == T0_MS + 2000
+
+
 def test_without_any_level_the_grid_is_one_row() -> None:
     assert Cells(TimeBins(2_000, T0_MS, T0_MS + 1), 400).price_bins() == (1, 0, 0)
 

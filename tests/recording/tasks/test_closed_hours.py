@@ -333,3 +333,18 @@ def test_an_hour_of_which_no_columns_can_be_made_is_not_tried_again_and_again(la
     assert column_work(layout, NOW_MS) == ColumnWork([], [])
     assert make(layout) == 0
     assert not has_columns(layout, 0) and has_columns(layout, 1)
+
+
+def test_an_hour_whose_lines_make_no_columns_is_named_once_and_tried_again_when_it_changes(
+    layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its lines read, and its levels do not give them back."""
+    unsorted = [("101", "1", "0", "1"), ("100.5", "1", "0", "1")]
+    path = put(layout, [line(0, asks=unsorted)])
+    task = ClosedHours(layout, ClockAt(NOW_MS), True)
+    assert task.work() == 1, "the other closed hour"
+    assert [record.getMessage().count(path.name) for record in caplog.records] == [2], "the hour, and where in it"
+    assert task.work() == 0 and len(caplog.records) == 1
+    assert column_work(layout, NOW_MS) == ColumnWork([], [])
+    put(layout, books(0))
+    assert make(layout) == 1 and has_columns(layout, 0)

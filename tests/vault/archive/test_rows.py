@@ -11,7 +11,8 @@ from l2vault.errors import VaultError
 from l2vault.vault.archive.write import archive_hour, check_archive, remove_archive, restore_hour
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
-from l2vault.vault.store.catalog import Catalog, Findings
+from l2vault.vault.store.catalog import Catalog, Finding, Findings
+from l2vault.vault.store.forms import hour_times
 from l2vault.vault.store.layout import Layout
 from support.hours import HOUR_AT_MS, INST
 from support.small_vault import small_vault
@@ -128,3 +129,15 @@ def test_a_damaged_archive_is_seen(root: Path, kind: str) -> None:
     data[len(data) // 3] ^= 0xFF
     hour.snapshots.write_bytes(data)
     assert check_archive(hour) is not None
+
+
+def test_an_archive_in_the_place_of_another_kind_is_refused(root: Path) -> None:
+    _, _, context, _ = archived(root, "context")
+    layout, path, trades, _ = archived(root, "trades")
+    path.unlink()
+    trades.snapshots.write_bytes(context.snapshots.read_bytes())
+    assert check_archive(trades) == "cannot be read (an archive of context in the place of one of trades.)"
+    findings: list[Finding] = []
+    forms = Catalog(layout).hour(INST, HOUR_AT_MS)
+    assert list(hour_times(Catalog(layout), forms, False, findings.append)) == []
+    assert "in the place of one of trades" in findings[0].reason

@@ -8,15 +8,19 @@ import time
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from l2vault.book.snapshot import to_line
 from l2vault.errors import VaultError
-from l2vault.vault.archive.parquet import facts_of
-from l2vault.vault.archive.read import archived_lines, archived_times, read_archived
+from l2vault.vault.archive import write
+from l2vault.vault.archive.parquet import encode_levels, facts_of, opened
+from l2vault.vault.archive.read import archived_books, archived_lines, archived_times, read_archived
+from l2vault.vault.archive.twins import make_columns
 from l2vault.vault.archive.write import archive_hour, check_archive, remove_archive, restore_hour
+from l2vault.vault.coverage.checked import check_hours, checked_hours, column_work, columns_of, note_columns
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.forms import hour_lines
 from l2vault.vault.store.layout import HOUR_MS, Layout
@@ -106,6 +110,9 @@ def test_any_hour_can_be_archived(tmp_path_factory, snapshots):
     assert b"".join(text + b"\n" for text in archived_lines(archived)) == contents(snapshots)
     unflagged = [snapshot.ts_ms for snapshot in snapshots if not snapshot.gap_detected]
     assert archived_times(archived) == unflagged
+    for span in [(0, 1 << 47), (snapshots[len(snapshots) // 2].ts_ms, snapshots[-1].ts_ms)] if snapshots else []:
+        inside = [snapshot for snapshot in snapshots if span[0] <= snapshot.ts_ms < span[1]]
+        assert list(archived_books(archived, span)) == inside
 
 
 def test_a_reopened_hour_is_archived_whole(layout, archived):
@@ -118,6 +125,54 @@ def test_lines_that_stand_in_two_files_are_archived_once(layout, archived):
     put(layout, BOOKS[:4], packed=True)
     archive(layout, put(layout, BOOKS[2:]))
     assert archived_lines(archived) == [to_line(book) for book in BOOKS]
+
+
+@pytest.fixture
+def with_columns(layout):
+    """The path of an hour that has its column files."""
+    path = put(layout, BOOKS)
+    put(layout, [line(HOUR_MS)])
+    check_hours(layout, HOUR_AT_MS + 2 * HOUR_MS)
+    assert make_columns(layout, column_work(layout, HOUR_AT_MS + 2 * HOUR_MS)) == 1
+    return path
+
+
+def test_column_files_become_the_archive_which_is_the_one_made_of_the_lines(
+    layout, archived, with_columns, monkeypatch
+):
+    archive(layout, with_columns)
+    made_anew = [path.read_bytes() for path in archived.files]
+    rows = read_archived(archived)
+    remove_archive(archived)
+    monkeypatch.setattr(write, "build_hour", None)
+    size = archive(layout, with_columns)
+    assert check_archive(archived) is None
+    assert archived_lines(archived) == [to_line(book) for book in BOOKS]
+    assert size == sum(map(len, made_anew))
+    assert read_archived(archived) == rows
+
+
+@pytest.mark.parametrize("wrong", ["other rows", "another hour", "damaged"])
+def test_column_files_that_do_not_give_back_the_lines_are_passed_by(layout, archived, with_columns, wrong):
+    columns = layout.columns.archived_hour(INST, HOUR_AT_MS)
+    facts = columns.levels.stat()
+    if wrong == "damaged":
+        columns.levels.write_bytes(bytes(facts.st_size))
+    else:
+        hour = read_archived(columns)
+        with opened(columns.levels) as file:
+            said = facts_of(file)
+        if wrong == "another hour":
+            said = msgspec.structs.replace(said, jsonl_blake2b="0" * 32)
+        columns.levels.write_bytes(encode_levels(hour.levels.slice(1), said, 3))
+    note_columns(layout, forms_of(layout))  # as if these had been made of the lines
+    assert columns_of(layout, checked_hours(layout).hour(forms_of(layout)), forms_of(layout)) is not None
+    archive(layout, with_columns)
+    assert archived_lines(archived) == [to_line(book) for book in BOOKS]
+
+
+def forms_of(layout):
+    return Catalog(layout).hour(INST, HOUR_AT_MS)
 
 
 def test_archiving_twice_changes_nothing(layout, archived):

@@ -87,8 +87,9 @@ def test_a_file_that_changed_is_read(layout, change):
 def test_an_hour_with_a_finding_is_never_noted(layout, tail):
     put(layout, 0, [2], tail=tail)
     put(layout, 1, [0])
-    assert check_hours(layout, HOUR_AT_MS + HOUR_MS) == 0
+    assert check_hours(layout, HOUR_AT_MS + HOUR_MS) == 1, "it was read"
     assert checked(layout, 0) is None
+    assert check_hours(layout, HOUR_AT_MS + HOUR_MS) == 0, "and is not read again"
 
 
 def test_an_hour_that_has_not_ended_is_not_noted(layout):

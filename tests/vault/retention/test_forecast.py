@@ -47,6 +47,22 @@ def test_the_other_settings_bound_it_too() -> None:
     assert forecast(measure(DAY), Policy(archive_days=365), 12 * MB).days_left == 2.0
 
 
+def test_column_files_are_counted_as_long_as_the_raw_hours_stay() -> None:
+    columns = [hour(number, MB // 2, "archive") for number in range(1, 25)]
+    for number in range(1, 3):
+        columns.append(hour(-number, 100 * MB, "archive"))  # of hours before those that are typical
+    recording = measure(DAY, columns)
+    assert recording.rate is not None and recording.rate.columns == 23 * MB // 2, "the newest has none to count"
+    held = 25 * MB + 212 * MB
+    most = 6 * MB + 4.75 * 6 * MB + 5 * 11.5 * MB
+    assert forecast(recording, Policy(), 10**12) == Forecast(held, 17.5 * MB, None, "delete_after_days")
+    plenty = Policy(delete_after_days=50)
+    assert forecast(recording, plenty, 35 * MB) == Forecast(held, 17.5 * MB, 2.0, None)
+    assert forecast(recording, None, 71 * MB) == Forecast(held, 35.5 * MB, 2.0, None)
+    small = forecast(recording, Policy(max_bytes=round(most)), 0)
+    assert small.bounded_by == "delete_after_days", "max_gb bounds the raw tree alone"
+
+
 def test_a_hole_in_the_recording_makes_no_disk_last_longer() -> None:
     rate = measure([hour(0), hour(20), hour(24)]).rate
     assert rate is not None and rate.plain == 24 * MB

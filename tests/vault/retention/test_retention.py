@@ -448,7 +448,7 @@ def test_an_hour_archived_for_want_of_room_is_deleted_even_if_there_is_room_by_t
     path = put(layout, 3, b"".join(lines(3, range(3))), packed=True)
     free = [10]
 
-    def archive_hour(layout, hour_file):
+    def archive_hour(layout, hour_file, journal):
         assert hour_file == layout.parse_hour_file(path)
         free[0] = 1000
         return 7
@@ -467,7 +467,7 @@ def test_an_hour_archived_for_want_of_room_is_deleted_even_if_there_is_room_by_t
 def test_an_hour_whose_archive_fails_is_kept(layout, monkeypatch):
     sample = Sample(layout)
 
-    def refuse(layout, hour_file):
+    def refuse(layout, hour_file, journal):
         raise VaultError("it does not come back byte for byte.")
 
     monkeypatch.setitem(sys.modules, "l2vault.vault.archive.write", archive_module(refuse))

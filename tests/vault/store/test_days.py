@@ -1,5 +1,6 @@
 """Day files: each line into the file of its day, whole or not at all, and no handle left open."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -90,3 +91,15 @@ def test_a_refused_line_leaves_no_part_of_it(layout: Layout, monkeypatch: pytest
     days.append("status", [(EVENING_MS, b"{3}")])
 
     assert contents(layout) == {"status/2026-09-17.jsonl": b"{1}\n{3}\n"}
+
+
+def test_what_stands_before_the_damage_of_a_compressed_day_is_read(layout: Layout) -> None:
+    path = layout.day_file("status", EVENING_MS)
+    path.parent.mkdir(parents=True)
+    lines = [f'{{"number":{at}}}'.encode() for at in range(2000)]
+    packed = gzip.compress(b"".join(line + b"\n" for line in lines))
+    path.with_name(f"{path.name}.gz").write_bytes(packed[: len(packed) // 2])
+
+    read = DayWriter(layout).newest_lines("status", 1)
+
+    assert 100 < len(read) < 2000 and read == lines[: len(read)]

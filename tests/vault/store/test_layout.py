@@ -120,7 +120,7 @@ KINDS = {"books": "l2_perps", "trades": "trades", "changes": "book_changes", "co
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_has_data_files_of_its_own_and_shares_the_rest(kind):
     other = LAYOUT.of(kind)
-    files = other.hour_file("BTC-USDT-SWAP", TS_MS), *other.archived_hour("BTC-USDT-SWAP", TS_MS)[2:]
+    files = other.hour_file("BTC-USDT-SWAP", TS_MS), *other.archived_hour("BTC-USDT-SWAP", TS_MS).files
     assert [path.relative_to(ROOT).parts[2] for path in files] == [KINDS[kind]] * 3
     assert other.parse_hour_file(files[0]) == HourFile("BTC-USDT-SWAP", TS_MS // HOUR_MS * HOUR_MS, False, files[0])
     assert [levels_beside(files[2]), packed_path(files[0]).name] == [files[1], "15.jsonl.gz"]
