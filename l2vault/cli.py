@@ -39,6 +39,7 @@ VERBS: Final = (
     "restore",
     "merge",
     "export",
+    "replay",
     "fetch",
     "backfill",
     "audit",
