@@ -61,7 +61,7 @@ SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
 HISTORY_MAY_TAKE_FROM_OKX = {"rest", "web", "proxies", "hosts"}
 """How a file is asked for. It knows nothing of the websocket."""
 ORDER = {
-    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking merging"),
+    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking merging pushing"),
     "sim": ("exchange", "faults", "server"),
     "analytics": (
         "contract figures former_names tail",
