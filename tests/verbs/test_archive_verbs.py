@@ -13,6 +13,7 @@ pytest.importorskip("pyarrow", reason="archives need the analysis extra")
 from filelock import FileLock
 
 from l2vault import cli
+from l2vault.analytics import executors
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
@@ -109,7 +110,7 @@ def test_more_hours_than_retention_may_delete_are_archived_because_they_are_aske
     for number in range(1, 6):
         put(layout, [line(number * HOUR_MS)])
     before = raw_bytes(layout)
-    monkeypatch.setattr(processes, "_MOST", 2)
+    monkeypatch.setattr(executors, "_MOST_PROCESSES", 2)
     assert run("archive") == 0
     assert list(layout.raw.rglob("*.jsonl*")) == []
     started, *steps = read_journal(layout)
