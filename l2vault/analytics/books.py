@@ -392,15 +392,6 @@ def read_books(  # noqa: PLR0913 - three name the span
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
-    def hours() -> Hours:
-        left_out = tuple(joined(vault.left_out(inst_id, span, include_disputed)))
-        source = HourSource(vault.layout.root, inst_id, span, resolution, left_out, sources_of(vault))
-        every = tuple(vault.bearing_hours(inst_id, span, resolution))
-        # What only the archive's vault holds is none of these.
-        held = {forms.hour_ms: forms for forms in vault.catalog.hours(inst_id)}
-        columns = (hour_ms for hour_ms in every if hour_ms in held and source.columns(vault, held[hour_ms]) is not None)
-        return Hours(source, every, frozenset(every).difference(columns))
-
     def changes() -> Books | None:
         if inst_id not in vault.change_catalog.instruments():
             return None
@@ -408,13 +399,25 @@ def read_books(  # noqa: PLR0913 - three name the span
 
     beside = Beside(
         cover=lambda: vault.coverage(inst_id, *span),
-        hours=hours,
+        hours=lambda: _hours_of(vault, inst_id, span, include_disputed, resolution),
         trades=lambda: read_trades(vault.layout.root, inst_id),
         context=lambda: read_context(vault.layout.root, inst_id, span),
         changes=changes,
         deep=lambda: read_deep(vault.layout.root, inst_id, span),
     )
     return Books(inst_id, span, frames, periods, beside)
+
+
+def _hours_of(
+    vault: Vault, inst_id: str, span: tuple[int, int], include_disputed: bool, resolution: Resolution
+) -> Hours:
+    left_out = tuple(joined(vault.left_out(inst_id, span, include_disputed)))
+    source = HourSource(vault.layout.root, inst_id, span, resolution, left_out, sources_of(vault))
+    every = tuple(vault.bearing_hours(inst_id, span, resolution))
+    # What only the archive's vault holds is none of these.
+    held = {forms.hour_ms: forms for forms in vault.catalog.hours(inst_id)}
+    columns = (hour_ms for hour_ms in every if hour_ms in held and source.columns(vault, held[hour_ms]) is not None)
+    return Hours(source, every, frozenset(every).difference(columns))
 
 
 def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +12,13 @@ import pytest
 import l2vault
 from l2vault import cli
 from l2vault.errors import UsageError, VaultError
+from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.coverage.filled import filled
 from l2vault.vault.coverage.model import Coverage, Hole, Stretch
+from l2vault.vault.reading.joined_levels import JoinedLevels
+from l2vault.vault.reading.level_table import Levels
 from l2vault.vault.reading.sources import JoinedVault, open_sources
+from l2vault.vault.store.catalog import Finding, Findings
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.spans import holds, intersection, meets, outside
 from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
@@ -128,10 +133,24 @@ def test_what_is_wrong_with_a_file_of_the_archive_is_found_by_who_reads_both(vau
     damaged = read + b"no line\n"
     path.write_bytes(gzip.compress(damaged) if path.suffix == ".gz" else damaged)
     joined, span = open_sources(root, BOTH), (MIDNIGHT_MS, MIDNIGHT_MS + 60_000)
-    snapshots, levels = joined.snapshots(INST, *span), joined.levels(INST, *span)
-    for rows, read_all in ((snapshots, lambda: snapshots), (levels, levels.tables), (levels, levels.parts)):
+    snapshots = joined.snapshots(INST, *span)
+    list(snapshots)
+    assert [finding.path for finding in snapshots.findings] == [path]
+
+
+def test_what_either_table_finds_the_joined_one_tells_once_for_each_time_it_is_read() -> None:
+    def table(name: str) -> Levels:
+        def hours(findings: Findings) -> Iterator[Hour]:
+            findings.report(Finding(Path(name), 0, "damaged"))
+            return iter(())
+
+        return Levels(INST, (0, 1_000), hours, lambda: Coverage(INST, 0, 1_000, [], []))
+
+    own, other = table("own"), table("other")
+    levels = JoinedLevels(own, other, lambda: own.coverage)
+    for read_all in (levels.tables, levels.parts, levels.parts):
         list(read_all())
-        assert [finding.path for finding in rows.findings] == [path]
+        assert [finding.path.name for finding in levels.findings] == ["own", "other"]
 
 
 def test_where_the_archive_stands_in_no_recorded_book_stands_beside_it(
