@@ -12,7 +12,9 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from l2vault.book.change import Level
+from l2vault.book.change_line import RecordedChange
 from l2vault.book.price import is_zero, price_key
+from l2vault.book.snapshot import Snapshot
 
 Source = Literal["changes", "lines"]
 Levels = tuple[list[Level], list[Level]]
@@ -70,6 +72,8 @@ class Piece(NamedTuple):
     seq_id: int | None
     update: Levels | None
     full: Callable[[], Levels]
+    of: RecordedChange | Snapshot | None = None
+    """What it was read from."""
 
 
 class Shown:
