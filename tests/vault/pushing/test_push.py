@@ -168,6 +168,12 @@ def test_a_compressed_hour_replaces_its_plain_form_and_other_lines_are_kept_besi
     name = changed.relative_to(layout.root).as_posix()
     assert push(layout, Counted(store)).report.changed == [name]
     assert contents(store)[name] == b"other bytes\n" and objects.read(name) != b"other bytes\n"
+    push(layout, Counted(store))
+    plain = layout.hour_file(INST, HOUR_AT_MS)
+    plain.write_bytes(gzip.decompress(plain.with_name(f"{plain.name}.gz").read_bytes()))
+    os.utime(plain, (1_700_000_000, 1_700_000_000))
+    push(layout, Counted(store))
+    assert contents(store) == files(layout) and objects.read(names[0]) is None  # a dropped key is never used again
 
 
 def test_what_retention_deleted_stays_in_the_store(layout: Layout) -> None:
@@ -187,10 +193,13 @@ def test_of_two_pushes_at_once_the_later_goes_on_from_what_the_other_committed(l
     extra = copy.hour_file(INST, HOUR_AT_MS + 4 * HOUR_MS)
     extra.write_bytes(b"an hour of the copy alone\n")
     os.utime(extra, (1_700_000_000, 1_700_000_000))
+    own = layout.hour_file(INST, HOUR_AT_MS + 5 * HOUR_MS)
+    own.write_bytes(b"an hour of the vault alone\n")
+    os.utime(own, (1_700_000_000, 1_700_000_000))
     one = Counted(store)
     one.before_commit = lambda: push(copy, Counted(store))
     push(layout, one)
-    assert contents(store) == files(copy)
+    assert contents(store) == files(copy) | files(layout)
 
 
 def test_a_wrong_byte_in_the_store_is_found_and_sent_again(layout: Layout) -> None:
