@@ -38,7 +38,9 @@ VERBS: Final = (
     "archive",
     "restore",
     "merge",
+    "push",
     "export",
+    "replay",
     "fetch",
     "backfill",
     "audit",
@@ -58,7 +60,7 @@ VERBS: Final = (
 INTERRUPTED: Final = 130
 
 NEED_NO_SETTING: Final = frozenset({"sim", "merge"})
-_TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore", "repair"})
+_TAKE_SETTINGS: Final = frozenset({"record", "probe", "retain", "restore", "repair", "push"})
 _MAKE_NO_VAULT: Final = frozenset(VERBS) - {"record", "sim", "probe", "merge", "fetch", "backfill"}
 """They work on a vault that is there. Those that take no settings read of them its place and nothing else."""
 _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})

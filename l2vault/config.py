@@ -20,7 +20,7 @@ import msgspec
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.grammar import split_names
+from l2vault.grammar import no_toml, split_names, why_no_store
 
 CONFIG_NAME: Final = "l2vault.toml"
 ALERTS: Final = "alert"
@@ -50,10 +50,9 @@ _FILE_BYTES: Final = 1_000_000
 _PATHS: Final = ("vault", "log_file")
 _SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?", re.ASCII)
-_WINDOWS_PATH: Final = re.compile(r'\s*([A-Za-z_]{1,40})\s*=\s*"([^"\n]{0,300}\\[^"\n]{0,300})"')
 _ON: Final = frozenset({"on", "yes", "true", "1"})
 _OFF: Final = frozenset({"off", "no", "false", "0"})
-_FLAGS: Final = {"instruments": "--inst", "cadence_sec": "--cadence"}
+_FLAGS: Final = {"instruments": "--inst", "cadence_sec": "--cadence", "push_url": "--to"}
 """Flags that are not the setting's name with hyphens."""
 
 
@@ -84,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_free_gb: float | None = None
     trust_clock: bool = False
     archive_hosts: tuple[str, ...] = ("static.okx.com",)
+    push_url: str = ""
+    keep_until_pushed: bool = False
 
     @property
     def cadence_ms(self) -> int:
@@ -251,7 +252,7 @@ def _from_file(config_file: Path | None, folder: Path, are_keys_checked: bool = 
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _no_toml(shown, text, error) from error
+        raise no_toml(shown, text, error) from error
     except RecursionError as error:
         raise UsageError(f"{shown} is not TOML: it is nested too deep.", "lines like cadence_sec = 2") from error
     if are_keys_checked:
@@ -270,20 +271,6 @@ def _text_of(path: Path) -> str:
     if path.is_file() and path.stat().st_size > _FILE_BYTES:
         raise OSError(f"{path.stat().st_size} bytes are no settings")
     return path.read_text(encoding="utf-8-sig")  # Notepad and PowerShell 5 write a byte order mark
-
-
-def _no_toml(shown: str, text: str, error: tomllib.TOMLDecodeError) -> UsageError:
-    """TOML reads `"C:\\Users"` as an escape, and says something of hexadecimal values."""
-    for line in text.splitlines():
-        if match := _WINDOWS_PATH.match(line):
-            key, path = match[1], printable(match[2].replace("\\\\", "\\"))
-            slashes = path.replace("\\", "/")
-            return UsageError(
-                f"{shown} is not TOML: in double quotes a backslash begins an escape, in {key} too.",
-                f"write {key} = '{path}' in single quotes, or \"{slashes}\"",
-            )
-    cure = 'lines like cadence_sec = 2 or vault = "Vault"'
-    return UsageError(f"{shown} is not TOML: {printable(error)}.", cure)
 
 
 def _ours(environment: Mapping[str, str]) -> dict[str, str]:
@@ -447,6 +434,14 @@ def _hosts(setting: Given) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _push_url(setting: Given) -> str:
+    """No refusal repeats the value, which may hold a secret."""
+    url = _text(setting._replace(value=setting.value if isinstance(setting.value, str) else None), LONGEST_URL, "text")
+    if url and (why := why_no_store(url)):
+        raise setting._replace(value="...").refuse(why, "one like s3://bucket/prefix; docs/push.md has the variables")
+    return url
+
+
 def _are_words(value: object) -> bool:
     if isinstance(value, str):
         return True
@@ -495,5 +490,7 @@ _CHECKS: Final[Mapping[str, Callable[[Given], Any]]] = {
     "min_free_gb": _amount("a number of gigabytes above 0, or leave it out"),
     "trust_clock": _truth,
     "archive_hosts": _hosts,
+    "push_url": _push_url,
+    "keep_until_pushed": _truth,
 }
 assert tuple(_CHECKS) == _NAMES

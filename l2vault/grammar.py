@@ -5,8 +5,10 @@ Pure: whoever asks says which option it was. Times are `book.moments`.
 
 import math
 import re
+import tomllib
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from l2vault.errors import UsageError
 from l2vault.foreign import printable, quoted
@@ -29,6 +31,45 @@ _PIECE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([a-z]{1,12})\s*", re.A
 _BARE: Final = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,30}(?:_\d{3}){0,10}(?:\.\d{1,30})?(?:e[+-]?\d{1,3})?)\s*([kmb]?)", re.ASCII)
 _THOUSANDS: Final = re.compile(r"(\d{1,3})((?:,\d{3})+)", re.ASCII)
+
+
+_WINDOWS_PATH: Final = re.compile(r'\s*([A-Za-z_]{1,40})\s*=\s*"([^"\n]{0,300}\\[^"\n]{0,300})"')
+_STORES: Final = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
+
+
+def why_no_store(url: str) -> str:
+    """Why this is no address of an object store that may stand in a setting, empty if it is one. What it says never
+    repeats the address, which may hold a secret.
+
+    >>> why_no_store("s3://bucket/prefix")
+    ''
+    >>> why_no_store("s3://AKIA123:secret@bucket")
+    'holds credentials, which belong in the environment'
+    """
+    try:
+        parts = urlsplit(url)
+        has_place = bool(parts.hostname or parts.scheme == "file") and parts.path.find("//") < 0
+    except ValueError:
+        return "is no address of a store"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return "holds credentials, which belong in the environment"
+    if parts.scheme not in _STORES or not has_place or {" ", "\\"} & {*url}:
+        return "is no address of a store"
+    return ""
+
+
+def no_toml(shown: str, text: str, error: tomllib.TOMLDecodeError) -> UsageError:
+    """TOML reads `"C:\\Users"` as an escape, and says something of hexadecimal values."""
+    for line in text.splitlines():
+        if match := _WINDOWS_PATH.match(line):
+            key, path = match[1], printable(match[2].replace("\\\\", "\\"))
+            slashes = path.replace("\\", "/")
+            return UsageError(
+                f"{shown} is not TOML: in double quotes a backslash begins an escape, in {key} too.",
+                f"write {key} = '{path}' in single quotes, or \"{slashes}\"",
+            )
+    cure = 'lines like cadence_sec = 2 or vault = "Vault"'
+    return UsageError(f"{shown} is not TOML: {printable(error)}.", cure)
 
 
 def split_names(words: object) -> list[str]:

@@ -22,6 +22,7 @@ ALLOWED = {
     "api": {"api", "analytics", "vault", "book"},
     "alerts": {"alerts", "api", "analytics", "vault", "book"},
     "exports": {"exports", "api", "analytics", "vault", "book"},
+    "replay": {"replay", "exports", "sim", "vault", "book"},
     "history": {"history", "okx", "vault", "book"},
     "web": {"web", "api", "analytics", "vault", "book"},
     "sim": {"sim", "book", "okx"},
@@ -41,6 +42,7 @@ ALLOWED = {
         "api",
         "alerts",
         "exports",
+        "replay",
         "history",
         "web",
         "probe",
@@ -59,7 +61,7 @@ SIM_MAY_TAKE_FROM_OKX = {"messages", "checksum"}
 HISTORY_MAY_TAKE_FROM_OKX = {"rest", "web", "proxies", "hosts"}
 """How a file is asked for. It knows nothing of the websocket."""
 ORDER = {
-    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking merging"),
+    "vault": ("store", "health journal", "coverage", "archive", "reading retention", "checking merging pushing"),
     "sim": ("exchange", "faults", "server"),
     "analytics": (
         "contract figures former_names tail",
@@ -95,7 +97,7 @@ PURE = [
     PACKAGE / "sim" / "server" / "peer.py",
     PACKAGE / "exports" / "events.py",
     PACKAGE / "web" / "guard.py",
-    *(PACKAGE / "web" / f"{name}.py" for name in ("window", "tile", "arrow", "openapi")),
+    *(PACKAGE / "web" / f"{name}.py" for name in ("window", "tile", "kept", "arrow", "openapi")),
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
     PACKAGE / "history" / "naming.py",

@@ -1,4 +1,5 @@
-"""Every block of docs/reading.md and docs/intelligence.md runs as it stands and is right on a small vault."""
+"""Every block of docs/reading.md and docs/intelligence.md runs as it stands and is right on a small vault. Blocks of
+`py` need more than a vault: a cluster (tests/analytics has one)."""
 
 import re
 from pathlib import Path

@@ -12,7 +12,9 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from l2vault.book.change import Level
+from l2vault.book.change_line import RecordedChange
 from l2vault.book.price import is_zero, price_key
+from l2vault.book.snapshot import Snapshot
 
 Source = Literal["changes", "lines"]
 Levels = tuple[list[Level], list[Level]]
@@ -70,6 +72,8 @@ class Piece(NamedTuple):
     seq_id: int | None
     update: Levels | None
     full: Callable[[], Levels]
+    of: RecordedChange | Snapshot | None = None
+    """What it was read from."""
 
 
 class Shown:
@@ -157,7 +161,6 @@ class Receipts:
 
     def __init__(self) -> None:
         self._latency_us = 0
-        self.has_any = False
         self.disbelieved = 0
 
     def local_us(self, event: Event) -> int:
@@ -165,7 +168,7 @@ class Receipts:
         if event.recv_us:
             latency_us = event.recv_us - event.ts_ms * 1000
             if abs(latency_us) <= BELIEVED_LATENCY_MS * 1000:
-                self._latency_us, self.has_any = latency_us, True
+                self._latency_us = latency_us
                 return event.recv_us
             self.disbelieved += 1
         return event.ts_ms * 1000 + self._latency_us

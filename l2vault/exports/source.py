@@ -76,7 +76,7 @@ def _of_changes(vault: Vault, inst_id: str, span: Span, report: Report) -> Itera
 def _piece_of(recorded: RecordedChange, to_ms: int, update: Levels | None, full: Callable[[], Levels]) -> Piece:
     change = recorded.change
     recv_us = change.recv_us if recorded.origin == "ws" else 0
-    return Piece("changes", recorded.ts_ms, to_ms, recv_us, change.seq_id, update, full)
+    return Piece("changes", recorded.ts_ms, to_ms, recv_us, change.seq_id, update, full, recorded)
 
 
 def _of_lines(vault: Vault, inst_id: str, span: Span, begins_before: bool, report: Report) -> Iterator[Piece]:
@@ -100,7 +100,7 @@ def _of_lines(vault: Vault, inst_id: str, span: Span, begins_before: bool, repor
 
 
 def _piece_of_line(line: Snapshot, to_ms: int, update: Levels | None) -> Piece:
-    return Piece("lines", line.ts_ms, to_ms, 0, line.seq_id, update, lambda: (line.bids, line.asks))
+    return Piece("lines", line.ts_ms, to_ms, 0, line.seq_id, update, lambda: (line.bids, line.asks), line)
 
 
 def _standing(vault: Vault, inst_id: str, t_ms: int) -> Snapshot | None:

@@ -67,4 +67,6 @@ def policy_words(policy: Policy | None) -> str:
         words += f"; the oldest hours go beyond {policy.max_bytes / GB:g} GB"
     if policy.min_free_bytes is not None:
         words += f"; the oldest hours go below {policy.min_free_bytes / GB:g} GB free"
+    if policy.keep_until_pushed:
+        words += f"; nothing is deleted before it is pushed to {policy.keep_until_pushed}"
     return words

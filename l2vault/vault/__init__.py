@@ -1,4 +1,4 @@
-"""The disk, in nine rooms. A room may use those before it in this list and none behind it.
+"""The disk, in ten rooms. A room may use those before it in this list and none behind it.
 
 - `store/`: names and bytes. Every path, every listing, how lines are written, read, cut, digested and deleted.
 - `journal/`: what the recorder and the verbs noted at the time.
@@ -9,6 +9,7 @@
 - `retention/`: what is compressed, archived and deleted, and when.
 - `checking/`: every line, file and journal entry re-checked.
 - `merging/`: the vaults of several machines made one.
+- `pushing/`: closed hours copied into an object store.
 
 This module, which alone knows all of them, hands the archive's form to `store.forms`: nothing to its left imports it.
 """

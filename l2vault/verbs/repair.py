@@ -61,12 +61,12 @@ def run(context: Context, args: argparse.Namespace) -> int:
     inst_id = the_instrument(vault, args)
     own = vault.coverage(inst_id, args.start, args.end)
     span, layout, clock = (own.start_ms, own.end_ms), vault.layout, Clock()
-    before = repaired_spans(layout, inst_id)
-    if args.undo:
-        if args.dry_run:
-            raise UsageError("--undo and --dry-run exclude each other.", "one of them")
-        return _undo(layout, inst_id, before, own, clock)
+    if args.undo and args.dry_run:
+        raise UsageError("--undo and --dry-run exclude each other.", "one of them")
     with alone_in_archive(layout):
+        before = repaired_spans(layout, inst_id)
+        if args.undo:
+            return _undo(layout, inst_id, before, own, clock)
         if not args.dry_run:
             _make_hours(context, args, layout, own, clock)
         given = _given(layout, own)

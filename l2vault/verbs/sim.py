@@ -35,11 +35,11 @@ _OF_A_REPLAY: Final = ("verbatim", "speed", "hold", "once")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=_port, default=0, help="websocket port (default: a free one)")
-    parser.add_argument("--rest-port", type=_port, default=0, help="REST port (default: a free one)")
+    parser.add_argument("--port", type=port, default=0, help="websocket port (default: a free one)")
+    parser.add_argument("--rest-port", type=port, default=0, help="REST port (default: a free one)")
     parser.add_argument("--replay", type=Path, nargs="+", default=[], metavar="FILE", help="captures, merged by time")
     parser.add_argument("--verbatim", action="store_true", default=None, help="add no sequence numbers to old frames")
-    parser.add_argument("--speed", type=_speed, metavar="X", help="pace of a replay: 1, 10, ... or max (default: 1)")
+    parser.add_argument("--speed", type=pace, metavar="X", help="pace of a replay: 1, 10, ... or max (default: 1)")
     parser.add_argument(
         "--hold",
         type=wait,
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--archive-step", type=stay, metavar="SEC", help="between two pushes in it: seconds, or 100ms (default: 2)"
     )
-    parser.add_argument("--archive-port", type=_port, default=0, help="port of its files (default: a free one)")
+    parser.add_argument("--archive-port", type=port, default=0, help="port of its files (default: a free one)")
     parser.add_argument(
         "--archive-faults", metavar="KIND=NAMES", help="such as torn=*2026-01-02*, as docs/simulator.md lists them"
     )
@@ -164,14 +164,14 @@ def _inst_ids(words: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
     port = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{quoted(text, 64)} is no port; 0 takes a free one")
     return port
 
 
-def _speed(text: str) -> float:
+def pace(text: str) -> float:
     """Infinite for `max`."""
     try:
         speed = math.inf if text == "max" else float(text)

@@ -370,6 +370,15 @@ def test_what_a_fresh_subscription_says_again_is_no_news(rig: Rig) -> None:
     assert len(rig.day("status")) == len(maintenance(rig)) == 1
 
 
+def test_a_maintenance_without_a_time_of_its_own_stands_in_the_day_of_its_receipt(rig: Rig) -> None:
+    rig.up()
+    rig.push(status(ts_ms=0))
+
+    (path,) = (rig.layout.root / "raw" / "okx" / "status").glob("*.jsonl")
+    assert path.stem == utc_text(rig.clock.wall_ms())[:10]
+    assert len(rig.day("status")) == len(maintenance(rig)) == 1
+
+
 @pytest.mark.parametrize("fields", [{"serviceType": "7"}, {"env": "2"}])
 def test_maintenance_of_another_service_or_of_the_demo_explains_no_hole_of_ours(
     rig: Rig, fields: dict[str, str]

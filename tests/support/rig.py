@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
+from l2vault.sim.exchange.timeline import Timeline
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.vault.journal.events import Connected, Disconnected, Event
@@ -79,8 +80,18 @@ def record_replay(
     return run_over_sockets(lambda loop: _record_replay(root, options, settings, VirtualClock(loop, SOCKETS_START_MS)))
 
 
-async def _record_replay(root: Path, options: SimOptions, settings: Settings, clock: VirtualClock) -> Outcome:
-    simulator = Simulator(options, clock)
+def record_timeline(root: Path, timeline: Timeline, settings: Settings) -> Outcome:
+    """The same of a timeline, without a witness: it is disconnected where the timeline has a cut."""
+    options = SimOptions(speed=None, hold_sec=0.3)
+    return run_over_sockets(
+        lambda loop: _record_replay(root, options, settings, VirtualClock(loop, SOCKETS_START_MS), timeline)
+    )
+
+
+async def _record_replay(
+    root: Path, options: SimOptions, settings: Settings, clock: VirtualClock, timeline: Timeline | None = None
+) -> Outcome:
+    simulator = Simulator(options, clock, timeline=timeline)
     await simulator.start()
     outcome = Outcome(root, NaiveMarket(settings.cadence_ms))
     stop = asyncio.Event()
@@ -89,7 +100,7 @@ async def _record_replay(root: Path, options: SimOptions, settings: Settings, cl
     recorder = Recorder(settings, Layout(root), clock, Random(7), lambda status: outcome.statuses.append(status(200)))
     async with asyncio.timeout(WITHIN_SEC), asyncio.TaskGroup() as group:
         recording = group.create_task(recorder.run(stop))
-        if options.faults is None:
+        if options.faults is None and timeline is None:
             group.create_task(_witness(simulator.ws_url, settings.instruments, outcome.market))
         await simulator.wait_ended()
         await simulator.stop()  # closes after the last frame, so a reader that saw the close has read them all

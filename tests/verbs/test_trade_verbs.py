@@ -120,6 +120,7 @@ def test_ls_has_each_kind_with_its_hours_size_and_newest_time(layout, capsys):
         [INST, "books", "1", "03:09:58"],
         [INST, "trades", "1", "03:09:58"],
         [INST, "context", "1", "03:09:58"],
+        [INST, "deep", "1", "03:09:40"],
     ]
 
 

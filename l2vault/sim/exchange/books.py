@@ -4,8 +4,8 @@ What is applied here is the truth by definition, chained or not: whether a clien
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,7 +16,7 @@ from l2vault.book.deep import DEEP_DEPTH, DeepLevel
 from l2vault.errors import LevelError
 from l2vault.okx.checksum import book_checksum, is_provided
 from l2vault.okx.messages import BOOKS
-from l2vault.sim.exchange.context import INSTRUMENTS, SWAP, ContextMarket
+from l2vault.sim.exchange.context import INSTRUMENTS, SWAP, ContextMarket, ContextPush
 from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.trades import Trade, Trades
@@ -112,6 +112,19 @@ def encode_push(change: BookChange) -> str:
     return _ENCODER.encode(push).decode()
 
 
+class Beside(Protocol):
+    """What the exchange says beside its books, as `ContextMarket` makes it up."""
+
+    @property
+    def names(self) -> Mapping[str, frozenset[str]]: ...
+
+    def newest(self, channel: str, name: str) -> Sequence[Mapping[str, object]]: ...
+
+    def announce(self, channel: str, name: str, row: Mapping[str, object]) -> None: ...
+
+    def pass_time(self, ts_ms: int) -> Sequence[ContextPush]: ...
+
+
 OnTick = Callable[[str, BookChange, Book], None]
 """Told of every change of a book once it is applied: instrument, change, and the book itself, to be looked at only."""
 
@@ -129,9 +142,11 @@ class Exchange:
         seed: int = 0,
         recorded: frozenset[str] = frozenset(),
         tails: MarketTails | None = None,
+        context: Beside | None = None,
     ) -> None:
-        """The trades of the `recorded` instruments are in a capture; all others' are made up. `tails` has what lies
-        beyond the levels of the channel; without it nothing does that the pushes do not name."""
+        """The trades of the `recorded` instruments are in a capture; all others' are made up, and so is what stands
+        beside the books without a `context`. `tails` has what lies beyond the levels of the channel; without it nothing
+        does that the pushes do not name."""
         self.inst_ids = frozenset(inst_ids)
         self.trades = Trades(seed, recorded)
         self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
@@ -140,7 +155,7 @@ class Exchange:
         self._full_rows: dict[str, tuple[int, FullRow]] = {}
         """What REST `books-full` answers, and the time of its book."""
         self._watchers: list[OnTick] = []
-        self.context = ContextMarket(self._rows, seed, self.book)
+        self.context: Beside = context or ContextMarket(self._rows, seed, self.book)
 
     def watch(self, on_tick: OnTick) -> None:
         """Have every change told from now on, in order."""
@@ -163,6 +178,11 @@ class Exchange:
             raise
         for on_tick in self._watchers:
             on_tick(change.inst_id, change, book)
+
+    def forget(self, inst_id: str) -> None:
+        """Nothing is known of its book, until its next full one."""
+        self._books.pop(inst_id, None)
+        self._full_rows.pop(inst_id, None)
 
     def book(self, inst_id: str) -> Book | None:
         """The book of this moment itself, to be looked at only; None where there is none yet."""

@@ -121,6 +121,10 @@ class ClientConnection:
         """Exchange time has come to `ts_ms`; the faults `begun` begin."""
         self._put(self._chain.pass_time(ts_ms, begun))
 
+    def end(self, reason: HangUp) -> None:
+        """End the connection behind all that is on its way."""
+        self._put([reason])
+
     def settle(self) -> None:
         """The timeline has ended: what faults keep back goes out."""
         self._put(self._chain.settle())

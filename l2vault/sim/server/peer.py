@@ -92,6 +92,12 @@ class ServerSession:
         return len(self._has_book) + len(self._trades) + len(self._context)
 
     @property
+    def wanted(self) -> frozenset[tuple[str, str]]:
+        """What it is subscribed to: channel and name."""
+        books = {(BOOKS, inst_id) for inst_id in self._has_book}
+        return frozenset(books | {(TRADES, inst_id) for inst_id in self._trades} | self._context)
+
+    @property
     def has_context(self) -> bool:
         """Whether it is subscribed to any channel of what stands beside the books."""
         return bool(self._context)
@@ -128,6 +134,13 @@ class ServerSession:
         if change.is_snapshot:
             self._has_book[change.inst_id] = True
         return self._has_book[change.inst_id]
+
+    def lose_book(self, inst_id: str) -> bool:
+        """The exchange has no book of it any more. Whether the client was sent one."""
+        if not self._has_book.get(inst_id, False):
+            return False
+        self._has_book[inst_id] = False
+        return True
 
     def takes_trades(self, inst_id: str) -> bool:
         """Whether trades of this instrument go to this client."""

@@ -5,7 +5,7 @@ Knows when things happen and to whom they go; where ticks come from and what a c
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -13,10 +13,11 @@ from l2vault.clock import Clock
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.books import Exchange, Tick, TradeTick, encode_push
 from l2vault.sim.exchange.context import encode_context
+from l2vault.sim.exchange.timeline import ContextTick, Cut, Event, Timeline
 from l2vault.sim.exchange.trades import Trade, encode_trade
 from l2vault.sim.faults.engine import Faults
-from l2vault.sim.faults.frame import Frame
-from l2vault.sim.server.link import ClientConnection
+from l2vault.sim.faults.frame import Frame, HangUp
+from l2vault.sim.server.link import GOING_AWAY, ClientConnection
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,12 @@ _HEAD_MS: Final = 10_000
 
 _CONTEXT_MS: Final = 100
 """How often what stands beside the books is published while no book changes."""
+
+_BACK_WITHIN_SEC: Final = 60.0
+"""How long a timeline that waits for its clients waits for those that a cut has disconnected."""
+
+_CAUSE_BYTES: Final = 100
+"""A close frame has room for 123 bytes of text."""
 
 _SHORTEST_SLEEP_MS: Final = 5
 """Ticks closer than this go out together: hundreds of instruments would wake the loop thousands of times a second."""
@@ -35,7 +42,23 @@ class Head(NamedTuple):
 
     start_ms: int
     books: list[Tick]
-    rest: Iterator[Tick | TradeTick]
+    rest: Iterator[Event]
+
+
+def timeline_head(timeline: Timeline) -> Head:
+    """The full books that stand when a recorded timeline begins, and the rest of it."""
+    books: dict[str, Tick] = {}
+    passed: list[Event] = []
+    for event in timeline.events:
+        is_first = isinstance(event, Tick) and event.change.is_snapshot and event.inst_id not in books
+        if event.ts_ms > timeline.start_ms:
+            passed.append(event)
+            break
+        if isinstance(event, Tick) and is_first:
+            books[event.inst_id] = event
+        else:
+            passed.append(event)
+    return Head(timeline.start_ms, list(books.values()), chain(passed, timeline.events))
 
 
 class Pace(NamedTuple):
@@ -90,6 +113,7 @@ class Playback:
         self._latest_ms = head.start_ms
         self._published_ms = head.start_ms
         self._audience = asyncio.Event()
+        self._come_or_gone = asyncio.Event()
         for tick in head.books:
             self._apply(faults.first(tick))
         exchange.context.pass_time(head.start_ms)
@@ -101,6 +125,7 @@ class Playback:
 
     def note_audience(self) -> None:
         """To be told whenever a client has subscribed, unsubscribed or left."""
+        self._come_or_gone.set()
         if any(link.peer.subscriptions for link in self.links):
             self._audience.set()
         else:
@@ -129,7 +154,12 @@ class Playback:
                 await self._come_to(alarm_ms)
                 self._pass_time(alarm_ms)
             await self._come_to(tick.ts_ms)
-            if isinstance(tick, TradeTick):
+            if isinstance(tick, ContextTick):
+                self._exchange.context.announce(tick.push.channel, tick.push.name, tick.push.row)
+                self._publish(tick.ts_ms)
+            elif isinstance(tick, Cut):
+                await self._cut(tick)
+            elif isinstance(tick, TradeTick):
                 self._exchange.trades.note(tick.trade)
                 self._send_trade(tick.trade, tick.ts_ms, tick.frame)
             else:
@@ -142,6 +172,35 @@ class Playback:
         """Returns once every frame has been handed to the socket it was for."""
         for link in list(self.links):
             await link.drained()
+
+    async def _cut(self, cut: Cut) -> None:
+        """Disconnect whoever is subscribed to the instrument, behind all that was sent before."""
+        _log.info("%s has no book: %s", cut.inst_id, cut.cause)
+        self._exchange.forget(cut.inst_id)
+        cause = cut.cause.encode()[:_CAUSE_BYTES].decode(errors="ignore")
+        ended = [link for link in self.links if link.peer.lose_book(cut.inst_id)]
+        for link in ended:
+            link.end(HangUp(GOING_AWAY.code, cause))
+        if self.is_patient and ended:
+            await self._back_again(ended)
+
+    async def _back_again(self, ended: list[ClientConnection]) -> None:
+        """A timeline without a pace would be far ahead before anybody is connected anew. Returns once all that these
+        clients took is taken again, or nobody has come for it."""
+        wanted = frozenset[tuple[str, str]]().union(*(link.peer.wanted for link in ended))
+        try:
+            async with asyncio.timeout(_BACK_WITHIN_SEC):
+                while not self._is_taken(wanted, ended):
+                    self._come_or_gone.clear()
+                    await self._come_or_gone.wait()
+        except TimeoutError:
+            _log.warning("not everybody who was disconnected has come back: the timeline goes on")
+
+    def _is_taken(self, wanted: frozenset[tuple[str, str]], ended: Iterable[ClientConnection]) -> bool:
+        gone = set(ended)
+        if not gone.isdisjoint(self.links):
+            return False
+        return wanted <= frozenset[tuple[str, str]]().union(*(link.peer.wanted for link in self.links))
 
     async def _come_to(self, ts_ms: int) -> None:
         """Wait until it is that late on the exchange."""

@@ -30,6 +30,7 @@ from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.exchange.scaled_clock import ScaledClock
+from l2vault.sim.exchange.timeline import RecordedContext, Timeline
 from l2vault.sim.exchange.trades import OnTrade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.plan import ConnectionSlot, FaultPlan
@@ -39,7 +40,7 @@ from l2vault.sim.server.limits import REQUEST_LIMIT_BYTES, Limits
 from l2vault.sim.server.link import GOING_AWAY, GRACE_SEC, ClientConnection, Outbox
 from l2vault.sim.server.options import SimOptions
 from l2vault.sim.server.peer import ServerSession
-from l2vault.sim.server.playback import Head, Pace, Playback, split_head
+from l2vault.sim.server.playback import Head, Pace, Playback, split_head, timeline_head
 from l2vault.sim.server.rest import TOO_MANY_REQUESTS, Answer, RestFaults
 from l2vault.sim.server.wire import WiredConnection
 
@@ -82,6 +83,7 @@ class Simulator:
 
     `on_tick` is told every change of its own books, first ones included, and `on_trade` every trade: the truth,
     whatever goes wrong on the wire.
+    `timeline` is what it shows in place of captures or a market.
     `limits` counts what clients did and where they went beyond what OKX allows.
     """
 
@@ -91,7 +93,9 @@ class Simulator:
         clock: Clock | None = None,
         on_tick: OnTick | None = None,
         on_trade: OnTrade | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
+        self._recorded = timeline
         self.limits = Limits(is_kept=options.time_scale is not None)
         self._options = options
         self._clock = clock or Clock()
@@ -189,6 +193,14 @@ class Simulator:
 
     async def _load(self) -> None:
         options = self._options
+        if self._recorded is not None:
+            # Trades that nobody recorded are not made up, nor is anything else.
+            rows = {inst_id: dict(row) for inst_id, row in self._recorded.rows.items()}
+            context = RecordedContext(self._recorded.names)
+            inst_ids = list(self._recorded.inst_ids)
+            exchange = self._exchange = Exchange(inst_ids, rows, options.seed, frozenset(inst_ids), context=context)
+            self._open(exchange, timeline_head(self._recorded), Pace(options.speed, options.hold_sec))
+            return
         if options.replay:
             # Reading the names takes a while for big captures, and others may share this event loop.
             inst_ids, traded = await asyncio.to_thread(survey, options.replay)
@@ -309,14 +321,18 @@ class Addresses(NamedTuple):
 
 
 async def serve_simulator(
-    options: SimOptions, stop: asyncio.Event, announce: Callable[[Addresses], None], clock: Clock | None = None
+    options: SimOptions,
+    stop: asyncio.Event,
+    announce: Callable[[Addresses], None],
+    clock: Clock | None = None,
+    timeline: Timeline | None = None,
 ) -> None:
-    """Run the exchange until `stop` is set, or with `once` until its replay has been sent.
+    """Run the exchange until `stop` is set, or with `once` until its replay (or the `timeline`) has been sent.
 
     `announce` gets both addresses, websocket and REST, as soon as clients may connect. Raises as
     `Simulator.start` and `Simulator.wait_ended` do.
     """
-    simulator = Simulator(options, clock)
+    simulator = Simulator(options, clock, timeline=timeline)
     await simulator.start()
     ended = asyncio.create_task(simulator.wait_ended())
     stopped = asyncio.create_task(stop.wait())

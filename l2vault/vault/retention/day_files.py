@@ -17,6 +17,7 @@ from l2vault.vault.retention.plan import SETTLE_MS, Clocks, Policy
 from l2vault.vault.store.days import DAY_KINDS, DayFile, day_files
 from l2vault.vault.store.durable import DELETING_SUFFIX, finish_removal, former_path, remove, unlink
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.pushed import PushNotes
 
 DAYS_A_PASS: Final = 2
 
@@ -34,6 +35,7 @@ class DayStep(NamedTuple):
 def due(layout: Layout, policy: Policy, clocks: Clocks, at_once: bool = False) -> list[DayStep]:
     """What age asks for; ages count from the end of the day, by proved time."""
     found: list[DayStep] = []
+    notes = PushNotes(layout, policy.keep_until_pushed) if policy.keep_until_pushed else None
     keep_days = policy.delete_after_days if policy.archive_days is None else policy.archive_days
     for kind in DAY_KINDS:
         doomed: set[int] = set()
@@ -42,6 +44,8 @@ def due(layout: Layout, policy: Policy, clocks: Clocks, at_once: bool = False) -
             is_fresh = abs(clocks.wall_ms - held.written_ms) < SETTLE_MS
             name = held.path.relative_to(layout.root).as_posix()
             if age_ms >= keep_days * DAY_MS:
+                if notes is not None and not notes.are_pushed(utc_text(held.day_ms)[:10], [held.path]):
+                    continue
                 if at_once or held.day_ms in doomed or len(doomed) < DAYS_A_PASS:
                     doomed.add(held.day_ms)
                     found.append(DayStep("delete", held, name, f"its day ended {keep_days:g} days ago or more"))

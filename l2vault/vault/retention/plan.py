@@ -40,7 +40,8 @@ class Policy:
     """What is kept, how and for how long. Ages count from the end of the hour a file covers.
 
     `max_bytes` bounds the raw tree, `min_free_bytes` what stays free on its disk. Without `archive_days` retention
-    neither makes nor deletes an archive.
+    neither makes nor deletes an archive. With `keep_until_pushed`, an address, no hour is deleted that `l2vault push`
+    has not noted as it is, as pushed there.
     """
 
     compress_after_hours: float = DEFAULT_COMPRESS_HOURS
@@ -48,6 +49,7 @@ class Policy:
     archive_days: float | None = None
     max_bytes: int | None = None
     min_free_bytes: int | None = None
+    keep_until_pushed: str = ""
 
     def __post_init__(self) -> None:
         """Raises UsageError, in the words of the settings, for a policy that nobody can mean."""
@@ -90,16 +92,23 @@ class PolicySettings(Protocol):
     def max_gb(self) -> float | None: ...
     @property
     def min_free_gb(self) -> float | None: ...
+    @property
+    def push_url(self) -> str: ...
+    @property
+    def keep_until_pushed(self) -> bool: ...
 
 
 def policy_of(settings: PolicySettings) -> Policy:
     """The policy that the settings ask for; raises UsageError naming the setting that nobody can mean."""
+    if settings.keep_until_pushed and not settings.push_url:
+        raise UsageError("keep_until_pushed = true needs the address.", 'push_url = "s3://bucket/prefix"')
     return Policy(
         settings.compress_after_hours,
         settings.delete_after_days,
         settings.archive_days,
         _bytes_of(settings.max_gb, "max_gb"),
         _bytes_of(settings.min_free_gb, "min_free_gb"),
+        settings.push_url if settings.keep_until_pushed else "",
     )
 
 
@@ -189,7 +198,8 @@ def is_fresh(held: StoredHour, wall_ms: int) -> bool:
 class _Forecast:
     """What there will be of one hour of one instrument: forms leave and change as the plan goes on."""
 
-    def __init__(self, held: list[StoredHour]) -> None:
+    def __init__(self, held: list[StoredHour], is_kept: bool) -> None:
+        self.is_kept = is_kept
         self.forms: dict[Form, StoredHour] = {each.form: each for each in held}
         self.key = held[0].key
         self.kind = held[0].kind
@@ -220,16 +230,18 @@ def select(
     clocks: Clocks,
     free_bytes: int,
     open_hours: Collection[tuple[str, int]] = (),
+    kept: Collection[tuple[Kind, str, int]] = (),
 ) -> list[Action]:
     """The plan, in the order in which it is to be carried out, oldest hour first within each step:
 
     age: delete, or archive and then delete; delete old archives; compress. Room, of changes first and of books last:
     compress, archive, delete. No action
-    touches an hour that ends after `clocks.proved_ms`, is one of `open_hours` or may still be written to.
+    touches an hour that ends after `clocks.proved_ms`, is one of `open_hours` or may still be written to; of `kept`
+    hours some form always stays.
     """
     files = list(files)
     room = Room(policy, sum(each.size_bytes for each in files if each.form != "archive"), free_bytes)
-    hours = [hour for hour in _by_hour(files) if hour.is_settled(clocks) and hour.key not in open_hours]
+    hours = [hour for hour in _by_hour(files, kept) if hour.is_settled(clocks) and hour.key not in open_hours]
     plan: list[Action] = []
     for hour in hours:
         plan += _end_by_age(policy, hour, room, clocks.proved_ms)
@@ -245,18 +257,22 @@ def select(
 
 
 def due_by_age(
-    policy: Policy, files: Iterable[StoredHour], clocks: Clocks, open_hours: Collection[tuple[str, int]] = ()
+    policy: Policy,
+    files: Iterable[StoredHour],
+    clocks: Clocks,
+    open_hours: Collection[tuple[str, int]] = (),
+    kept: Collection[tuple[Kind, str, int]] = (),
 ) -> list[Action]:
     """The part of the plan that no want of room asks for."""
     ages = Policy(policy.compress_after_hours, policy.delete_after_days, policy.archive_days)
-    return select(ages, files, clocks, 0, open_hours)
+    return select(ages, files, clocks, 0, open_hours, kept)
 
 
-def _by_hour(files: list[StoredHour]) -> list[_Forecast]:
+def _by_hour(files: list[StoredHour], kept: Collection[tuple[Kind, str, int]]) -> list[_Forecast]:
     found: dict[tuple[int, str, str], list[StoredHour]] = {}
     for each in files:
         found.setdefault((each.hour_ms, each.inst_id, each.kind), []).append(each)
-    return [_Forecast(found[key]) for key in sorted(found)]
+    return [_Forecast(found[key], found[key][0].kind_key in kept) for key in sorted(found)]
 
 
 def _end_by_age(policy: Policy, hour: _Forecast, room: Room, now_ms: int) -> Iterator[Action]:
@@ -265,10 +281,12 @@ def _end_by_age(policy: Policy, hour: _Forecast, room: Room, now_ms: int) -> Ite
     if hour.raw and days >= policy.delete_after_days:
         reason = f"its hour ended {policy.delete_after_days:g} days ago or more"
         if policy.archive_days is None or days >= policy.archive_days:
+            if hour.is_kept:
+                return
             yield from _delete_raw(hour, room, Action("delete", hour.raw[0], reason))
         else:
             yield from _archive(hour, room, Action("archive", hour.raw[0], reason))
-    if policy.archive_days is not None and days >= policy.archive_days and "archive" in hour.forms:
+    if policy.archive_days is not None and days >= policy.archive_days and "archive" in hour.forms and not hour.is_kept:
         archive = hour.forms.pop("archive")
         room.take(0, archive.size_bytes)
         yield Action("delete", archive, f"its hour ended {policy.archive_days:g} days ago or more")
@@ -301,6 +319,8 @@ def _archive_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[A
 
 def _delete_for_room(policy: Policy, hour: _Forecast, room: Room) -> Iterator[Action]:
     """An archive frees nothing of the raw tree's budget, so only a low disk can ask for it."""
+    if hour.is_kept:
+        return
     if hour.raw and policy.archive_days is None:
         yield from _delete_raw(hour, room, Action("delete", hour.raw[0], _EARLY, only_if_short=True))
     elif room.is_disk_low and policy.archive_days is not None and "archive" in hour.forms:

@@ -35,6 +35,7 @@ from l2vault.vault.store.digest import file_digest
 from l2vault.vault.store.durable import remove, unlink
 from l2vault.vault.store.layout import Kind, Layout, levels_beside
 from l2vault.vault.store.lock import open_hours
+from l2vault.vault.store.pushed import unpushed_hours
 from l2vault.vault.store.root import open_layout
 
 Progress = Callable[[int, int, str], None]
@@ -204,13 +205,14 @@ class _Decision:
         self.free_bytes = options.free_bytes or (lambda: shutil.disk_usage(layout.root).free)
         self.files = [held for kind in RETAINED for held in Catalog(layout.of(kind)).files()]
         self.open_hours = open_hours(layout)
+        self.kept = unpushed_hours(layout, policy.keep_until_pushed, self.files)
         self.proved = self._prove()
         self.clocks = Clocks(self.proved.now_ms, time.wall_ms)
         self.before = pace.read_record(layout)
         self.most = pace.hours_allowed(self.proved, time.wall_ms, self.before)
         raw_bytes = sum(each.size_bytes for each in self.files if each.form != "archive")
         self.room = Room(policy, raw_bytes, self.free_bytes())
-        self.plan = select(policy, self.files, self.clocks, self.room.free_bytes, self.open_hours)
+        self.plan = select(policy, self.files, self.clocks, self.room.free_bytes, self.open_hours, self.kept)
 
     @property
     def makes_room(self) -> bool:
@@ -236,7 +238,7 @@ class _Decision:
     def complete(self, report: RetentionReport) -> None:
         """Add what was left undone, and why."""
         report.proved = self.proved
-        report.held_back = [*self._paced(report.waiting), *self._unproved()]
+        report.held_back = [*self._paced(report.waiting), *self._unproved(), *self._unpushed()]
         due = {action.kind_hour for action in self._due(Clocks(self.clocks.proved_ms, 0), ())}
         for held in self.files:
             if held.kind_key in due and held.key in self.open_hours:
@@ -257,7 +259,9 @@ class _Decision:
         return proved
 
     def _due(self, clocks: Clocks, opened: Iterable[tuple[str, int]] | None = None) -> list[Action]:
-        return due_by_age(self.policy, self.files, clocks, set(self.open_hours if opened is None else opened))
+        return due_by_age(
+            self.policy, self.files, clocks, set(self.open_hours if opened is None else opened), self.kept
+        )
 
     def _paced(self, waiting: list[Action]) -> Iterator[HeldBack]:
         command = self._command("--yes", *(["--trust-clock"] if self.proved.source == "trusted clock" else []))
@@ -282,6 +286,14 @@ class _Decision:
             wall = utc_text(self.time.wall_ms)
             reason = f"due by this machine's clock alone ({wall}), not by proved time: {self._time_text()}"
             yield HeldBack(actions, reason, self._command("--trust-clock"), "only if this machine's clock is right")
+
+    def _unpushed(self) -> Iterator[HeldBack]:
+        """What waits for a push alone."""
+        every = due_by_age(self.policy, self.files, self.clocks, set(self.open_hours)) if self.kept else []
+        if actions := [each for each in every if each.is_irreversible and each.kind_hour in self.kept]:
+            command = f"l2vault push --vault {_quoted(str(self.layout.root))}"
+            reason = f"not pushed to {self.policy.keep_until_pushed}, and keep_until_pushed is set"
+            yield HeldBack(actions, reason, command, "to push them, so that the next pass deletes them")
 
     def _time_text(self) -> str:
         proved = self.proved

@@ -153,6 +153,11 @@ class Layout:
         text = utc_text(ts_ms)
         return self.root / _META / "merged" / _FOLDERS[self.kind] / inst_id / text[:10] / f"{text[11:13]}.json"
 
+    @property
+    def pushed(self) -> Path:
+        """What `push` noted of files that stand in an object store, and the lock of the one push at work."""
+        return self.root / _META / "pushed"
+
     def repairs_file(self, inst_id: str) -> Path:
         """Which holes of an instrument are filled from OKX's archive by default."""
         return self.root / _META / "repairs" / f"{inst_id}.json"

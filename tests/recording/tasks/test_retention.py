@@ -287,5 +287,6 @@ async def test_a_child_process_ends_with_the_recorder(rig: Rig, monkeypatch: pyt
             "archive_days": 40,
             "max_bytes": None,
             "min_free_bytes": None,
+            "keep_until_pushed": "",
         },
     }

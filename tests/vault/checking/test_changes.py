@@ -13,7 +13,7 @@ from l2vault.book.snapshot import to_line
 from l2vault.book.utc import HOUR_MS, utc_ms, utc_text
 from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.verify import Verification
-from l2vault.vault.journal.events import HourClosed
+from l2vault.vault.journal.events import HourClosed, Minute, MinuteOf
 from l2vault.vault.store.layout import Layout, packed_path
 from support.changes_vault import INST, START_MS, book_after, write_vault
 from support.hours import journal_of, started
@@ -210,6 +210,11 @@ def test_a_line_with_the_book_of_after_its_slot_is_a_finding(tmp_path: Path) -> 
     edit(tmp_path, lambda lines: [*lines[:5], to_line(wrong), *lines[6:]], "books")
     ((kind, text),) = check(tmp_path)[0]
     assert kind == "changes" and f"seqId is {later['seqId']}" in text
+    for minute, unaligned in ((utc_ms(line["timestamp_utc"]) + 120_000, 0), (utc_ms(line["timestamp_utc"]), 1)):
+        of = MinuteOf(1, utc_text(minute), utc_text(minute))
+        journal_of(Layout(tmp_path), started(-1), Minute(utc_text(minute + 60_000), {INST: of}, unaligned=1))
+        found = check(tmp_path)[1].compared
+        assert (found.different, found.unaligned) == (1 - unaligned, unaligned), "in that minute feeds were not aligned"
 
 
 def test_an_archive_that_does_not_give_its_lines_back_is_named(tmp_path: Path) -> None:

@@ -363,6 +363,8 @@ def test_what_never_ends_is_one_finding_and_the_next_line_comes(layout, monkeypa
         layout, append(layout, raw=b"x" * 5000), append(layout, raw=b"\n"), append(layout, line(2000))
     )
     assert (came, findings) == ([2000], [("03.jsonl", where, "not a snapshot line: far too long")])
+    came, _ = collect(layout, append(layout, raw=b"x" * 5000), append(layout, raw=b"\n" + contents([line(4000)])))
+    assert came == [4000], "its end and the next line may come at once"
 
 
 def test_a_file_that_cannot_be_read_is_one_finding_however_often_it_is_tried(layout):

@@ -28,6 +28,8 @@ class Settings:
     archive_days: float | None = None
     max_gb: float | None = None
     min_free_gb: float | None = None
+    push_url: str = ""
+    keep_until_pushed: bool = False
 
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -248,6 +250,8 @@ def test_a_size_nobody_can_mean_is_refused_in_the_words_of_the_settings(name, va
 def test_every_number_of_the_policy_comes_from_the_settings():
     settings = Settings(7.0, 8.0, archive_days=9.0, max_gb=2.5, min_free_gb=0.5)
     assert policy_of(settings) == Policy(7.0, 8.0, 9.0, 2_500_000_000, 500_000_000)
+    waiting = Settings(push_url="s3://bucket/l2", keep_until_pushed=True)
+    assert policy_of(waiting) == Policy(keep_until_pushed="s3://bucket/l2")
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(0.5, 1.5, 30, 10**12, 1)])
@@ -270,7 +274,7 @@ def test_a_command_with_the_flags_of_a_policy_acts_by_that_policy(policy):
     parser = argparse.ArgumentParser()
     retain.configure(parser)
     given = vars(parser.parse_args(policy.flags))
-    numbers = {field.name: given[field.name] for field in fields(Settings) if given[field.name] is not None}
+    numbers = {field.name: given[field.name] for field in fields(Settings) if given.get(field.name) is not None}
     assert policy_of(Settings(**numbers)) == policy
 
 

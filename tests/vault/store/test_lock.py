@@ -281,7 +281,9 @@ def test_a_vault_that_was_deleted_under_its_owner_is_taken_again(layout, what):
     if what == "lock replaced":
         layout.lock_file.with_name("x").touch()
         layout.lock_file.with_name("x").replace(layout.lock_file)
+    former = lock._lock
     replaced = lock.check()
+    assert former.is_locked is (what in ("journal", "raw")), "of a file that is gone no handle is kept"
     expected = {"lock": "recorder.lock", "lock replaced": "recorder.lock", "journal": "journal", "raw": "l2_perps"}
     assert any(each.endswith(expected.get(what, "recorder.lock")) for each in replaced)
     assert lock.check() == []
