@@ -97,7 +97,7 @@ PURE = [
     PACKAGE / "sim" / "server" / "peer.py",
     PACKAGE / "exports" / "events.py",
     PACKAGE / "web" / "guard.py",
-    *(PACKAGE / "web" / f"{name}.py" for name in ("window", "tile", "arrow", "openapi")),
+    *(PACKAGE / "web" / f"{name}.py" for name in ("window", "tile", "kept", "arrow", "openapi")),
     *(path for path in (PACKAGE / "sim" / "faults").glob("*.py") if path.stem not in ("flow", "context")),
     PACKAGE / "sim" / "exchange" / "trades.py",
     PACKAGE / "history" / "naming.py",

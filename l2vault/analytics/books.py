@@ -34,7 +34,8 @@ from l2vault.vault.coverage.model import STATES, Coverage
 from l2vault.vault.reading.sources import RECORDED, Source, open_sources, sources_of
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms
-from l2vault.vault.store.layout import ArchivedHour
+from l2vault.vault.store.layout import HOUR_MS, ArchivedHour
+from l2vault.vault.store.spans import joined, meets
 
 _T = TypeVar("_T")
 
@@ -42,6 +43,9 @@ Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""
 
 _ALWAYS_NAMED: Final = ("recorded", "quiet", "missing", "unknown")
+
+_LONGEST_REACH_MS: Final = 2 * HOUR_MS
+"""The last book of an hour stands at most until the first line of the next hour."""
 
 AT_ONCE: Final = 128
 """Hours that are worked on, or done and not yet asked for: their results are what a measure holds beside its own."""
@@ -70,17 +74,13 @@ class HourSource:
     span: tuple[int, int]
     resolution: Resolution
     left_out: tuple[tuple[int, int], ...]
-    hours: tuple[int, ...]
-    raw_hours: frozenset[int]
-    """Those of them that are lines yet: each takes a second of Python, which only another process does beside this one.
-    """
     sources: tuple[Source, ...] | None = RECORDED
 
     def frames(self, hour_ms: int) -> Iterator[Frames]:
-        """The levels and books of one of the `hours`; none where the hour has no book of the span."""
+        """The levels and books of an hour that bears on the span; none where it has no book of the span."""
         vault = _opened(self)
         forms = vault.catalog.hour(self.inst_id, hour_ms)
-        columns = self._columns(vault, forms)
+        columns = self.columns(vault, forms)
         if columns is not None:
             with suppress(*CANNOT_READ):  # the long way reports what is wrong
                 yield archived_frames(columns, self.span, is_noted=forms.archive is None)
@@ -92,17 +92,29 @@ class HourSource:
     def books(self, hour_ms: int) -> pl.DataFrame | None:
         """The books of an hour with what `OF_BOOK` names; None where only the levels say that."""
         vault = _opened(self)
-        columns = self._columns(vault, vault.catalog.hour(self.inst_id, hour_ms))
+        columns = self.columns(vault, vault.catalog.hour(self.inst_id, hour_ms))
         if columns is not None:
             with suppress(*CANNOT_READ):
                 found = archived_books(columns, self.span)
                 return found if is_told(found) else None
         return None
 
-    def _columns(self, vault: Vault, forms: HourForms) -> ArchivedHour | None:
-        if self.resolution != "lines" or self.left_out:
+    def columns(self, vault: Vault, forms: HourForms) -> ArchivedHour | None:
+        """The column files of an hour whose books are all that is told of it; None where it goes the long way."""
+        if self.resolution != "lines" or meets(self.left_out, forms.hour_ms, forms.hour_ms + _LONGEST_REACH_MS):
             return None
         return vault.column_files(forms)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """The hours (ms) that bear on a span, in order, and where each is read."""
+
+    source: HourSource
+    every: tuple[int, ...]
+    raw: frozenset[int]
+    """Those of them that are not read as columns: each takes a second of Python, which only another process does beside
+    this one."""
 
 
 def _none() -> None:
@@ -114,7 +126,7 @@ class Beside:
     """What a vault has beside the books of a span; each is asked for once, when it is first needed."""
 
     cover: Callable[[], Coverage | None] = _none
-    source: Callable[[], HourSource | None] = _none
+    hours: Callable[[], Hours | None] = _none
     trades: Callable[[], Trades | None] = _none
     context: Callable[[], pl.DataFrame | None] = _none
     changes: Callable[[], "Books | None"] = _none
@@ -171,16 +183,16 @@ class Books:
     @cached_property
     def hours(self) -> tuple[int, ...]:
         """What `mapped` goes over: the hours (ms) that bear on the span; one, 0, where the books came from frames."""
-        return (0,) if self._hour_source is None else self._hour_source.hours
+        return (0,) if self._hours is None else self._hours.every
 
     @property
     def raw_hours(self) -> frozenset[int]:
-        """Those of the hours that are lines yet, and no columns."""
-        return frozenset() if self._hour_source is None else self._hour_source.raw_hours
+        """Those of the hours that are not read as columns."""
+        return frozenset() if self._hours is None else self._hours.raw
 
     @cached_property
-    def _hour_source(self) -> HourSource | None:
-        return self._beside.source()
+    def _hours(self) -> Hours | None:
+        return self._beside.hours()
 
     def mapped(self, work: Callable[[Iterator[Piece]], _T], hours: Sequence[int] | None = None) -> Iterator[_T]:
         """What `work` makes of the pieces of each hour (of all, or of some of `hours`), in order of time.
@@ -209,18 +221,17 @@ class Books:
         is_light: bool = False,
     ) -> Iterator[_T]:
         chosen = self.hours if hours is None else hours
-        source = self._hour_source
-        if source is None:
+        if self._hours is None:
             yield of_frames()
             return
         # To hand a light hour to another process of this machine, and back what it found, takes longer than its work.
-        here = frozenset(chosen) - source.raw_hours if is_light and not self._is_elsewhere else frozenset()
+        here = frozenset(chosen) - self.raw_hours if is_light and not self._is_elsewhere else frozenset()
         cores = min(os.cpu_count() or 1, len(chosen))
         if self.executor is None and cores < 2:
             here = frozenset(chosen)
         with ExitStack() as threads:
             executor = self.executor or threads.enter_context(ThreadPoolExecutor(cores or 1))
-            yield from self._in_order(executor, partial(work, source, self.periods), chosen, here)
+            yield from self._in_order(executor, partial(work, self._hours.source, self.periods), chosen, here)
 
     @property
     def _is_elsewhere(self) -> bool:
@@ -381,14 +392,6 @@ def read_books(  # noqa: PLR0913 - three name the span
         for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
             yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
 
-    def source() -> HourSource:
-        left_out = tuple(vault.left_out(inst_id, span, include_disputed))
-        hours = tuple(vault.bearing_hours(inst_id, span, resolution))
-        catalog = vault.change_catalog if resolution == "changes" else vault.catalog
-        every = (forms for forms in catalog.hours(inst_id) if forms.hour_ms in hours)
-        raw_hours = frozenset(forms.hour_ms for forms in every if vault.column_files(forms) is None)
-        return HourSource(vault.layout.root, inst_id, span, resolution, left_out, hours, raw_hours, sources_of(vault))
-
     def changes() -> Books | None:
         if inst_id not in vault.change_catalog.instruments():
             return None
@@ -396,13 +399,25 @@ def read_books(  # noqa: PLR0913 - three name the span
 
     beside = Beside(
         cover=lambda: vault.coverage(inst_id, *span),
-        source=source,
+        hours=lambda: _hours_of(vault, inst_id, span, include_disputed, resolution),
         trades=lambda: read_trades(vault.layout.root, inst_id),
         context=lambda: read_context(vault.layout.root, inst_id, span),
         changes=changes,
         deep=lambda: read_deep(vault.layout.root, inst_id, span),
     )
     return Books(inst_id, span, frames, periods, beside)
+
+
+def _hours_of(
+    vault: Vault, inst_id: str, span: tuple[int, int], include_disputed: bool, resolution: Resolution
+) -> Hours:
+    left_out = tuple(joined(vault.left_out(inst_id, span, include_disputed)))
+    source = HourSource(vault.layout.root, inst_id, span, resolution, left_out, sources_of(vault))
+    every = tuple(vault.bearing_hours(inst_id, span, resolution))
+    # What only the archive's vault holds is none of these.
+    held = {forms.hour_ms: forms for forms in vault.catalog.hours(inst_id)}
+    columns = (hour_ms for hour_ms in every if hour_ms in held and source.columns(vault, held[hour_ms]) is not None)
+    return Hours(source, every, frozenset(every).difference(columns))
 
 
 def newest_span(vault: Vault | str | Path, inst_id: str, length_ms: int) -> tuple[int, int]:

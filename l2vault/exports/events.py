@@ -161,7 +161,6 @@ class Receipts:
 
     def __init__(self) -> None:
         self._latency_us = 0
-        self.has_any = False
         self.disbelieved = 0
 
     def local_us(self, event: Event) -> int:
@@ -169,7 +168,7 @@ class Receipts:
         if event.recv_us:
             latency_us = event.recv_us - event.ts_ms * 1000
             if abs(latency_us) <= BELIEVED_LATENCY_MS * 1000:
-                self._latency_us, self.has_any = latency_us, True
+                self._latency_us = latency_us
                 return event.recv_us
             self.disbelieved += 1
         return event.ts_ms * 1000 + self._latency_us

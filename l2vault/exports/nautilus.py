@@ -155,6 +155,7 @@ class _Rows:
         if self._rows:
             self._catalog.write_data(self._rows)
             self._rows = []
+            self._last_ns += 1
 
 
 def _contract_of(subject: Subject) -> "Contract":

@@ -48,9 +48,9 @@ def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
 
 
 def _check(out: Path, is_forced: bool) -> None:
-    if out.name in ("", "..") or not (out.exists() or out.is_symlink()):
-        if out.name in ("", ".."):
-            raise UsageError(f"{printable(out)} names no new folder.", "--out with the name of one")
+    if out.name in ("", ".."):
+        raise UsageError(f"{printable(out)} names no new folder.", "--out with the name of one")
+    if not (out.exists() or out.is_symlink()):
         return
     shown = printable(out)
     if not is_forced:

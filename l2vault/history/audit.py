@@ -19,7 +19,7 @@ from l2vault.book.price import price_key
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import HOUR_MS, utc_text
-from l2vault.history.rows import apply_line, is_same_book
+from l2vault.history.rows import EVERY_LEVEL, apply_line, is_same_book
 
 WINDOW_MS: Final = 100
 """OKX's pace of `books`: what a push sums up."""
@@ -29,6 +29,8 @@ AGREED: Final[tuple[Verdict, ...]] = ("exact", "window", "batching")
 _SILENCE_MS: Final = 60_000
 """For so long the archive's newest line tells the book."""
 _MOST_TRADES: Final = 200_000
+_Sides = tuple[list[Level], list[Level]]
+"""Bids and asks, each best first."""
 _Value = tuple[int, str] | None
 """Size and orders of a price; None where the book does not have it."""
 
@@ -106,6 +108,7 @@ class Auditor:
         self.touches = Touches()
         self._book = Book()
         self._ahead: deque[BookChange] = deque()
+        self._is_over = False
         self._suspects: list[_Suspect] = []
 
     def run(self, changes: Iterable[BookChange], recorded: Iterable[Snapshot]) -> Audit:
@@ -126,6 +129,7 @@ class Auditor:
         while not self._ahead or (self._ahead[-1].ts_ms or 0) <= until_ms:
             change = next(lines, None)
             if change is None:
+                self._is_over = True
                 return
             self._ahead.append(change)
 
@@ -140,7 +144,7 @@ class Auditor:
         if change.is_snapshot and self._book.ts_ms is not None:
             whole = Book()
             apply_line(whole, change)
-            is_same = is_same_book(self._book.top(_ALL), whole.top(_ALL))
+            is_same = is_same_book(self._book.top(EVERY_LEVEL), whole.top(EVERY_LEVEL))
             self.audit.whole += 1
             self.audit.rebuilt += is_same
             self._settle(is_same)
@@ -169,28 +173,40 @@ class Auditor:
 
     def _verdict(self, book: Snapshot) -> tuple[Verdict, Disagreement | None]:
         ahead = [change for change in self._ahead if (change.ts_ms or 0) <= book.ts_ms + WINDOW_MS]
-        at = self._book.copy()
-        states = [] if at.ts_ms is None else [at.top(book.depth)]
-        standing = 0
-        for change in ahead:
-            if at.ts_ms is None and not change.is_snapshot:
-                continue  # nothing is known before the first full book
-            apply_line(at, change)
-            states.append(at.top(book.depth))
-            standing = len(states) - 1 if (change.ts_ms or 0) <= book.ts_ms else standing
-        if at.ts_ms is None or book.ts_ms - at.ts_ms > _SILENCE_MS:
-            return "no witness", None
+        known = self._book.ts_ms is not None or any(change.is_snapshot for change in ahead)
+        newest_ms = ((ahead[-1].ts_ms if ahead else self._book.ts_ms) or 0) if known else None
+        if newest_ms is None or book.ts_ms - newest_ms > _SILENCE_MS or (self._is_over and newest_ms < book.ts_ms):
+            return "no witness", None  # behind the archive's last line nobody says what changed
         own = book.bids, book.asks
-        if is_same_book(own, states[standing]):
-            return "exact", None
+        standing = self._standing(ahead, book)
+        if is_same_book(own, standing):
+            return "exact", None  # nearly every line: the other states need not be made
+        states = self._states(ahead, book.depth)
         if any(is_same_book(own, state) for state in states):
             return "window", None
         if all(_is_mixed(own[side], [state[side] for state in states]) for side in (0, 1)):
             return "batching", None
-        return "ours", _disagreement(book, states[standing])
+        return "ours", _disagreement(book, standing)
 
+    def _standing(self, ahead: Sequence[BookChange], book: Snapshot) -> _Sides:
+        """The state at the time of a recorded book; the first that is known, where that is later."""
+        at = self._book.copy()
+        for change in ahead:
+            if at.ts_ms is not None and (change.ts_ms or 0) > book.ts_ms:
+                break
+            if at.ts_ms is not None or change.is_snapshot:
+                apply_line(at, change)
+        return at.top(book.depth)
 
-_ALL: Final = 10_000
+    def _states(self, ahead: Sequence[BookChange], depth: int) -> list[_Sides]:
+        """All of the window, in order; nothing is known before the first full book."""
+        at = self._book.copy()
+        states = [] if at.ts_ms is None else [at.top(depth)]
+        for change in ahead:
+            if at.ts_ms is not None or change.is_snapshot:
+                apply_line(at, change)
+                states.append(at.top(depth))
+        return states
 
 
 def _values(levels: Sequence[Level]) -> dict[int, tuple[int, str]]:

@@ -18,7 +18,7 @@ from l2vault.book.snapshot import Snapshot, take_snapshot, to_line
 from l2vault.book.utc import HOUR_MS, MINUTE_MS, utc_ms, utc_text
 from l2vault.errors import LineError
 from l2vault.history.hours import Draft, HourKeeper, HourNote
-from l2vault.history.rows import apply_line, change_of, is_same_book
+from l2vault.history.rows import EVERY_LEVEL, apply_line, change_of, is_same_book
 from l2vault.vault.journal.merge_events import Merged, MergedQuiet, MergedSpan
 
 LONGEST_QUIET_MS: Final = 60_000
@@ -27,7 +27,6 @@ SILENCE: Final = "archive silence"
 NO_BOOK: Final = "not in the archive"
 _STRAY_MS: Final = MINUTE_MS
 """A line may be so far outside its file's day, and no farther."""
-_EVERY_LEVEL: Final = 10_000
 _EVERY_LINES: Final = 20_000
 
 
@@ -137,7 +136,7 @@ class BookDay:
         """The book as it stands, whole; None before the first."""
         if not self._has_book or self._book.ts_ms is None:
             return None
-        bids, asks = self._book.top(_EVERY_LEVEL)
+        bids, asks = self._book.top(EVERY_LEVEL)
         change = BookChange(self._inst_id, True, bids, asks, self._book.ts_ms, None, None, None)
         return RecordedChange(self._book.ts_ms, change, "book", 0)
 
@@ -231,9 +230,10 @@ class BookDay:
         """An hour that is there and goes on: a new file that begins with its lines."""
         hour = _Hour(self._keeper.draft(self._inst_id, hour_ms), note.files, before=event)
         assert hour.draft is not None
-        for line in self._keeper.lines(self._inst_id, hour_ms):
-            hour.draft.add(line)
-            hour.lines += 1
+        with hour.draft.dropped_on_error():  # the hour is not yet among those that `drop` knows
+            for line in self._keeper.lines(self._inst_id, hour_ms):
+                hour.draft.add(line)
+                hour.lines += 1
         hour.quiet, hour.from_ms = list(event.quiet), utc_ms(event.from_ or event.hour)
         hour.spans = [(utc_ms(each.from_), utc_ms(each.to), each.cause) for each in event.spans]
         return hour
@@ -253,11 +253,8 @@ class BookDay:
         if hour.draft is not None and hour.lines:
             event = self._event(hour, hour_ms)
             note = HourNote(hour.files, *self._law, 0, "")
-            try:
+            with hour.draft.dropped_on_error():
                 self._keeper.keep(self._inst_id, hour_ms, hour.draft, event, note)
-            except BaseException:
-                hour.draft.drop()
-                raise
             self.report.hours += 1
         elif hour.draft is not None:
             hour.draft.drop()

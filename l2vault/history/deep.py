@@ -102,11 +102,8 @@ class DeepDay:
             dict.fromkeys(self._files, len(self._times)),
             spans=[MergedSpan(utc_text(one), utc_text(two), "missing", cause) for one, two, cause in spans],
         )
-        try:
+        with draft.dropped_on_error():
             self._keeper.keep(inst_id, hour_ms, draft, event, HourNote(self._files, DEEP_EVERY_MS, DEEP_DEPTH, 0, ""))
-        except BaseException:
-            draft.drop()
-            raise
         self.report.hours += 1
         self.report.books += len(self._times)
 

@@ -94,12 +94,12 @@ class Downloader:
             make_folders(self._shelf.path(wanted).parent)
             tries = 0
             while True:
-                before = self._here(wanted, is_sample)
+                before = self._shelf.part_bytes(wanted, is_sample)
                 try:
                     note = self._rest_of(wanted, source, sample_bytes, progress)
                     return self._finish(wanted, note)
                 except (Unavailable, HTTPException) as error:
-                    tries = 1 if self._here(wanted, is_sample) > before else tries + 1
+                    tries = 1 if self._shelf.part_bytes(wanted, is_sample) > before else tries + 1
                     if tries >= _TRIES:
                         raise _as_rest_error(source.url, error) from error
                     self._pause(min(30.0, 2.0**tries))
@@ -108,15 +108,11 @@ class Downloader:
         except _Gone:
             raise RestError(f"there is no file at {source.url}.", "another day, or without --older") from None
 
-    def _here(self, wanted: Wanted, is_sample: bool) -> int:
-        part = self._shelf.part(wanted, is_sample)
-        return part.stat().st_size if part.exists() else 0
-
     def _rest_of(self, wanted: Wanted, source: Source, sample_bytes: int | None, progress: Progress) -> FileNote:
         """Bring the part up to its whole size, from where it is."""
         is_sample = sample_bytes is not None
         part, known = self._shelf.part(wanted, is_sample), self._shelf.part_note(wanted, is_sample)
-        here = self._here(wanted, is_sample)
+        here = self._shelf.part_bytes(wanted, is_sample)
         if known is None or not known.etag or known.url != source.url or here > known.size_bytes:
             known, here = None, 0
         if known is not None and here == known.size_bytes:

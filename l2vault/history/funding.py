@@ -20,7 +20,7 @@ def keep_funding(wanted: Wanted, lines: Iterable[bytes], keeper: HourKeeper, sha
     rates: dict[int, Rate] = {}
     for number, line in enumerate(lines, 1):
         try:
-            rate = rate_of(line) if line else None
+            rate = rate_of(line)
             if rate is None or rate.inst_id != wanted.inst_id:
                 continue
             if not wanted.span[0] <= rate.time_ms < wanted.span[1]:
@@ -47,13 +47,10 @@ def _keep(
     brought = {wanted.name: len(rates)}
     event = Merged("", wanted.inst_id, utc_text(hour_ms), "context", brought, values=values)
     draft = keeper.draft(wanted.inst_id, hour_ms)
-    try:
+    with draft.dropped_on_error():
         for rate in rates:
             draft.add(to_line(_settled(rate)))
         keeper.keep(wanted.inst_id, hour_ms, draft, event, HourNote(files, 0, 0, 0, ""))
-    except BaseException:
-        draft.drop()
-        raise
     report.hours += 1
     report.books += len(rates)
 

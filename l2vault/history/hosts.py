@@ -6,14 +6,14 @@ from urllib.parse import urljoin, urlsplit
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
 class Hosts:
     """`names` as the setting has them: `static.okx.com`, or with a port one of this machine, which needs no TLS."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = frozenset(name.lower() for name in names)
+        self._names = tuple(name.lower() for name in names)
         self._shown = ", ".join(names)
 
     def check(self, url: str) -> str:
@@ -40,8 +40,8 @@ class Hosts:
 
     def base(self, default: str) -> str:
         """Where documented addresses are asked: OKX's host, or the first that is named instead of it."""
-        names = sorted(self._names)
-        if urlsplit(default).hostname in self._names or not names:
+        names = self._names
+        if urlsplit(default).hostname in names or not names:
             return default
         host = names[0].rpartition(":")[0] or names[0]
         return f"{'http' if host in _LOOPBACK else 'https'}://{names[0]}"

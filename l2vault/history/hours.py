@@ -4,10 +4,10 @@ Such a vault is one that `vault/merging` could have made of a single vault: a fi
 that is known of an hour. A note of its own, written last, says of which file of OKX's it was made, and how.
 """
 
-import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.store.digest import RunningDigest
 from l2vault.vault.store.durable import hidden, make_folders, replace, sync_folder, unlink, write_all, write_atomically
 from l2vault.vault.store.layout import Kind, Layout, packed_path
-from l2vault.vault.store.stream import read_small
+from l2vault.vault.store.stream import read_lines, read_small
 
 _DRAFT: Final = ".draft"
 _GZIP_WBITS: Final = 31
@@ -76,6 +76,15 @@ class Draft:
         """Leave no trace."""
         self._file.close()
         unlink(self._path, missing_ok=True)
+
+    @contextmanager
+    def dropped_on_error(self) -> Iterator[None]:
+        """Around what fills and keeps it: whatever goes wrong, no trace of it stays."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
 
     def _flush(self) -> None:
         if self._lines:
@@ -136,10 +145,11 @@ class HourKeeper:
         write_atomically(self._note_file(inst_id, hour_ms), msgspec.json.encode(whole))
 
     def lines(self, inst_id: str, hour_ms: int) -> Iterator[bytes]:
-        """Those of an hour that is there, without newlines. Raises OSError for one that does not read."""
-        with gzip.open(packed_path(self._target.of(self._kind).hour_file(inst_id, hour_ms))) as file:
-            for line in file:
-                yield line.removesuffix(b"\n")
+        """Those of an hour that is there, without newlines. Raises OSError for one that does not read, GzipDamage for
+        one that is torn."""
+        for line in read_lines(packed_path(self._target.of(self._kind).hour_file(inst_id, hour_ms))):
+            if line.text is not None:
+                yield line.text
 
     def carry(self, inst_id: str, change: RecordedChange) -> None:
         """Keep the book with which a day ended."""

@@ -19,6 +19,8 @@ _TIME: Final = re.compile(r"[1-9][0-9]{0,13}", re.ASCII)
 _RATE: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,30})?(?:[eE]-?[0-9]{1,3})?", re.ASCII)
 _QUOTED: Final = 80
 _COLUMNS: Final = (6, 7)
+EVERY_LEVEL: Final = 10_000
+"""More than a file of OKX's has a side."""
 
 
 class _Book(msgspec.Struct, gc=False):
@@ -58,16 +60,18 @@ def change_of(line: bytes, inst_id: str) -> BookChange:
     return BookChange(inst_id, row.action == "snapshot", bids, asks, int(row.ts), None, None, None)
 
 
-def trade_of(line: bytes, inst_id: str, recv_us: int) -> TradePush | None:
-    """A row of a file of trades; None for the one that names the columns. `recv_us`: when the file was fetched."""
+def trade_of(line: bytes, inst_id: str) -> TradePush | None:
+    """A row of a file of trades, whose time of receipt is 0; None for the one that names the columns, or is blank."""
     fields = _fields(line)
+    if fields == [""]:
+        return None
     if fields[0] != inst_id and len(fields) > 1 and not fields[1].isdecimal():
         return None
     if len(fields) not in _COLUMNS or fields[0] != inst_id:
         raise LineError(f"no row of trades of {inst_id}: {line[:_QUOTED]!r}")
     _, trade_id, side, price, size, ts, *source = fields
     push = TradePush(
-        *(inst_id, trade_id, price, size, side.lower(), ts, None, source[0] if source else None, None, recv_us),
+        *(inst_id, trade_id, price, size, side.lower(), ts, None, source[0] if source else None, None, 0),
         "archive",
     )
     fault = trade_fault(push)
@@ -77,8 +81,10 @@ def trade_of(line: bytes, inst_id: str, recv_us: int) -> TradePush | None:
 
 
 def rate_of(line: bytes) -> Rate | None:
-    """A row of a file of funding; None for the one that names the columns."""
+    """A row of a file of funding; None for the one that names the columns, or is blank."""
     fields = _fields(line)
+    if fields == [""]:
+        return None
     if len(fields) != 3:
         raise LineError(f"no row of funding: {line[:_QUOTED]!r}")
     if not _TIME.fullmatch(fields[2]) or not _RATE.fullmatch(fields[1]):
@@ -99,12 +105,6 @@ def is_same_book(one: tuple[list[Level], list[Level]], other: tuple[list[Level],
 
 def _numbers(levels: list[Level]) -> list[tuple[int, int, str]]:
     return [(price_key(price), price_key(size), orders) for price, size, _, orders in levels]
-
-
-def differing_levels(one: list[Level], other: list[Level]) -> int:
-    """How many prices of a side the two do not show alike."""
-    left, right = set(_numbers(one)), set(_numbers(other))
-    return len({price for price, _, _ in left ^ right})
 
 
 def apply_line(book: Book, change: BookChange) -> None:

@@ -47,6 +47,11 @@ class Shelf:
         """The same file while it comes."""
         return hidden(self.path(wanted, is_sample), _PART)
 
+    def part_bytes(self, wanted: Wanted, is_sample: bool = False) -> int:
+        """How much of it came so far."""
+        part = self.part(wanted, is_sample)
+        return part.stat().st_size if part.exists() else 0
+
     def note(self, wanted: Wanted, is_sample: bool = False) -> FileNote | None:
         """What is known of a file that is here; None where it is not, or its note does not read."""
         path = self.path(wanted, is_sample)
@@ -79,6 +84,10 @@ class Shelf:
         names = [wanted for path in paths if (wanted := parse_name(path.name, inst_id)) is not None]
         found = {wanted.date: wanted for wanted in names if self.note(wanted) is not None}
         return [found[date] for date in sorted(found) if date[:7] == date or date[:7] not in found]
+
+    def held_within(self, what: What, inst_id: str, span: tuple[int, int]) -> list[Wanted]:
+        """Those of them that have something of a half-open span of exchange time."""
+        return [each for each in self.held(what, inst_id) if each.span[0] < span[1] and each.span[1] > span[0]]
 
     def instruments(self) -> list[str]:
         """Those of which books or trades are here."""

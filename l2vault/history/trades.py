@@ -39,8 +39,8 @@ class TradeDay:
         start_ms, end_ms = self._wanted.span
         for number, line in enumerate(lines, 1):
             try:
-                push = trade_of(line, self._wanted.inst_id, 0)
-                if push is None or not line:
+                push = trade_of(line, self._wanted.inst_id)
+                if push is None:
                     continue
                 ts_ms = push.ts_ms
                 if not start_ms <= ts_ms < end_ms:
@@ -75,13 +75,10 @@ class TradeDay:
             self.report.kept_hours += 1
             return
         draft = self._keeper.draft(inst_id, hour_ms)
-        try:
+        with draft.dropped_on_error():
             for push in pushes:
                 draft.add(trade_to_line(push))
             self._keeper.keep(inst_id, hour_ms, draft, event, HourNote(self._files, 0, 0, 0, ""))
-        except BaseException:
-            draft.drop()
-            raise
         self.report.hours += 1
         self.report.books += len(pushes)
 

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ EXAMPLE: Final = "l2vault audit BTC-USDT-SWAP --day 2026-11-20"
 
 _SHOWN: Final = 20
 NO_WITNESS: Final = "no witness"
+_Value = TypeVar("_Value")
 
 
 class AuditDocument(msgspec.Struct):
@@ -75,12 +76,12 @@ def run(context: Context, args: argparse.Namespace) -> int:
     path = shelf.path(wanted, note.is_sample)
     try:
         audit = auditor.run(
-            (change_of(line, inst_id) for line in lines_of(path, note.is_sample)),
+            _values(path, note.is_sample, lambda line: change_of(line, inst_id)),
             vault.snapshots(inst_id, start_ms, start_ms + DAY_MS),
         )
-        check_trades(audit, auditor.touches, _trades(shelf, inst_id, start_ms))
-    except LineError as error:
-        raise VaultError(f"{printable(path, 400)}: {error.message}.", "delete the file, then l2vault fetch") from error
+    except LineError as error:  # of a level that is none, which shows when the line is applied
+        raise _damaged(path, error) from error
+    check_trades(audit, auditor.touches, _trades(shelf, inst_id, start_ms))
     if not audit.hours:
         raise VaultError(f"nothing of {inst_id} was recorded on {wanted.date}.", "l2vault ls, for what was")
     found = _document(inst_id, wanted, path, audit)
@@ -102,12 +103,24 @@ def _without(inst_id: str, wanted: Wanted, is_json: bool) -> int:
 
 def _trades(shelf: Shelf, inst_id: str, start_ms: int) -> Iterator[TradePush]:
     """Those of the day, as far as their files are here."""
-    for wanted in wanted_files("trades", inst_id, (start_ms, start_ms + DAY_MS)):
-        if shelf.note(wanted) is not None:
-            for line in lines_of(shelf.path(wanted)):
-                push = trade_of(line, inst_id, 0) if line else None
-                if push is not None:
-                    yield push
+    for wanted in shelf.held_within("trades", inst_id, (start_ms, start_ms + DAY_MS)):
+        yield from _values(shelf.path(wanted), False, lambda line: trade_of(line, inst_id))
+
+
+def _values(path: Path, is_sample: bool, value_of: Callable[[bytes], _Value | None]) -> Iterator[_Value]:
+    """What the lines of a file say. Raises VaultError with the number of the line for one that says nothing."""
+    for number, line in enumerate(lines_of(path, is_sample), 1):
+        try:
+            value = value_of(line)
+        except LineError as error:
+            raise _damaged(path, LineError(f"line {number}: {error.message}")) from error
+        if value is not None:
+            yield value
+
+
+def _damaged(path: Path, error: LineError) -> VaultError:
+    where, why = printable(path, 400), printable(error.message)
+    return VaultError(f"{where}: {why}.", "delete the file, then l2vault fetch again")
 
 
 def _document(inst_id: str, wanted: Wanted, path: Path, audit: Audit) -> AuditDocument:

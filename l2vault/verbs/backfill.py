@@ -62,6 +62,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
     layout, settings = Layout(context.vault), context.settings
     shelf = Shelf(layout)
     inst_ids = asked_instruments(args) or shelf.instruments()
+    if not inst_ids and args.what == "funding":  # the files have all swaps, so that their names say nothing
+        raise UsageError("backfill of funding needs an instrument.", "l2vault backfill BTC-USDT-SWAP --what funding")
     files = {inst_id: chosen_files(shelf, args.what, inst_id, args) for inst_id in inst_ids}
     if not any(files.values()):
         raise VaultError(
@@ -112,13 +114,11 @@ def okx_place(layout: Layout, clock: Clock, program: str) -> Place:
 
 def chosen_files(shelf: Shelf, what: What, inst_id: str, args: argparse.Namespace) -> list[Wanted]:
     """The files that are here, of the days that are asked for."""
-    held = shelf.held(what, inst_id)
     if args.start is None:
         if args.end is not None:
             raise UsageError("--to without --from leaves the first day open.", "both, or neither for all days")
-        return held
-    start_ms, end_ms = asked_days(args)
-    return [each for each in held if each.span[0] < end_ms and each.span[1] > start_ms]
+        return shelf.held(what, inst_id)
+    return shelf.held_within(what, inst_id, asked_days(args))
 
 
 def keep_instrument_row(layout: Layout, inst_id: str, region: str, rest_url: str, clock: Clock) -> None:

@@ -20,7 +20,7 @@ from l2vault.history.index import Offer, ask_index
 from l2vault.history.naming import CUSTOMARY_BYTES, OKX_HOST, WHATS, Wanted, wanted_files
 from l2vault.history.shelf import Shelf
 from l2vault.okx.hosts import addresses
-from l2vault.okx.rest import OkxRest, Unavailable
+from l2vault.okx.rest import Forbidden, OkxRest, Unavailable
 from l2vault.vault.retention.run import locked
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.context import Context
@@ -103,7 +103,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     failed: list[RestError] = []
     sys.stderr.write(_cost(jobs, len(wanted) - len(lacking), args.sampled))
     if jobs:
-        _insist_on_room(layout, jobs, args)
+        _insist_on_room(shelf, jobs, args)
         layout.archive_files.mkdir(parents=True, exist_ok=True)
         with alone_in_archive(layout):
             failed = _fetch(loader, jobs, SAMPLE_BYTES if args.sampled else None, clock)
@@ -151,7 +151,7 @@ def _unlisted(loader: Downloader, hosts: Hosts, wanted: Wanted) -> _Job | None:
         url = hosts.base(OKX_HOST) + path
         try:
             size = loader.size_of(url)
-        except RestError:  # 403 is how OKX's storage says that there is none
+        except Forbidden:  # 403 is how OKX's storage says that there is none
             continue
         if size is not None:
             return _Job(wanted, Source(url, 0.0, "unlisted"), size or CUSTOMARY_BYTES[wanted.what])
@@ -168,14 +168,15 @@ def _cost(jobs: Sequence[_Job], here: int, is_sampled: bool) -> str:
     return f"{counted(len(jobs), 'file')} to fetch, {size_text(sum(sizes))}{each}{known}\n"
 
 
-def _insist_on_room(layout: Layout, jobs: Sequence[_Job], args: argparse.Namespace) -> None:
+def _insist_on_room(shelf: Shelf, jobs: Sequence[_Job], args: argparse.Namespace) -> None:
     """Raises VaultError where the disk has no room for it, or where it is much and nobody agreed."""
     need = sum(min(job.size_bytes, SAMPLE_BYTES) if args.sampled else job.size_bytes for job in jobs)
-    folder = next(each for each in (layout.archive_files, *layout.archive_files.parents) if each.exists())
+    folder = next(each for each in (shelf.root, *shelf.root.parents) if each.exists())
     free = shutil.disk_usage(folder).free
-    if need > free:
+    more = need - sum(shelf.part_bytes(job.wanted, args.sampled) for job in jobs)
+    if more > free:
         raise VaultError(
-            f"it takes {size_text(need)}, and {printable(folder)} has {size_text(free)} free.",
+            f"it takes {size_text(more)}, and {printable(folder)} has {size_text(free)} free.",
             "fewer days, or --sampled",
         )
     if need > ASKS_ABOVE_BYTES and not args.yes and not _agrees(need):

@@ -13,13 +13,14 @@ from l2vault.history.backfill import backfill_books
 from l2vault.history.books import Law
 from l2vault.history.naming import wanted_files
 from l2vault.history.shelf import Shelf
-from l2vault.vault.coverage.filled import given_spans, intersection, outside
+from l2vault.vault.coverage.filled import given_spans
 from l2vault.vault.coverage.model import Coverage, count_slots
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.journal.merge_events import Repaired
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.layout import Layout
-from l2vault.vault.store.repairs import joined, keep_repairs, repaired_spans
+from l2vault.vault.store.repairs import keep_repairs, repaired_spans
+from l2vault.vault.store.spans import intersection, joined, outside
 from l2vault.verbs.analysis import the_instrument
 from l2vault.verbs.backfill import keep_instrument_row, okx_place, refusals_of
 from l2vault.verbs.context import Context
@@ -60,12 +61,12 @@ def run(context: Context, args: argparse.Namespace) -> int:
     inst_id = the_instrument(vault, args)
     own = vault.coverage(inst_id, args.start, args.end)
     span, layout, clock = (own.start_ms, own.end_ms), vault.layout, Clock()
-    before = repaired_spans(layout, inst_id)
-    if args.undo:
-        if args.dry_run:
-            raise UsageError("--undo and --dry-run exclude each other.", "one of them")
-        return _undo(layout, inst_id, before, own, clock)
+    if args.undo and args.dry_run:
+        raise UsageError("--undo and --dry-run exclude each other.", "one of them")
     with alone_in_archive(layout):
+        before = repaired_spans(layout, inst_id)
+        if args.undo:
+            return _undo(layout, inst_id, before, own, clock)
         if not args.dry_run:
             _make_hours(context, args, layout, own, clock)
         given = _given(layout, own)

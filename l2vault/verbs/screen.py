@@ -16,7 +16,7 @@ from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, extra
 from l2vault.foreign import quoted
 from l2vault.recording.child import start_child
-from l2vault.recording.tasks.memory import bound_heap, trim_heap
+from l2vault.recording.tasks.memory import trim_heap
 from l2vault.vault.reading.vault import open_vault
 from l2vault.verbs.context import Context
 from l2vault.verbs.record import DEMO_VAULT
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     with extra("screen"):
-        from l2vault.web.serve import serve
+        from l2vault.web.serve import bound_heap, serve
     vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
 
     def ready(address: str) -> None:

@@ -5,7 +5,7 @@ Its methods block, so they run in threads: `measuring` (walls, zones, cells of t
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow as pa
 import l2vault
 from l2vault.analytics.contract import Unit, contract_periods
 from l2vault.analytics.walls.tracks import sorted_by, tracks_of
+from l2vault.api.trades import Trades
 from l2vault.api.vault import Vault
 from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
@@ -32,7 +33,7 @@ from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
-from l2vault.web.recorder import recorder_said
+from l2vault.web.recorder import reasons_said, recorder_said
 from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
@@ -44,6 +45,8 @@ LONGEST_MS: Final = 92 * 24 * HOUR_MS
 MOST_TRADES: Final = 4000
 MOST_BOOKS: Final = 5000
 MOST_LEVELS: Final = 400
+_MOST_HELD: Final = 200_000
+"""Levels of one answer, about: each takes 150 bytes as Python's own objects."""
 _MOST_TRADES_MS: Final = 6 * HOUR_MS
 """Each trade of a longer span would have to be read to find the largest: minutes of work for a few dots."""
 _DAY_MS: Final = 24 * HOUR_MS
@@ -75,7 +78,7 @@ class Answers:
         self._clock = clock
         self._turns = turns
         self._tiles = Tiles(root, executor, clock, turns, files)
-        self._beside = Beside(root, clock)
+        self._beside = Beside(root, clock, turns)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[object, ...], tuple[int, Said]] = OrderedDict()
@@ -151,20 +154,21 @@ class Answers:
     def rows_of_books(  # noqa: PLR0913 - what is asked for
         self, inst_id: str, start_ms: int, end_ms: int, levels: int, limit: int, form: Form
     ) -> bytes:
-        """The books of a span with their best levels; where there are more than `limit`, `next_ms` is the first of
-        those that are left out."""
+        """The books of a span with their best levels; where there are more than `limit`, or more than 200,000 levels
+        in all, `next_ms` is the first of those that are left out."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
         if not (1 <= levels <= MOST_LEVELS and 1 <= limit <= MOST_BOOKS):
             raise UsageError("levels or limit is out of range.", f"levels up to {MOST_LEVELS}, limit to {MOST_BOOKS}")
-        books, next_ms = list[dict[str, object]](), None
+        books, held, next_ms = list[dict[str, object]](), 0, None
         for book in vault.snapshots(name, start_ms, end_ms):
-            if len(books) == limit:
+            if len(books) == limit or held >= _MOST_HELD:
                 next_ms = book.ts_ms
                 break
             row = book_said(book, levels)
             books.append({key: row[key] for key in BOOKS.names})
-        to_ms = next_ms or end_ms
+            held += min(levels, len(book.bids)) + min(levels, len(book.asks))
+        to_ms = end_ms if next_ms is None else next_ms
         said = {"inst_id": name, "from": start_ms, "to": to_ms, "next_ms": next_ms, "books": books}
         return answered(said | {"coverage": about(vault.coverage(name, start_ms, to_ms))}, "books", BOOKS, form)
 
@@ -269,29 +273,26 @@ class Answers:
             return as_json(said | {"too_long": True})
         held = max(span[0], vault.first_line_ms(name) or 0), min(end_ms, (vault.newest_line_ms(name) or 0) + 1)
         hours = list(range(held[0] // HOUR_MS * HOUR_MS, held[1], HOUR_MS))
-        found, said["unread_hours"] = self._beside.get(name, hours, _PATIENCE_SEC)
+        found, said["unread_hours"] = self._beside.get(name, hours, vault.newest_evidence_ms(name), _PATIENCE_SEC)
         newest = [hour.newest_ms for hour in found.values() if hour.newest_ms is not None]
         said["newest_ms"] = max(newest, default=None)
         return as_json(said | {name: each.tolist() for name, each in binned(found, span, bin_ms).items()})
 
     def every_trade(self, market: str, symbol: str, start_ms: int | None, end_ms: int | None, limit: int) -> bytes:
         """The first `limit` trades of a span, both bounds in it, as flowsurface's server gives them: sizes in coin, of
-        inverse contracts in the quote currency."""
+        inverse contracts in the quote currency. Where there are more, `next_ms` is where to go on: no millisecond is
+        cut in two, so there are some fewer than `limit`, or more if the first millisecond alone has more."""
         name = self._meant(market, symbol)
         span = {"start": start_ms, "end": None if end_ms is None else end_ms + 1}
         unit: Unit = "usd" if market == "inverse" else "coin"
-        rows, to_ms = list[tuple[int, float, float, bool]](), None
-        for trade in self._door().trades(name, start=span["start"], end=span["end"]):
-            if len(rows) == limit:
-                to_ms = trade.ts_ms
-                break
-            qty = trade.coin if unit == "coin" else trade.usd
-            if qty is not None:
-                rows.append((trade.ts_ms, trade.price, qty, trade.side == "sell"))
-        served = self._door().trades(name, start=span["start"], end=to_ms or span["end"]) if rows else None
-        said = {"inst_id": name, "unit": unit, "next_ms": to_ms}
-        share = None if served is None else served.coverage.share()
-        return as_arrow(rows, FLOWSURFACE, said | {"coverage": {"proved_share": share}})
+        with self._turns.urgent():
+            trades = self._door().trades(name, start=span["start"], end=span["end"])
+            rows, next_ms = _first(trades, unit, limit)
+            if next_ms is not None:
+                trades = self._door().trades(name, start=trades.start_ms, end=next_ms)
+            share = trades.coverage.share() if rows else None
+            said = {"inst_id": name, "unit": unit, "next_ms": next_ms}
+            return as_arrow(rows, FLOWSURFACE, said | {"coverage": {"proved_share": share}})
 
     def _meant(self, market: str, symbol: str) -> str:
         """The instrument that a client calls `btc-usdt-swap` or `btcusdt`. Raises VaultError where there is none."""
@@ -314,7 +315,7 @@ class Answers:
 
     def unready(self) -> list[str]:
         """Why the recorder is not healthy, or the vault holds no book; nothing where all is well."""
-        reasons = [f"{reason.text} {reason.cure}." for reason in look(self.root, self._clock.wall_ms()).verdict.reasons]
+        reasons = reasons_said(look(self.root, self._clock.wall_ms()))
         try:
             names = self._vault().instruments()
         except VaultError as error:
@@ -398,6 +399,24 @@ class Answers:
         return Vault(self._vault())
 
 
+def _first(trades: Trades, unit: Unit, limit: int) -> tuple[list[tuple[int, float, float, bool]], int | None]:
+    """Rows of `FLOWSURFACE` of about the first `limit` trades, and the time from which on they are left out, None if
+    none is. One order that takes several prices is several trades of one millisecond, which stay together."""
+    rows, next_ms = list[tuple[int, float, float, bool]](), None
+    for trade in trades:
+        if next_ms is not None and trade.ts_ms >= next_ms:
+            return rows, next_ms
+        if next_ms is None and len(rows) >= limit:
+            before = [row for row in rows if row[0] < trade.ts_ms]
+            if before:
+                return before, trade.ts_ms
+            next_ms = rows[-1][0] + 1
+        qty = trade.coin if unit == "coin" else trade.usd
+        if qty is not None:
+            rows.append((trade.ts_ms, trade.price, qty, trade.side == "sell"))
+    return rows, None
+
+
 def answered(said: Said, rows: str, columns: pa.Schema, form: Form) -> bytes:
     """An answer whose `rows` are a table, in the form that was asked for."""
     if form == "json":
@@ -447,10 +466,8 @@ def _newest_context(layout: Layout, inst_id: str, end_ms: int) -> dict[str, obje
     """The newest line of context of the last minute, which is all that an open page shows as of now."""
     reader = ContextReader(layout)
     rows = reader.rows(inst_id, (max(0, end_ms - _CONTEXT_MS), end_ms + _CONTEXT_MS), unreported)
-    newest = None
-    for newest in rows:  # noqa: B007 - the last one
-        pass
-    return None if newest is None else {"t": newest.grid_ms, **msgspec.to_builtins(newest)}
+    newest = deque(rows, maxlen=1)
+    return {"t": newest[0].grid_ms, **msgspec.to_builtins(newest[0])} if newest else None
 
 
 def _negative_size(row: tuple[int, float, float, str]) -> float:

@@ -66,6 +66,8 @@ class Screen:
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._measuring = ThreadPoolExecutor(1, "measuring")
         self._beside = ThreadPoolExecutor(1, "beside")
+        self._rows = ThreadPoolExecutor(1, "rows")
+        """What programs ask for in bulk takes a minute, and nothing that says how the recorder is waits for it."""
         files = None if cache is None else TileFiles(cache)
         self._answers = Answers(root, self._tiling, clock, Turns(trim), files)
         self._live = Live(root, poll_sec)
@@ -77,7 +79,7 @@ class Screen:
     def stop(self) -> None:
         """What is being read ends by itself, and nobody waits for it."""
         self._live.stop()
-        for pool in (self._tiling, self._reading, self._measuring, self._beside):
+        for pool in (self._tiling, self._reading, self._measuring, self._beside, self._rows):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _routes(self) -> list[Route | WebSocketRoute]:
@@ -136,7 +138,7 @@ class Screen:
             return self._answers.rows_of_books(_name(request), *span, levels, limit, _form(request))
 
         if "format" in request.query_params or _form(request) == "arrow":
-            return await self._tabled(self._reading, request, rows)
+            return await self._tabled(self._rows, request, rows)
         return await self._answered(self._reading, books, BINARY)
 
     async def _walls(self, request: Request) -> Response:
@@ -184,7 +186,7 @@ class Screen:
             market, symbol = asked["market"].lower(), asked.get("symbol", "")
             return self._answers.every_trade(market, symbol, bounds[0], bounds[1], int(limit))
 
-        return await self._answered(self._reading, trades, ARROW)
+        return await self._answered(self._rows, trades, ARROW)
 
     async def _ladder(self, request: Request) -> Response:
         return await self._answered(self._reading, lambda: self._answers.ladder(_name(request), _at(request)))

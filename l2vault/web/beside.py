@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Floats, contract_periods
@@ -22,18 +21,17 @@ from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
-from l2vault.web.tile import BINS_MS
+from l2vault.web.kept import Basis, Kept, basis_of, good_until
+from l2vault.web.tile import BINS_MS, Singles, last_known
+from l2vault.web.turns import Turns
 
 SERIES: Final = ("bought", "sold", "basis_bps", "funding_rate", "open_interest_usd")
 _SUMMED: Final = ("bought", "sold")
 _READ: Final[tuple[Kind, ...]] = ("trades", "context")
 _KEPT_HOURS: Final = 400
 """36 kB each."""
-_GROWING_MS: Final = 1_000
 _TIMES_WORK: Final = 10
-"""An hour that is still written is read again after 10 times what reading it took: open pages add what is new."""
-
-Singles = npt.NDArray[np.float32]
+"""Open pages add what is new to an hour that is still written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,55 +43,50 @@ class BesideHour:
     newest_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    stamp: list[FileStamp]
-    until_ms: int
-    hour: BesideHour
-
-
 class Beside:
-    """Of the vault at `root`; for one thread."""
+    """Of the vault at `root`; for one thread, which takes one of the `turns` for each hour that it reads."""
 
-    def __init__(self, root: Path, clock: Clock) -> None:
+    def __init__(self, root: Path, clock: Clock, turns: Turns | None = None) -> None:
         self._root = root
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
+        self._turns = turns or Turns()
+        self._kept: OrderedDict[tuple[str, int], Kept[BesideHour]] = OrderedDict()
         self._trades: dict[str, Trades] = {}
         """Each remembers what it has read of the journal."""
 
-    def get(self, inst_id: str, hours: Sequence[int], patience_sec: float) -> tuple[dict[int, BesideHour], list[int]]:
+    def get(
+        self, inst_id: str, hours: Sequence[int], newest_evidence_ms: int | None, patience_sec: float
+    ) -> tuple[dict[int, BesideHour], list[int]]:
         """Those of some hours (ms), the newest first, and the hours that are still to be read once `patience_sec` are
-        over: ask again. Raises VaultError where the vault has no row of the instrument."""
+        over: ask again. `newest_evidence_ms` is the vault's. Raises VaultError where the vault has no row of the
+        instrument."""
         until_ms = self._clock.monotonic_ms() + round(patience_sec * 1000)
         found: dict[int, BesideHour] = {}
         for hour_ms in sorted(hours, reverse=True):
-            kept = self._good(inst_id, hour_ms)
+            basis = basis_of(self._stamp(inst_id, hour_ms), hour_ms, newest_evidence_ms)
+            kept = self._good((inst_id, hour_ms), basis)
             if kept is not None:
                 found[hour_ms] = kept
             elif not found or self._clock.monotonic_ms() < until_ms:
-                found[hour_ms] = self._read(inst_id, hour_ms)
+                found[hour_ms] = self._read(inst_id, hour_ms, basis)
         return found, [hour_ms for hour_ms in hours if hour_ms not in found]
 
-    def _good(self, inst_id: str, hour_ms: int) -> BesideHour | None:
-        kept = self._kept.get((inst_id, hour_ms))
-        if kept is None:
+    def _good(self, key: tuple[str, int], basis: Basis) -> BesideHour | None:
+        kept = self._kept.get(key)
+        if kept is None or (kept.basis != basis and self._clock.monotonic_ms() >= kept.until_ms):
             return None
-        is_good = self._clock.monotonic_ms() < kept.until_ms or kept.stamp == self._stamp(inst_id, hour_ms)
-        if not is_good:
-            return None
-        self._kept.move_to_end((inst_id, hour_ms))
-        return kept.hour
+        self._kept.move_to_end(key)
+        return kept.made
 
-    def _read(self, inst_id: str, hour_ms: int) -> BesideHour:
-        begun_ms, stamp = self._clock.monotonic_ms(), self._stamp(inst_id, hour_ms)
-        if inst_id not in self._trades and (trades := read_trades(self._root, inst_id)) is not None:
-            self._trades[inst_id] = trades
-        hour = read_hour(self._root, inst_id, hour_ms, self._trades.get(inst_id))
-        now_ms = self._clock.monotonic_ms()
-        until_ms = now_ms + max(_GROWING_MS, _TIMES_WORK * (now_ms - begun_ms))
+    def _read(self, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour:
+        with self._turns.urgent():
+            begun_ms = self._clock.monotonic_ms()
+            if inst_id not in self._trades and (trades := read_trades(self._root, inst_id)) is not None:
+                self._trades[inst_id] = trades
+            hour = read_hour(self._root, inst_id, hour_ms, self._trades.get(inst_id))
+            until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
         self._kept.pop((inst_id, hour_ms), None)
-        self._kept[inst_id, hour_ms] = _Kept(stamp, until_ms, hour)
+        self._kept[inst_id, hour_ms] = Kept(basis, until_ms, hour)
         while len(self._kept) > _KEPT_HOURS:
             self._kept.popitem(last=False)
         return hour
@@ -143,7 +136,7 @@ def binned(hours: dict[int, BesideHour], span: tuple[int, int], bin_ms: int) -> 
         at = (hour_ms - span[0]) // bin_ms
         for name, values in hour.values.items():
             parts = values.reshape(-1, times).astype(np.float64)
-            made = _sums(parts) if name in _SUMMED else _lasts(parts)
+            made = _sums(parts) if name in _SUMMED else last_known(parts)
             begin, end = max(0, -at), min(len(made), columns - at)
             if begin < end:
                 whole[name][at + begin : at + end] = made[begin:end]
@@ -155,10 +148,3 @@ def _sums(parts: Floats) -> Floats:
     known = np.isfinite(parts)
     sums: Floats = np.where(known.any(axis=1), np.where(known, parts, 0.0).sum(axis=1), np.nan)
     return sums
-
-
-def _lasts(parts: Floats) -> Floats:
-    """Of each row the last value that is known."""
-    last = parts.shape[1] - 1 - np.argmax(np.isfinite(parts[:, ::-1]), axis=1)
-    values: Floats = parts[np.arange(len(parts)), last]
-    return values

@@ -6,13 +6,18 @@ import msgspec
 from l2vault.vault.health.judge import Look
 
 
+def reasons_said(seen: Look) -> list[str]:
+    """Why the recorder is not healthy, each reason with its cure; none where all is well."""
+    return [f"{reason.text} {reason.cure}." for reason in seen.verdict.reasons]
+
+
 def recorder_said(seen: Look, inst_id: str) -> dict[str, object]:
     """`lag_ms` (median of the last minute) and `state` of the instrument, `feeds` as `[number, state, reason]`,
     `last_loss` of a feed with its cause, `disk_days_left` (null where `disk_bounded_by` deletes before, or not known),
     `clock_offset_ms`. Without a file, or without the instrument in it, null."""
     said: dict[str, object] = {
         "state": seen.verdict.state,
-        "reasons": [f"{reason.text} {reason.cure}." for reason in seen.verdict.reasons],
+        "reasons": reasons_said(seen),
         "disk_days_left": None,
     }
     health = seen.health

@@ -44,6 +44,13 @@ class Tile:
         return self.size.nbytes + self.most.nbytes + 24 * len(self.covered_ms) + 256
 
 
+def last_known(values: Floats) -> Floats:
+    """`(rows,)`: of each row of `(rows, columns)` the last value that is a number, NaN where none is."""
+    at = values.shape[1] - 1 - np.argmax(np.isfinite(values[:, ::-1]), axis=1)
+    last: Floats = values[np.arange(len(values)), at]
+    return last
+
+
 def price_step(low: int, high: int, rows: int) -> int:
     """Ticks a row so that `low` to `high` take at most so many rows: 1, 2, 10, 20, 100, ..., of which each divides all
     larger ones, so that tiles of different steps can be put together."""

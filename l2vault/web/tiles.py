@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +25,8 @@ from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.instruments import Row, read_rows
 from l2vault.vault.store.layout import HOUR_MS
-from l2vault.web.tile import BINS_MS, Tile, price_step
+from l2vault.web.kept import Basis, Kept, basis_of, good_until
+from l2vault.web.tile import BINS_MS, Tile, last_known, price_step
 from l2vault.web.tile_files import TileFiles
 from l2vault.web.turns import Turns
 
@@ -34,12 +34,9 @@ ROWS: Final = 500
 """Price bins of a tile at most. While an hour is read it takes up to ten times as many rows for a moment."""
 KEPT_BYTES: Final = 64 << 20
 """In memory: a week at five minutes takes 12 MB, an hour at two seconds 5 MB."""
-_SETTLED_MS: Final = 300_000
-"""An hour is kept on disk once there are lines so much behind its end: nothing is added to it any more."""
-_GROWING_MS: Final = 1_000
 _TIMES_WORK: Final = 4
-"""An hour that is still written is read again after 1 s, and after 4 times what reading it took: open pages have its
-newest lines from elsewhere, and ask for it when their view changes."""
+"""Open pages have the newest lines of an hour that is still written from elsewhere, and ask for it when their view
+changes."""
 _FORM: Final = 1
 """Of what is computed here: another one makes every tile on disk anew."""
 _MOST_WAITING: Final = 48
@@ -50,18 +47,9 @@ _Key = tuple[str, int, int]
 """Instrument, hour, width of bins."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """`until_ms`, by the monotonic clock, it is good enough whatever became of its files."""
-
-    stamp: list[FileStamp]
-    until_ms: int
-    tile: Tile | None
-
-
 class Tiles:
     """The tiles of a vault, made in `executor` when they are asked for and kept up to `KEPT_BYTES`, the latest used; of
-    hours that are over in `files` too."""
+    hours that are settled in `files` too."""
 
     def __init__(
         self, root: Path, executor: Executor, clock: Clock, turns: Turns | None = None, files: TileFiles | None = None
@@ -72,26 +60,30 @@ class Tiles:
         self._turns = turns or Turns()
         self._files = files
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Key, Kept[Tile | None]] = OrderedDict()
         self._bytes = 0
         self._working: dict[_Key, Future[Tile | None]] = {}
         self._local = threading.local()
-
-    @property
-    def kept_bytes(self) -> int:
-        """What the tiles take that are kept."""
-        return self._bytes
 
     def get(
         self, inst_id: str, hours: Sequence[int], bin_ms: int, patience_sec: float | None = None
     ) -> tuple[list[Tile], list[int]]:
         """The tiles of some hours (ms, ascending) in order, none for an hour without a book; and the hours that are
-        still being read once `patience_sec` are over. Raises VaultError where the vault has no row of the instrument.
-        """
+        still to be read once `patience_sec` are over: ask again. Raises VaultError where the vault has no row of the
+        instrument."""
+        asked_ms = self._clock.monotonic_ms()
         vault = self._vault()
-        rows = read_rows(vault.layout, inst_id)
-        begun = {hour_ms: self._begun(vault, (inst_id, hour_ms, bin_ms), rows) for hour_ms in reversed(hours)}
-        wait([each for each in begun.values() if each is not None], patience_sec)
+        rows, known_ms = read_rows(vault.layout, inst_id), vault.newest_evidence_ms(inst_id)
+        begun, left_sec = dict[int, Future[Tile | None] | None](), patience_sec
+        for hour_ms in reversed(hours):
+            key = inst_id, hour_ms, bin_ms
+            basis = basis_of(stamp_of(vault.layout, vault.catalog.hour(inst_id, hour_ms)), hour_ms, known_ms)
+            begun[hour_ms] = self._at_hand(key, basis)
+            if begun[hour_ms] is None and (left_sec is None or left_sec > 0):
+                begun[hour_ms] = self._begun(key, basis, rows)
+                if patience_sec is not None:
+                    left_sec = patience_sec - (self._clock.monotonic_ms() - asked_ms) / 1000
+        wait([each for each in begun.values() if each is not None], None if left_sec is None else max(0.0, left_sec))
         tiles, unread = [], []
         for hour_ms in hours:
             future = begun[hour_ms]
@@ -101,41 +93,43 @@ class Tiles:
                 tiles.append(tile)
         return tiles, unread
 
-    def _begun(self, vault: Vault, key: _Key, rows: list[tuple[int | None, Row]]) -> "Future[Tile | None] | None":
-        """None where too many others wait."""
-        stamp, now_ms = stamp_of(vault.layout, vault.catalog.hour(*key[:2])), self._clock.monotonic_ms()
+    def _at_hand(self, key: _Key, basis: Basis) -> "Future[Tile | None] | None":
+        """None where it is not in memory, or no longer good."""
         with self._lock:
             kept = self._kept.get(key)
-            if kept is not None and (kept.stamp == stamp or now_ms < kept.until_ms):
-                self._kept.move_to_end(key)
-                return _done(kept.tile)
-        if self._files is not None and key not in self._working:
-            stored = self._files.read(*key, _digest(key, stamp, rows))
+            if kept is None or (kept.basis != basis and self._clock.monotonic_ms() >= kept.until_ms):
+                return None
+            self._kept.move_to_end(key)
+            return _done(kept.made)
+
+    def _begun(self, key: _Key, basis: Basis, rows: list[tuple[int | None, Row]]) -> "Future[Tile | None] | None":
+        """From disk, or to be made; None where too many others wait."""
+        if self._files is not None and basis.is_settled and key not in self._working:
+            stored = self._files.read(*key, _digest(key, basis.stamp, rows))
             if stored is not None:
                 with self._lock:
-                    self._keep(key, _Kept(stamp, now_ms, stored))
+                    self._keep(key, Kept(basis, self._clock.monotonic_ms(), stored))
                 return _done(stored)
         with self._lock:
             if key not in self._working:
                 if len(self._working) >= _MOST_WAITING:
                     return None
-                self._working[key] = self._executor.submit(self._make, key, stamp)
+                self._working[key] = self._executor.submit(self._make, key, basis)
             return self._working[key]
 
-    def _make(self, key: _Key, stamp: list[FileStamp]) -> Tile | None:
+    def _make(self, key: _Key, basis: Basis) -> Tile | None:
         inst_id, hour_ms, bin_ms = key
-        begun_ms = self._clock.monotonic_ms()
         try:
             vault = self._vault()
             with self._turns.patient():
+                begun_ms = self._clock.monotonic_ms()
                 made = tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
-            now_ms = self._clock.monotonic_ms()
-            until_ms = now_ms + max(_GROWING_MS, _TIMES_WORK * (now_ms - begun_ms))
+                until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
             with self._lock:
                 for width_ms in BINS_MS[BINS_MS.index(bin_ms) :]:
-                    self._keep((inst_id, hour_ms, width_ms), _Kept(stamp, until_ms, made.get(width_ms)))
-            if self._files is not None and (vault.newest_line_ms(inst_id) or 0) >= hour_ms + HOUR_MS + _SETTLED_MS:
-                digest = _digest(key, stamp, read_rows(vault.layout, inst_id))
+                    self._keep((inst_id, hour_ms, width_ms), Kept(basis, until_ms, made.get(width_ms)))
+            if self._files is not None and basis.is_settled:
+                digest = _digest(key, basis.stamp, read_rows(vault.layout, inst_id))
                 for tile in made.values():
                     self._files.write(inst_id, tile, digest)
             return made.get(bin_ms)
@@ -143,12 +137,12 @@ class Tiles:
             with self._lock:
                 self._working.pop(key, None)
 
-    def _keep(self, key: _Key, kept: _Kept) -> None:
+    def _keep(self, key: _Key, kept: Kept[Tile | None]) -> None:
         before = self._kept.pop(key, None)
-        self._bytes += _bytes_of(kept.tile) - (_bytes_of(before.tile) if before is not None else 0)
+        self._bytes += _bytes_of(kept.made) - (_bytes_of(before.made) if before is not None else 0)
         self._kept[key] = kept
         while self._bytes > KEPT_BYTES and len(self._kept) > 1:
-            self._bytes -= _bytes_of(self._kept.popitem(last=False)[1].tile)
+            self._bytes -= _bytes_of(self._kept.popitem(last=False)[1].made)
 
     def _vault(self) -> Vault:
         """One for each thread: what it has read of the journal is not shared."""
@@ -181,7 +175,7 @@ def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -
     for width_ms in BINS_MS[BINS_MS.index(least_bin_ms) :]:
         times = width_ms // least_bin_ms
         sides = [_mean(_summed(size, times), _summed(seen, times)) for size, seen in zip(size_ms, seen_ms, strict=True)]
-        best = tuple(_last(cells.best[name], times) for name in SIDES)
+        best = tuple(last_known(cells.best[name].reshape(-1, times)) for name in SIDES)
         covered_ms = cells.covered_ms.reshape(-1, times).sum(axis=1)
         size = (sides[0] + sides[1]).astype(np.float32)
         largest = np.where(np.isfinite(size), most.reshape(-1, times, most.shape[1]).max(axis=1), np.nan)
@@ -212,14 +206,6 @@ def _mean(size_ms: Floats, seen_ms: Floats) -> Floats:
 def _summed(cells: "Floats | npt.NDArray[np.int64]", times: int) -> Floats:
     summed: Floats = cells.reshape(-1, times, cells.shape[1]).sum(axis=1, dtype=np.float64)
     return summed
-
-
-def _last(values: Floats, times: int) -> Floats:
-    """Of each `times` values the last that is a number."""
-    parts = values.reshape(-1, times)
-    at = times - 1 - np.argmax(np.isfinite(parts[:, ::-1]), axis=1)
-    last: Floats = parts[np.arange(len(parts)), at]
-    return last
 
 
 def _bytes_of(tile: Tile | None) -> int:

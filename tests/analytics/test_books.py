@@ -11,6 +11,7 @@ from l2vault.analytics.books import CoverageMeter, books_of, read_books
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.books import LINEAR, T0_MS, drawn, frames, hand_made
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
@@ -148,3 +149,21 @@ def test_contracts_that_changed_in_the_span_are_told_apart(layout):
     books = read_books(layout.root, INST, at(HOUR_MS - 3_000), at(HOUR_MS + 1_000))
     assert [(len(ladders), ladders.contract.value) for ladders in books.ladders()] == [(2, 0.1), (1, 0.01)]
     assert spans(books)[2] == (0, 1_000, False)
+
+
+def test_an_hour_is_raw_where_it_is_not_read_as_columns(layout, monkeypatch):
+    path = layout.hour_file(INST, HOUR_AT_MS).with_suffix(".jsonl.gz")
+    archive_hour(layout, layout.parse_hour_file(path))
+    path.unlink()
+    archived, lines, elsewhere = (HOUR_AT_MS + nth * HOUR_MS for nth in range(3))
+
+    def raw_hours(*left_out, resolution="lines"):
+        monkeypatch.setattr(Vault, "left_out", lambda *asked: list(left_out))
+        return read_books(layout.root, INST, archived, elsewhere + HOUR_MS, resolution=resolution).raw_hours
+
+    assert raw_hours() == {lines}
+    assert raw_hours((elsewhere, elsewhere + 1)) == {lines}, "its last book does not stand so long"
+    assert raw_hours((elsewhere - 1, elsewhere)) == {archived, lines}, "its last book may"
+    monkeypatch.setattr(Vault, "bearing_hours", lambda *asked: [archived, lines, elsewhere])
+    assert raw_hours() == {lines, elsewhere}, "of which another vault has the lines"
+    assert raw_hours(resolution="changes") == {archived, lines, elsewhere}

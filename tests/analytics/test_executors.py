@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from l2vault.analytics import executors
-from l2vault.analytics.books import AT_ONCE, Beside, Books, HourSource
+from l2vault.analytics.books import AT_ONCE, Beside, Books, Hours, HourSource
 from l2vault.analytics.executors import worked_on
 from l2vault.errors import VaultError
 
@@ -76,8 +76,9 @@ def test_a_script_whose_work_a_process_would_do_again_gets_none(started, monkeyp
 
 def test_no_more_hours_are_worked_on_than_may_be_held_and_the_newest_lines_are_begun_first():
     hours = tuple(range(3 * AT_ONCE))
-    source = HourSource(None, "", (0, 1), "lines", (), hours, frozenset(hours[-2:]))
-    books = Books("", (0, 1), lambda: iter(()), [], Beside(source=lambda: source))
+    source = HourSource(None, "", (0, 1), "lines", ())
+    held = Hours(source, hours, frozenset(hours[-2:]))
+    books = Books("", (0, 1), lambda: iter(()), [], Beside(hours=lambda: held))
     begun, taken = [], []
 
     class Held:

@@ -9,6 +9,7 @@ import pytest
 from l2vault import cli
 from l2vault.book.change import BookChange, Level
 from l2vault.book.snapshot import Snapshot, to_line
+from l2vault.errors import LineError
 from l2vault.history.audit import Auditor
 from l2vault.vault.store.layout import Layout
 from support.archive_world import DAY, INST, MIDNIGHT_MS, ArchiveWorld
@@ -55,6 +56,7 @@ NEXT = line(T + 5_000, "100 3", "99 2", whole=True)
         (book(T + 200, "100 2", "99 2"), "ours"),
         (book(T - 9_000, "100 2", "99 2"), "no witness"),
         (book(T - 5_000, "100 1", "99 1"), "exact"),
+        (book(T + 5_100, "100 9", "99 2"), "no witness"),
         (book(T + 5_000 + 61_000, "100 3", "99 2"), "no witness"),
     ],
 )
@@ -106,6 +108,18 @@ def test_a_day_is_audited_by_the_verb_and_a_wrong_size_is_found(
     assert cli.main(words) == 1
     text = capsys.readouterr().out
     assert "ours: 2026-01-02T00:0" in text and "within the rebuilt spread of their time" in text
+
+
+def test_a_bad_row_of_trades_is_told_of_the_file_of_trades(
+    vault: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def bad(line: bytes, inst_id: str) -> None:
+        raise LineError("no row of trades")
+
+    monkeypatch.setattr("l2vault.verbs.audit.trade_of", bad)
+    assert cli.main(["audit", INST, "--vault", str(vault), "--day", DAY]) == 1
+    said = capsys.readouterr().err
+    assert f"{INST}-trades-2026-01" in said and "line 1: no row of trades" in said
 
 
 def test_without_the_day_there_is_no_witness_and_that_is_no_failure(

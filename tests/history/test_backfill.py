@@ -9,6 +9,7 @@ import pytest
 from l2vault import cli
 from l2vault.book.utc import HOUR_MS
 from l2vault.history import hours
+from l2vault.history.rows import rate_of, trade_of
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.deep import DeepReader
@@ -141,3 +142,8 @@ def test_a_full_disk_and_a_torn_file_end_in_one_sentence_with_nothing_half_writt
 def test_nothing_fetched_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert backfill(tmp_path / "Vault") == 1
     assert "l2vault fetch" in capsys.readouterr().err
+    assert backfill(tmp_path / "Vault", "--what", "funding") == 2, "its files name no instrument"
+
+
+def test_a_blank_line_is_no_damage() -> None:
+    assert trade_of(b"", INST) is trade_of(b"\r", INST) is rate_of(b"") is rate_of(b"\r") is None

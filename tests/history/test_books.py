@@ -7,14 +7,14 @@ import pytest
 
 from l2vault.book.change_line import to_change_line
 from l2vault.book.utc import HOUR_MS, utc_ms, utc_text
-from l2vault.errors import LineError
+from l2vault.errors import LineError, VaultError
 from l2vault.history.books import NO_BOOK, SILENCE, BookDay, Law
 from l2vault.history.hours import HourKeeper
 from l2vault.history.unpack import lines_of
 from l2vault.vault.checking.verify import Verification
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import Vault
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import Layout, packed_path
 from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
 from support.fetched import is_as_the_exchange_knows
 
@@ -164,3 +164,12 @@ def test_a_line_that_is_none_ends_it_by_its_number_and_leaves_nothing_half_writt
         day.read(altered(lines, 20, **fields), name, span, lambda _: None)
     day.drop()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_torn_hour_is_told_in_one_sentence(world: ArchiveWorld, tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path)
+    fill(tmp_path, world)
+    path = packed_path(Layout(tmp_path).hour_file(INST, MIDNIGHT_MS))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(VaultError, match=r"00\.jsonl\.gz"):
+        list(keeper.lines(INST, MIDNIGHT_MS))

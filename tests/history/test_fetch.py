@@ -17,7 +17,7 @@ from l2vault.history.index import ask_index
 from l2vault.history.naming import Wanted, parse_name, wanted_files
 from l2vault.history.shelf import Shelf
 from l2vault.history.unpack import lines_of
-from l2vault.okx.rest import OkxRest
+from l2vault.okx.rest import OkxRest, Unavailable
 from l2vault.sim.server.archive import ArchiveServer, parse_archive_faults
 from l2vault.vault.store.layout import Layout
 from support.archive_world import DAY, INST, MIDNIGHT_MS, ArchiveWorld
@@ -170,6 +170,26 @@ def test_only_named_hosts_over_https_are_asked() -> None:
             hosts.check(url)
     with pytest.raises(VaultError, match="example"):
         hosts.redirected("https://static.okx.com/a", "//example.com/b")
+
+
+def test_documented_addresses_are_asked_at_the_first_host_that_is_named() -> None:
+    assert Hosts(["b.example", "a.example"]).base("https://static.okx.com") == "https://b.example"
+
+
+def test_without_a_network_an_older_day_is_not_said_to_be_absent(
+    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(self: download.Downloader, url: str) -> int | None:
+        raise Unavailable("no network", "again later")
+
+    monkeypatch.setattr(download.Downloader, "size_of", unreachable)
+    server = world.server(*parse_archive_faults("unlisted=*"))
+    try:
+        assert fetch(server, monkeypatch, "--older", "--from", DAY) == 1
+        said = capsys.readouterr()
+        assert "no network" in said.err and not said.out
+    finally:
+        server.close()
 
 
 def test_a_host_that_is_not_named_is_not_asked(

@@ -10,8 +10,10 @@ from l2vault import cli
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.journal.merge_events import Repaired
 from l2vault.vault.reading.sources import JoinedVault, open_sources
+from l2vault.vault.store import repairs
 from l2vault.vault.store.layout import Layout
-from l2vault.vault.store.repairs import joined, keep_repairs, repaired_spans
+from l2vault.vault.store.repairs import RepairedSpans, keep_repairs, repaired_spans
+from l2vault.vault.store.spans import joined
 from support.archive_world import DAY, INST, MIDNIGHT_MS, ArchiveWorld
 from support.fetched import fetched, record
 
@@ -91,3 +93,14 @@ def test_spans_are_kept_in_order_and_joined(tmp_path: Path) -> None:
     assert repaired_spans(layout, INST) == []
     keep_repairs(layout, INST, [])
     assert not layout.repairs_file(INST).exists()
+
+
+def test_a_file_of_repairs_is_read_again_only_once_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, read, asked = Layout(tmp_path), repairs.read_small, []
+    monkeypatch.setattr(repairs, "read_small", lambda path: (asked.append(path), read(path))[1])
+    spans = RepairedSpans(layout)
+    assert spans.of(INST) == spans.of(INST) == []
+    for kept in ([(1_000, 2_000)], [(1_000, 2_000), (5_000, 9_000)], []):
+        keep_repairs(layout, INST, kept)
+        assert spans.of(INST) == spans.of(INST) == kept
+    assert len(asked) == 4

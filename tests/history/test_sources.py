@@ -1,6 +1,9 @@
 """Recorded books first, those of the archive in their holes: as lines, as levels, as measures, and in coverage."""
 
+import gzip
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -9,10 +12,15 @@ import pytest
 import l2vault
 from l2vault import cli
 from l2vault.errors import UsageError, VaultError
-from l2vault.vault.coverage.filled import filled, intersection, outside
+from l2vault.vault.archive.intervals import Hour
+from l2vault.vault.coverage.filled import filled
 from l2vault.vault.coverage.model import Coverage, Hole, Stretch
-from l2vault.vault.reading.sources import open_sources
+from l2vault.vault.reading.joined_levels import JoinedLevels
+from l2vault.vault.reading.level_table import Levels
+from l2vault.vault.reading.sources import JoinedVault, open_sources
+from l2vault.vault.store.catalog import Finding, Findings
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.spans import holds, intersection, meets, outside
 from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
 from support.fetched import record
 
@@ -111,3 +119,58 @@ def test_only_holes_are_filled_and_what_is_left_of_one_keeps_its_cause() -> None
     assert filled(own, other, [(70, 100)]).count("archive") == 2 and filled(own, other, []) == own
     assert intersection([(0, 5), (6, 9)], [(3, 7), (8, 20)]) == [(3, 5), (6, 7), (8, 9)]
     assert list(outside([(3, 4), (8, 20)], 0, 10)) == [(0, 3), (4, 8)]
+    assert [holds([(3, 5), (8, 9)], ms) for ms in (2, 3, 4, 5, 8, 9)] == [False, True, True, False, True, False]
+    assert [meets([(3, 5), (8, 9)], *span) for span in ((0, 3), (0, 4), (5, 8), (4, 6), (0, 20))] == [
+        *(False, True, False, True, True)
+    ]
+
+
+def test_what_is_wrong_with_a_file_of_the_archive_is_found_by_who_reads_both(vault: Path, tmp_path: Path) -> None:
+    root = tmp_path / "Vault"
+    shutil.copytree(vault, root)
+    path = next(Layout(root).okx_archive.raw.rglob(f"*{INST}*/**/00.jsonl*"))
+    read = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    damaged = read + b"no line\n"
+    path.write_bytes(gzip.compress(damaged) if path.suffix == ".gz" else damaged)
+    joined, span = open_sources(root, BOTH), (MIDNIGHT_MS, MIDNIGHT_MS + 60_000)
+    snapshots = joined.snapshots(INST, *span)
+    list(snapshots)
+    assert [finding.path for finding in snapshots.findings] == [path]
+
+
+def test_what_either_table_finds_the_joined_one_tells_once_for_each_time_it_is_read() -> None:
+    def table(name: str) -> Levels:
+        def hours(findings: Findings) -> Iterator[Hour]:
+            findings.report(Finding(Path(name), 0, "damaged"))
+            return iter(())
+
+        return Levels(INST, (0, 1_000), hours, lambda: Coverage(INST, 0, 1_000, [], []))
+
+    own, other = table("own"), table("other")
+    levels = JoinedLevels(own, other, lambda: own.coverage)
+    for read_all in (levels.tables, levels.parts, levels.parts):
+        list(read_all())
+        assert [finding.path.name for finding in levels.findings] == ["own", "other"]
+
+
+def test_where_the_archive_stands_in_no_recorded_book_stands_beside_it(
+    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = open_sources(vault, BOTH)
+    assert isinstance(joined, JoinedVault)
+    span = END_MS - 60_000, END_MS - 20_000
+    disputed = [(END_MS - 50_000, END_MS - 40_000)]
+    monkeypatch.setattr(joined, "_find_given", lambda inst_id, span: disputed)
+    books = list(joined.snapshots(INST, *span))
+    due = [each.truth.ts_ms for each in world.due(2_000) if span[0] <= each.truth.ts_ms < span[1]]
+    assert [book.ts_ms for book in books] == due, "each once"
+    archived = [book.ts_ms for book in books if book.depth == ARCHIVE_DEPTH]
+    assert archived == [ts_ms for ts_ms in due if disputed[0][0] - 2_000 < ts_ms <= disputed[0][1] - 2_000]
+
+
+def test_nothing_is_kept_of_each_moment_that_was_asked_for(vault: Path) -> None:
+    joined = open_sources(vault, BOTH)
+    assert isinstance(joined, JoinedVault)
+    found = [joined.book_at(INST, MIDNIGHT_MS + at_ms) for at_ms in (300_000, 310_000)]
+    assert [each and each.state for each in found] == ["archive", "archive"]
+    assert not joined._spans_given

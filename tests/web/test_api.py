@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import pyarrow as pa
 import pytest
 
 from l2vault import cli
+from l2vault.book.trade import trade_to_line
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import VaultLock
-from l2vault.web import arrow
+from l2vault.web import answers, arrow
 from l2vault.web.guard import DATA_PATHS, Guard
 from support.healths import WRITTEN_MS, health
 from support.hours import HOUR_AT_MS, INST
 from support.screen_asked import Asked, ClockAt
-from support.screen_site import LINES, write_vault
+from support.screen_site import LINES, trade, write_vault
 
 SPAN = {"from": HOUR_AT_MS, "to": HOUR_AT_MS + LINES * 2000}
 QUESTIONS = {
@@ -159,6 +161,51 @@ def test_flowsurface_asks_with_both_bounds_in_the_span_and_a_limit_and_by_any_na
         assert asked.raw("/trades.arrow", **FLOW | wrong)[0] == 400
     for unknown in ({"symbol": "ethusdt"}, {"market": "inverse"}):
         assert asked.raw("/trades.arrow", **FLOW | unknown)[0] == 404
+
+
+def test_a_limit_cuts_no_millisecond_in_two_and_next_ms_goes_on_behind_what_was_served(tmp_path: Path) -> None:
+    layout = write_vault(tmp_path / "Vault")
+    at_ms = [HOUR_AT_MS + ms for ms in (2000, 2000, 2000, 4000, 4000, 6000)]
+    sweep = [msgspec.structs.replace(trade(n + 1), ts=str(ms)) for n, ms in enumerate(at_ms)]
+    path = layout.of("trades").hour_file(INST, HOUR_AT_MS)
+    path.write_bytes(b"".join(trade_to_line(each) + b"\n" for each in sweep))
+    asked = Asked(layout.root)
+    for limit in range(1, 7):
+        given, start_ms = list[int](), HOUR_AT_MS
+        while start_ms is not None:
+            asks = FLOW | {"from": start_ms, "to": HOUR_AT_MS + 6000, "limit": limit}
+            status, _, body = asked.raw("/trades.arrow", **asks)
+            assert status == 200, (limit, body)
+            table = pa.ipc.open_stream(body).read_all()
+            start_ms = json.loads(table.schema.metadata[b"about"])["next_ms"]
+            given += table["ts"].to_pylist()
+            assert start_ms is None or max(given) < start_ms
+        assert given == at_ms, limit
+    asked.screen.stop()
+
+
+def test_books_end_early_where_they_hold_too_many_levels(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_MOST_HELD", 25)
+    said = asked.json("/api/books", inst=INST, **SPAN, format="json", levels=5)
+    assert [book["book_ms"] - HOUR_AT_MS for book in said["books"]] == [0, 2000, 4000]
+    assert said["to"] == said["next_ms"] == HOUR_AT_MS + 6000
+
+
+def test_whether_the_recorder_lives_waits_for_nothing_that_is_asked_for_in_bulk(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = dict[str, str]()
+    for method in ("every_trade", "rows_of_books", "is_live"):
+
+        def named(*given: object, method: str = method) -> bytes:
+            names[method] = threading.current_thread().name.rpartition("_")[0]
+            return b""
+
+        monkeypatch.setattr(asked.screen._answers, method, named)
+    asked.raw("/trades.arrow", **FLOW)
+    asked.raw("/api/books", inst=INST, **SPAN, format="json")
+    asked.raw("/livez")
+    assert names == {"every_trade": "rows", "rows_of_books": "rows", "is_live": "reading"}
 
 
 def test_metrics_are_those_of_the_status_verb(asked: Asked, layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:

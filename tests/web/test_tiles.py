@@ -12,6 +12,9 @@ from l2vault.clock import Clock
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs.screen import _cache_of
 from l2vault.web import tiles as making
+from l2vault.web.beside import Beside
+from l2vault.web.kept import SETTLED_MS
+from l2vault.web.tile import Tile
 from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
@@ -81,6 +84,60 @@ def test_an_hour_that_is_over_is_on_disk_for_the_next_start_and_the_one_being_wr
     for name in ("size", "most", "covered_ms"):
         np.testing.assert_array_equal(getattr(again[0], name), getattr(made[0], name))
     np.testing.assert_array_equal(again[0].best, made[0].best)
+
+
+class ClockByHand(Clock):
+    now_ms = 0
+
+    def monotonic_ms(self) -> int:
+        return self.now_ms
+
+
+def next_hour(layout: Layout, lines: int) -> None:
+    path = layout.hour_file(INST, HOUR_AT_MS + HOUR_MS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(hours.contents([book(HOUR_MS // 2000 + n) for n in range(lines)]))
+
+
+def test_an_hour_is_made_anew_by_what_came_behind_it_until_it_is_settled_and_then_is_on_disk(tmp_path: Path) -> None:
+    layout, clock, cache = write_vault(tmp_path / "Vault"), ClockByHand(), tmp_path / "cache"
+    tiles = Tiles(layout.root, ThreadPoolExecutor(1), clock, files=TileFiles(cache))
+    found = []
+    for lines in (10, 100, 160, 200):
+        next_hour(layout, lines)
+        found += tiles.get(INST, [HOUR_AT_MS], 1_800_000)[0]
+        assert bool(list(cache.glob("*/*"))) == (lines * 2000 > SETTLED_MS)
+        clock.now_ms += 60_000
+    assert found[0] is not found[1] is not found[2] is found[3]
+
+
+def test_beside_is_read_anew_by_what_came_behind_it_until_it_is_settled(tmp_path: Path) -> None:
+    layout, clock = write_vault(tmp_path / "Vault"), ClockByHand()
+    turns = list[None]()
+    beside = Beside(layout.root, clock, Turns(lambda: turns.append(None)))
+    end_ms, found = HOUR_AT_MS + HOUR_MS, []
+    for known_ms in (end_ms, end_ms + 1000, end_ms + SETTLED_MS, end_ms + HOUR_MS):
+        found.append(beside.get(INST, [HOUR_AT_MS], known_ms, 0)[0][HOUR_AT_MS])
+        clock.now_ms += 60_000
+    assert found[0] is not found[1] is not found[2] is found[3]
+    assert len(turns) == 3, "one for each reading"
+
+
+def test_no_more_hours_are_taken_from_disk_once_the_patience_is_over(
+    settled: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tile = tiles_of(settled, None).get(INST, [HOUR_AT_MS], 1_800_000)[0][0]
+    clock, files = ClockByHand(), TileFiles(tmp_path / "cache")
+
+    def slow(*key: object) -> Tile:
+        clock.now_ms += 400
+        return tile
+
+    monkeypatch.setattr(files, "read", slow)
+    tiles = Tiles(settled.root, ThreadPoolExecutor(1), clock, files=files)
+    past = [HOUR_AT_MS - n * HOUR_MS for n in (4, 3, 2, 1, 0)]
+    assert tiles.get(INST, past, 1_800_000, 0.6)[1] == past[:3]
+    assert tiles.get(INST, past, 1_800_000, 0.6)[1] == past[:1]
 
 
 @pytest.mark.parametrize("harm", ["other lines", "other contract", "cut short", "no Arrow", "gone"])

@@ -9,9 +9,6 @@ from typing import Final
 from l2vault.clock import Clock
 
 TRIM_EVERY_SEC: Final = 3600.0
-_M_MMAP_THRESHOLD: Final = -3
-_M_ARENA_MAX: Final = -8
-"""Of glibc's malloc.h."""
 
 
 async def trim_regularly(clock: Clock) -> None:
@@ -19,20 +16,6 @@ async def trim_regularly(clock: Clock) -> None:
     while True:
         await clock.sleep(TRIM_EVERY_SEC)
         trim_heap()
-
-
-def bound_heap() -> bool:
-    """Whether the allocator was told to keep less back: two arenas for all threads, and blocks of 256 KB and more from
-    the system and back to it at once. Of the process that calls it, before its threads; of a reader, whose arrays are
-    large: it costs the recorder, whose blocks are small, nothing to do without."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
-        return False
-    return all([mallopt(_M_ARENA_MAX, 2), mallopt(_M_MMAP_THRESHOLD, 256 << 10)])
 
 
 def trim_heap() -> bool:

@@ -21,6 +21,7 @@ from l2vault.vault.coverage.sync_history import (
     QuietRange,
     SyncHistory,
 )
+from l2vault.vault.store.spans import holds, joined
 
 NO_LINE: Final = "no line"
 """The cause of a slot whose line the journal says there was or was due, and which the file lacks."""
@@ -193,8 +194,8 @@ def _in_sync(history: SyncHistory, grid: Grid, times: Sequence[int]) -> list[_Sp
             to_ms = newest_ms if interval.is_cut_back else max(to_ms, newest_ms)
         if from_ms < to_ms:
             held.append((from_ms, to_ms, interval.is_form_1))
-    former = _union((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if is_form_1)
-    union = _union((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if not is_form_1)
+    former = joined((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if is_form_1)
+    union = joined((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if not is_form_1)
     spans = [_Span(*each, "quiet", FORM_1) for each in former]
     return _disjoint(spans + [_Span(*each, "unknown", "") for each in union])
 
@@ -398,33 +399,17 @@ class _Audits:
     def __init__(self, history: SyncHistory) -> None:
         own = [each for each in history.intervals if not each.is_form_1]
         unconfirmed = [(each.from_ms, each.to_ms) for each in own if not each.is_confirmed]
-        self._unconfirmed = _union([*unconfirmed, *history.unaudited])
-        self._confirmed = _union((each.from_ms, each.to_ms) for each in own if each.is_confirmed)
+        self._unconfirmed = joined([*unconfirmed, *history.unaudited])
+        self._confirmed = joined((each.from_ms, each.to_ms) for each in own if each.is_confirmed)
         self._bounds = sorted({bound for pair in (*self._unconfirmed, *self._confirmed) for bound in pair})
 
     def is_unaudited(self, slot_ms: int) -> bool:
-        return _holds(self._unconfirmed, slot_ms) and not _holds(self._confirmed, slot_ms)
+        return holds(self._unconfirmed, slot_ms) and not holds(self._confirmed, slot_ms)
 
     def next_change(self, slot_ms: int) -> int:
         """Up to where what `is_unaudited` says of a slot holds, at least."""
         at = bisect_right(self._bounds, slot_ms)
         return self._bounds[at] if at < len(self._bounds) else NEVER_MS
-
-
-def _holds(union: Sequence[tuple[int, int]], t_ms: int) -> bool:
-    at = bisect_right(union, t_ms, key=lambda pair: pair[0]) - 1
-    return at >= 0 and t_ms < union[at][1]
-
-
-def _union(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Half-open spans in order, those that touch as one."""
-    union: list[tuple[int, int]] = []
-    for from_ms, to_ms in sorted(pairs):
-        if union and from_ms <= union[-1][1]:
-            union[-1] = union[-1][0], max(union[-1][1], to_ms)
-        elif from_ms < to_ms:
-            union.append((from_ms, to_ms))
-    return union
 
 
 def _disjoint(spans: Iterable[_Span]) -> list[_Span]:

@@ -4,12 +4,10 @@ A slot that is not covered is `archive` where the other source covers it; what i
 Nothing that was recorded changes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 from l2vault.vault.coverage.model import COVERED, Coverage, Hole, Stretch, count_slots
-
-Spans = Sequence[tuple[int, int]]
-"""Half-open, in order, none overlapping another."""
+from l2vault.vault.store.spans import Spans, intersection, outside
 
 
 def filled(own: Coverage, other: Coverage, only: Spans | None = None) -> Coverage:
@@ -31,34 +29,6 @@ def given_spans(own: Coverage, other: Coverage, only: Spans | None = None) -> li
     known = outside([(hole.start_ms, hole.end_ms) for hole in other.holes], *bounds)
     spans = intersection([(hole.start_ms, hole.end_ms) for hole in own.holes], list(known))
     return spans if only is None else intersection(spans, only)
-
-
-def intersection(one: Spans, other: Spans) -> list[tuple[int, int]]:
-    """What lies in both."""
-    found: list[tuple[int, int]] = []
-    at = 0
-    for from_ms, to_ms in one:
-        while at < len(other) and other[at][1] <= from_ms:
-            at += 1
-        nth = at
-        while nth < len(other) and other[nth][0] < to_ms:
-            found.append((max(from_ms, other[nth][0]), min(to_ms, other[nth][1])))
-            nth += 1
-    return found
-
-
-def outside(spans: Iterable[tuple[int, int]], start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
-    """What of `[start_ms, end_ms)` is in none of them."""
-    for from_ms, to_ms in spans:
-        if to_ms <= start_ms:
-            continue
-        if from_ms >= end_ms:
-            break
-        if from_ms > start_ms:
-            yield start_ms, from_ms
-        start_ms = to_ms
-    if start_ms < end_ms:
-        yield start_ms, end_ms
 
 
 def _split(stretch: Stretch, given: Spans) -> Iterator[Stretch]:

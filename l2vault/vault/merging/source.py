@@ -77,6 +77,10 @@ class Source:
     def _context(self) -> ContextReader:
         return ContextReader(self.layout)
 
+    @cached_property
+    def _deep(self) -> DeepReader:
+        return DeepReader(self.layout)
+
     def instruments(self, kind: Kind) -> set[str]:
         """Those of which there is a line, or of whose books anything was noted."""
         noted = self.vault.noted_instruments() if kind == "books" else []
@@ -231,7 +235,7 @@ class Source:
         day_ms = hour_ms // DAY_MS * DAY_MS
         if self._deep_day is None or self._deep_day[:2] != (inst_id, day_ms):
             span = day_ms, day_ms + DAY_MS
-            self._deep_day = inst_id, day_ms, DeepReader(self.layout).coverage(inst_id, span)
+            self._deep_day = inst_id, day_ms, self._deep.coverage(inst_id, span)
         return self._deep_day[2]
 
     def stretches(self, kind: Literal["changes", "deep"], inst_id: str, hour_ms: int) -> list[TimeStretch]:

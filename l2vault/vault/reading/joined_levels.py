@@ -2,6 +2,7 @@
 numpy and pyarrow."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from heapq import merge
 from itertools import groupby
 
@@ -23,18 +24,31 @@ class JoinedLevels(Levels):
         self._both = own, other
 
     def tables(self) -> Iterator[pa.Table]:
+        self.findings.clear()
         for each in self._both:
-            yield from each.tables()
+            with self._reporting(each):
+                yield from each.tables()
 
     def parts(self) -> Iterator[Part]:
+        self.findings.clear()
         in_order = merge(*(each.parts() for each in self._both), key=_begin_ms)
-        for _, parts in groupby(in_order, key=lambda part: _begin_ms(part) // HOUR_MS):
-            held = list(parts)
-            if len(held) == 1:
-                yield held[0]
-                continue
-            books = pa.concat_tables([part.books for part in held]).sort_by("t_from")
-            yield Part(pa.concat_tables([part.levels for part in held]).unify_dictionaries(), books)
+        with self._reporting(*self._both):
+            for _, parts in groupby(in_order, key=lambda part: _begin_ms(part) // HOUR_MS):
+                held = list(parts)
+                if len(held) == 1:
+                    yield held[0]
+                    continue
+                books = pa.concat_tables([part.books for part in held]).sort_by("t_from")
+                yield Part(pa.concat_tables([part.levels for part in held]).unify_dictionaries(), books)
+
+    @contextmanager
+    def _reporting(self, *read: Levels) -> Iterator[None]:
+        """What they find is found by this table too, even if they are not read to their end."""
+        try:
+            yield
+        finally:
+            for each in read:
+                self.findings.extend(each.findings)
 
 
 def _begin_ms(part: Part) -> int:

@@ -6,7 +6,6 @@ the disk.
 """
 
 import heapq
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -14,15 +13,16 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import UsageError, VaultError, analysis_extra
-from l2vault.vault.coverage.compute import slot_of
-from l2vault.vault.coverage.filled import Spans, filled, given_spans, intersection, outside
+from l2vault.vault.coverage.filled import filled, given_spans
 from l2vault.vault.coverage.model import COVERED, Coverage, Stretch
+from l2vault.vault.coverage.slots import Grid
 from l2vault.vault.reading.vault import BookAt, Resolution, Snapshots, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms, Report
 from l2vault.vault.store.instruments import Row, read_rows
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
-from l2vault.vault.store.repairs import has_repairs, repaired_spans
+from l2vault.vault.store.repairs import RepairedSpans, has_repairs
 from l2vault.vault.store.root import open_layout
+from l2vault.vault.store.spans import Spans, holds, meets, outside
 
 if TYPE_CHECKING:
     from l2vault.vault.reading.level_table import Levels
@@ -59,7 +59,7 @@ def _with_repairs(path: str | Path) -> Vault:
     layout = open_layout(path)
     if not has_repairs(layout) or not layout.okx_archive.raw.is_dir():
         return open_vault(path)
-    return JoinedVault(layout, open_vault(layout.okx_archive.root), lambda inst_id: repaired_spans(layout, inst_id))
+    return JoinedVault(layout, open_vault(layout.okx_archive.root), RepairedSpans(layout).of)
 
 
 def sources_of(vault: Vault) -> tuple[Source, ...] | None:
@@ -134,13 +134,15 @@ class JoinedVault(Vault):
         if resolution != "lines":
             return own
         span = own.start_ms, own.end_ms
-        other = self.archive.snapshots(inst_id, *span)
 
         def read(report: Report) -> Iterator[Snapshot]:
             given = self._given(inst_id, span)
-            history = self.archive.journal.history(inst_id)
-            filling = (book for book in other if _holds(given, slot_of(history, book.ts_ms)))
-            return heapq.merge(self._snapshots(inst_id, span, report), filling, key=lambda book: book.ts_ms)
+            own_grid, grid = (Grid(vault.journal.history(inst_id)) for vault in (self, self.archive))
+            lines, archived = (vault._snapshots(inst_id, span, report) for vault in (self, self.archive))
+            # A flagged line says itself that it is no book; any other would stand beside the archive's of its slot.
+            kept = (line for line in lines if line.gap_detected or not holds(given, own_grid.slot_of(line.ts_ms)))
+            filling = (book for book in archived if holds(given, grid.slot_of(book.ts_ms)))
+            return heapq.merge(kept, filling, key=lambda book: book.ts_ms)
 
         return Snapshots(inst_id, span, read, self)
 
@@ -185,7 +187,7 @@ class JoinedVault(Vault):
         t_ms = as_ms(t)
         if resolution != "lines" or (own is not None and own.state in COVERED):
             return own
-        if not _holds(self._given(inst_id, (t_ms, t_ms + 1)), t_ms):
+        if not holds(self._find_given(inst_id, (t_ms, t_ms + 1)), t_ms):
             return own
         found = self.archive.book_at(inst_id, t_ms)
         if found is None or found.state not in COVERED:
@@ -195,7 +197,7 @@ class JoinedVault(Vault):
     def column_files(self, forms: HourForms) -> ArchivedHour | None:
         """None for an hour of which a part may be the archive's: it is read as both."""
         spans = self._allowed(forms.inst_id)
-        if spans is None or intersection(spans, [(forms.hour_ms, forms.hour_ms + HOUR_MS)]):
+        if spans is None or meets(spans, forms.hour_ms, forms.hour_ms + HOUR_MS):
             return None
         return super().column_files(forms)
 
@@ -206,9 +208,13 @@ class JoinedVault(Vault):
         """Where the archive stands in."""
         key = inst_id, span
         if key not in self._spans_given:
-            own, other = self._own_coverage(inst_id, span), self.archive.coverage(inst_id, *span)
-            self._spans_given[key] = given_spans(own, other, self._allowed(inst_id))
+            self._spans_given[key] = self._find_given(inst_id, span)
         return self._spans_given[key]
+
+    def _find_given(self, inst_id: str, span: tuple[int, int]) -> list[tuple[int, int]]:
+        """The same, not kept: for the many spans of who asks for one moment after another."""
+        own, other = self._own_coverage(inst_id, span), self.archive.coverage(inst_id, *span)
+        return given_spans(own, other, self._allowed(inst_id))
 
     def _left_out(self, inst_id: str, span: tuple[int, int], include_disputed: bool = False) -> list[tuple[int, int]]:
         """Where no recorded book may stand: what `Vault` says, and wherever the archive stands in."""
@@ -218,11 +224,6 @@ class JoinedVault(Vault):
         with analysis_extra():
             from l2vault.vault.reading.joined_levels import JoinedLevels
         return JoinedLevels(own, other, lambda: self.coverage(inst_id, *span))
-
-
-def _holds(spans: Spans, t_ms: int) -> bool:
-    at = bisect_right(spans, t_ms, key=lambda span: span[0]) - 1
-    return at >= 0 and t_ms < spans[at][1]
 
 
 def _least(*times: int | None) -> int | None:

@@ -7,6 +7,6 @@ file), `forms` (how an hour is read whatever forms it has) and `newest` (how far
 `known_trades` (which ids it has); `durable` (writes that survive), `appendfile`, `writer`, `gzip_append` and
 `change_writer` (changes, in gzip that reads while it is written), `follower` (who follows them), `digest` (an hour's
 record of integrity), `recovery` (after a crash), `lock` (one writer); `instruments` (OKX's rows), `evaluations` (rates
-that were measured), `repairs` (holes that are filled), `names`, `root` (is
+that were measured), `repairs` (holes that are filled), `spans` (of time), `names`, `root` (is
 this a vault).
 """

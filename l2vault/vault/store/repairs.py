@@ -10,6 +10,7 @@ import msgspec
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.store.durable import unlink, write_atomically
 from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.spans import joined
 from l2vault.vault.store.stream import read_small
 
 
@@ -31,6 +32,28 @@ def repaired_spans(layout: Layout, inst_id: str) -> list[tuple[int, int]]:
         return []
 
 
+class RepairedSpans:
+    """The same of a vault that stays open: a file is read again only where it is another one than before."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._read: dict[str, tuple[tuple[int, int, int] | None, list[tuple[int, int]]]] = {}
+
+    def of(self, inst_id: str) -> list[tuple[int, int]]:
+        """As `repaired_spans` gives them."""
+        stamp = self._stamp(inst_id)
+        if inst_id not in self._read or self._read[inst_id][0] != stamp:
+            self._read[inst_id] = stamp, repaired_spans(self._layout, inst_id)
+        return self._read[inst_id][1]
+
+    def _stamp(self, inst_id: str) -> tuple[int, int, int] | None:
+        try:
+            facts = self._layout.repairs_file(inst_id).stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def keep_repairs(layout: Layout, inst_id: str, spans: Sequence[tuple[int, int]]) -> None:
     """Put these in the place of what there was. Raises OSError where the disk refuses."""
     path = layout.repairs_file(inst_id)
@@ -39,14 +62,3 @@ def keep_repairs(layout: Layout, inst_id: str, spans: Sequence[tuple[int, int]])
         write_atomically(path, msgspec.json.encode(_Repairs(texts)))
     else:
         unlink(path, missing_ok=True)
-
-
-def joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """In order, those that overlap or touch as one."""
-    found: list[tuple[int, int]] = []
-    for from_ms, to_ms in sorted(spans):
-        if found and from_ms <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], to_ms)
-        elif from_ms < to_ms:
-            found.append((from_ms, to_ms))
-    return found

@@ -56,20 +56,21 @@ export class Pane {
     };
   }
 
-  close() {
+  still() {
     this.closeLive();
     this.fetching?.abort();
     for (const timer of Object.values(this.timers)) clearTimeout(timer);
     this.hover.hide();
+  }
+
+  close() {
+    this.still();
     this.inst = null;
     this.root.remove();
   }
 
   choose(inst, view, isFitted) {
-    this.closeLive();
-    this.fetching?.abort();
-    for (const timer of Object.values(this.timers)) clearTimeout(timer);
-    this.hover.hide();
+    this.still();
     Object.assign(this, {
       inst, isFitted, group: null, book: null, past: null, newestMs: inst.newest_ms, evidenceMs: inst.newest_ms, status: null, walls: null, zones: null, since: new Map(),
       sinceMs: null, recent: [], recentTrades: [], asked: null, isConnected: false, liveFrom: null, wallAt: -1, wallsOf: undefined, contexts: [],
