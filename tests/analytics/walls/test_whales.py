@@ -256,12 +256,12 @@ def test_the_command_line_works_on_many_hours_of_lines_in_processes(layout, monk
     started_with = []
     monkeypatch.setattr(executors, "_LEAST_SEC", 3)
     monkeypatch.setattr(executors.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *given: _noted(started_with, *given))
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *given, **how: _noted(started_with, *given, **how))
     assert cli.main([*words, "--plot", str(tmp_path / "walls.png")]) == 0
     assert capsys.readouterr().out == alone
     assert started_with == [2]  # the same two draw the picture
 
 
-def _noted(started_with, workers, *how):
+def _noted(started_with, workers, *given, **how):
     started_with.append(workers)
-    return ProcessPoolExecutor(workers, *how)
+    return ProcessPoolExecutor(workers, *given, **how)
