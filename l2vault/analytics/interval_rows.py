@@ -23,7 +23,7 @@ _WIDEST_LOOKUP: Final = 1 << 25
 """Times are looked up in a table where they lie within so many steps; else they are searched for."""
 
 _HASH_BITS: Final = 14
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 """2**64 over the golden ratio."""
 
 
@@ -286,7 +286,7 @@ class Piece(BookRows):
 
 def _hashed(keys: Ints) -> npt.NDArray[np.uint64]:
     """Of 2**_HASH_BITS values (Knuth, "The Art of Computer Programming" 3, 6.4: multiplicative hashing)."""
-    mixed: npt.NDArray[np.uint64] = (keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - _HASH_BITS)
+    mixed: npt.NDArray[np.uint64] = (keys.view(np.uint64) * GOLDEN) >> np.uint64(64 - _HASH_BITS)
     return mixed
 
 

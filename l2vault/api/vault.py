@@ -414,10 +414,7 @@ class Vault:
     def _span(
         self, inst_id: str, last: Duration | None, start: TimeLike | None, end: TimeLike | None
     ) -> tuple[int, int]:
-        first_ms, newest_ms = self._read.first_line_ms(inst_id), self._read.newest_line_ms(inst_id)
-        if first_ms is None or newest_ms is None:
-            raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-        return span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
+        return books_span(self._read, inst_id, last, start, end)
 
     def __repr__(self) -> str:
         names = self.instruments
@@ -426,6 +423,16 @@ class Vault:
         span = " to ".join(utc_text(bound)[:16].replace("T", " ") for bound in bounds)
         count = f"{len(names)} instrument{'' if len(names) == 1 else 's'}"
         return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
+
+
+def books_span(
+    vault: reader.Vault, inst_id: str, last: Duration | None, start: TimeLike | None, end: TimeLike | None
+) -> tuple[int, int]:
+    """`span_within` of the books that a vault holds of an instrument. Raises VaultError where none can be read."""
+    first_ms, newest_ms = vault.first_line_ms(inst_id), vault.newest_line_ms(inst_id)
+    if first_ms is None or newest_ms is None:
+        raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
+    return span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
 
 
 def span_within(

@@ -90,11 +90,12 @@ class Day(msgspec.Struct):
 def subject_of(layout: Layout, inst_id: str, span: Span) -> Subject:
     """Of the contract as it was at the end of the span."""
     try:
-        contract = contract_periods(inst_id, read_rows(layout, inst_id), span)[-1].contract
+        rows = read_rows(layout, inst_id)
+        contract = contract_periods(inst_id, rows, span)[-1].contract
     except VaultError:
         return Subject(inst_id, None, None)
-    valid = [row for until_ms, row in read_rows(layout, inst_id) if until_ms is None or until_ms >= span[1]]
-    return Subject(inst_id, (valid or [read_rows(layout, inst_id)[-1][1]])[0], contract)
+    valid = [row for until_ms, row in rows if until_ms is None or until_ms >= span[1]]
+    return Subject(inst_id, (valid or [rows[-1][1]])[0], contract)
 
 
 def book_holes(holes: list[Span], coverage: Coverage) -> list[BookHole]:

@@ -104,7 +104,7 @@ class Export:
         day = Day(utc_text(span[0])[:10], *span, shown.shown_ms, [])
         writer.begin(day)
         pieces = standing_books(vault, inst_id, span, self._report)
-        trades = trade_events(vault, inst_id, span, self._report) if self._has_trades else iter(())
+        trades = trade_events(self._trades, inst_id, span, self._report) if self._has_trades else iter(())
         self._write(writer, in_order(shown.events(pieces), trades), day)
         self._describe(day, shown, coverage)
         writer.end(day)

@@ -31,11 +31,11 @@ def standing_books(vault: Vault, inst_id: str, span: Span, report: Report) -> It
         yield from _of_lines(vault, inst_id, (known_ms, span[1]), is_first, report)
 
 
-def trade_events(vault: Vault, inst_id: str, span: Span, report: Report) -> Iterator[TradeEvent]:
+def trade_events(reader: TradeReader, inst_id: str, span: Span, report: Report) -> Iterator[TradeEvent]:
     """Every trade of a span once, in order of ids; a time that runs back within them is that of the one before. One
     that only REST brought has no receive time."""
     last_ms = span[0]
-    for row in TradeReader(vault.layout).rows(inst_id, span, report):
+    for row in reader.rows(inst_id, span, report):
         push = row.push
         last_ms = max(last_ms, push.ts_ms)
         recv_us = push.recv_us if push.origin == "ws" else 0

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from l2vault.api.vault import span_within
+from l2vault.api.vault import books_span
 from l2vault.book.utc import utc_text
-from l2vault.errors import UsageError, VaultError
+from l2vault.errors import UsageError
 from l2vault.exports.run import FORMATS, Export
 from l2vault.foreign import printable
 from l2vault.vault.reading.vault import Vault, open_vault
@@ -62,11 +62,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 
 def _span(vault: Vault, inst_id: str, args: argparse.Namespace) -> tuple[int, int]:
-    first_ms, newest_ms = vault.first_line_ms(inst_id), vault.newest_line_ms(inst_id)
-    if first_ms is None or newest_ms is None:
-        raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
     last = None if args.last is None else timedelta(milliseconds=args.last)
-    return span_within((first_ms, newest_ms), last, args.start, args.end, f"book of {inst_id}")
+    return books_span(vault, inst_id, last, args.start, args.end)
 
 
 def _text(label: "Label", out: Path) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from l2vault.analytics.book_matrix import Bools, Ints, Ladders, Levels, SideName, decimals_of, levels_of
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.interval_rows import Numbers, Piece
+from l2vault.analytics.interval_rows import GOLDEN, Numbers, Piece
 from l2vault.analytics.one_book import BPS, MOVE_BPS, ROUNDING_BPS
 
 CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view")
@@ -27,8 +27,7 @@ ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ENTERED_VIEW, LEFT_VIEW = range(le
 _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
 
-_FIBONACCI: Final = np.uint64(0x9E3779B97F4A7C15)
-_GOLDEN: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _TABLE_BITS: Final = 22
 _PLACE_BITS: Final = 32
 """Changes of a piece are numbered in so many bits, their groups in the others."""
@@ -168,7 +167,7 @@ def _mark_moves(cause: Ints, step: "Ints | Numbers", amount: Ints, away_bps: Flo
 
 def _mixed(step: "Ints | Numbers", amount: Ints) -> npt.NDArray[np.uint64]:
     """The same for equal steps and amounts, and hardly ever for others."""
-    return (step.astype(np.uint64) * _GOLDEN) ^ (amount.astype(np.uint64) * _FIBONACCI)
+    return (step.astype(np.uint64) * _MIXER) ^ (amount.astype(np.uint64) * GOLDEN)
 
 
 def _paired(some: Ints, mixed: npt.NDArray[np.uint64], is_added: Bools) -> tuple[Ints, npt.NDArray[np.uint64]]:

@@ -73,14 +73,8 @@ def read_hour(
     if any(True for _ in in_altered_files(positions, found)):  # any of its lines may be altered
         return Hour(LEVELS.empty_table(), SNAPSHOTS.empty_table())
     missing = list(unreadable(positions, found, forms.hour_ms, partial(slot_of, history)))
-    return build_hour(
-        columns, forms.inst_id, forms.hour_ms, HourContext(history, next_ms(every, forms.hour_ms), missing)
-    )
-
-
-def next_ms(every: Sequence[HourForms], hour_ms: int) -> int | None:
-    """The time of the first line of the hour that follows, if the vault has that hour."""
-    return next((first_ms(forms) for forms in every if forms.hour_ms == hour_ms + HOUR_MS), None)
+    next_ms = first_ms(catalog.hour(forms.inst_id, forms.hour_ms + HOUR_MS))
+    return build_hour(columns, forms.inst_id, forms.hour_ms, HourContext(history, next_ms, missing))
 
 
 def _read(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> tuple[Columns, list[LinePosition]]:

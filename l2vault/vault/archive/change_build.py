@@ -12,15 +12,13 @@ from l2vault.vault.archive.parquet import opened
 from l2vault.vault.archive.read import files_of, or_reported
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
-from l2vault.vault.store.layout import HOUR_MS
-
-_MAY_BE_WRITTEN = 2
+from l2vault.vault.store.layout import HOUR_MS, MAY_BE_WRITTEN
 
 
 def read_change_hour(catalog: Catalog, every: Sequence[HourForms], at: int, report: Report) -> Hour:
     """The level intervals of hour number `at` of `every`, and the book of each message; empty where nothing reads."""
     forms = every[at]
-    tables = _tables(catalog, forms, at >= len(every) - _MAY_BE_WRITTEN, report)
+    tables = _tables(catalog, forms, at >= len(every) - MAY_BE_WRITTEN, report)
     return hour_of_changes(tables, _goes_on(catalog, every, at, tables))
 
 

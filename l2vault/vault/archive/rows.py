@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from l2vault.book.deep import CHANNEL
 from l2vault.book.utc import utc_micros, utc_micros_text, utc_ms, utc_text
 from l2vault.errors import LineError, VaultError
 from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened, refuse_other_kind
@@ -147,7 +148,7 @@ FORMS: Final[dict[str, RowForm]] = {
                 "recv_us": "microseconds since 1970-01-01 UTC, this machine's clock",
             },
             {},
-            "books-full",
+            CHANNEL,
         ),
     )
 }

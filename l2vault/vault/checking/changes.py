@@ -10,6 +10,7 @@ the one brought and the changes of the other date the same book differently. Its
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -30,12 +31,11 @@ from l2vault.vault.journal.log import read_journal
 from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, snapshot_of
-from l2vault.vault.store.layout import Layout, packed_path
+from l2vault.vault.store.layout import MAY_BE_WRITTEN, Layout, packed_path
 from l2vault.vault.store.stream import GzipDamage, read_chunks
 
 Kind = Literal["line", "altered", "newer", "misplaced", "unreadable", "archive", "changes", "contents", "missing"]
 
-_MAY_BE_WRITTEN: Final = 2
 _CLIP: Final = 80
 """Of a value in a finding."""
 _DISPROVED: Final = frozenset({"conflict", "audit"})
@@ -83,24 +83,12 @@ class ChangeCheck:
 
     def run(self, on_hour: Callable[[StoredHour], None] = lambda hour: None) -> Iterator[Trouble]:
         """Instrument by instrument, oldest hour first. `on_hour` is told of each file before it is read."""
-        entries = list(self._of_changes.entries())
-        noted = {event.inst_id for event in (entry.event for entry in entries) if isinstance(event, HourClosed)}
-        for inst_id in sorted(noted.union(self._catalog.instruments())):
-            closed = self._of_changes.closed_hours(inst_id, "changes")
-            doubts = self._doubts(inst_id)
-            every = self._catalog.hours(inst_id)
-            for at, forms in enumerate(every):
-                for stored in forms.every:
-                    on_hour(stored)
-                yield from self._check_hour(forms, at >= len(every) - _MAY_BE_WRITTEN, doubts)
-                yield from contradicted(forms, closed.get(forms.hour_ms))
-            gone = {*rightly_gone(self._catalog.layout, entries, inst_id), *(forms.hour_ms for forms in every)}
-            for hour_ms in sorted(closed.keys() - gone):
-                path = packed_path(self._catalog.layout.hour_file(inst_id, hour_ms))
-                text = (
-                    f"the journal says that it holds {closed[hour_ms].lines} lines; it is gone, and nothing deleted it"
-                )
-                yield Trouble(path, None, "missing", text)
+        doubts_of = cache(self._doubts)
+
+        def check(forms: HourForms, may_be_written: bool) -> Iterator[Trouble]:
+            return self._check_hour(forms, may_be_written, doubts_of(forms.inst_id))
+
+        return walk_hours(self._catalog, self._of_changes, "changes", check, on_hour)
 
     def _check_hour(self, forms: HourForms, may_be_written: bool, doubts: "_Doubts") -> Iterator[Trouble]:
         """Every line by itself, then in their order, beside the hour's lines of books."""
@@ -270,6 +258,33 @@ class _Walk:
             text = f"the line of {at} is not the book that the changes give: {'; '.join(differing)}"
             until_ms = self._doubts.latest_ms(snapshot.ts_ms) if is_same_time and is_proved else 0
             self._early = _Early(line, snapshot, until_ms, Trouble(line.path, line.offset, "changes", text))
+
+
+def walk_hours(
+    catalog: Catalog,
+    journal: JournalIndex,
+    kind: Literal["changes", "deep"],
+    check_hour: Callable[[HourForms, bool], Iterator[Trouble]],
+    on_hour: Callable[[StoredHour], None],
+) -> Iterator[Trouble]:
+    """The troubles of every hour of a kind that is written as gzip, by `check_hour` (told whether the hour may still be
+    written) and by what the journal says of it, and the hours that are gone; instruments by name, oldest hour first."""
+    entries = list(journal.entries())  # before the files: these then hold at least what it noted
+    closings = (entry.event for entry in entries if isinstance(entry.event, HourClosed))
+    noted = {event.inst_id for event in closings if event.kind == kind}
+    for inst_id in sorted(noted.union(catalog.instruments())):
+        closed = journal.closed_hours(inst_id, kind)
+        every = catalog.hours(inst_id)
+        for at, forms in enumerate(every):
+            for stored in forms.every:
+                on_hour(stored)
+            yield from check_hour(forms, at >= len(every) - MAY_BE_WRITTEN)
+            yield from contradicted(forms, closed.get(forms.hour_ms))
+        gone = {*rightly_gone(catalog.layout, entries, inst_id), *(forms.hour_ms for forms in every)}
+        for hour_ms in sorted(closed.keys() - gone):
+            path = packed_path(catalog.layout.hour_file(inst_id, hour_ms))
+            text = f"the journal says that it holds {closed[hour_ms].lines} lines; it is gone, and nothing deleted it"
+            yield Trouble(path, None, "missing", text)
 
 
 def archive_trouble(stored: StoredHour) -> Trouble | None:

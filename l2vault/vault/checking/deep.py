@@ -3,19 +3,14 @@ line carries; every closed hour against its digest.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from l2vault.book.deep import to_deep_line
-from l2vault.vault.checking.changes import Kind, Trouble, archive_trouble, contradicted, trouble_of
-from l2vault.vault.checking.journal import rightly_gone
+from l2vault.vault.checking.changes import Kind, Trouble, archive_trouble, trouble_of, walk_hours
 from l2vault.vault.coverage.journal_index import JournalIndex
-from l2vault.vault.journal.events import HourClosed
 from l2vault.vault.reading.deep import samples_of_hour
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, StoredHour
-from l2vault.vault.store.layout import Layout, packed_path
+from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.line import is_of_later_version
-
-_MAY_BE_WRITTEN: Final = 2
 
 
 class DeepCheck:
@@ -31,23 +26,7 @@ class DeepCheck:
 
     def run(self, on_hour: Callable[[StoredHour], None] = lambda hour: None) -> Iterator[Trouble]:
         """Instrument by instrument, oldest hour first. `on_hour` is told of each file before it is read."""
-        entries = list(self._journal.entries())
-        closings = (entry.event for entry in entries if isinstance(entry.event, HourClosed))
-        noted = {event.inst_id for event in closings if event.kind == "deep"}
-        for inst_id in sorted(noted.union(self._catalog.instruments())):
-            closed = self._journal.closed_hours(inst_id, "deep")
-            every = self._catalog.hours(inst_id)
-            for at, forms in enumerate(every):
-                for stored in forms.every:
-                    on_hour(stored)
-                yield from self._check_hour(forms, at >= len(every) - _MAY_BE_WRITTEN)
-                yield from contradicted(forms, closed.get(forms.hour_ms))
-            gone = {*rightly_gone(self._layout, entries, inst_id), *(forms.hour_ms for forms in every)}
-            for hour_ms in sorted(closed.keys() - gone):
-                path = packed_path(self._layout.hour_file(inst_id, hour_ms))
-                lines = closed[hour_ms].lines
-                text = f"the journal says that it holds {lines} lines; it is gone, and nothing deleted it"
-                yield Trouble(path, None, "missing", text)
+        return walk_hours(self._catalog, self._journal, "deep", self._check_hour, on_hour)
 
     def _check_hour(self, forms: HourForms, may_be_written: bool) -> Iterator[Trouble]:
         for stored in forms.every:

@@ -6,7 +6,7 @@ Reads the lines in order and holds one book at a time; only the tables hold an h
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from l2vault.book.change_line import ChangeHead, RecordedChange, from_change_line, head_of_change
 from l2vault.book.replay import Replay
@@ -19,14 +19,11 @@ from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
-from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.layout import HOUR_MS, MAY_BE_WRITTEN
 from l2vault.vault.store.line import time_ms
 
 if TYPE_CHECKING:
     from l2vault.vault.archive.intervals import Hour
-
-_MAY_BE_WRITTEN: Final = 2
-"""Newest hours whose file may still lack its end: at the turn of an hour the former one is completed a little later."""
 
 
 class PlacedChange(NamedTuple):
@@ -48,7 +45,7 @@ def changes(catalog: Catalog, inst_id: str, span: tuple[int, int], report: Repor
     every = catalog.hours(inst_id, report)
     for forms in every:
         if span[0] - HOUR_MS < forms.hour_ms < span[1]:
-            yield from _of_hour(catalog, forms, forms in every[-_MAY_BE_WRITTEN:], report)
+            yield from _of_hour(catalog, forms, forms in every[-MAY_BE_WRITTEN:], report)
 
 
 def change_snapshots(
@@ -122,7 +119,7 @@ def change_coverage(catalog: Catalog, journal: JournalIndex, inst_id: str, span:
     for forms in every:
         if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
             findings: list[Finding] = []
-            lines = list(hour_lines(catalog, forms, forms in every[-_MAY_BE_WRITTEN:], findings.append))
+            lines = list(hour_lines(catalog, forms, forms in every[-MAY_BE_WRITTEN:], findings.append))
             positions = [LinePosition(time_ms(line.text), line.path, line.offset) for line in lines]
             hours.append([position.ts_ms for position in positions])
             heads += zip(hours[-1], map(head_of_change, (line.text for line in lines)), strict=True)

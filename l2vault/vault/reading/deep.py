@@ -4,7 +4,7 @@ how often they were taken. Needs no library beside msgspec, but for archives.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from l2vault.book.deep import DeepLine, DeepReplay, DeepSample, from_deep_line, head_of_deep
 from l2vault.vault.coverage.compute import MissingLines
@@ -13,11 +13,8 @@ from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.layout import HOUR_MS, MAY_BE_WRITTEN, Layout
 from l2vault.vault.store.line import time_ms
-
-_MAY_BE_WRITTEN: Final = 2
-"""Newest hours whose file may still lack its end: at the turn of an hour the former one is completed a little later."""
 
 
 class PlacedSample(NamedTuple):
@@ -49,7 +46,7 @@ class DeepReader:
         due_ms = span[0]
         for forms in every:
             if span[0] - HOUR_MS < forms.hour_ms < span[1]:
-                for placed in self._of_hour(forms, forms in every[-_MAY_BE_WRITTEN:], report):
+                for placed in self._of_hour(forms, forms in every[-MAY_BE_WRITTEN:], report):
                     if due_ms <= placed.deep.ts_ms < span[1]:
                         due_ms = placed.deep.ts_ms + every_ms
                         yield placed.make()
@@ -82,7 +79,7 @@ class DeepReader:
         for forms in every:
             if span[0] - 2 * HOUR_MS < forms.hour_ms < span[1] + HOUR_MS:
                 findings: list[Finding] = []
-                lines = list(hour_lines(self._catalog, forms, forms in every[-_MAY_BE_WRITTEN:], findings.append))
+                lines = list(hour_lines(self._catalog, forms, forms in every[-MAY_BE_WRITTEN:], findings.append))
                 positions = [LinePosition(time_ms(line.text), line.path, line.offset) for line in lines]
                 heads = (head_of_deep(line.text) for line in lines)
                 times += rebuilt_times(zip((each.ts_ms for each in positions), heads, strict=True))

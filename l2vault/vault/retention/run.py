@@ -28,7 +28,7 @@ from l2vault.vault.retention.cleanup import clean, prune
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.day_files import DayStep
 from l2vault.vault.retention.pace import Allowance
-from l2vault.vault.retention.plan import Action, Clocks, Policy, Room, due_by_age, is_fresh, select
+from l2vault.vault.retention.plan import ROOM_ORDER, Action, Clocks, Policy, Room, due_by_age, is_fresh, select
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.digest import file_digest
@@ -45,7 +45,7 @@ AGAIN_SEC: Final = pace.ROOM_EVERY_MS // 1000
 BUSY_AGAIN_SEC: Final = 60
 """Where another held the lock: whoever checks hours for coverage holds it for half a minute at most."""
 
-RETAINED: Final[tuple[Kind, ...]] = ("changes", "deep", "context", "trades", "books")
+RETAINED: Final = ROOM_ORDER
 """Kinds that the policy is carried out on."""
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -216,11 +216,13 @@ class Catalog:
     def files(self) -> list[StoredHour]:
         """Every regular data file of every instrument, whatever its hour, archives included; in no order."""
         folders = (*_folders(self.layout.raw), *_folders(self.layout.archived_snapshots))
-        return [stored for folder in folders for stored in self._in_folder(folder) if stored.is_file]
+        return self._files_in(folders)
 
     def archives(self) -> list[StoredHour]:
         """Those of them that are archives."""
-        folders = _folders(self.layout.archived_snapshots)
+        return self._files_in(_folders(self.layout.archived_snapshots))
+
+    def _files_in(self, folders: Iterable[Path]) -> list[StoredHour]:
         return [stored for folder in folders for stored in self._in_folder(folder) if stored.is_file]
 
     def raw_newest_first(self, inst_id: str) -> Iterator[StoredHour]:

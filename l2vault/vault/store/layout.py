@@ -23,6 +23,9 @@ _FOLDERS: Final[dict[Kind, str]] = {
 }
 WRITTEN_AS_GZIP: Final[frozenset[Kind]] = frozenset({"changes", "deep"})
 """Kinds whose file is a gzip from its first line on; what it lacks at its end may still be written."""
+MAY_BE_WRITTEN: Final = 2
+"""Newest hours of these kinds whose file may still lack its end: at the turn of an hour the former one is completed a
+little later."""
 DayKind = Literal["liquidations", "status"]
 """What the lines of a day file are: these are not of one instrument, and come seldom."""
 _RAW: Final = Path("raw", "okx")
