@@ -267,7 +267,7 @@ class HourPlanner:
         spans = [
             MergedSpan(utc_text(one.start_ms), utc_text(one.end_ms), one.state, one.cause)
             for one in stretches
-            if one.state != "proved"
+            if one.state != "proved" and one.state != "archive"
         ]
         origins = _expanded(former, lines) if nth == 0 else []
         origins = origins or [source.name] * lines
