@@ -217,7 +217,7 @@ export function showState(part, { status, isConnected, newestMs, nowMs }) {
   const loss = said?.last_loss;
   put("loss", loss ? `last loss ${clock(Date.parse(loss.at))}: ${loss.cause}, feed ${loss.feed}${loss.is_covered ? ", covered" : ""}` : "no loss in this run", loss && !loss.is_covered ? "warn" : "", loss ? `${why(loss.cause)}${loss.is_covered ? "; another feed held the book, so nothing is missing" : ""}` : "");
   const days = said?.disk_days_left;
-  put("disk", typeof days === "number" ? `disk full in ${days < 10 ? days.toFixed(1) : days.toFixed(0)} days` : said?.disk_bounded_by ? "disk: bounded" : "disk: days unknown", typeof days === "number" && days < 2 ? "bad" : "", said?.disk_bounded_by ? `The setting ${said.disk_bounded_by} deletes or archives before the disk is full.` : "");
+  put("disk", typeof days === "number" ? `disk full in ${days < 10 ? days.toFixed(1) : days.toFixed(0)} days` : said?.disk_bounded_by ? "disk: bounded" : "disk: days unknown", typeof days === "number" && days < 2 ? "bad" : "", said?.unpushed_bytes ? `${sizeText(said.unpushed_bytes)}B wait for l2vault push, and nothing of them is deleted before.` : said?.disk_bounded_by ? `The setting ${said.disk_bounded_by} deletes or archives before the disk is full.` : "");
   const last = status?.last_hole, hole = part("hole");
   hole.hidden = !status;
   put("hole", last ? `last hole ${clock(last.from)}, ${span(last.to - last.from)}: ${last.kind}${last.cause ? ` (${last.cause})` : ""}` : "no hole in the last day", last && nowMs - last.to < 60_000 ? "bad" : "", last ? `${why(last.cause)}; a click goes there (h)` : "");
