@@ -64,8 +64,11 @@ class Beside:
         instrument."""
         until_ms = self._clock.monotonic_ms() + round(patience_sec * 1000)
         found: dict[int, BesideHour] = {}
+        newest_hour_ms = Catalog(Layout(self._root).of("trades")).newest_raw_hour(inst_id) or 0
         for hour_ms in sorted(hours, reverse=True):
-            basis = basis_of(self._stamp(inst_id, hour_ms), hour_ms, newest_evidence_ms)
+            # Whether an hour was quiet at its end only the id of the next trade says, however far the books have gone.
+            known_ms = newest_evidence_ms if newest_hour_ms > hour_ms else None
+            basis = basis_of(self._stamp(inst_id, hour_ms), hour_ms, known_ms)
             kept = self._good((inst_id, hour_ms), basis)
             if kept is not None:
                 found[hour_ms] = kept
