@@ -217,7 +217,8 @@ class Simulator:
         else:
             inst_ids, traded = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS), frozenset()
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
-            ticks = iter(Market(inst_ids, options.seed, self._exchange_wall_ms()).ticks())
+            start_ms = self._exchange_wall_ms()
+            ticks = iter(Market(inst_ids, options.seed, start_ms, has_whales=options.has_whales).ticks())
         tails = None if options.replay else MarketTails(options.seed)
         exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded, tails)
         self._open(exchange, split_head(ticks, inst_ids), pace)
