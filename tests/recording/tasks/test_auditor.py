@@ -366,6 +366,9 @@ async def test_a_book_lost_during_its_audit_is_no_outcome() -> None:
         await rig.pass_sec(1)
         rig.take(1, rig.pipelines[1].close("disconnect", "gone"))
         await rig.pass_sec(60)
+        asked = len(rig.rest.asked)
+        await rig.pass_sec(2 * AUDIT_EVERY_SEC)
+        assert len(rig.rest.asked) == asked, "and it is over"
     assert rig.outcomes == []
 
 
