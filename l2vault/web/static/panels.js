@@ -109,9 +109,9 @@ function row(side, price, size, detail, onClick) {
   return made;
 }
 
-export function showLegend(box, limits) {
+export function showLegend(box, limits, of) {
   const items = [["var(--beyond)", "dotted: beyond the levels seen"], [EMPTY, "empty"]].map(([colour, text]) => mark(colour, text));
-  const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} a cell` : "", "quiet");
+  const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} ${of === "max" ? "in the largest level of a cell" : "a cell"}` : "", "quiet");
   for (const [state, colour] of Object.entries(STATE_COLOURS)) items.push(mark(colour, state));
   items.push(mark("#56B4E9", "best bid, buys"), mark("#FF7A2F", "best ask, sells"), mark("#ffffff", "wall"), mark("#c9d1da", "wall that ended"));
   const ends = Object.values(ENDS).filter(([sign]) => sign).map(([sign, words]) => `${sign} ${words}`).join(", ");
