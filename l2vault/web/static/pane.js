@@ -208,10 +208,10 @@ export class Pane {
   async loadStatus() {
     const { inst, shared, chart } = this;
     if (!inst) return;
-    const said = await json("/api/status", { inst: inst.inst_id });
+    const askedMs = Date.now(), said = await json("/api/status", { inst: inst.inst_id });
     if (inst !== this.inst) return;
     this.status = said;
-    shared.offset = said.now_ms - Date.now();
+    shared.offset = said.now_ms - (askedMs + Date.now()) / 2; // it was said between these two
     this.newestMs = Math.max(this.newestMs ?? 0, said.newest_ms ?? 0);
     this.evidenceMs = said.evidence_ms;
     chart.addHoles(said.coverage);
