@@ -3,14 +3,14 @@ elsewhere, and from OKX's archive where the vault was opened with it. Holds an h
 span.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change_line import RecordedChange
 from l2vault.book.replay import Replay
 from l2vault.book.snapshot import Snapshot
-from l2vault.exports.events import Levels, Piece, Source, Span, TradeEvent, changed
-from l2vault.vault.coverage.model import COVERED
+from l2vault.exports.events import Levels, Piece, Shown, Source, Span, TradeEvent, changed
+from l2vault.vault.coverage.model import COVERED, Coverage
 from l2vault.vault.reading.changes import apply_reported, changes
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
@@ -41,6 +41,16 @@ def _sampled(vault: Vault, inst_id: str, span: Span, is_first: bool, report: Rep
             continue
         for piece in _of_lines(own, inst_id, part, True, report):
             yield piece._replace(from_ms=max(piece.from_ms, part[0]))
+
+
+def shown_books(vault: Vault, inst_id: str, span: Span) -> tuple[Shown, Coverage]:
+    """The frame of the events of a span, in which no book is shown that is in doubt, and what is known of the span."""
+    coverage, recorded = vault.coverage(inst_id, *span), vault.recorded
+    own = coverage if recorded is vault else recorded.coverage(inst_id, *span)
+    holes = [(hole.start_ms, hole.end_ms) for hole in own.holes]
+    archive = holes if vault.source == "archive" else []  # elsewhere it is read within what it covers
+    hidden: dict[Source, Sequence[Span]] = {"changes": recorded.left_out(inst_id, span), "lines": holes}
+    return Shown(span, {**hidden, "archive": archive}), coverage
 
 
 def trade_events(reader: TradeReader, inst_id: str, span: Span, report: Report) -> Iterator[TradeEvent]:
