@@ -152,9 +152,13 @@ def _proves(held: _Held, standing: Line) -> bool:
 
 
 def _is_seen_elsewhere(line: Line, nth: int, held: list[tuple[_Held, list[Line]]]) -> bool:
-    """Whether another vault came to the same book on a connection of its own."""
+    """Whether another vault came to the same book on a connection of its own: a copy of its line, which the result of
+    an earlier merge has, is no second one."""
     others = (each.line for at, (each, _) in enumerate(held) if at != nth and each.state in ("recorded", "quiet"))
-    return any(other is not None and (other.seq_id, other.levels) == (line.seq_id, line.levels) for other in others)
+    return any(
+        other is not None and other.origin != line.origin and (other.seq_id, other.levels) == (line.seq_id, line.levels)
+        for other in others
+    )
 
 
 def _contradict(found: Joined, held: list[_Held], slot_ms: int, is_own: bool) -> bool:
