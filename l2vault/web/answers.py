@@ -53,7 +53,9 @@ _DAY_MS: Final = 24 * HOUR_MS
 _WALLS_MS: Final = HOUR_MS
 _PATIENCE_SEC: Final = 0.6
 _TIMES_WORK: Final = 20
-"""What took long is kept for longer: at most a twentieth of a core goes into it, however many pages ask."""
+_MOST_KEPT_MS: Final = 30_000
+"""What took long is kept for longer, so that at most a twentieth of a core goes into it, however many pages ask; but no
+longer than this: what is said to stand now must not be a minute old."""
 _STATUS_KEPT_MS: Final = 2_000
 _WALLS_KEPT_MS: Final = 15_000
 _ZONES_KEPT_MS: Final = 60_000
@@ -367,7 +369,7 @@ class Answers:
         now_ms = self._clock.monotonic_ms()
         with self._lock:
             self._kept.pop(key, None)
-            self._kept[key] = now_ms + max(kept_ms, _TIMES_WORK * (now_ms - begun_ms)), made
+            self._kept[key] = now_ms + max(kept_ms, min(_MOST_KEPT_MS, _TIMES_WORK * (now_ms - begun_ms))), made
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return made

@@ -1,5 +1,5 @@
-"""A file of the archive that is none, not whole, or another's ends each verb in one sentence with its name and the cure;
-what was made of it before that stands whole, and nothing else is in the vault. Each kind of wrong, each kind of file."""
+"""A file of the archive that is none, not whole, or another's ends each verb in one sentence with its name and the
+cure; what was made of it before that stands whole, and nothing else is in the vault."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from l2vault.history.naming import Wanted
 from support import tiny_archive as tiny
 from support.acts import Disk
 from support.fetched import put_row
-from support.history_verbs import AUDIT, REPAIR, Layout, State, Verb, copied, false_statements, run, state
+from support.history_verbs import AUDIT, REPAIR, Layout, Verb, copied, false_statements, run, state
 
 Wrong = Callable[[Wanted], bytes]
 FORTY_DAYS_MS = 40 * 86_400_000
@@ -56,7 +56,9 @@ def with_row(each: Wanted, row: bytes) -> bytes:
 
 
 def of_another_day(each: Wanted) -> bytes:
-    later = (re.sub(rb"17[67]\d{10}", lambda ms: b"%d" % (int(ms[0]) + FORTY_DAYS_MS), row) for row in tiny.rows_of(each))
+    later = (
+        re.sub(rb"17[67]\d{10}", lambda ms: b"%d" % (int(ms[0]) + FORTY_DAYS_MS), row) for row in tiny.rows_of(each)
+    )
     return tiny.packed(each, list(later))
 
 
@@ -127,12 +129,11 @@ def test_what_is_only_written_otherwise_is_no_damage(end: bytes, tmp_path: Path)
 
 def test_a_line_far_behind_a_newer_one_is_damage_and_one_a_little_behind_is_none(tmp_path: Path) -> None:
     rows = tiny.book_lines(tiny.DAY)
-    for rows_of, code in (([*rows, rows[0]], 1), ([*rows[:5], rows[4], rows[3], *rows[5:]], 0)):
-        for what, deep in (("books400", ()), ("books5000", ("--deep",))):
-            folder, each = tmp_path / f"{what} {code}", tiny.wanted("books400" if what == "books400" else what, tiny.DAY)
-            put_row(Layout(folder / "Vault"))
-            tiny.put(folder / "Vault", each, tiny.packed(each, rows_of))
-            ran = run(backfill(each, deep), folder, Disk())
+    for name, lines, code in (("far", [*rows, rows[0]], 1), ("near", [*rows[:3], rows[3], rows[2], *rows[4:]], 0)):
+        for each, deep in ((tiny.wanted("books400", tiny.DAY), ()), (tiny.wanted("books5000", tiny.DAY), ("--deep",))):
+            put_row(Layout(tmp_path / name / "Vault"))
+            tiny.put(tmp_path / name / "Vault", each, tiny.packed(each, lines))
+            ran = run(backfill(each, deep), tmp_path / name, Disk())
             assert ran.code == code and ("stands behind one of" in ran.err) == bool(code), ran
 
 

@@ -175,6 +175,22 @@ async def test_a_line_is_on_the_page_once_it_is_in_the_file(browser, site: Site,
         assert end > newest, "the newest line stays in view"
 
 
+BRIDGED = """(columns) => {
+  const { pane, chart } = screenOfL2vault;
+  pane.liveFrom = pane.newestMs = chart.grid.read_to_ms + columns * chart.grid.bin_ms;
+  pane.bridge();
+  const isAsked = pane.asked === null;
+  pane.liveFrom = null;
+  return isAsked;
+}"""
+
+
+async def test_a_column_between_what_was_read_and_the_first_live_line_is_read_again(browser, site: Site) -> None:
+    async with opened(browser, site) as page:
+        await when(page, "screenOfL2vault.pane.asked")
+        assert [await page.evaluate(BRIDGED, columns) for columns in (-1, 0, 1)] == [False, False, True]
+
+
 async def test_a_slot_that_nothing_proves_is_not_filled_in(browser, site: Site, vault: Layout) -> None:
     async with opened(browser, site) as page:
         await when(page, "screenOfL2vault.state.isConnected")
@@ -388,7 +404,8 @@ async def test_a_stranger_reads_the_largest_wall_the_last_hole_and_the_recorder(
     await page.goto(site.url)
     await when(page, f"{READY} && screenOfL2vault.state.walls && screenOfL2vault.state.status")
     glance = await page.locator("#glance").inner_text()
-    assert "Largest standing wall\nask 60 050.0\n240 k USDT in 2 orders on average, since 03:03:20, 8.3 bps" in glance
+    stood = "240 k USDT in 2 orders, for 11 min 40 s (since 03:03:20), 8.3 bps above the price; 40 times what is usual"
+    assert f"Largest standing wall\nask 60 050.0\n{stood}" in glance
     assert "Last hole\n03:06:39, for 1 min 1 s\nmissing (chain): a message of OKX's stream was missing" in glance
     shown = [await page.locator(f"#{name}").text_content() for name in ("lag", "feeds", "loss", "disk")]
     assert shown == ["lag 23 ms", "feeds 1 of 2", "last loss 03:06:40: chain, feed 2, covered", "disk full in 93 days"]

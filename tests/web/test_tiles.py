@@ -5,9 +5,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from l2vault.book.trade import trade_to_line
 from l2vault.clock import Clock
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs.screen import _cache_of
@@ -21,7 +23,7 @@ from l2vault.web.turns import Turns
 from support import hours
 from support.hours import HOUR_AT_MS, INST
 from support.screen_asked import Asked
-from support.screen_site import LINES, WALL, book, write_vault
+from support.screen_site import LINES, WALL, book, trade, write_vault
 
 SPAN = {"from": HOUR_AT_MS, "to": HOUR_AT_MS + LINES * 2000}
 BLINK = 3
@@ -116,10 +118,22 @@ def test_beside_is_read_anew_by_what_came_behind_it_until_it_is_settled(tmp_path
     turns = list[None]()
     beside = Beside(layout.root, clock, Turns(lambda: turns.append(None)))
     end_ms, found = HOUR_AT_MS + HOUR_MS, []
-    for known_ms in (end_ms, end_ms + 1000, end_ms + SETTLED_MS, end_ms + HOUR_MS):
+
+    def look(known_ms: int) -> float:
         found.append(beside.get(INST, [HOUR_AT_MS], known_ms, 0)[0][HOUR_AT_MS])
         clock.now_ms += 60_000
-    assert found[0] is not found[1] is not found[2] is found[3]
+        return float(found[-1].values["bought"][-1])
+
+    assert np.isnan([look(end_ms), look(end_ms + HOUR_MS)]).all(), "books prove nothing of trades"
+    assert found[0] is found[1]
+    path = layout.of("trades").hour_file(INST, end_ms)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    late = msgspec.structs.replace(trade(5), ts=str(end_ms + 2_400_000))
+    path.write_bytes(trade_to_line(late) + b"\n")
+    assert look(end_ms + 1000) == look(end_ms + SETTLED_MS) == look(end_ms + HOUR_MS) == 0, (
+        "the next id proves it quiet"
+    )
+    assert found[2] is not found[3] is found[4]
     assert len(turns) == 3, "one for each reading"
 
 

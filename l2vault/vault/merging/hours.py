@@ -22,7 +22,7 @@ from l2vault.vault.coverage.model import Coverage, Hole
 from l2vault.vault.coverage.proved import clipped
 from l2vault.vault.coverage.trades import TradeHistory
 from l2vault.vault.journal.merge_events import Merged, MergedBegun, MergedIds, MergedSpan
-from l2vault.vault.merging.books import HourOf, Joined, Line, join, quiet_ranges, slot_ranges
+from l2vault.vault.merging.books import TARGET, HourOf, Joined, Line, join, quiet_ranges, slot_ranges
 from l2vault.vault.merging.context import join_context, join_states
 from l2vault.vault.merging.source import Source, key_of
 from l2vault.vault.merging.trades import join_trades, missing_ids, without
@@ -34,8 +34,6 @@ Brought = list[tuple[str, int]]
 """In the order of the lines: a vault, and how many lines in a row it brought."""
 _BOTH: Final = " + "
 _NOT_RECORDED: Final = "our_restart"
-TARGET: Final = "merged"
-"""The name of the result of an earlier merge, for lines of which nothing says which vault brought them."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -279,7 +277,7 @@ class HourPlanner:
         spans = [
             MergedSpan(utc_text(one.start_ms), utc_text(one.end_ms), one.state, one.cause)
             for one in stretches
-            if one.state != "proved"
+            if one.state != "proved" and one.state != "archive"
         ]
         origins = _expanded(former, lines) if nth == 0 else []
         origins = origins or [source.name] * lines

@@ -19,8 +19,9 @@ from l2vault.vault.journal.events import HourClosed, Retained, Started
 from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.journal.places import closed_hours
+from l2vault.vault.merging.books import TARGET
 from l2vault.vault.merging.days import merge_days
-from l2vault.vault.merging.hours import TARGET, Brought, HourPlanner, Plan
+from l2vault.vault.merging.hours import Brought, HourPlanner, Plan
 from l2vault.vault.merging.source import Source, Stamp, with_gaps
 from l2vault.vault.store.catalog import HourForms
 from l2vault.vault.store.digest import HourDigest, RunningDigest, digest_of

@@ -138,7 +138,7 @@ export class Pane {
 
   wanted() {
     const { view, box } = this.chart, pad = (view.t1 - view.t0) * 0.2, tall = view.p1 - view.p0;
-    const end = Math.min(view.t1 + pad, (this.evidenceMs ?? this.newestMs ?? view.t1) + 1);
+    const end = Math.min(view.t1 + pad, (Math.max(this.evidenceMs ?? 0, this.newestMs ?? 0) || view.t1) + 1);
     const from = Math.max(0, Math.floor(Math.min(view.t0 - pad, end - 1000)));
     const asked = { inst: this.inst.inst_id, from, to: Math.ceil(end), columns: Math.min(2400, Math.ceil(Math.max(400, box.w) * 2)) };
     if (this.isFitted) Object.assign(asked, { low: Math.max(0, view.p0 - tall * 0.5), high: view.p1 + tall * 0.5 });
@@ -225,11 +225,11 @@ export class Pane {
     this.host.changed(this, "status");
   }
 
-  // Lines between what was read and the first live one are asked for again.
+  // Columns between what was read and the first live line are asked for again.
   bridge() {
-    const { grid } = this.chart, slack = 1.5 * (this.status?.coverage.cadence_ms ?? 2000) + (grid?.bin_ms ?? 0);
-    if (!grid || this.liveFrom === null || grid.read_to_ms === null || grid.read_to_ms + slack >= this.liveFrom) return;
-    if (this.asked && this.asked.to < grid.read_to_ms) return; // another time is looked at
+    const { chart } = this, { grid } = chart;
+    if (!grid || this.liveFrom === null || grid.read_to_ms === null || chart.columnAt(grid.read_to_ms) >= chart.columnAt(this.liveFrom)) return;
+    if (this.wanted().to <= this.liveFrom) return; // another time is looked at
     this.asked = null;
     this.later("fetch", 100, this.fetchWindow);
   }
