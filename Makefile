@@ -11,6 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LOOK := '  ./l2 walls BTC-USDT-SWAP --vault demo' '  ./l2 heatmap BTC-USDT-SWAP --vault demo --plot demo.png' \
 	'  ./l2 show BTC-USDT-SWAP --vault demo' '  ./l2 screen --vault demo'
+PAGE := The last of these opens http://127.0.0.1:8420/ in the browser:
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
 .PHONY: demo test torture soak mutants chance history consumers bench pictures docs clean
@@ -21,7 +22,7 @@ demo: $(VENV)/.recording
 	if [ ! -e $(VENV)/.screen ]; then \
 		( $(BIN)/python -m pip install --quiet -e ".[screen]" && touch $(VENV)/.screen ) >$(VENV)/screen.log 2>&1 & \
 	fi; \
-	echo "Made-up books of two instruments go to demo/ until Ctrl-C. Look at them from another terminal, or afterwards:"; \
+	echo "Made-up books of two instruments go to demo/ until Ctrl-C. Look at them from another terminal, or afterwards. $(PAGE)"; \
 	printf '%s\n' $(LOOK); \
 	$(BIN)/l2vault record --demo; code=$$?; \
 	[ -e $(VENV)/.screen ] || echo "Installing the packages for reading, about a minute ..."; \
@@ -29,7 +30,7 @@ demo: $(VENV)/.recording
 	if [ ! -e $(VENV)/.screen ]; then \
 		cat $(VENV)/screen.log; echo "Installing the packages for reading failed. Try: make demo again"; exit 1; \
 	fi; \
-	echo "Now look at what was recorded:"; \
+	echo "Now look at what was recorded. $(PAGE)"; \
 	printf '%s\n' $(LOOK); \
 	exit $$code
 

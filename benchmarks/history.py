@@ -2,11 +2,11 @@
 
     python benchmarks/history.py [--only dense|long] [--hours 6] [--days 30]
 
-Two markets of the built-in exchange, a process each. `dense`: six hours with a message each 10 ms, three over a midnight
-of UTC, where OKX cuts its files of books, and three over 16:00 UTC, where it cuts trades and funding; 400 levels.
-`long`: 30 days with a message each 2 s, 20 levels, in which the archive lacks days, hours within days, and single lines;
-files come torn, cut off, refused or of another size before they come whole, one is damaged on the disk, and verbs are
-killed and begun again.
+Two markets of the built-in exchange, a process each. `dense`: six hours with a message each 10 ms, three of them over
+00:00 UTC, where OKX cuts its files of books, and three over 16:00 UTC, where it cuts trades and funding; 400 levels.
+`long`: 30 days with a message each 2 s, 20 levels, in which the archive lacks days, hours within days and single lines.
+There files come torn, cut off, refused or of another size before they come whole, one is damaged on the disk, and verbs
+are killed and begun again.
 
 Of each market a vault was recorded too, with holes and with wrong books at known times. `l2vault fetch`, `backfill`,
 `audit`, `repair` and `export` run in processes of their own against the exchange's archive. Then every grid time is

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import l2vault
@@ -65,7 +65,7 @@ def page() -> str:
     parts = [HEAD.format(names=names), "## l2vault.open\n", _described(l2vault.open, "l2vault.open")]
     for kind, name in CLASSES:
         parts += [f"## {name}\n", _text(inspect.getdoc(kind) or "")]
-        for member, found in vars(kind).items():
+        for member, found in _members(kind):
             if member.startswith("_") or not (inspect.isfunction(found) or isinstance(found, property)):
                 continue
             if isinstance(found, property):
@@ -76,14 +76,23 @@ def page() -> str:
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
+def _members(kind: type) -> Iterator[tuple[str, object]]:
+    """Those of the class, then those that it has of others of ours."""
+    seen: set[str] = set()
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] == l2vault.__name__:
+            yield from ((name, found) for name, found in vars(base).items() if name not in seen)
+            seen.update(vars(base))
+
+
 ALIASES = (
     ("str | float | datetime.date | SupportsIndex | Datetime64 | ArrowScalar", "TimeLike"),
     ("str | datetime.timedelta", "Duration"),
     ("Literal['contracts', 'coin', 'usd']", "Unit"),
-    ("Literal['recorded', 'quiet', 'disputed', 'unverifiable', 'missing', 'unknown']", "State"),
+    ("Literal['recorded', 'quiet', 'disputed', 'unverifiable', 'missing', 'unknown', 'archive']", "State"),
     ("Literal['mark', 'index', 'funding', 'open_interest', 'limits']", "Kind"),
-    ("Literal['present', 'stale', 'lost', 'unknown']", "ContextState"),
-    ("Literal['proved', 'missing', 'unknown']", "ProofState"),
+    ("Literal['present', 'stale', 'lost', 'unknown', 'archive']", "ContextState"),
+    ("Literal['proved', 'missing', 'unknown', 'archive']", "ProofState"),
     ("str | float", "Amount"),
 )
 

@@ -115,7 +115,7 @@ class Markets:
         return held, unknown
 
     def _begun(self, inst_id: str) -> Market:
-        contracts = Contracts(self._vault.layout, inst_id)
+        contracts = Contracts(self._vault.instrument_rows, inst_id)
         return Market(inst_id, self._rules, contracts.at, _Endings(self._vault, inst_id).of)
 
 

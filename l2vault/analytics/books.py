@@ -30,8 +30,8 @@ from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.frames import CANNOT_READ, archived_books, archived_frames
-from l2vault.vault.coverage.model import STATES, Coverage
-from l2vault.vault.reading.sources import RECORDED, Source, open_sources, sources_of
+from l2vault.vault.coverage.model import STATES, Coverage, Source
+from l2vault.vault.reading.sources import RECORDED, open_sources, sources_of
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms
 from l2vault.vault.store.layout import HOUR_MS, ArchivedHour
@@ -400,10 +400,10 @@ def read_books(  # noqa: PLR0913 - three name the span
     beside = Beside(
         cover=lambda: vault.coverage(inst_id, *span),
         hours=lambda: _hours_of(vault, inst_id, span, include_disputed, resolution),
-        trades=lambda: read_trades(vault.layout.root, inst_id),
-        context=lambda: read_context(vault.layout.root, inst_id, span),
+        trades=lambda: read_trades(vault.trades(), inst_id),
+        context=lambda: read_context(vault.context(), inst_id, span),
         changes=changes,
-        deep=lambda: read_deep(vault.layout.root, inst_id, span),
+        deep=lambda: read_deep(vault.deep(), inst_id, span),
     )
     return Books(inst_id, span, frames, periods, beside)
 

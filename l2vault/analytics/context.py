@@ -1,13 +1,11 @@
 """What stood beside the books, for analysis: mark and index price, funding, open interest, as a frame."""
 
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.store.catalog import unreported
-from l2vault.vault.store.layout import Layout
 
 CONTEXT: Final = pl.Schema(
     {
@@ -22,9 +20,8 @@ CONTEXT: Final = pl.Schema(
 """A row per grid time at which anything was new, `t` in ms since 1970; null where a value is not known."""
 
 
-def read_context(root: Path, inst_id: str, span: tuple[int, int]) -> pl.DataFrame:
+def read_context(reader: ContextReader, inst_id: str, span: tuple[int, int]) -> pl.DataFrame:
     """Rows of a vault as `CONTEXT` says, in order of time; none where no context was recorded."""
-    reader = ContextReader(Layout(root))
     rows = []
     if inst_id in reader.instruments():
         for row in reader.rows(inst_id, span, unreported):

@@ -4,7 +4,6 @@ do not reach.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,7 +15,6 @@ from l2vault.book.deep import DEEP_DEPTH, DeepLevel, DeepSample
 from l2vault.vault.coverage.deep import COVERS_MS
 from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.store.catalog import unreported
-from l2vault.vault.store.layout import Layout
 
 FAR_BANDS_BPS: Final = (50.0, 100.0, 200.0)
 """Distances from mid that are measured too, unless others are asked for, where deep books were recorded."""
@@ -35,11 +33,12 @@ class DeepSide:
 
 @dataclass(frozen=True, slots=True)
 class DeepBook:
-    """A sample of exchange time `ts_ms`."""
+    """A sample of exchange time `ts_ms`. `is_archive`: it was not recorded, but made of OKX's archive."""
 
     ts_ms: int
     bids: DeepSide
     asks: DeepSide
+    is_archive: bool = False
 
     def side(self, name: SideName) -> DeepSide:
         """Bids or asks, by name."""
@@ -50,9 +49,8 @@ Samples = Callable[[int], Iterator[DeepBook]]
 """Reads those that bear on a span anew, in order of time, each at least so many milliseconds after the one before."""
 
 
-def read_deep(root: Path, inst_id: str, span: tuple[int, int]) -> Samples | None:
+def read_deep(reader: DeepReader, inst_id: str, span: tuple[int, int]) -> Samples | None:
     """The samples of a vault from the one that may stand at the start of a span; None where none were recorded."""
-    reader = DeepReader(Layout(root))
     if inst_id not in reader.instruments():
         return None
     bearing = span[0] - COVERS_MS, span[1]
@@ -61,7 +59,7 @@ def read_deep(root: Path, inst_id: str, span: tuple[int, int]) -> Samples | None
 
 def deep_book(sample: DeepSample) -> DeepBook:
     """The same as arrays."""
-    return DeepBook(sample.ts_ms, _side(sample.bids), _side(sample.asks))
+    return DeepBook(sample.ts_ms, _side(sample.bids), _side(sample.asks), sample.origin == "archive")
 
 
 def _side(levels: Sequence[DeepLevel]) -> DeepSide:
@@ -74,7 +72,8 @@ class FarBands:
 
     What is within the levels seen is the book's own; from its farthest level on, up to the band's end at the book's own
     mid, it is the sample's, which is at most 45 s old. Give it the books in order of time. `used` counts the books of
-    which a band was filled, `oldest_ms` and `last_ms` are ages of samples when they were used: most, and last.
+    which a band was filled, `used_archive` those of them that OKX's archive filled; `oldest_ms` and `last_ms` are ages
+    of samples when they were used: most, and last.
     """
 
     def __init__(self, samples: Samples, unit: Unit, bands_bps: Sequence[float]) -> None:
@@ -86,6 +85,7 @@ class FarBands:
         self._sums: dict[SideName, tuple[Floats, Floats]] = {}
         self._contract: Contract | None = None
         self.used = 0
+        self.used_archive = 0
         self.oldest_ms = 0
         self.last_ms = 0
 
@@ -111,6 +111,7 @@ class FarBands:
             if is_used:
                 ages[at] = t_ms - deep.ts_ms
                 self.used, self.last_ms = self.used + 1, t_ms - deep.ts_ms
+                self.used_archive += deep.is_archive
                 self.oldest_ms = max(self.oldest_ms, self.last_ms)
         columns["deep_age_ms"] = ages
 

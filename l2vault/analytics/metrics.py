@@ -109,6 +109,8 @@ def _with_deep(
     if far is None or not far.used:
         return result
     found = {"deep_books": far.used, "deep_oldest_ms": far.oldest_ms, "deep_last_ms": far.last_ms}
+    if far.used_archive:
+        found["deep_archive_books"] = far.used_archive
     provenance = replace(result.provenance, settings={**result.provenance.settings, **found})
     return Result(result.frame, provenance)
 

@@ -6,17 +6,16 @@ level is said where both meet.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
 from l2vault.analytics.book_matrix import Ints
 from l2vault.analytics.contract import ContractPeriod, Floats, Unit
 from l2vault.vault.coverage.proved import TimeStretch, clipped, painted, share_of
 from l2vault.vault.reading.trades import TradeReader, TradeRow
-from l2vault.vault.store.layout import Layout
 
 TRADES: Final = pl.Schema(
     {
@@ -50,6 +49,8 @@ class TradeSpan:
     end_ms: int
     frame: pl.DataFrame
     stretches: Sequence[TimeStretch]
+    archive_share: float = 0.0
+    """The share of the span's time that is proved by OKX's archive, because it was not recorded."""
 
     @property
     def proved_share(self) -> float:
@@ -97,9 +98,9 @@ class Trades:
         return self._read(span, prices)
 
 
-def read_trades(root: Path, inst_id: str) -> Trades | None:
-    """Of a vault; None where it has, and its journal knows of, no trades of the instrument."""
-    reader = TradeReader(Layout(root))
+def read_trades(reader: TradeReader, inst_id: str) -> Trades | None:
+    """Of a vault; None where it has, and its journal knows of, no trades of the instrument. What OKX's archive proves
+    is proved, and `archive_share` says how much of the time that is."""
     if inst_id not in reader.noted_instruments():
         return None
 
@@ -107,7 +108,8 @@ def read_trades(root: Path, inst_id: str) -> Trades | None:
         columns = _Columns(prices)
         coverage = reader.read(inst_id, span, columns.take)
         marks = [*coverage.stretches, *(TimeStretch(ms, ms + 1, "unknown", UNSIZED) for ms in columns.unsized)]
-        return TradeSpan(*span, columns.frame(), painted(span, marks))
+        marks = [replace(each, state="proved") if each.state == "archive" else each for each in marks]
+        return TradeSpan(*span, columns.frame(), painted(span, marks), coverage.share("archive"))
 
     return Trades(read)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from l2vault.api.frames import Frames
 from l2vault.api.times import with_times
 from l2vault.book.context import Context as Row
 from l2vault.book.utc import utc_text
@@ -10,12 +11,10 @@ from l2vault.errors import analysis_extra
 from l2vault.vault.coverage.context import ContextCoverage
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.follow import FollowLines
-from l2vault.vault.store.catalog import Finding, Findings
+from l2vault.vault.store.catalog import Finding
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
-    import pyarrow as pa
 
 _FLOATS: Final = frozenset(
     {
@@ -25,7 +24,7 @@ _FLOATS: Final = frozenset(
 )
 
 
-class Context:
+class Context(Frames):
     """What stood beside the books of one instrument over a half-open span: a row per grid time at which anything was
     new, in order. Read anew each time it is asked.
 
@@ -42,29 +41,20 @@ class Context:
         self.inst_id = inst_id
         self._reader = reader
         self._span = span
-        self._findings = Findings()
+        super().__init__()
 
     @property
     def coverage(self) -> ContextCoverage:
         """Of each value when it was current, stale or lost, from what was noted at the time."""
         return self._reader.coverage(self.inst_id, self._span)
 
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """What could not be read (file, byte, why) when it was read last."""
-        return self._findings
-
-    @property
-    def frame(self) -> "pl.DataFrame":
-        """The same as `to_polars()`."""
-        return self.to_polars()
-
     def to_polars(self, raw: bool = False) -> "pl.DataFrame":
         """Columns, null where nothing is known: `time` (the grid time); `mark`, `index` (prices); `funding_rate` of the
         period that ends at `funding_time`, `next_funding_rate`, `next_funding_time`; `settled_rate` at
         `previous_funding_time` (`settle_state` says whether it is settled); `premium`; `open_interest` (contracts),
         `open_interest_coin`, `open_interest_usd`; `buy_limit`, `sell_limit`, `limits_enabled`. A value's own exchange
-        time is in `mark_at`, `index_at`, `funding_at`, `open_interest_at`, `limits_at`.
+        time is in `mark_at`, `index_at`, `funding_at`, `open_interest_at`, `limits_at`. `origin` is `recorded`; or
+        `archive`, of a row that OKX's archive gives: the rate of a settlement, and no other value.
 
         Times are `Datetime("ms", "UTC")`, with `raw` integers of milliseconds. Numbers are floats; the vault's lines
         have OKX's own strings. Raises VaultError without the extra `analysis`.
@@ -77,30 +67,20 @@ class Context:
             import polars as pl
         self._findings.clear()
         rows = list(self._rows())
+        others = {"settle_state": pl.String(), "limits_enabled": pl.Boolean(), "origin": pl.String()}
         schema: dict[str, pl.DataType] = {
-            name: pl.Float64()
-            if name in _FLOATS
-            else {"settle_state": pl.String(), "limits_enabled": pl.Boolean()}.get(name, pl.Int64())
-            for name in _COLUMNS
+            name: pl.Float64() if name in _FLOATS else others.get(name, pl.Int64()) for name in _COLUMNS
         }
         frame = pl.DataFrame(rows, schema, orient="row")
         return frame if raw else with_times(frame)
-
-    def to_pandas(self, raw: bool = False) -> "pd.DataFrame":
-        """The same for pandas; times are aware, in UTC."""
-        return self.to_polars(raw).to_pandas()
-
-    def to_arrow(self, raw: bool = False) -> "pa.Table":
-        """The same as an Arrow table; times are `timestamp[ms, UTC]`."""
-        return self.to_polars(raw).to_arrow()
 
     def __repr__(self) -> str:
         start, end = self._span
         return f"<Context of {self.inst_id}, {utc_text(start)} to {utc_text(end)}>"
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
-        for row in self._reader.rows(self.inst_id, self._span, self._findings.report):
-            yield _flat(row)
+        for source, row in self._reader.labelled(self.inst_id, self._span, self._findings.report):
+            yield *_flat(row), source
 
 
 class ContextTail(Iterator[Row]):
@@ -134,12 +114,12 @@ _COLUMNS: Final = (
     *("funding_rate", "funding_time", "next_funding_rate", "next_funding_time"),
     *("settled_rate", "previous_funding_time", "settle_state", "premium", "funding_at"),
     *("open_interest", "open_interest_coin", "open_interest_usd", "open_interest_at"),
-    *("buy_limit", "sell_limit", "limits_enabled", "limits_at"),
+    *("buy_limit", "sell_limit", "limits_enabled", "limits_at", "origin"),
 )
 
 
 def _flat(row: Row) -> tuple[object, ...]:
-    """In the order of the columns."""
+    """In the order of the columns, but for the last."""
     values: list[object] = [row.grid_ms]
     values += (None, None) if row.mark is None else (_float(row.mark.price), row.mark.ts_ms)
     values += (None, None) if row.index is None else (_float(row.index.price), row.index.ts_ms)

@@ -1,8 +1,9 @@
 """`DeepBooks`: the book of 5000 levels a side, sampled each 30 s, over a span: to iterate, or as a frame."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from l2vault.api.frames import Frames
 from l2vault.api.snapshot import Contracts
 from l2vault.api.times import TimeLike, to_ms, with_times
 from l2vault.book.deep import DeepSample
@@ -10,18 +11,16 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError, analysis_extra
 from l2vault.vault.coverage.deep import DeepCoverage
 from l2vault.vault.reading.deep import DeepReader
-from l2vault.vault.store.catalog import Finding, Findings
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
-    import pyarrow as pa
 
 
-class DeepBooks(Iterable[DeepSample]):
+class DeepBooks(Frames, Iterable[DeepSample]):
     """The deep book of one instrument over a half-open span: a sample for each time at which OKX's REST was asked, in
     order, with `ts_ms`, `bids` and `asks` (best first; price, quantity in contracts and orders as OKX's own text),
-    `seq_id` (None: OKX gives none of it) and `recv_us`, its arrival. Read anew each time it is iterated.
+    `seq_id` (None: OKX gives none of it), `recv_us`, its arrival, and `origin`: `recorded`, or `archive` where it is
+    made of OKX's archive. Read anew each time it is iterated.
 
     >>> deep = l2vault.open("Vault").deep("BTC-USDT-SWAP", last="2m")
     >>> deep
@@ -37,7 +36,7 @@ class DeepBooks(Iterable[DeepSample]):
         self.start_ms, self.end_ms = span
         self._reader = reader
         self._contracts = contracts
-        self._findings = Findings()
+        super().__init__()
 
     def __iter__(self) -> Iterator[DeepSample]:
         self._findings.clear()
@@ -61,19 +60,10 @@ class DeepBooks(Iterable[DeepSample]):
         """Where the span was sampled, and why not elsewhere."""
         return self._reader.coverage(self.inst_id, (self.start_ms, self.end_ms))
 
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """What could not be read (file, byte, why) when it was read last."""
-        return self._findings
-
-    @property
-    def frame(self) -> "pl.DataFrame":
-        """The same as `to_polars()`."""
-        return self.to_polars()
-
     def to_polars(self, raw: bool = False) -> "pl.DataFrame":
         """A row per level of each sample, in order: `time` (of the sample), `side`, `rank` (1 is the best), `price`,
-        `size` (contracts), `usd` (in the quote currency), `orders`. A sample of 5000 levels a side is 10,000 rows.
+        `size` (contracts), `usd` (in the quote currency), `orders`, `origin` (`recorded`, or `archive`). A sample of
+        5000 levels a side is 10,000 rows.
 
         Times are `Datetime("ms", "UTC")`, with `raw` integers of milliseconds. Raises VaultError without the extra
         `analysis`, or where the vault has no row of the instrument.
@@ -96,20 +86,13 @@ class DeepBooks(Iterable[DeepSample]):
                 columns["size"] += sizes
                 columns["usd"] += [contract.sizes(*pair, "usd") for pair in zip(sizes, prices, strict=True)]
                 columns["orders"] += [int(level[2]) for level in levels]
+                columns["origin"] += [sample.origin] * len(levels)
         types = {"i": pl.Int64(), "s": pl.String(), "f": pl.Float64()}
         frame = pl.DataFrame(columns, {name: types[kind] for name, kind in _SCHEMA.items()})
         return frame if raw else with_times(frame)
-
-    def to_pandas(self, raw: bool = False) -> "pd.DataFrame":
-        """The same for pandas; times are aware, in UTC."""
-        return self.to_polars(raw).to_pandas()
-
-    def to_arrow(self, raw: bool = False) -> "pa.Table":
-        """The same as an Arrow table; times are `timestamp[ms, UTC]`."""
-        return self.to_polars(raw).to_arrow()
 
     def __repr__(self) -> str:
         return f"<DeepBooks of {self.inst_id}, {utc_text(self.start_ms)} to {utc_text(self.end_ms)}>"
 
 
-_SCHEMA = {"time": "i", "side": "s", "rank": "i", "price": "f", "size": "f", "usd": "f", "orders": "i"}
+_SCHEMA = {"time": "i", "side": "s", "rank": "i", "price": "f", "size": "f", "usd": "f", "orders": "i", "origin": "s"}

@@ -1,6 +1,6 @@
 """`Snapshot`: one book and its measures, the same type from files, archive and live tail. Needs no analysis library."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
@@ -13,8 +13,8 @@ from l2vault.book.snapshot import Snapshot as Row
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError
 from l2vault.vault.coverage.model import State
-from l2vault.vault.store.instruments import read_rows
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.instruments import Row as InstrumentRow
+from l2vault.vault.store.layout import HOUR_MS
 
 SIDES: Final = ("bid", "ask")
 
@@ -31,8 +31,9 @@ class PriceLevel(NamedTuple):
 class Contracts:
     """What a contract of one instrument is worth at a time. Reads the rows anew for each hour that is asked for."""
 
-    def __init__(self, layout: Layout, inst_id: str) -> None:
-        self._layout = layout
+    def __init__(self, rows_of: Callable[[str], Sequence[tuple[int | None, InstrumentRow]]], inst_id: str) -> None:
+        """`rows_of` is a vault's `instrument_rows`."""
+        self._rows_of = rows_of
         self._inst_id = inst_id
         self._hour: tuple[int, Contract] | None = None
 
@@ -40,7 +41,7 @@ class Contracts:
         """Raises VaultError where the vault has no row of the instrument."""
         hour = ts_ms // HOUR_MS
         if self._hour is None or self._hour[0] != hour:
-            rows = read_rows(self._layout, self._inst_id)
+            rows = self._rows_of(self._inst_id)
             self._hour = hour, contract_periods(self._inst_id, rows, (ts_ms, ts_ms + 1))[-1].contract
         return self._hour[1]
 

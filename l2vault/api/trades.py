@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from l2vault.analytics.contract import Contract
+from l2vault.api.frames import Frames
 from l2vault.api.snapshot import Contracts
 from l2vault.api.times import as_datetime, with_times
 from l2vault.book.trade import Origin
@@ -15,12 +16,10 @@ from l2vault.errors import analysis_extra
 from l2vault.vault.coverage.trades import TradeCoverage
 from l2vault.vault.reading.follow import FollowTrades
 from l2vault.vault.reading.trades import TradeReader, TradeRow
-from l2vault.vault.store.catalog import Finding, Findings
+from l2vault.vault.store.catalog import Finding
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
-    import pyarrow as pa
 
 _COLUMNS: Final = (
     *("time", "received", "first_id", "last_id", "price", "size", "coin", "usd"),
@@ -120,7 +119,7 @@ class Trade:
 
     @property
     def origin(self) -> Origin:
-        """`ws`, or `rest` where no connection brought it."""
+        """`ws`, `rest` where no connection brought it, or `archive` where OKX's archive did."""
         return self._row.push.origin
 
     @property
@@ -143,7 +142,7 @@ class Trade:
         return f"<Trade {push.inst_id} {utc_text(self.ts_ms)}: {push.side} {self._row.size or '?'} at {push.px}, {ids}>"
 
 
-class Trades(Iterable[Trade]):
+class Trades(Frames, Iterable[Trade]):
     """The trades of one instrument over a half-open span of exchange time: each of OKX's trade ids once, in order of
     ids, whatever feed or REST brought it and wherever its line stands. Read anew each time it is iterated.
 
@@ -163,7 +162,7 @@ class Trades(Iterable[Trade]):
         self.start_ms, self.end_ms = span
         self._reader = reader
         self._contracts = contracts
-        self._findings = Findings()
+        super().__init__()
 
     def __iter__(self) -> Iterator[Trade]:
         return (Trade(row, self._contracts) for row in self._rows())
@@ -173,20 +172,11 @@ class Trades(Iterable[Trade]):
         """Which ids are there, which are missing and why, and how much of the time is proved."""
         return self._reader.coverage(self.inst_id, (self.start_ms, self.end_ms))
 
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """What could not be read (file, byte, why), as far as the last iteration went."""
-        return self._findings
-
-    @property
-    def frame(self) -> "pl.DataFrame":
-        """The same as `to_polars()`."""
-        return self.to_polars()
-
     def to_polars(self, raw: bool = False) -> "pl.DataFrame":
         """A row per `Trade`, in order: `time` (`Datetime("ms", "UTC")`), `received` (`Datetime("us", "UTC")`, by the
-        recorder's clock), `first_id`, `last_id`, `price`, `size` (contracts), `coin`, `usd` (quote currency), `side`
-        (of the taker), `origin`, `source`, `seq_id`. A row is all matches of `last_id - first_id + 1` ids.
+        recorder's clock; null of OKX's archive), `first_id`, `last_id`, `price`, `size` (contracts), `coin`, `usd`
+        (quote currency), `side` (of the taker), `origin`, `source`, `seq_id`. A row is all matches of
+        `last_id - first_id + 1` ids.
 
         With `raw` times are integers, of milliseconds and microseconds. Raises VaultError without the extra `analysis`,
         or where the vault has no row of the instrument.
@@ -201,14 +191,6 @@ class Trades(Iterable[Trade]):
         schema = {name: {**texts, **floats}.get(name, pl.Int64()) for name in _COLUMNS}
         frame = pl.DataFrame([_flat(row, self._contracts) for row in self._rows()], schema, orient="row")
         return frame if raw else with_times(frame)
-
-    def to_pandas(self, raw: bool = False) -> "pd.DataFrame":
-        """The same for pandas; times are aware, in UTC."""
-        return self.to_polars(raw).to_pandas()
-
-    def to_arrow(self, raw: bool = False) -> "pa.Table":
-        """The same as an Arrow table; times are `timestamp[ms, UTC]` and `timestamp[us, UTC]`."""
-        return self.to_polars(raw).to_arrow()
 
     def __repr__(self) -> str:
         return f"<Trades of {self.inst_id}, {utc_text(self.start_ms)} to {utc_text(self.end_ms)}>"
@@ -254,7 +236,7 @@ def _flat(row: TradeRow, contracts: Contracts) -> tuple[object, ...]:
         coin, usd = contract.sizes(size, price, "coin"), contract.sizes(size, price, "usd")
     of_size = price, size, coin, usd
     return (
-        *(push.ts_ms, push.recv_us, row.first_id, row.last_id),
+        *(push.ts_ms, push.recv_us or None, row.first_id, row.last_id),
         *of_size,
         *(push.side, push.origin, push.source, push.seq_id),
     )

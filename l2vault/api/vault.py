@@ -12,10 +12,10 @@ from l2vault.api.times import Duration, TimeLike, duration_ms, to_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
-from l2vault.vault.coverage.model import Coverage
+from l2vault.vault.coverage.model import Coverage, Source
 from l2vault.vault.reading import vault as reader
 from l2vault.vault.reading.follow import POLL_SEC, FollowLines, FollowTrades
-from l2vault.vault.reading.sources import Source, open_sources
+from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.reading.vault import Resolution
 from l2vault.vault.store.catalog import Findings
 from l2vault.vault.store.instruments import read_row
@@ -38,8 +38,9 @@ _OPEN_CURE: Final = "l2vault.open(FOLDER) with the folder that the recorder writ
 def open_vault(path: str | os.PathLike[str] = "Vault", sources: Sequence[Source] | None = None) -> "Vault":
     """The vault at `path`, the folder a recorder writes to. Reads nothing yet, and never writes.
 
-    With `sources=("recorded", "archive")` books of OKX's archive (`l2vault backfill`) stand in where none was recorded;
-    the slots in which they do are `archive` in every coverage, never `recorded`. `sources=("archive",)`: they alone.
+    With `sources=("recorded", "archive")` books, trades, funding and deep books of OKX's archive (`l2vault backfill`)
+    stand in where none was recorded; the time in which they do is `archive` in every coverage, never `recorded`, and a
+    row says so in its `origin`. `sources=("archive",)`: they alone.
     Without `sources`: what was recorded, and the holes that `l2vault repair` filled; `("recorded",)` leaves those out.
 
     Raises `l2vault.errors.VaultError`, which names the cure, if there is no vault; UsageError for no such source.
@@ -267,9 +268,8 @@ class Vault:
         True
         """
         from l2vault.api.context import Context
-        from l2vault.vault.reading.context import ContextReader
 
-        reader = ContextReader(self._read.layout)
+        reader = self._read.context()
         name = held_instruments([inst_id], sorted({*self.instruments, *reader.instruments()}))[0]
         bounds = reader.bounds(name)
         if bounds is None:
@@ -297,9 +297,8 @@ class Vault:
         (('61410', '5', '2'), None)
         """
         from l2vault.api.deep import DeepBooks
-        from l2vault.vault.reading.deep import DeepReader
 
-        reader = DeepReader(self._read.layout)
+        reader = self._read.deep()
         name = held_instruments([inst_id], sorted({*self.instruments, *reader.instruments()}))[0]
         bounds = reader.bounds(name)
         if bounds is None:
@@ -329,9 +328,8 @@ class Vault:
         ['buy', 'sell']
         """
         from l2vault.api.trades import Trades
-        from l2vault.vault.reading.trades import TradeReader
 
-        reader = TradeReader(self._read.layout)
+        reader = self._read.trades()
         name = held_instruments([inst_id], sorted({*self.instruments, *reader.noted_instruments()}))[0]
         bounds = reader.evidence(name)
         if bounds is None:
@@ -389,11 +387,9 @@ class Vault:
             from l2vault.api.context import Context
             from l2vault.api.tables import connected
             from l2vault.api.trades import Trades
-            from l2vault.vault.reading.context import ContextReader
-            from l2vault.vault.reading.trades import TradeReader
         name = self._held(inst_id)
         span = start_ms, end_ms = self._span(name, last, start, end)
-        trades = Trades(TradeReader(self._read.layout), name, span, self._contracts(name))
+        trades = Trades(self._read.trades(), name, span, self._contracts(name))
         return connected(
             {
                 "snapshots": self.snapshots(name, start=start_ms, end=end_ms).to_arrow(levels),
@@ -401,7 +397,7 @@ class Vault:
                 "holes": self.coverage(name, start=start_ms, end=end_ms).to_polars().to_arrow(),
                 "trades": trades.to_arrow(),
                 "trade_holes": trades.coverage.to_polars().to_arrow(),
-                "context": Context(ContextReader(self._read.layout), name, span).to_arrow(),
+                "context": Context(self._read.context(), name, span).to_arrow(),
             }
         )
 
@@ -409,7 +405,7 @@ class Vault:
         return held_instruments([inst_id], self.instruments)[0]
 
     def _contracts(self, inst_id: str) -> Contracts:
-        return Contracts(self._read.layout, inst_id)
+        return Contracts(self._read.instrument_rows, inst_id)
 
     def _span(
         self, inst_id: str, last: Duration | None, start: TimeLike | None, end: TimeLike | None

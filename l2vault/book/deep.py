@@ -39,7 +39,7 @@ class DeepSample(msgspec.Struct, frozen=True):
     """The book of one instrument at `ts_ms`, exchange time: bids and asks best first, at most 5000 of each.
 
     `recv_us` is when its answer had been received, microseconds since the epoch by this machine's clock. `seq_id` is
-    None where OKX gave none, as of `books-full`.
+    None where OKX gave none, as of `books-full`. `origin`: whether it was recorded, or is made of OKX's archive.
     """
 
     inst_id: str
@@ -48,6 +48,7 @@ class DeepSample(msgspec.Struct, frozen=True):
     asks: list[DeepLevel]
     seq_id: int | None
     recv_us: int
+    origin: Literal["recorded", "archive"] = "recorded"
 
     @property
     def fault(self) -> str:

@@ -7,7 +7,7 @@ millisecond the book that is known, and none where none is.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -151,6 +151,16 @@ class Shown:
             yield at_ms, end_ms
 
 
+class Timed(Protocol):
+    """What has an exchange time and a receive time, 0 where none is known."""
+
+    @property
+    def ts_ms(self) -> int: ...
+
+    @property
+    def recv_us(self) -> int: ...
+
+
 class Receipts:
     """Gives every event the time at which it was received, in microseconds by the recorder's clock.
 
@@ -163,7 +173,7 @@ class Receipts:
         self._latency_us = 0
         self.disbelieved = 0
 
-    def local_us(self, event: Event) -> int:
+    def local_us(self, event: Timed) -> int:
         """Ask once of each event, in their order."""
         if event.recv_us:
             latency_us = event.recv_us - event.ts_ms * 1000

@@ -17,7 +17,7 @@ from l2vault.exports.label import (
     subject_of,
     trade_holes,
 )
-from l2vault.exports.source import standing_books, trade_events
+from l2vault.exports.source import shown_books, standing_books, trade_events
 from l2vault.exports.target import new_folder
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading.trades import TradeReader
@@ -97,10 +97,7 @@ class Export:
 
     def _day(self, writer: Writer, span: Span) -> Day:
         vault, inst_id = self._vault, self._inst_id
-        coverage = vault.coverage(inst_id, *span)
-        hidden = vault.left_out(inst_id, span)
-        holes = [(hole.start_ms, hole.end_ms) for hole in coverage.holes]
-        shown = Shown(span, {"changes": hidden, "lines": holes})
+        shown, coverage = shown_books(vault, inst_id, span)
         day = Day(utc_text(span[0])[:10], *span, shown.shown_ms, [])
         writer.begin(day)
         pieces = standing_books(vault, inst_id, span, self._report)

@@ -8,8 +8,8 @@ from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change_line import RecordedChange
 from l2vault.book.replay import Replay
 from l2vault.book.snapshot import Snapshot
-from l2vault.exports.events import Levels, Piece, Span, TradeEvent, changed
-from l2vault.vault.coverage.model import COVERED
+from l2vault.exports.events import Levels, Piece, Shown, Span, TradeEvent, changed
+from l2vault.vault.coverage.model import COVERED, Coverage
 from l2vault.vault.reading.changes import apply_reported, changes
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
@@ -29,6 +29,13 @@ def standing_books(vault: Vault, inst_id: str, span: Span, report: Report) -> It
         known_ms = max(known_ms, piece.to_ms)
     if known_ms < span[1]:
         yield from _of_lines(vault, inst_id, (known_ms, span[1]), is_first, report)
+
+
+def shown_books(vault: Vault, inst_id: str, span: Span) -> tuple[Shown, Coverage]:
+    """The frame of the events of a span, in which no book is shown that is in doubt, and what is known of the span."""
+    coverage = vault.coverage(inst_id, *span)
+    holes = [(hole.start_ms, hole.end_ms) for hole in coverage.holes]
+    return Shown(span, {"changes": vault.left_out(inst_id, span), "lines": holes}), coverage
 
 
 def trade_events(reader: TradeReader, inst_id: str, span: Span, report: Report) -> Iterator[TradeEvent]:

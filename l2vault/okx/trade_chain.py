@@ -275,10 +275,12 @@ class TradeChain:
     def unwritten(self, push: TradePush) -> None:
         """The disk refused this line: its ids are missing. Nothing is asked before `written_again`."""
         new = self._new_in.pop(push.last_id, ()) if push.overlap else ((push.first_id, push.last_id),)
-        for first, last in new:
-            if self._head is None or last > self._head or self._new_of(push) != ():
-                continue  # of a numbering that is over
-            self._open(_Hole(first, last, push.ts_ms, push.ts_ms, "disk_full", push.ts_ms, 0, _State.UNWRITTEN))
+        if self._head is None or push.last_id > self._head:
+            return  # of a numbering that is over
+        for span in new:
+            for first, last in list(self._known_in(*span)):
+                hole = _Hole(first, last, push.ts_ms, push.ts_ms, "disk_full", push.ts_ms, 0, _State.UNWRITTEN)
+                self._open(hole)
         self._holes = list(_merged(self._holes))
 
     def written_again(self) -> list[TradeOutput]:
@@ -346,6 +348,16 @@ class TradeChain:
             cause, until_ms = self._down_cause or "chain", now_ms + STANDSTILL_MS
             self._open(_Hole(head + 1, first - 1, self._head_ms, push.ts_ms, cause, push.ts_ms, until_ms))
         self._head, self._head_ms, self._down_cause = last, push.ts_ms, None
+
+    def _known_in(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """What of these ids, none of them behind the head, is in no hole."""
+        for hole in self._holes:
+            if first <= hole.last and hole.first <= last:
+                if first < hole.first:
+                    yield first, hole.first - 1
+                first = hole.last + 1
+        if first <= last:
+            yield first, last
 
     def _open(self, hole: _Hole) -> None:
         self._holes.append(hole)

@@ -18,7 +18,7 @@ from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.catalog import Report
 
-_CHANNELS: Final[dict[Kind, str]] = {
+CHANNELS: Final[dict[Kind, str]] = {
     "mark": MARK,
     "index": INDEX,
     "funding": FUNDING,
@@ -35,7 +35,8 @@ def trade_ticks(trades: TradeReader, inst_id: str, span: Span, report: Report) -
             now_ms = max(now_ms, row.push.ts_ms)
             matches = row.last_id - row.first_id + 1
             trade = trade_of(row.push)._replace(trade_id=row.last_id, sz=row.size, matches=matches)
-            yield TradeTick(now_ms, trade, encode_trade(trade))
+            recv_us = row.push.recv_us if row.push.origin == "ws" else 0
+            yield TradeTick(now_ms, trade, encode_trade(trade), recv_us)
 
 
 def context_ticks(context: ContextReader, inst_id: str, span: Span, report: Report) -> Iterator[ContextTick]:
@@ -59,7 +60,7 @@ def context_names(context: ContextReader, inst_id: str, span: Span) -> dict[str,
     last = context.at(inst_id, span[1] - 1)
     if last is None or last.context.grid_ms < span[0]:
         return {}
-    return {_CHANNELS[kind]: frozenset({_name(inst_id, kind)}) for kind in KINDS if _has(last.context, kind)}
+    return {CHANNELS[kind]: frozenset({_name(inst_id, kind)}) for kind in KINDS if _has(last.context, kind)}
 
 
 def _has(context: Context, kind: Kind) -> bool:
@@ -73,7 +74,7 @@ def _name(inst_id: str, kind: Kind) -> str:
 def _push(inst_id: str, kind: Kind, value: Value) -> ContextPush:
     name = _name(inst_id, kind)
     row = {"instId": name} | _fields(value) | {"ts": str(value.ts_ms)}
-    return ContextPush(_CHANNELS[kind], name, value.ts_ms, row)
+    return ContextPush(CHANNELS[kind], name, value.ts_ms, row)
 
 
 def _fields(value: Value) -> dict[str, object]:

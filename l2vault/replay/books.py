@@ -6,7 +6,7 @@ must be: one that leads to its `prevSeqId` with all the levels, and one of its o
 the same line.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -81,8 +81,9 @@ class _Teller:
             yield self._heartbeat(last, grid_ms + 1)
         yield from self._close(last)
         holes = self._coverage.holes
-        if holes and holes[-1].end_ms >= self._span[1] and holes[-1].start_ms >= self._last.from_ms:
-            yield self._cut(holes[-1].start_ms, _cause(holes[-1]))
+        at = bisect_left(holes, last.from_ms, key=lambda hole: hole.start_ms)
+        if at < len(holes) and holes[-1].end_ms >= self._span[1]:
+            yield self._cut(holes[at].start_ms, _cause(holes[at]))
 
     def _begin(self, piece: Piece) -> Iterator[Tick]:
         """With a full book."""

@@ -67,11 +67,10 @@ def print_coverage(coverages: Sequence[ContextCoverage], is_json: bool) -> None:
     if is_json:
         sys.stdout.write("".join(document("coverage", row, "context") for row in rows))
         return
-    names = ["instrument", "value", *CONTEXT_STATES]
-    cells = [
-        [printable(row.inst_id), row.kind, *(exact_share(row.shares[state]) for state in CONTEXT_STATES)]
-        for row in rows
-    ]
+    has_archive = any(row.shares["archive"] for row in rows)
+    states = [state for state in CONTEXT_STATES if state != "archive" or has_archive]
+    names = ["instrument", "value", *states]
+    cells = [[printable(row.inst_id), row.kind, *(exact_share(row.shares[state]) for state in states)] for row in rows]
     sys.stdout.write(table(names, cells, left=2))
     for row in rows:
         for start, end, state, cause in row.not_present:
@@ -150,7 +149,7 @@ def _row(coverage: ContextCoverage, kind: Kind) -> Row:
     not_present: list[tuple[str, str, ContextState, str]] = [
         (utc_text(each.start_ms), utc_text(each.end_ms), each.state, each.cause)
         for each in coverage.stretches
-        if each.kind == kind and each.state != "present"
+        if each.kind == kind and each.state not in ("present", "archive")
     ]
     shares = {state: coverage.share(kind, state) for state in CONTEXT_STATES}
     return Row(coverage.inst_id, kind, *bounds, shares, not_present)

@@ -14,9 +14,8 @@ from l2vault.vault.coverage.compute import FORM_1
 from l2vault.vault.coverage.model import STATES, Coverage, Hole, State
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.sources import open_sources
-from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
-from l2vault.vault.store.layout import HOUR_MS, KINDS, Layout
+from l2vault.vault.store.layout import HOUR_MS, KINDS
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.context import Context
 from l2vault.verbs.context_tables import print_coverage
@@ -87,11 +86,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
-    if args.kind != "books" and args.sources is not None and len(args.sources) > 1:
-        raise UsageError("--sources joins books alone.", "--sources recorded, or --sources archive")
+    if args.kind == "changes" and args.sources is not None and "archive" in args.sources:
+        raise UsageError("OKX's archive has no changes as they were pushed.", "--sources recorded, or another --kind")
     vault = open_sources(context.vault, args.sources)
     if args.kind != "books":
-        return _of_kind(vault.layout, args)
+        return _of_kind(vault, args)
     held = vault.noted_instruments()
     inst_ids = held_instruments(asked_instruments(args), held) or held
     if not inst_ids:
@@ -110,18 +109,18 @@ def run(context: Context, args: argparse.Namespace) -> int:
     return 0
 
 
-def _of_kind(layout: Layout, args: argparse.Namespace) -> int:
+def _of_kind(vault: Vault, args: argparse.Namespace) -> int:
     if args.plot is not None:
         raise UsageError("--plot draws the coverage of books.", f"--plot without --kind {args.kind}")
     span = args.start, args.end
     if args.kind == "context":
-        return _context(ContextReader(layout), args)
+        return _context(vault.context(), args)
     if args.kind == "trades":
-        trade_pieces(TradeReader(layout), asked_instruments(args), span, _PIECES[args.by], args.json)
+        trade_pieces(vault.trades(), asked_instruments(args), span, _PIECES[args.by], args.json)
     elif args.kind == "deep":
-        deep_pieces(layout, asked_instruments(args), span, args.json)
+        deep_pieces(vault.deep(), asked_instruments(args), span, args.json)
     else:
-        change_pieces(layout, asked_instruments(args), span, args.json)
+        change_pieces(vault.layout, asked_instruments(args), span, args.json)
     return 0
 
 

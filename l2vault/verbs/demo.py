@@ -10,8 +10,8 @@ from l2vault.errors import L2VaultError
 from l2vault.recording.child import start_child
 
 STOP_WITHIN_SEC: Final = 5.0
-FAULTS: Final = "close:at=90s;refuse:how=503,at=90s,for=6s"
-"""The demo shows what a loss looks like: after a minute and a half no connection stands for some seconds."""
+FAULTS: Final = "close:at=30s;refuse:how=503,at=30s,for=6s"
+"""The demo shows what a loss looks like: after half a minute no connection stands for some seconds."""
 
 
 class DemoExchange(NamedTuple):

@@ -60,9 +60,13 @@ def _far_words(provenance: "Provenance") -> str:
     if "deep_books" not in settings:
         return ""
     last, oldest = (span_text(round(provenance.setting(f"deep_{name}_ms"))) for name in ("last", "oldest"))
+    archived = settings.get("deep_archive_books")
     if provenance.books == 1:
-        return f"\nbands beyond the levels seen are from books-full, {last} old\n"
+        source = "books-full" if archived is None else "the 5000 levels of OKX's archive"
+        return f"\nbands beyond the levels seen are from {source}, {last} old\n"
     books = f"{round(provenance.setting('deep_books'))} of {provenance.books} books"
+    if archived is not None:
+        books += f" ({archived} of them from OKX's archive)"
     return f"\nbands beyond the levels seen are from books-full in {books}: {oldest} old at most, {last} at the last\n"
 
 

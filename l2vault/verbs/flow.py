@@ -93,11 +93,13 @@ def _trades_line(rows: "pl.DataFrame", provenance: "Provenance") -> str:
         float(rows[name].sum()) for name in ("buy_usd", "sell_usd", "net_contracts", "trades")
     )
     proved = provenance.setting("proved_share")
+    archive = provenance.settings.get("archive_share")
+    archived = f", {exact_share(archive)} by OKX's archive" if isinstance(archive, float) else ""
     holes = "" if proved == 1 else f"; see: l2vault coverage {provenance.inst_id} --kind trades"
     return (
         f"{matches:,.0f} trades: bought {size(bought).strip()}, sold {size(sold).strip()}, "
         f"net {_signed(bought - sold)} {provenance.unit} ({_signed(net)} contracts)\n"
-        f"trades proved for {exact_share(proved)} of the span{holes}\n"
+        f"trades proved for {exact_share(proved)} of the span{archived}{holes}\n"
     )
 
 

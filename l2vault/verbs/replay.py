@@ -1,4 +1,4 @@
-"""`l2vault replay`: a vault as OKX, for any client of it."""
+"""`l2vault replay`: a vault as OKX, for any client of it, and with tardis-machine's routes for clients of those."""
 
 import argparse
 import asyncio
@@ -22,11 +22,12 @@ from l2vault.verbs.sim import pace, port
 from l2vault.verbs.words import asked_instruments, configure_instruments, duration, moment, wait
 
 if TYPE_CHECKING:
+    from l2vault.replay.tardis.routes import TardisRoutes
     from l2vault.replay.timeline import Replayed
     from l2vault.sim.server.options import SimOptions
     from l2vault.sim.server.server import Addresses
 
-HELP: Final = "serve a span of a vault as OKX's websocket and REST, on 127.0.0.1"
+HELP: Final = "serve a span of a vault as OKX's websocket and REST, and a vault to Tardis clients, on 127.0.0.1"
 EXAMPLE: Final = "l2vault replay BTC-USDT-SWAP --vault Vault --last 1h --speed 10"
 
 _SHOWN: Final = 5
@@ -56,12 +57,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SEC",
         help="wait from first subscription to start: seconds, or 500ms (default: 1)",
     )
-    parser.add_argument("--port", type=port, default=0, help="websocket port (default: a free one)")
-    parser.add_argument("--rest-port", type=port, default=0, help="REST port (default: a free one)")
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=0,
+        help="websocket port; also of /ws-replay and /ws-replay-normalized (default: a free one)",
+    )
+    parser.add_argument(
+        "--rest-port",
+        type=port,
+        default=0,
+        help="REST port; also of /replay and /replay-normalized (default: a free one)",
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 once the span has been played to its end, or Ctrl-C has ended it."""
+    from l2vault.replay.tardis.routes import TardisRoutes
     from l2vault.replay.timeline import replay_of
     from l2vault.sim.server.options import SimOptions
 
@@ -75,7 +87,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     sys.stderr.write(_text(replayed, span))
     console = set_up_logging(None, verbose=False)
     try:
-        asyncio.run(_serve(options, replayed))
+        asyncio.run(_serve(options, replayed, TardisRoutes(vault.layout.root, findings.append)))
     finally:
         console.close()
     for finding in findings[:_SHOWN]:
@@ -85,7 +97,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(options: "SimOptions", replayed: "Replayed") -> None:
+async def _serve(options: "SimOptions", replayed: "Replayed", routes: "TardisRoutes") -> None:
     from l2vault.sim.server.server import serve_simulator
 
     def announce(addresses: "Addresses") -> None:
@@ -96,7 +108,7 @@ async def _serve(options: "SimOptions", replayed: "Replayed") -> None:
     stop, finished = asyncio.Event(), threading.Event()
     stop_on_signals(stop, finished)
     try:
-        await serve_simulator(options, stop, announce, timeline=replayed.timeline)
+        await serve_simulator(options, stop, announce, timeline=replayed.timeline, routes=routes)
     finally:
         finished.set()
 

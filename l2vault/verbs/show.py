@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from l2vault.analytics.contract import Contract, contract_periods
 from l2vault.analytics.tail import stands_out
@@ -14,14 +15,14 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import MINUTE_MS, utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.reading.context import ContextReader
-from l2vault.vault.reading.trades import TradeReader
-from l2vault.vault.reading.vault import Vault, open_vault
-from l2vault.vault.store.instruments import read_rows
+from l2vault.vault.coverage.model import Source
+from l2vault.vault.reading.sources import RECORDED, open_sources
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import aligned, size, span_text, table
+from l2vault.verbs.sources import sources_named
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, duration, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
@@ -59,6 +60,7 @@ class Ladder(msgspec.Struct, frozen=True):
     currency: str | None
     asks: list[Rung]
     bids: list[Rung]
+    source: Source = "recorded"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,20 +72,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--last", type=duration, metavar="TIME", help=words)
     parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
+    words = "recorded (default), archive (of OKX), or recorded,archive: that in its holes"
+    parser.add_argument("--sources", type=sources_named, default=RECORDED, metavar="LIST", help=words)
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     at_ms: int | None = args.at
-    vault = open_vault(context.vault)
+    vault = open_sources(context.vault, args.sources)
     if args.last is not None and args.kind != "trades":
         raise UsageError("--last is the length of a tape of trades.", "--kind trades --last 10m")
     if args.kind == "trades":
         from l2vault.verbs.trade_tables import show_tape
 
-        tape = TradeReader(vault.layout)
+        tape = vault.trades()
         inst_id = _instrument(tape.instruments(), asked_instruments(args))
-        show_tape(tape, inst_id, at_ms, args.last or MINUTE_MS, args.json)
+        show_tape(vault, inst_id, at_ms, args.last or MINUTE_MS, args.json)
         return 0
     if at_ms is None:
         from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
@@ -92,7 +96,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     if args.kind == "context":
         from l2vault.verbs.context_tables import show_context
 
-        reader = ContextReader(vault.layout)
+        reader = vault.context()
         show_context(reader, _instrument(reader.instruments(), asked_instruments(args)), at_ms, args.json)
         return 0
     inst_id = _instrument(vault.instruments(), asked_instruments(args))
@@ -104,6 +108,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
     contract = _contract(vault, inst_id, found.snapshot.ts_ms)
     ladder = _ladder(found.snapshot, at_ms, args.levels, contract)
+    if found.state == "archive":
+        ladder = replace(ladder, source="archive")
     sys.stdout.write(document("show", ladder) if args.json else _text(ladder))
     return 0
 
@@ -138,7 +144,7 @@ def _ladder(book: Snapshot, at_ms: int, levels: int, contract: Contract | None) 
 def _contract(vault: Vault, inst_id: str, ts_ms: int) -> Contract | None:
     """What a contract was worth then; None where the vault has no row that says so."""
     try:
-        return contract_periods(inst_id, read_rows(vault.layout, inst_id), (ts_ms, ts_ms + 1))[-1].contract
+        return contract_periods(inst_id, vault.instrument_rows(inst_id), (ts_ms, ts_ms + 1))[-1].contract
     except VaultError:
         return None
 
@@ -180,6 +186,8 @@ def _rungs(side: list[Level], contract: Contract | None, wall_usd: float | None)
 def _text(ladder: Ladder) -> str:
     head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
     head.append(f"age {span_text(ladder.age_ms)} at {ladder.asked_utc}")
+    if ladder.source == "archive":
+        head.append("not recorded: a book of OKX's archive")
     if ladder.gap_detected:
         head.append("gap_detected: the last good book before a break; nothing is known from then until the next line")
     if ladder.mid_price is None:

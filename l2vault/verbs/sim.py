@@ -87,6 +87,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
         hold_sec=1.0 if args.hold is None else args.hold,
         inst_ids=_inst_ids(asked_instruments(args)),
         seed=args.seed or 0,
+        has_whales=True,
         once=bool(args.once),
         compression=args.compression,
         clock_offset_sec=args.clock_offset,

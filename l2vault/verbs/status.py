@@ -148,9 +148,11 @@ def _of_host(health: Health) -> Iterator[str]:
         grows, note = f"a day adds {size_text(disk.bytes_a_day)}", "the last 24 hours recorded, as compressed"
     yield from labelled("disk", f"{free}; {vault}; {grows}", note, WIDTH)
     if disk.bounded_by is not None:
-        yield from labelled("full in", f"never: {disk.bounded_by} deletes before", "docs/retention.md", WIDTH)
+        note = "docs/retention.md" if disk.unpushed_bytes is None else "as long as l2vault push keeps up"
+        yield from labelled("full in", f"never: {disk.bounded_by} deletes before", note, WIDTH)
     elif disk.days_left is not None:
-        yield from labelled("full in", f"{disk.days_left:.1f} days at this rate", width=WIDTH)
+        note = f"{size_text(disk.unpushed_bytes)} wait for l2vault push" if disk.unpushed_bytes else ""
+        yield from labelled("full in", f"{disk.days_left:.1f} days at this rate", note, WIDTH)
     stalled = f", nothing taken for {_span(queue.stalled_sec)}" if queue.stalled_sec else ""
     lost = counted(queue.lines_lost, "line") + " refused"
     lost += f", last at {queue.lines_lost_at}" if queue.lines_lost else ""

@@ -12,18 +12,19 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.changes import ChangeCoverage
 from l2vault.vault.coverage.deep import DeepCoverage
 from l2vault.vault.coverage.journal_index import JournalIndex
-from l2vault.vault.coverage.proved import TimeStretch
+from l2vault.vault.coverage.proved import KNOWN, TimeStretch
 from l2vault.vault.coverage.trades import SkippedIds, TradeCoverage, TradeHole
 from l2vault.vault.reading.changes import change_bounds, change_coverage
 from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.trades import TradeReader, TradeRow
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Catalog, Findings
-from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import NONE, counted, exact_share, figure, minute, span_text, table
 
+_BROUGHT_BY = {"rest": " by REST", "archive": " of the archive"}
 _TAPE_HEAD = ("time (UTC)", "side", "price", "size", "USD", "ids")
 
 
@@ -60,6 +61,8 @@ class TradesRow(msgspec.Struct, frozen=True):
     is_quiet: bool
     holes: list[TradeHole]
     skipped: list[SkippedIds]
+    archive_ids: int = 0
+    archive_share: float = 0.0
 
 
 class ChangesRow(msgspec.Struct, frozen=True):
@@ -87,13 +90,16 @@ class DeepRow(msgspec.Struct, frozen=True):
     missing_share: float
     unknown_share: float
     not_proved: list[TimeStretch]
+    archive_samples: int = 0
+    archive_share: float = 0.0
 
 
-def show_tape(reader: TradeReader, inst_id: str, end_ms: int | None, last_ms: int, is_json: bool) -> None:
+def show_tape(vault: Vault, inst_id: str, end_ms: int | None, last_ms: int, is_json: bool) -> None:
     """The trades of the last so many milliseconds, oldest first; without an end up to the newest one.
 
     Raises VaultError where the vault has none so early.
     """
+    reader = vault.trades()
     bounds = reader.bounds(inst_id)
     if bounds is None or (end_ms is not None and end_ms < bounds[0]):
         at = "" if end_ms is None else f" at or before {utc_text(end_ms)}"
@@ -101,7 +107,7 @@ def show_tape(reader: TradeReader, inst_id: str, end_ms: int | None, last_ms: in
     last = bounds[1] if end_ms is None else end_ms
     span = max(0, last + 1 - last_ms), last + 1
     findings = Findings()
-    contract = _contract(reader.layout, inst_id, span)
+    contract = _contract(vault, inst_id, span)
     rows = (_tape_row(row, contract) for row in reader.rows(inst_id, span, findings.report))
     if is_json:
         for row in rows:
@@ -127,17 +133,23 @@ def trade_pieces(
     if is_json:
         sys.stdout.write("".join(document("coverage", row, "trades") for row in rows))
         return
-    names = ["instrument", "from (UTC)", "trades", "by REST", "skipped", "missing", "unknown", "proved", ""]
+    names = ["instrument", "from (UTC)", "trades", "by REST", "skipped", "missing", "unknown", "proved"]
     cells = [
         [
             printable(row.inst_id),
             minute(utc_ms(row.start_utc)),
             *(str(each) for each in (row.ids, row.rest_ids, row.skipped_ids, row.missing_ids, row.unknown_ids)),
             exact_share(row.proved_share),
-            "quiet" if row.is_quiet else "",
         ]
         for row in rows
     ]
+    if any(row.archive_share for row in rows):
+        names += ["of archive", "archive"]
+        for row, line in zip(rows, cells, strict=True):
+            line += [str(row.archive_ids), exact_share(row.archive_share)]
+    names.append("")
+    for row, line in zip(rows, cells, strict=True):
+        line.append("quiet" if row.is_quiet else "")
     sys.stdout.write(table(names, cells, left=2) + "".join(_holes(coverages)))
 
 
@@ -151,13 +163,14 @@ def change_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int 
     _print_proved("changes", [change_coverage(catalog, journal, inst_id, bounds) for inst_id in known], is_json)
 
 
-def deep_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int | None], is_json: bool) -> None:
+def deep_pieces(reader: DeepReader, asked: list[str], span: tuple[int | None, int | None], is_json: bool) -> None:
     """Coverage of deep books over the whole span, then each part of it in which none was sampled."""
-    reader = DeepReader(layout)
     held = reader.instruments()
     inst_ids = held_instruments(asked, held) or held
     known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}
-    bounds = _span(known, span, f"the vault at {printable(str(layout.root))} holds no deep books.", 'deep = ["INST"]')
+    bounds = _span(
+        known, span, f"the vault at {printable(str(reader.layout.root))} holds no deep books.", 'deep = ["INST"]'
+    )
     _print_proved("deep", [reader.coverage(inst_id, bounds) for inst_id in known], is_json)
 
 
@@ -176,6 +189,12 @@ def _print_proved(kind: str, coverages: Sequence[ChangeCoverage | DeepCoverage],
         ]
         for row in rows
     ]
+    of_archive = {row.inst_id: row for row in rows if isinstance(row, DeepRow) and row.archive_share}
+    if of_archive:
+        names += ["of archive", "archive"]
+        for row, line in zip(rows, cells, strict=True):
+            held = of_archive.get(row.inst_id)
+            line += ["0", NONE] if held is None else [str(held.archive_samples), exact_share(held.archive_share)]
     sys.stdout.write(table(names, cells, left=1))
     for row in rows:
         for each in row.not_proved:
@@ -198,10 +217,10 @@ def _span(
     return start_ms, end_ms
 
 
-def _contract(layout: Layout, inst_id: str, span: tuple[int, int]) -> Contract | None:
+def _contract(vault: Vault, inst_id: str, span: tuple[int, int]) -> Contract | None:
     """None where the vault has no row that says what a contract is worth: the tape goes without."""
     try:
-        return contract_periods(inst_id, read_rows(layout, inst_id), span)[-1].contract
+        return contract_periods(inst_id, vault.instrument_rows(inst_id), span)[-1].contract
     except VaultError:
         return None
 
@@ -224,7 +243,7 @@ def _tape(rows: Sequence[TapeRow], inst_id: str, span: tuple[int, int]) -> str:
             printable(row.price),
             row.size or NONE,
             NONE if row.usd is None else figure(row.usd, 0),
-            _ids(row) + (" by REST" if row.origin == "rest" else ""),
+            _ids(row) + _BROUGHT_BY.get(row.origin, ""),
         ]
         for row in rows
     ]
@@ -262,13 +281,16 @@ def _trades_row(piece: TradeCoverage) -> TradesRow:
         is_quiet=piece.is_quiet,
         holes=piece.holes,
         skipped=piece.skipped,
+        archive_ids=piece.archive_ids,
+        archive_share=piece.share("archive"),
     )
 
 
 def _proved_row(coverage: ChangeCoverage | DeepCoverage) -> ChangesRow | DeepRow:
     bounds = coverage.inst_id, utc_text(coverage.start_ms), utc_text(coverage.end_ms)
     shares = coverage.share("proved"), coverage.share("missing"), coverage.share("unknown")
-    not_proved = [each for each in coverage.stretches if each.state != "proved"]
+    not_proved = [each for each in coverage.stretches if each.state not in KNOWN]
     if isinstance(coverage, DeepCoverage):
-        return DeepRow(*bounds, coverage.samples, *shares, not_proved)
+        archived = coverage.archive_samples, coverage.share("archive")
+        return DeepRow(*bounds, coverage.samples, *shares, not_proved, *archived)
     return ChangesRow(*bounds, coverage.lines, *shares, not_proved)

@@ -105,7 +105,7 @@ class Watched:
 
     def __init__(self, vault: Vault, inst_id: str, least: float | None) -> None:
         self._inst_id = inst_id
-        self._contracts = Contracts(vault.layout, inst_id)
+        self._contracts = Contracts(vault.instrument_rows, inst_id)
         self._holes = Holes(vault, inst_id)
         self._books = Follow(vault.layout, inst_id, None, POLL_SEC, _never)
         self._tape = FollowTrades(vault.layout, inst_id, None, POLL_SEC, _never)

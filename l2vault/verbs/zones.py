@@ -71,7 +71,10 @@ def _far(rows: "pl.DataFrame", top: int, provenance: "Provenance") -> str:
     from l2vault.analytics.zones.zones import ahead
 
     age = span_text(round(provenance.setting("deep_last_ms") / 1000) * 1000)
-    text = f"\nbeyond the levels seen, from {provenance.setting('deep_samples'):g} samples of books-full, {age} old\n"
+    samples = f"{provenance.setting('deep_samples'):g} samples of books-full"
+    if (archived := provenance.settings.get("deep_archive_samples")) is not None:
+        samples += f" ({archived} of them of OKX's archive)"
+    text = f"\nbeyond the levels seen, from {samples}, {age} old\n"
     above, below = (ahead(rows.filter(side=side), top) for side in ("ask", "bid"))
     return text + _table(above.vstack(below), rows, None)
 

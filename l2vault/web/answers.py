@@ -7,7 +7,6 @@ Its methods block, so they run in threads: `measuring` (walls, zones, cells of t
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final, Literal
 
@@ -34,7 +33,6 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
 from l2vault.web.recorder import reasons_said, recorder_said
-from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
 from l2vault.web.window import Measure, about, bin_of, packed, window_of
@@ -53,7 +51,9 @@ _DAY_MS: Final = 24 * HOUR_MS
 _WALLS_MS: Final = HOUR_MS
 _PATIENCE_SEC: Final = 0.6
 _TIMES_WORK: Final = 20
-"""What took long is kept for longer: at most a twentieth of a core goes into it, however many pages ask."""
+_MOST_KEPT_MS: Final = 30_000
+"""What took long is kept for longer, so that at most a twentieth of a core goes into it, however many pages ask; but no
+longer than this: what is said to stand now must not be a minute old."""
 _STATUS_KEPT_MS: Final = 2_000
 _WALLS_KEPT_MS: Final = 15_000
 _ZONES_KEPT_MS: Final = 60_000
@@ -73,11 +73,11 @@ class Answers:
     """The vault at `root`. Every method raises VaultError for what the vault does not hold, UsageError for what is no
     question; instruments are those of the catalogue and no others."""
 
-    def __init__(self, root: Path, executor: Executor, clock: Clock, turns: Turns, files: TileFiles | None) -> None:
+    def __init__(self, root: Path, tiles: Tiles, clock: Clock, turns: Turns) -> None:
         self.root = root
         self._clock = clock
         self._turns = turns
-        self._tiles = Tiles(root, executor, clock, turns, files)
+        self._tiles = tiles
         self._beside = Beside(root, clock, turns)
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -367,7 +367,7 @@ class Answers:
         now_ms = self._clock.monotonic_ms()
         with self._lock:
             self._kept.pop(key, None)
-            self._kept[key] = now_ms + max(kept_ms, _TIMES_WORK * (now_ms - begun_ms)), made
+            self._kept[key] = now_ms + max(kept_ms, min(_MOST_KEPT_MS, _TIMES_WORK * (now_ms - begun_ms))), made
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return made

@@ -18,6 +18,8 @@ from l2vault.analytics.one_book import BPS
 from l2vault.analytics.trades import Trades, read_trades, traded_sizes
 from l2vault.clock import Clock
 from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
@@ -62,8 +64,11 @@ class Beside:
         instrument."""
         until_ms = self._clock.monotonic_ms() + round(patience_sec * 1000)
         found: dict[int, BesideHour] = {}
+        newest_hour_ms = Catalog(Layout(self._root).of("trades")).newest_raw_hour(inst_id) or 0
         for hour_ms in sorted(hours, reverse=True):
-            basis = basis_of(self._stamp(inst_id, hour_ms), hour_ms, newest_evidence_ms)
+            # Whether an hour was quiet at its end only the id of the next trade says, however far the books have gone.
+            known_ms = newest_evidence_ms if newest_hour_ms > hour_ms else None
+            basis = basis_of(self._stamp(inst_id, hour_ms), hour_ms, known_ms)
             kept = self._good((inst_id, hour_ms), basis)
             if kept is not None:
                 found[hour_ms] = kept
@@ -81,7 +86,10 @@ class Beside:
     def _read(self, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour:
         with self._turns.urgent():
             begun_ms = self._clock.monotonic_ms()
-            if inst_id not in self._trades and (trades := read_trades(self._root, inst_id)) is not None:
+            if (
+                inst_id not in self._trades
+                and (trades := read_trades(TradeReader(Layout(self._root)), inst_id)) is not None
+            ):
                 self._trades[inst_id] = trades
             hour = read_hour(self._root, inst_id, hour_ms, self._trades.get(inst_id))
             until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
@@ -118,7 +126,7 @@ def read_hour(root: Path, inst_id: str, hour_ms: int, trades: Trades | None) -> 
             sums = np.bincount(at[own], usd[own], len(begins))
             values[name][is_known] = sums[is_known]
         newest_ms = int(t_ms.max()) if len(t_ms) else None
-    context = read_context(root, inst_id, span)
+    context = read_context(ContextReader(Layout(root)), inst_id, span)
     at = np.clip((context["t"].to_numpy() - hour_ms) // width_ms, 0, len(begins) - 1)
     mark, index = (context[name].to_numpy() for name in ("mark", "index"))
     values["basis_bps"][at] = (mark / index - 1) * BPS

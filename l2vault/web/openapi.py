@@ -85,6 +85,7 @@ _RECORDER: Final = _or_less(
     },
     {
         "disk_bounded_by": _or_null(_TEXT),
+        "unpushed_bytes": _or_null(_INTEGER),
         "feeds_wanted": _INTEGER,
         "feeds": _list(_row(_INTEGER, _TEXT, _or_null(_TEXT))),
         "lag_ms": _or_null(_NUMBER),

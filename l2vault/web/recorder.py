@@ -14,7 +14,7 @@ def reasons_said(seen: Look) -> list[str]:
 def recorder_said(seen: Look, inst_id: str) -> dict[str, object]:
     """`lag_ms` (median of the last minute) and `state` of the instrument, `feeds` as `[number, state, reason]`,
     `last_loss` of a feed with its cause, `disk_days_left` (null where `disk_bounded_by` deletes before, or not known),
-    `clock_offset_ms`. Without a file, or without the instrument in it, null."""
+    `unpushed_bytes` that wait for a push, `clock_offset_ms`. Without a file, or without the instrument in it, null."""
     said: dict[str, object] = {
         "state": seen.verdict.state,
         "reasons": reasons_said(seen),
@@ -28,6 +28,7 @@ def recorder_said(seen: Look, inst_id: str) -> dict[str, object]:
     return said | {
         "disk_days_left": health.disk.days_left,
         "disk_bounded_by": health.disk.bounded_by,
+        "unpushed_bytes": health.disk.unpushed_bytes,
         "feeds_wanted": health.feeds_wanted,
         "feeds": [[feed.feed, feed.state, feed.reason] for feed in health.feeds],
         "lag_ms": None if own is None else own.lag.p50_ms,

@@ -216,6 +216,17 @@ class TestResubscribing:
         assert connection.takes(BTC)
         assert len(connection.requests) == 3
 
+    def test_an_ack_of_what_was_not_asked_changes_nothing(self) -> None:
+        connection = Connection([BTC])
+        connection.subscribe_all()
+        assert connection.receive(ack("unsubscribe", BTC, None)) == []
+        assert connection.takes(BTC)
+        connection.session.resync(BTC, connection.now_ms)
+        connection.tick()
+        assert connection.receive(ack("subscribe", BTC, None)) == []
+        connection.tick(1000)
+        assert connection.ops()[1:] == [("unsubscribe", [BTC])], "its own ack is still awaited"
+
     def test_what_is_in_flight_until_the_new_subscription_is_dropped(self) -> None:
         """Whole books as well: one of the old subscription must not be taken for the new one's."""
         connection = Connection([BTC])

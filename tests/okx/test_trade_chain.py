@@ -331,6 +331,43 @@ def test_of_an_overlap_that_the_disk_refused_only_the_new_ids_are_missing() -> N
     assert [one for one in chain.written_again() if isinstance(one, NeedTrades)] == [NeedTrades(BTC, 13, 14)]
 
 
+def test_of_an_overlap_that_filled_two_holes_the_ids_of_both_are_missing_once_the_disk_refused_it() -> None:
+    chain = begun(A, B)
+    for last in (12, 14):
+        chain.offer(A, push(last), 0)
+    (taken, *_) = chain.offer(B, push(14, 4), 0)
+    assert (taken.push.overlap, chain.missing) == (True, 0)
+    chain.unwritten(taken.push)
+    assert chain.missing == 2
+    asked = [one for one in chain.written_again() if isinstance(one, NeedTrades)]
+    assert {id_ for one in asked for id_ in range(one.first, one.last + 1)} >= {11, 13}
+
+
+def test_an_overlap_that_the_disk_refused_behind_the_lines_before_it_is_missing_too() -> None:
+    chain = begun(A, B)
+    chain.offer(A, push(13, 3), 0)
+    (taken,) = chain.offer(B, push(15, 4), 0)
+    chain.unwritten(push(13, 3))
+    chain.unwritten(taken.push)
+    assert [one for one in chain.written_again() if isinstance(one, NeedTrades)] == [NeedTrades(BTC, 11, 15)]
+
+
+def test_ids_that_are_missing_already_are_not_missing_twice() -> None:
+    chain = begun(A)
+    chain.offer(A, push(16, 6), 0)
+    for last, count in ((12, 1), (15, 2), (16, 6), (16, 6)):
+        chain.unwritten(push(last, count))
+    assert chain.missing == 6
+
+
+def test_a_line_of_a_numbering_that_is_over_is_not_missing() -> None:
+    chain = begun(A, at=1000)
+    chain.offer(A, push(3, 3, at=T0 + 2_000_000), 0)
+    assert chain.head == 1000
+    chain.unwritten(push(1001))
+    assert chain.missing == 0
+
+
 def test_lines_refused_until_the_end_of_the_run_are_said_to_be_missing() -> None:
     chain = begun(A)
     chain.offer(A, push(11), 0)

@@ -312,6 +312,19 @@ async def test_the_health_file_says_how_the_recorder_is(tmp_path: Path) -> None:
     assert {"clock", "metadata"}.isdisjoint(task.task for task in health.tasks), "that REST is not there is no failure"
 
 
+async def test_the_health_file_says_how_much_waits_for_a_push(tmp_path: Path) -> None:
+    store = {"push_url": (tmp_path / "store").as_uri(), "keep_until_pushed": True}
+    rig = Rig(tmp_path / "Vault", delete_after_days=0.5, **store)
+    for age in (1, 24):
+        path = rig.layout.hour_file(BTC, T0_MS - age * HOUR_MS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"{path.name}.gz").write_bytes(bytes(age * 100))
+    async with rig.recording():
+        health = await until_written(rig, lambda found: True)
+    assert (health.disk.unpushed_bytes, health.disk.bounded_by) == (2400, None)
+    assert health.disk.days_left is not None
+
+
 def _bar(path: Path) -> None:
     """A folder where the file was: nothing can be put in its place. A thread may be writing the file meanwhile."""
     while not path.is_dir():

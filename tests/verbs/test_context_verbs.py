@@ -92,7 +92,7 @@ def test_coverage_as_json_has_the_shares(layout, capsys):
 
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["kind"] for row in rows] == list(KINDS)
-    assert rows[0]["shares"] == {"present": 1.0, "stale": 0.0, "lost": 0.0, "unknown": 0.0}
+    assert rows[0]["shares"] == {"present": 1.0, "stale": 0.0, "lost": 0.0, "unknown": 0.0, "archive": 0.0}
 
 
 def test_a_picture_is_of_books(layout):

@@ -101,10 +101,9 @@ def test_what_is_not_there_is_said_in_one_line(
     assert says in err and "Try: " in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("kind", ["trades", "context", "changes", "deep"])
-def test_sources_are_joined_for_books_alone(vault: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["coverage", "--kind", kind, "--sources", "recorded,archive"]) == 2
-    assert "--sources joins books alone" in capsys.readouterr().err
+def test_the_archive_has_no_changes_to_join(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["coverage", "--kind", "changes", "--sources", "recorded,archive"]) == 2
+    assert "no changes as they were pushed" in capsys.readouterr().err
 
 
 def test_an_hour_goes_into_the_archive_and_comes_back_byte_for_byte(

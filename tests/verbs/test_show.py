@@ -126,6 +126,7 @@ def test_the_ladder_as_json_keeps_every_string_exact(layout, capsys):
         "currency": None,
         "asks": [{"price": "61804.1", "qty": "482.9", "orders": "13", "cumulative_qty": "482.9", **NO_USD}],
         "bids": [{"price": "61804", "qty": "242.9", "orders": "12", "cumulative_qty": "242.9", **NO_USD}],
+        "source": "recorded",
     }
 
 

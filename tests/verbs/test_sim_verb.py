@@ -46,13 +46,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[SimOptions]:
 
 def test_without_flags_it_is_a_market_of_two_instruments(served: list[SimOptions]) -> None:
     assert cli.main(["sim"]) == 0
-    assert served == [SimOptions(inst_ids=("BTC-USDT-SWAP", "ETH-USDT-SWAP"))]
+    assert served == [SimOptions(inst_ids=("BTC-USDT-SWAP", "ETH-USDT-SWAP"), has_whales=True)]
 
 
 def test_a_market_takes_instruments_and_a_seed(served: list[SimOptions]) -> None:
     assert cli.main(["sim", "--inst", "SOL-USDT-SWAP", "BTC-USD-SWAP", "--seed", "7", "--port", "8443"]) == 0
     assert cli.main(["sim", "--inst", "3", "--seed", "0"]) == 0
-    assert served[0] == SimOptions(inst_ids=("SOL-USDT-SWAP", "BTC-USD-SWAP"), seed=7, port=8443)
+    assert served[0] == SimOptions(inst_ids=("SOL-USDT-SWAP", "BTC-USD-SWAP"), seed=7, port=8443, has_whales=True)
     assert (len(served[1].inst_ids), served[1].seed) == (3, 0)
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from l2vault import cli
@@ -46,6 +47,25 @@ def test_a_healthy_recorder_is_exit_code_0_and_a_page_of_80_columns(
     page = " ".join(page.split())
     for words in ("a day adds 241.0 MB", "never: delete_after_days", "+3 ms against OKX's [+-11 ms]", "chain yes"):
         assert words in page
+    lock.release()
+
+
+def test_where_files_wait_for_a_push_it_says_how_much_and_when_the_disk_is_full(
+    layout: Layout, lock: VaultLock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = health().disk
+    waiting = msgspec.structs.replace(known, days_left=1.5, bounded_by=None, unpushed_bytes=31_200_000_000)
+    for disk, said in (
+        (
+            msgspec.structs.replace(known, unpushed_bytes=0),
+            "never: delete_after_days deletes before [as long as l2vault push",
+        ),
+        (waiting, "full in 1.5 days at this rate [31.2 GB wait for l2vault push]"),
+        (waiting, "Try: l2vault push: what is not pushed is not deleted"),
+    ):
+        write_health(layout, health(disk=disk))
+        status(layout)
+        assert said in " ".join(capsys.readouterr().out.split())
     lock.release()
 
 

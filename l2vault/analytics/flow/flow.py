@@ -138,7 +138,7 @@ def _trades(books: Books) -> TradeSpan | None:
     if read is None or not read.is_recorded:
         return None
     usd = pl.Series("usd", traded_sizes(read.frame, books.periods, "usd"), pl.Float64)
-    return TradeSpan(read.start_ms, read.end_ms, read.frame.with_columns(usd), read.stretches)
+    return TradeSpan(read.start_ms, read.end_ms, read.frame.with_columns(usd), read.stretches, read.archive_share)
 
 
 def _with_trades(
@@ -146,6 +146,8 @@ def _with_trades(
 ) -> pl.DataFrame:
     settings["proved_share"] = 0.0 if read is None else read.proved_share
     settings["are_trades_recorded"] = read is not None
+    if read is not None and read.archive_share:
+        settings["archive_share"] = read.archive_share
     names = [name for name in FLOW if name not in frame.columns and not name.startswith("ofi_")]
     if read is None:
         return frame.with_columns(

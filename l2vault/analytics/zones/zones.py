@@ -16,7 +16,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, SideName, decimals_of
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
-from l2vault.analytics.deep import Samples
+from l2vault.analytics.deep import DeepBook, Samples
 from l2vault.analytics.interval_rows import BookRows, Numbers, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.zones.zone_tests import Touches, zone_tests
@@ -130,7 +130,8 @@ def with_far(books: Books, found: Result, unit: Unit = "usd") -> Result:
     mid, presence = found.provenance.setting("last_mid"), found.provenance.setting("presence")
     contracts = [period.contract for period in books.periods]
     grid = _grid(found.provenance.setting("width"), contracts, is_given=True)
-    part = None if books.deep is None else _sampled(books.deep, books, grid, unit)
+    archived: list[int] = []
+    part = None if books.deep is None else _sampled(_noting(books.deep, archived), books, grid, unit)
     if part is None:
         return found
     far = pl.concat([_zones_of([part], name, grid, presence, mid) for name in SIDES])
@@ -141,8 +142,22 @@ def with_far(books: Books, found: Result, unit: Unit = "usd") -> Result:
         found.frame.with_columns(source=pl.lit("books"), age_ms=pl.lit(None, pl.Int64)),
         far.with_columns(source=pl.lit("books-full"), age_ms=pl.lit(age_ms, pl.Int64)),
     ]
-    more = {"deep_samples": len(times), "deep_last_ms": age_ms}
+    more: dict[str, object] = {"deep_samples": len(times), "deep_last_ms": age_ms}
+    if of_archive := sum(ts_ms >= books.start_ms for ts_ms in archived):
+        more["deep_archive_samples"] = of_archive
     return Result(pl.concat(rows), replace(found.provenance, settings={**settings, **more}))
+
+
+def _noting(samples: Samples, archived: list[int]) -> Samples:
+    """The same, and in `archived` the times of those that are made of OKX's archive."""
+
+    def read(every_ms: int) -> Iterator[DeepBook]:
+        for sample in samples(every_ms):
+            if sample.is_archive:
+                archived.append(sample.ts_ms)
+            yield sample
+
+    return read
 
 
 def _sampled(samples: Samples, books: Books, grid: Grid, unit: Unit) -> "Part | None":

@@ -26,6 +26,7 @@ from l2vault.vault.retention.forecast import Recording, forecast, measure
 from l2vault.vault.retention.plan import policy_of
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import KINDS, Layout
+from l2vault.vault.store.pushed import unpushed_hours
 from l2vault.version import __version__
 
 EVERY_SEC: Final = 5.0
@@ -151,7 +152,9 @@ class HealthFile:
         began_ms = self._clock.monotonic_ms()
         if self._list_after_ms is None or began_ms >= self._list_after_ms:
             files = [each for kind in KINDS for each in Catalog(self._layout.of(kind)).files()]
-            self._recording = measure(files, Catalog(self._layout.columns).archives())
+            url = "" if self._policy is None else self._policy.keep_until_pushed
+            unpushed = unpushed_hours(self._layout, url, files)
+            self._recording = measure(files, Catalog(self._layout.columns).archives(), self._policy, unpushed)
             now_ms = self._clock.monotonic_ms()
             self._list_after_ms = now_ms + max(LIST_EVERY_MS, LIST_SHARE * (now_ms - began_ms))
         return form.DiskHealth(free_bytes, *forecast(self._recording, self._policy, free_bytes))

@@ -38,11 +38,13 @@ class Tick(NamedTuple):
 
 
 class TradeTick(NamedTuple):
-    """One push of trades that was recorded on OKX, and its text. `ts_ms` is its place on the timeline."""
+    """One push of trades that was recorded on OKX, and its text. `ts_ms` is its place on the timeline; `recv_us` is
+    when it was received (microseconds), 0 where that is not known."""
 
     ts_ms: int
     trade: Trade
     frame: str
+    recv_us: int = 0
 
     @property
     def inst_id(self) -> str:

@@ -16,6 +16,7 @@ from l2vault.sim.exchange.books import Tick
 from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.market_shape import shape_of
 from l2vault.sim.exchange.market_side import MarketSide
+from l2vault.sim.exchange.whales import Whales
 
 _STEP_MS: Final = 100
 _STEP_EXTRA_MS: Final = 26
@@ -53,9 +54,14 @@ _WALL_LIFE_MS: Final = (20_000.0, 720_000.0)
 class Market:
     """Some instruments traded side by side from `start_ms` on. Names must be those of swaps (UsageError)."""
 
-    def __init__(self, inst_ids: Sequence[str], seed: int, start_ms: int, step_ms: int = _STEP_MS) -> None:
-        """`step_ms` is OKX's pace unless given: a slower market makes whole days in seconds."""
-        self._instruments = [_Instrument(inst_id, seed, start_ms, step_ms) for inst_id in dict.fromkeys(inst_ids)]
+    def __init__(
+        self, inst_ids: Sequence[str], seed: int, start_ms: int, step_ms: int = _STEP_MS, has_whales: bool = False
+    ) -> None:
+        """`step_ms` is OKX's pace unless given: a slower market makes whole days in seconds. `has_whales`: now and then
+        one order far larger than all others stands for minutes."""
+        self._instruments = [
+            _Instrument(inst_id, seed, start_ms, step_ms, has_whales) for inst_id in dict.fromkeys(inst_ids)
+        ]
 
     def ticks(self) -> Iterator[Tick]:
         """The full book of each instrument, then every push of all of them in order of `ts_ms`, for ever.
@@ -73,13 +79,14 @@ class Market:
 class _Instrument:
     """The two sides of one book, the price they follow, and the chain of its pushes."""
 
-    def __init__(self, inst_id: str, seed: int, start_ms: int, step_ms: int) -> None:
+    def __init__(self, inst_id: str, seed: int, start_ms: int, step_ms: int, has_whales: bool) -> None:
         self._inst_id = inst_id
         self._step_ms = step_ms
         self._rng = Random(f"{seed} {inst_id}")
         self._shape = shape = shape_of(inst_id)
         self._bids = MarketSide(-1, shape.start_tick, shape, self._rng)
         self._asks = MarketSide(1, shape.start_tick + 1, shape, self._rng)
+        self._whales = Whales(seed, inst_id, shape, start_ms) if has_whales else None
         self._fair = shape.start_tick + 0.5
         self._burst_steps = 0
         self._burst_drift = 0.0
@@ -131,6 +138,8 @@ class _Instrument:
             side.pull_walls(now_ms)
             if self._rng.random() < _WALL_CHANCE:
                 side.raise_wall(now_ms + int(self._log_uniform(_WALL_LIFE_MS)))
+        if self._whales is not None:
+            self._whales.act(now_ms, bids, asks)
         if self._rng.random() < _PACE_CHANCE:
             self._pace = self._log_uniform(_PACES)
         rate = 1 / (self._shape.events * self._pace * (_BURST_PACE if self._burst_steps else 1))

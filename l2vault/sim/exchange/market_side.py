@@ -6,7 +6,7 @@ handed in.
 """
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from random import Random
 from typing import Final
 
@@ -42,7 +42,7 @@ Size = tuple[int, int]
 class MarketSide:
     """Resting orders of one side, always at least one; every call that alters it is part of the next `changes`."""
 
-    __slots__ = ("_edge", "_gap_factor", "_rng", "_shape", "_sizes", "_touch", "_touched", "_walls", "keys")
+    __slots__ = ("_bites", "_edge", "_gap_factor", "_rng", "_shape", "_sizes", "_touch", "_touched", "_walls", "keys")
 
     def __init__(self, sign: int, best_tick: int, shape: Shape, rng: Random) -> None:
         self._shape = shape
@@ -52,6 +52,9 @@ class MarketSide:
         self._touch = self.keys[0]
         self._sizes: dict[int, Size] = {self._touch: self._touch_size()}
         self._walls: dict[int, tuple[int, int]] = {}
+        """By key: until when each stands, and at how many lots it gives way."""
+        self._bites: dict[int, tuple[int, int]] = {}
+        """By key: the least and the most that a trade takes of a wall that is a whale."""
         self._touched: dict[int, Size | None] = {}
         self.refill()
         self._edge = self._window_edge()
@@ -135,7 +138,7 @@ class MarketSide:
 
     def raise_wall(self, until_ms: int) -> None:
         """A very large order at a round price some way off, to be pulled at `until_ms` unless it is eaten before."""
-        if len(self._walls) >= _MOST_WALLS:
+        if len(self._walls) - len(self._bites) >= _MOST_WALLS:
             return
         away = self.keys[min(len(self.keys) - 1, 5 + int(self._rng.random() * 300))]
         grid = self._shape.wall_grid
@@ -149,11 +152,40 @@ class MarketSide:
     def pull_walls(self, now_ms: int) -> None:
         """Cancel the walls whose time is over; one at the touch stays as what it is worth there."""
         for key in [key for key, (until_ms, _) in self._walls.items() if until_ms <= now_ms]:
-            del self._walls[key]
-            if key == self.keys[0]:
-                self._put(key, self._touch_size())
-            else:
-                self._drop(bisect_right(self.keys, key) - 1)
+            self.pull_wall(key)
+
+    def pull_wall(self, key: int) -> Size:
+        """Cancel the wall at `key`, whatever its time; returns what it was."""
+        size = self._sizes[key]
+        del self._walls[key]
+        self._bites.pop(key, None)
+        if key == self.keys[0]:
+            self._put(key, self._touch_size())
+        else:
+            self._drop(bisect_right(self.keys, key) - 1)
+        return size
+
+    def place_whale(self, key: int, size: Size, bite: tuple[int, int]) -> None:
+        """A wall at `key`, behind the best, that no passing order alters: it stands until `pull_wall`, or until trades
+        have eaten it, each of which takes lots between the two of `bite`."""
+        self._put(key, size)
+        self._walls[key] = (_BEYOND, int(size[0] * _BROKEN_SHARE))
+        self._bites[key] = bite
+
+    def has_wall(self, key: int) -> bool:
+        return key in self._walls
+
+    def rank(self, key: int) -> int:
+        """How many levels are better than `key`."""
+        return bisect_left(self.keys, key)
+
+    def round_key(self, key: int) -> int:
+        """The first key from `key` on, away from the touch, that is a round price without a wall."""
+        grid = self._shape.wall_grid
+        key = -(-key // grid) * grid
+        while key in self._walls:
+            key += grid
+        return key
 
     def refill(self) -> None:
         """Restore the far end and the touch: the depth is kept, and the best level is a large one, no other."""
@@ -190,7 +222,8 @@ class MarketSide:
         if key not in self._walls:
             return False
         lots, orders = self._sizes[key]
-        left = int(lots * (0.5 + 0.5 * self._rng.random()))
+        luck, bite = self._rng.random(), self._bites.get(key)
+        left = int(lots * (0.5 + 0.5 * luck)) if bite is None else lots - bite[0] - int(luck * (bite[1] - bite[0]))
         if left <= self._walls[key][1]:
             return False
         self._put(key, (left, orders))
@@ -198,6 +231,8 @@ class MarketSide:
 
     def _nibble(self, key: int) -> None:
         """A wall is neither cancelled nor replaced by passing orders: a little is taken from it or joins it."""
+        if key in self._bites:
+            return
         lots, orders = self._sizes[key]
         self._put(key, (max(1, int(lots * (0.95 + 0.1 * self._rng.random()))), orders))
 
@@ -214,6 +249,7 @@ class MarketSide:
     def _forget(self, key: int) -> None:
         self._touched.setdefault(key, self._sizes.pop(key))
         self._walls.pop(key, None)
+        self._bites.pop(key, None)
 
     def _window_edge(self) -> int:
         """The worst key shown."""

@@ -58,7 +58,8 @@ class ConnectionSlots:
 class Gate:
     """Every attempt is counted against OKX's limit, whatever becomes of it. `now_ms` gives exchange time.
 
-    `compression` agrees to permessage-deflate with everyone who offers it, not only where the plan says so.
+    `compression` agrees to permessage-deflate with everyone who offers it, not only where the plan says so. What is on
+    the `further_paths` is no part of OKX: neither its limits nor a plan's faults concern it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Gate:
         now_ms: Callable[[], int],
         scaled_clock: ScaledClock,
         compression: bool,
+        further_paths: frozenset[str] = frozenset(),
     ) -> None:
         self._faults = [
             (fault, schedule.trigger(index))
@@ -78,6 +80,7 @@ class Gate:
         self._now_ms = now_ms
         self._scaled_clock = scaled_clock
         self._compression = compression
+        self._further_paths = further_paths
         self._slots = ConnectionSlots()
         self._attempts = 0
 
@@ -98,10 +101,14 @@ class Gate:
         return Handshake(struck, not self._limits.allows_connect(self._scaled_clock.now_ms()), self._leave)
 
     async def accept(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The library's hook on an opening request: None accepts it, and gives it a slot."""
+        """The library's hook on an opening request: None accepts it, and gives it a slot, but on a further path."""
         assert isinstance(connection, WiredConnection)
         handshake = connection.attempt
-        if request.path.partition("?")[0] != WS_PATH:
+        path = request.path.partition("?")[0]
+        if path in self._further_paths:
+            connection.protocol.available_extensions = None
+            return None
+        if path != WS_PATH:
             return connection.respond(HTTPStatus.NOT_FOUND, f"The channels of this exchange are on {WS_PATH}.\n")
         if handshake.is_over_limit:
             return connection.respond(*_REFUSALS["429"])

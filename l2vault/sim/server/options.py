@@ -13,7 +13,8 @@ class SimOptions:
     """What the exchange shows and where. Port 0 lets the system choose.
 
     With `replay` the instruments are those of the captures; without, `inst_ids` and `seed` make a market of our own,
-    which has no speed but 1 and no end. `speed` None replays as fast as the clients read; `once` ends with the replay.
+    which has no speed but 1 and no end; `has_whales` puts an order far larger than all others into it now and then.
+    `speed` None replays as fast as the clients read; `once` ends with the replay.
     `faults` is what goes wrong. OKX's limits and delays run `time_scale` times as fast as the host's clock, for clients
     whose own time is accelerated; None keeps no limits. The exchange's time is `clock_offset_sec` ahead of the host's.
     `archive_days` days before the present one are in its archive, with a push each `archive_step_ms` (no push is left
@@ -28,6 +29,7 @@ class SimOptions:
     hold_sec: float = 1.0
     inst_ids: tuple[str, ...] = ()
     seed: int = 0
+    has_whales: bool = False
     once: bool = False
     compression: bool = False
     faults: FaultPlan | None = None

@@ -42,6 +42,7 @@ from l2vault.sim.server.options import SimOptions
 from l2vault.sim.server.peer import ServerSession
 from l2vault.sim.server.playback import Head, Pace, Playback, split_head, timeline_head
 from l2vault.sim.server.rest import TOO_MANY_REQUESTS, Answer, RestFaults
+from l2vault.sim.server.routes import HttpConnection, Routes
 from l2vault.sim.server.wire import WiredConnection
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Simulator:
 
     `on_tick` is told every change of its own books, first ones included, and `on_trade` every trade: the truth,
     whatever goes wrong on the wire.
-    `timeline` is what it shows in place of captures or a market.
+    `timeline` is what it shows in place of captures or a market, `routes` what is served on its ports beside it.
     `limits` counts what clients did and where they went beyond what OKX allows.
     """
 
@@ -94,8 +95,10 @@ class Simulator:
         on_tick: OnTick | None = None,
         on_trade: OnTrade | None = None,
         timeline: Timeline | None = None,
+        routes: Routes | None = None,
     ) -> None:
         self._recorded = timeline
+        self._routes = routes
         self.limits = Limits(is_kept=options.time_scale is not None)
         self._options = options
         self._clock = clock or Clock()
@@ -147,7 +150,8 @@ class Simulator:
         self._timeline.add_done_callback(_report_failure)
 
     async def wait_ended(self) -> None:
-        """Returns once the replay is over and every frame of it has been handed to every client's socket.
+        """Returns once the replay is over, every frame of it has been handed to every client's socket, and nobody is
+        served by the further routes.
 
         Raises what ended the timeline before its end, for instance CaptureError for a file damaged half-way.
         """
@@ -157,6 +161,8 @@ class Simulator:
         if not self._timeline.cancelled():
             self._timeline.result()
             await self._playback.drained()
+            if self._routes is not None:
+                await self._routes.drained()
 
     async def stop(self, grace_sec: float = GRACE_SEC) -> None:
         """Close every connection (1001) and both ports; returns when nothing of it runs any more.
@@ -173,6 +179,8 @@ class Simulator:
             await asyncio.wait([self._timeline])
         for server in self._servers:
             server.close(close_connections=False)
+        if self._routes is not None:
+            await self._routes.stop()
         if self._servers:
             for link in self._playback.links:
                 link.hang_up(GOING_AWAY, grace_sec)
@@ -209,7 +217,8 @@ class Simulator:
         else:
             inst_ids, traded = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS), frozenset()
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())
-            ticks = iter(Market(inst_ids, options.seed, self._exchange_wall_ms()).ticks())
+            start_ms = self._exchange_wall_ms()
+            ticks = iter(Market(inst_ids, options.seed, start_ms, has_whales=options.has_whales).ticks())
         tails = None if options.replay else MarketTails(options.seed)
         exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded, tails)
         self._open(exchange, split_head(ticks, inst_ids), pace)
@@ -224,9 +233,9 @@ class Simulator:
         faults = self._faults = Faults(options.faults or FaultPlan(), options.seed, head.start_ms, exchange)
         self._rest = RestFaults(faults.schedule, exchange, lambda: self._playback.exchange_ms())
         self._playback = Playback(exchange, head, pace, self._clock, faults)
-        self._gate = Gate(
-            faults.schedule, self.limits, self._playback.exchange_ms, self._scaled_clock, options.compression
-        )
+        further = frozenset[str]() if self._routes is None else self._routes.ws_paths
+        now_ms = self._playback.exchange_ms
+        self._gate = Gate(faults.schedule, self.limits, now_ms, self._scaled_clock, options.compression, further)
 
     async def _listen(self, port: int, handler: _Handler, hook: _Hook, close_sec: float) -> None:
         """One listening port; `close_sec` is how long a client may take to follow when a connection is closed.
@@ -234,7 +243,7 @@ class Simulator:
         OKX neither pings its clients nor is known to compress today.
         """
         is_websocket = handler == self._serve_client
-        connection = partial(WiredConnection, self._gate.begin) if is_websocket else ServerConnection
+        connection = partial(WiredConnection, self._gate.begin) if is_websocket else HttpConnection
         try:
             server = await serve(
                 handler,
@@ -242,7 +251,7 @@ class Simulator:
                 port,
                 compression="deflate" if is_websocket and self._gate.may_compress else None,
                 process_request=hook,
-                open_timeout=_OPEN_WITHIN_SEC + self._longest_wait_sec(),
+                open_timeout=_OPEN_WITHIN_SEC + self._longest_wait_sec() if is_websocket else None,
                 ping_interval=None,
                 close_timeout=close_sec,
                 max_size=REQUEST_LIMIT_BYTES,
@@ -257,14 +266,17 @@ class Simulator:
         self._servers.append(server)
 
     def _longest_wait_sec(self) -> float:
-        """What a plan may make a client wait before it is answered at all."""
+        """What a plan may make a client wait before its websocket is open."""
         faults = self._faults.schedule.faults
         waits_ms = [fault.number("delay") for fault in faults if fault.kind == "slow-handshake"]
-        waits_ms += [_NO_ANSWER_MS for fault in faults if fault.kind == "rest" and fault.word("answer") == "timeout"]
         return max(waits_ms, default=0) / 1000 / (self._options.time_scale or 1.0)
 
     async def _serve_client(self, socket: ServerConnection) -> None:
-        assert isinstance(socket, WiredConnection) and socket.attempt.slot is not None  # the gate has admitted it
+        assert isinstance(socket, WiredConnection)
+        if socket.attempt.slot is None:
+            assert self._routes is not None  # the gate has admitted it to one of them
+            await self._routes.serve(socket)
+            return
         if self._scaled_clock.is_over:
             await socket.close(*GOING_AWAY)
             return
@@ -294,6 +306,9 @@ class Simulator:
         return self._clock.wall_ms() + round(self._options.clock_offset_sec * 1000)
 
     async def _answer_rest(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self._routes is not None and request.path.partition("?")[0] in self._routes.http_paths:
+            assert isinstance(connection, HttpConnection)
+            return await self._routes.answer(connection, request)
         if not self.limits.allows_rest(request.path.partition("?")[0], self._scaled_clock.now_ms()):
             answer: Answer | None = TOO_MANY_REQUESTS
         elif request.path.startswith(INDEX_PATH):
@@ -326,13 +341,14 @@ async def serve_simulator(
     announce: Callable[[Addresses], None],
     clock: Clock | None = None,
     timeline: Timeline | None = None,
+    routes: Routes | None = None,
 ) -> None:
     """Run the exchange until `stop` is set, or with `once` until its replay (or the `timeline`) has been sent.
 
     `announce` gets both addresses, websocket and REST, as soon as clients may connect. Raises as
     `Simulator.start` and `Simulator.wait_ended` do.
     """
-    simulator = Simulator(options, clock, timeline=timeline)
+    simulator = Simulator(options, clock, timeline=timeline, routes=routes)
     await simulator.start()
     ended = asyncio.create_task(simulator.wait_ended())
     stopped = asyncio.create_task(stop.wait())

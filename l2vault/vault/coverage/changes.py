@@ -7,13 +7,11 @@ It rests on the lines: where each follows the one before, nothing came between. 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from l2vault.book.change_line import ChangeHead
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.merged import lost_in_merged, merged_hours
-from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
+from l2vault.vault.coverage.proved import ProofState, ProvedSpan, TimeStretch, painted
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
 from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.log import Entry
@@ -22,25 +20,13 @@ _MAY_BE_WRONG: Final = frozenset({"conflict", "audit"})
 """Causes with which the changes are there, and were contradicted."""
 
 
-class ChangeCoverage(msgspec.Struct, frozen=True):
-    """Where the changes of `[start_ms, end_ms)` are whole: `stretches` in order and without a gap between them.
-    `lines` of the span are in the files."""
+class ChangeCoverage(ProvedSpan, frozen=True):
+    """Where the changes of a span are whole. `lines` of it are in the files."""
 
-    inst_id: str
-    start_ms: int
-    end_ms: int
     lines: int
-    stretches: list[TimeStretch]
-
-    def share(self, state: ProofState = "proved") -> float:
-        """The share of the span's time in this state, from 0 to 1."""
-        return share_of(self.stretches, (self.start_ms, self.end_ms), state)
 
     def __repr__(self) -> str:
-        span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
-        share = self.share()
-        percent = 100 * share if share >= 1 else min(100 * share, 99.99)
-        return f"<ChangeCoverage of {self.inst_id}, {span}: {self.lines:,} lines, {percent:.4g} % proved>"
+        return self._described(f"{self.lines:,} lines, ", "proved")
 
 
 def lost_changes(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
@@ -102,4 +88,4 @@ def cover_changes(
         marks.append(TimeStretch(each.start_ms, end_ms, each.state, each.cause))
     marks += [TimeStretch(each.from_ms, each.to_ms, "unknown", each.cause) for each in missing]
     lines = sum(span[0] <= ts_ms < span[1] for ts_ms in times)
-    return ChangeCoverage(inst_id, *span, lines, list(clipped(painted(span, marks), span)))
+    return ChangeCoverage(inst_id, *span, painted(span, marks), lines)

@@ -2,7 +2,8 @@
 
 `present`: the value in the lines was OKX's newest. `stale`: nothing came for longer than is normal though the
 connection stood. `lost`: no feed carried it. `unknown`: nothing proves anything, or the files that would hold it are
-gone. Only the first is covered.
+gone. `archive`: it was not current, and OKX's archive stands in, where that was asked for (`filled`). Only the first
+and the last are covered.
 """
 
 from bisect import bisect_left
@@ -16,6 +17,7 @@ from l2vault.book.utc import utc_ms, utc_text
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
 from l2vault.vault.coverage.merged import hour_after, merged_hours
+from l2vault.vault.coverage.proved import percent
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, DISK_FULL, NEVER_MS, OUR_RESTART
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
 from l2vault.vault.journal.events import Alive, Started, Stopped, UncleanEnd, WriteFailed
@@ -25,7 +27,7 @@ from l2vault.vault.journal.merge_events import Merged
 if TYPE_CHECKING:
     import polars as pl
 
-ContextState = Literal["present", "stale", "lost", "unknown"]
+ContextState = Literal["present", "stale", "lost", "unknown", "archive"]
 CONTEXT_STATES: Final[tuple[ContextState, ...]] = get_args(ContextState)
 _RECORDER: Final = "recorder"
 _CONTEXT: Final = "context"
@@ -74,7 +76,7 @@ class ContextCoverage(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
-        shares = ", ".join(f"{kind} {_percent(self.share(kind))}" for kind in KINDS)
+        shares = ", ".join(f"{kind} {percent(self.share(kind))}" for kind in KINDS)
         return f"<ContextCoverage of {self.inst_id}, {span}: present {shares}>"
 
 
@@ -259,8 +261,3 @@ def _joined(stretches: Iterable[ContextStretch]) -> list[ContextStretch]:
         else:
             found.append(each)
     return found
-
-
-def _percent(share: float) -> str:
-    """Never 100 % of what is not all."""
-    return f"{100 * share if share >= 1 else min(100 * share, 99.99):.4g} %"

@@ -6,14 +6,12 @@ It rests on the lines. Why samples are missing is in the journal (`deep_missed`)
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from l2vault.book.deep import DEEP_EVERY_MS, DeepHead
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.merged import lost_in_merged, merged_hours
 from l2vault.vault.coverage.missing import NO_FILE
-from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
+from l2vault.vault.coverage.proved import ProofState, ProvedSpan, TimeStretch, painted
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
 from l2vault.vault.journal.deep_events import DeepMissed
 from l2vault.vault.journal.log import Entry
@@ -22,25 +20,15 @@ COVERS_MS: Final = DEEP_EVERY_MS * 3 // 2
 """A sample stands for the time up to the next one, where that comes about when it is due; else for this long."""
 
 
-class DeepCoverage(msgspec.Struct, frozen=True):
-    """Where `[start_ms, end_ms)` is sampled: `stretches` in order and without a gap between them, `proved` where a
-    sample is at most 45 s old. `samples` of the span are in the files and can be rebuilt."""
+class DeepCoverage(ProvedSpan, frozen=True):
+    """Where a span is sampled: `proved` where a sample is at most 45 s old. `samples` of it are in the files and can be
+    rebuilt, `archive_samples` of them in those of OKX's archive."""
 
-    inst_id: str
-    start_ms: int
-    end_ms: int
     samples: int
-    stretches: list[TimeStretch]
-
-    def share(self, state: ProofState = "proved") -> float:
-        """The share of the span's time in this state, from 0 to 1."""
-        return share_of(self.stretches, (self.start_ms, self.end_ms), state)
+    archive_samples: int = 0
 
     def __repr__(self) -> str:
-        span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
-        share = self.share()
-        percent = 100 * share if share >= 1 else min(100 * share, 99.99)
-        return f"<DeepCoverage of {self.inst_id}, {span}: {self.samples:,} samples, {percent:.4g} % sampled>"
+        return self._described(f"{self.samples:,} samples, ", "sampled")
 
 
 def missed_samples(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
@@ -92,16 +80,16 @@ def cover_deep(
             end_ms = next((ts_ms for ts_ms in times if ts_ms >= each.start_ms), span[1])
         marks.append(TimeStretch(each.start_ms, end_ms, each.state, each.cause))
     marks += [each for each in gone if each.cause != NO_FILE]
-    marks += _sampled(times)
+    marks += sampled(times, "proved")
     samples = sum(span[0] <= ts_ms < span[1] for ts_ms in times)
-    return DeepCoverage(inst_id, *span, samples, list(clipped(painted(span, marks), span)))
+    return DeepCoverage(inst_id, *span, painted(span, marks), samples)
 
 
-def _sampled(times: Sequence[int]) -> Iterator[TimeStretch]:
-    """The time for which samples stand, those that follow each other as one."""
+def sampled(times: Sequence[int], state: ProofState) -> Iterator[TimeStretch]:
+    """The time for which samples stand, those that follow each other as one, in this state."""
     start_ms: int | None = None
     for ts_ms, next_ms in zip(times, [*times, NEVER_MS][1:], strict=True):
         start_ms = ts_ms if start_ms is None else start_ms
         if next_ms > ts_ms + COVERS_MS:
-            yield TimeStretch(start_ms, ts_ms + COVERS_MS, "proved", "")
+            yield TimeStretch(start_ms, ts_ms + COVERS_MS, state, "")
             start_ms = None

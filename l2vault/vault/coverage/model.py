@@ -18,6 +18,8 @@ from l2vault.book.utc import utc_text
 if TYPE_CHECKING:
     import polars as pl
 
+Source = Literal["recorded", "archive"]
+"""Where books, trades and values come from: our recording, or what was made of OKX's own archive."""
 State = Literal["recorded", "quiet", "disputed", "unverifiable", "missing", "unknown", "archive"]
 HoleKind = Literal["disputed", "unverifiable", "missing", "unknown"]
 

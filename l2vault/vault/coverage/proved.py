@@ -1,12 +1,15 @@
-"""Time by what can be proved of it, for kinds that have no grid of slots: trades and changes. Pure."""
+"""Time by what can be proved of it, for kinds that have no grid of slots: trades, changes and deep books. Pure."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import msgspec
 
-ProofState = Literal["proved", "missing", "unknown"]
-PROOF_STATES: Final[tuple[ProofState, ...]] = get_args(ProofState)
+from l2vault.book.utc import utc_text
+
+ProofState = Literal["proved", "missing", "unknown", "archive"]
+KNOWN: Final[tuple[ProofState, ...]] = ("proved", "archive")
+"""What was recorded, and where OKX's archive stands in because that was asked for (`filled`)."""
 
 
 class TimeStretch(msgspec.Struct, frozen=True):
@@ -16,6 +19,37 @@ class TimeStretch(msgspec.Struct, frozen=True):
     end_ms: int
     state: ProofState
     cause: str
+
+
+class ProvedSpan(msgspec.Struct, frozen=True):
+    """What is known of one instrument over `[start_ms, end_ms)`: `stretches` in order, without a gap between them."""
+
+    inst_id: str
+    start_ms: int
+    end_ms: int
+    stretches: list[TimeStretch]
+
+    def share(self, state: ProofState = "proved") -> float:
+        """The share of the span's time in this state, from 0 to 1."""
+        return share_of(self.stretches, (self.start_ms, self.end_ms), state)
+
+    @property
+    def known_share(self) -> float:
+        """The share of the span's time that is proved, be it by what was recorded or by the archive."""
+        return sum(self.share(state) for state in KNOWN)
+
+    def _described(self, words: str, proved: str) -> str:
+        """`<TradeCoverage of BTC-USDT-SWAP, .. to ..: words, 99.5 % proved>`"""
+        span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
+        shares = f"{percent(self.share())} {proved}"
+        if archived := self.share("archive"):
+            shares += f", {percent(archived)} of the archive"
+        return f"<{type(self).__name__} of {self.inst_id}, {span}: {words}{shares}>"
+
+
+def percent(share: float) -> str:
+    """Never 100 % of what is not all."""
+    return f"{100 * share if share >= 1 else min(100 * share, 99.99):.4g} %"
 
 
 def painted(span: tuple[int, int], marks: Iterable[TimeStretch]) -> list[TimeStretch]:

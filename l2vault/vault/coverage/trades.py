@@ -13,12 +13,12 @@ import msgspec
 
 from l2vault.book.id_set import IdRange, IdSet
 from l2vault.book.trade import RENUMBERED_IDS, TRADES, Numberings
-from l2vault.book.utc import utc_ms, utc_text
+from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.maintenance import MAINTENANCE, OUTSIDE, Maintenance, is_within
 from l2vault.vault.coverage.merged import merged_hours
 from l2vault.vault.coverage.missing import NO_FILE
-from l2vault.vault.coverage.proved import ProofState, TimeStretch, clipped, painted, share_of
+from l2vault.vault.coverage.proved import KNOWN, ProofState, ProvedSpan, TimeStretch, clipped, painted
 from l2vault.vault.coverage.sync_history import DISK_FULL
 from l2vault.vault.journal.context_events import MaintenanceNoted
 from l2vault.vault.journal.events import Minute, WriteFailed
@@ -49,6 +49,8 @@ class IdRun(msgspec.Struct, frozen=True):
     rest_ids: int
     unsized: int
     numbering_ms: int = 0
+    is_archive: bool = False
+    """Whether they are of OKX's archive, which stands in for what was not recorded. Its times are then bounds."""
 
     @property
     def ids(self) -> int:
@@ -91,9 +93,9 @@ class SkippedIds(msgspec.Struct, frozen=True):
         return self.last_id - self.first_id + 1
 
 
-class TradeCoverage(msgspec.Struct, frozen=True):
-    """What is known of the trades of `[start_ms, end_ms)`: `runs` of ids that are there, `holes` with both ids and the
-    cause, `skipped` ids that were proved to be of no trade, and `stretches` of time without a gap between them.
+class TradeCoverage(ProvedSpan, frozen=True):
+    """What is known of the trades of `[start_ms, end_ms)`: `stretches` of time without a gap between them, `runs` of
+    ids that are there, `holes` with both ids and the cause, and `skipped` ids that were proved to be of no trade.
 
     >>> coverage = l2vault.open("Vault").trades("BTC-USDT-SWAP").coverage
     >>> coverage
@@ -104,13 +106,9 @@ class TradeCoverage(msgspec.Struct, frozen=True):
     [(1603, 1606, 'disconnect')]
     """
 
-    inst_id: str
-    start_ms: int
-    end_ms: int
     runs: list[IdRun]
     holes: list[TradeHole]
     skipped: list[SkippedIds]
-    stretches: list[TimeStretch]
 
     @property
     def ids(self) -> int:
@@ -121,6 +119,11 @@ class TradeCoverage(msgspec.Struct, frozen=True):
     def rest_ids(self) -> int:
         """Those of them that REST brought, because no connection did."""
         return sum(run.rest_ids for run in self.runs)
+
+    @property
+    def archive_ids(self) -> int:
+        """Those of them that OKX's archive brought, because they were not recorded."""
+        return sum(run.ids for run in self.runs if run.is_archive)
 
     @property
     def rows(self) -> int:
@@ -142,14 +145,10 @@ class TradeCoverage(msgspec.Struct, frozen=True):
         """Ids that were proved to be of no trade."""
         return sum(each.size for each in self.skipped)
 
-    def share(self, state: ProofState = "proved") -> float:
-        """The share of the span's time in this state, from 0 to 1."""
-        return share_of(self.stretches, (self.start_ms, self.end_ms), state)
-
     @property
     def is_quiet(self) -> bool:
         """Whether the chain proves that no trade happened in the whole span."""
-        return not self.ids and self.share() == 1
+        return not self.ids and all(each.state in KNOWN for each in self.stretches) and self.start_ms < self.end_ms
 
     def every(self, length_ms: int) -> Iterator["TradeCoverage"]:
         """The same for each piece of so many milliseconds since 1970, hours or more; a hole is in the piece in which it
@@ -181,20 +180,18 @@ class TradeCoverage(msgspec.Struct, frozen=True):
             self.inst_id,
             start_ms,
             end_ms,
+            list(clipped(self.stretches, (start_ms, end_ms))),
             [run for run in self.runs if begins(run.from_ms)],
             [hole for hole in self.holes if begins(hole.from_ms)],
             [each for each in self.skipped if begins(each.from_ms)],
-            list(clipped(self.stretches, (start_ms, end_ms))),
         )
 
     def __repr__(self) -> str:
-        span = f"{utc_text(self.start_ms)} to {utc_text(self.end_ms)}"
         words = f"{self.ids:,} ids, {self.rest_ids:,} of them by REST, {self.missing_ids:,} missing"
         words += f", {self.unknown_ids:,} unknown" if self.unknown_ids else ""
         words += f", {self.skipped_ids:,} skipped"
-        share = self.share()
-        percent = 100 * share if share >= 1 else min(100 * share, 99.99)
-        return f"<TradeCoverage of {self.inst_id}, {span}: {words}; {percent:.4g} % proved>"
+        words += f", {self.archive_ids:,} of the archive" if self.archive_ids else ""
+        return self._described(f"{words}; ", "proved")
 
 
 _OF_TRADES: Final = (TradesBegun, TradesHole, TradesMissing, TradesSkipped)
@@ -373,10 +370,10 @@ def cover_trades(history: TradeHistory, inst_id: str, span: tuple[int, int], rea
     return TradeCoverage(
         inst_id,
         *span,
+        painted(span, marks),
         [run for run in read.runs if span[0] <= run.from_ms and run.to_ms < span[1]],
         [each for each in holes if each.from_ms < span[1] and each.to_ms >= span[0]],
         [each for each in skipped if each.from_ms < span[1] and each.to_ms >= span[0]],
-        painted(span, marks),
     )
 
 

@@ -108,7 +108,8 @@ class DiskHealth(msgspec.Struct, frozen=True):
     """`bytes_a_day` is what a day of this recording adds, once compressed; null before the first whole hour.
 
     `days_left` until the disk is full; null where that is not known, or where `bounded_by` names the setting by which
-    retention deletes before.
+    retention deletes before. `unpushed_bytes` it keeps only because they are not pushed; null without
+    `keep_until_pushed`.
     """
 
     free_bytes: int | None
@@ -116,6 +117,7 @@ class DiskHealth(msgspec.Struct, frozen=True):
     bytes_a_day: float | None
     days_left: float | None
     bounded_by: Literal["delete_after_days", "archive_days", "max_gb", "min_free_gb"] | None
+    unpushed_bytes: int | None = None
 
 
 class ClockHealth(msgspec.Struct, frozen=True):

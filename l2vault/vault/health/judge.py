@@ -165,9 +165,11 @@ def _of_disk(health: Health, now_ms: int) -> Iterator[Reason]:
     if queue.lines_lost_at is not None and seconds_since(queue.lines_lost_at, now_ms) <= LINES_LOST_SEC:
         text = f"The disk refused lines: {queue.lines_lost} since the start, the last ones at {queue.lines_lost_at}."
         yield Reason("lines_lost", "", text, "make room on it, and let the recorder's user write there")
+    push = "l2vault push: what is not pushed is not deleted (keep_until_pushed)" if disk.unpushed_bytes else ""
     if disk.free_bytes is not None and disk.free_bytes < FREE_BYTES:
         text = f"The disk has {disk.free_bytes / GB:.2f} GB free."
-        yield Reason("disk_low", "", text, "make room on it, or set min_free_gb: docs/retention.md")
+        yield Reason("disk_low", "", text, push or "make room on it, or set min_free_gb: docs/retention.md")
     elif disk.days_left is not None and disk.days_left < DAYS_LEFT:
         text = f"The disk is full in {disk.days_left:.1f} days at the present rate."
-        yield Reason("disk_low", "", text, "make room on it, or set max_gb or delete_after_days: docs/retention.md")
+        cure = "make room on it, or set max_gb or delete_after_days: docs/retention.md"
+        yield Reason("disk_low", "", text, push or cure)

@@ -25,8 +25,13 @@ _NOT_COVERED: Final[tuple[HoleKind, ...]] = ("missing", "unverifiable", "dispute
 _BETWEEN: Final = ", "
 
 
+TARGET: Final = "merged"
+"""The name of the result of an earlier merge: the origin of lines of which nothing says which vault brought them."""
+
+
 class Line(NamedTuple):
-    """A line without its text: `levels` and `key` are digests of its levels and of all of it."""
+    """A line without its text: `levels` and `key` are digests of its levels and of all of it. `origin` is the vault
+    that brought it."""
 
     ts_ms: int
     seq_id: int | None
@@ -133,7 +138,7 @@ def _join_slot(found: Joined, held: list[tuple[_Held, list[Line]]], slot_ms: int
                 found.disputed.append(slot_ms)
         elif rank == 1:
             found.unverifiable.append(slot_ms)
-        elif held[nth][0].is_unaudited and not _is_seen_elsewhere(chosen[-1], nth, held):
+        elif held[nth][0].is_unaudited and not _is_confirmed(chosen[-1], [each for each, _ in held]):
             found.unaudited.append(slot_ms)
     elif is_own and found.standing is not None and any(_proves(each, found.standing) for each, _ in held):
         found.quiet.append((slot_ms, found.standing.ts_ms))
@@ -151,10 +156,18 @@ def _proves(held: _Held, standing: Line) -> bool:
     return (line.seq_id, line.levels) == (standing.seq_id, standing.levels)
 
 
-def _is_seen_elsewhere(line: Line, nth: int, held: list[tuple[_Held, list[Line]]]) -> bool:
-    """Whether another vault came to the same book on a connection of its own."""
-    others = (each.line for at, (each, _) in enumerate(held) if at != nth and each.state in ("recorded", "quiet"))
-    return any(other is not None and (other.seq_id, other.levels) == (line.seq_id, line.levels) for other in others)
+def _is_confirmed(line: Line, held: list[_Held]) -> bool:
+    """Whether a vault has audited this very book, or two came to it, each on a connection of its own. The result's line
+    is the word of the vault that brought it, not one more."""
+    origins: set[str] = set()
+    for each in held:
+        if each.line is None or (each.line.seq_id, each.line.levels) != (line.seq_id, line.levels):
+            continue
+        if each.state == "recorded" and not each.is_unaudited:
+            return True
+        if each.state in ("recorded", "quiet") and each.line.origin != TARGET:
+            origins.add(each.line.origin)
+    return len(origins) > 1
 
 
 def _contradict(found: Joined, held: list[_Held], slot_ms: int, is_own: bool) -> bool:

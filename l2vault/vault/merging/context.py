@@ -3,16 +3,17 @@ each. Pure: a value stands with its own time, so that none is older than the one
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from l2vault.book.context import KINDS, Context, Kind, Value
 from l2vault.book.utc import utc_text
-from l2vault.vault.coverage.context import ContextCoverage, ContextState, ContextStretch
+from l2vault.vault.coverage.context import ContextCoverage, ContextStretch
 from l2vault.vault.journal.merge_events import MergedSpan
 
-_BEST_FIRST: Final[tuple[ContextState, ...]] = ("present", "stale", "lost", "unknown")
+_Recorded = Literal["present", "stale", "lost", "unknown"]
+_BEST_FIRST: Final[tuple[_Recorded, ...]] = get_args(_Recorded)
 _BETWEEN: Final = ", "
 
 
@@ -49,10 +50,10 @@ def _of(coverage: ContextCoverage, kind: Kind) -> list[ContextStretch]:
 def _states(vaults: Sequence[Sequence[ContextStretch]], span: tuple[int, int]) -> list[MergedSpan]:
     inner = {bound for each in vaults for one in each for bound in (one.start_ms, one.end_ms)}
     bounds = sorted({*span, *(bound for bound in inner if span[0] < bound < span[1])})
-    found: list[tuple[int, int, ContextState, str]] = []
+    found: list[tuple[int, int, _Recorded, str]] = []
     for from_ms, to_ms in zip(bounds, bounds[1:], strict=False):
         here = [one for each in vaults for one in each if one.start_ms <= from_ms < one.end_ms]
-        state: ContextState = next((each for each in _BEST_FIRST if any(one.state == each for one in here)), "unknown")
+        state: _Recorded = next((each for each in _BEST_FIRST if any(one.state == each for one in here)), "unknown")
         names = {name for one in here if one.state == state for name in one.cause.split(_BETWEEN)} - {""}
         cause = _BETWEEN.join(sorted(names))
         if found and found[-1][1:] == (from_ms, state, cause):

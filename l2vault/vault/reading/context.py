@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 from l2vault.book.context import Context, Kind, from_line
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.context import ContextCoverage, ContextHistory, ContextState, context_history, cover_context
+from l2vault.vault.coverage.filled import context_of_archive
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import LinePosition, missing_hours, unreadable
+from l2vault.vault.coverage.model import Source
 from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unreported
 from l2vault.vault.store.forms import PlacedLine, hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS, Layout
@@ -30,9 +32,10 @@ class ContextAt(NamedTuple):
 
 
 class ContextReader:
-    """Of one vault. Spans are half-open, in milliseconds of exchange time."""
+    """Of one vault. Spans are half-open, in milliseconds of exchange time. `source`: what its values are of."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, source: Source = "recorded") -> None:
+        self._source: Source = source
         self.layout = layout.of("context")
         self._catalog = Catalog(self.layout)
         self._journal = JournalIndex(self.layout)
@@ -43,10 +46,14 @@ class ContextReader:
 
     def rows(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[Context]:
         """The lines of a span in order of time; what does not read is reported."""
+        return (row for _, row in self.labelled(inst_id, span, report))
+
+    def labelled(self, inst_id: str, span: tuple[int, int], report: Report) -> Iterator[tuple[Source, Context]]:
+        """The same, each with where it comes from."""
         for line in self._lines(inst_id, span, report):
             row = row_of(line, inst_id, from_line, report)
             if row is not None:
-                yield row
+                yield self._source, row
 
     def at(self, inst_id: str, t_ms: int) -> ContextAt | None:
         """What is known at a moment: the last line at or before it. None if the vault has none so early."""
@@ -84,7 +91,8 @@ class ContextReader:
                 times += [position.ts_ms for position in positions]
                 missing += unreadable(positions, findings, forms.hour_ms, lambda ts_ms: ts_ms)
         missing += missing_hours({forms.hour_ms for forms in every}, self._journal.deleted_hours(inst_id), span)
-        return cover_context(self._history(inst_id), inst_id, span, times, missing)
+        found = cover_context(self._history(inst_id), inst_id, span, times, missing)
+        return found if self._source == "recorded" else context_of_archive(found)
 
     def _states(self, inst_id: str, grid_ms: int, t_ms: int) -> dict[Kind, tuple[ContextState, str]]:
         """At the moment; where a running recorder has not said anything of it yet, at the newest line before it."""

@@ -1,25 +1,32 @@
-"""Recorded books and those of OKX's archive as one vault for reading: recorded first, the archive in their holes.
+"""What was recorded and what was made of OKX's archive as one vault for reading: recorded first, that in its holes.
 
 What was recorded stands wherever it is covered. Only where it is not, a book of the archive stands in, if the archive's
-own vault covers that time; such slots are `archive`, never `recorded`. The two are joined while they are read, never on
-the disk.
+own vault covers that time; such slots are `archive`, never `recorded`. Trades, funding and deep books likewise
+(`joined_beside`), but for what `repair` filled: that is of books. The two are joined while they are read, never on the
+disk.
 """
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, get_args
+
+from msgspec.structs import replace
 
 from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.vault.coverage.filled import filled, given_spans
-from l2vault.vault.coverage.model import COVERED, Coverage, Stretch
+from l2vault.vault.coverage.model import COVERED, Coverage, Source, Stretch
 from l2vault.vault.coverage.slots import Grid
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.deep import DeepReader
+from l2vault.vault.reading.joined_beside import JoinedContext, JoinedDeep, JoinedTrades
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import BookAt, Resolution, Snapshots, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms, Report
 from l2vault.vault.store.instruments import Row, read_rows
-from l2vault.vault.store.layout import HOUR_MS, ArchivedHour, Layout
+from l2vault.vault.store.layout import HOUR_MS, KINDS, ArchivedHour, Layout
 from l2vault.vault.store.repairs import RepairedSpans, has_repairs
 from l2vault.vault.store.root import open_layout
 from l2vault.vault.store.spans import Spans, holds, meets, outside
@@ -27,7 +34,6 @@ from l2vault.vault.store.spans import Spans, holds, meets, outside
 if TYPE_CHECKING:
     from l2vault.vault.reading.level_table import Levels
 
-Source = Literal["recorded", "archive"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 RECORDED: Final[tuple[Source, ...]] = ("recorded",)
 
@@ -45,21 +51,21 @@ def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> V
         return open_vault(path)
     layout = Layout(Path(path))
     archive = layout.okx_archive
-    if not archive.raw.is_dir():
+    if not any(archive.of(kind).raw.is_dir() for kind in KINDS):
         raise VaultError(
             f"nothing was made of OKX's archive in {archive.root}.", "l2vault fetch, then l2vault backfill"
         )
     if asked == {"archive"}:
         return ArchiveVault(open_layout(archive.root))
-    has_own = layout.raw.is_dir() or layout.archive.is_dir()
-    return JoinedVault(open_layout(path) if has_own else layout, open_vault(archive.root))
+    has_own = layout.raw.parent.is_dir() or layout.archive.parent.is_dir()
+    return JoinedVault(open_layout(path) if has_own else layout, ArchiveVault(archive))
 
 
 def _with_repairs(path: str | Path) -> Vault:
     layout = open_layout(path)
     if not has_repairs(layout) or not layout.okx_archive.raw.is_dir():
         return open_vault(path)
-    return JoinedVault(layout, open_vault(layout.okx_archive.root), RepairedSpans(layout).of)
+    return JoinedVault(layout, ArchiveVault(layout.okx_archive), RepairedSpans(layout).of)
 
 
 def sources_of(vault: Vault) -> tuple[Source, ...] | None:
@@ -79,6 +85,23 @@ class ArchiveVault(Vault):
             for each in found.stretches
         ]
         return Coverage(found.inst_id, found.start_ms, found.end_ms, stretches, found.holes)
+
+    def book_at(
+        self, inst_id: str, t: Moment, with_flagged: bool = False, resolution: Resolution = "lines"
+    ) -> BookAt | None:
+        found = super().book_at(inst_id, t, with_flagged, resolution)
+        if found is None or found.state not in COVERED:
+            return found
+        return replace(found, state="archive", cause="")
+
+    def trades(self) -> TradeReader:
+        return TradeReader(self.layout, source="archive")
+
+    def context(self) -> ContextReader:
+        return ContextReader(self.layout, "archive")
+
+    def deep(self) -> DeepReader:
+        return DeepReader(self.layout, "archive")
 
 
 class JoinedVault(Vault):
@@ -104,6 +127,15 @@ class JoinedVault(Vault):
 
     def instrument_rows(self, inst_id: str) -> list[tuple[int | None, Row]]:
         return super().instrument_rows(inst_id) or read_rows(self.archive.layout, inst_id)
+
+    def trades(self) -> TradeReader:
+        return super().trades() if self.is_of_repairs else JoinedTrades(self.layout, self.archive.trades())
+
+    def context(self) -> ContextReader:
+        return super().context() if self.is_of_repairs else JoinedContext(self.layout, self.archive.context())
+
+    def deep(self) -> DeepReader:
+        return super().deep() if self.is_of_repairs else JoinedDeep(self.layout, self.archive.deep())
 
     def first_line_ms(self, inst_id: str) -> int | None:
         return _least(super().first_line_ms(inst_id), self.archive.first_line_ms(inst_id))
@@ -190,9 +222,7 @@ class JoinedVault(Vault):
         if not holds(self._find_given(inst_id, (t_ms, t_ms + 1)), t_ms):
             return own
         found = self.archive.book_at(inst_id, t_ms)
-        if found is None or found.state not in COVERED:
-            return own
-        return BookAt(found.snapshot, found.age_ms, "archive", "", found.findings)
+        return own if found is None or found.state not in COVERED else found
 
     def column_files(self, forms: HourForms) -> ArchivedHour | None:
         """None for an hour of which a part may be the archive's: it is read as both."""

@@ -13,9 +13,11 @@ from l2vault.book.id_set import IdRange, IdSet
 from l2vault.book.trade import RENUMBERED_IDS, Numberings, TradePush, trade_from_line
 from l2vault.vault.coverage.checked_trades import CheckedTrades, NotedRun, checked_trade_hours
 from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.filled import trades_of_archive
 from l2vault.vault.coverage.hour_notes import stamp_of
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import UNREADABLE, missing_hours
+from l2vault.vault.coverage.model import Source
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
 from l2vault.vault.coverage.trades import (
     IdRun,
@@ -29,7 +31,7 @@ from l2vault.vault.store.catalog import Catalog, Finding, HourForms, Report, unr
 from l2vault.vault.store.forms import hour_lines, row_of
 from l2vault.vault.store.layout import HOUR_MS, Layout
 
-_EDGE_MS: Final = 5_000
+EDGE_MS: Final = 5_000
 """Neighbouring ids, and two pushes of the same matches, have times that differ by less."""
 OUT_OF_ORDER: Final = "an id behind greater ones of an hour before"
 
@@ -92,10 +94,11 @@ def _kind(push: TradePush) -> tuple[str, str]:
 
 class TradeReader:
     """Of one vault. Spans are half-open, in milliseconds of exchange time. `reads_all`: coverage takes no note of an
-    hour that was checked for what its files hold."""
+    hour that was checked for what its files hold. `source`: what coverage calls what it proves."""
 
-    def __init__(self, layout: Layout, reads_all: bool = False) -> None:
+    def __init__(self, layout: Layout, reads_all: bool = False, source: Source = "recorded") -> None:
         self._reads_all = reads_all
+        self._source: Source = source
         self.layout = layout.of("trades")
         self._catalog = Catalog(self.layout)
         self._journal = JournalIndex(self.layout)
@@ -116,7 +119,7 @@ class TradeReader:
         time.
         """
         every = self._catalog.hours(inst_id, report)
-        wide = span[0] - _EDGE_MS, span[1] + _EDGE_MS
+        wide = span[0] - EDGE_MS, span[1] + EDGE_MS
         hours = [each for each in every if wide[0] - HOUR_MS < each.hour_ms < wide[1]]
         for row in self._ordered(inst_id, hours, every[-1:], report):
             if span[0] <= row.push.ts_ms < span[1]:
@@ -165,7 +168,12 @@ class TradeReader:
             runs = list(_runs(_shown(rows, span, take), span))
         gone = [*self._gone(findings), *self._missing_hours(inst_id, every, span)]
         end_ms = last_ms if last_ms == NEVER_MS else last_ms + HOUR_MS
-        return cover_trades(history, inst_id, span, TradesRead(first_ms, end_ms, runs, gone))
+        found = cover_trades(history, inst_id, span, TradesRead(first_ms, end_ms, runs, gone))
+        return found if self._source == "recorded" else trades_of_archive(found)
+
+    def renumbered_ms(self, inst_id: str) -> list[int]:
+        """Times at which OKX began its ids anew, as far as the journal knows."""
+        return [name for name in self._history(inst_id).by_name() if name]
 
     def _id_runs(
         self,

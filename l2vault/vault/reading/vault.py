@@ -24,8 +24,11 @@ from l2vault.vault.coverage.missing import NOT_PROVED, missing_hours
 from l2vault.vault.coverage.model import Coverage, State
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.reading.changes import change_book, change_hours, change_snapshots
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.follow import POLL_SEC, Follow
 from l2vault.vault.reading.follow_changes import FollowChanges
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.catalog import Catalog, Finding, Findings, HourForms, Report, StoredHour
 from l2vault.vault.store.forms import first_ms, hour_book, hour_books
 from l2vault.vault.store.instruments import Row, read_rows
@@ -105,6 +108,18 @@ class Vault:
     def instrument_rows(self, inst_id: str) -> list[tuple[int | None, Row]]:
         """OKX's rows of the instrument, as `store.instruments.read_rows` gives them."""
         return read_rows(self.layout, inst_id)
+
+    def trades(self) -> TradeReader:
+        """Its trades, of the same sources as its books."""
+        return TradeReader(self.layout)
+
+    def context(self) -> ContextReader:
+        """What stood beside its books, of the same sources."""
+        return ContextReader(self.layout)
+
+    def deep(self) -> DeepReader:
+        """Its deep books, of the same sources."""
+        return DeepReader(self.layout)
 
     def days(self, inst_id: str) -> list[str]:
         """The dates, `2026-01-31`, of which there is an hour."""

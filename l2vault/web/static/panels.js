@@ -67,13 +67,15 @@ export function largestLevels(book, usd, count) {
   return all.sort((a, b) => b.size - a.size).slice(0, count).map((each) => ({ ...each, size_end: each.size, track: `level ${each.price}`, lives: [[book.book_ms, book.book_ms, each.price]], isLevel: true }));
 }
 
+const ordersOf = (wall) => `${Number(wall.orders.toFixed(1))} order${wall.orders === 1 ? "" : "s"}`;
+const times = (value) => (value === null || value === undefined ? "?" : value < 1000 ? String(Math.round(value)) : sizeText(value));
 const counted = (orders) => `${orders ?? "?"} order${orders === 1 ? "" : "s"}`;
 
 export function showWalls(box, note, said, { decimals, onFind, book, usd }) {
   note.textContent = `${clock(said.from).slice(0, 5)} to ${clock(said.to).slice(0, 5)} UTC`;
   const rows = said.walls.slice(0, 12).map((wall) => row(
     wall.side, priceText(wall.price, decimals), `${sizeText(wall.size_end)}`,
-    `${wall.orders.toFixed(1)} orders, since ${clock(wall.t_from)}, ${wall.standing_bps === null ? "" : `${wall.standing_bps.toFixed(1)} bps off, `}${Math.round(wall.times_usual ?? 0)} times usual${wall.moves ? `, moved ${wall.moves}x` : ""}`,
+    `${ordersOf(wall)}, since ${clock(wall.t_from)}, ${wall.standing_bps === null ? "" : `${wall.standing_bps.toFixed(1)} bps off, `}${times(wall.times_usual)} times usual${wall.moves ? `, moved ${wall.moves}x` : ""}`,
     () => onFind(wall),
   ));
   if (said.left_out) rows.push(element("div", `and ${said.left_out} more`, "quiet"));
@@ -107,9 +109,9 @@ function row(side, price, size, detail, onClick) {
   return made;
 }
 
-export function showLegend(box, limits) {
+export function showLegend(box, limits, of) {
   const items = [["var(--beyond)", "dotted: beyond the levels seen"], [EMPTY, "empty"]].map(([colour, text]) => mark(colour, text));
-  const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} a cell` : "", "quiet");
+  const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} ${of === "max" ? "in the largest level of a cell" : "a cell"}` : "", "quiet");
   for (const [state, colour] of Object.entries(STATE_COLOURS)) items.push(mark(colour, state));
   items.push(mark("#56B4E9", "best bid, buys"), mark("#FF7A2F", "best ask, sells"), mark("#ffffff", "wall"), mark("#c9d1da", "wall that ended"));
   const ends = Object.values(ENDS).filter(([sign]) => sign).map(([sign, words]) => `${sign} ${words}`).join(", ");
@@ -129,9 +131,10 @@ export function glanceAt(pane) {
   const hole = status?.last_hole ?? null, place = wall ?? level, mid = pane.chart.mid;
   const bps = wall?.standing_bps ?? (place && mid ? Math.abs(place.price / mid - 1) * 1e4 : null);
   const away = bps === null ? "" : `, ${bps.toFixed(1)} bps ${place.side === "bid" ? "below" : "above"} the price`;
-  const since = wall?.t_from ?? (level ? pane.since.get(level.price) || null : null);
+  const since = wall?.t_from ?? (level ? pane.since.get(level.price) || null : null), nowMs = pane.wallsOf && walls ? walls.to : Math.max(walls?.to ?? 0, pane.newestMs ?? 0);
+  const stood = since ? `, for ${span(nowMs - since)} (since ${clock(since)})` : "";
   return {
-    wall: place && [`${place.side} ${priceText(place.price, decimals)}`, `${sizeText(place.size_end)} ${quote} in ${wall ? `${Number(wall.orders.toFixed(1))} orders on average` : counted(level.orders)}${since ? `, since ${clock(since)}` : ""}${away}`],
+    wall: place && [`${place.side} ${priceText(place.price, decimals)}`, `${sizeText(place.size_end)} ${quote} in ${wall ? ordersOf(wall) : counted(level.orders)}${stood}${away}${wall ? `; ${times(wall.times_usual)} times what is usual at that distance` : ""}`],
     title: wall || !place ? `Largest standing wall${pane.wallsOf && walls ? `, at ${clock(walls.to).slice(0, 5)}` : ""}` : "No wall stands; the largest level",
     wallNote: wall ? "" : place ? "Too small, or too new, to be called a wall." : walls ? "No book to look at." : "reading ...", place,
     hole: hole && [`${clock(hole.from)}, for ${span(hole.to - hole.from)}`, `${hole.kind}${hole.cause ? ` (${hole.cause})` : ""}: ${why(hole.cause)}`],
@@ -141,21 +144,26 @@ export function glanceAt(pane) {
 }
 
 export function showGlance(box, said, { onFind, onHole }) {
-  const key = JSON.stringify(said);
-  if (box.dataset.said === key) return; // a button that is about to be clicked stays
-  box.dataset.said = key;
-  const item = (title, words, note, onClick, kind) => {
-    const made = element(words ? "button" : "div", "", "glance");
-    made.append(element("small", title));
-    if (words) made.append(element("b", words[0], kind), element("span", words[1]));
-    if (note) made.append(element("span", note, "quiet"));
-    if (words) made.onclick = onClick;
-    return made;
-  };
-  box.replaceChildren(
-    item(said.title, said.wall, said.wallNote, () => onFind(said.place), `${said.side} tag`),
-    item("Last hole", said.hole, said.holeNote, onHole, "hole"),
-  );
+  const form = JSON.stringify([said.title, said.side, said.wallNote, said.holeNote]);
+  if (box.dataset.form !== form) { // else the button that is about to be clicked stays, and says what is new
+    box.dataset.form = form;
+    const item = (name, title, words, note, kind) => {
+      const made = element(words ? "button" : "div", "", "glance");
+      made.dataset.name = name;
+      made.append(element("small", title));
+      if (words) made.append(element("b", "", kind), element("span"));
+      if (note) made.append(element("span", note, "quiet"));
+      return made;
+    };
+    box.replaceChildren(item("wall", said.title, said.wall, said.wallNote, `${said.side} tag`), item("hole", "Last hole", said.hole, said.holeNote, "hole"));
+  }
+  for (const made of box.children) {
+    const words = said[made.dataset.name];
+    if (!words) continue;
+    made.children[1].textContent = words[0];
+    made.children[2].textContent = words[1];
+    made.onclick = made.dataset.name === "wall" ? () => onFind(said.place) : onHole;
+  }
 }
 
 // Of the newest line of context.
@@ -164,7 +172,7 @@ export function showMarket(box, note, context, { decimals, nowMs }) {
   if (!context) { box.replaceChildren(element("div", "No mark price, funding or open interest was recorded in the last minute.", "quiet")); return; }
   const { mark, index, funding, open_interest: interest } = context, left = funding ? Number(funding.time) - nowMs : 0;
   const rows = [
-    ["Basis", mark && index && `${signed((mark.price / index.price - 1) * 1e4, 2)} bps`, mark && index && `mark ${priceText(Number(mark.price), decimals)}, index ${priceText(Number(index.price), decimals)}`],
+    ["Basis", mark && index && `${signed((mark.price / index.price - 1) * 1e4, 2)} bps`, mark && index && `${priceText(Number(mark.price), decimals)} over ${priceText(Number(index.price), decimals)}`],
     ["Funding", funding && `${signed(funding.rate * 100, 4)} %`, funding && (left > 0 ? `settles in ${span(left)}` : "")],
     ["Open interest", interest && (interest.usd ? `${sizeText(Number(interest.usd))} USD` : `${interest.contracts} contracts`), interest?.coin ? `${sizeText(Number(interest.coin))} coins` : ""],
   ].map(([name, value, detail]) => {
@@ -198,7 +206,7 @@ export function showState(part, { status, isConnected, newestMs, nowMs }) {
     made.title = title;
   };
   const isLive = old !== null && old < 10_000;
-  put("age", !isConnected ? "no connection to the screen" : old === null ? "no line yet" : isLive ? `live, newest line ${(old / 1000).toFixed(1)} s old` : `newest line ${span(old)} old`, !isConnected ? "bad" : isLive ? "good" : "warn");
+  put("age", !isConnected ? "no connection to the screen" : old === null ? "no line yet" : isLive ? `live, newest line ${(Math.max(0, old) / 1000).toFixed(1)} s old` : `newest line ${span(old)} old`, !isConnected ? "bad" : isLive ? "good" : "warn");
   const said = status?.recorder, isThere = Boolean(said) && said.state !== "no recorder";
   const reasons = said?.reasons?.join("\n") || "By meta/okx/health.json, which the recorder replaces every 5 s; l2vault status says more.";
   put("recorder", isThere ? `recorder ${said.state}` : said ? "no recorder" : "recorder: unknown", said?.state === "healthy" ? "good" : said?.state === "not healthy" ? "bad" : "warn", reasons);
@@ -209,7 +217,7 @@ export function showState(part, { status, isConnected, newestMs, nowMs }) {
   const loss = said?.last_loss;
   put("loss", loss ? `last loss ${clock(Date.parse(loss.at))}: ${loss.cause}, feed ${loss.feed}${loss.is_covered ? ", covered" : ""}` : "no loss in this run", loss && !loss.is_covered ? "warn" : "", loss ? `${why(loss.cause)}${loss.is_covered ? "; another feed held the book, so nothing is missing" : ""}` : "");
   const days = said?.disk_days_left;
-  put("disk", typeof days === "number" ? `disk full in ${days < 10 ? days.toFixed(1) : days.toFixed(0)} days` : said?.disk_bounded_by ? "disk: bounded" : "disk: days unknown", typeof days === "number" && days < 2 ? "bad" : "", said?.disk_bounded_by ? `The setting ${said.disk_bounded_by} deletes or archives before the disk is full.` : "");
+  put("disk", typeof days === "number" ? `disk full in ${days < 10 ? days.toFixed(1) : days.toFixed(0)} days` : said?.disk_bounded_by ? "disk: bounded" : "disk: days unknown", typeof days === "number" && days < 2 ? "bad" : "", said?.unpushed_bytes ? `${sizeText(said.unpushed_bytes)}B wait for l2vault push, and nothing of them is deleted before.` : said?.disk_bounded_by ? `The setting ${said.disk_bounded_by} deletes or archives before the disk is full.` : "");
   const last = status?.last_hole, hole = part("hole");
   hole.hidden = !status;
   put("hole", last ? `last hole ${clock(last.from)}, ${span(last.to - last.from)}: ${last.kind}${last.cause ? ` (${last.cause})` : ""}` : "no hole in the last day", last && nowMs - last.to < 60_000 ? "bad" : "", last ? `${why(last.cause)}; a click goes there (h)` : "");

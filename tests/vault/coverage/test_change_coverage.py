@@ -5,6 +5,7 @@ import pytest
 from l2vault.book.change_line import ChangeHead
 from l2vault.vault.coverage.changes import ChangeCoverage, breaks_of, cover_changes, lost_changes
 from l2vault.vault.coverage.compute import MissingLines
+from l2vault.vault.coverage.proved import TimeStretch
 from l2vault.vault.coverage.sync_history import NEVER_MS
 from l2vault.vault.journal.change_events import ChangesLost
 from support.hours import HOUR_AT_MS, INST, at, entries
@@ -28,6 +29,17 @@ def states(
 def test_from_the_first_line_to_the_last_all_are_there() -> None:
     assert states() == [(0, 1_000, "unknown", ""), (1_000, 9_001, "proved", ""), (9_001, 10_000, "unknown", "")]
     assert states(times=[]) == [(0, 10_000, "unknown", "")]
+
+
+@pytest.mark.parametrize(
+    ("to_ms", "percent"),
+    [(HOUR_AT_MS + 2_000, "100 %"), (HOUR_AT_MS + 3_000, "66.67 %"), (HOUR_AT_MS + 10**8, "0.002 %")],
+)
+def test_it_is_shown_with_its_share_which_is_whole_only_where_all_is_there(to_ms: int, percent: str) -> None:
+    proved = TimeStretch(HOUR_AT_MS, HOUR_AT_MS + 2_000, "proved", "")
+    rest = TimeStretch(proved.end_ms, to_ms, "unknown", "")
+    stretches = [each for each in (proved, rest) if each.start_ms < each.end_ms]
+    assert f" {percent.partition(' ')[0]} % proved" in repr(ChangeCoverage(INST, HOUR_AT_MS, to_ms, 4, stretches))
 
 
 def test_what_was_lost_is_missing_with_its_cause() -> None:

@@ -129,6 +129,16 @@ def test_a_note_that_does_not_read_is_none_and_is_made_anew(layout, data):
     assert checked(layout, 0) is not None
 
 
+def test_a_reader_sees_what_another_process_has_noted_since(layout):
+    put(layout, 0, [2])
+    put(layout, 1, [0])
+    check_hours(layout, HOUR_AT_MS + HOUR_MS)
+    notes, forms = checked_hours(layout), Catalog(layout).hour(INST, HOUR_AT_MS)
+    assert notes.hour(forms) is not None
+    layout.checked_file(INST, HOUR_AT_MS).write_bytes(b"rubbish")
+    assert notes.hour(forms) is None
+
+
 def test_the_note_of_a_day_goes_with_its_last_hour(layout):
     path = put(layout, 0, [2])
     put(layout, 24, [0])

@@ -413,6 +413,12 @@ def test_form_1_comes_first_with_its_former_names(layout):
     assert read_ordered(layout)[0].entries[0].run is None
 
 
+def test_what_an_earlier_recorder_did_not_write_is_nothing():
+    started = noted.Started(AT, "0.1", "h", 1, "p")
+    assert (started.instruments, started.cadence_ms, started.depth, started.feeds) == ([], 0, 0, 0)
+    assert (noted.MinuteOf().due, noted.MinuteOf().lines, noted.MinuteOf().flagged) == (0, 0, 0)
+
+
 def troubles(layout):
     return read_ordered(layout)[0].troubles
 

@@ -19,10 +19,11 @@ def line(slot: float, seq_id: int | None, levels: str = "", is_flagged: bool = F
 
 
 def vault(states: str, *lines: Line, before: Line | None = None) -> HourOf:
-    """A letter a slot, that of the hour's end too if it matters: recorded, quiet, former quiet (form 1), disputed,
-    blind (unverifiable), lost, altered."""
+    """A letter a slot, that of the hour's end too if it matters: recorded, the same unaudited, quiet, former quiet
+    (form 1), disputed, blind (unverifiable), lost, altered."""
     meaning: dict[str, tuple[State, str]] = {
         "r": ("recorded", ""),
+        "u": ("recorded", ""),
         "q": ("quiet", ""),
         "f": ("quiet", "journal v1"),
         "d": ("disputed", ""),
@@ -31,7 +32,9 @@ def vault(states: str, *lines: Line, before: Line | None = None) -> HourOf:
         "a": ("unknown", "unreadable"),
     }
     slots = [HOUR_AT_MS + at * CADENCE_MS for at in range(len(states))]
-    stretches = [Stretch(at, at, CADENCE_MS, *meaning[letter]) for at, letter in zip(slots, states, strict=True)]
+    stretches = [
+        Stretch(at, at, CADENCE_MS, *meaning[letter], letter == "u") for at, letter in zip(slots, states, strict=True)
+    ]
     holes = [
         Hole(each.first_ms, each.first_ms + CADENCE_MS, each.state, each.cause, 1)
         for each in stretches
@@ -50,6 +53,29 @@ def joined(*vaults: HourOf, before: Line | None = None) -> Joined:
 
 def places(slots: Sequence[int]) -> list[int]:
     return [(slot - HOUR_AT_MS) // CADENCE_MS for slot in slots]
+
+
+def unaudited(*vaults: tuple[str, str]) -> list[int]:
+    """Of these states and origins of one book at each slot; where a vault is quiet its book is that of the slot."""
+    hours = []
+    for states, origin in vaults:
+        lines = [line(at, at)._replace(origin=origin) for at, letter in enumerate(states) if letter != "l"]
+        hours.append(vault(states, *lines))
+    return places(joined(*hours).unaudited)
+
+
+def test_a_book_that_nobody_audited_is_confirmed_by_a_second_vault_that_came_to_it() -> None:
+    assert unaudited(("uuuuuuuu", "one")) == list(range(8))
+    assert unaudited(("uuuuuuuu", "one"), ("uullllll", "other")) == list(range(2, 8))
+    assert unaudited(("uuuuuuuu", "one"), ("rlllllll", "other")) == list(range(1, 8))
+
+
+def test_what_the_result_has_already_is_no_second_word_of_the_vault_that_brought_it() -> None:
+    assert unaudited(("uuuuuuuu", "one"), ("uuuuuuuu", "one")) == list(range(8))
+    assert unaudited(("uuuuuuuu", "merged"), ("uuuuuuuu", "one")) == list(range(8))
+    assert unaudited(("uuuuuuuu", "one"), ("uuuuuuuu", "other")) == [], "another vault's, merged before"
+    assert unaudited(("rruuuuuu", "one"), ("uuuuuuuu", "one")) == list(range(2, 8)), "confirmed in an earlier merge"
+    assert unaudited(("uuuuuuuu", "one"), ("rruuuuuu", "one")) == list(range(2, 8)), "audited since"
 
 
 def test_what_one_lacks_comes_from_the_other() -> None:

@@ -44,7 +44,7 @@ def test_the_same_ids_at_another_price_are_kept_aside() -> None:
 def test_ids_are_missing_only_where_no_vault_has_them() -> None:
     hole = TradeHole(10, 19, HOUR_AT_MS + 1, HOUR_AT_MS + 9, "missing", "disconnect", "REST gave none")
     earlier = msgspec.structs.replace(hole, first_id=1, last_id=2, from_ms=HOUR_AT_MS - 1)
-    coverage = TradeCoverage(INST, HOUR_AT_MS, HOUR_AT_MS + 3_600_000, [], [hole, earlier], [], [])
+    coverage = TradeCoverage(INST, HOUR_AT_MS, HOUR_AT_MS + 3_600_000, [], [], [hole, earlier], [])
     known = {0: IdSet([(1, 12), (15, 40)])}
     bounds = utc_text(HOUR_AT_MS + 1), utc_text(HOUR_AT_MS + 9)
     assert missing_ids([coverage], known, Numberings()) == [

@@ -130,6 +130,16 @@ def test_every_closed_file_is_sent_once_and_a_second_push_sends_nothing(layout: 
     assert again.sent == []
 
 
+def test_a_file_that_goes_before_its_turn_is_counted_and_not_sent(layout: Layout) -> None:
+    store = MemoryStore()
+    pushing = Push(layout, Counted(store), due_files(layout, NOW_MS))
+    pushing.check_owner(may_make=True)
+    gone = next(due for due in due_files(layout, NOW_MS) if due.path.suffix == ".jsonl")
+    pushing.run(lambda done, total, name: gone.path.unlink() if name == gone.name else None)
+    assert (pushing.report.gone, pushing.report.sent, pushing.report.failed) == (1, 4, [])
+    assert gone.name not in contents(store)
+
+
 def test_killed_at_any_request_the_next_push_goes_on_and_nothing_is_sent_twice(layout: Layout, tmp_path: Path) -> None:
     whole = Counted(MemoryStore())
     push(layout, whole)

@@ -9,13 +9,16 @@ import pytest
 import l2vault
 from l2vault.book.change_line import RecordedChange
 from l2vault.book.snapshot import to_line
+from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.archive.form import Archive
+from l2vault.vault.journal import events as noted
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.durable import unlink
 from l2vault.vault.store.layout import Layout
 from support.changes_vault import INST, START_MS, book_after, full_book_after, pushes, write_vault
+from support.hours import journal_of
 
 END_MS = START_MS + 80_000
 LOST = range(150, 170)
@@ -122,6 +125,22 @@ def test_a_hole_is_a_hole_at_every_door(tmp_path: Path, is_archived: bool) -> No
     assert not [t_ms for t_ms in times if before_ms < t_ms < after_ms]
     on_grid = vault.snapshots(INST, START_MS, END_MS, "changes", 2_000)
     assert not [s for s in on_grid if before_ms < -(-s.ts_ms // 2_000) * 2_000 < after_ms], "silence is never sampled"
+
+
+def test_a_book_that_feeds_did_not_agree_on_is_disputed(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    line = list(open_vault(tmp_path).snapshots(INST, START_MS, END_MS))[10]
+    at = utc_text(-(-line.ts_ms // 2_000) * 2_000)
+    started = noted.Started(at, "0", "host", 1, "os", [INST], 2_000, 400, 2, "")
+    journal_of(Layout(tmp_path), started, noted.Disputed(at, INST, at, at, "feeds", ""))
+    vault = open_vault(tmp_path)
+    found = {ms: vault.book_at(INST, line.ts_ms + ms, resolution="changes") for ms in (-1, 0, 1, 2_500)}
+    assert {ms: book and book.state for ms, book in found.items()} == {
+        -1: "recorded",
+        0: "disputed",
+        1: "disputed",
+        2_500: "recorded",
+    }
 
 
 def test_after_a_hole_over_the_turn_of_an_hour_nothing_is_carried_into_the_next(tmp_path: Path) -> None:

@@ -76,3 +76,22 @@ def test_compressed_hours_and_old_ones_are_taken_for_what_they_are() -> None:
     assert older.vault_bytes == 1032 * MB
     changes = measure([hour(0, MB, "gzip", "changes"), hour(1, MB, "gzip", "changes")]).rate
     assert changes is not None and (changes.plain, changes.kept) == (24 * MB, 24 * MB)
+
+
+def test_what_waits_for_a_push_bounds_nothing_until_it_is_pushed() -> None:
+    policy = Policy(delete_after_days=0.5, max_bytes=25 * MB, keep_until_pushed="s3://bucket")
+    pushed = Forecast(25 * MB, 6 * MB, None, "delete_after_days", 0)
+    assert forecast(measure(DAY, policy=policy), policy, 12 * MB) == pushed
+    late = {each.kind_key for each in DAY[13:]}
+    assert forecast(measure(DAY, policy=policy, unpushed=late), policy, 12 * MB) == pushed, "none of it is due yet"
+    early = {each.kind_key for each in DAY[:3]}
+    held = Forecast(25 * MB, 6 * MB, 2.0, None, 3 * MB)
+    assert forecast(measure(DAY, policy=policy, unpushed=early), policy, 12 * MB) == held
+    for short in (
+        Policy(max_bytes=24 * MB, keep_until_pushed="s3://b"),
+        Policy(min_free_bytes=13 * MB, keep_until_pushed="s3://b"),
+    ):
+        assert forecast(measure(DAY, policy=short, unpushed=late), short, 12 * MB).unpushed_bytes == 12 * MB
+    archived = Policy(delete_after_days=0.1, archive_days=0.5, keep_until_pushed="s3://bucket")
+    assert forecast(measure(DAY, policy=archived, unpushed=late), archived, 10**12).bounded_by == "archive_days"
+    assert forecast(measure(DAY[:1], policy=policy, unpushed=early), policy, 1).days_left is None

@@ -402,12 +402,13 @@ def test_what_was_planned_for_want_of_room_is_spared_once_there_is_room(layout):
     assert all(packed(path).exists() for path in paths)
 
 
-def test_a_budget_that_only_the_current_hour_exceeds_is_said_to_be_lacking(layout):
+def test_a_budget_that_only_the_current_hour_exceeds_is_said_to_be_lacking(layout, caplog):
     current = put(layout, -1, b"".join(lines(-1, range(100))))
     old = put(layout, 1, b"".join(lines(1, range(10))), packed=True)
     report = retain(layout, Policy(max_bytes=10))
     assert [done.action.held.path for done in report.done] == [old]
     assert f"holds {current.stat().st_size} bytes of at most 10" in report.shortage
+    assert f"room is still lacking, {report.shortage}" in caplog.text
     assert current.exists()
 
 

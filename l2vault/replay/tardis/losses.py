@@ -1,0 +1,75 @@
+"""Where something that a client asked for is not known, and why: what it must be told as a disconnect."""
+
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
+
+from l2vault.book.context import Kind
+from l2vault.exports.events import Span
+from l2vault.vault.coverage.model import COVERED, Coverage
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.trades import TradeReader
+from l2vault.vault.store.layout import HOUR_MS
+
+TRADES: Final = "trades"
+BOOKS: Final = "books"
+
+
+class Loss(NamedTuple):
+    """From `ts_ms` on nothing is known of `what`: the books, the trades, or kinds of values."""
+
+    ts_ms: int
+    what: str
+    cause: str
+    kinds: tuple[Kind, ...] = ()
+    recv_us: int = 0
+
+    @property
+    def text(self) -> str:
+        """As clients are told."""
+        return self.cause if self.what == BOOKS else f"{self.what}: {self.cause}"
+
+
+def hours_of(span: Span) -> Iterator[Span]:
+    """Its parts within each hour, so that what must be held is that of an hour, and the first message comes soon."""
+    start_ms = span[0]
+    while start_ms < span[1]:
+        end_ms = min((start_ms // HOUR_MS + 1) * HOUR_MS, span[1])
+        yield start_ms, end_ms
+        start_ms = end_ms
+
+
+def book_loss(coverage: Coverage, ts_ms: int) -> Loss:
+    """The books end here. Where coverage knows no hole, no change shows that the book still stood."""
+    state, cause = coverage.at(ts_ms)
+    return Loss(ts_ms, BOOKS, _text("unknown" if state in COVERED else state, cause))
+
+
+def trade_losses(trades: TradeReader, inst_id: str, span: Span) -> Iterator[Loss]:
+    """One where each stretch begins in which the chain of ids does not prove that every trade is there."""
+    is_lost = False
+    for hour in hours_of(span):
+        for stretch in trades.coverage(inst_id, hour).stretches:
+            if stretch.state != "proved" and not is_lost:
+                yield Loss(stretch.start_ms, TRADES, _text(stretch.state, stretch.cause))
+            is_lost = stretch.state != "proved"
+
+
+def context_losses(context: ContextReader, inst_id: str, span: Span, kinds: Collection[Kind]) -> Iterator[Loss]:
+    """One where values that were current are so no more, all of the same time and cause in one."""
+    lost: set[Kind] = set()
+    for hour in hours_of(span):
+        found: dict[tuple[int, str], list[Kind]] = {}
+        for stretch in context.coverage(inst_id, hour).stretches:
+            if stretch.kind not in kinds:
+                continue
+            if stretch.state == "present":
+                lost.discard(stretch.kind)
+            elif stretch.kind not in lost:
+                lost.add(stretch.kind)
+                found.setdefault((stretch.start_ms, _text(stretch.state, stretch.cause)), []).append(stretch.kind)
+        for (ts_ms, cause), names in sorted(found.items()):
+            yield Loss(ts_ms, ", ".join(names), cause, tuple(names))
+
+
+def _text(state: str, cause: str) -> str:
+    return f"{state}: {cause}" if cause else state
