@@ -105,9 +105,7 @@ class BookDay:
         for number, line in enumerate(lines, 1):
             try:
                 change = change_of(line, self._inst_id)
-                ts_ms = change.ts_ms
-                if ts_ms is None or not span[0] - _STRAY_MS <= ts_ms < span[1] + _STRAY_MS:
-                    raise LineError(f"a line of {utc_text(ts_ms or 0)} in the file of {utc_text(span[0])[:10]}")
+                ts_ms = time_within(change, span, self._book.ts_ms)
                 self._take(change, ts_ms)
             except LineError as error:
                 raise LineError(f"line {number}: {error}") from error
@@ -285,6 +283,17 @@ class BookDay:
             unverifiable=(hour.before.unverifiable if hour.before else []) + pairs[False],
             unaudited=(hour.before.unaudited if hour.before else []) + pairs[None],
         )
+
+
+def time_within(change: BookChange, span: tuple[int, int], newest_ms: int | None) -> int:
+    """The time of a line of the file whose day is `span`. Raises LineError where it is not of that day, or stands far
+    behind one that is newer: give or take a minute, as OKX's are."""
+    ts_ms = change.ts_ms or 0
+    if not span[0] - _STRAY_MS <= ts_ms < span[1] + _STRAY_MS:
+        raise LineError(f"a line of {utc_text(ts_ms)} in the file of {utc_text(span[0])[:10]}")
+    if newest_ms is not None and ts_ms < newest_ms - _STRAY_MS:
+        raise LineError(f"a line of {utc_text(ts_ms)} stands behind one of {utc_text(newest_ms)}")
+    return ts_ms
 
 
 def _is_crossed(snapshot: Snapshot) -> bool:

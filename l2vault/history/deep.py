@@ -11,7 +11,7 @@ from l2vault.book.deep import DEEP_DEPTH, DEEP_EVERY_MS, DeepLevel, DeepSample, 
 from l2vault.book.sampler import due_grid_time
 from l2vault.book.utc import HOUR_MS, utc_text
 from l2vault.errors import LineError
-from l2vault.history.books import NO_BOOK, SILENCE, DayReport
+from l2vault.history.books import NO_BOOK, SILENCE, DayReport, time_within
 from l2vault.history.hours import Draft, HourKeeper, HourNote
 from l2vault.history.naming import Wanted
 from l2vault.history.rows import apply_line, change_of
@@ -39,7 +39,8 @@ class DeepDay:
         for number, line in enumerate(lines, 1):
             try:
                 change = change_of(line, self._wanted.inst_id)
-                due_ms = due_grid_time(self._book.ts_ms, change.ts_ms, DEEP_EVERY_MS)
+                ts_ms = time_within(change, self._wanted.span, self._book.ts_ms)
+                due_ms = due_grid_time(self._book.ts_ms, ts_ms, DEEP_EVERY_MS)
                 if due_ms is not None:
                     self._sample()
                 if change.is_snapshot or self._book.ts_ms is not None:
@@ -48,7 +49,7 @@ class DeepDay:
                 raise LineError(f"line {number}: {error}") from error
             self.report.lines += 1
             if number % _EVERY_LINES == 0:
-                progress(change.ts_ms or 0)
+                progress(ts_ms)
         self._keep()
 
     def drop(self) -> None:

@@ -102,10 +102,13 @@ def run(context: Context, args: argparse.Namespace) -> int:
     absent = [each for each, job in found.items() if job is None]
     failed: list[RestError] = []
     sys.stderr.write(_cost(jobs, len(wanted) - len(lacking), args.sampled))
+    left = [each for each in wanted if each not in found and shelf.part_note(each, args.sampled) is not None]
     if jobs:
         _insist_on_room(shelf, jobs, args)
-        layout.archive_files.mkdir(parents=True, exist_ok=True)
+    if jobs or left:
         with alone_in_archive(layout):
+            for each in left:  # a fetch was killed when the file had its name
+                shelf.drop_part(each, args.sampled)
             failed = _fetch(loader, jobs, SAMPLE_BYTES if args.sampled else None, clock)
     sys.stdout.write(_told(shelf, wanted, absent, refused, args))
     for error in failed:
