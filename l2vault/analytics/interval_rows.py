@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Bools, Ints, Side, SideName, decimals_of, side_of
+from l2vault.analytics.book_matrix import SIDES, Bools, Ints, Side, SideName, side_of
 from l2vault.analytics.contract import Contract, Floats, Unit
 from l2vault.analytics.one_book import BPS
 
@@ -225,12 +225,6 @@ class Piece(BookRows):
         levels = self.levels[rows].select(side, "price", "qty", orders, *lasting)
         return levels, self.books[number].select(*lasting, pl.col("depth").cast(pl.Int32))
 
-    @cached_property
-    def place(self) -> Ints:
-        """`(rows,)`: a number for each side and price, the same for equal ones, in order of the prices."""
-        points: Ints = np.rint(self.price * 10 ** decimals_of([self.contract])).astype(np.int64)
-        return points * 2 + self.is_ask.astype(np.int64)
-
     def beside(self, some: Ints) -> Ints:
         """The rows, ascending, at the sides and prices of some rows: themselves and what was there before or after."""
         asked = np.unique(self._keys[some])
@@ -282,6 +276,17 @@ class Piece(BookRows):
             pick(blocks[at - 1], whole, out=blocks[at - 1])
             pick(blocks[at - 1][half:], whole[:-half], out=blocks[at - 1][half:])
         return np.where(np.isfinite(blocks[0]), blocks[0], np.nan)
+
+
+def order_of(numbers: "Ints | npt.NDArray[np.uint64]") -> Ints:
+    """`np.argsort(numbers, kind="stable")` of whole numbers from 0 up. numpy sorts 16-bit numbers by radix, in a tenth
+    of the time of a sort by comparison: so these are sorted 16 bits after 16, the lowest first."""
+    bits = int(numbers.max(initial=0)).bit_length()
+    order = np.argsort((numbers & 0xFFFF).astype(np.uint16), kind="stable")
+    for shift in range(16, bits, 16):
+        digits = (numbers >> shift).astype(np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
 def _hashed(keys: Ints) -> npt.NDArray[np.uint64]:

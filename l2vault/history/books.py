@@ -105,9 +105,7 @@ class BookDay:
         for number, line in enumerate(lines, 1):
             try:
                 change = change_of(line, self._inst_id)
-                ts_ms = change.ts_ms
-                if ts_ms is None or not span[0] - _STRAY_MS <= ts_ms < span[1] + _STRAY_MS:
-                    raise LineError(f"a line of {utc_text(ts_ms or 0)} in the file of {utc_text(span[0])[:10]}")
+                ts_ms = time_within(change, span, self._book.ts_ms)
                 self._take(change, ts_ms)
             except LineError as error:
                 raise LineError(f"line {number}: {error}") from error
@@ -268,7 +266,10 @@ class BookDay:
         pairs: dict[bool | None, list[tuple[str, str]]] = {True: [], False: [], None: []}
         for each in self._stretches:
             first_ms = -(-max(each.from_ms, hour_ms) // cadence_ms) * cadence_ms
-            last_ms = -(-min(each.to_ms - 1, end_ms - 1) // cadence_ms) * cadence_ms
+            if each.is_proved is None or each.to_ms > end_ms:
+                last_ms = -(-min(each.to_ms - 1, end_ms - 1) // cadence_ms) * cadence_ms
+            else:  # the grid time behind its end has a book of the next stretch
+                last_ms = (each.to_ms - 1) // cadence_ms * cadence_ms
             if first_ms <= last_ms and each.from_ms < end_ms and each.to_ms > hour_ms:
                 pairs[each.is_proved].append((utc_text(first_ms), utc_text(last_ms)))
         return Merged(
@@ -285,6 +286,17 @@ class BookDay:
             unverifiable=(hour.before.unverifiable if hour.before else []) + pairs[False],
             unaudited=(hour.before.unaudited if hour.before else []) + pairs[None],
         )
+
+
+def time_within(change: BookChange, span: tuple[int, int], newest_ms: int | None) -> int:
+    """The time of a line of the file whose day is `span`. Raises LineError where it is not of that day, or stands far
+    behind one that is newer: give or take a minute, as OKX's are."""
+    ts_ms = change.ts_ms or 0
+    if not span[0] - _STRAY_MS <= ts_ms < span[1] + _STRAY_MS:
+        raise LineError(f"a line of {utc_text(ts_ms)} in the file of {utc_text(span[0])[:10]}")
+    if newest_ms is not None and ts_ms < newest_ms - _STRAY_MS:
+        raise LineError(f"a line of {utc_text(ts_ms)} stands behind one of {utc_text(newest_ms)}")
+    return ts_ms
 
 
 def _is_crossed(snapshot: Snapshot) -> bool:

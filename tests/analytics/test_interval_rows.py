@@ -8,7 +8,7 @@ import pytest
 
 from l2vault.analytics import books as books_module
 from l2vault.analytics.books import read_books
-from l2vault.analytics.interval_rows import BookRows, Piece
+from l2vault.analytics.interval_rows import BookRows, Piece, order_of
 from l2vault.analytics.metrics import spread
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.intervals import OLD_SNAPSHOTS
@@ -112,3 +112,11 @@ def test_an_archive_of_schema_version_1_is_read_and_checked_as_before(layout):
     assert archived_lines(archived) == lines and check_archive(archived) is None
     of_old = spread(books_of_vault(layout))
     assert of_old.frame.equals(of_lines.frame) and of_old.provenance == of_lines.provenance
+
+
+@pytest.mark.parametrize("most", [1, 2**16, 2**33, 2**62])
+def test_whole_numbers_of_any_size_are_ordered_and_equal_ones_keep_their_order(most):
+    random = np.random.default_rng(most)
+    numbers = random.integers(0, most, 300).repeat(2)[random.permutation(600)]
+    np.testing.assert_array_equal(order_of(numbers), np.argsort(numbers, kind="stable"))
+    np.testing.assert_array_equal(order_of(numbers[:0]), [])

@@ -3,6 +3,7 @@
 Two books do not show what happened between them: see `CAUSES` for what each word claims.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from l2vault.analytics.book_matrix import Bools, Ints, Ladders, Levels, SideName, decimals_of, levels_of
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.interval_rows import GOLDEN, Numbers, Piece
+from l2vault.analytics.interval_rows import GOLDEN, Numbers, Piece, order_of
 from l2vault.analytics.one_book import BPS, MOVE_BPS, ROUNDING_BPS
 
 CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view")
@@ -28,9 +29,14 @@ _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
 
 _MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
-_TABLE_BITS: Final = 22
-_PLACE_BITS: Final = 32
-"""Changes of a piece are numbered in so many bits, their groups in the others."""
+_ROWS_AT_ONCE: Final = 1 << 17
+"""What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once."""
+_TABLE_BITS: Final = 18
+_HASH_BITS: Final = 48
+"""Of a hundred thousand amounts two have the same hash once in fifty thousand times."""
+
+
+Causes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,8 @@ class Changes:
 
     book: "Ints | Numbers"
     """`(changes,)`, int64 or int32: the row of the later book."""
-    cause: Ints
-    """`(changes,)`, int64: its place in `CAUSES`."""
+    cause: Causes
+    """`(changes,)`, int8: its place in `CAUSES`."""
     size: Floats
     """`(changes,)`, float64, in the unit asked for, above 0 whatever the cause."""
     distance_bps: Floats
@@ -64,54 +70,86 @@ def changes(ladders: Ladders, name: SideName, unit: Unit) -> Changes:
     cause = _cause(delta < 0, is_rolled, point >= levels.best[book])
     origin = _origin(ladders.mid, ladders.side(name).best)[book - 1]
     away_bps = (price - origin if name == "ask" else origin - price) / origin * BPS
-    _mark_moves(cause, book, np.rint(np.abs(delta) * _PARTS).astype(np.int64), away_bps)
+    _mark_moves(cause, book, np.abs(delta), away_bps)
     return Changes(book, cause, ladders.contract.sizes(np.abs(delta), price, unit), away_bps)
 
 
-def row_changes(piece: Piece, unit: Unit) -> tuple[Changes, Bools]:
+def row_changes(piece: Piece, unit: Unit) -> Iterator[tuple[Changes, Bools]]:
     """The same of both sides at once, of rows that last over several books: only where one begins or ends did anything
-    change. And which of them are of asks, `(changes,)`."""
-    row, book, delta = _edges(piece)
-    is_ask = piece.is_ask[row]
-    signed = np.where(piece.is_ask, -piece.price, piece.price)[row]
-    later = book + np.where(is_ask, np.int32(len(piece)), np.int32(0))  # in what is known of bids and then of asks
-    is_loss = delta < 0
-    best = np.concatenate([piece.best.bid, -piece.best.ask])
+    change. And which of them are of asks, `(changes,)`. Given some books at a time, in their order."""
+    best = np.concatenate([piece.best.bid, -piece.best.ask])  # of bids in every book, and then of asks
     edge = np.concatenate(
         [np.where(piece.is_full["bid"], piece.worst.bid, -np.inf)]
         + [np.where(piece.is_full["ask"], -piece.worst.ask, -np.inf)]
     )
     origin = np.concatenate([_origin(piece.mid, piece.best.bid), -_origin(piece.mid, piece.best.ask)])
-    is_rolled = signed < edge[later - ~is_loss]  # of whichever book the level is not in
-    cause = _cause(is_loss, is_rolled, ~(signed < best[later]))  # of a side that is gone, NaN: all was reached
-    origin = origin[later - 1]
-    away_bps = (origin - signed) / np.abs(origin) * BPS
-    size = np.abs(delta)
-    _mark_moves(cause, later, np.rint(size * _PARTS).astype(np.int64), away_bps)
-    return Changes(book, cause, piece.contract.sizes(size, np.abs(signed), unit), away_bps), is_ask
+    at_once = max(1, len(piece) * _ROWS_AT_ONCE // max(1, len(piece.levels)))
+    for start in range(0, len(piece), at_once):
+        signed, book, delta, bids = _edges(piece, start, min(start + at_once, len(piece)))
+        later = book.copy()
+        later[bids:] += len(piece)
+        is_loss = delta < 0
+        is_rolled = signed < edge[later - ~is_loss]  # of whichever book the level is not in
+        cause = _cause(is_loss, is_rolled, ~(signed < best[later]))  # of a side that is gone, NaN: all was reached
+        from_price = origin[later - 1]
+        away_bps = (from_price - signed) / np.abs(from_price) * BPS
+        size = np.abs(delta)
+        _mark_moves(cause, later, size, away_bps)
+        yield (
+            Changes(book, cause, piece.contract.sizes(size, np.abs(signed), unit), away_bps),
+            np.arange(len(book)) >= bids,
+        )
 
 
-def _edges(piece: Piece) -> tuple[Ints, Numbers, Floats]:
-    """Of each change between linked books: a row at its price, the number of the later book, contracts gained. The best
-    prices of each side come first."""
-    side_by_side = np.where(piece.is_ask, piece.place, -piece.place)
-    order = np.argsort(side_by_side * (len(piece) + 1) + piece.first, kind="stable")
-    place, first, past = piece.place[order], piece.first[order], piece.past[order]
-    qty = piece.levels["qty"].to_numpy()[order]
-    goes_on = np.append((place[1:] == place[:-1]) & (past[:-1] == first[1:]), False)
-    is_linked = np.append(piece.is_linked, False)
-    gain = np.empty((len(order), 2))
-    gain[:, 0] = np.where(is_linked[first] & ~np.append(False, goes_on[:-1]), qty, 0)
-    gain[:, 1] = np.where(is_linked[past], np.where(goes_on, np.append(qty[1:], 0), 0) - qty, 0)
-    event = np.flatnonzero(gain.reshape(-1))
-    book = np.stack([first, past], axis=1).reshape(-1)[event]
-    return order[event >> 1], book, gain.reshape(-1)[event]
+def _edges(piece: Piece, start: int, past: int) -> tuple[Floats, Numbers, Floats, int]:
+    """Of each change from a linked book to one of those from `start` up to `past`: its price, negated of asks, the
+    number of the later book, contracts gained; and how many are of bids. Bids come first, the best of each side."""
+    is_own = np.zeros(len(piece) + 1, np.bool_)
+    is_own[start:past] = piece.is_linked[start:past]
+    rows = np.flatnonzero(_is_within(piece.first, start, past) | _is_within(piece.past, start, past))
+    bits = len(piece).bit_length()
+    # One number, so that one look-up brings all three of a row.
+    key = ((_places(piece, rows) << bits | piece.first[rows]) << bits) | piece.past[rows]
+    order = order_of(key >> bits)
+    key, rows = key[order], rows[order]
+    place, ends = key >> 2 * bits, key & ((1 << bits) - 1)
+    begins = (key >> bits) & ((1 << bits) - 1)
+    qty = piece.levels["qty"].to_numpy()[rows]
+    goes_on = np.zeros(len(rows) + 1, np.bool_)  # the row before each into it
+    goes_on[1:-1] = (place[1:] == place[:-1]) & (ends[:-1] == begins[1:])
+    gain = np.empty((len(rows), 2))
+    gain[:, 0] = qty * (is_own[begins] & ~goes_on[:-1])
+    gain[:, 1] = (np.append(qty[1:], 0) * goes_on[1:] - qty) * is_own[ends]
+    event = np.flatnonzero(gain.reshape(-1) != 0)
+    book = np.stack([begins, ends], axis=1).reshape(-1)[event]
+    bids = len(rows) - np.count_nonzero(piece.is_ask[rows])
+    signed = piece.price[rows]
+    signed[bids:] *= -1
+    return signed[event >> 1], book, gain.reshape(-1)[event], int(np.searchsorted(event, 2 * bids))
 
 
-def _cause(is_loss: Bools, is_rolled: Bools, is_reached: Bools) -> Ints:
+def _places(piece: Piece, rows: Ints) -> Ints:
+    """Of each of some rows, from 0: a number for its side and price, the same for equal ones. Bids come before asks,
+    and of each side the best first."""
+    points = np.rint(piece.price[rows] * 10 ** decimals_of([piece.contract])).astype(np.int64)
+    low, high = points.min(initial=1 << 60), points.max(initial=0)
+    places: Ints = np.where(piece.is_ask[rows], points + (high - 2 * low + 1), high - points)
+    return places
+
+
+def _is_within(numbers: Numbers, start: int, past: int) -> Bools:
+    """By one comparison: what is below 0 is a large number without a sign."""
+    return (numbers - np.int32(start)).view(np.uint32) < past - start
+
+
+_CAUSES_OF: Final = np.array(
+    [ADDED, ADDED, ENTERED_VIEW, ENTERED_VIEW, PULLED, CONSUMED, LEFT_VIEW, LEFT_VIEW], np.int8
+)
+
+
+def _cause(is_loss: Bools, is_rolled: Bools, is_reached: Bools) -> Causes:
     """Before any move is known."""
-    of_loss = np.where(is_rolled, LEFT_VIEW, np.where(is_reached, CONSUMED, PULLED))
-    cause: Ints = np.where(is_loss, of_loss, np.where(is_rolled, ENTERED_VIEW, ADDED))
+    cause: Causes = _CAUSES_OF[is_loss * np.int8(4) + is_rolled * np.int8(2) + is_reached]
     return cause
 
 
@@ -138,45 +176,53 @@ def _origin(mid: Floats, best: Floats) -> Floats:
     return origin
 
 
-def _mark_moves(cause: Ints, step: "Ints | Numbers", amount: Ints, away_bps: Floats) -> None:
-    """Among equal amounts of a step (a number for each) the best price that lost one goes with the best that gained
+def _mark_moves(cause: Causes, step: "Ints | Numbers", size: Floats, away_bps: Floats) -> None:
+    """Among equal sizes of a step (a number for each) the best price that lost one goes with the best that gained
     one, and so on. The best prices of a step come first."""
-    some = np.flatnonzero((cause == PULLED) | (cause == ADDED))
-    mixed = _mixed(step[some], amount[some])
-    some, mixed = _paired(some, mixed, cause[some] == ADDED)
-    if not len(some):
-        return
-    order = np.argsort(mixed)
-    some, mixed = some[order], mixed[order]
-    group = np.cumsum(np.append(False, mixed[1:] != mixed[:-1]))
-    some = np.sort((group << _PLACE_BITS) | some) & ((1 << _PLACE_BITS) - 1)  # the best prices of each first again
-    first = np.flatnonzero(np.diff(group, prepend=-1))
+    some = np.flatnonzero(cause <= PULLED)  # or ADDED
+    amount = np.rint(size[some] * _PARTS).astype(np.int64)
+    some, is_first = _alike(some, step[some], amount, cause[some] == ADDED)
     is_added = cause[some] == ADDED
+    group = np.cumsum(is_first) - 1
+    first = np.flatnonzero(is_first)
     passed = np.append(0, np.cumsum(is_added))
     nth_added = passed[:-1] - passed[first][group]
     nth = np.where(is_added, nth_added, np.arange(len(some)) - first[group] - nth_added)
-    gained = np.add.reduceat(is_added, first, dtype=np.int64)
-    lost = np.diff(first, append=len(some)) - gained
-    has_other = nth < np.minimum(lost, gained)[group]
-    old, new = some[has_other & ~is_added], some[has_other & is_added]  # group by group, each in the order of prices
-    is_near = np.abs(away_bps[old] - away_bps[new]) <= MOVE_BPS + ROUNDING_BPS
-    is_near &= (amount[old] == amount[new]) & (step[old] == step[new])
-    cause[old[is_near]] = MOVED_OUT
-    cause[new[is_near]] = MOVED_IN
+    ends = np.append(first[1:], len(some))
+    gained = passed[ends] - passed[first]
+    has_other = nth < np.minimum(ends - first - gained, gained)[group]
+    # Group by group, each in the order of prices.
+    old, new = some[np.flatnonzero(has_other & ~is_added)], some[np.flatnonzero(has_other & is_added)]
+    near = np.flatnonzero(np.abs(away_bps[old] - away_bps[new]) <= MOVE_BPS + ROUNDING_BPS)
+    cause[old[near]] = MOVED_OUT
+    cause[new[near]] = MOVED_IN
 
 
-def _mixed(step: "Ints | Numbers", amount: Ints) -> npt.NDArray[np.uint64]:
-    """The same for equal steps and amounts, and hardly ever for others."""
-    return (step.astype(np.uint64) * _MIXER) ^ (amount.astype(np.uint64) * GOLDEN)
+def _alike(some: Ints, step: "Ints | Numbers", amount: Ints, is_added: Bools) -> tuple[Ints, Bools]:
+    """Those with an equal amount among the others of their step (and a few more), in an order in which equal ones stand
+    together, each in the order they had; and where each group begins.
+
+    They are brought together by their hashes, and by themselves where two that differ have the same one.
+    """
+    mixed = (step.astype(np.uint64) * _MIXER) ^ (amount.astype(np.uint64) * GOLDEN)
+    slot = (mixed >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)
+    has = np.zeros(2 << _TABLE_BITS, np.bool_)
+    has[slot + (is_added * np.int64(1 << _TABLE_BITS))] = True
+    is_met = has[slot + (~is_added * np.int64(1 << _TABLE_BITS))]
+    met = np.flatnonzero(is_met)
+    some, step, amount, mixed = some[met], step[met], amount[met], mixed[met] >> np.uint64(64 - _HASH_BITS)
+    order = order_of(mixed)
+    is_first = _begins(step[order], amount[order])
+    if np.any(is_first > _begins(mixed[order])):
+        order = np.lexsort((amount, step))
+        is_first = _begins(step[order], amount[order])
+    return some[order], is_first
 
 
-def _paired(some: Ints, mixed: npt.NDArray[np.uint64], is_added: Bools) -> tuple[Ints, npt.NDArray[np.uint64]]:
-    """Those with an equal amount among the others of their step, and a few more: only what would be sorted in vain,
-    most of all, is left out, by a table of hashes."""
-    slot = mixed >> np.uint64(64 - _TABLE_BITS)
-    has = np.zeros((2, 1 << _TABLE_BITS), np.bool_)
-    kinds = is_added, ~is_added
-    for table, is_own in zip(has, kinds, strict=True):
-        table[slot[is_own]] = True
-    is_met = np.where(is_added, has[1][slot], has[0][slot])
-    return some[is_met], mixed[is_met]
+def _begins(*keys: "Ints | Numbers | npt.NDArray[np.uint64]") -> Bools:
+    """Where any differs from the one before it, and at the first."""
+    begins = np.zeros(len(keys[0]), np.bool_)
+    begins[:1] = True
+    for key in keys:
+        begins[1:] |= key[1:] != key[:-1]
+    return begins

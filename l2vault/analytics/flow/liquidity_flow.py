@@ -214,11 +214,15 @@ def _sums(piece: Piece, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.D
     row = np.zeros(len(piece), np.int64)
     row[later] = of_later
     bands = len(edges) + 1
-    changed, is_ask = row_changes(piece, unit)
-    band = np.searchsorted(edges, changed.distance_bps - ROUNDING_BPS)
-    cell = ((row[changed.book] * 2 + is_ask) * bands + band) * len(CAUSES) + changed.cause
-    sums = np.bincount(cell, changed.size, len(windows) * 2 * bands * len(CAUSES)).astype(np.float64)
-    sums = sums.reshape(-1, len(CAUSES))  # without any change they were whole numbers
+    cells = len(windows) * 2 * bands * len(CAUSES)
+    sums = np.zeros(cells)
+    for changed, is_ask in row_changes(piece, unit):
+        band = np.zeros(len(is_ask), np.int64)
+        for edge in edges:
+            band += changed.distance_bps - ROUNDING_BPS > edge
+        cell = ((row[changed.book] * 2 + is_ask) * bands + band) * len(CAUSES) + changed.cause
+        sums += np.bincount(cell, changed.size, cells)
+    by_cause = sums.reshape(-1, len(CAUSES))
     reach = np.stack([piece.visible_bps(name)[later] for name in SIDES], axis=1)
     least, most = (end.reduceat(reach, first) if len(first) else reach for end in (np.fmin, np.fmax))
     keys = {
@@ -228,7 +232,7 @@ def _sums(piece: Piece, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.D
         "visible_bps": np.repeat(least.reshape(-1), bands),
         "most_bps": np.repeat(most.reshape(-1), bands),
     }
-    return pl.DataFrame(keys | {cause: sums[:, at] for at, cause in enumerate(CAUSES)})
+    return pl.DataFrame(keys | {cause: by_cause[:, at] for at, cause in enumerate(CAUSES)})
 
 
 def _with_bands(frame: pl.DataFrame, horizon_ms: int, edges: list[float]) -> pl.DataFrame:

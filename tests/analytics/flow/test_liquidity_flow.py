@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from l2vault.analytics import books as books_module
 from l2vault.analytics.contract import UNITS
+from l2vault.analytics.flow import book_diff
 from l2vault.analytics.flow.book_diff import CAUSES
 from l2vault.analytics.flow.liquidity_flow import LEAST_LOOKS, SHIFTS, chance_z, net_by_window, shifts, totals
 from l2vault.errors import UsageError
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 ASKS = "10000.5 5 1"
 BIDS = "9999.5 5 1"
 FAR = 1_000_000
+CUTS = [(books_module, "_BOOKS_AT_ONCE", 2), (book_diff, "_ROWS_AT_ONCE", 3)]
 NARROW = (0.0311, 0.0719, 0.1511)
 """Bands for books near `FAR`; no level lies so near an edge that a mirrored book would have it in another band."""
 
@@ -385,15 +387,27 @@ def test_a_mirrored_market_has_mirrored_shifts(drawings):
     assert_frame_equal(told, turned, check_row_order=False, rel_tol=1e-4)
 
 
-@given(markets(center=100))
-def test_shifts_do_not_depend_on_how_books_are_cut_into_pieces(drawings):
+@given(
+    markets(center=100),
+    st.sampled_from(CUTS),
+)
+def test_shifts_do_not_depend_on_how_books_are_cut_into_pieces(drawings, setting):
     how = {"horizon_ms": 4_000, "bands_bps": (60, 200)}
     whole = shifts(hand_made(*drawings, depth=DEPTH), **how)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(books_module, "_BOOKS_AT_ONCE", 2)
+        patched.setattr(*setting)
         cut = shifts(hand_made(*drawings, depth=DEPTH), **how)
     assert_frame_equal(whole.frame, cut.frame)
     assert whole.provenance == cut.provenance
+
+
+def test_amounts_whose_hashes_are_the_same_are_still_told_apart(monkeypatch):
+    before = f"{BIDS}, 9998 3 1, 9997.5 2 1, 9997 1.5 1"
+    after = f"{BIDS}, 9996 3 1, 9995.5 2 1, 9995 1.5 1"
+    expected = {("2-5", "moved_in"): 6.5, ("2-5", "moved_out"): 3.5, ("0-2", "moved_out"): 3}
+    for bits in (48, 1):
+        monkeypatch.setattr(book_diff, "_HASH_BITS", bits)
+        assert flows([drawn(0, before, ASKS), drawn(2_000, after, ASKS)]) == expected
 
 
 def test_hours_read_from_lines_and_from_columns_follow_each_other():
