@@ -4,7 +4,8 @@
 # make mutants: 300 small faults planted one at a time, to see the tests fail (under an hour on 2 cores).
 # make chance: 300 made-up markets, to see that an edge is found where one is, and nowhere else (10 minutes on 2 cores).
 # make history: OKX's archive fetched, backfilled, repaired, audited and exported, each slot judged (under 20 minutes on 2 cores).
-# make consumers: hftbacktest and nautilus_trader read our exports and come to the same books (10 minutes; it installs both).
+# make consumers: hftbacktest, nautilus_trader and tardis-dev read our exports and replays and come to the same books
+#   (12 minutes; it installs them).
 # make bench: what it costs beside other clients (half an hour); make bench BENCH=--quick to see that it works.
 PYTHON ?= python3
 VENV ?= .venv
