@@ -1,7 +1,8 @@
 """How long the screen takes for a day and a week of BTC, and how much memory it holds.
 
 python benchmarks/bench_screen.py --make DIR [--hours 168] [--depth 400]    the vault
-python benchmarks/bench_screen.py DIR                         a day and a week, first and again
+python benchmarks/bench_screen.py DIR                         a day and a week: first and again, after a new start,
+                                                              and never looked at, but made ahead by the screen
 python benchmarks/bench_screen.py --live 1800                 memory and processor with five pages on the demo
 """
 
@@ -36,6 +37,8 @@ from l2vault.vault.journal import events as noted
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.store.instruments import keep_row
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.web.ahead import BACK_MS as AHEAD_MS
+from l2vault.web.kept import SETTLED_MS
 
 INST: Final = "BTC-USDT-SWAP"
 START_MS: Final = utc_ms("2024-08-20T00:00:00.000Z")
@@ -115,12 +118,15 @@ def window(url: str, span: tuple[int, int], columns: int) -> float:
 
 
 def measure(vault: Path) -> None:
-    """A day and a week: never read before, again, and after a new start of the screen."""
+    """A day and a week: never read before, again, after a new start of the screen, and once they were made ahead."""
     with tempfile.TemporaryDirectory() as folder:
-        for start in ("first", "new start"):
-            with screen(vault, Path(folder)) as (url, process):
+        for start in ("first", "new start", "ahead"):
+            cache = Path(folder) / start.replace("new start", "first")
+            with screen(vault, cache) as (url, process):
                 (row,) = json.loads(get(url, "/api/instruments"))["instruments"]
                 newest = row["newest_ms"] + 1
+                if start == "ahead":
+                    wait_until_made(cache, row["first_ms"], newest, process)
                 for name, hours in (("24 h", 24), ("7 days", 168)):
                     span = max(row["first_ms"], newest - hours * HOUR_MS), newest
                     before = process.cpu_times()
@@ -132,6 +138,18 @@ def measure(vault: Path) -> None:
                     print(f"{start:10} {name:7} {times}, {memory} MB")
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.arrow"))
         print(f"cache: {size / 1e6:.1f} MB")
+
+
+def wait_until_made(cache: Path, first_ms: int, newest_ms: int, process: psutil.Process) -> None:
+    """Until the screen has made every settled hour of the last week by itself; what that took."""
+    begin_ms = max(first_ms, newest_ms - AHEAD_MS) // HOUR_MS * HOUR_MS
+    hours = (newest_ms - SETTLED_MS - begin_ms) // HOUR_MS
+    begun, before = time.monotonic(), process.cpu_times()
+    while len(list(cache.rglob("*_60000.arrow"))) < hours:
+        time.sleep(0.5)
+    after, took = process.cpu_times(), time.monotonic() - begun
+    used = after.user + after.system - before.user - before.system
+    print(f"ahead: {hours} hours in {took:.0f} s, {used:.1f} s of processor")
 
 
 async def live(seconds: int, pages: int = 5) -> None:

@@ -21,8 +21,17 @@ from l2vault.vault.journal.events import HourClosed
 from l2vault.vault.journal.log import Journal, read_journal
 from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.journal.places import closed_hours
-from l2vault.vault.store.digest import RunningDigest
-from l2vault.vault.store.durable import hidden, make_folders, replace, sync_folder, unlink, write_all, write_atomically
+from l2vault.vault.store.digest import HourDigest, RunningDigest
+from l2vault.vault.store.durable import (
+    hidden,
+    make_folders,
+    named,
+    replace,
+    sync_folder,
+    unlink,
+    write_all,
+    write_atomically,
+)
 from l2vault.vault.store.layout import Kind, Layout, packed_path
 from l2vault.vault.store.stream import read_lines, read_small
 
@@ -66,7 +75,8 @@ class Draft:
         """Give it its name, all of it on the disk."""
         self._flush()
         write_all(self._file, self._packer.flush())
-        os.fsync(self._file.fileno())
+        with named(self.place):
+            os.fsync(self._file.fileno())
         self._file.close()
         replace(self._path, self.place)
         for folder in self._folders:
@@ -105,9 +115,10 @@ class HourKeeper:
         self._journal = journal
         self._wall_text = wall_text
         self._noted: dict[tuple[str, str], Merged] = {}
+        self._closed: dict[tuple[str, str], HourDigest] = {}
         for event in read_journal(target):
-            if isinstance(event, Merged) and event.kind == kind:
-                self._noted[event.inst_id, event.hour] = event
+            if isinstance(event, Merged | HourClosed) and event.kind == kind:
+                self._note(event)
         newest = closed_hours(target).newest_line
         self._previous = None if newest is None else sha256(newest).hexdigest()
 
@@ -137,10 +148,12 @@ class HourKeeper:
         known = self.event(inst_id, hour_ms)
         if known is None or msgspec.structs.replace(known, at=event.at) != event:
             self._journal.append(event)
-            self._noted[inst_id, event.hour] = event
-        closed = HourClosed(event.at, inst_id, event.hour, *digest, kind=self._kind, previous=self._previous)
-        self._journal.append(closed)
-        self._previous = sha256(self._journal.newest_line).hexdigest()
+            self._note(event)
+        if self._closed.get((inst_id, event.hour)) != digest:
+            closed = HourClosed(event.at, inst_id, event.hour, *digest, kind=self._kind, previous=self._previous)
+            self._journal.append(closed)
+            self._note(closed)
+            self._previous = sha256(self._journal.newest_line).hexdigest()
         whole = msgspec.structs.replace(note, lines=digest.lines, sha256=digest.sha256)
         write_atomically(self._note_file(inst_id, hour_ms), msgspec.json.encode(whole))
 
@@ -161,6 +174,13 @@ class HourKeeper:
             return from_change_line(read_small(self._target.carried_file(inst_id, day_ms)))
         except (OSError, LineError):
             return None
+
+    def _note(self, event: Merged | HourClosed) -> None:
+        """What the journal says, and need not be told again."""
+        if isinstance(event, Merged):
+            self._noted[event.inst_id, event.hour] = event
+        else:
+            self._closed[event.inst_id, event.hour] = HourDigest(event.lines, event.bytes, event.sha256)
 
     def _note_file(self, inst_id: str, hour_ms: int) -> Path:
         return self._target.of(self._kind).merged_file(inst_id, hour_ms // HOUR_MS * HOUR_MS)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from l2vault.clock import Clock
@@ -65,12 +67,27 @@ def run(context: Context, args: argparse.Namespace) -> int:
             with suppress(OSError, webbrowser.Error):
                 webbrowser.open(address)
 
-    with _demo_recorder(vault) if args.demo else nullcontext():
+    with _ended_by_sigterm(), _demo_recorder(vault) if args.demo else nullcontext():
         open_vault(vault)  # says at once that there is none
         bound_heap()
         cache = None if args.no_cache else Path(args.cache) if args.cache else _cache_of(vault)
         asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock(), trim_heap))
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the process as Ctrl-C does, by an exception, so that the demo's recorder ends with it: uvicorn
+    raises the signal again once it has stopped, and its default would end the process at once."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ Its methods block, so they run in threads: `measuring` (walls, zones, cells of t
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final, Literal
 
@@ -34,7 +33,6 @@ from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
 from l2vault.web.recorder import reasons_said, recorder_said
-from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
 from l2vault.web.window import Measure, about, bin_of, packed, window_of
@@ -75,11 +73,11 @@ class Answers:
     """The vault at `root`. Every method raises VaultError for what the vault does not hold, UsageError for what is no
     question; instruments are those of the catalogue and no others."""
 
-    def __init__(self, root: Path, executor: Executor, clock: Clock, turns: Turns, files: TileFiles | None) -> None:
+    def __init__(self, root: Path, tiles: Tiles, clock: Clock, turns: Turns) -> None:
         self.root = root
         self._clock = clock
         self._turns = turns
-        self._tiles = Tiles(root, executor, clock, turns, files)
+        self._tiles = tiles
         self._beside = Beside(root, clock, turns)
         self._local = threading.local()
         self._lock = threading.Lock()

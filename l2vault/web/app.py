@@ -3,9 +3,11 @@ what is read runs in threads, so that the event loop never waits for a disk or f
 
 import asyncio
 import math
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, get_args
@@ -19,12 +21,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, UsageError, VaultError
 from l2vault.version import __version__
+from l2vault.web.ahead import begin_ahead
 from l2vault.web.answers import Answers, Form, as_json
 from l2vault.web.arrow import ARROW
 from l2vault.web.guard import COOKIE, App, Guard, Guarded
 from l2vault.web.live import POLL_SEC, Live
 from l2vault.web.openapi import BINARY, JSON, PROMETHEUS, openapi
 from l2vault.web.tile_files import TileFiles
+from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
 
 _KINDS: Final = {
@@ -68,16 +72,24 @@ class Screen:
         self._beside = ThreadPoolExecutor(1, "beside")
         self._rows = ThreadPoolExecutor(1, "rows")
         """What programs ask for in bulk takes a minute, and nothing that says how the recorder is waits for it."""
-        files = None if cache is None else TileFiles(cache)
-        self._answers = Answers(root, self._tiling, clock, Turns(trim), files)
+        files, turns = None if cache is None else TileFiles(cache), Turns(trim)
+        self._tiles = Tiles(root, self._tiling, clock, turns, files)
+        self._answers = Answers(root, self._tiles, clock, turns)
+        self._stopped = threading.Event()
+        self._begin_ahead = partial(begin_ahead, root, self._tiles, clock, self._stopped)
         self._live = Live(root, poll_sec)
         self._files = _static_files()
         routes = self._routes()
         self.paths = [route.path for route in routes]
         self.app: App = Guarded(Starlette(routes=routes), guard)
 
+    def make_ahead(self) -> None:
+        """Begin to make tiles of the last week before anybody asks; `stop` ends that too."""
+        self._begin_ahead()
+
     def stop(self) -> None:
         """What is being read ends by itself, and nobody waits for it."""
+        self._stopped.set()
         self._live.stop()
         for pool in (self._tiling, self._reading, self._measuring, self._beside, self._rows):
             pool.shutdown(wait=False, cancel_futures=True)

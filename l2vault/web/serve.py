@@ -92,6 +92,8 @@ async def serve(  # noqa: PLR0913 - three say where, the others are what it is g
         ws_max_size=_MOST_SAID_BYTES,
         timeout_graceful_shutdown=_END_WITHIN_SEC,
     )
+    if cache is not None:
+        screen.make_ahead()
     server = Announced(config, lambda: ready(address_of(host, bound.getsockname()[1], token)))
     trimming = asyncio.create_task(_regularly(trim, clock))
     try:

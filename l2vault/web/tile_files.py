@@ -60,6 +60,14 @@ class TileFiles:
             os.utime(path)
         return tile
 
+    def has(self, inst_id: str, hour_ms: int, bin_ms: int, digest: str) -> bool:
+        """Whether there is one, of what `digest` says; its cells are not read."""
+        try:
+            with pa.ipc.open_file(pa.OSFile(str(self._path(inst_id, hour_ms, bin_ms)))) as file:
+                return msgspec.json.decode(file.schema.metadata[_FACTS], type=_Facts).digest == digest
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return False
+
     def write(self, inst_id: str, tile: Tile, digest: str) -> None:
         """Keep a tile, and let go of what was used longest ago where there are too many."""
         path = self._path(inst_id, tile.hour_ms, tile.bin_ms)

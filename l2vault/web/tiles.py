@@ -63,6 +63,9 @@ class Tiles:
         self._kept: OrderedDict[_Key, Kept[Tile | None]] = OrderedDict()
         self._bytes = 0
         self._working: dict[_Key, Future[Tile | None]] = {}
+        self._asked: dict[str, None] = {}
+        self._ahead: dict[_Key, str] = {}
+        """What hours were made of that `make_ahead` has seen on disk, or without a book."""
         self._local = threading.local()
 
     def get(
@@ -73,6 +76,9 @@ class Tiles:
         instrument."""
         asked_ms = self._clock.monotonic_ms()
         vault = self._vault()
+        with self._lock:
+            self._asked.pop(inst_id, None)
+            self._asked[inst_id] = None
         rows, known_ms = read_rows(vault.layout, inst_id), vault.newest_evidence_ms(inst_id)
         begun, left_sec = dict[int, Future[Tile | None] | None](), patience_sec
         for hour_ms in reversed(hours):
@@ -92,6 +98,32 @@ class Tiles:
             elif (tile := future.result()) is not None:
                 tiles.append(tile)
         return tiles, unread
+
+    def asked(self) -> list[str]:
+        """The instruments of which tiles were asked for, the latest first."""
+        with self._lock:
+            return list(reversed(self._asked))
+
+    def make_ahead(self, inst_id: str, hour_ms: int, bin_ms: int) -> bool:
+        """Put the tiles of an hour on disk, from `bin_ms` on, where it is settled and they are not there; whether it
+        was read for that. Waits for its turn behind everybody else; for one thread. Raises VaultError, OSError."""
+        if self._files is None:
+            return False
+        vault, key = self._vault(), (inst_id, hour_ms, bin_ms)
+        forms = vault.catalog.hour(inst_id, hour_ms)
+        basis = basis_of(stamp_of(vault.layout, forms), hour_ms, vault.newest_evidence_ms(inst_id))
+        if not basis.is_settled:
+            return False
+        digest = _digest(key, basis.stamp, read_rows(vault.layout, inst_id))
+        if self._ahead.get(key) == digest or self._files.has(*key, digest):
+            self._ahead[key] = digest
+            return False
+        with self._turns.patient():
+            made = tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
+        for tile in made.values():
+            self._files.write(inst_id, tile, digest)
+        self._ahead[key] = digest
+        return True
 
     def _at_hand(self, key: _Key, basis: Basis) -> "Future[Tile | None] | None":
         """None where it is not in memory, or no longer good."""

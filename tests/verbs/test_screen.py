@@ -1,5 +1,7 @@
 """`l2vault screen` from outside: as a process, with its address on stdout."""
 
+import asyncio
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +15,7 @@ from l2vault.errors import VaultError, extra
 from support.screen_site import write_vault
 
 pytest.importorskip("starlette")
+uvicorn = pytest.importorskip("uvicorn")
 
 
 def test_it_prints_its_address_and_serves_the_page_there(tmp_path: Path) -> None:
@@ -57,6 +60,32 @@ def test_a_vault_that_is_none_and_a_port_that_is_none_are_said(
     assert "no vault at" in capsys.readouterr().err
     assert cli.main(["screen", "--port", "70000"]) == 2
     assert "'70000' is no port" in capsys.readouterr().err
+
+
+def test_sigterm_ends_the_recorder_of_the_demo_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = list[str]()
+
+    class Recorder:
+        def terminate(self) -> None:
+            ended.append("asked")
+
+        def wait(self, within_sec: float) -> int:
+            ended.append("ended")
+            return 0
+
+    async def served(*given: object) -> None:
+        config = uvicorn.Config(lambda scope: None, lifespan="off", log_config=None, port=0)
+        server = uvicorn.Server(config)
+        asyncio.get_running_loop().call_later(0, signal.raise_signal, signal.SIGTERM)
+        await server.serve()
+
+    monkeypatch.setattr("l2vault.web.serve.serve", served)
+    monkeypatch.setattr("l2vault.verbs.screen.start_child", lambda *words, **given: Recorder())
+    monkeypatch.setattr("l2vault.verbs.screen._wait_for_books", lambda *given: None)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["screen", "--demo", "--no-browser", "--vault", str(write_vault(tmp_path / "Vault").root)])
+    assert (end.value.code, ended, signal.getsignal(signal.SIGTERM)) == (0, ["asked", "ended"], before)
 
 
 def test_a_missing_extra_is_named_with_its_command() -> None:

@@ -1,5 +1,6 @@
 """Tiles: the mean and the largest level of each cell, kept on disk over a restart and made anew of other files."""
 
+import gzip
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +12,16 @@ import pytest
 
 from l2vault.book.trade import trade_to_line
 from l2vault.clock import Clock
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs.screen import _cache_of
 from l2vault.web import tiles as making
+from l2vault.web.ahead import BACK_MS, Ahead
 from l2vault.web.beside import Beside
 from l2vault.web.kept import SETTLED_MS
 from l2vault.web.tile import Tile
 from l2vault.web.tile_files import TileFiles
-from l2vault.web.tiles import Tiles
+from l2vault.web.tiles import Tiles, tiles_of_hour
 from l2vault.web.turns import Turns
 from support import hours
 from support.hours import HOUR_AT_MS, INST
@@ -86,6 +89,69 @@ def test_an_hour_that_is_over_is_on_disk_for_the_next_start_and_the_one_being_wr
     for name in ("size", "most", "covered_ms"):
         np.testing.assert_array_equal(getattr(again[0], name), getattr(made[0], name))
     np.testing.assert_array_equal(again[0].best, made[0].best)
+
+
+def test_settled_hours_of_the_last_week_are_on_disk_before_anybody_asks_and_made_anew_of_other_files(
+    settled: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, rests = tmp_path / "cache", list[float]()
+    tiles = tiles_of(settled, TileFiles(cache))
+    long_ago = settled.hour_file(INST, HOUR_AT_MS - BACK_MS)
+    long_ago.parent.mkdir(parents=True)
+    long_ago.write_bytes(b"")
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        if len(rests) == 4:
+            path = settled.hour_file(INST, HOUR_AT_MS)
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        return len(rests) == 6
+
+    made = list[int]()
+
+    def noted(vault: Vault, inst_id: str, hour_ms: int, bin_ms: int) -> dict[int, Tile]:
+        made.append(hour_ms)
+        return tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
+
+    monkeypatch.setattr(making, "tiles_of_hour", noted)
+    Ahead(settled.root, tiles, Clock(), rest).run()
+    assert made == [HOUR_AT_MS] * 2, "settled, of the last week, and once more when it was compressed"
+    assert [seconds == 60 for seconds in rests[1:]] == [False, True, True, False, True]
+    names = sorted(path.name for path in (cache / INST).iterdir())
+    assert names == [f"{HOUR_AT_MS}_{width}.arrow" for width in (10_000, 1_800_000, 300_000, 60_000)]
+    again = tiles_of(settled, TileFiles(cache))
+    assert not again.make_ahead(INST, HOUR_AT_MS, 10_000)
+    assert len(again.get(INST, [HOUR_AT_MS], 60_000)[0]) == 1
+    assert len(made) == 2, "all of it is on disk"
+    assert not tiles_of(settled, None).make_ahead(INST, HOUR_AT_MS, 10_000), "without a cache nothing is made"
+
+
+class Looked(Tiles):
+    """Notes what would be made ahead."""
+
+    of: set[str]
+
+    def make_ahead(self, inst_id: str, hour_ms: int, bin_ms: int) -> bool:
+        self.of.add(inst_id)
+        return False
+
+
+def test_of_many_instruments_those_are_made_ahead_that_pages_asked_for(settled: Layout) -> None:
+    others = ["AAA-USDT-SWAP", "BBB-USDT-SWAP", "CCC-USDT-SWAP", "DDD-USDT-SWAP"]
+    for inst_id in others:
+        path = settled.hour_file(inst_id, HOUR_AT_MS)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(settled.hour_file(INST, HOUR_AT_MS).read_bytes().replace(INST.encode(), inst_id.encode()))
+    (settled.instrument_file(others[3])).write_bytes(settled.instrument_file(INST).read_bytes())
+    tiles = Looked(settled.root, ThreadPoolExecutor(1), Clock())
+    found = []
+    for _ in range(2):
+        tiles.of = set()
+        Ahead(settled.root, tiles, Clock(), lambda seconds: seconds == 60).run()
+        found.append(tiles.of)
+        tiles.get(others[3], [], 60_000)
+    assert found == [{*others[:3], INST}, {*others[:2], others[3], INST}]
 
 
 class ClockByHand(Clock):

@@ -6,7 +6,7 @@ handed in.
 """
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from random import Random
 from typing import Final
 
@@ -64,9 +64,9 @@ class MarketSide:
     def best(self) -> int:
         return self.keys[0]
 
-    def image(self) -> list[Level]:
-        """The levels shown, best first."""
-        return [self._level(key) for key in self.keys[:CHANNEL_DEPTH]]
+    def image(self, depth: int = CHANNEL_DEPTH) -> list[Level]:
+        """The levels shown, best first, or the best `depth` of them."""
+        return [self._level(key) for key in self.keys[: min(depth, CHANNEL_DEPTH)]]
 
     def changes(self) -> list[Level]:
         """What became of the levels shown since the last call, best first.
@@ -174,6 +174,10 @@ class MarketSide:
 
     def has_wall(self, key: int) -> bool:
         return key in self._walls
+
+    def rank(self, key: int) -> int:
+        """How many levels are better than `key`."""
+        return bisect_left(self.keys, key)
 
     def round_key(self, key: int) -> int:
         """The first key from `key` on, away from the touch, that is a round price without a wall."""

@@ -1,8 +1,7 @@
 """Whales of the built-in market: now and then one resting order far larger than all others, at most one an instrument.
 
-What a whale does is decided when it is placed: it stands until its time is over and is pulled, or moves to another
-price now and then, and any of them may be traded away by a market that comes to it. The numbers drawn here are not
-those of the market, whose orders are the same with whales or without. Reads no clock.
+A whale stands until its time is over, or until the market has left it behind, and is pulled. Some move to another price
+now and then, and any of them may be traded away by a market that comes to it. Reads no clock.
 """
 
 import math
@@ -30,8 +29,11 @@ order in 30 is of `_LARGE_USD`."""
 _BITE_USD: Final = (0.5e6, 6e6)
 """What a trade that has come to it takes of it."""
 _ORDERS: Final = (1, 4)
-_AWAY_SHARE: Final = (0.0004, 0.0009)
+_AWAY_SHARE: Final = (0.0003, 0.0007)
 """Where it is placed, from the touch, as a share of the price: in sight, and not before a burst has come so far."""
+_FAR_RANK: Final = 370
+"""Behind so many levels it is pulled and another one placed near, before it is out of the 400 that are shown."""
+_FAR_REST_MS: Final = (1_000, 4_000)
 
 
 @dataclass(slots=True)
@@ -47,13 +49,13 @@ class Whales:
     """Those of one instrument. `act` once in each step of the market, behind its trades."""
 
     def __init__(self, seed: int, inst_id: str, shape: Shape, start_ms: int) -> None:
-        self._rng = Random(f"{seed} whales {inst_id}")
+        self._rng = Random(f"{seed} large {inst_id}")
         self._shape = shape
         self._whale: _Whale | None = None
         self._next_ms = start_ms + _FIRST_MS
 
     def act(self, now_ms: int, bids: MarketSide, asks: MarketSide) -> None:
-        """Place one, move it, pull it, or see that it was traded away or is too far off to be kept."""
+        """Place one, move it, pull it, or see that it was traded away."""
         whale = self._whale
         if whale is None:
             if now_ms >= self._next_ms:
@@ -63,6 +65,9 @@ class Whales:
         elif now_ms >= whale.until_ms:
             whale.side.pull_wall(whale.key)
             self._end(now_ms)
+        elif whale.side.rank(whale.key) > _FAR_RANK:
+            whale.side.pull_wall(whale.key)
+            self._end(now_ms, _FAR_REST_MS)
         elif whale.moves_ms is not None and now_ms >= whale.moves_ms:
             self._move(now_ms, whale)
 
@@ -84,8 +89,8 @@ class Whales:
         whale.side.place_whale(key, size, self._bite())
         whale.key, whale.moves_ms = key, self._later(now_ms, _STAY_MS)
 
-    def _end(self, now_ms: int) -> None:
-        self._whale, self._next_ms = None, now_ms + self._rng.randint(*_REST_MS)
+    def _end(self, now_ms: int, rest_ms: tuple[int, int] = _REST_MS) -> None:
+        self._whale, self._next_ms = None, now_ms + self._rng.randint(*rest_ms)
 
     def _bite(self) -> tuple[int, int]:
         low, high = _BITE_USD

@@ -74,7 +74,8 @@ export class Chart {
       best_bid: grown(grid.best_bid, Float64Array, NaN), best_ask: grown(grid.best_ask, Float64Array, NaN), imbalance: new Float32Array(capacity).fill(NaN),
       books: new Uint16Array(capacity).fill(1, 0, columns), holes: grid.coverage.holes.slice(),
     };
-    for (let c = 0; c < columns; c++) this.grid.imbalance[c] = imbalanceOf(this.grid, c);
+    // The largest levels of cells are no sums of what rested.
+    if (grid.of !== "max") for (let c = 0; c < columns; c++) this.grid.imbalance[c] = imbalanceOf(this.grid, c);
     this.recolour();
   }
 
@@ -109,7 +110,7 @@ export class Chart {
 
   get endMs() { return this.grid ? this.grid.start_ms + this.grid.columns * this.grid.bin_ms : 0; }
 
-  // A live book into its column: the mean of the books that came in it. False where it has no room: ask for a window.
+  // A live book into its column: the mean of the books that came in it, or the largest level of all of them. False where it has no room: ask for a window.
   addBook(book, usd) {
     const { grid } = this;
     if (!grid) return false;
@@ -123,23 +124,26 @@ export class Chart {
     const bottom = book.bids.length < book.depth ? 0 : Math.max(0, Math.floor((low - from) / step + 1e-6));
     const top = book.asks.length < book.depth ? rows - 1 : Math.min(rows - 1, Math.floor((high - from) / step + 1e-6));
     sums.fill(0, bottom, top + 1);
+    const isMost = grid.of === "max";
     for (const side of [book.bids, book.asks]) {
       for (const [price, qty] of side) {
         const row = Math.floor((price - from) / step + 1e-6);
-        if (row >= 0 && row < rows) sums[row] += usd(price, qty);
+        if (row < 0 || row >= rows) continue;
+        sums[row] = isMost ? Math.max(sums[row], usd(price, qty)) : sums[row] + usd(price, qty);
       }
     }
     const before = grid.books[column];
     const cell = column * rows;
     for (let r = 0; r < rows; r++) {
       const was = grid.size[cell + r];
-      grid.size[cell + r] = before && was === was && sums[r] === sums[r] ? was + (sums[r] - was) / (before + 1) : sums[r];
+      const isBoth = before && was === was && sums[r] === sums[r];
+      grid.size[cell + r] = !isBoth ? sums[r] : isMost ? Math.max(was, sums[r]) : was + (sums[r] - was) / (before + 1);
     }
     grid.books[column] = before + 1;
     grid.best_bid[column] = book.bids[0][0];
     grid.best_ask[column] = book.asks[0][0];
     grid.codes[column] = 1;
-    grid.imbalance[column] = imbalanceOf(grid, column);
+    if (!isMost) grid.imbalance[column] = imbalanceOf(grid, column);
     const begin = Math.min(column, grid.columns);
     grid.columns = Math.max(grid.columns, column + 1);
     this.paintColumns(begin, grid.columns);

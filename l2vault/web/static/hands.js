@@ -6,7 +6,7 @@ export const KEYS = [
   ["f", "follow the newest line"], ["m", "keep the mid price in the middle"], ["a", "all prices that were seen"],
   ["1 2 3 4 5", "15 minutes, 1 hour, 6 hours, 24 hours, 7 days"], ["i I", "next, previous instrument"],
   ["p P", "one more chart beside, close this one"], ["o", "to the next chart"], ["w", "next standing wall"], ["h", "last hole"],
-  ["l", "lanes below: all, volume, none"], ["g", "group the rows of the book"], ["[ ]", "less, more contrast"], ["t", "dark or light"],
+  ["l", "lanes below: all, volume, none"], ["g", "group the rows of the book"], ["[ ]", "less, more contrast"], ["x", "cells: the mean that rested, or the largest level"], ["t", "dark or light"],
   ["s c", "the picture into a file, into the clipboard"], ["?", "this help; Esc closes it"],
   ["wheel", "zoom time; with Shift or over the prices: prices; with Ctrl: both"], ["drag", "move; over the prices: zoom prices"],
   ["click", "on a wall's bar: mark it"],
@@ -76,7 +76,7 @@ function key(event, to) {
     const work = {
       f: to.follow, m: to.around, a: to.fit, i: () => to.nextInstrument(1), I: () => to.nextInstrument(-1), w: to.nextWall, h: to.goToHole,
       g: to.nextGroup, "[": () => to.setContrast(-1), "]": () => to.setContrast(1), t: to.theme, s: to.savePicture, "?": to.toggleHelp,
-      c: to.copy, l: to.nextLanes, p: to.newPane, P: to.closePane, o: to.nextPane,
+      c: to.copy, l: to.nextLanes, p: to.newPane, P: to.closePane, o: to.nextPane, x: to.otherCells,
     }[event.key];
     if (work) work(); else isOurs = false;
   }

@@ -43,7 +43,7 @@ export class Hover {
     if (y > chart.box.h) return [...lines, seen.state];
     if (!cell) lines.push("no book here");
     else if (Number.isNaN(cell.size)) lines.push("beyond the levels that could be seen");
-    else lines.push(`${priceText(cell.low, decimals)} to ${priceText(cell.high, decimals)}: ${sizeText(cell.size)} ${quote}${cell.ms > 2000 ? `, mean of ${spanText(cell.ms)}` : ""}`);
+    else lines.push(`${priceText(cell.low, decimals)} to ${priceText(cell.high, decimals)}: ${chart.grid.of === "max" ? "largest level " : ""}${sizeText(cell.size)} ${quote}${chart.grid.of === "max" ? (cell.ms > 2000 ? ` within ${spanText(cell.ms)}` : "") : cell.ms > 2000 ? `, mean of ${spanText(cell.ms)}` : ""}`);
     const wall = wallAt(chart, x, y);
     if (wall && !wall.isLevel) {
       const [from, to] = [wall.lives[0][0], wall.lives.at(-1)[1]];

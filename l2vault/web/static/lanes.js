@@ -155,7 +155,7 @@ function balance(g, chart, lane) {
   const own = grid.imbalance[column], bid = grid.best_bid[column], ask = grid.best_ask[column];
   const isSeen = column >= 0 && column < grid.columns && bid === bid;
   return [
-    [`imbalance within ${BAND_BPS} bps`, chart.ink.balance], [isSeen && own === own ? `${signed(own * 100, 0)} %` : isSeen ? "not seen whole" : "not known here"],
+    [`imbalance within ${BAND_BPS} bps`, chart.ink.balance], [isSeen && own === own ? `${signed(own * 100, 0)} %` : grid.of === "max" ? "with the mean (x)" : isSeen ? "not seen whole" : "not known here"],
     ["spread", chart.ink.spread], [isSeen ? `${((ask - bid) / (ask + bid) * 2e4).toFixed(3)} bps` : "-"],
   ];
 }

@@ -14,7 +14,7 @@ const HOUR = 3_600_000;
 const GROUPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 const MOST_PANES = 4;
 
-const shared = { instruments: [], isFollowing: true, isAround: false, lanes: "all", contrast: 2, offset: 0 };
+const shared = { instruments: [], isFollowing: true, isAround: false, lanes: "all", contrast: 2, of: "mean", offset: 0 };
 const panes = [];
 let focused = null, address = "", timers = {};
 
@@ -146,7 +146,7 @@ function goToHole() {
 function changed(pane, what) {
   if (what === "book") document.documentElement.dataset.newest = String(pane.newestMs);
   if (pane !== focused) return;
-  if (what === "limits") showLegend($("legend"), pane.chart.limits);
+  if (what === "limits") showLegend($("legend"), pane.chart.limits, shared.of);
   if (what === "book") { drawLadder(); if (!pane.walls?.walls.length) drawWalls(); drawGlance(); }
   if (what === "walls") { drawWalls(); drawGlance(); }
   if (what === "zones") drawZones();
@@ -225,7 +225,18 @@ function cursorBy(pane, dx, dy) {
 function setContrast(by) {
   shared.contrast = Math.max(-1, Math.min(5, shared.contrast + by));
   for (const { chart } of panes) { chart.contrast = shared.contrast; chart.recolour(); }
-  showLegend($("legend"), focused.chart.limits);
+  showLegend($("legend"), focused.chart.limits, shared.of);
+  later("address", 300, writeAddress);
+}
+
+function setOf(of) {
+  shared.of = of;
+  $("of").textContent = of === "max" ? "largest" : "mean";
+}
+
+function otherCells() {
+  setOf(shared.of === "max" ? "mean" : "max");
+  for (const pane of panes) pane.fetchWindow();
   later("address", 300, writeAddress);
 }
 
@@ -275,7 +286,7 @@ listenToKeys({
   pan: (dx, dy) => pan(focused, dx, dy), zoom: (...words) => zoom(focused, ...words), cursorBy: (dx, dy) => cursorBy(focused, dx, dy), box: () => focused?.chart.view && focused.chart.box,
   fit: () => fit(focused), follow: () => setFollowing(!shared.isFollowing), around: () => setAround(!shared.isAround), theme: otherTheme, nextInstrument, setSpan,
   nextWall: () => focused.nextWall(), goToHole, toggleHelp: () => showHelp($("keys")), savePicture: () => savePicture(panes), copy, nextGroup, setContrast, nextLanes,
-  newPane, closePane: () => closePane(focused), nextPane,
+  newPane, closePane: () => closePane(focused), nextPane, otherCells,
 });
 
 // ---- the address ---------------------------------------------------------------------------------------------
@@ -296,6 +307,7 @@ function writeAddress() {
   if (shared.isAround) words.set("around", "mid");
   if (shared.lanes !== "all") words.set("lanes", shared.lanes);
   if (shared.contrast !== 2) words.set("contrast", String(shared.contrast));
+  if (shared.of !== "mean") words.set("of", shared.of);
   history.replaceState(null, "", `#${words}`);
   address = location.hash;
 }
@@ -315,6 +327,7 @@ function readAddress() {
   while (panes.length > insts.length) closePane(panes.at(-1));
   shared.lanes = LANE_CHOICES.includes(words.get("lanes")) ? words.get("lanes") : "all";
   shared.contrast = Math.max(-1, Math.min(5, Math.round(Number(words.get("contrast") ?? 2)) || 0));
+  setOf(words.get("of") === "max" ? "max" : "mean");
   shared.isAround = words.get("around") === "mid";
   $("around").setAttribute("aria-pressed", String(shared.isAround));
   shared.isFollowing = !(Date.parse(words.get("from")) < Date.parse(words.get("to")));
@@ -364,6 +377,7 @@ $("follow").onclick = () => setFollowing(!shared.isFollowing);
 $("around").onclick = () => setAround(!shared.isAround);
 $("less").onclick = () => setContrast(-1);
 $("more").onclick = () => setContrast(1);
+$("of").onclick = otherCells;
 $("lanes").onclick = nextLanes;
 $("theme").onclick = otherTheme;
 $("pane-add").onclick = newPane;

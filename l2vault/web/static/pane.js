@@ -140,14 +140,14 @@ export class Pane {
     const { view, box } = this.chart, pad = (view.t1 - view.t0) * 0.2, tall = view.p1 - view.p0;
     const end = Math.min(view.t1 + pad, (Math.max(this.evidenceMs ?? 0, this.newestMs ?? 0) || view.t1) + 1);
     const from = Math.max(0, Math.floor(Math.min(view.t0 - pad, end - 1000)));
-    const asked = { inst: this.inst.inst_id, from, to: Math.ceil(end), columns: Math.min(2400, Math.ceil(Math.max(400, box.w) * 2)) };
+    const asked = { inst: this.inst.inst_id, from, to: Math.ceil(end), columns: Math.min(2400, Math.ceil(Math.max(400, box.w) * 2)), of: this.shared.of };
     if (this.isFitted) Object.assign(asked, { low: Math.max(0, view.p0 - tall * 0.5), high: view.p1 + tall * 0.5 });
     return asked;
   }
 
   isEnough(asked) {
     const { grid, view, endMs } = this.chart, last = this.asked;
-    if (!grid || !last || last.inst !== asked.inst || grid.unread_hours.length) return false;
+    if (!grid || !last || last.inst !== asked.inst || last.of !== asked.of || grid.unread_hours.length) return false;
     const holds = grid.start_ms <= Math.max(view.t0, this.inst.first_ms - 1) && Math.max(endMs, last.to) >= Math.min(view.t1, asked.to) - grid.bin_ms * 3;
     const spans = (last.to - last.from) / (asked.to - asked.from);
     const tall = last.low === undefined ? 1 : (last.high - last.low) / ((asked.high ?? last.high) - (asked.low ?? last.low));
@@ -208,10 +208,10 @@ export class Pane {
   async loadStatus() {
     const { inst, shared, chart } = this;
     if (!inst) return;
-    const said = await json("/api/status", { inst: inst.inst_id });
+    const askedMs = Date.now(), said = await json("/api/status", { inst: inst.inst_id });
     if (inst !== this.inst) return;
     this.status = said;
-    shared.offset = said.now_ms - Date.now();
+    shared.offset = said.now_ms - (askedMs + Date.now()) / 2; // it was said between these two
     this.newestMs = Math.max(this.newestMs ?? 0, said.newest_ms ?? 0);
     this.evidenceMs = said.evidence_ms;
     chart.addHoles(said.coverage);

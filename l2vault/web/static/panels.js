@@ -109,9 +109,9 @@ function row(side, price, size, detail, onClick) {
   return made;
 }
 
-export function showLegend(box, limits) {
+export function showLegend(box, limits, of) {
   const items = [["var(--beyond)", "dotted: beyond the levels seen"], [EMPTY, "empty"]].map(([colour, text]) => mark(colour, text));
-  const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} a cell` : "", "quiet");
+  const scale = element("div", limits ? `dark to bright: ${sizeText(limits.low)} to ${sizeText(limits.high)} ${of === "max" ? "in the largest level of a cell" : "a cell"}` : "", "quiet");
   for (const [state, colour] of Object.entries(STATE_COLOURS)) items.push(mark(colour, state));
   items.push(mark("#56B4E9", "best bid, buys"), mark("#FF7A2F", "best ask, sells"), mark("#ffffff", "wall"), mark("#c9d1da", "wall that ended"));
   const ends = Object.values(ENDS).filter(([sign]) => sign).map(([sign, words]) => `${sign} ${words}`).join(", ");
@@ -172,7 +172,7 @@ export function showMarket(box, note, context, { decimals, nowMs }) {
   if (!context) { box.replaceChildren(element("div", "No mark price, funding or open interest was recorded in the last minute.", "quiet")); return; }
   const { mark, index, funding, open_interest: interest } = context, left = funding ? Number(funding.time) - nowMs : 0;
   const rows = [
-    ["Basis", mark && index && `${signed((mark.price / index.price - 1) * 1e4, 2)} bps`, mark && index && `mark ${priceText(Number(mark.price), decimals)}, index ${priceText(Number(index.price), decimals)}`],
+    ["Basis", mark && index && `${signed((mark.price / index.price - 1) * 1e4, 2)} bps`, mark && index && `${priceText(Number(mark.price), decimals)} over ${priceText(Number(index.price), decimals)}`],
     ["Funding", funding && `${signed(funding.rate * 100, 4)} %`, funding && (left > 0 ? `settles in ${span(left)}` : "")],
     ["Open interest", interest && (interest.usd ? `${sizeText(Number(interest.usd))} USD` : `${interest.contracts} contracts`), interest?.coin ? `${sizeText(Number(interest.coin))} coins` : ""],
   ].map(([name, value, detail]) => {
@@ -206,7 +206,7 @@ export function showState(part, { status, isConnected, newestMs, nowMs }) {
     made.title = title;
   };
   const isLive = old !== null && old < 10_000;
-  put("age", !isConnected ? "no connection to the screen" : old === null ? "no line yet" : isLive ? `live, newest line ${(old / 1000).toFixed(1)} s old` : `newest line ${span(old)} old`, !isConnected ? "bad" : isLive ? "good" : "warn");
+  put("age", !isConnected ? "no connection to the screen" : old === null ? "no line yet" : isLive ? `live, newest line ${(Math.max(0, old) / 1000).toFixed(1)} s old` : `newest line ${span(old)} old`, !isConnected ? "bad" : isLive ? "good" : "warn");
   const said = status?.recorder, isThere = Boolean(said) && said.state !== "no recorder";
   const reasons = said?.reasons?.join("\n") || "By meta/okx/health.json, which the recorder replaces every 5 s; l2vault status says more.";
   put("recorder", isThere ? `recorder ${said.state}` : said ? "no recorder" : "recorder: unknown", said?.state === "healthy" ? "good" : said?.state === "not healthy" ? "bad" : "warn", reasons);

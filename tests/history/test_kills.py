@@ -1,0 +1,68 @@
+"""Killed at any act on the file system, each verb of history goes on to what it makes undisturbed; refused by the disk
+at one, it ends in one sentence with nothing half-written. `benchmarks/kills.py` tries every act, in real processes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from l2vault.history import download
+from l2vault.sim.server.archive import ArchiveServer, Shelf
+from support import tiny_archive as tiny
+from support.acts import Disk
+from support.disturbed import Trial
+from support.history_verbs import AUDIT, FETCH, VERBS, Verb, asked, run
+
+KILLS, REFUSALS = 5, 2
+SLOW = {"export hftbacktest --force", "export parquet --force", "export tardis-csv --force", "export tardis-csv"}
+"""What `export csv` and its twins do with the disk, these do too."""
+TRIED = [verb for verb in (*VERBS, FETCH) if verb.name not in SLOW]
+
+TrialOf = Callable[[Verb], Trial]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchiveServer]:
+    server = ArchiveServer(Shelf(tiny.offered(tmp_path_factory.mktemp("offered"))))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def trial_of(server: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> TrialOf:
+    """Each verb's trial, prepared once."""
+    made: dict[str, Trial] = {}
+
+    def trial(verb: Verb) -> Trial:
+        if verb.name == "push":
+            pytest.importorskip("obstore", reason="the extra push")
+        if verb.name not in made:
+            made[verb.name] = Trial(verb, tmp_path_factory.mktemp("trial"), asked(server))
+        return made[verb.name]
+
+    return trial
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few hundred bytes comes in several pieces."""
+    monkeypatch.setattr(download, "_BLOCK_BYTES", 300)
+
+
+@pytest.mark.parametrize("verb", TRIED, ids=lambda verb: verb.name)
+def test_killed_at_a_moment_it_goes_on_to_what_it_makes_undisturbed(verb: Verb, trial_of: TrialOf) -> None:
+    trial = trial_of(verb)
+    assert {at: list(trial.killed(at)) for at in trial.moments(KILLS)} == dict.fromkeys(trial.moments(KILLS), [])
+
+
+@pytest.mark.parametrize("verb", TRIED, ids=lambda verb: verb.name)
+def test_refused_by_the_disk_it_ends_in_one_sentence_with_nothing_half_written(verb: Verb, trial_of: TrialOf) -> None:
+    trial = trial_of(verb)
+    tried = [(fault, at) for fault in ("full", "error") for at in trial.moments(REFUSALS)]
+    assert {each: list(trial.refused(*each)) for each in tried} == dict.fromkeys(tried, [])
+
+
+def test_an_audit_does_nothing_to_the_disk(tmp_path: Path) -> None:
+    AUDIT.prepare(tmp_path)
+    disk = Disk()
+    assert run(AUDIT, tmp_path, disk).code == 0 and not disk.acts
