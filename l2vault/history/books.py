@@ -266,7 +266,10 @@ class BookDay:
         pairs: dict[bool | None, list[tuple[str, str]]] = {True: [], False: [], None: []}
         for each in self._stretches:
             first_ms = -(-max(each.from_ms, hour_ms) // cadence_ms) * cadence_ms
-            last_ms = -(-min(each.to_ms - 1, end_ms - 1) // cadence_ms) * cadence_ms
+            if each.is_proved is None or each.to_ms > end_ms:
+                last_ms = -(-min(each.to_ms - 1, end_ms - 1) // cadence_ms) * cadence_ms
+            else:  # the grid time behind its end has a book of the next stretch
+                last_ms = (each.to_ms - 1) // cadence_ms * cadence_ms
             if first_ms <= last_ms and each.from_ms < end_ms and each.to_ms > hour_ms:
                 pairs[each.is_proved].append((utc_text(first_ms), utc_text(last_ms)))
         return Merged(

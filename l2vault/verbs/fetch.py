@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what", choices=WHATS, default="books400", help="books400 (default), books5000, trades or funding"
     )
-    words = "files of whole months, of trades and funding: OKX's index keeps ten"
+    words = "files of whole months, of trades (OKX's index keeps ten) and funding (with --older)"
     parser.add_argument("--monthly", action="store_true", help=words)
     parser.add_argument(
         "--older", action="store_true", help="what the index lacks from its documented address, labelled unlisted"
@@ -235,7 +235,7 @@ def _told(
             lines.append(f"{each.name}  {size_text(note.size_bytes)}  {note.source}{part}")
     if absent:
         names = ", ".join(each.date for each in absent[:_MOST_SHOWN]) + (", ..." if len(absent) > _MOST_SHOWN else "")
-        keeps = "10 months" if args.monthly else "10 days"
+        keeps = "10 days" if not args.monthly else "no months of funding" if args.what == "funding" else "10 months"
         why = "nor at their documented addresses" if args.older else f"it keeps {keeps}; --older tries the address"
         lines.append(f"not in OKX's index: {args.what} of {names} ({why})")
         if refused:

@@ -152,3 +152,22 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(capsys, monk
     error = capsys.readouterr().err
     assert "needs the nautilus extra" in error and "[nautilus]" in error
     assert not Path("n").exists() and not list(Path().glob(".n*"))
+
+
+def test_the_library_of_nautilus_may_load_pandas_which_verbs_keep_out(monkeypatch):
+    import sys
+
+    from l2vault.errors import VaultError
+    from l2vault.exports.nautilus import Nautilus
+    from l2vault.own_process import keep_pandas_out
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "pandas")
+    monkeypatch.setitem(sys.modules, "nautilus_trader", None)
+    keep_pandas_out()
+    with pytest.raises(ModuleNotFoundError, match="no use for pandas"):
+        __import__("pandas")
+    with pytest.raises(VaultError, match="nautilus extra"):
+        Nautilus(Path("n"), None, has_trades=True)
+    assert __import__("importlib.util").util.find_spec("pandas") is not None

@@ -327,3 +327,17 @@ def test_at_the_edge_of_a_span_an_id_that_was_recorded_is_not_the_archives(tmp_p
     for span in ((begin_ms + 2, begin_ms + 20), (begin_ms - 5, begin_ms + 6), (begin_ms + 2, begin_ms + 6)):
         assert all(origin == "ws" for _, _, origin in ids_of(layout.root, span))
         assert open_sources(layout.root, BOTH).trades().coverage(INST, span).archive_ids == 0
+
+
+def test_an_export_counts_the_trades_that_are_the_archives(
+    vault: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = "--from", at(280_000), "--to", at(320_000)
+    for name, words, count in (("both", ("--sources", "recorded,archive"), 4), ("own", (), 0)):
+        assert (
+            cli.main(["export", "csv", INST, "--vault", str(vault), *span, "--out", str(tmp_path / name), *words]) == 0
+        )
+        label = json.loads((tmp_path / name / "coverage.json").read_text(encoding="utf-8"))
+        assert label["trades"]["archive_rows"] == count and bool(label["trades"]["holes"]) == (count == 0)
+        assert (f", {count} of them of OKX's archive" in capsys.readouterr().out) == (count > 0)
+        assert label["days"][0]["trades_proved_share"] == 1.0 or not count

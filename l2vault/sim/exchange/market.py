@@ -13,6 +13,7 @@ from typing import Final
 
 from l2vault.book.change import BookChange, Level
 from l2vault.sim.exchange.books import Tick
+from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.market_shape import shape_of
 from l2vault.sim.exchange.market_side import MarketSide
 from l2vault.sim.exchange.whales import Whales
@@ -69,6 +70,11 @@ class Market:
         """
         return heapq.merge(*(instrument.ticks() for instrument in self._instruments), key=lambda tick: tick.ts_ms)
 
+    def standing(self, depth: int) -> Image:
+        """The orders of the first instrument as they stand behind its newest tick, by the market itself and not by what
+        it pushed: at most `depth` levels a side."""
+        return self._instruments[0].standing(depth)
+
 
 class _Instrument:
     """The two sides of one book, the price they follow, and the chain of its pushes."""
@@ -103,6 +109,9 @@ class _Instrument:
             bids, asks = self._bids.changes(), self._asks.changes()
             if bids or asks:
                 yield self._push(bids, asks, ts_ms)
+
+    def standing(self, depth: int) -> Image:
+        return Image(self._bids.image(depth), self._asks.image(depth))
 
     def _push(self, bids: list[Level], asks: list[Level], ts_ms: int) -> Tick:
         """The next update of the chain; without levels it is a heartbeat and `seqId` stays."""

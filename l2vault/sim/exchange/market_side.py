@@ -64,9 +64,9 @@ class MarketSide:
     def best(self) -> int:
         return self.keys[0]
 
-    def image(self) -> list[Level]:
-        """The levels shown, best first."""
-        return [self._level(key) for key in self.keys[:CHANNEL_DEPTH]]
+    def image(self, depth: int = CHANNEL_DEPTH) -> list[Level]:
+        """The levels shown, best first, or the best `depth` of them."""
+        return [self._level(key) for key in self.keys[: min(depth, CHANNEL_DEPTH)]]
 
     def changes(self) -> list[Level]:
         """What became of the levels shown since the last call, best first.
