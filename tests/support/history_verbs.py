@@ -207,6 +207,7 @@ _BACKFILL: Final = ("backfill", tiny.INST)
 _SPAN: Final = ("--from", tiny.DAYS[0], "--to", tiny.DAY)
 _HOLE: Final = ("--from", f"{tiny.DAYS[0]}T23:59:40Z", "--to", f"{tiny.DAY}T00:00:30Z")
 REPAIR: Final = Verb("repair", ("repair", tiny.INST, *_HOLE), _recorded)
+AUDIT: Final = Verb("audit", ("audit", tiny.INST, "--day", tiny.DAY), _recorded)
 FORMS: Final = ("hftbacktest", "tardis-csv", "parquet", "csv")
 FETCH: Final = Verb("fetch", ("fetch", tiny.INST, *_SPAN), lambda folder: None)
 """Needs a server, which `asked` names."""
@@ -216,13 +217,13 @@ VERBS: Final = (
     Verb("backfill trades", (*_BACKFILL, *_SPAN, "--what", "trades"), _fetched),
     Verb("backfill funding", (*_BACKFILL, *_SPAN, "--what", "funding"), _fetched),
     REPAIR,
+    AUDIT,
     Verb("repair --undo", ("repair", tiny.INST, *_HOLE, "--undo"), _repaired),
     Verb("merge", ("merge", "A", "B", "--into", "C"), _two_vaults),
     Verb("push", ("push", "--to", "FOLDER/store"), _to_push),
     *(Verb(f"export {form}", ("export", form, "--out", "out"), to_export) for form in FORMS),
     *(Verb(f"export {form} --force", ("export", form, "--out", "out", "--force"), _exported(form)) for form in FORMS),
 )
-AUDIT: Final = Verb("audit", ("audit", tiny.INST, "--day", tiny.DAY), _recorded)
 
 
 def copied(template: Path, folder: Path) -> Path:
