@@ -65,14 +65,7 @@ def backfill_books(
         try:
             day.read(lines_of(path), (note.name, note.sha256), span, show)
             day.end(is_followed)
-            carried = day.carried()
-            if carried is not None and carried.ts_ms < span[1]:
-                keeper.carry(wanted.inst_id, carried)
-            if only is None:
-                hours = [utc_text(hour_ms) for hour_ms in sorted(day.filled)]
-                ended_with = keeper.carried_digest(wanted.inst_id, span[0])
-                whole = msgspec.structs.replace(note, ended_with=ended_with, hours=hours)
-                keeper.keep_day(wanted.inst_id, span[0], whole)
+            _end(day, keeper, wanted, note if only is None else None)
         except LineError as error:
             day.drop()
             raise _damaged(path, error) from error
@@ -127,6 +120,18 @@ def backfill_funding(place: Place, files: Sequence[Wanted], progress: Progress) 
         except LineError as error:
             raise _damaged(path, error) from error
     return report
+
+
+def _end(day: BookDay, keeper: HourKeeper, wanted: Wanted, note: DayNote | None) -> None:
+    """Keep the book with which a day ended, and note that all of it was read."""
+    inst_id, (start_ms, end_ms) = wanted.inst_id, wanted.span
+    carried = day.carried()
+    if carried is not None and carried.ts_ms < end_ms:
+        keeper.carry(inst_id, carried)
+    if note is not None:
+        hours = [utc_text(hour_ms) for hour_ms in sorted(day.filled)]
+        ended_with = keeper.carried_digest(inst_id, start_ms)
+        keeper.keep_day(inst_id, start_ms, msgspec.structs.replace(note, ended_with=ended_with, hours=hours))
 
 
 def _note(keeper: HourKeeper, shelf: Shelf, wanted: Wanted, law: Law) -> DayNote:
