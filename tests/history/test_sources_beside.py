@@ -150,7 +150,7 @@ def test_a_hole_over_the_cut_of_utc8_is_filled_as_far_as_the_files_reach(tmp_pat
     assert [one for one, _, origin in ids_of(layout.root, span) if origin == "archive"] == list(range(200, 400))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_the_law_of_joined_trades(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each id that either has once, recorded ones as they are; and coverage says which neither has."""
