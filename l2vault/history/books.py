@@ -56,6 +56,8 @@ class _Hour:
 
     draft: Draft | None
     files: dict[str, str]
+    follows: bool = False
+    """Whether the line before it is in the hour before, so that its book stands on into this one."""
     lines: int = 0
     quiet: list[MergedQuiet] = field(default_factory=list)
     spans: list[tuple[int, int, str]] = field(default_factory=list)
@@ -89,8 +91,12 @@ class BookDay:
         self._whole_ms = 0
         self._is_crossed = False
         self._is_first_whole = True
+        self._is_line_kept = False
+        """Whether the last line that was due is in an hour that is there."""
         self._due_ms = 0
         """The first grid time that the book as it stands can be due at."""
+        self.filled: set[int] = set()
+        """Hours into which lines went since the file that is read began."""
         self._file = self._reading = "", ""
         """The file in which the last line of the book stood, and the one that is read."""
         self.report = DayReport()
@@ -101,6 +107,7 @@ class BookDay:
         """All lines of a file by its name and SHA-256, whose day is `span`. Raises LineError, with the number of the
         line, for one that is none; hours before it are kept."""
         self._reading = file
+        self.filled.clear()
         self._is_first_whole = True
         for number, line in enumerate(lines, 1):
             try:
@@ -172,7 +179,9 @@ class BookDay:
             hour.draft.add(to_line(snapshot))
             hour.lines += 1
             self.report.books += 1
+        self._is_line_kept = hour is not None
         if hour is not None:
+            self.filled.add(hour_ms)
             hour.from_ms = book.ts_ms if hour.from_ms is None else hour.from_ms
             hour.to_ms = min(ts_ms, hour_ms + HOUR_MS)
             self._between(hour, book.ts_ms, grid_ms, ts_ms)
@@ -211,6 +220,7 @@ class BookDay:
         hour = self._hours.get(hour_ms)
         if hour is None and (self._only is None or self._only(hour_ms)):
             hour = self._hours[hour_ms] = self._begin(hour_ms)
+            hour.follows = self._is_line_kept
         return hour
 
     def _begin(self, hour_ms: int) -> _Hour:
@@ -261,7 +271,7 @@ class BookDay:
     def _event(self, hour: _Hour, hour_ms: int) -> Merged:
         cadence_ms, end_ms = self._law.cadence_ms, hour_ms + HOUR_MS
         from_ms, spans = hour.from_ms or hour_ms, list(hour.spans)
-        if from_ms - hour_ms > cadence_ms and hour.before is None:
+        if from_ms - hour_ms > cadence_ms and hour.before is None and not hour.follows:
             spans.insert(0, (hour_ms, from_ms, NO_BOOK))
         pairs: dict[bool | None, list[tuple[str, str]]] = {True: [], False: [], None: []}
         for each in self._stretches:

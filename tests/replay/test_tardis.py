@@ -370,6 +370,21 @@ async def test_who_leaves_is_forgotten_and_a_stop_ends_who_stays(root: Path) -> 
 
 
 @over_sockets
+async def test_what_a_client_sends_behind_its_request_is_passed_over_and_one_that_closes_is_forgotten(
+    root: Path,
+) -> None:
+    request = f"GET {target('replay-normalized', options(**OF_TRADES), speed='0.001')} HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with serving(root, EndlessClock()) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(site.http.rpartition(":")[2]))
+        writer.write(request.encode())
+        assert b"200 OK" in await reader.readline()
+        writer.write(b"and more")
+        assert b"disconnect" in await reader.readuntil(b"}\n")
+        writer.close()
+        await site.routes.drained()
+
+
+@over_sockets
 async def test_the_recipe_of_the_page_runs_and_finds_the_holes(root: Path) -> None:
     (code,) = (code for code in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S) if "replay-normalized" in code)
     names: dict[str, object] = {}

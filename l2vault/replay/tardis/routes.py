@@ -143,6 +143,7 @@ class TardisRoutes:
 
     async def answer(self, connection: HttpConnection, request: Request) -> Response | None:
         """Stream what was asked for, or refuse it: 400, and 500 where the vault cannot be read."""
+        connection.take_over()
         url = urlsplit(request.path)
         try:
             query = query_of(parse_qsl(url.query, keep_blank_values=True), _OF_OPTIONS)
@@ -191,7 +192,8 @@ class TardisRoutes:
             job.cancel()
             gone.cancel()
             await asyncio.wait({job, gone})
-        if not job.cancelled() and (error := job.exception()) is not None and not isinstance(error, ConnectionClosed):
+        error = None if job.cancelled() else job.exception()
+        if error is not None and not isinstance(error, ConnectionClosed | ConnectionError):  # of a client that left
             _log.warning("a replay broke off: %s", error)
             raise error
 
