@@ -2,16 +2,14 @@
 at one, it ends in one sentence with nothing half-written. `benchmarks/kills.py` tries every act, in real processes."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from l2vault.history import download
 from l2vault.sim.server.archive import ArchiveServer, Shelf
 from support import tiny_archive as tiny
-from support.acts import Disk
 from support.disturbed import Trial
-from support.history_verbs import AUDIT, FETCH, VERBS, Verb, asked, run
+from support.history_verbs import FETCH, VERBS, Verb, asked
 
 KILLS, REFUSALS = 5, 2
 SLOW = {"export hftbacktest --force", "export parquet --force", "export tardis-csv --force", "export tardis-csv"}
@@ -60,9 +58,3 @@ def test_refused_by_the_disk_it_ends_in_one_sentence_with_nothing_half_written(v
     trial = trial_of(verb)
     tried = [(fault, at) for fault in ("full", "error") for at in trial.moments(REFUSALS)]
     assert {each: list(trial.refused(*each)) for each in tried} == dict.fromkeys(tried, [])
-
-
-def test_an_audit_does_nothing_to_the_disk(tmp_path: Path) -> None:
-    AUDIT.prepare(tmp_path)
-    disk = Disk()
-    assert run(AUDIT, tmp_path, disk).code == 0 and not disk.acts

@@ -18,6 +18,9 @@ _WAITS: Final = ".out.replaced/"
 _DONE: Final = ("exists already", "nothing of")
 """What is said where the verb was killed when all was done."""
 
+_NOT_KEPT: Final = "not kept for"
+"""What an audit says of its note: what it found it has printed."""
+
 Kill = Callable[[Path, int], None]
 
 
@@ -62,8 +65,9 @@ class Trial:
         folder, disk = self.prepared(), Disk(fault, at)
         ran = run(self.verb, folder, disk, self._variables)
         found = state(folder)
-        if not disk.refusals or (ran.code == self.verb.code and self.verb.code != 1):
-            yield from self._differences(f"{fault}, unnoticed", _visible(found))
+        if ran.code == self.verb.code:
+            if _NOT_KEPT not in ran.err:
+                yield from self._differences(f"{fault}, unnoticed", _visible(found))
         else:
             said = [line for line in ran.err.splitlines() if line.startswith("l2vault: ")]
             if ran.code != 1 or len(said) != 1:

@@ -187,7 +187,8 @@ def _to_push(folder: Path) -> None:
     (folder / "store").mkdir()
 
 
-def _to_export(folder: Path) -> None:
+def to_export(folder: Path) -> None:
+    """Three hours of books."""
     good_vault(folder / "Vault")
 
 
@@ -195,9 +196,9 @@ def _exported(form: str) -> Callable[[Path], None]:
     """Exported before, of a shorter span, so that the new one replaces it."""
 
     def prepare(folder: Path) -> None:
-        _to_export(folder)
+        to_export(folder)
         words = ("export", form, "--out", "out", "--to", "2024-08-20T04:00Z")
-        assert run(Verb("", words, _to_export), folder, Disk()).code == 0
+        assert run(Verb("", words, to_export), folder, Disk()).code == 0
 
     return prepare
 
@@ -206,6 +207,7 @@ _BACKFILL: Final = ("backfill", tiny.INST)
 _SPAN: Final = ("--from", tiny.DAYS[0], "--to", tiny.DAY)
 _HOLE: Final = ("--from", f"{tiny.DAYS[0]}T23:59:40Z", "--to", f"{tiny.DAY}T00:00:30Z")
 REPAIR: Final = Verb("repair", ("repair", tiny.INST, *_HOLE), _recorded)
+AUDIT: Final = Verb("audit", ("audit", tiny.INST, "--day", tiny.DAY), _recorded)
 FORMS: Final = ("hftbacktest", "tardis-csv", "parquet", "csv")
 FETCH: Final = Verb("fetch", ("fetch", tiny.INST, *_SPAN), lambda folder: None)
 """Needs a server, which `asked` names."""
@@ -215,13 +217,13 @@ VERBS: Final = (
     Verb("backfill trades", (*_BACKFILL, *_SPAN, "--what", "trades"), _fetched),
     Verb("backfill funding", (*_BACKFILL, *_SPAN, "--what", "funding"), _fetched),
     REPAIR,
+    AUDIT,
     Verb("repair --undo", ("repair", tiny.INST, *_HOLE, "--undo"), _repaired),
     Verb("merge", ("merge", "A", "B", "--into", "C"), _two_vaults),
     Verb("push", ("push", "--to", "FOLDER/store"), _to_push),
-    *(Verb(f"export {form}", ("export", form, "--out", "out"), _to_export) for form in FORMS),
+    *(Verb(f"export {form}", ("export", form, "--out", "out"), to_export) for form in FORMS),
     *(Verb(f"export {form} --force", ("export", form, "--out", "out", "--force"), _exported(form)) for form in FORMS),
 )
-AUDIT: Final = Verb("audit", ("audit", tiny.INST, "--day", tiny.DAY), _recorded)
 
 
 def copied(template: Path, folder: Path) -> Path:
