@@ -309,6 +309,16 @@ def test_a_quiet_chain_learns_from_rest_that_it_has_missed_something() -> None:
     assert ids_of(chain.join(rows(13, 12, 11), None)) == [(12, 12), (13, 13)]
 
 
+def test_where_nothing_is_waited_for_each_hole_that_waits_is_asked_for_at_once_and_no_other() -> None:
+    chain = begun(A, B)
+    chain.offer(A, push(12), 0)
+    assert NeedTrades(BTC, 11, 11) in chain.tick(10 * WAIT_MS)
+    chain.offer(A, push(14), 10 * WAIT_MS)
+    first = [one for one in chain.ask_all() if isinstance(one, NeedTrades)]
+    assert first == [NeedTrades(BTC, 13, 13)], "11 was asked for before"
+    assert chain.ask_all() == []
+
+
 def test_lines_that_the_disk_refused_are_asked_of_rest_once_it_takes_lines_again() -> None:
     chain = begun(A)
     for last in (13, 16, 19):

@@ -29,7 +29,7 @@ def rough_changes(seed: int, count: int = 120) -> list[RecordedChange]:
         spelling = str(price) if rng.random() < 0.97 else f"{price}.0"
         return (
             spelling,
-            rng.choice(("0", "0", "1", "2.5")),
+            rng.choice(("0", "0", "1", "2.5" if seed % 2 else "2")),
             "0",
             rng.choice(("0", "1", "x") if seed % 5 == 4 else ("1",)),
         )
