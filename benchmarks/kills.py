@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/kills.py [--moments 20] [--verb NAME ...]
 
 An act is a write, a sync, a rename, a deletion, a folder made (tests/support/acts.py). At `--moments` acts of each verb
-(0: at all of them) the verb runs in a process of its own that gets SIGKILL there, then again to its end: files byte for
+and behind each new name (0: at all acts) the verb runs in a process of its own that gets SIGKILL there, then again to its end: files byte for
 byte and events of the journal must be those of an undisturbed run, with nothing half-written, doubled or false in
 between. The same acts are then refused by a disk that is full, over its quota, faulty once, or gone for good: one
 sentence with the file and the cure, and the same again. Prints each complaint and the counts; exits with 1 on any.
@@ -54,7 +54,8 @@ def main(words: Sequence[str] | None = None) -> int:
         variables = asked(server)
         for number, verb in enumerate(chosen):
             trial = Trial(verb, Path(folder) / str(number), variables)
-            moments = trial.moments(args.moments) if args.moments else list(range(1, len(trial.acts) + 1))
+            every = list(range(1, len(trial.acts) + 1))
+            moments = sorted({*trial.moments(args.moments), *trial.behind_names}) if args.moments else every
             complaints = list(_complaints(trial, moments, _killer(verb, variables)))
             for at, text in complaints:
                 print(f"{verb.name}, act {at} ({trial.acts[at - 1]}): {text}", flush=True)

@@ -52,6 +52,11 @@ class Trial:
         drawn = {draw.randrange(first, after) for first, after in zip(bounds, bounds[1:], strict=False)}
         return sorted({*drawn, acts} if len(drawn) < count else {*sorted(drawn)[:-1], acts})
 
+    @property
+    def behind_names(self) -> list[int]:
+        """The acts behind those that gave a file its name: what is known of it is not said yet."""
+        return [at + 1 for at, act in enumerate(self.acts, 1) if act.startswith("replace ") and at < len(self.acts)]
+
     def killed(self, at: int, kill: Kill | None = None) -> Iterator[str]:
         """What is wrong where it is killed at that act, before it is run again and after."""
         folder = self.prepared()
