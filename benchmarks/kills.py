@@ -3,11 +3,11 @@
     .venv/bin/python benchmarks/kills.py [--moments 20] [--verb NAME ...]
 
 An act is a write, a sync, a rename, a deletion, a folder made (tests/support/acts.py). At `--moments` acts of each verb
-and behind each new name (0: at all acts) the verb runs in a process of its own that gets SIGKILL there, then again to its end: files byte for
-byte and events of the journal must be those of an undisturbed run, with nothing half-written, doubled or false in
-between. The same acts are then refused by a disk that is full, over its quota, faulty once, or gone for good: one
-sentence with the file and the cure, and the same again. Prints each complaint and the counts; exits with 1 on any.
-`make kills`.
+and behind each new name (0: at all acts) the verb runs in a process of its own that gets SIGKILL there, then again to
+its end: files byte for byte and events of the journal must be those of an undisturbed run, with nothing half-written,
+doubled or false in between. The same acts are then refused by a disk that is full, over its quota, faulty once, or gone
+for good: one sentence with the file and the cure, and the same again. Prints each complaint and the counts; exits with
+1 on any. `make kills`.
 """
 
 import argparse

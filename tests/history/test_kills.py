@@ -11,7 +11,7 @@ from support import tiny_archive as tiny
 from support.disturbed import Trial
 from support.history_verbs import FETCH, VERBS, Verb, asked
 
-KILLS, REFUSALS = 5, 2
+KILLS, REFUSALS = 5, 1
 SLOW = {"export hftbacktest --force", "export parquet --force", "export tardis-csv --force", "export tardis-csv"}
 """What `export csv` and its twins do with the disk, these do too."""
 TRIED = [verb for verb in (*VERBS, FETCH) if verb.name not in SLOW]
@@ -57,5 +57,5 @@ def test_killed_at_a_moment_it_goes_on_to_what_it_makes_undisturbed(verb: Verb, 
 @pytest.mark.parametrize("verb", TRIED, ids=lambda verb: verb.name)
 def test_refused_by_the_disk_it_ends_in_one_sentence_with_nothing_half_written(verb: Verb, trial_of: TrialOf) -> None:
     trial = trial_of(verb)
-    tried = [(fault, at) for fault in ("full", "error") for at in trial.moments(REFUSALS)]
+    tried = [(fault, at) for fault in ("full", "error") for at in {*trial.moments(REFUSALS), *trial.last_words}]
     assert {each: list(trial.refused(*each)) for each in tried} == dict.fromkeys(tried, [])

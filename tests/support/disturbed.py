@@ -18,6 +18,7 @@ _WAITS: Final = ".out.replaced/"
 _DONE: Final = ("exists already", "nothing of")
 """What is said where the verb was killed when all was done."""
 
+_LINE: Final = re.compile(r"write .*\.jsonl").fullmatch
 _NOT_KEPT: Final = "not kept for"
 """What an audit says of its note: what it found it has printed."""
 
@@ -56,6 +57,12 @@ class Trial:
     def behind_names(self) -> list[int]:
         """The acts behind those that gave a file its name: what is known of it is not said yet."""
         return [at + 1 for at, act in enumerate(self.acts, 1) if act.startswith("replace ") and at < len(self.acts)]
+
+    @property
+    def last_words(self) -> set[int]:
+        """The last name that is given, and the last line of a journal: what goes before must not outlive a refusal."""
+        last = {act.split()[0]: at for at, act in enumerate(self.acts, 1) if act.startswith("replace ") or _LINE(act)}
+        return set(last.values())
 
     def killed(self, at: int, kill: Kill | None = None) -> Iterator[str]:
         """What is wrong where it is killed at that act, before it is run again and after."""
