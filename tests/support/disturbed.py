@@ -90,6 +90,8 @@ class Trial:
             left = (name for name in found.files if _is_hidden(name) and ".part" not in name and _WAITS not in name)
             yield from (f"{fault}: {name} is left" for name in left)
         yield from self._half_done(fault, found)
+        if fault == "error" and any(_WAITS in name for name in found.files) and "out/coverage.json" not in found.files:
+            yield f"{fault}: the export made before has not its name"
         yield from (f"false after {fault}: {text}" for text in false_statements(folder, self._before))
         yield from self._again()
 

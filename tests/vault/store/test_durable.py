@@ -209,6 +209,6 @@ def test_an_error_names_the_file_where_the_system_does_not(tmp_path, refused, fa
     ("number", "cure"), [(28, "make room"), (13, "let this user write there"), (5, "see to that disk")]
 )
 def test_a_refusal_is_one_sentence_with_the_cure_of_its_cause(number, cure):
-    says = f"x: why. It stands. Try: {cure}, then the same again"
+    says = f"x: why. It stands. Try: {cure}"
     with pytest.raises(VaultError, match=says), durable.refusals(Path("x"), "It stands"):
         raise OSError(number, "why")
