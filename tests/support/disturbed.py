@@ -4,15 +4,16 @@ Judged by what the same verb makes undisturbed: every file byte for byte, every 
 """
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from support.acts import Disk, Fault, Killed
-from support.history_verbs import State, Verb, copied, false_statements, run, state
+from support.history_verbs import Ran, State, Verb, copied, false_statements, run, state
 
-_PLACE: Final = re.compile(r"\b(?:Vault|C|out)\b")
+_PLACE: Final = re.compile(r"\b(?:Vault|C|out|store)\b")
 _WAITS: Final = ".out.replaced/"
 """Where an export waits while a new one takes its name."""
 _DONE: Final = ("exists already", "nothing of")
@@ -74,9 +75,19 @@ class Trial:
 
     def refused(self, fault: Fault, at: int) -> Iterator[str]:
         """What is wrong where the disk refuses from that act on."""
-        folder, disk = self.prepared(), Disk(fault, at)
-        ran = run(self.verb, folder, disk, self._variables)
-        found = state(folder)
+        yield from self._judged(fault, run(self.verb, self.prepared(), Disk(fault, at), self._variables))
+
+    def filled(self, room_bytes: int) -> Iterator[str]:
+        """What is wrong where the very disk has no more room than this: keep it small."""
+        folder = self.prepared()
+        fill = folder.parent / "fill"
+        fill.write_bytes(bytes(max(0, shutil.disk_usage(folder).free - room_bytes)))
+        ran = run(self.verb, folder, Disk(), self._variables)
+        fill.unlink()
+        yield from self._judged("full", ran)
+
+    def _judged(self, fault: Fault, ran: Ran) -> Iterator[str]:
+        folder, found = self._work, state(self._work)
         if ran.code == self.verb.code:
             if _NOT_KEPT not in ran.err:
                 yield from self._differences(f"{fault}, unnoticed", _visible(found))
