@@ -7,8 +7,8 @@ and behind each new name (0: at all acts) the verb runs in a process of its own 
 its end: files byte for byte and events of the journal must be those of an undisturbed run, with nothing half-written,
 doubled or false in between. The same acts are then refused by a disk that is full, over its quota, faulty once, or gone
 for good: one sentence with the file and the cure, and the same again. `--disk`: the folder of a small file system
-of its own (mount -t tmpfs -o size=3m tmpfs DIR), which is then really full, with six sizes of room left. Prints each complaint
-and the counts; exits with 1 on any. `make kills`.
+of its own (mount -t tmpfs -o size=3m tmpfs DIR), which is then really full, with six sizes of room left. Prints each
+complaint and the counts; exits with 1 on any. `make kills`.
 """
 
 import argparse
