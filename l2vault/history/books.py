@@ -95,6 +95,8 @@ class BookDay:
         """Whether the last line that was due is in an hour that is there."""
         self._due_ms = 0
         """The first grid time that the book as it stands can be due at."""
+        self.filled: set[int] = set()
+        """Hours into which lines went since the file that is read began."""
         self._file = self._reading = "", ""
         """The file in which the last line of the book stood, and the one that is read."""
         self.report = DayReport()
@@ -105,6 +107,7 @@ class BookDay:
         """All lines of a file by its name and SHA-256, whose day is `span`. Raises LineError, with the number of the
         line, for one that is none; hours before it are kept."""
         self._reading = file
+        self.filled.clear()
         self._is_first_whole = True
         for number, line in enumerate(lines, 1):
             try:
@@ -178,6 +181,7 @@ class BookDay:
             self.report.books += 1
         self._is_line_kept = hour is not None
         if hour is not None:
+            self.filled.add(hour_ms)
             hour.from_ms = book.ts_ms if hour.from_ms is None else hour.from_ms
             hour.to_ms = min(ts_ms, hour_ms + HOUR_MS)
             self._between(hour, book.ts_ms, grid_ms, ts_ms)

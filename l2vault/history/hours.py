@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from l2vault.book.change_line import RecordedChange, from_change_line, to_change_line
-from l2vault.book.utc import HOUR_MS, utc_text
+from l2vault.book.utc import HOUR_MS, utc_ms, utc_text
 from l2vault.errors import LineError
 from l2vault.vault.journal.events import HourClosed
 from l2vault.vault.journal.log import Journal, read_journal
@@ -49,6 +49,19 @@ class HourNote(msgspec.Struct, frozen=True):
     depth: int
     lines: int
     sha256: str
+
+
+class DayNote(msgspec.Struct, frozen=True):
+    """A file of books of which every hour was made: its name and SHA-256, the law, digests of the books with which the
+    day before ended and with which this one did (empty: with none), and the hours into which lines of it went."""
+
+    name: str
+    sha256: str
+    cadence_ms: int
+    depth: int
+    began_with: str
+    ended_with: str
+    hours: list[str]
 
 
 class Draft:
@@ -167,6 +180,30 @@ class HourKeeper:
     def carry(self, inst_id: str, change: RecordedChange) -> None:
         """Keep the book with which a day ended."""
         write_atomically(self._target.carried_file(inst_id, change.ts_ms), to_change_line(change))
+
+    def carried_digest(self, inst_id: str, day_ms: int) -> str:
+        """Of that book; empty where nothing was kept."""
+        try:
+            return sha256(read_small(self._target.carried_file(inst_id, day_ms))).hexdigest()
+        except OSError:
+            return ""
+
+    def keep_day(self, inst_id: str, day_ms: int, note: DayNote) -> None:
+        """Note that a file was read to its end."""
+        write_atomically(self._target.made_day_file(inst_id, day_ms), msgspec.json.encode(note))
+
+    def made_of(self, inst_id: str, day_ms: int, like: DayNote) -> DayNote | None:
+        """The note of a day, if it is of this file, law and beginning, and all that was made of it is there still."""
+        try:
+            note = msgspec.json.decode(read_small(self._target.made_day_file(inst_id, day_ms)), type=DayNote)
+        except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+            return None
+        ended_with = self.carried_digest(inst_id, day_ms)
+        if note != msgspec.structs.replace(like, ended_with=ended_with, hours=note.hours):
+            return None
+        hours = [self.note(inst_id, utc_ms(hour)) for hour in note.hours]
+        law = note.cadence_ms, note.depth
+        return note if all(each is not None and (each.cadence_ms, each.depth) == law for each in hours) else None
 
     def carried(self, inst_id: str, day_ms: int) -> RecordedChange | None:
         """The book with which the day of `day_ms` ended; None where nothing was kept."""

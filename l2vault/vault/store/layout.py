@@ -173,6 +173,10 @@ class Layout:
         """The book with which a day of OKX's archive ended, for the first grid time of the next day."""
         return self.root / _META / "carried" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
 
+    def made_day_file(self, inst_id: str, ts_ms: int) -> Path:
+        """What `backfill` noted of a day of OKX's archive that it has made books of."""
+        return self.root / _META / "days" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
+
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id
 
