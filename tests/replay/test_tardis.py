@@ -344,7 +344,7 @@ async def test_speed_is_how_many_times_as_fast_as_it_was_received(root: Path) ->
     async with serving(root, clock) as site:
         at_once = await messages(site, "replay-normalized", asked)
         assert await messages(site, "replay-normalized", asked, speed="max") == at_once and clock.sleeps == 0
-        for speed, seconds in (("1", 29.52), ("10", 2.952), ("0.5", 59.04)):
+        for speed, seconds in (("1", 29), ("10", 2.9), ("0.5", 58)):
             begun_ms = clock.now_ms
             assert await messages(site, "replay-normalized", asked, speed=speed) == at_once
             assert (clock.now_ms - begun_ms) / 1000 == pytest.approx(seconds, abs=0.01)
