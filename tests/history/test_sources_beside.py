@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,7 +150,7 @@ def test_a_hole_over_the_cut_of_utc8_is_filled_as_far_as_the_files_reach(tmp_pat
     assert [one for one, _, origin in ids_of(layout.root, span) if origin == "archive"] == list(range(200, 400))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_the_law_of_joined_trades(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each id that either has once, recorded ones as they are; and coverage says which neither has."""
@@ -313,6 +314,17 @@ def test_sql_has_what_the_sources_give(vault: Path) -> None:
     with l2vault.open(vault, sources=BOTH).duckdb(INST, start=HOUR_AT_MS, end=HOUR_AT_MS + 599_000) as sql:
         assert sql.sql("SELECT count(*) FROM trades WHERE origin = 'archive'").fetchall() == [(4,)]
         assert sql.sql("SELECT count(*) FROM trade_holes").fetchall() == [(0,)]
+
+
+def test_what_a_vault_has_of_the_archive_itself_comes_once_too(tmp_path: Path) -> None:
+    """As one into which the archive's vault was merged."""
+    layout = Layout(tmp_path / "Vault")
+    matches = [(nth, NOON8_MS - 60_000 + nth * 1_000, "buy") for nth in range(20)]
+    archive_trades(layout.root, "2024-08-20", matches)
+    own = [msgspec.structs.replace(push_of([each]), origin="archive") for each in matches if each[0] not in (7, 8)]
+    put_pushes(layout, own)
+    assert [first for first, _, _ in ids_of(layout.root, (NOON8_MS - HOUR_MS, NOON8_MS))] == list(range(20))
+    assert open_sources(layout.root, BOTH).trades().coverage(INST, (NOON8_MS - HOUR_MS, NOON8_MS)).archive_ids == 2
 
 
 def test_at_the_edge_of_a_span_an_id_that_was_recorded_is_not_the_archives(tmp_path: Path) -> None:
