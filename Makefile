@@ -1,9 +1,12 @@
 # make demo: record from the built-in exchange.  make test: lint, types, tests.  Both set everything up first.
 # make torture: 500 schedules of faults (a quarter of an hour).  make soak: a day of exchange time (over half an hour).
+# make kills: each verb of history killed at 20 moments and refused by a full disk, then run again (10 minutes).
 # make pictures: draws those of the documents.  make docs: the documents as a site.
 # make mutants: 300 small faults planted one at a time, to see the tests fail (under an hour on 2 cores).
 # make chance: 300 made-up markets, to see that an edge is found where one is, and nowhere else (10 minutes on 2 cores).
-# make consumers: hftbacktest and nautilus_trader read our exports and come to the same books (10 minutes; it installs both).
+# make history: OKX's archive fetched, backfilled, repaired, audited and exported, each slot judged (under 20 minutes on 2 cores).
+# make consumers: hftbacktest, nautilus_trader and tardis-dev read our exports and replays and come to the same books
+#   (12 minutes; it installs them).
 # make bench: what it costs beside other clients (half an hour); make bench BENCH=--quick to see that it works.
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +16,7 @@ LOOK := '  ./l2 walls BTC-USDT-SWAP --vault demo' '  ./l2 heatmap BTC-USDT-SWAP 
 PAGE := The last of these opens http://127.0.0.1:8420/ in the browser:
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and 'l2vault needs Python 3.11 or newer. Try: make PYTHON=python3.12')
 
-.PHONY: demo test torture soak mutants chance consumers bench pictures docs clean
+.PHONY: demo test torture kills soak mutants chance history consumers bench pictures docs clean
 
 # Recording begins with the small set of packages; those for reading are installed meanwhile. Ctrl-C ends the recording alone.
 demo: $(VENV)/.recording
@@ -46,6 +49,9 @@ torture: $(VENV)/.development
 	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/torture.py
 
+kills: $(VENV)/.development
+	$(BIN)/python benchmarks/kills.py
+
 soak: $(VENV)/.development
 	$(BIN)/python benchmarks/soak.py
 
@@ -62,6 +68,9 @@ mutants: $(VENV)/.development
 
 chance: $(VENV)/.development
 	$(BIN)/python benchmarks/chance.py
+
+history: $(VENV)/.development
+	$(BIN)/python benchmarks/history.py
 
 consumers: $(VENV)/.development
 	$(BIN)/python benchmarks/consumers.py

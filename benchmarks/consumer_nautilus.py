@@ -24,7 +24,7 @@ def main(path: str) -> None:
         while at < len(deltas) and deltas[at].ts_init <= ns:
             book.apply_delta(deltas[at])
             at += 1
-        books.append([{str(level.price): level.size() for level in side} for side in (book.bids(), book.asks())])
+        books.append([_by_price(side) for side in (book.bids(), book.asks())])
     print(json.dumps(books))
 
 
@@ -44,6 +44,11 @@ def _deltas(question, inst_id):
         yield from TardisCSVDataLoader(instrument_id=inst_id).load_deltas(path)
     for path in sorted(folder.glob("*_trades_*")):
         assert TardisCSVDataLoader(instrument_id=inst_id).load_trades(path)
+
+
+def _by_price(levels):
+    """Its sizes are exact; as floats, large ones have an error behind the last decimal."""
+    return {str(level.price): round(level.size(), 9) for level in levels}
 
 
 main(sys.argv[1])

@@ -2,9 +2,10 @@
 
     python benchmarks/mutants.py [--sample 300] [--seed 1] [--jobs 2] [--minutes 60] [--room okx] [--list]
 
-A clean run of the suite tells which tests run which lines (`benchmarks/reach.py`). A mutant meets the tests that run
-its statement: its module's own, its room's, then all others. Survivors meet the tests that start programs, whose lines
-are not measured. A mutant is killed by a failing test or by one that does not end. Prints what became of each, and the
+A clean run of the suite tells which tests run which lines (`benchmarks/reach.py`). A mutant first meets, alone, the
+quickest tests that run its statement, those of its module and room before others: most are killed there. The others
+are then planted together, and the whole suite runs on them: a mutant is killed by a test that fails there and also
+fails on it alone. That is repeated with those that are left until nothing fails. Prints what became of each, and the
 survivors with file, line and diff; exits with 1 if more than a tenth survived.
 
 Each of the `jobs` works on a copy of the tree of its own. `benchmarks/mutations.py` says why the mutants are our own
@@ -20,14 +21,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 
 from mutations import Mutant, mutants_of
-from reach import Reach
+from reach import Reach, results, whole_suite
 
 from l2vault.verbs.words import minutes
 
@@ -39,7 +42,8 @@ SLOWER = 3
 takes as long by now: then the machine is busy."""
 LEAST_SEC = 60
 FIRST = 60
-"""So many tests are tried before the others are even loaded: they kill most mutants."""
+FIRST_SEC = 30
+"""A mutant meets alone at most so many tests, which took at most so long in the clean run."""
 MAY_FAIL_MEASURED = 5
 """Tests that do not bear to be measured are left out; more of them are a broken tree."""
 NO_END = -1
@@ -53,7 +57,7 @@ class Fate:
     """How many tests run its statement."""
     by: str = ""
     """The test that killed it, or that it was too slow; empty for a survivor."""
-    is_tried_on_programs: bool = False
+    is_tried_on_all: bool = False
 
 
 @dataclass
@@ -108,20 +112,41 @@ class Copy:
 
     def judge(self, mutant: Mutant, tests: list[str], within_sec: float) -> str:
         """What killed it; empty if nothing did."""
-        place = self.root / mutant.path.relative_to(ROOT)
-        whole = place.read_text(encoding="utf-8")
-        self._write(place, mutant.source())
-        try:
+        with self._planted([mutant]):
             status, said = self.run(tests, within_sec)
-        finally:
-            self._write(place, whole)
         if status == 0:
             return ""
         if status == NO_END:
             is_busy = self.run(tests, within_sec)[0] == NO_END
             return self.judge(mutant, tests, 2 * within_sec) if is_busy else "does not end"
-        failed = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        failed = [line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
         return next(iter(failed), "it does not even start")
+
+    def suite(self, mutants: list[Mutant], jobs: int, within_sec: float) -> set[str] | None:
+        """The tests of the whole suite that fail with all of these planted; None where it does not end or start."""
+        report = self.root.parent / "together.xml"
+        report.unlink(missing_ok=True)
+        command = [*whole_suite(jobs, report), "-p", "no:cov"]
+        with self._planted(mutants), suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, timeout=within_sec)
+        if not report.exists():
+            return None
+        return {test for test, outcome, _ in results(self.root, report) if outcome == "failed"}
+
+    @contextmanager
+    def _planted(self, mutants: list[Mutant]) -> Iterator[None]:
+        """None may overlap another."""
+        whole: dict[Path, str] = {}
+        for mutant in sorted(mutants, key=lambda each: each.start, reverse=True):
+            place = self.root / mutant.path.relative_to(ROOT)
+            text = place.read_text(encoding="utf-8")
+            whole.setdefault(place, text)
+            self._write(place, text[: mutant.start] + mutant.text + text[mutant.end :])
+        try:
+            yield
+        finally:
+            for place, text in whole.items():
+                self._write(place, text)
 
     def _write(self, place: Path, text: str) -> None:
         """Python takes a compiled file for the source of the same second and length."""
@@ -153,7 +178,7 @@ class Run:
         self._saying = threading.Lock()
         began = time.monotonic()
         self._reach = Reach.measured(copies[0].root, copies[0].environment, self._jobs + 1)
-        took = time.monotonic() - began
+        self._clean_sec = took = time.monotonic() - began
         failed = sorted(self._reach.failed)
         print(f"the clean tree: {len(self._reach.seconds)} tests in {took:.0f} s, failed: {failed}", flush=True)
         if len(failed) > MAY_FAIL_MEASURED:
@@ -164,27 +189,72 @@ class Run:
             fates = pool.map(self._by_reaching, mutants)
             return [fate for fate in fates if fate is not None]
 
-    def by_programs(self, fates: list[Fate]) -> None:
-        with ThreadPoolExecutor(self._jobs) as pool:
-            list(pool.map(self._by_programs, fates))
-
     def _by_reaching(self, mutant: Mutant) -> Fate | None:
         if self._budget.left_sec <= 0:
             return None
         tests = self._reach.tests(mutant, ROOT)
         fate = Fate(mutant, len(tests))
-        for some in (tests[:FIRST], tests[FIRST:]):
-            fate.by = fate.by or self._judge(mutant, some)
-        self._say(fate, f"survives {len(tests)} tests")
+        fate.by = self._judge(mutant, self._first(tests))
+        self._say(fate, f"survives the first of {len(tests)} tests")
         return fate
 
-    def _by_programs(self, fate: Fate) -> None:
-        if self._budget.left_sec <= 0:
-            return
-        met = set(self._reach.tests(fate.mutant, ROOT))
-        fate.by = self._judge(fate.mutant, [test for test in self._reach.starters() if test not in met])
-        fate.is_tried_on_programs = True
-        self._say(fate, "survives all")
+    def _first(self, tests: list[str]) -> list[str]:
+        took = accumulate(self._reach.seconds[test] for test in tests)
+        return [test for test, until in zip(tests[:FIRST], took, strict=False) if until < FIRST_SEC] or tests[:1]
+
+    def by_all(self, fates: list[Fate]) -> None:
+        """The whole suite, on as many of them at once as do not overlap."""
+        waiting = list(fates)
+        while waiting and self._budget.left_sec > 0:
+            chosen: list[Fate] = []
+            for fate in waiting:
+                if not any(_overlap(fate.mutant, other.mutant) for other in chosen):
+                    chosen.append(fate)
+            self._together(chosen)
+            waiting = [fate for fate in waiting if fate not in chosen]
+
+    def _together(self, fates: list[Fate]) -> None:
+        """Until the suite passes on those that are left. Where nothing that fails fails on one alone, in halves."""
+        left = list(fates)
+        while left and self._budget.left_sec > 0:
+            failed = self._suite([fate.mutant for fate in left])
+            if failed is not None and not failed:
+                for fate in left:
+                    fate.is_tried_on_all = True
+                    self._say(fate, "survives all")
+                return
+            self._blame(left, failed or set())
+            still = [fate for fate in left if not fate.by]
+            if len(still) == len(left):
+                self._together(left[: len(left) // 2])
+                self._together(left[len(left) // 2 :])
+                return
+            left = still
+
+    def _suite(self, mutants: list[Mutant]) -> set[str] | None:
+        copy = self._free.get()
+        try:
+            failed = copy.suite(mutants, self._jobs + 1, max(LEAST_SEC, SLOWER * self._clean_sec))
+        finally:
+            self._free.put(copy)
+        found = None if failed is None else failed - self._reach.failed
+        told = "it does not end" if found is None else f"{len(found)} tests fail"
+        print(f"{len(mutants)} mutants together: {told}", flush=True)
+        return found
+
+    def _blame(self, fates: list[Fate], failed: set[str]) -> None:
+        """Tell which of those planted together fail these tests: each alone meets those that run its statement, and
+        those that run nobody's, since they start programs. Of one that is alone whatever failed is its own."""
+        reached = [set(self._reach.tests(fate.mutant, ROOT)) for fate in fates]
+        nobodys = failed.difference(*reached)
+        with ThreadPoolExecutor(self._jobs) as pool:
+            found = pool.map(
+                lambda fate, own: self._judge(fate.mutant, sorted((own & failed) | nobodys)), fates, reached
+            )
+        for fate, by in zip(fates, found, strict=True):
+            fate.by = by or ((", ".join(sorted(failed)) or "does not end") if len(fates) == 1 else "")
+            if fate.by:
+                self._say(fate, "")
 
     def _judge(self, mutant: Mutant, tests: list[str]) -> str:
         copy = self._free.get()
@@ -199,12 +269,16 @@ class Run:
             print(f"{fate.mutant.path.relative_to(ROOT)}:{fate.mutant.line}: {fate.by or words}", flush=True)
 
 
+def _overlap(one: Mutant, other: Mutant) -> bool:
+    return one.path == other.path and one.start < other.end and other.start < one.end
+
+
 def report(fates: list[Fate], planted: int) -> int:
     survivors = [fate for fate in fates if not fate.by]
     untried = planted - len(fates)
     print(f"\n{len(fates)} mutants: {len(fates) - len(survivors)} killed, {len(survivors)} survived", end="")
-    some = sum(not fate.is_tried_on_programs for fate in survivors)
-    print(f" ({some} of them did not meet every test that starts programs)" if some else "", end="")
+    some = sum(not fate.is_tried_on_all for fate in survivors)
+    print(f" ({some} of them did not meet the whole suite)" if some else "", end="")
     print(f"; {untried} were not tried" if untried else "")
     for room in ROOMS:
         of_room = [fate for fate in fates if fate.mutant.path.relative_to(ROOT / "l2vault").parts[0] == room]
@@ -233,7 +307,7 @@ def main() -> int:
         copies = [Copy(Path(folder) / str(number)) for number in range(args.jobs)]
         run = Run(copies, Budget(time.monotonic() + 60 * args.minutes))
         fates = run.by_reaching(mutants)
-        run.by_programs([fate for fate in fates if not fate.by])
+        run.by_all([fate for fate in fates if not fate.by])
     return report(fates, len(mutants))
 
 

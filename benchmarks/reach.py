@@ -3,14 +3,14 @@
 A mutant needs no other tests than those that run its statement. Lines that run while a module is imported belong to no
 test: a constant is reached by the tests that run a line which names it, anything else by every test of its module. A
 fixture of a whole file runs in the first test that asks for it, so a line of a fixture is reached by all of its file.
-Programs that tests start are not measured; `Reach.starters` are the tests of files that start any.
+What programs do that tests start is not measured.
 """
 
 import ast
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -39,9 +39,8 @@ class Reach:
         scratch = root.parent
         (scratch / "coveragerc").write_text(CONFIGURATION, encoding="utf-8")
         data, report = scratch / "coverage.db", scratch / "clean.xml"
-        command = [sys.executable, "-m", "pytest", "-n", str(jobs), "--dist", "loadfile", "--no-loadscope-reorder"]
-        command += ["-p", "no:cacheprovider", "--tb=no", "--cov=l2vault", f"--cov-config={scratch / 'coveragerc'}"]
-        command += ["--cov-context=test", "--cov-report=", f"--junitxml={report}"]
+        command = [*whole_suite(jobs, report), "--cov=l2vault", f"--cov-config={scratch / 'coveragerc'}"]
+        command += ["--cov-context=test", "--cov-report="]
         ran = subprocess.run(
             command, cwd=root, env=environment | {"COVERAGE_FILE": str(data)}, capture_output=True, text=True
         )
@@ -53,14 +52,12 @@ class Reach:
     def read(cls, root: Path, data: Path, report: Path) -> "Reach":
         """From the files of a run."""
         reach = cls(root)
-        for case in ElementTree.parse(report).iter("testcase"):
-            file, classes = _file_and_classes(root, str(case.get("classname")).split("."))
-            test = "::".join([file, *classes, str(case.get("name"))])
-            reach.seconds[test] += float(case.get("time", 0))  # type: ignore[assignment]
-            if case.find("failure") is not None or case.find("error") is not None:
+        for test, outcome, seconds in results(root, report):
+            reach.seconds[test] += seconds  # type: ignore[assignment]
+            if outcome == "failed":
                 reach.failed.add(test)
-            elif case.find("skipped") is None:
-                reach._of_file[file].append(test)
+            elif outcome == "passed":
+                reach._of_file[test.partition("::")[0]].append(test)
         covered = CoverageData(str(data))
         covered.read()
         for name in covered.measured_files():
@@ -88,11 +85,6 @@ class Reach:
 
         return sorted(found - self.failed, key=rank)
 
-    def starters(self) -> list[str]:
-        """Tests of the files that start programs of ours."""
-        files = [file for file in self._of_file if _starts_python((self.root / file).read_text(encoding="utf-8"))]
-        return [test for file in files for test in self._of_file[file] if test not in self.failed]
-
     def _running(self, name: str, lines: Iterable[int]) -> set[str]:
         contexts = self._contexts.get(name, {})
         tests: set[str] = set()
@@ -116,6 +108,21 @@ class Reach:
             used = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
             if used.isupper():
                 self._naming[used].append((name, node.lineno))
+
+
+def whole_suite(jobs: int, report: Path) -> list[str]:
+    """The command that runs all tests of the tree it is started in."""
+    spread = ["-n", str(jobs), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return [sys.executable, "-m", "pytest", *spread, "-p", "no:cacheprovider", "--tb=no", f"--junitxml={report}"]
+
+
+def results(root: Path, report: Path) -> Iterator[tuple[str, str, float]]:
+    """From pytest's report of a run in the tree `root`: node id, `passed`, `failed` or `skipped`, seconds."""
+    for case in ElementTree.parse(report).iter("testcase"):
+        file, classes = _file_and_classes(root, str(case.get("classname")).split("."))
+        is_failed = case.find("failure") is not None or case.find("error") is not None
+        outcome = "failed" if is_failed else "passed" if case.find("skipped") is None else "skipped"
+        yield "::".join([file, *classes, str(case.get("name"))]), outcome, float(case.get("time", 0))
 
 
 def _file_and_classes(root: Path, parts: list[str]) -> tuple[str, list[str]]:
@@ -148,7 +155,3 @@ def _constant_of(mutant: Mutant) -> str | None:
                 if node.lineno <= mutant.line <= (node.end_lineno or node.lineno):
                     return name
     return None
-
-
-def _starts_python(text: str) -> bool:
-    return "sys.executable" in text

@@ -63,6 +63,32 @@ def venv_of(name: str, requirements: tuple[str, ...]) -> Place:
     return Place(python)
 
 
+class NodePlace(NamedTuple):
+    """The folder with `node_modules`; None where it cannot be made, and then `reason` says why."""
+
+    folder: Path | None
+    reason: str = ""
+
+
+def npm_of(name: str, requirement: str) -> NodePlace:
+    """Install a package of npm, or find it installed before."""
+    npm, folder = shutil.which("npm"), FOLDER / name
+    if npm is None or shutil.which("node") is None:
+        return NodePlace(None, "no node and npm on this machine")
+    done = folder / "installed"
+    if done.exists() and done.read_text(encoding="utf-8") == requirement:
+        return NodePlace(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text("{}", encoding="utf-8")
+        _run([npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), requirement])
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        return NodePlace(None, f"cannot be installed: {said.strip().splitlines()[-1]}")
+    done.write_text(requirement, encoding="utf-8")
+    return NodePlace(folder)
+
+
 def versions_in(place: Place, packages: tuple[str, ...]) -> str:
     """`name version` of each package, and the interpreter."""
     code = "import sys, importlib.metadata as m; print(sys.version.split()[0], *(m.version(p) for p in sys.argv[1:]))"

@@ -10,6 +10,11 @@ def keep_pandas_out() -> None:
         sys.meta_path.insert(0, _WithoutPandas())
 
 
+def let_pandas_in() -> None:
+    """Take that back, for a library that cannot do without it, before it is imported."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _WithoutPandas)]
+
+
 class _WithoutPandas:
     """Of importlib's finders of modules: says that there is no pandas."""
 

@@ -129,19 +129,6 @@ def ladders_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, fo
     )
 
 
-def stacked(first: Ladders, second: Ladders) -> Ladders:
-    """One after the other, in order of time; the narrower matrices are padded to the width of the others."""
-    return Ladders(
-        np.concatenate([first.t_from, second.t_from]),
-        np.concatenate([first.t_to, second.t_to]),
-        np.concatenate([first.depth, second.depth]),
-        np.concatenate([first.is_linked, second.is_linked]),
-        _stacked_side(first.bids, second.bids),
-        _stacked_side(first.asks, second.asks),
-        second.contract,
-    )
-
-
 def side_of(rows: pl.DataFrame, t_ms: Ints, name: SideName) -> Side:
     """One side of the books that begin at some times (ms, ascending), of the rows of that side in any order."""
     price = rows["price"].to_numpy()
@@ -163,20 +150,6 @@ def side_of(rows: pl.DataFrame, t_ms: Ints, name: SideName) -> Side:
     return side
 
 
-def _stacked_side(first: Side, second: Side) -> Side:
-    width = max(first.price.shape[1], second.price.shape[1])
-
-    def wide(matrix: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
-        return np.pad(matrix, ((0, 0), (0, width - matrix.shape[1])), constant_values=fill)
-
-    return Side(
-        np.concatenate([wide(first.price, np.nan), wide(second.price, np.nan)]),
-        np.concatenate([wide(first.qty, 0), wide(second.qty, 0)]),
-        np.concatenate([wide(first.orders, 0), wide(second.orders, 0)]),
-        np.concatenate([first.count, second.count]),
-    )
-
-
 NOWHERE: Final = -(1 << 62)
 """Where an empty side has its best point: below all."""
 
@@ -184,50 +157,6 @@ _FINER: Final = 2
 """Decimals beyond those of the tick, which may have been finer before the oldest instrument row that was kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """The levels of one side of many books as columns: book by book, best first, without padding.
-
-    A price as a whole number of points, larger the better it is (asks are negated), so that one rule holds for both
-    sides and equal prices are equal.
-    """
-
-    book: Ints
-    """`(levels,)`, int64, ascending: the row of the book in its `Ladders`."""
-    price: Floats
-    """`(levels,)`, float64."""
-    qty: Floats
-    """`(levels,)`, float64, contracts."""
-    orders: npt.NDArray[np.int32]
-    """`(levels,)`, int32; 0 where OKX sent no number."""
-    point: Ints
-    """`(levels,)`, int64: the price in points of `10 ** -decimals`."""
-    best: Ints
-    """`(books,)`, int64: the point of each book's best level; `NOWHERE` for an empty side."""
-    worst: Ints
-    """`(books,)`, int64: that of its farthest level; `NOWHERE` for an empty side."""
-
-
 def decimals_of(contracts: Sequence[Contract]) -> int:
     """Such that every price of the contracts is a whole number of points of `10 ** -decimals`."""
     return max(contract.tick_decimals for contract in contracts) + _FINER
-
-
-def levels_of(ladders: Ladders, name: SideName, decimals: int) -> Levels:
-    """One side of the books without padding; `decimals` as `decimals_of` gives them."""
-    side = ladders.side(name)
-    held = np.arange(side.price.shape[1]) < side.count[:, None]
-    price = side.price[held]
-    point = np.rint(price * (10**decimals if name == "bid" else -(10**decimals))).astype(np.int64)
-    ends = side.count.cumsum()
-    is_empty = side.count == 0
-    around = np.append(point, NOWHERE)  # for the first and the last of an empty side
-    return Levels(
-        book=np.repeat(np.arange(len(side.count)), side.count),
-        price=price,
-        qty=side.qty[held],
-        orders=side.orders[held],
-        point=point,
-        best=np.where(is_empty, NOWHERE, around[ends - side.count]),
-        worst=np.where(is_empty, NOWHERE, around[ends - 1]),
-    )

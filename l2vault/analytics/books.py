@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of, stacked
+from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of
 from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
 from l2vault.analytics.deep import Samples, read_deep
@@ -280,14 +280,6 @@ class Books:
             self.on_progress((follows_ms - self.start_ms) / (self.end_ms - self.start_ms))
         if follows_contract is None:
             raise self.no_book()
-
-    def neighbours(self) -> Iterator[tuple[int, Ladders]]:
-        """The ladders, each with the last book of the one before repeated at its head, so that every two neighbours
-        stand in one of them; the number says how many of its books are such repetitions (0 or 1)."""
-        last: Ladders | None = None
-        for ladders in self.ladders():
-            yield (0, ladders) if last is None else (1, stacked(last, ladders))
-            last = ladders.rows(slice(-1, None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from l2vault.analytics.book_matrix import SIDES, Ladders, SideName
+from l2vault.analytics.book_matrix import SIDES, Ints, SideName
 from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.interval_rows import End
 from l2vault.analytics.one_book import BPS, ROUNDING_BPS
 from l2vault.book.deep import DEEP_DEPTH, DeepLevel, DeepSample
 from l2vault.vault.coverage.deep import COVERS_MS
@@ -67,6 +68,16 @@ def _side(levels: Sequence[DeepLevel]) -> DeepSide:
     return DeepSide(price, qty, orders, len(levels) < DEEP_DEPTH)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far some books, of one contract and in order of time, can be seen: `(books,)` each."""
+
+    t_from: Ints
+    mid: Floats
+    worst: End
+    contract: Contract
+
+
 class FarBands:
     """Fills the bands of `metrics.depth` that reach beyond the levels seen, from the newest sample.
 
@@ -89,21 +100,21 @@ class FarBands:
         self.oldest_ms = 0
         self.last_ms = 0
 
-    def fill(self, ladders: Ladders, columns: dict[str, Floats]) -> None:
+    def fill(self, books: Reach, columns: dict[str, Floats]) -> None:
         """Sets what is NaN in the columns `bid_25bps`, .. and adds `deep_age_ms`: how old the sample was that filled
         any of a book's; NaN where none did."""
-        ages = np.full(len(ladders), np.nan)
+        ages = np.full(len(books.mid), np.nan)
         names = {side: [f"{side}_{band:g}bps" for band in self._bands] for side in SIDES}
         lacks = np.isnan(np.column_stack([columns[name] for side in SIDES for name in names[side]])).any(axis=1)
-        worst = {side: ladders.side(side).worst for side in SIDES}
-        for at in np.flatnonzero(lacks & np.isfinite(ladders.mid)).tolist():
-            t_ms = int(ladders.t_from[at])
-            deep = self._at(t_ms, ladders.contract)
+        worst = {"bid": books.worst.bid, "ask": books.worst.ask}
+        for at in np.flatnonzero(lacks & np.isfinite(books.mid)).tolist():
+            t_ms = int(books.t_from[at])
+            deep = self._at(t_ms, books.contract)
             if deep is None:
                 continue
             is_used = False
             for side in SIDES:
-                beyond = self._beyond(deep, side, float(ladders.mid[at]), float(worst[side][at]))
+                beyond = self._beyond(deep, side, float(books.mid[at]), float(worst[side][at]))
                 for name, more in zip(names[side], beyond.tolist(), strict=True):
                     if np.isnan(columns[name][at]) and np.isfinite(more):
                         columns[name][at] = columns[f"{side}_total"][at] + more

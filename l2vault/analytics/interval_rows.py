@@ -216,6 +216,10 @@ class Piece(BookRows):
         rows = self.levels.select("price", "qty", "orders", "t_from", "t_to")[np.flatnonzero(stands)]
         return side_of(rows, self.t_from[books], name)
 
+    def ends(self) -> "Ends":
+        """What is kept of the piece to find what changed where the next one begins."""
+        return Ends(self.book_alone(0), self.book_alone(len(self) - 1), self.contract)
+
     def book_alone(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The levels of one book, and the book, as frames of which a piece can be made."""
         rows = np.flatnonzero((self.first <= number) & (self.past > number))
@@ -287,6 +291,23 @@ def order_of(numbers: "Ints | npt.NDArray[np.uint64]") -> Ints:
         digits = (numbers >> shift).astype(np.uint16)
         order = order[np.argsort(digits[order], kind="stable")]
     return order
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The first and the last book of a piece, as frames of levels and of books."""
+
+    opening: tuple[pl.DataFrame, pl.DataFrame]
+    closing: tuple[pl.DataFrame, pl.DataFrame]
+    contract: Contract
+
+    def before(self, after: "Ends") -> Piece | None:
+        """The last book and the first one of the piece that follows, as a piece of two; None where the contract is
+        another one then."""
+        if self.contract != after.contract:
+            return None
+        levels, books = (pl.concat(frames) for frames in zip(self.closing, after.opening, strict=True))
+        return Piece(levels, books, self.contract)
 
 
 def _hashed(keys: Ints) -> npt.NDArray[np.uint64]:

@@ -6,25 +6,29 @@ span has no book, or none with both sides. Sizes are in `unit`. `docs/intelligen
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ladders, SideName
+from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ints, SideName
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.deep import FAR_BANDS_BPS, FarBands
-from l2vault.analytics.interval_rows import BookRows
-from l2vault.analytics.one_book import BPS, ROUNDING_BPS
+from l2vault.analytics.deep import FAR_BANDS_BPS, FarBands, Reach
+from l2vault.analytics.interval_rows import BookRows, Piece
+from l2vault.analytics.one_book import BPS
+from l2vault.analytics.side_levels import SideLevels, is_seen, near_sums, side_levels
 
 LEVELS: Final = (1, 5, 10, 50)
 SIZES: Final = (10_000.0, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0, 5_000_000.0, 10_000_000.0)
 """Of orders, in the quote currency."""
 
 Columns = dict[str, Floats]
+
+_TAKEN: Final[dict[str, SideName]] = {"buy": "ask", "sell": "bid"}
+"""Of which side a market order takes."""
 
 
 def spread(books: Books, unit: Unit = "usd") -> Result:
@@ -43,7 +47,7 @@ def spread(books: Books, unit: Unit = "usd") -> Result:
 
 def spreads(pieces: Iterator[BookRows], unit: Unit) -> list[tuple[pl.DataFrame, Tally]]:
     """The work on one hour: the rows of `spread` of each piece, and what is known of its books."""
-    return [(_framed(piece, _spread(piece, unit)), tally_of(piece)) for piece in pieces]
+    return [(_framed(piece.t_from, piece.t_to, _spread(piece, unit)), tally_of(piece)) for piece in pieces]
 
 
 def imbalance(
@@ -54,7 +58,8 @@ def imbalance(
     Source: Cartea, Donnelly, Jaimungal, "Enhancing trading strategies with order book signals", 2018.
     """
     settings = {"levels": list(levels), "bands_bps": list(bands_bps)}
-    return _measured(books, "imbalance/1", unit, lambda ladders: imbalances(ladders, unit, levels, bands_bps), settings)
+    measure = partial(imbalances, unit=unit, levels=levels, bands_bps=bands_bps)
+    return _measured(books, "imbalance/1", unit, measure, settings)
 
 
 def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] | None = None) -> Result:
@@ -65,7 +70,7 @@ def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] | None = 
 
     Where deep books were recorded, bands that reach beyond what is visible are filled from them; `deep_age_ms` is how
     old the sample was."""
-    return _with_deep(books, unit, bands_bps, lambda ladders: {}, {})
+    return _with_deep(books, unit, bands_bps, (), {})
 
 
 def slippage(books: Books, sizes: Sequence[float] = SIZES) -> Result:
@@ -75,7 +80,7 @@ def slippage(books: Books, sizes: Sequence[float] = SIZES) -> Result:
         books,
         "slippage/1",
         "usd",
-        lambda ladders: _slippage(ladders, sizes),
+        partial(_slippage, sizes=sizes),
         {"sizes": [float(size) for size in sizes]},
     )
 
@@ -85,27 +90,30 @@ def depth_and_slippage(
 ) -> Result:
     """Both in one pass over the books."""
     settings = {"sizes": [float(size) for size in sizes]}
-    return _with_deep(books, unit, bands_bps, lambda ladders: _slippage(ladders, sizes), settings)
+    return _with_deep(books, unit, bands_bps, sizes, settings)
 
 
 def _with_deep(
     books: Books,
     unit: Unit,
     bands_bps: Sequence[float] | None,
-    more: Callable[[Ladders], Columns],
+    sizes: Sequence[float],
     settings: Mapping[str, object],
 ) -> Result:
-    """Depth and `more` of it, filled from deep books where there are any."""
+    """Depth, filled from deep books where there are any, and slippage of some sizes."""
     bands = bands_bps or (BANDS_BPS if books.deep is None else (*BANDS_BPS, *FAR_BANDS_BPS))
     far = None if books.deep is None else FarBands(books.deep, unit, bands)
 
-    def measure(ladders: Ladders) -> Columns:
-        columns = _depth(ladders, unit, bands)
-        if far is not None:
-            far.fill(ladders, columns)
-        return columns | more(ladders)
+    def filled(measured: Measured) -> Columns:
+        if far is None:
+            return measured.columns
+        costs = [name for name in measured.columns if name.startswith(("buy_", "sell_"))]
+        columns = {name: values for name, values in measured.columns.items() if name not in costs}
+        far.fill(measured.reach, columns)
+        return columns | {name: measured.columns[name] for name in costs}
 
-    result = _measured(books, "depth/1", unit, measure, {"bands_bps": list(bands), **settings})
+    measure = partial(_depth_and_costs, unit=unit, bands_bps=bands, sizes=sizes)
+    result = _measured(books, "depth/1", unit, measure, {"bands_bps": list(bands), **settings}, filled)
     if far is None or not far.used:
         return result
     found = {"deep_books": far.used, "deep_oldest_ms": far.oldest_ms, "deep_last_ms": far.last_ms}
@@ -123,26 +131,49 @@ def size_name(size: float) -> str:
     return f"{size:g}"
 
 
-def _measured(
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the work on an hour says of some books."""
+
+    reach: Reach
+    t_to: Ints
+    columns: Columns
+    tally: Tally
+
+
+def measured(pieces: Iterator[Piece], measure: Callable[[Piece], Columns]) -> list[Measured]:
+    """The work on one hour."""
+    found = []
+    for piece in pieces:
+        with np.errstate(invalid="ignore", divide="ignore"):  # an empty side has no price: null, not a warning
+            columns = measure(piece)
+        reach = Reach(piece.t_from, piece.mid, piece.worst, piece.contract)
+        found.append(Measured(reach, piece.t_to, columns, tally_of(piece)))
+    return found
+
+
+def _measured(  # noqa: PLR0913 - what, how, and what is done with it
     books: Books,
     method: str,
     unit: Unit,
-    measure: Callable[[Ladders], Columns],
-    settings: Mapping[str, object] | None = None,
+    measure: Callable[[Piece], Columns],
+    settings: Mapping[str, object],
+    finished: Callable[[Measured], Columns] = lambda measured: measured.columns,
 ) -> Result:
     """One frame of all pieces; a row a book."""
     meter = CoverageMeter(books)
     frames = []
-    for ladders in books.ladders():
-        meter.add(ladders)
-        with np.errstate(invalid="ignore", divide="ignore"):  # an empty side has no price: null, not a warning
-            columns = measure(ladders)
-        frames.append(_framed(ladders, columns))
-    return Result(pl.concat(frames), meter.provenance(method, unit, **(settings or {})))
+    for hour in books.mapped(partial(measured, measure=measure)):
+        for each in hour:
+            meter.count_in(each.tally)
+            frames.append(_framed(each.reach.t_from, each.t_to, finished(each)))
+    if not frames:
+        raise books.no_book()
+    return Result(pl.concat(frames), meter.provenance(method, unit, **settings))
 
 
-def _framed(books: Ladders | BookRows, columns: Columns) -> pl.DataFrame:
-    times = {"t_from": books.t_from, "t_to": books.t_to}
+def _framed(t_from: Ints, t_to: Ints, columns: Columns) -> pl.DataFrame:
+    times = {"t_from": t_from, "t_to": t_to}
     return pl.DataFrame(times | columns).with_columns(pl.col(list(columns)).fill_nan(None))
 
 
@@ -166,16 +197,24 @@ def _spread(piece: BookRows, unit: Unit) -> Columns:
     }
 
 
-def imbalances(ladders: Ladders, unit: Unit, levels: Sequence[int], bands_bps: Sequence[float]) -> Columns:
+def imbalances(piece: Piece, unit: Unit, levels: Sequence[int], bands_bps: Sequence[float]) -> Columns:
     """`(books,)` of each measure of `imbalance`, by its name; NaN where a book cannot answer."""
-    sizes = {name: ladders.sizes(name, unit) for name in SIDES}
-    columns = {
-        f"top{count}": _balance(sizes["bid"][:, :count].sum(axis=1), sizes["ask"][:, :count].sum(axis=1))
-        for count in levels
-    }
+    sizes = piece.sizes(unit)
+    names = [f"top{count}" for count in levels] + [f"{band_bps:g}bps" for band_bps in bands_bps]
+    sums = {name: {each: np.zeros(len(piece)) for each in names} for name in SIDES}
+    for name in SIDES:
+        for side in side_levels(piece, name):
+            own = slice(side.start, side.start + len(side.count))
+            of_level = sizes[side.row]
+            ranked = side.ranked(of_level)
+            found = [ranked[:, :count].sum(axis=1) for count in levels]
+            found += near_sums(piece, name, side, of_level, bands_bps)
+            for each, values in zip(names, found, strict=True):
+                sums[name][each][own] = values
+    columns = {each: _balance(sums["bid"][each], sums["ask"][each]) for each in names}
     for band_bps in bands_bps:
-        within = {name: _within(ladders, name, sizes[name], band_bps) for name in SIDES}
-        columns[f"{band_bps:g}bps"] = _balance(within["bid"], within["ask"])
+        is_known = is_seen(piece, "bid", band_bps) & is_seen(piece, "ask", band_bps)
+        columns[f"{band_bps:g}bps"] = np.where(is_known, columns[f"{band_bps:g}bps"], np.nan)
     return columns
 
 
@@ -183,40 +222,63 @@ def _balance(bids: Floats, asks: Floats) -> Floats:
     return (bids - asks) / (bids + asks)
 
 
-def _within(ladders: Ladders, name: SideName, sizes: Floats, band_bps: float) -> Floats:
-    """What rests on a side within a band of mid; NaN where the band goes beyond the visible range."""
-    is_near = ladders.distance_bps(name) <= band_bps + ROUNDING_BPS
-    is_seen = ladders.visible_bps(name) >= band_bps - ROUNDING_BPS
-    return np.where(is_seen & np.isfinite(ladders.mid), np.where(is_near, sizes, 0).sum(axis=1), np.nan)
+Sides = dict[SideName, list[SideLevels]]
 
 
-def _depth(ladders: Ladders, unit: Unit, bands_bps: Sequence[float]) -> Columns:
+def _depth_and_costs(piece: Piece, unit: Unit, bands_bps: Sequence[float], sizes: Sequence[float]) -> Columns:
+    sides = {name: list(side_levels(piece, name)) for name in SIDES}
     columns: Columns = {}
     for name in SIDES:
-        sizes, orders = ladders.sizes(name, unit), ladders.side(name).orders
-        total = sizes.sum(axis=1)
-        for band_bps in bands_bps:
-            columns[f"{name}_{band_bps:g}bps"] = _within(ladders, name, sizes, band_bps)
-        columns[f"{name}_total"] = total
-        columns[f"{name}_visible_bps"] = ladders.visible_bps(name)
-        columns[f"{name}_largest"] = sizes.max(axis=1)
-        columns[f"{name}_hhi"] = (sizes**2).sum(axis=1) / total**2
-        columns[f"{name}_per_order"] = np.where(orders > 0, sizes, 0).sum(axis=1) / orders.sum(axis=1)
-        columns[f"{name}_largest_per_order"] = np.where(orders > 0, sizes / np.maximum(orders, 1), 0).max(axis=1)
+        found = _side_depth(piece, name, sides[name], unit, bands_bps)
+        columns |= {f"{name}_{measure}": values for measure, values in found.items()}
+    return columns | (_costs(piece, sides, sizes) if sizes else {})
+
+
+def _side_depth(
+    piece: Piece, name: SideName, sides: list[SideLevels], unit: Unit, bands_bps: Sequence[float]
+) -> Columns:
+    sizes, orders = piece.sizes(unit), piece.orders
+    bands = [f"{band_bps:g}bps" for band_bps in bands_bps]
+    of_book = (*bands, "total", "visible_bps", "largest", "hhi", "per_order", "largest_per_order")
+    columns = {measure: np.zeros(len(piece)) for measure in of_book}
+    for side in sides:
+        own = slice(side.start, side.start + len(side.count))
+        size, count = sizes[side.row], orders[side.row]
+        for band, sums in zip(bands, near_sums(piece, name, side, size, bands_bps), strict=True):
+            columns[band][own] = sums
+        total, is_counted = side.sums(size), count > 0
+        columns["total"][own] = total
+        columns["largest"][own] = side.most(size)
+        columns["hhi"][own] = side.sums(size**2) / total**2
+        columns["per_order"][own] = side.sums(size * is_counted) / side.sums(count.astype(np.float64))
+        columns["largest_per_order"][own] = side.most(size * is_counted / np.maximum(count, 1))
+    for band, band_bps in zip(bands, bands_bps, strict=True):
+        columns[band] = np.where(is_seen(piece, name, band_bps), columns[band], np.nan)
+    columns["visible_bps"] = piece.visible_bps(name)
     return columns
 
 
-def _slippage(ladders: Ladders, sizes: Sequence[float]) -> Columns:
-    columns: Columns = {}
-    for word, name in (("buy", "ask"), ("sell", "bid")):
-        price = ladders.side(name).price  # type: ignore[arg-type]
-        notional, coin = ladders.sizes(name, "usd"), ladders.sizes(name, "coin")  # type: ignore[arg-type]
-        total, total_coin = notional.cumsum(axis=1), coin.cumsum(axis=1)
-        for size in sizes:
-            average, worst = _fill(size, price, (notional, total), (coin, total_coin))
-            cost = (average - ladders.mid) if word == "buy" else (ladders.mid - average)
-            label = f"{word}_{size_name(size)}"
-            columns |= {f"{label}_avg": average, f"{label}_worst": worst, f"{label}_bps": cost / ladders.mid * BPS}
+def _slippage(piece: Piece, sizes: Sequence[float]) -> Columns:
+    return _costs(piece, {name: list(side_levels(piece, name)) for name in SIDES}, sizes)
+
+
+def _costs(piece: Piece, sides: Sides, sizes: Sequence[float]) -> Columns:
+    labels = {word: [f"{word}_{size_name(size)}" for size in sizes] for word in _TAKEN}
+    names = (f"{label}_{what}" for each in labels.values() for label in each for what in ("avg", "worst", "bps"))
+    columns = {name: np.full(len(piece), np.nan) for name in names}
+    notional, coin = piece.sizes("usd"), piece.sizes("coin")
+    for word, name in _TAKEN.items():
+        for side in sides[name]:
+            own = slice(side.start, side.start + len(side.count))
+            price, *of_level = (side.ranked(values[side.row]) for values in (piece.price, notional, coin))
+            both = [(each, each.cumsum(axis=1)) for each in of_level]
+            mid = piece.mid[own]
+            for label, size in zip(labels[word], sizes, strict=True):
+                average, worst = _fill(size, price, *both)
+                cost = (average - mid) if word == "buy" else (mid - average)
+                columns[f"{label}_avg"][own] = average
+                columns[f"{label}_worst"][own] = worst
+                columns[f"{label}_bps"][own] = cost / mid * BPS
     return columns
 
 

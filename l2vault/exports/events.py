@@ -16,7 +16,8 @@ from l2vault.book.change_line import RecordedChange
 from l2vault.book.price import is_zero, price_key
 from l2vault.book.snapshot import Snapshot
 
-Source = Literal["changes", "lines"]
+Source = Literal["changes", "lines", "archive"]
+"""Of a book: every push was recorded; it was sampled; or it was not recorded, and is a sampled one of OKX's archive."""
 Levels = tuple[list[Level], list[Level]]
 """Bids and asks, best first."""
 Span = tuple[int, int]
@@ -53,6 +54,7 @@ class TradeEvent(msgspec.Struct, frozen=True, gc=False):
     side: str
     price: str
     size: str | None
+    is_archive: bool = False
 
 
 Event = BookEvent | TradeEvent
@@ -77,19 +79,22 @@ class Piece(NamedTuple):
 
 
 class Shown:
-    """Books as events, and how much of the span they fill: `shown_ms` by source, and `holes`, each up to the event that
-    ends it or to the end of the span. Both are whole once `events` is exhausted."""
+    """Books as events, and how much of the span they fill: `shown_ms` by source, `holes`, each up to the event that
+    ends it or to the end of the span, and `archived`, the times in which they are of OKX's archive. All are whole once
+    `events` is exhausted. Where what was recorded and the archive meet, a `clear` parts them."""
 
     def __init__(self, span: Span, hidden: dict[Source, Sequence[Span]]) -> None:
         """`hidden` are spans, in order of time, in which books of a source are not shown: coverage calls them a
-        hole."""
+        hole. Of a source that it does not name all are shown."""
         self._span = span
         self._hidden = hidden
         self._until_ms: int | None = None
         """What the events show is right up to here; None: they show nothing."""
         self._last_ms = span[0]
-        self.shown_ms: dict[Source, int] = {"changes": 0, "lines": 0}
+        self._is_archive = False
+        self.shown_ms: dict[Source, int] = {"changes": 0, "lines": 0, "archive": 0}
         self.holes: list[Span] = []
+        self.archived: list[Span] = []
 
     def events(self, pieces: Iterable[Piece]) -> Iterator[BookEvent]:
         """In order of time, of pieces in order of time. The first is of the start of the span: the book that stood
@@ -106,7 +111,7 @@ class Shown:
                         yield BookEvent("update", start_ms, piece.recv_us, piece.seq_id, *piece.update)
                 else:
                     yield from self._shows(piece, start_ms)
-                self.shown_ms[piece.source] += end_ms - start_ms
+                self._count(piece.source, start_ms, end_ms)
                 self._until_ms = end_ms
         if not begun:
             yield self._ends(self._span[0])
@@ -115,8 +120,19 @@ class Shown:
         if self._until_ms is None:
             self.holes.append((self._last_ms, self._span[1]))
 
+    def _count(self, source: Source, start_ms: int, end_ms: int) -> None:
+        self.shown_ms[source] += end_ms - start_ms
+        self._is_archive = source == "archive"
+        if not self._is_archive:
+            return
+        if self.archived and self.archived[-1][1] == start_ms:
+            self.archived[-1] = self.archived[-1][0], end_ms
+        else:
+            self.archived.append((start_ms, end_ms))
+
     def _shows(self, piece: Piece, start_ms: int) -> Iterator[BookEvent]:
-        if self._until_ms is not None and self._until_ms < start_ms:
+        is_other = self._is_archive != (piece.source == "archive")
+        if self._until_ms is not None and (self._until_ms < start_ms or is_other):
             yield self._ends(self._until_ms)
         if self._until_ms is None and self._last_ms < start_ms:
             self.holes.append((self._last_ms, start_ms))
@@ -130,7 +146,7 @@ class Shown:
     def _parts(self, piece: Piece) -> Iterator[Span]:
         """What of the piece is in the span and not hidden. Behind a hole a sampled book is not the one of then, even
         if the hole ends before the next sample; changes go on through what is hidden of them."""
-        hidden = self._hidden[piece.source]
+        hidden = self._hidden.get(piece.source, ())
         at_ms, end_ms = max(piece.from_ms, self._span[0]), min(piece.to_ms, self._span[1])
         if piece.from_ms == piece.to_ms:
             is_shown = self._span[0] <= piece.from_ms < self._span[1]
@@ -144,7 +160,7 @@ class Shown:
                 break
             if at_ms < start:
                 yield at_ms, start
-            if piece.source == "lines":
+            if piece.source != "changes":
                 return
             at_ms = end
         if at_ms < end_ms:

@@ -1,6 +1,6 @@
 """What an export rests on, and `coverage.json`, which says it beside the files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,8 +14,9 @@ from l2vault.exports.events import Source, Span
 from l2vault.exports.target import LABEL, SCHEMA
 from l2vault.vault.coverage.model import COVERED, Coverage
 from l2vault.vault.coverage.trades import TradeCoverage
-from l2vault.vault.store.instruments import Row, read_rows
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.reading.vault import Vault
+from l2vault.vault.store.instruments import Row
+from l2vault.vault.store.spans import joined
 from l2vault.version import __version__
 
 TWO_SECOND_BOOKS: Final = (
@@ -24,6 +25,10 @@ TWO_SECOND_BOOKS: Final = (
 )
 NO_RECEIVE_TIME: Final = (
     "sampled books and trades by REST have no receive time: they are given the latency of what came before them"
+)
+OF_ARCHIVE: Final = (
+    "where none was recorded, books and trades of OKX's archive stand in (`archived`, `archive_rows`): where its books "
+    "begin and end the book is cleared and given whole; none of it has a receive time or a seqId"
 )
 NO_TRADES: Final = "no trades were recorded"
 _NOT_SHOWN: Final = "no change shows that the book still stood"
@@ -76,8 +81,11 @@ class Day(msgspec.Struct):
     to_ms: int
     shown_ms: dict[Source, int]
     holes: list[BookHole]
+    archived: list[Span] = []
+    """When the books are of OKX's archive."""
     trades: int = 0
     unsized_trades: int = 0
+    archive_trades: int = 0
     trades_proved_share: float | None = None
     trade_holes: list[TradesHole] = []
     clock_shift_ns: int | None = None
@@ -87,10 +95,10 @@ class Day(msgspec.Struct):
         return self.shown_ms[source] / max(1, self.to_ms - self.from_ms)
 
 
-def subject_of(layout: Layout, inst_id: str, span: Span) -> Subject:
+def subject_of(vault: Vault, inst_id: str, span: Span) -> Subject:
     """Of the contract as it was at the end of the span."""
     try:
-        rows = read_rows(layout, inst_id)
+        rows = vault.instrument_rows(inst_id)
         contract = contract_periods(inst_id, rows, span)[-1].contract
     except VaultError:
         return Subject(inst_id, None, None)
@@ -127,6 +135,7 @@ class Label(NamedTuple):
     days: list[Day]
     notes: list[str]
     files: list[str]
+    sources: tuple[str, ...] = ("recorded",)
 
     def share(self, source: Source) -> float:
         """Of the span's time in which the books are of this source."""
@@ -143,6 +152,10 @@ class Label(NamedTuple):
         return [hole for day in self.days for hole in day.holes]
 
     @property
+    def _archived(self) -> Iterator[Span]:
+        return (span for day in self.days for span in day.archived)
+
+    @property
     def trades(self) -> int:
         return sum(day.trades for day in self.days)
 
@@ -155,10 +168,13 @@ class Label(NamedTuple):
             "inst_id": self.subject.inst_id,
             "from": utc_text(self.span[0]),
             "to": utc_text(self.span[1]),
+            "sources": self.sources,
             "instrument": _instrument(self.subject),
             "books": {
                 "changes_share": self.share("changes"),
                 "sampled_share": self.share("lines"),
+                "archive_share": self.share("archive"),
+                "archived": [tuple(map(utc_text, span)) for span in joined(self._archived)],
                 "hole_share": self.hole_share,
                 "holes": self.holes,
             },
@@ -177,6 +193,7 @@ class Label(NamedTuple):
             return None
         return {
             "rows": self.trades,
+            "archive_rows": sum(day.archive_trades for day in self.days),
             "without_size": sum(day.unsized_trades for day in self.days),
             "holes": [hole for day in self.days for hole in day.trade_holes],
         }
@@ -187,6 +204,7 @@ def _of_day(day: Day) -> dict[str, object]:
         "day": day.day,
         "changes_share": day.share("changes"),
         "sampled_share": day.share("lines"),
+        "archive_share": day.share("archive"),
         "trades": day.trades,
         "trades_proved_share": day.trades_proved_share,
         "clock_shift_ns": day.clock_shift_ns,

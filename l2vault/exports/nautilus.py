@@ -13,6 +13,7 @@ from l2vault.book.change import Level
 from l2vault.errors import VaultError, extra
 from l2vault.exports.events import BookEvent, Prices, TradeEvent
 from l2vault.exports.label import Day, Subject
+from l2vault.own_process import let_pandas_in
 
 if TYPE_CHECKING:
     from l2vault.analytics.contract import Contract
@@ -26,6 +27,7 @@ class Nautilus:
     """Writes events as they come, a file of the catalogue for each row of them."""
 
     def __init__(self, folder: Path, subject: Subject, has_trades: bool) -> None:
+        let_pandas_in()  # its catalogue imports it
         with extra("nautilus"):
             from nautilus_trader.model import data, enums, identifiers, objects
             from nautilus_trader.persistence.catalog import ParquetDataCatalog

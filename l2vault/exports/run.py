@@ -9,6 +9,7 @@ from l2vault.exports.events import BookEvent, Event, Receipts, Shown, Span, Trad
 from l2vault.exports.label import (
     NO_RECEIVE_TIME,
     NO_TRADES,
+    OF_ARCHIVE,
     TWO_SECOND_BOOKS,
     Day,
     Label,
@@ -20,7 +21,7 @@ from l2vault.exports.label import (
 from l2vault.exports.source import shown_books, standing_books, trade_events
 from l2vault.exports.target import new_folder
 from l2vault.vault.coverage.model import Coverage
-from l2vault.vault.reading.trades import TradeReader
+from l2vault.vault.reading.sources import sources_of
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Report
 
@@ -76,14 +77,14 @@ class Export:
     def __init__(self, vault: Vault, inst_id: str, span: Span, report: Report, show: Show) -> None:
         self._vault, self._inst_id, self._span = vault, inst_id, span
         self._report, self._show = report, show
-        self._trades = TradeReader(vault.layout)
+        self._trades = vault.trades()
         self._receipts = Receipts()
         self._has_trades = inst_id in self._trades.instruments()
 
     def write(self, form: Format, out: Path, is_forced: bool = False) -> Label:
         """Into the new folder `out`; what it rests on. Raises as `new_folder` and `writer_of` do, and leaves nothing
         half done."""
-        subject = subject_of(self._vault.layout, self._inst_id, self._span)
+        subject = subject_of(self._vault, self._inst_id, self._span)
         with new_folder(out, is_forced) as folder:
             writer = writer_of(form, folder, subject, self._has_trades)
             try:
@@ -91,7 +92,7 @@ class Export:
             finally:
                 writer.close()
             notes = [*writer.notes, *self._notes(days)]
-            label = Label(form, subject, self._span, self._has_trades, days, notes, writer.files)
+            label = Label(form, subject, self._span, self._has_trades, days, notes, writer.files, self._sources())
             label.write(folder)
         return label
 
@@ -115,19 +116,26 @@ class Export:
             else:
                 day.trades += writer.trade(event, local_us)
                 day.unsized_trades += event.size is None
+                day.archive_trades += event.is_archive
             if number % _EVENTS_SHOWN == 0:
                 self._show(event.ts_ms - self._span[0], self._span[1] - self._span[0], day.day)
 
     def _describe(self, day: Day, shown: Shown, coverage: Coverage) -> None:
         day.holes = book_holes(shown.holes, coverage)
+        day.archived = shown.archived
         if self._has_trades:
             known = self._trades.coverage(self._inst_id, (day.from_ms, day.to_ms))
-            day.trades_proved_share, day.trade_holes = known.share(), trade_holes(known)
+            day.trades_proved_share, day.trade_holes = known.known_share, trade_holes(known)
+
+    def _sources(self) -> tuple[str, ...]:
+        return sources_of(self._vault) or ("recorded", "repaired")
 
     def _notes(self, days: list[Day]) -> Iterator[str]:
-        if any(day.shown_ms["lines"] for day in days):
+        if any(day.shown_ms["lines"] or day.shown_ms["archive"] for day in days):
             yield TWO_SECOND_BOOKS
             yield NO_RECEIVE_TIME
+        if any(day.archived or day.archive_trades for day in days):
+            yield OF_ARCHIVE
         if self._receipts.disbelieved:
             yield _DISBELIEVED.format(self._receipts.disbelieved)
         if not self._has_trades:

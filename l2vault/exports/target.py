@@ -31,9 +31,10 @@ def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
     Raises UsageError where `out` exists, unless `is_forced` and it is an export made before, which is then replaced,
     and VaultError where it cannot be written.
     """
-    _check(out, is_forced)
     draft = out.with_name(f".{out.name}{_DRAFT}")
     try:
+        _bring_back(out)
+        _check(out, is_forced)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
         draft.mkdir()
@@ -45,6 +46,22 @@ def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
         raise VaultError(f"cannot write {printable(out)}: {why}.", "another --out, with more room") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _former(out: Path) -> Path:
+    """Where an export waits while another one takes its name."""
+    return out.with_name(f".{out.name}{_FORMER}")
+
+
+def _bring_back(out: Path) -> None:
+    """What a run left that was killed between two names: the export made before, where the new one has no name yet."""
+    former = _former(out)
+    if not former.is_dir() or former.is_symlink():
+        return
+    if out.exists() or out.is_symlink() or not _is_export(former):
+        shutil.rmtree(former, ignore_errors=True)
+    else:
+        replace(former, out)
 
 
 def _check(out: Path, is_forced: bool) -> None:
@@ -76,10 +93,14 @@ def _put_in_place(draft: Path, out: Path) -> None:
     if not out.exists():
         replace(draft, out)
     else:
-        former = out.with_name(f".{out.name}{_FORMER}")
+        former = _former(out)
         shutil.rmtree(former, ignore_errors=True)
         replace(out, former)
-        replace(draft, out)
+        try:
+            replace(draft, out)
+        except OSError:
+            replace(former, out)
+            raise
         shutil.rmtree(former, ignore_errors=True)
     sync_folder(out.parent)
 

@@ -1,20 +1,22 @@
 """What was fetched made into hours of the archive's vault: books by our own law, trades by their ids.
 
-Each hour is kept whole and noted, so that a run that was killed goes on with the hours that lack. What is recorded is
-never touched.
+Each hour is kept whole and noted, so that a run that was killed goes on with the hours that lack; a day of books is
+noted too, and not read again. What is recorded is never touched.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from l2vault.book.utc import DAY_MS
+import msgspec
+
+from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.errors import LineError, VaultError
 from l2vault.foreign import printable
 from l2vault.history.books import BookDay, DayReport, Law
 from l2vault.history.deep import DeepDay
 from l2vault.history.funding import keep_funding
-from l2vault.history.hours import HourKeeper
+from l2vault.history.hours import DayNote, HourKeeper
 from l2vault.history.naming import Wanted
 from l2vault.history.shelf import Shelf
 from l2vault.history.trades import TradeDay
@@ -48,19 +50,22 @@ def backfill_books(
     day: BookDay | None = None
     for at, wanted in enumerate(files):
         span = wanted.span
+        note = _note(keeper, shelf, wanted, law)
         if day is None:
+            made = keeper.made_of(wanted.inst_id, span[0], note) if only is None else None
+            if made is not None:
+                report.kept_hours += len(made.hours)
+                continue
             day = BookDay(wanted.inst_id, law, keeper, only)
             day.report = report
             _begin_where_it_ended(day, keeper, shelf, wanted)
         is_followed = at + 1 < len(files) and files[at + 1].span[0] == span[1]
-        path, name = shelf.path(wanted), (wanted.name, _digest(shelf, wanted))
+        path = shelf.path(wanted)
         show = _shown(progress, at, len(files), wanted, span)
         try:
-            day.read(lines_of(path), name, span, show)
+            day.read(lines_of(path), (note.name, note.sha256), span, show)
             day.end(is_followed)
-            carried = day.carried()
-            if carried is not None and carried.ts_ms < span[1]:
-                keeper.carry(wanted.inst_id, carried)
+            _end(day, keeper, wanted, note if only is None else None)
         except LineError as error:
             day.drop()
             raise _damaged(path, error) from error
@@ -117,13 +122,36 @@ def backfill_funding(place: Place, files: Sequence[Wanted], progress: Progress) 
     return report
 
 
+def _end(day: BookDay, keeper: HourKeeper, wanted: Wanted, note: DayNote | None) -> None:
+    """Keep the book with which a day ended, and note that all of it was read."""
+    inst_id, (start_ms, end_ms) = wanted.inst_id, wanted.span
+    carried = day.carried()
+    if carried is not None and carried.ts_ms < end_ms:
+        keeper.carry(inst_id, carried)
+    if note is not None:
+        hours = [utc_text(hour_ms) for hour_ms in sorted(day.filled)]
+        ended_with = keeper.carried_digest(inst_id, start_ms)
+        keeper.keep_day(inst_id, start_ms, msgspec.structs.replace(note, ended_with=ended_with, hours=hours))
+
+
+def _note(keeper: HourKeeper, shelf: Shelf, wanted: Wanted, law: Law) -> DayNote:
+    """What is known of a day before it is read."""
+    is_joined = _day_before(shelf, wanted) is not None
+    began_with = keeper.carried_digest(wanted.inst_id, wanted.span[0] - DAY_MS) if is_joined else ""
+    return DayNote(wanted.name, _digest(shelf, wanted), *law, began_with, "", [])
+
+
+def _day_before(shelf: Shelf, wanted: Wanted) -> Wanted | None:
+    """Its file, if that is here."""
+    held = shelf.held(wanted.what, wanted.inst_id)
+    return next((each for each in held if each.span[1] == wanted.span[0]), None)
+
+
 def _begin_where_it_ended(day: BookDay, keeper: HourKeeper, shelf: Shelf, wanted: Wanted) -> None:
     """The day before may have been made by an earlier run."""
     carried = keeper.carried(wanted.inst_id, wanted.span[0] - DAY_MS)
     if carried is not None:
-        before = next(
-            (each for each in shelf.held(wanted.what, wanted.inst_id) if each.span[1] == wanted.span[0]), None
-        )
+        before = _day_before(shelf, wanted)
         if before is not None:
             day.begin_with(carried, (before.name, _digest(shelf, before)))
 

@@ -56,6 +56,8 @@ class _Hour:
 
     draft: Draft | None
     files: dict[str, str]
+    follows: bool = False
+    """Whether the line before it is in the hour before, so that its book stands on into this one."""
     lines: int = 0
     quiet: list[MergedQuiet] = field(default_factory=list)
     spans: list[tuple[int, int, str]] = field(default_factory=list)
@@ -89,8 +91,12 @@ class BookDay:
         self._whole_ms = 0
         self._is_crossed = False
         self._is_first_whole = True
+        self._is_line_kept = False
+        """Whether the last line that was due is in an hour that is there."""
         self._due_ms = 0
         """The first grid time that the book as it stands can be due at."""
+        self.filled: set[int] = set()
+        """Hours into which lines went since the file that is read began."""
         self._file = self._reading = "", ""
         """The file in which the last line of the book stood, and the one that is read."""
         self.report = DayReport()
@@ -101,13 +107,12 @@ class BookDay:
         """All lines of a file by its name and SHA-256, whose day is `span`. Raises LineError, with the number of the
         line, for one that is none; hours before it are kept."""
         self._reading = file
+        self.filled.clear()
         self._is_first_whole = True
         for number, line in enumerate(lines, 1):
             try:
                 change = change_of(line, self._inst_id)
-                ts_ms = change.ts_ms
-                if ts_ms is None or not span[0] - _STRAY_MS <= ts_ms < span[1] + _STRAY_MS:
-                    raise LineError(f"a line of {utc_text(ts_ms or 0)} in the file of {utc_text(span[0])[:10]}")
+                ts_ms = time_within(change, span, self._book.ts_ms)
                 self._take(change, ts_ms)
             except LineError as error:
                 raise LineError(f"line {number}: {error}") from error
@@ -174,7 +179,9 @@ class BookDay:
             hour.draft.add(to_line(snapshot))
             hour.lines += 1
             self.report.books += 1
+        self._is_line_kept = hour is not None
         if hour is not None:
+            self.filled.add(hour_ms)
             hour.from_ms = book.ts_ms if hour.from_ms is None else hour.from_ms
             hour.to_ms = min(ts_ms, hour_ms + HOUR_MS)
             self._between(hour, book.ts_ms, grid_ms, ts_ms)
@@ -213,6 +220,7 @@ class BookDay:
         hour = self._hours.get(hour_ms)
         if hour is None and (self._only is None or self._only(hour_ms)):
             hour = self._hours[hour_ms] = self._begin(hour_ms)
+            hour.follows = self._is_line_kept
         return hour
 
     def _begin(self, hour_ms: int) -> _Hour:
@@ -263,12 +271,15 @@ class BookDay:
     def _event(self, hour: _Hour, hour_ms: int) -> Merged:
         cadence_ms, end_ms = self._law.cadence_ms, hour_ms + HOUR_MS
         from_ms, spans = hour.from_ms or hour_ms, list(hour.spans)
-        if from_ms - hour_ms > cadence_ms and hour.before is None:
+        if from_ms - hour_ms > cadence_ms and hour.before is None and not hour.follows:
             spans.insert(0, (hour_ms, from_ms, NO_BOOK))
         pairs: dict[bool | None, list[tuple[str, str]]] = {True: [], False: [], None: []}
         for each in self._stretches:
             first_ms = -(-max(each.from_ms, hour_ms) // cadence_ms) * cadence_ms
-            last_ms = -(-min(each.to_ms - 1, end_ms - 1) // cadence_ms) * cadence_ms
+            if each.is_proved is None or each.to_ms > end_ms:
+                last_ms = -(-min(each.to_ms - 1, end_ms - 1) // cadence_ms) * cadence_ms
+            else:  # the grid time behind its end has a book of the next stretch
+                last_ms = (each.to_ms - 1) // cadence_ms * cadence_ms
             if first_ms <= last_ms and each.from_ms < end_ms and each.to_ms > hour_ms:
                 pairs[each.is_proved].append((utc_text(first_ms), utc_text(last_ms)))
         return Merged(
@@ -285,6 +296,17 @@ class BookDay:
             unverifiable=(hour.before.unverifiable if hour.before else []) + pairs[False],
             unaudited=(hour.before.unaudited if hour.before else []) + pairs[None],
         )
+
+
+def time_within(change: BookChange, span: tuple[int, int], newest_ms: int | None) -> int:
+    """The time of a line of the file whose day is `span`. Raises LineError where it is not of that day, or stands far
+    behind one that is newer: give or take a minute, as OKX's are."""
+    ts_ms = change.ts_ms or 0
+    if not span[0] - _STRAY_MS <= ts_ms < span[1] + _STRAY_MS:
+        raise LineError(f"a line of {utc_text(ts_ms)} in the file of {utc_text(span[0])[:10]}")
+    if newest_ms is not None and ts_ms < newest_ms - _STRAY_MS:
+        raise LineError(f"a line of {utc_text(ts_ms)} stands behind one of {utc_text(newest_ms)}")
+    return ts_ms
 
 
 def _is_crossed(snapshot: Snapshot) -> bool:

@@ -5,7 +5,6 @@ rest of the very same file (If-Range on its ETag) or begins anew. Knows nothing 
 begins.
 """
 
-import errno
 import hashlib
 import os
 import re
@@ -26,7 +25,15 @@ from l2vault.okx.proxies import UnusableProxy
 from l2vault.okx.rest import USER_AGENT, Forbidden, Unavailable, silence
 from l2vault.okx.web import Stream, Web
 from l2vault.vault.store.digest import file_digest
-from l2vault.vault.store.durable import make_folders, replace, sync_folder, write_all
+from l2vault.vault.store.durable import (
+    cure_of,
+    is_no_room,
+    make_folders,
+    named,
+    replace,
+    sync_folder,
+    write_all,
+)
 
 _BLOCK_BYTES: Final = 1 << 18
 _SYNC_BYTES: Final = 64 << 20
@@ -189,15 +196,15 @@ class Downloader:
 
     def _refused(self, wanted: Wanted, error: OSError) -> VaultError:
         where = printable(error.filename or self._shelf.path(wanted))
-        if error.errno == errno.ENOSPC:
+        if is_no_room(error):
             return VaultError(f"the disk is full: {where} is not whole.", "make room, then the same: it goes on there")
-        return VaultError(f"{where}: {printable(error.strerror or error)}.", "see to that, then the same again")
+        return VaultError(f"{where}: {printable(error.strerror or error)}.", cure_of(error))
 
 
 @contextmanager
 def synced_append(path: Path, here: int, every_bytes: int) -> Iterator[Callable[[bytes], None]]:
     """Yields what appends to a file behind its first `here` bytes, and puts it on the disk now and then."""
-    with path.open("r+b" if path.exists() else "w+b", buffering=0) as file:
+    with named(path), path.open("r+b" if path.exists() else "w+b", buffering=0) as file:
         file.truncate(here)
         file.seek(here)
         owed = 0

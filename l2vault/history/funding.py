@@ -4,6 +4,7 @@ The file has all swaps, so that little of it is one instrument's; it is read who
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from l2vault.book.context import Context, Funding, to_line
 from l2vault.book.utc import HOUR_MS, utc_text
@@ -14,14 +15,18 @@ from l2vault.history.naming import Wanted
 from l2vault.history.rows import Rate, rate_of
 from l2vault.vault.journal.merge_events import Merged, MergedSpan
 
+_QUOTED: Final = 80
+
 
 def keep_funding(wanted: Wanted, lines: Iterable[bytes], keeper: HourKeeper, sha256: str, report: DayReport) -> None:
     """The hours of a file in which the instrument settled. Raises LineError, with the number of the row."""
     rates: dict[int, Rate] = {}
+    others = ""
     for number, line in enumerate(lines, 1):
         try:
             rate = rate_of(line)
             if rate is None or rate.inst_id != wanted.inst_id:
+                others = others or ("" if rate is None else rate.inst_id)
                 continue
             if not wanted.span[0] <= rate.time_ms < wanted.span[1]:
                 raise LineError(f"a rate of {utc_text(rate.time_ms)} in the file of {wanted.date}")
@@ -29,6 +34,8 @@ def keep_funding(wanted: Wanted, lines: Iterable[bytes], keeper: HourKeeper, sha
             raise LineError(f"row {number}: {error}") from error
         rates[rate.time_ms] = rate
         report.lines += 1
+    if wanted.is_month and others and not rates:  # a file of a day has all swaps, of which ours need not be one
+        raise LineError(f"it holds rates of {others[:_QUOTED]!r}, and none of {wanted.inst_id}")
     for hour_ms in sorted({time_ms // HOUR_MS * HOUR_MS for time_ms in rates}):
         own = [rates[time_ms] for time_ms in sorted(rates) if hour_ms <= time_ms < hour_ms + HOUR_MS]
         _keep(wanted, hour_ms, own, (keeper, {wanted.name: sha256}), report)

@@ -17,8 +17,10 @@ from l2vault.errors import LevelError, LineError
 
 _TIME: Final = re.compile(r"[1-9][0-9]{0,13}", re.ASCII)
 _RATE: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,30})?(?:[eE]-?[0-9]{1,3})?", re.ASCII)
+_DIGIT: Final = re.compile(r"[0-9]")
 _QUOTED: Final = 80
 _COLUMNS: Final = (6, 7)
+_FUNDING_COLUMNS: Final = (3,)
 EVERY_LEVEL: Final = 10_000
 """More than a file of OKX's has a side."""
 
@@ -63,9 +65,7 @@ def change_of(line: bytes, inst_id: str) -> BookChange:
 def trade_of(line: bytes, inst_id: str) -> TradePush | None:
     """A row of a file of trades, whose time of receipt is 0; None for the one that names the columns, or is blank."""
     fields = _fields(line)
-    if fields == [""]:
-        return None
-    if fields[0] != inst_id and len(fields) > 1 and not fields[1].isdecimal():
+    if fields == [""] or _is_header(fields, _COLUMNS):
         return None
     if len(fields) not in _COLUMNS or fields[0] != inst_id:
         raise LineError(f"no row of trades of {inst_id}: {line[:_QUOTED]!r}")
@@ -83,15 +83,16 @@ def trade_of(line: bytes, inst_id: str) -> TradePush | None:
 def rate_of(line: bytes) -> Rate | None:
     """A row of a file of funding; None for the one that names the columns, or is blank."""
     fields = _fields(line)
-    if fields == [""]:
+    if fields == [""] or _is_header(fields, _FUNDING_COLUMNS):
         return None
-    if len(fields) != 3:
+    if len(fields) not in _FUNDING_COLUMNS or not _TIME.fullmatch(fields[2]) or not _RATE.fullmatch(fields[1]):
         raise LineError(f"no row of funding: {line[:_QUOTED]!r}")
-    if not _TIME.fullmatch(fields[2]) or not _RATE.fullmatch(fields[1]):
-        if any(field.isdecimal() for field in fields):
-            raise LineError(f"no row of funding: {line[:_QUOTED]!r}")
-        return None
     return Rate(fields[0], fields[1], int(fields[2]))
+
+
+def _is_header(fields: list[str], columns: tuple[int, ...]) -> bool:
+    """Whether a row names the columns: no name of OKX's has a digit, and each row of values has an id or a time."""
+    return len(fields) in columns and not any(_DIGIT.search(field) for field in fields)
 
 
 def _fields(line: bytes) -> list[str]:

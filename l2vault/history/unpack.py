@@ -42,14 +42,17 @@ def lines_of(path: Path, is_sample: bool = False) -> Iterator[bytes]:
     """The lines of the member without their newlines, read as they are asked for. Of a sample they end where the file
     does, but for the last, torn one. Raises ArchiveDamage."""
     blocks = _unzipped(path) if path.suffix == ".zip" else _member(path, is_sample)
-    rest = b""
+    rest, is_empty = b"", True
     for block in blocks:
+        is_empty = False
         *lines, rest = (rest + block).split(b"\n")
         if len(rest) > LONGEST_LINE_BYTES:
             raise ArchiveDamage(path, f"a line has more than {LONGEST_LINE_BYTES >> 20} MB")
         yield from lines
     if rest and not is_sample:
         yield rest
+    if is_empty and not is_sample:
+        raise ArchiveDamage(path, "its member is empty")
 
 
 def _unzipped(path: Path) -> Iterator[bytes]:

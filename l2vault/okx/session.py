@@ -244,7 +244,8 @@ class Session:
         grave = [one for one in unanswered if one.unanswered == ESCALATE_AT] if flow else unanswered
         if not grave:
             return []
-        others = f" and {len(grave) - 1} others" if len(grave) > 1 else ""
+        more = len(grave) - 1
+        others = f" and {more} more" if more else ""
         return [Dead(f"no answer for {grave[0].inst_id}{others} within {ANSWER_WITHIN_MS} ms")]
 
     def _send_due(self, now_ms: int) -> None:

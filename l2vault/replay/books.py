@@ -7,7 +7,8 @@ the same line.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from l2vault.book.book import CHANNEL_DEPTH, Book
@@ -32,7 +33,7 @@ _CHECKED_LEVELS: Final = 25
 def book_events(vault: Vault, inst_id: str, span: Span, coverage: Coverage, report: Report) -> Iterator[Tick | Cut]:
     """Of one instrument, in order of time; first the book that stood at the start of the span, if one is known to have.
     `coverage` is of the span."""
-    teller = _Teller(inst_id, span, coverage)
+    teller = _Teller(inst_id, span, coverage, partial(_flagged, vault, inst_id))
     for piece in standing_books(vault, inst_id, span, report):
         yield from teller.tell(piece)
     yield from teller.end()
@@ -41,7 +42,9 @@ def book_events(vault: Vault, inst_id: str, span: Span, coverage: Coverage, repo
 class _Teller:
     """Holds the book that a client has been told of."""
 
-    def __init__(self, inst_id: str, span: Span, coverage: Coverage) -> None:
+    def __init__(self, inst_id: str, span: Span, coverage: Coverage, flagged: Callable[[int], Snapshot | None]) -> None:
+        """`flagged` gives the line that says of a book's time that the chain broke behind it."""
+        self._flagged = flagged
         self._inst_id = inst_id
         self._span = span
         self._coverage = coverage
@@ -61,8 +64,12 @@ class _Teller:
             if of.origin != "book":
                 yield self._tick(of.change, of.ts_ms)
         elif (hole := self._hole(last, piece)) is not None:
-            yield from self._close(last)
-            yield self._cut(hole.start_ms, _cause(hole))
+            line = self._flagged(last.from_ms) if isinstance(last.of, RecordedChange) else None
+            if line is not None:
+                yield from self._break(line)
+            else:
+                yield from self._close(last)
+                yield self._cut(hole.start_ms, _cause(hole))
             yield from self._begin(piece)
         else:
             yield from self._lead(piece)
@@ -124,12 +131,13 @@ class _Teller:
         number = line.prev_seq_id
         after = None if number is None else number + 1
         yield Tick(self._now_ms, BookChange(self._inst_id, False, [], [], line.ts_ms, after, number, 0), None)
-        yield self._cut(self._now_ms, "chain")
+        yield self._cut(self._now_ms, "missing: chain")
 
     def _hole(self, last: Piece, piece: Piece) -> Hole | None:
         """The first one that coverage knows between two books, of which the second does not follow the first."""
         from_ms = self._grid_ms(last.from_ms) if last.source == "lines" else last.to_ms - 1
-        to_ms = self._grid_ms(piece.from_ms) if piece.source == "lines" else piece.from_ms
+        is_whole = isinstance(piece.of, Snapshot) and not piece.of.gap_detected
+        to_ms = self._grid_ms(piece.from_ms) if is_whole else piece.from_ms
         holes = self._coverage.holes
         at = bisect_right(holes, from_ms, key=lambda hole: hole.end_ms)
         return holes[at] if at < len(holes) and holes[at].start_ms < to_ms else None
@@ -155,6 +163,10 @@ class _Teller:
         self._now_ms = max(self._now_ms, ts_ms)
         self._book, self._last = Book(), None
         return Cut(self._now_ms, self._inst_id, cause)
+
+
+def _flagged(vault: Vault, inst_id: str, ts_ms: int) -> Snapshot | None:
+    return next((line for line in vault.snapshots(inst_id, ts_ms, ts_ms + 1) if line.gap_detected), None)
 
 
 def _leads_on(last: Piece, piece: Piece) -> bool:

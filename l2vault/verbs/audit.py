@@ -17,12 +17,15 @@ from l2vault.history.naming import Wanted, wanted_files
 from l2vault.history.rows import change_of, trade_of
 from l2vault.history.shelf import Shelf
 from l2vault.history.unpack import lines_of
-from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.audits import AuditedDay, AuditedHour, keep_audit
+from l2vault.vault.store.layout import Layout
 from l2vault.verbs.analysis import the_instrument
+from l2vault.verbs.audit_year import a_year, audited_year
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import counted, exact_share, share_of, table
-from l2vault.verbs.words import configure_instruments, moment
+from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
 
 HELP: Final = "compare what was recorded on a day with OKX's own archive, and the archive with itself"
 EXAMPLE: Final = "l2vault audit BTC-USDT-SWAP --day 2026-11-20"
@@ -55,14 +58,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     parser.add_argument("--day", type=moment, metavar="D", help="the day, UTC: 2026-11-20")
+    words = "what was found of the days of a year that were audited, by month; reads no archive"
+    parser.add_argument("--year", type=a_year, metavar="Y", help=words)
+    parser.add_argument("--plot", type=png, metavar="FILE", help="draw the hours of that year, as PNG")
     parser.add_argument("--json", action="store_true", help="print one JSON object, every disagreement included")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """1 if books of ours disagree with an archive that proves itself; 0 otherwise, and where there is no witness."""
     vault = open_vault(context.vault)
-    if args.day is None:
-        raise UsageError("audit needs a day.", EXAMPLE)
+    if (args.day is None) == (args.year is None):
+        raise UsageError("audit needs a day, or a year.", EXAMPLE)
+    if args.year is not None:
+        return audited_year(vault, _of_year(vault, args), args)
+    if args.plot is not None:
+        raise UsageError("--plot draws a year.", f"--year {utc_text(args.day)[:4]} --plot FILE.png")
     inst_id = the_instrument(vault, args)
     start_ms = args.day // DAY_MS * DAY_MS
     if start_ms != args.day:
@@ -85,8 +95,33 @@ def run(context: Context, args: argparse.Namespace) -> int:
     if not audit.hours:
         raise VaultError(f"nothing of {inst_id} was recorded on {wanted.date}.", "l2vault ls, for what was")
     found = _document(inst_id, wanted, path, audit)
+    _keep(vault.layout, found, note.is_sample)
     sys.stdout.write(document("audit", found) if args.json else _text(found))
     return 1 if audit.count("ours") else 0
+
+
+def _of_year(vault: Vault, args: argparse.Namespace) -> str:
+    """An instrument of which retention has left no hour may have been audited."""
+    asked = [name.upper() for name in asked_instruments(args)]
+    kept = [name for name in asked if vault.layout.audit_file(name, 0).parent.is_dir()]
+    return kept[0] if len(asked) == 1 and kept else the_instrument(vault, args)
+
+
+def _keep(layout: Layout, found: AuditDocument, is_sample: bool) -> None:
+    """For the year. A vault that cannot be written to is audited all the same."""
+    from l2vault.clock import Clock  # it would load asyncio into whoever only asks for this verb's help
+
+    hours = {
+        int(each.hour_utc[11:13]): AuditedHour(
+            each.agreed, each.counts["ours"], each.counts["theirs"], each.counts["no witness"]
+        )
+        for each in found.hours
+    }
+    try:
+        keep_audit(layout, found.inst_id, AuditedDay(found.day, found.source, is_sample, Clock().wall_text(), hours))
+    except OSError as error:
+        where = printable(error.filename or layout.root, 400)
+        sys.stderr.write(f"not kept for --year: {where}: {printable(error.strerror or error)}\n")
 
 
 def _without(inst_id: str, wanted: Wanted, is_json: bool) -> int:

@@ -2,8 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from l2vault.clock import Clock
@@ -23,6 +21,7 @@ from l2vault.history.shelf import Shelf
 from l2vault.okx.hosts import addresses
 from l2vault.okx.rest import OkxRest
 from l2vault.vault.journal.log import verb_journal
+from l2vault.vault.store.durable import refusals
 from l2vault.vault.store.instruments import keep_row
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.stream import read_small
@@ -34,6 +33,7 @@ from l2vault.verbs.words import asked_instruments, configure_instruments
 HELP: Final = "make books and trades of the fetched days of OKX's archive, in a vault of their own"
 EXAMPLE: Final = "l2vault backfill BTC-USDT-SWAP --from 2026-11-20 --to 2026-11-22"
 
+WHOLE_BEFORE: Final = "The hours before are whole"
 _NAMES: Final[dict[What, str]] = {"books400": "book", "books5000": "book", "trades": "trade", "funding": "rate"}
 _TIMEOUT_SEC: Final = 15.0
 
@@ -76,8 +76,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
         for inst_id, wanted in files.items():
             if not wanted:
                 continue
-            keep_instrument_row(layout, inst_id, settings.region, settings.rest_url, clock)
-            with refusals_of(layout):
+            with refusals(layout.okx_archive.root, WHOLE_BEFORE):
+                keep_instrument_row(layout, inst_id, settings.region, settings.rest_url, clock)
                 found = _made(place, wanted, args, Law(settings.cadence_ms, settings.depth), show)
             for name in ("lines", "books", "whole", "rebuilt", "kept_hours", "hours"):
                 setattr(total, name, getattr(total, name) + getattr(found, name))
@@ -91,19 +91,6 @@ def _made(place: Place, wanted: list[Wanted], args: argparse.Namespace, law: Law
     if args.what == "funding":
         return backfill_funding(place, wanted, show)
     return backfill_deep(place, wanted, show) if args.is_deep else backfill_books(place, wanted, law, show)
-
-
-@contextmanager
-def refusals_of(layout: Layout) -> Iterator[None]:
-    """What the disk refuses, in one sentence."""
-    try:
-        yield
-    except OSError as error:
-        where = printable(error.filename or layout.okx_archive.root, 400)
-        raise VaultError(
-            f"{where}: {printable(error.strerror or error)}. The hours before are whole.",
-            "make room, then the same again",
-        ) from error
 
 
 def okx_place(layout: Layout, clock: Clock, program: str) -> Place:

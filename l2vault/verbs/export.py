@@ -11,11 +11,13 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError
 from l2vault.exports.run import FORMATS, Export
 from l2vault.foreign import printable
-from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.reading.sources import open_sources
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Finding
 from l2vault.verbs.analysis import the_instrument
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import counted, exact_share, progress_bar
+from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.words import configure_instruments, duration, moment
 
 if TYPE_CHECKING:
@@ -40,12 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--last", type=duration, metavar="SPAN", help="length of the span, in place of --from")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the files")
+    configure_sources(parser)
     parser.add_argument("--force", action="store_true", help="replace an export made before")
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 if everything is written; holes are named, and are no failure."""
-    vault = open_vault(context.vault)
+    vault = open_sources(context.vault, args.sources)
     if args.out.resolve().is_relative_to(vault.layout.root.resolve()):
         raise UsageError(f"{printable(args.out)} lies in the vault.", "--out with a folder beside it")
     inst_id = the_instrument(vault, args)
@@ -72,6 +75,7 @@ def _text(label: "Label", out: Path) -> str:
     parts = (
         (label.share("changes"), "from every change"),
         (label.share("lines"), "from sampled books"),
+        (label.share("archive"), "of OKX's archive, which stands in"),
         (label.hole_share, f"in {counted(len(holes), 'hole')}"),
     )
     lines = [
@@ -97,7 +101,9 @@ def _trades(label: "Label") -> list[str]:
     without = sum(day.unsized_trades for day in label.days)
     kept = "kept without one" if label.format in ("parquet", "csv") else "left out"
     unsized = f", {counted(without, 'row')} of unknown size {kept}" if without else ""
-    return [f"trades: {counted(label.trades, 'row')}, {counted(lost, 'hole')} in their ids{unsized}"]
+    archived = sum(day.archive_trades for day in label.days)
+    of_archive = f", {archived} of them of OKX's archive" if archived else ""
+    return [f"trades: {counted(label.trades, 'row')}{of_archive}, {counted(lost, 'hole')} in their ids{unsized}"]
 
 
 def _instrument(label: "Label") -> list[str]:

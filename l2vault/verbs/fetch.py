@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what", choices=WHATS, default="books400", help="books400 (default), books5000, trades or funding"
     )
-    words = "files of whole months, of trades and funding: OKX's index keeps ten"
+    words = "files of whole months, of trades (OKX's index keeps ten) and funding (with --older)"
     parser.add_argument("--monthly", action="store_true", help=words)
     parser.add_argument(
         "--older", action="store_true", help="what the index lacks from its documented address, labelled unlisted"
@@ -102,10 +102,13 @@ def run(context: Context, args: argparse.Namespace) -> int:
     absent = [each for each, job in found.items() if job is None]
     failed: list[RestError] = []
     sys.stderr.write(_cost(jobs, len(wanted) - len(lacking), args.sampled))
+    left = [each for each in wanted if each not in found and shelf.part_note(each, args.sampled) is not None]
     if jobs:
         _insist_on_room(shelf, jobs, args)
-        layout.archive_files.mkdir(parents=True, exist_ok=True)
+    if jobs or left:
         with alone_in_archive(layout):
+            for each in left:  # a fetch was killed when the file had its name
+                shelf.drop_part(each, args.sampled)
             failed = _fetch(loader, jobs, SAMPLE_BYTES if args.sampled else None, clock)
     sys.stdout.write(_told(shelf, wanted, absent, refused, args))
     for error in failed:
@@ -232,7 +235,7 @@ def _told(
             lines.append(f"{each.name}  {size_text(note.size_bytes)}  {note.source}{part}")
     if absent:
         names = ", ".join(each.date for each in absent[:_MOST_SHOWN]) + (", ..." if len(absent) > _MOST_SHOWN else "")
-        keeps = "10 months" if args.monthly else "10 days"
+        keeps = "10 days" if not args.monthly else "no months of funding" if args.what == "funding" else "10 months"
         why = "nor at their documented addresses" if args.older else f"it keeps {keeps}; --older tries the address"
         lines.append(f"not in OKX's index: {args.what} of {names} ({why})")
         if refused:

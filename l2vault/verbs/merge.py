@@ -16,6 +16,7 @@ from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.merging.run import Merge, Report, check_places, merged_root
 from l2vault.vault.retention.run import locked
 from l2vault.vault.store.catalog import Catalog
+from l2vault.vault.store.durable import refusals
 from l2vault.vault.store.layout import KINDS, Layout
 from l2vault.vault.store.lock import VaultLock
 from l2vault.vault.store.names import held_instruments
@@ -53,9 +54,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
     check_places(into, inputs)
     held = {name for layout in inputs for kind in KINDS for name in Catalog(layout.of(kind)).instruments()}
     chosen = held_instruments(split_names(args.inst or []), sorted(held))
-    merged_root(into).mkdir(
-        parents=True, exist_ok=True
-    )  # the first of all: by it the next run knows the vault for ours
+    with refusals(into.root):
+        merged_root(into).mkdir(parents=True, exist_ok=True)  # the first of all: by it we know ours again
     span = _ALWAYS[0] if args.start is None else args.start, _ALWAYS[1] if args.end is None else args.end
     clock = Clock()
     lock = VaultLock(into)

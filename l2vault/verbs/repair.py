@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from l2vault.book.utc import DAY_MS, HOUR_MS, utc_text
+from l2vault.book.utc import DAY_MS, HOUR_MS, utc_ms, utc_text
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
@@ -15,14 +15,15 @@ from l2vault.history.naming import wanted_files
 from l2vault.history.shelf import Shelf
 from l2vault.vault.coverage.filled import given_spans
 from l2vault.vault.coverage.model import Coverage, count_slots
-from l2vault.vault.journal.log import verb_journal
+from l2vault.vault.journal.log import read_journal, verb_journal
 from l2vault.vault.journal.merge_events import Repaired
 from l2vault.vault.reading.vault import Vault, open_vault
+from l2vault.vault.store.durable import refusals
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.repairs import keep_repairs, repaired_spans
 from l2vault.vault.store.spans import intersection, joined, outside
 from l2vault.verbs.analysis import the_instrument
-from l2vault.verbs.backfill import keep_instrument_row, okx_place, refusals_of
+from l2vault.verbs.backfill import WHOLE_BEFORE, keep_instrument_row, okx_place
 from l2vault.verbs.context import Context
 from l2vault.verbs.fetch import alone_in_archive
 from l2vault.verbs.format import counted, progress_bar, span_text
@@ -60,19 +61,17 @@ def run(context: Context, args: argparse.Namespace) -> int:
     vault = open_vault(context.vault)
     inst_id = the_instrument(vault, args)
     own = vault.coverage(inst_id, args.start, args.end)
-    span, layout, clock = (own.start_ms, own.end_ms), vault.layout, Clock()
+    layout, clock = vault.layout, Clock()
     if args.undo and args.dry_run:
         raise UsageError("--undo and --dry-run exclude each other.", "one of them")
     with alone_in_archive(layout):
-        before = repaired_spans(layout, inst_id)
         if args.undo:
-            return _undo(layout, inst_id, before, own, clock)
+            return _undo(layout, own, clock)
         if not args.dry_run:
             _make_hours(context, args, layout, own, clock)
         given = _given(layout, own)
-        if not args.dry_run and intersection(given, list(outside(before, *span))):
-            _note(layout, inst_id, (own, given), clock, is_undone=False)
-            keep_repairs(layout, inst_id, joined([*before, *given]))
+        if not args.dry_run:
+            _fill(layout, own, given, clock)
     left = [part for hole in own.holes for part in outside(given, hole.start_ms, hole.end_ms)]
     sys.stdout.write(_told(own, given, left, args.dry_run))
     _say_what_lacks(layout, inst_id, own, left)
@@ -92,9 +91,9 @@ def _make_hours(context: Context, args: argparse.Namespace, layout: Layout, own:
     wanted = [each for each in held if any(each.span[0] <= hour_ms < each.span[1] for hour_ms in hours)]
     if not wanted:
         return
-    keep_instrument_row(layout, own.inst_id, settings.region, settings.rest_url, clock)
     law = Law(own.stretches[-1].cadence_ms if own.stretches else settings.cadence_ms, settings.depth)
-    with progress_bar() as show, refusals_of(layout):
+    with progress_bar() as show, refusals(layout.okx_archive.root, WHOLE_BEFORE):
+        keep_instrument_row(layout, own.inst_id, settings.region, settings.rest_url, clock)
         backfill_books(okx_place(layout, clock, "repair"), wanted, law, show, hours.__contains__)
 
 
@@ -106,30 +105,66 @@ def _given(layout: Layout, own: Coverage) -> list[tuple[int, int]]:
     return given_spans(own, Vault(archive).coverage(own.inst_id, own.start_ms, own.end_ms))
 
 
-def _undo(layout: Layout, inst_id: str, before: Sequence[tuple[int, int]], own: Coverage, clock: Clock) -> int:
+def _fill(layout: Layout, own: Coverage, given: Sequence[tuple[int, int]], clock: Clock) -> None:
+    """Note where the archive stands in from now on, as far as that is new to readers or to the journal."""
+    noted, before = noted_repairs(layout, own.inst_id), repaired_spans(layout, own.inst_id)
+    new = intersection(joined(given), list(outside(noted, own.start_ms, own.end_ms)))
+    _put(layout, own, joined([*before, *given]), (new, False), clock)
+
+
+def _undo(layout: Layout, own: Coverage, clock: Clock) -> int:
     span = own.start_ms, own.end_ms
-    taken = intersection(before, [span])
+    noted, before = noted_repairs(layout, own.inst_id), repaired_spans(layout, own.inst_id)
+    taken = intersection(joined([*before, *noted]), [span])
     if not taken:
-        raise VaultError(f"nothing of {inst_id} was repaired between {utc_text(span[0])} and {utc_text(span[1])}.")
-    _note(layout, inst_id, (own, taken), clock, is_undone=True)
+        raise VaultError(
+            f"nothing of {own.inst_id} was repaired between {utc_text(span[0])} and {utc_text(span[1])}.",
+            "l2vault coverage names what is archive",
+        )
     kept = [part for from_ms, to_ms in before for part in outside([span], from_ms, to_ms)]
-    keep_repairs(layout, inst_id, kept)
+    _put(layout, own, kept, (intersection(noted, [span]), True), clock)
     sys.stdout.write(f"undone: {counted(_slots(own, taken), 'slot')} are holes again; the archive's books stay\n")
     return 0
 
 
-def _note(
+def noted_repairs(layout: Layout, inst_id: str) -> list[tuple[int, int]]:
+    """What is repaired by the word of the journal, which a run that was killed may have left behind what is."""
+    found: list[tuple[int, int]] = []
+    for event in read_journal(layout):
+        if isinstance(event, Repaired) and event.inst_id == inst_id:
+            spans = joined((utc_ms(from_text), utc_ms(to_text)) for from_text, to_text in event.spans)
+            if event.undone:
+                found = [part for from_ms, to_ms in found for part in outside(spans, from_ms, to_ms)]
+            else:
+                found = joined([*found, *spans])
+    return found
+
+
+def _put(
     layout: Layout,
-    inst_id: str,
-    spans: tuple[Coverage, Sequence[tuple[int, int]]],
+    own: Coverage,
+    spans: Sequence[tuple[int, int]],
+    said: tuple[Sequence[tuple[int, int]], bool],
     clock: Clock,
-    *,
-    is_undone: bool,
 ) -> None:
-    own, given = spans
-    journal = verb_journal(layout, "repair", clock.wall_text, clock.monotonic_ms)
-    texts = [(utc_text(from_ms), utc_text(to_ms)) for from_ms, to_ms in given]
-    journal.append(Repaired(clock.wall_text(), inst_id, texts, _slots(own, given), is_undone))
+    """First what readers go by, then the journal, which says nothing that is not so. A disk that refuses the journal
+    leaves what was before."""
+    before = repaired_spans(layout, own.inst_id)
+    new, is_undone = said
+    with refusals(layout.repairs_file(own.inst_id), "What was repaired before is as it was"):
+        if spans != before:
+            keep_repairs(layout, own.inst_id, spans)
+        if not new:
+            return
+        texts = [(utc_text(from_ms), utc_text(to_ms)) for from_ms, to_ms in new]
+        journal = verb_journal(layout, "repair", clock.wall_text, clock.monotonic_ms)
+        try:
+            journal.append(Repaired(clock.wall_text(), own.inst_id, texts, _slots(own, new), is_undone))
+        except OSError:
+            is_written = intersection(noted_repairs(layout, own.inst_id), new) == ([] if is_undone else new)
+            if not is_written:  # else only its sync was refused
+                keep_repairs(layout, own.inst_id, before)
+            raise
 
 
 def _slots(own: Coverage, spans: Sequence[tuple[int, int]]) -> int:

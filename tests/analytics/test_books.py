@@ -65,12 +65,6 @@ def test_pieces_of_any_size_give_the_same_books(at_once, monkeypatch):
     assert ladder_rows(hand_made(*THREE)) == EXPECTED
 
 
-def test_every_two_neighbours_stand_in_one_piece(monkeypatch):
-    monkeypatch.setattr(books_module, "_BOOKS_AT_ONCE", 2)
-    pieces = [(repeated, (ladders.t_from - T0_MS).tolist()) for repeated, ladders in hand_made(*THREE).neighbours()]
-    assert pieces == [(0, [0, 2_000]), (1, [2_000, 4_000, 8_000])]
-
-
 def test_a_side_that_fills_its_window_reaches_to_its_last_level_and_a_whole_one_without_end():
     (ladders,) = hand_made(*THREE[:1], depth=2).ladders()
     assert ladders.mid.tolist() == [100]

@@ -1,6 +1,7 @@
 """Pictures: each is written whole, draws what it is told, and stands empty and one-sided input."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -148,6 +149,18 @@ def _everything_is_inside(figure: Figure) -> bool:
     box = figure.get_tightbbox(renderer)
     width, height = figure.get_size_inches()
     return bool(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height)
+
+
+def test_one_giant_does_not_hide_the_rest_of_the_last_book(tmp_path: Path, figures: list[Figure]) -> None:
+    heat = heatmap(BOOKS)
+    price = float(heat.closing.filter(side="ask")["price"].max())  # type: ignore[arg-type]
+    many = pl.DataFrame({"side": "ask", "price": heat.price[:-1] + 1e-9, "size": 1e6})
+    giant = pl.DataFrame({"side": ["ask"], "price": [price], "size": [5e8]})
+    for book, limit in ((many, 1e6), (pl.concat([many, giant]), 3e6)):
+        draw_heatmap(replace(heat, closing=book), COVERAGE, None, tmp_path / "heat.png")
+        profile = figures[-1].axes[1]
+        assert profile.get_xlim() == (0, pytest.approx(limit * 1.05))
+        assert [text.get_text() for text in profile.texts if ">" in text.get_text()] == ["501 M >"][: limit > 1e6]
 
 
 def test_a_heatmap_shows_cells_lines_walls_and_coverage(tmp_path: Path, figures: list[Figure]) -> None:

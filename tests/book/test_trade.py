@@ -74,6 +74,11 @@ def test_every_push_comes_back_from_its_line(push: TradePush) -> None:
     assert trade_from_line(trade_to_line(push)) == push
 
 
+def test_no_push_stands_for_more_ids_than_there_were() -> None:
+    assert trade_fault(msgspec.structs.replace(GOLDEN, trade_id="2", count="3")) is None
+    assert trade_fault(msgspec.structs.replace(GOLDEN, trade_id="2", count="4")) == "count 4 is more than tradeId 2"
+
+
 def test_a_push_stands_for_the_ids_up_to_its_own() -> None:
     assert (GOLDEN.first_id, GOLDEN.last_id) == (1216801606, 1216801608)
     alone = msgspec.structs.replace(GOLDEN, count=None)

@@ -57,13 +57,39 @@ def test_every_block_runs(number, capsys):
 
 
 def test_the_recipe_of_a_book_gives_that_of_the_vault():
-    code = next(code for _, code in BLOCKS if "standing" in code)
+    code = next(code for _, code in BLOCKS if "eq_missing" in code)
     export("parquet", "--out", "btc-parquet", "--force")
     bids = run(code)["bids"]
     wanted = l2vault.open("Vault").book_at(INST, "2024-08-20T03:01:00Z")
     assert bids.select(pl.col("price"), pl.col("qty")).rows() == [
         (level.price, level.qty) for level in wanted.levels("bid")
     ]
+
+
+@pytest.fixture
+def recipe(capsys):
+    """Runs the one block that has all of these words, on what the page's commands write; gives its names."""
+    for form in ("tardis-csv", "csv"):
+        lines = (line for _, code in BLOCKS for line in code.splitlines())
+        out = next(line.split()[-1] for line in lines if f"l2vault export {form} " in line)
+        assert export(form, "--out", out, "--force") == 0
+    return lambda *words: run(next(code for _, code in BLOCKS if all(word in code for word in words)))
+
+
+def test_the_recipes_of_csv_give_what_the_vault_knows(recipe):
+    opened = l2vault.open("Vault")
+    trades = list(opened.trades(INST, end="2024-08-20T03:09:58Z"))  # where the newest line is, and the span ends
+    book = recipe("read_csv", "btc-tardis")["book"]
+    wanted = opened.book_at(INST, "2024-08-20T03:09:58Z")
+    for side in ("bid", "ask"):
+        assert dict(book[side]) == {level.price: level.qty for level in wanted.levels(side)}
+    volume, signed = sum(row.size for row in trades), sum(row.size * (1 if row.side == "buy" else -1) for row in trades)
+    minutes = recipe("scan_csv")["minutes"]
+    assert minutes["volume"].sum() == volume and minutes["vwap"].is_between(59_999, 60_001).all() and len(minutes) == 10
+    delta = recipe("make_timestamp")["delta"]
+    assert sum(contracts for _, contracts in delta) == signed and len(delta) == 10
+    bars = recipe("ohlc")["bars"]
+    assert bars["contracts"].sum() == volume and set(bars["open"]) == {59_999.0} and len(bars) == 10
 
 
 def export(form, *words):
@@ -126,3 +152,22 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(capsys, monk
     error = capsys.readouterr().err
     assert "needs the nautilus extra" in error and "[nautilus]" in error
     assert not Path("n").exists() and not list(Path().glob(".n*"))
+
+
+def test_the_library_of_nautilus_may_load_pandas_which_verbs_keep_out(monkeypatch):
+    import sys
+
+    from l2vault.errors import VaultError
+    from l2vault.exports.nautilus import Nautilus
+    from l2vault.own_process import keep_pandas_out
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "pandas")
+    monkeypatch.setitem(sys.modules, "nautilus_trader", None)
+    keep_pandas_out()
+    with pytest.raises(ModuleNotFoundError, match="no use for pandas"):
+        __import__("pandas")
+    with pytest.raises(VaultError, match="nautilus extra"):
+        Nautilus(Path("n"), None, has_trades=True)
+    assert __import__("importlib.util").util.find_spec("pandas") is not None

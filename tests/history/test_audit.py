@@ -108,6 +108,21 @@ def test_a_day_is_audited_by_the_verb_and_a_wrong_size_is_found(
     assert cli.main(words) == 1
     text = capsys.readouterr().out
     assert "ours: 2026-01-02T00:0" in text and "within the rebuilt spread of their time" in text
+    assert cli.main(["audit", INST, "--vault", str(vault), "--year", "2026", "--json"]) == 0
+    (month,) = json.loads(capsys.readouterr().out)["months"]
+    assert (month["lines"]["ours"], month["lines"]["agreed"]) == (1, found["agreed"]), "kept for the year"
+
+
+def test_a_vault_that_cannot_be_written_to_is_audited_all_the_same(
+    vault: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("l2vault.vault.store.audits.write_atomically", refuse)
+    assert cli.main(["audit", INST, "--vault", str(vault), "--day", DAY]) == 1
+    said = capsys.readouterr()
+    assert "ours: 2026-01-02" in said.out and "not kept for --year" in said.err
 
 
 def test_a_bad_row_of_trades_is_told_of_the_file_of_trades(

@@ -1,13 +1,13 @@
 """`l2vault backfill` as it is typed, on days of the built-in exchange; then the vault that comes of it."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
 
 from l2vault import cli
 from l2vault.book.utc import HOUR_MS
+from l2vault.history import backfill as history_backfill
 from l2vault.history import hours
 from l2vault.history.rows import rate_of, trade_of
 from l2vault.vault.checking.verify import Verification
@@ -15,7 +15,7 @@ from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import Layout, packed_path
 from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, ArchiveWorld
 from support.fetched import fetched, is_as_the_exchange_knows, put_row
 
@@ -87,33 +87,29 @@ def test_deep_books_and_funding_are_kinds_of_the_vault_that_comes(
     assert backfill(vault, "--deep") == 2
 
 
-@pytest.mark.parametrize("at", [0, 4, 9])
-def test_killed_at_a_moment_it_goes_on_with_what_lacks(
-    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, at: int
+def test_days_that_were_made_are_not_read_again(
+    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    calls = 0
-    real_replace, real_fsync = hours.replace, os.fsync
-
-    def counted(*words: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > at:
-            raise Killed
-        (real_replace if len(words) == 2 else real_fsync)(*words)  # type: ignore[operator]
-
-    monkeypatch.setattr(hours, "replace", counted)
-    monkeypatch.setattr(os, "fsync", counted)
-    with pytest.raises(Killed):
-        backfill(vault)
-    monkeypatch.undo()
-    half = [path for path in (vault / "okx_archive" / "raw").rglob("*.gz") if path.is_file()]
-    assert all(path.stat().st_size > 0 for path in half)
-    assert backfill(vault) == 0
-    is_as_the_exchange_knows(Vault(Layout(vault).okx_archive), world)
-    assert not list(Verification(Layout(vault).okx_archive, END_MS + 24 * HOUR_MS).run())
+    read: list[str] = []
+    lines_of = history_backfill.lines_of
+    monkeypatch.setattr(history_backfill, "lines_of", lambda path: (read.append(path.name[-17:-7]), lines_of(path))[1])
+    archive = Layout(vault).okx_archive
+    assert backfill(vault, "--from", "2026-01-01") == backfill(vault) == 0
+    assert read == ["2026-01-01", DAY], "the second goes on where the first ended, without reading it"
+    is_as_the_exchange_knows(Vault(archive), world)
+    made = files_of(vault / "okx_archive" / "raw")
+    for lost, again in (
+        (None, []),
+        (packed_path(archive.hour_file(INST, MIDNIGHT_MS)), [DAY]),
+        (archive.carried_file(INST, MIDNIGHT_MS - 1), ["2026-01-01", DAY]),
+    ):
+        read.clear()
+        if lost is not None:
+            lost.unlink()
+        assert backfill(vault) == 0
+        assert (read, files_of(vault / "okx_archive" / "raw")) == (again, made)
+    read.clear()
+    assert backfill(vault, "--depth", "5") == 0 and len(read) == 2, "another law"
 
 
 def test_a_full_disk_and_a_torn_file_end_in_one_sentence_with_nothing_half_written(

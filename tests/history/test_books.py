@@ -80,6 +80,25 @@ def test_made_again_nothing_changes_and_lost_notes_are_made_good(world: ArchiveW
     is_as_the_exchange_knows(vault, world)
 
 
+def test_a_book_that_stands_over_the_start_of_an_hour_is_no_hole_of_the_archive(tmp_path: Path) -> None:
+    """The first line of the hour comes late because nothing changed: that of the hour before is known to stand."""
+    hour_ms, day = MIDNIGHT_MS + HOUR_MS, BookDay(INST, LAW, keeper_of(tmp_path))
+    row = {"instId": INST, "asks": [["101", "1", "1"]], "bids": [["100", "1", "1"]]}
+    times = -10_000, -500, 7_300, 9_400, 60_000
+    lines = [
+        msgspec.json.encode(
+            {**row, "ts": str(hour_ms + after_ms), "action": "update" if after_ms > -10_000 else "snapshot"}
+        )
+        for after_ms in times
+    ]
+    day.read(lines, ("file", "sha"), (MIDNIGHT_MS, MIDNIGHT_MS + 24 * HOUR_MS), lambda _: None)
+    day.end(is_followed=False)
+    coverage = Vault(Layout(tmp_path)).coverage(INST, hour_ms - 10_000, hour_ms + 60_000)
+    assert (coverage.count("quiet"), coverage.holes) == (31, [])
+    earlier = Vault(Layout(tmp_path)).coverage(INST, hour_ms - HOUR_MS, hour_ms)
+    assert [(hole.end_ms, hole.cause) for hole in earlier.holes] == [(hour_ms - 10_000, NO_BOOK)]
+
+
 def altered(lines: list[bytes], number: int, **fields: object) -> list[bytes]:
     row = msgspec.json.decode(lines[number])
     return [*lines[:number], msgspec.json.encode({**row, **fields}), *lines[number + 1 :]]

@@ -15,6 +15,7 @@ from l2vault.history import download
 from l2vault.history.hosts import Hosts
 from l2vault.history.index import ask_index
 from l2vault.history.naming import Wanted, parse_name, wanted_files
+from l2vault.history.rows import rate_of
 from l2vault.history.shelf import Shelf
 from l2vault.history.unpack import lines_of
 from l2vault.okx.rest import OkxRest, Unavailable
@@ -68,6 +69,12 @@ def test_two_days_come_whole_and_are_not_fetched_again(
         assert fetch(server, monkeypatch, "--monthly") == 2, "of books there are days alone"
         assert fetch(server, monkeypatch, "--what", "funding", "--from", DAY) == 1
         assert named(vault, "funding")[0] == f"allswap-fundingrates-{DAY}.zip"
+        assert fetch(server, monkeypatch, "--what", "funding", "--monthly") == 1, "no index has months of funding"
+        assert fetch(server, monkeypatch, "--what", "funding", "--monthly", "--older") == 0
+        assert f"{INST}-fundingrates-2026-01.zip  " in (said := capsys.readouterr().out) and "unlisted" in said
+        (month,) = Shelf(Layout(vault)).held("funding", INST)
+        rates = (rate_of(line) for line in lines_of(Shelf(Layout(vault)).path(month)))
+        assert {each.time_ms: each.rate for each in rates if each is not None} == world.rates()
     finally:
         server.close()
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,7 +150,7 @@ def test_a_hole_over_the_cut_of_utc8_is_filled_as_far_as_the_files_reach(tmp_pat
     assert [one for one, _, origin in ids_of(layout.root, span) if origin == "archive"] == list(range(200, 400))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_the_law_of_joined_trades(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each id that either has once, recorded ones as they are; and coverage says which neither has."""
@@ -315,6 +316,17 @@ def test_sql_has_what_the_sources_give(vault: Path) -> None:
         assert sql.sql("SELECT count(*) FROM trade_holes").fetchall() == [(0,)]
 
 
+def test_what_a_vault_has_of_the_archive_itself_comes_once_too(tmp_path: Path) -> None:
+    """As one into which the archive's vault was merged."""
+    layout = Layout(tmp_path / "Vault")
+    matches = [(nth, NOON8_MS - 60_000 + nth * 1_000, "buy") for nth in range(20)]
+    archive_trades(layout.root, "2024-08-20", matches)
+    own = [msgspec.structs.replace(push_of([each]), origin="archive") for each in matches if each[0] not in (7, 8)]
+    put_pushes(layout, own)
+    assert [first for first, _, _ in ids_of(layout.root, (NOON8_MS - HOUR_MS, NOON8_MS))] == list(range(20))
+    assert open_sources(layout.root, BOTH).trades().coverage(INST, (NOON8_MS - HOUR_MS, NOON8_MS)).archive_ids == 2
+
+
 def test_at_the_edge_of_a_span_an_id_that_was_recorded_is_not_the_archives(tmp_path: Path) -> None:
     """A push has one time, and the archive another one for the first of its trades."""
     layout = Layout(tmp_path / "Vault")
@@ -327,3 +339,17 @@ def test_at_the_edge_of_a_span_an_id_that_was_recorded_is_not_the_archives(tmp_p
     for span in ((begin_ms + 2, begin_ms + 20), (begin_ms - 5, begin_ms + 6), (begin_ms + 2, begin_ms + 6)):
         assert all(origin == "ws" for _, _, origin in ids_of(layout.root, span))
         assert open_sources(layout.root, BOTH).trades().coverage(INST, span).archive_ids == 0
+
+
+def test_an_export_counts_the_trades_that_are_the_archives(
+    vault: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = "--from", at(280_000), "--to", at(320_000)
+    for name, words, count in (("both", ("--sources", "recorded,archive"), 4), ("own", (), 0)):
+        assert (
+            cli.main(["export", "csv", INST, "--vault", str(vault), *span, "--out", str(tmp_path / name), *words]) == 0
+        )
+        label = json.loads((tmp_path / name / "coverage.json").read_text(encoding="utf-8"))
+        assert label["trades"]["archive_rows"] == count and bool(label["trades"]["holes"]) == (count == 0)
+        assert (f", {count} of them of OKX's archive" in capsys.readouterr().out) == (count > 0)
+        assert label["days"][0]["trades_proved_share"] == 1.0 or not count

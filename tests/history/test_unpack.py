@@ -52,6 +52,12 @@ def test_a_zip_of_a_link_or_of_two_files_is_refused(world: ArchiveWorld, tmp_pat
     for path, says in ((link, "no plain file"), (two, "2 members")):
         with pytest.raises(ArchiveDamage, match=says):
             list(lines_of(path))
+    for name, data, says in (("bomb", b"1\n" * 2_000_000, "100 times"), ("long", bytes(5_000_000), "4 MB|100 times")):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("a.csv", data)
+        with pytest.raises(ArchiveDamage, match=says):
+            for _ in lines_of(tmp_path / f"{name}.zip"):
+                pass
     good = next(file.path for file in world.files if file.kind == "trades")
     torn = tmp_path / "torn.zip"
     torn.write_bytes(good.read_bytes()[:-40])

@@ -311,7 +311,7 @@ class TestDeadlines:
         assert connection.tick(ANSWER_WITHIN_MS - 1) == []
         events = connection.tick(1)
         assert [type(event) for event in events] == [Dead]  # one for both
-        assert BTC in events[0].reason
+        assert events[0].reason == f"no answer for {BTC} and 1 more within {ANSWER_WITHIN_MS} ms"
 
     def test_an_ack_without_a_full_book_is_one_too(self) -> None:
         connection = Connection([BTC])

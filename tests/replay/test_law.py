@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from l2vault.book.change import BookChange
+from l2vault.book.change_line import RecordedChange
 from l2vault.config import Settings
 from l2vault.replay.timeline import Replayed, replay_of
 from l2vault.sim.exchange.books import TradeTick
@@ -16,7 +18,10 @@ from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.vault.journal.events import Disconnected
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.catalog import Finding
+from l2vault.vault.store.change_writer import ChangeWriter
+from l2vault.vault.store.layout import Layout
 from support.captured import shipped
+from support.hours import HOUR_AT_MS, journal_of, levels, line, lost, put, started, synced
 from support.rig import Outcome, record_replay, record_timeline
 from support.small_vault import FIRST_ID, small_vault
 from support.virtual import over_sockets, running_clock
@@ -72,6 +77,33 @@ def test_a_hole_is_a_disconnect_with_its_cause_and_a_full_book_follows(tmp_path:
     assert b"\n".join(again.raw_lines(INST)) == path.read_bytes().strip()
     first, last = (event for event in again.events if isinstance(event, Disconnected))
     assert "missing: chain" in first.reason and "missing" not in last.reason
+
+
+@pytest.mark.parametrize("has_changes", [True, False])
+def test_a_broken_chain_breaks_again_behind_the_very_book_and_disconnects_once(
+    tmp_path: Path, has_changes: bool
+) -> None:
+    """So the flagged line is written again."""
+    layout = Layout(tmp_path / "vault")
+    bids, asks = levels("10 1 1"), levels("11 1 1")
+    flagged = line(100, bids, asks, seq_id=6, prev_seq_id=999, gap_detected=True)
+    put(
+        layout,
+        [line(0, bids, asks, seq_id=5, prev_seq_id=4), flagged, line(5_000, bids, asks, seq_id=9, prev_seq_id=8)],
+    )
+    journal_of(layout, started(-1_000), synced(0), lost(100), synced(5_000, connection=2))
+    if has_changes:
+        writer = ChangeWriter(layout)
+        for ms, is_full, seq_id, prev_seq_id in ((0, True, 5, -1), (100, False, 6, 5), (5_000, True, 9, -1)):
+            change = BookChange(INST, is_full, bids, asks, HOUR_AT_MS + ms, seq_id, prev_seq_id, 0, 1)
+            writer.write(RecordedChange(HOUR_AT_MS + ms, change, "ws", 1))
+        writer.close()
+    events = list(whole(layout.root).timeline.events)
+    at = next(number for number, event in enumerate(events) if isinstance(event, Cut))
+    assert [event.cause for event in events if isinstance(event, Cut)] == ["missing: chain"]
+    before, broken, cut, after = events[at - 2 : at + 2]
+    assert before.change.seq_id == 6 and (broken.change.prev_seq_id, broken.change.seq_id) == (999, 1000)
+    assert cut.ts_ms == HOUR_AT_MS + 100 and (after.change.seq_id, after.change.is_snapshot) in ((9, True), (8, True))
 
 
 def test_trades_and_values_beside_the_books_are_as_recorded(tmp_path: Path) -> None:

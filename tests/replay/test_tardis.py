@@ -132,13 +132,19 @@ async def test_the_ticker_gathers_the_values_and_names_none_that_it_lacks(root: 
         "timestamp": tickers[-1]["timestamp"],
         "localTimestamp": tickers[-1]["localTimestamp"],
     }
-    assert "markPrice" not in tickers[0], "the first has the first of the values alone"
+    assert [set(each) & {"openInterest", "fundingRate", "indexPrice", "markPrice"} for each in tickers] == [
+        {"openInterest"},
+        {"openInterest", "fundingRate"},
+        {"openInterest", "fundingRate", "indexPrice", "markPrice"},
+    ], "one for each push that changes something, but the index waits for the next"
 
 
 @over_sockets
 async def test_native_messages_are_the_pushes_that_came(changed) -> None:
     root, sent = changed
     async with serving(root) as site:
+        early = options(utc_text(START_MS - 20_000), utc_text(START_MS - 1))
+        assert (await asked(site, target("replay", early)))[0] == 400, "in the hour of the first line, and before it"
         found = await lines(site, "replay", options(*SPAN, filters=[{"channel": "books", "symbols": [INST.lower()]}]))
     texts = {encode_push(push): push for push in sent}
     pushes = [texts.get(text.partition(',"message":')[2][:-1]) for text in found]
@@ -161,10 +167,13 @@ async def test_a_hole_among_native_messages_is_one_too_or_an_empty_line_or_nothi
         found = await lines(site, "replay", asked)
         marked = await lines(site, "replay", asked | {"withDisconnects": True})
         unmarked = await lines(site, "replay", asked | {"withDisconnects": False})
+        before = await messages(site, "replay", asked | {"from": "2024-08-20T02:59:00Z", "to": "2024-08-20T03:00:01Z"})
+    assert [each["message"].get("msg", "book") for each in before[:2]] == ["unknown: no file", "book"]
     (at,) = (number for number, text in enumerate(found) if '"event":"disconnect"' in text)
     arg = {"channel": "books", "instId": INST}
     assert json.loads(found[at])["message"] == {"event": "disconnect", "arg": arg, "msg": "missing: chain"}
-    assert json.loads(found[at + 1])["message"]["action"] == "snapshot"
+    resumed = json.loads(found[at + 1])["message"]
+    assert resumed["action"] == "snapshot" and int(resumed["data"][0]["ts"]) == HOUR_AT_MS + 128_000
     assert marked == [*found[:at], "", *found[at + 1 :]] and unmarked == [*found[:at], *found[at + 1 :]]
 
 
@@ -321,6 +330,13 @@ class StoppedClock(Clock):
         await asyncio.sleep(0)
 
 
+class EndlessClock(Clock):
+    """Nobody who sleeps by it wakes up."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
 @over_sockets
 async def test_speed_is_how_many_times_as_fast_as_it_was_received(root: Path) -> None:
     asked = options("2024-08-20T03:00:00.000Z", "2024-08-20T03:00:30.000Z", symbols=[INST], dataTypes=["trade"])
@@ -328,7 +344,7 @@ async def test_speed_is_how_many_times_as_fast_as_it_was_received(root: Path) ->
     async with serving(root, clock) as site:
         at_once = await messages(site, "replay-normalized", asked)
         assert await messages(site, "replay-normalized", asked, speed="max") == at_once and clock.sleeps == 0
-        for speed, seconds in (("1", 29.52), ("10", 2.952), ("0.5", 59.04)):
+        for speed, seconds in (("1", 29), ("10", 2.9), ("0.5", 58)):
             begun_ms = clock.now_ms
             assert await messages(site, "replay-normalized", asked, speed=speed) == at_once
             assert (clock.now_ms - begun_ms) / 1000 == pytest.approx(seconds, abs=0.01)
@@ -338,7 +354,7 @@ async def test_speed_is_how_many_times_as_fast_as_it_was_received(root: Path) ->
 @over_sockets
 async def test_who_leaves_is_forgotten_and_a_stop_ends_who_stays(root: Path) -> None:
     path = target("ws-replay-normalized", options(**OF_TRADES), speed="0.001")
-    async with serving(root) as site:
+    async with serving(root, EndlessClock()) as site:
         async with connect(site.ws + path, proxy=None) as socket:
             await socket.recv()
             drained = asyncio.create_task(site.routes.drained())
@@ -351,6 +367,21 @@ async def test_who_leaves_is_forgotten_and_a_stop_ends_who_stays(root: Path) -> 
             await socket.wait_closed()
             assert socket.close_code == 1001
             await stopped
+
+
+@over_sockets
+async def test_what_a_client_sends_behind_its_request_is_passed_over_and_one_that_closes_is_forgotten(
+    root: Path,
+) -> None:
+    request = f"GET {target('replay-normalized', options(**OF_TRADES), speed='0.001')} HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with serving(root, EndlessClock()) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(site.http.rpartition(":")[2]))
+        writer.write(request.encode())
+        assert b"200 OK" in await reader.readline()
+        writer.write(b"and more")
+        assert b"disconnect" in await reader.readuntil(b"}\n")
+        writer.close()
+        await site.routes.drained()
 
 
 @over_sockets

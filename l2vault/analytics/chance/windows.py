@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Bools, Ints, ladders_of
+from l2vault.analytics.book_matrix import SIDES, Bools, Ints
 from l2vault.analytics.books import Tally, books_of, cut, tally_of
 from l2vault.analytics.contract import Contract, Floats
 from l2vault.analytics.flow.order_flow_imbalance import touch_steps
@@ -149,7 +149,7 @@ def _zones(piece: Piece) -> pl.DataFrame:
 
 
 def _signals(piece: Piece) -> pl.DataFrame:
-    """Of the books that stand at the steps; a matrix is made of these alone."""
+    """Of the books that stand at the steps alone."""
     first = -(-int(piece.t_from[0]) // STEP_MS) * STEP_MS
     t_ms = np.arange(first, int(piece.t_to[-1]), STEP_MS)
     book = np.searchsorted(piece.t_from, t_ms, "right") - 1
@@ -158,9 +158,9 @@ def _signals(piece: Piece) -> pl.DataFrame:
     chosen, at = np.unique(book, return_inverse=True)
     if not len(chosen):
         return pl.DataFrame(schema={"t": pl.Int64, **dict.fromkeys(IMBALANCES, pl.Float64)})
-    ladders = ladders_of(piece.levels, piece.books[chosen], piece.contract, None)
+    some = Piece(piece.levels, piece.books[chosen], piece.contract)
     with np.errstate(invalid="ignore", divide="ignore"):  # an empty side has no imbalance
-        columns = imbalances(ladders, "usd", LEVELS, BANDS_BPS)
+        columns = imbalances(some, "usd", LEVELS, BANDS_BPS)
     return pl.DataFrame({"t": t_ms, **{name: columns[name][at] for name in IMBALANCES}})
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from l2vault.analytics.book_matrix import Bools, Ints, Ladders, Levels, SideName, decimals_of, levels_of
+from l2vault.analytics.book_matrix import Bools, Ints, decimals_of
 from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.interval_rows import GOLDEN, Numbers, Piece, order_of
 from l2vault.analytics.one_book import BPS, MOVE_BPS, ROUNDING_BPS
@@ -51,27 +51,6 @@ class Changes:
     """`(changes,)`, float64, in the unit asked for, above 0 whatever the cause."""
     distance_bps: Floats
     """`(changes,)`, float64: from the earlier book's mid, negative for a price beyond it."""
-
-
-def changes(ladders: Ladders, name: SideName, unit: Unit) -> Changes:
-    """Of all neighbours; `book` is the later one."""
-    levels = levels_of(ladders, name, decimals_of([ladders.contract]))
-    left, came, kept_from, kept_to = _matched(levels, ladders.is_linked)
-    delta = levels.qty[kept_to] - levels.qty[kept_from]
-    kept_to, delta = kept_to[delta != 0], delta[delta != 0]
-    level = np.concatenate([left, came, kept_to])
-    book = np.concatenate([levels.book[left] + 1, levels.book[came], levels.book[kept_to]])
-    delta = np.concatenate([-levels.qty[left], levels.qty[came], delta])
-    best_first = np.argsort(-levels.point[level], kind="stable")
-    level, book, delta = level[best_first], book[best_first], delta[best_first]
-    point, price = levels.point[level], levels.price[level]
-    beyond = np.where(delta < 0, book, book - 1)  # of whichever book the level is not in
-    is_rolled = ladders.is_full(name)[beyond] & (point < levels.worst[beyond])
-    cause = _cause(delta < 0, is_rolled, point >= levels.best[book])
-    origin = _origin(ladders.mid, ladders.side(name).best)[book - 1]
-    away_bps = (price - origin if name == "ask" else origin - price) / origin * BPS
-    _mark_moves(cause, book, np.abs(delta), away_bps)
-    return Changes(book, cause, ladders.contract.sizes(np.abs(delta), price, unit), away_bps)
 
 
 def row_changes(piece: Piece, unit: Unit) -> Iterator[tuple[Changes, Bools]]:
@@ -151,20 +130,6 @@ def _cause(is_loss: Bools, is_rolled: Bools, is_reached: Bools) -> Causes:
     """Before any move is known."""
     cause: Causes = _CAUSES_OF[is_loss * np.int8(4) + is_rolled * np.int8(2) + is_reached]
     return cause
-
-
-def _matched(levels: Levels, is_linked: Bools) -> tuple[Ints, Ints, Ints, Ints]:
-    """Levels (their rows) that the next book has no more, that the one before had not, and those in both: in the
-    earlier and in the later one."""
-    span = 2 * int(np.abs(levels.point).max(initial=0)) + 1
-    key = levels.book * span - levels.point  # ascending: books are in order, and the best come first
-    has_next = np.append(is_linked[1:], False)[levels.book]
-    has_past = np.where(levels.book > 0, is_linked[levels.book], False)
-    found = np.minimum(np.searchsorted(key, key + span), max(len(key) - 1, 0))
-    is_in_next = has_next & (key[found] == key + span)
-    is_new = has_past
-    is_new[found[is_in_next]] = False
-    return np.flatnonzero(has_next & ~is_in_next), np.flatnonzero(is_new), np.flatnonzero(is_in_next), found[is_in_next]
 
 
 def _origin(mid: Floats, best: Floats) -> Floats:

@@ -6,19 +6,22 @@ claimed of time that is not proved: it is null, and `proved_share` says how much
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Ints, Ladders, SideName
+from l2vault.analytics.book_matrix import SIDES, Ints
 from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.context import CONTEXT
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.flow.impact import AFTER_SEC, BAND_BPS, HIT_SHARE, Depths, Recovery, kyle_lambda, recoveries
-from l2vault.analytics.flow.order_flow_imbalance import by_step, imbalances, of_changes, ofi_name
+from l2vault.analytics.flow.order_flow_imbalance import all_steps, by_step, imbalances, of_changes, ofi_name
 from l2vault.analytics.flow.trade_flow import VPIN_BUCKETS, bucket_volume, large_size, orders_of, volumes, vpin
-from l2vault.analytics.one_book import BPS, ROUNDING_BPS
+from l2vault.analytics.interval_rows import Piece
+from l2vault.analytics.one_book import BPS
+from l2vault.analytics.side_levels import within
 from l2vault.analytics.trades import TradeSpan, traded_sizes
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError
@@ -111,25 +114,14 @@ def flow(books: Books, ask: Ask | None = None) -> Result:
 
 
 def _seen(books: Books, meter: CoverageMeter, ask: Ask) -> _Seen:
-    frames = []
-    for repeated, ladders in books.neighbours():
-        meter.add(ladders.rows(slice(repeated, None)))
-        times = {"t_from": ladders.t_from, "t_to": ladders.t_to, "is_linked": ladders.is_linked}
-        depths = {f"{name}_depth": _near(ladders, name) for name in SIDES}
-        measured = imbalances(ladders, ask.bands_bps) | depths | {"mid": ladders.mid}
-        frames.append(
-            pl.DataFrame(times).with_columns(**{k: pl.Series(v) for k, v in measured.items()}).slice(repeated)
-        )
-    frame = pl.concat(frames)
-    return _Seen(frame.with_columns(is_linked=pl.col("is_linked") & (pl.int_range(pl.len()) > 0)))
+    return _Seen(all_steps(books, partial(_of_books, bands_bps=ask.bands_bps), meter.count_in))
 
 
-def _near(ladders: Ladders, name: SideName) -> Floats:
-    """What rests within `BAND_BPS` of mid; NaN where that is not seen."""
-    is_near = ladders.distance_bps(name) <= BAND_BPS + ROUNDING_BPS
-    is_seen = np.isfinite(ladders.mid) & (ladders.visible_bps(name) >= BAND_BPS - ROUNDING_BPS)
-    sizes = ladders.sizes(name, "usd")
-    return np.where(is_seen, np.where(is_near, sizes, 0).sum(axis=1), np.nan)
+def _of_books(piece: Piece, bands_bps: Sequence[float]) -> dict[str, Floats]:
+    """Beside the imbalances what rests within `BAND_BPS` of mid, NaN where that is not seen."""
+    sizes = piece.sizes("usd")
+    depths = {f"{name}_depth": within(piece, name, sizes, BAND_BPS) for name in SIDES}
+    return imbalances(piece, bands_bps) | depths | {"mid": piece.mid}
 
 
 def _trades(books: Books) -> TradeSpan | None:

@@ -4,7 +4,7 @@ What each kind of change claims, `book_diff.CAUSES` says. Nothing is claimed acr
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ints
-from l2vault.analytics.books import Books, CoverageMeter, Frames, Result, Tally, tally_of
-from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
+from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.flow.book_diff import CAUSES, row_changes
-from l2vault.analytics.interval_rows import Piece
+from l2vault.analytics.interval_rows import Ends, Piece
 from l2vault.analytics.one_book import MOVE_BPS, ROUNDING_BPS
 from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError
@@ -104,13 +104,14 @@ def _flows(books: Books, meter: CoverageMeter, unit: Unit, horizon_ms: int, edge
     own = partial(flows_of, unit=unit, horizon_ms=horizon_ms, edges=edges)
     sums: list[pl.DataFrame] = []
     stood: list[Ints] = []
-    before: PieceFlows | None = None
+    before: Ends | None = None
     for hour in books.mapped(own):
         for each in hour:
             meter.count_in(each.tally)
             stood.append(each.stood)
-            sums += [*_between(before, each, own), each.sums]
-            before = each
+            step = None if before is None else before.before(each.ends)
+            sums += [*(own_step.sums for own_step in ([] if step is None else own(iter([step])))), each.sums]
+            before = each.ends
     if before is None:
         raise books.no_book()
     frame = (
@@ -128,9 +129,7 @@ class PieceFlows:
     """What is kept of a piece: sums by window, side and band; its first and its last book; when its books stood."""
 
     sums: pl.DataFrame
-    opening: Frames
-    closing: Frames
-    contract: Contract
+    ends: Ends
     stood: Ints
     tally: Tally
 
@@ -145,22 +144,10 @@ def _piece_flows(piece: Piece, unit: Unit, horizon_ms: int, edges: list[float]) 
     stood = np.stack([piece.t_from[np.append(0, is_apart + 1)], piece.t_to[np.append(is_apart, -1)]], axis=1)
     return PieceFlows(
         _sums(piece, unit, horizon_ms, edges),
-        piece.book_alone(0),
-        piece.book_alone(len(piece) - 1),
-        piece.contract,
+        piece.ends(),
         stood.reshape(-1),
         tally_of(piece),
     )
-
-
-def _between(
-    before: PieceFlows | None, after: PieceFlows, work: Callable[[Iterator[Piece]], list[PieceFlows]]
-) -> list[pl.DataFrame]:
-    """The sums of the step from the last book of a piece to the first one of the next."""
-    if before is None or before.contract != after.contract:
-        return []
-    levels, books = (pl.concat(frames) for frames in zip(before.closing, after.opening, strict=True))
-    return [each.sums for each in work(iter([Piece(levels, books, after.contract)]))]
 
 
 def chance_z(z: Floats, looks_a_day: float, false_alarms_a_day: float) -> float | None:

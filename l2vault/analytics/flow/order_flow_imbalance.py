@@ -3,16 +3,19 @@
 From every change of the book it is exact; from books of each cadence it is the net of what happened between two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Bools, Ladders
-from l2vault.analytics.books import Books
+from l2vault.analytics.book_matrix import SIDES, Bools
+from l2vault.analytics.books import Books, Tally, tally_of
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.flow.book_diff import ADDED, CAUSES, CONSUMED, MOVED_IN, MOVED_OUT, PULLED, changes
+from l2vault.analytics.flow.book_diff import ADDED, CAUSES, CONSUMED, MOVED_IN, MOVED_OUT, PULLED, row_changes
+from l2vault.analytics.interval_rows import Ends, Piece
 from l2vault.analytics.one_book import ROUNDING_BPS
 
 _SIGN: Final = np.zeros(len(CAUSES))
@@ -25,7 +28,7 @@ def ofi_name(band_bps: float) -> str:
     return f"ofi_{band_bps:g}bps_usd"
 
 
-def imbalances(ladders: Ladders, bands_bps: Sequence[float]) -> dict[str, Floats]:
+def imbalances(piece: Piece, bands_bps: Sequence[float]) -> dict[str, Floats]:
     """`(books,)` float64 of each: what a step to this book adds to `ofi_touch_usd` and to the OFI of each band; 0 in
     the first book and behind a hole, NaN where a band lies beyond what is visible.
 
@@ -34,26 +37,59 @@ def imbalances(ladders: Ladders, bands_bps: Sequence[float]) -> dict[str, Floats
     Imbalance in a Limit Order Book", arXiv 1907.06230) with levels by their distance instead of their rank, since 400
     ranks of BTC reach 13 to 30 bps. Distance is from the mid of the earlier book.
     """
-    columns = {"ofi_touch_usd": touch_imbalance(ladders)}
-    flows = np.zeros((len(bands_bps), len(ladders)))
-    for name in SIDES:
-        found = changes(ladders, name, "usd")
-        signed = (1.0 if name == "bid" else -1.0) * _SIGN[found.cause] * found.size
+    best = piece.best.bid, piece.best.ask
+    sizes = (piece.contract.sizes(piece.best_qty(name), price, "usd") for name, price in zip(SIDES, best, strict=True))
+    of_bid, of_ask = map(np.nan_to_num, sizes)
+    columns = {"ofi_touch_usd": touch_steps(best, (of_bid, of_ask), piece.is_linked)}
+    flows = np.zeros((len(bands_bps), len(piece)))
+    for changed, is_ask in row_changes(piece, "usd"):
+        signed = np.where(is_ask, -_SIGN[changed.cause], _SIGN[changed.cause]) * changed.size
         for at, band_bps in enumerate(bands_bps):
-            is_near = found.distance_bps <= band_bps + ROUNDING_BPS
-            flows[at] += np.bincount(found.book[is_near], signed[is_near], len(ladders))
-    seen = np.minimum(*(ladders.visible_bps(name) for name in SIDES))
+            is_near = changed.distance_bps <= band_bps + ROUNDING_BPS
+            flows[at] += np.bincount(changed.book, signed * is_near, len(piece))
+    seen = np.minimum(*(piece.visible_bps(name) for name in SIDES))
     seen = np.fmin(seen, np.append(np.inf, seen[:-1]))
     for at, band_bps in enumerate(bands_bps):
-        is_seen = (seen >= band_bps - ROUNDING_BPS) | ~ladders.is_linked
+        is_seen = (seen >= band_bps - ROUNDING_BPS) | ~piece.is_linked
         columns[ofi_name(band_bps)] = np.where(is_seen, flows[at], np.nan)
     return columns
 
 
-def touch_imbalance(ladders: Ladders) -> Floats:
-    """`touch_steps` of ladders, in quote currency, each size at its own price."""
-    of_bid, of_ask = (ladders.sizes(name, "usd")[:, 0] for name in SIDES)
-    return touch_steps((ladders.bids.best, ladders.asks.best), (of_bid, of_ask), ladders.is_linked)
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Of a piece: a row per book, with `t_from`, `t_to`, `is_linked` and what was measured of the step to it."""
+
+    frame: pl.DataFrame
+    ends: Ends
+    tally: Tally
+
+
+def steps_of(pieces: Iterator[Piece], measure: Callable[[Piece], dict[str, Floats]]) -> list[Steps]:
+    """The work on one hour."""
+    found = []
+    for piece in pieces:
+        times = {"t_from": piece.t_from, "t_to": piece.t_to, "is_linked": piece.is_linked}
+        found.append(Steps(pl.DataFrame(times | measure(piece)), piece.ends(), tally_of(piece)))
+    return found
+
+
+def all_steps(
+    books: Books, measure: Callable[[Piece], dict[str, Floats]], on_tally: Callable[[Tally], None] = lambda tally: None
+) -> pl.DataFrame:
+    """The rows of `steps_of` of all books, those of the first book of a piece by the last one of the piece before.
+    `measure` is pickled. Raises VaultError where no book stands."""
+    frames: list[pl.DataFrame] = []
+    before: Ends | None = None
+    for hour in books.mapped(partial(steps_of, measure=measure)):
+        for each in hour:
+            on_tally(each.tally)
+            step = None if before is None else before.before(each.ends)
+            first = each.frame.head(1) if step is None else steps_of(iter([step]), measure)[0].frame.tail(1)
+            frames += [first, each.frame.slice(1)]
+            before = each.ends
+    if not frames:
+        raise books.no_book()
+    return pl.concat(frames)
 
 
 def touch_steps(best: tuple[Floats, Floats], sizes: tuple[Floats, Floats], is_linked: Bools) -> Floats:
@@ -98,8 +134,5 @@ def by_step(rows: pl.DataFrame, step_ms: int) -> pl.DataFrame:
 
 def of_changes(books: Books, bands_bps: Sequence[float], step_ms: int) -> pl.DataFrame:
     """`by_step` of every change of the book. Raises VaultError where none were recorded."""
-    frames = []
-    for repeated, ladders in books.neighbours():
-        times = {"t_from": ladders.t_from, "t_to": ladders.t_to}
-        frames.append(pl.DataFrame(times | imbalances(ladders, bands_bps)).slice(repeated))
-    return by_step(pl.concat(frames), step_ms)
+    steps = all_steps(books, partial(imbalances, bands_bps=bands_bps)).drop("is_linked")
+    return by_step(steps, step_ms)

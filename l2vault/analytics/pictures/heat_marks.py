@@ -21,6 +21,11 @@ _TAKER_COLOURS: Final = {True: "#63E6A5", False: "#FF5C7A"}
 _WALL_PT: Final = (1.0, 5.0)
 _BENT_WALL_PT: Final = (0.7, 2.5)
 """Around mid, where a wall goes up and down with mid and would cover much."""
+_MOST_SHARE: Final = 90
+_GIANT: Final = 3.0
+"""Of the rows of the last book that hold something 90 % are below a size; beyond three times that a bar is cut."""
+_TOLD, _APART = 3, 0.03
+"""So many of those are written, none nearer to another than this share of the height."""
 _DOTS: Final = 200
 _DOT_COLUMNS, _DOT_ROWS = 150, 60
 _DOT_PT2: Final = (2.0, 110.0)
@@ -111,17 +116,34 @@ def draw_profile(axes: "Axes", heat: Heatmap) -> None:
     y = heat.place(np.full(len(heat.closing), at), heat.closing["price"].to_numpy())
     is_ask = (heat.closing["side"] == "ask").to_numpy()
     size = heat.closing["size"].to_numpy()
+    sums: dict[SideName, Floats] = {}
     for name in SIDES:
         own = (is_ask == (name == "ask")) & np.isfinite(y)
-        sums, _ = np.histogram(y[own], heat.price, weights=size[own])
-        axes.barh(
-            heat.price[:-1], sums, np.diff(heat.price), align="edge", color=SIDE_COLOURS[name], linewidth=0, zorder=2
-        )
+        sums[name] = np.histogram(y[own], heat.price, weights=size[own])[0]
+        axes.stairs(sums[name], heat.price, orientation="horizontal", fill=True, color=SIDE_COLOURS[name], zorder=2)
+    _cut_giants(axes, sums, heat)
     axes.xaxis.set_major_formatter(canvas.amounts())
     axes.xaxis.set_major_locator(MaxNLocator(2, prune="lower"))
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", left=False, labelleft=False)
     axes.set_title("last book", fontsize=8.5)
+
+
+def _cut_giants(axes: "Axes", sums: dict[SideName, Floats], heat: Heatmap) -> None:
+    """So that one giant does not make hairs of all the others: the axis ends at a few times what most rows stay below,
+    and the largest that go beyond are written at its end."""
+    every = np.concatenate(list(sums.values()))
+    held = every[every > 0]
+    limit = min(_GIANT * float(np.percentile(held, _MOST_SHARE)), float(held.max())) if len(held) else 1.0
+    axes.set_xlim(0, limit * 1.05)
+    y = np.tile((heat.price[:-1] + heat.price[1:]) / 2, len(SIDES))
+    apart = (heat.price[-1] - heat.price[0]) * _APART
+    told: list[float] = []
+    for at in np.argsort(-every, kind="stable")[: np.count_nonzero(every > limit)]:
+        if len(told) < _TOLD and all(abs(y[at] - other) > apart for other in told):
+            told.append(float(y[at]))
+            how: dict[str, Any] = {"va": "bottom", "xytext": (0, 2), "textcoords": "offset points", "zorder": 3}
+            axes.annotate(f"{amount(every[at])} >", (limit, y[at]), ha="right", fontsize=7, color="white", **how)
 
 
 def draw_last_price(axes: "Axes", profile: "Axes", heat: Heatmap) -> None:

@@ -110,8 +110,10 @@ def label_biggest(  # noqa: PLR0913 - where, what, and how
     """
     from matplotlib.text import Text
 
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    engine = figure.get_layout_engine()
+    if engine is not None:  # all that drawing would do first
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     frame = axes.get_window_extent()
     taken: list[tuple[float, Bbox]] = []
     for wall in _worth_telling(walls).to_dicts():

@@ -127,6 +127,7 @@ def _books(vault: Vault, inst_id: str, span: Span, report: Report) -> Iterator[T
         if not is_begun and event.ts_ms > span[0]:
             yield book_loss(coverage, span[0])
         is_begun = True
-        yield Loss(event.ts_ms, BOOKS, event.cause) if isinstance(event, Cut) else event
+        if event.ts_ms < span[1]:  # the heartbeat that shows how long the last book stood may be later
+            yield Loss(event.ts_ms, BOOKS, event.cause) if isinstance(event, Cut) else event
     if not is_begun:
         yield book_loss(coverage, span[0])

@@ -49,6 +49,7 @@ class Message(NamedTuple):
 
     local_us: int
     data: str
+    is_disconnect: bool = False
 
 
 class _Full(NamedTuple):
@@ -81,7 +82,7 @@ def normalized(vault: Vault, asked: Normalized, report: Report) -> Iterator[Mess
         for part in writer.take(happening):
             yield writer.message(part, local_us)
         if isinstance(happening, Loss) and asked.tells_disconnects:
-            yield Message(local_us, disconnect_json(inst_id, happening.text, local_us))
+            yield Message(local_us, disconnect_json(inst_id, happening.text, local_us), is_disconnect=True)
             for each in writers.values():
                 for part in each.begin_anew():
                     yield each.message(part, local_us)

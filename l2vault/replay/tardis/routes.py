@@ -119,6 +119,7 @@ class _ToPlayer(NamedTuple):
     local_us: int
     player: _Player
     text: str
+    is_disconnect: bool
 
 
 _Timed = TypeVar("_Timed", Message, _ToPlayer)
@@ -143,6 +144,7 @@ class TardisRoutes:
 
     async def answer(self, connection: HttpConnection, request: Request) -> Response | None:
         """Stream what was asked for, or refuse it: 400, and 500 where the vault cannot be read."""
+        connection.take_over()
         url = urlsplit(request.path)
         try:
             query = query_of(parse_qsl(url.query, keep_blank_values=True), _OF_OPTIONS)
@@ -191,7 +193,8 @@ class TardisRoutes:
             job.cancel()
             gone.cancel()
             await asyncio.wait({job, gone})
-        if not job.cancelled() and (error := job.exception()) is not None and not isinstance(error, ConnectionClosed):
+        error = None if job.cancelled() else job.exception()
+        if error is not None and not isinstance(error, ConnectionClosed | ConnectionError):  # of a client that left
             _log.warning("a replay broke off: %s", error)
             raise error
 
@@ -298,16 +301,20 @@ class TardisRoutes:
         return merge(*streams, key=attrgetter("local_us"))
 
     async def _paced(self, messages: Iterator[_Timed], speed: float | None) -> AsyncGenerator[list[_Timed], None]:
-        """As they are due: at once, or `speed` times as fast as they were received, from the first one on."""
-        begun_ms = first_us = None
+        """As they are due: at once, or `speed` times as fast as they were received, from the first one on that is no
+        disconnect: nobody waits for the hours before the recording."""
+        begun_ms, first_us = 0, None
         while batch := await asyncio.to_thread(_next, messages):
             if speed is None:
                 yield batch
                 continue
-            if begun_ms is None or first_us is None:
-                begun_ms, first_us = self._clock.monotonic_ms(), batch[0].local_us
             due: list[_Timed] = []
             for message in batch:
+                if first_us is None and message.is_disconnect:
+                    due.append(message)
+                    continue
+                if first_us is None:
+                    begun_ms, first_us = self._clock.monotonic_ms(), message.local_us
                 at_ms = begun_ms + (message.local_us - first_us) / 1000 / speed
                 if (wait_ms := at_ms - self._clock.monotonic_ms()) > 0:
                     if due:
@@ -328,14 +335,15 @@ def _lines_of(pushed: Iterator[Pushed], disconnects: bool | None) -> Iterator[Me
     for each in pushed:
         if not each.is_disconnect or disconnects is None:
             local = f"{utc_micros_text(each.local_us)[:-1]}0Z"
-            yield Message(each.local_us, f'{{"localTimestamp":"{local}","message":{each.text}}}')
+            line = f'{{"localTimestamp":"{local}","message":{each.text}}}'
+            yield Message(each.local_us, line, each.is_disconnect)
         elif disconnects:
-            yield Message(each.local_us, "")
+            yield Message(each.local_us, "", is_disconnect=True)
 
 
 def _to_player(player: _Player, pushed: Iterator[Pushed]) -> Iterator[_ToPlayer]:
     for each in pushed:
-        yield _ToPlayer(each.local_us, player, each.text)
+        yield _ToPlayer(each.local_us, player, each.text, each.is_disconnect)
 
 
 async def _chunks(first: list[Message], batches: AsyncIterator[list[Message]]) -> AsyncIterator[bytes]:

@@ -1,13 +1,14 @@
 """OKX's archive of past days, made of this exchange's own pushes: the files in OKX's form, and what the index says.
 
 Books: one line of JSON a push in a tar.gz of the UTC day, a full book at the start and every 15 minutes. Trades and
-funding: CSV in a zip of the day of UTC+8. Every day is streamed to the disk. Knows no server and no client.
+funding: CSV in a zip of the day of UTC+8, and of the month. Every day is streamed to the disk. Knows no server and no
+client.
 """
 
 import hashlib
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import IO, Final, Literal, NamedTuple
@@ -46,6 +47,8 @@ class ArchivedFile(NamedTuple):
     date_ms: int
     target: str
     path: Path
+    is_listed: bool = True
+    """Whether the index has such files at all: of funding it has no months."""
 
     @property
     def name(self) -> str:
@@ -63,24 +66,29 @@ class _Line(msgspec.Struct, gc=False):
 
 
 def make_archive(
-    folder: Path, ticks: Iterable[Tick], seed: int = 0, every_ms: int = 10, is_funded: bool = True
+    folder: Path,
+    ticks: Iterable[Tick],
+    seed: int = 0,
+    every_ms: int = 10,
+    is_funded: bool = True,
+    trades: Trades | None = None,
 ) -> list[ArchivedFile]:
     """The files of all days and instruments of `ticks`, which are in order of time; pushes of one `every_ms` make one
-    line. Trades are made up as `Trades` does it, funding of nothing but the names."""
-    maker = _Maker(folder, seed, every_ms, is_funded)
+    line. `trades` makes up the trades, funding is made of nothing but the names."""
+    maker = _Maker(folder, seed, every_ms, is_funded, trades or Trades(seed))
     for tick in ticks:
         maker.add(tick)
     return maker.close()
 
 
 class _Maker:
-    def __init__(self, folder: Path, seed: int, every_ms: int, is_funded: bool) -> None:
+    def __init__(self, folder: Path, seed: int, every_ms: int, is_funded: bool, trades: Trades) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._seed = seed
         self._every_ms = every_ms
         self._is_funded = is_funded
-        self._trades = Trades(seed)
+        self._trades = trades
         self._books: dict[str, Book] = {}
         self._series: dict[str, list[_BookFile]] = {}
         self._tapes: dict[tuple[str, int], IO[str]] = {}
@@ -111,8 +119,9 @@ class _Maker:
                 _BookFile(self._folder, inst_id, day_ms, "books400", self._every_ms),
                 _BookFile(self._folder, inst_id, day_ms, "books5000", max(DEEP_MS, self._every_ms)),
             ]
+        sides = tuple({price_key(level[0]): level for level in side} for side in (change.bids, change.asks))
         for file in files:
-            file.add(tick.ts_ms, change.bids, change.asks, book)
+            file.add(tick.ts_ms, sides, change.is_snapshot, book)
 
     def close(self) -> list[ArchivedFile]:
         for inst_id in list(self._series):
@@ -122,7 +131,9 @@ class _Maker:
             tape.close()
             months.setdefault((inst_id, utc_text(date_ms + _UTC8_MS)[:7]), []).append(Path(tape.name))
         for (inst_id, month), days in months.items():
-            self._made.append(_month(self._folder, inst_id, month, days))
+            tapes = sorted(days, key=lambda day: int(day.stem.rpartition("-")[2]))
+            rows = (day.read_bytes().partition(b"\n")[2] for day in tapes)
+            self._made.append(_month(self._folder, "trades", inst_id, month, rows))
         for (inst_id, date_ms), tape in self._tapes.items():
             self._made.append(_zipped(self._folder, "trades", inst_id, date_ms, Path(tape.name)))
         if self._is_funded and self._span:
@@ -142,16 +153,21 @@ class _Maker:
         return tape
 
     def _funding(self) -> Iterator[ArchivedFile]:
-        """A rate each 8 hours for each instrument, one file a day for all of them."""
+        """A rate each 8 hours for each instrument: a file a day for all of them, and one a month for each."""
         days: dict[int, list[str]] = {}
+        months: dict[tuple[str, str], list[bytes]] = {}
         for inst_id, (from_ms, to_ms) in sorted(self._span.items()):
             for time_ms in range(-(-from_ms // _FUNDING_MS) * _FUNDING_MS, to_ms + 1, _FUNDING_MS):
                 rate = Random(f"{self._seed} {inst_id} {time_ms}").randrange(-300, 900) / 1e6
-                days.setdefault(_utc8_midnight(time_ms), []).append(f"{inst_id},{rate:.8f},{time_ms}\n")
+                row = f"{inst_id},{rate:.8f},{time_ms}\n"
+                days.setdefault(_utc8_midnight(time_ms), []).append(row)
+                months.setdefault((inst_id, utc_text(time_ms + _UTC8_MS)[:7]), []).append(row.encode())
         for date_ms, rows in sorted(days.items()):
             path = self._folder / f"funding-{date_ms}.csv"
             path.write_text(_FUNDING_HEAD + "".join(rows), encoding="utf-8", newline="")
             yield _zipped(self._folder, "funding", "", date_ms, path)
+        for (inst_id, month), own in months.items():
+            yield _month(self._folder, "funding", inst_id, month, own)
 
 
 class _BookFile:
@@ -167,16 +183,18 @@ class _BookFile:
         self._pending_ms = 0
         self._quarter = -1
 
-    def add(self, ts_ms: int, bids: list[Level], asks: list[Level], book: Book) -> None:
+    def add(self, ts_ms: int, sides: Sequence[Mapping[int, Level]], is_full: bool, book: Book) -> None:
         """A push that was applied to `book`. The first line of a day, and one behind each quarter of an hour, is whole:
-        behind the update of the same time, of which `ts` therefore repeats."""
-        if self._quarter < 0:
+        behind the update of the same time, of which `ts` therefore repeats. So is that of a full book, with which the
+        exchange begins anew."""
+        if self._quarter < 0 or is_full:
+            self._flush()
             self._whole(ts_ms, book)
             return
         if self._pending_ms and ts_ms // self._every_ms != self._pending_ms // self._every_ms:
             self._flush()
-        for side, levels in zip(self._pending, (bids, asks), strict=True):
-            side.update({price_key(level[0]): level for level in levels})
+        for side, levels in zip(self._pending, sides, strict=True):
+            side.update(levels)
         self._pending_ms = ts_ms
         if ts_ms // SNAPSHOT_MS != self._quarter:
             self._flush()
@@ -224,16 +242,19 @@ def _zipped(folder: Path, kind: Kind, inst_id: str, date_ms: int, csv: Path) -> 
     return ArchivedFile(kind, inst_id, date, date_ms, f"{where}/{path.name}", path)
 
 
-def _month(folder: Path, inst_id: str, month: str, days: list[Path]) -> ArchivedFile:
-    """The trades of a month, as far as there are some, in one file."""
-    name = f"{inst_id}-trades-{month}"
+def _month(folder: Path, kind: Kind, inst_id: str, month: str, rows: Iterable[bytes]) -> ArchivedFile:
+    """The trades or the rates of a month, as far as there are some, in one file."""
+    is_trades = kind == "trades"
+    name = f"{inst_id}-{'trades' if is_trades else 'fundingrates'}-{month}"
     path = folder / f"{name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open(f"{name}.csv", "w") as file:
-        file.write(_TRADES_HEAD.encode())
-        for day in sorted(days, key=lambda day: int(day.stem.rpartition("-")[2])):
-            file.write(day.read_bytes().partition(b"\n")[2])
-    target = f"/cdn/okex/traderecords/trades/monthly/{month.replace('-', '')}/{path.name}"
-    return ArchivedFile("trades", inst_id, month, utc_ms(f"{month}-01T00:00:00.000Z") - _UTC8_MS, target, path)
+        file.write((_TRADES_HEAD if is_trades else _FUNDING_HEAD).encode())
+        for each in rows:
+            file.write(each)
+    series = "trades" if is_trades else "swaprates"
+    target = f"/cdn/okex/traderecords/{series}/monthly/{month.replace('-', '')}/{path.name}"
+    begin_ms = utc_ms(f"{month}-01T00:00:00.000Z") - _UTC8_MS
+    return ArchivedFile(kind, inst_id, month, begin_ms, target, path, is_listed=is_trades)
 
 
 def _utc8_midnight(ts_ms: int) -> int:

@@ -7,12 +7,13 @@ an instrument's pushes do not depend on what else is simulated. Reads no clock: 
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final
 
 from l2vault.book.change import BookChange, Level
 from l2vault.sim.exchange.books import Tick
+from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.market_shape import shape_of
 from l2vault.sim.exchange.market_side import MarketSide
 from l2vault.sim.exchange.whales import Whales
@@ -69,6 +70,11 @@ class Market:
         """
         return heapq.merge(*(instrument.ticks() for instrument in self._instruments), key=lambda tick: tick.ts_ms)
 
+    def standing(self, depth: int) -> Callable[[], Image]:
+        """The orders of the first instrument as they stand behind its newest tick, by the market itself and not by what
+        it pushed: at most `depth` levels a side. Call it, whenever you like, to have their texts made."""
+        return self._instruments[0].standing(depth)
+
 
 class _Instrument:
     """The two sides of one book, the price they follow, and the chain of its pushes."""
@@ -103,6 +109,10 @@ class _Instrument:
             bids, asks = self._bids.changes(), self._asks.changes()
             if bids or asks:
                 yield self._push(bids, asks, ts_ms)
+
+    def standing(self, depth: int) -> Callable[[], Image]:
+        bids, asks = self._bids.held(depth), self._asks.held(depth)
+        return lambda: Image(self._bids.levels(bids), self._asks.levels(asks))
 
     def _push(self, bids: list[Level], asks: list[Level], ts_ms: int) -> Tick:
         """The next update of the chain; without levels it is a heartbeat and `seqId` stays."""

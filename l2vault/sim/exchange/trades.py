@@ -22,8 +22,8 @@ from l2vault.sim.exchange.levels import price_text
 
 _SWEPT_LEVELS: Final = 20
 """The most levels that one taker order goes through."""
-_TRADED_SHARE: Final = 0.7
-"""How often a loss at the touch is a trade and not a cancellation."""
+TRADED_SHARE: Final = 0.7
+"""At OKX's pace of 100 ms. A market of shorter steps has more of them."""
 _RPI_CHANCE: Final = 0.02
 """Chance a push that a trade of source 1 comes with it: against an RPI order, which is in no `books`."""
 _MOST_MATCHES: Final = 12
@@ -166,7 +166,11 @@ class Trades:
     capture holds.
     """
 
-    def __init__(self, seed: int = 0, recorded: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, seed: int = 0, recorded: frozenset[str] = frozenset(), traded_share: float = TRADED_SHARE
+    ) -> None:
+        """`traded_share`: how often a loss at the touch is a trade and not a cancellation."""
+        self._traded_share = traded_share
         self._seed = seed
         self._recorded = recorded
         self._tapes: dict[str, _Tape] = {}
@@ -193,7 +197,7 @@ class Trades:
             return []
         tape = self._tape(change.inst_id, before.seq_id or 1_000_000)
         try:
-            orders = _taker_orders(change, before, tape.rng)
+            orders = _taker_orders(change, before, tape.rng, self._traded_share)
         except (LevelError, ValueError):  # a capture may hold numbers that are none
             return []
         trades = list(_trades(orders, change, before, tape))
@@ -231,13 +235,15 @@ class Trades:
         return tape
 
 
-def _taker_orders(change: BookChange, before: Book, rng: Random) -> list[tuple[str, str, list[_Fill]]]:
+def _taker_orders(
+    change: BookChange, before: Book, rng: Random, traded_share: float
+) -> list[tuple[str, str, list[_Fill]]]:
     """Side, source and fills of each taker order: at most one a side, and now and then one against an RPI order."""
     bids, asks = before.top(_SWEPT_LEVELS)
     orders = []
     for side, levels, changes in (("buy", asks, change.asks), ("sell", bids, change.bids)):
         fills = _losses(levels, changes)
-        if fills and rng.random() < _TRADED_SHARE:
+        if fills and rng.random() < traded_share:
             orders.append((side, "0", fills))
     if bids and asks and rng.random() < _RPI_CHANCE:
         side, level = ("buy", asks[0]) if rng.random() < 0.5 else ("sell", bids[0])
@@ -248,10 +254,10 @@ def _taker_orders(change: BookChange, before: Book, rng: Random) -> list[tuple[s
 
 def _losses(levels: list[Level], changes: list[Level]) -> list[_Fill]:
     """What is gone from the best price on: whole levels, then a part of the next."""
-    said = {price_key(level[0]): level for level in changes}
+    said = {level[0]: level for level in changes}  # a price has one text, that of the book
     fills: list[_Fill] = []
     for price, quantity, _, orders in levels:
-        after = said.get(price_key(price))
+        after = said.get(price)
         if after is None:
             break
         held, left = price_key(quantity), price_key(after[1])

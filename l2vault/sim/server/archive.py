@@ -77,6 +77,7 @@ class Shelf:
             file
             for file in self.files
             if file.kind == kind
+            and file.is_listed
             and (file.inst_id in families or not file.inst_id)
             and len(file.date) == chars
             and utc_text(int(begin))[:chars] <= file.date <= utc_text(int(end))[:chars]

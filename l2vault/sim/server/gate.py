@@ -109,7 +109,8 @@ class Gate:
             connection.protocol.available_extensions = None
             return None
         if path != WS_PATH:
-            return connection.respond(HTTPStatus.NOT_FOUND, f"The channels of this exchange are on {WS_PATH}.\n")
+            paths = ", ".join([WS_PATH, *sorted(self._further_paths)])
+            return connection.respond(HTTPStatus.NOT_FOUND, f"The channels of this exchange are on {paths}.\n")
         if handshake.is_over_limit:
             return connection.respond(*_REFUSALS["429"])
         slow = handshake.fault("slow-handshake")

@@ -17,9 +17,26 @@ class HttpConnection(ServerConnection):
     """One HTTP request. Nobody ends it while it is answered, however long that takes; a client that asks for nothing is
     cut off."""
 
+    _is_taken_over = False
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.loop.call_later(_REQUEST_WITHIN_SEC, self._end_if_silent)
+
+    def take_over(self) -> None:
+        """The answer will be of `send_chunks`: what the client sends behind its request, which the library would take
+        for frames, is passed over; one that sends no more is taken for gone, as one that closes."""
+        self._is_taken_over = True
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_taken_over:
+            super().data_received(data)
+
+    def eof_received(self) -> None:
+        if self._is_taken_over:
+            self.transport.abort()
+        else:
+            super().eof_received()
 
     async def send_chunks(self, content_type: str, chunks: AsyncIterator[bytes]) -> None:
         """Answer 200 with these bytes, as fast as the client reads them, and end the connection behind them. What the

@@ -41,7 +41,11 @@ def books_of_hour(hour: Hour, inst_id: str, span: tuple[int, int]) -> Iterator[S
     return (
         _book(row, inst_id, levels[rows[opens:between]].tolist(), levels[rows[between:closes]].tolist())
         for row, opens, between, closes in zip(
-            hour.snapshots.slice(first, past - first).to_pylist(), bounds[::2], bounds[1::2], bounds[2::2], strict=False
+            hour.snapshots.select(_HEADS).slice(first, past - first).to_pylist(),
+            bounds[::2],
+            bounds[1::2],
+            bounds[2::2],
+            strict=False,
         )
     )
 
@@ -101,20 +105,19 @@ def _sides(hour: Hour, lines: int) -> tuple[list[str], list[str]]:
     return joined.to_pylist(), texts.take(first).fill_null("").to_pylist()
 
 
-def _ranked(levels: pa.Table, ts_ms: Ints, lines: tuple[int, int]) -> tuple[Ints, Ints]:
+def _ranked(levels: pa.Table, ts_ms: Ints, lines: tuple[int, int]) -> tuple[npt.NDArray[np.int32], Ints]:
     """The rows that stand in each of the lines `[lines[0], lines[1])`, bids, then asks, best first; and where in them
     each side of each line begins, with the end of the last."""
     is_ask = is_ask_side(levels)
     order = _best_first(is_ask, levels["price_num"].combine_chunks())
-    line_from, line_to = (np.clip(bound[order], *lines) - lines[0] for bound in line_bounds(levels, ts_ms))
-    times, count = line_to - line_from, lines[1] - lines[0]
-    line = _each_line(line_from, times)
+    line_from, line_to = (np.clip(bound, *lines) - lines[0] for bound in line_bounds(levels, ts_ms))
+    times, count = (line_to - line_from)[order], lines[1] - lines[0]
+    line = _each_line(line_from[order], times)
     if count < _MOST_SHORT_NUMBERS:
         line = line.astype(np.uint16)
-    rows = np.repeat(order, times)[np.argsort(line, kind="stable")]
-    side = np.repeat(is_ask[order], times)
-    asks = np.bincount(line[side], minlength=count)
-    counts = np.column_stack([np.bincount(line, minlength=count) - asks, asks])
+    rows = np.repeat(order.astype(np.int32), times)[np.argsort(line, kind="stable")]
+    bids = int(times[: len(order) - np.count_nonzero(is_ask)].sum())  # they come first
+    counts = np.column_stack([np.bincount(own, minlength=count) for own in (line[:bids], line[bids:])])
     return rows, np.concatenate([[0], np.cumsum(counts)])
 
 

@@ -27,8 +27,8 @@ from l2vault.vault.journal.lines import (
 )
 from l2vault.vault.journal.order import Entry, Ordered, Place, encoded, in_order
 from l2vault.vault.journal.places import PreviousRun, newest_place, previous_run
-from l2vault.vault.journal.reserve import Reserve, is_no_room
-from l2vault.vault.store.durable import make_folders, sync_folder, write_all
+from l2vault.vault.journal.reserve import Reserve
+from l2vault.vault.store.durable import is_no_room, make_folders, named, sync_folder, write_all
 from l2vault.vault.store.layout import Layout
 from l2vault.version import __version__
 
@@ -142,7 +142,7 @@ class Journal:
             if path.is_dir():
                 sync_folder(path)
             else:
-                with suppress(FileNotFoundError), path.open("ab", buffering=0) as file:
+                with suppress(FileNotFoundError), named(path), path.open("ab", buffering=0) as file:
                     os.fsync(file.fileno())
             del self._unsynced[path]
 

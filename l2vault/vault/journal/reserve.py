@@ -4,7 +4,6 @@ A file of bytes without meaning; the journal shortens it by what an event needs 
 event.
 """
 
-import errno
 import os
 import shutil
 from contextlib import suppress
@@ -16,12 +15,6 @@ RESERVE_BYTES: Final = 1 << 20
 PART_OF_FREE: Final = 16
 """At most this part of what is free is kept back: a small disk is for lines."""
 _BLOCK: Final = 4_096
-_NO_ROOM: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
-
-
-def is_no_room(error: OSError) -> bool:
-    """Whether the disk, or the user's share of it, is full."""
-    return error.errno in _NO_ROOM
 
 
 class Reserve:

@@ -5,17 +5,20 @@ stays, however much of their own the others have deleted since.
 """
 
 import heapq
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Final, Literal, TypeVar
 
+import msgspec
+
 from l2vault.book.context import to_line as context_to_line
 from l2vault.book.id_set import IdSet
-from l2vault.book.trade import Numberings, trade_to_line
+from l2vault.book.trade import Numberings, TradePush, trade_to_line
 from l2vault.book.utc import HOUR_MS, utc_ms, utc_text
 from l2vault.errors import VaultError
+from l2vault.vault.coverage.model import Coverage, Hole
 from l2vault.vault.coverage.proved import clipped
 from l2vault.vault.coverage.trades import TradeHistory
 from l2vault.vault.journal.merge_events import Merged, MergedBegun, MergedIds, MergedSpan
@@ -57,9 +60,10 @@ class HourPlanner:
         self._standing: tuple[int, Line | None] = -1, None
         """An hour, and the newest line of books chosen before it."""
 
-    def plan(self, kind: Kind, hour_ms: int, former: Brought) -> Plan | None:
+    def plan(self, kind: Kind, hour_ms: int, former: Brought | None) -> Plan | None:
         """None where no vault has a line of the hour or knows anything of it. `former` is what was noted of the lines
-        that the result has. Raises VaultError for vaults that do not fit together."""
+        that the result has; None: nothing, so that they were left by a merge that was killed, and prove nothing beside
+        the vaults that have them. Raises VaultError for vaults that do not fit together."""
         if kind == "changes" or kind == "deep":
             return self._whole(kind, hour_ms, former)
         plans = {"books": self._books, "trades": self._trades, "context": self._context}
@@ -71,7 +75,7 @@ class HourPlanner:
     def _evidence(self) -> list[tuple[int, int]]:
         return [found for each in self._inputs if (found := each.evidence(self._inst_id)) is not None]
 
-    def _books(self, hour_ms: int, former: Brought) -> Plan | None:
+    def _books(self, hour_ms: int, former: Brought | None) -> Plan | None:
         span = hour_ms, hour_ms + HOUR_MS
         findings: list[Finding] = []
         cadence_ms = self._cadence(hour_ms)
@@ -80,9 +84,10 @@ class HourPlanner:
         read = [list(each.books(self._inst_id, hour_ms, findings.append)) for each in self._all]
         self._refuse_depths({depth for lines in read for _, depth in lines}, hour_ms)
         lines = [[line for line, _ in each] for each in read]
-        names = _origins(
-            former, [line.key for line in lines[0]], self._named([[x.key for x in each] for each in lines])
-        )
+        own, named = [line.key for line in lines[0]], self._named([[x.key for x in each] for each in lines])
+        if former is None and named.keys() >= set(own):
+            own, lines[0], coverages[0] = [], [], self._nothing_known(hour_ms)
+        names = _origins(former, own, named)
         lines[0] = [line._replace(origin=name) for line, name in zip(lines[0], names, strict=True)]
         hours = [HourOf(*each) for each in zip(lines, coverages, before, strict=True)]
         standing = self._standing[1] if self._standing[0] == hour_ms else before[0]
@@ -98,6 +103,11 @@ class HourPlanner:
         texts = self._texts(hour_ms, aside)
         plan.aside = [(line.origin, text) for (_, line), text in zip(aside, texts, strict=True)]
         return plan if event.from_ is not None or found.chosen else None
+
+    def _nothing_known(self, hour_ms: int) -> Coverage:
+        """Of an hour, and the slot at its end."""
+        end_ms = hour_ms + HOUR_MS + 1
+        return Coverage(self._inst_id, hour_ms, end_ms, [], [Hole(hour_ms, end_ms, "unknown", "", 0)])
 
     def _event_of_books(self, span: tuple[int, int], cadence_ms: int, found: Joined, origins: list[str]) -> Merged:
         bounds = [(max(first, span[0]), min(newest + 1, span[1])) for first, newest in self._evidence]
@@ -171,10 +181,12 @@ class HourPlanner:
     def _numberings(self) -> Numberings:
         return Numberings(ms for each in self._histories for ms in each.renumbered_ms)
 
-    def _trades(self, hour_ms: int, former: Brought) -> Plan | None:
+    def _trades(self, hour_ms: int, former: Brought | None) -> Plan | None:
         findings: list[Finding] = []
         coverages = [each.trades_coverage(self._inst_id, hour_ms) for each in self._all]
         pushes = [each.pushes(self._inst_id, hour_ms, findings.append) for each in self._all]
+        if former is None and _alone(pushes[0]) <= _alone(push for each in pushes[1:] for push in each):
+            pushes[0], coverages = [], coverages[1:]
         found = join_trades(pushes, self._numberings)
         held = _origins(former, pushes[0], self._named(pushes))
         origins = [held[at] if nth == 0 else self._all[nth].name for at, (nth, _) in enumerate(found.chosen)]
@@ -216,7 +228,7 @@ class HourPlanner:
 
     # Context.
 
-    def _context(self, hour_ms: int, former: Brought) -> Plan | None:
+    def _context(self, hour_ms: int, former: Brought | None) -> Plan | None:
         findings: list[Finding] = []
         end_ms = hour_ms + HOUR_MS
         coverages = [each.context_coverage(self._inst_id, hour_ms) for each in self._all]
@@ -244,7 +256,7 @@ class HourPlanner:
 
     # Changes and deep books.
 
-    def _whole(self, kind: Literal["changes", "deep"], hour_ms: int, former: Brought) -> Plan | None:
+    def _whole(self, kind: Literal["changes", "deep"], hour_ms: int, former: Brought | None) -> Plan | None:
         """Every file of them reads alone, so that the one of a vault is taken whole: the one that proves most."""
         span = hour_ms, hour_ms + HOUR_MS
         findings: list[Finding] = []
@@ -286,14 +298,19 @@ def _wanted(source: Source, inst_id: str, hour_ms: int, lines: Sequence[Line]) -
             yield key[0], is_flagged, placed.text
 
 
-def _origins(former: Brought, lines: Sequence[K], named: dict[K, str]) -> list[str]:
+def _alone(pushes: Iterable[TradePush]) -> set[TradePush]:
+    """Without what a push is beside the others of its file."""
+    return {msgspec.structs.replace(push, overlap=False) for push in pushes}
+
+
+def _origins(former: Brought | None, lines: Sequence[K], named: dict[K, str]) -> list[str]:
     """Which vault brought each line of the result: by the note, or where none fits them whoever has the same line."""
     return _expanded(former, len(lines)) or [named.get(line, TARGET) for line in lines]
 
 
-def _expanded(brought: Brought, lines: int) -> list[str]:
+def _expanded(brought: Brought | None, lines: int) -> list[str]:
     """The vault of each line; none where the note does not fit the lines."""
-    names = [name for name, count in brought for _ in range(count)]
+    names = [name for name, count in brought or [] for _ in range(count)]
     return names if len(names) == lines else []
 
 

@@ -25,7 +25,7 @@ from l2vault.vault.merging.hours import Brought, HourPlanner, Plan
 from l2vault.vault.merging.source import Source, Stamp, with_gaps
 from l2vault.vault.store.catalog import HourForms
 from l2vault.vault.store.digest import HourDigest, RunningDigest, digest_of
-from l2vault.vault.store.durable import sync_folder, unlink, write_atomically
+from l2vault.vault.store.durable import refusals, sync_folder, unlink, write_atomically
 from l2vault.vault.store.layout import KINDS, Kind, Layout, packed_path
 from l2vault.vault.store.stream import read_small
 
@@ -118,12 +118,9 @@ class Merge:
         chosen = set(inst_ids)
         for kind in KINDS:
             self._kind(kind, chosen, span, progress)
-        try:
+        with refusals(self._into.root, "All hours are merged"):
             self._rows(chosen)
             merge_days(self._into, [layout for _, layout in self._inputs], self._deleted)
-        except OSError as error:
-            text = f"{printable(error.filename or self._into.root)}: {printable(error.strerror or error)}."
-            raise VaultError(f"{text} All hours are merged.", "make room, then the same again") from error
         return self.report
 
     def _kind(self, kind: Kind, chosen: set[str], span: tuple[int, int], progress: Progress) -> None:
@@ -145,10 +142,8 @@ class Merge:
                     self.report.left_for_now += 1
                     continue
                 stamps = {each.name: each.stamp(kind, inst_id, hour_ms) for each in inputs}
-                try:
+                with refusals(self._into.of(kind).hour_file(inst_id, hour_ms), "The hours before it are merged whole"):
                     is_rewritten = self._hour(kind, (inst_id, hour_ms), stamps, (target, planner), is_rewritten)
-                except OSError as error:
-                    raise self._refused(kind, inst_id, hour_ms, error) from error
 
     def _hour(
         self,
@@ -167,7 +162,7 @@ class Merge:
             self.report.unchanged += 1
             return False
         target.look_ahead(kind, inst_id, hour_ms)
-        plan = planner.plan(kind, hour_ms, [] if note is None else note.brought)
+        plan = planner.plan(kind, hour_ms, None if note is None else note.brought)
         if plan is None:
             return False
         self.report.unread += plan.unread
@@ -242,11 +237,6 @@ class Merge:
             data = read_small(path)
             if not target.is_file() or read_small(target) != data:
                 write_atomically(target, data)
-
-    def _refused(self, kind: Kind, inst_id: str, hour_ms: int, error: OSError) -> VaultError:
-        where = printable(error.filename or self._into.of(kind).hour_file(inst_id, hour_ms))
-        why = printable(error.strerror or error)
-        return VaultError(f"{where}: {why}. The hours before it are merged whole.", "make room, then the same again")
 
 
 def _packed(lines: Iterator[bytes], digest: RunningDigest) -> Iterator[bytes]:

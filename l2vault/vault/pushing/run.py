@@ -17,7 +17,7 @@ from l2vault.foreign import printable
 from l2vault.vault.pushing.hold import Due, is_date
 from l2vault.vault.pushing.objects import Objects
 from l2vault.vault.store.digest import digest_of
-from l2vault.vault.store.durable import write_atomically
+from l2vault.vault.store.durable import refusals, write_atomically
 from l2vault.vault.store.layout import KINDS, Layout, packed_path
 from l2vault.vault.store.pushed import FORM, Manifest, Note, PushNotes, StoredFile, stamp_of
 
@@ -98,7 +98,8 @@ class Push:
         theirs = _owner_in(found) if found is not None else None
         if found is None and may_make:
             owner = ours or Owner(FORM, secrets.token_hex(8))
-            write_atomically(path, msgspec.json.encode(owner))
+            with refusals(path, "Nothing was pushed"):
+                write_atomically(path, msgspec.json.encode(owner))
             if not self._objects.create(_OWNER_KEY, msgspec.json.encode(owner)):
                 self.check_owner(may_make)
         elif found is not None and (theirs is None or theirs != ours):
@@ -161,16 +162,13 @@ class Push:
     def _note(self, note: Note) -> None:
         """The note comes before the deletions, so that a kill among them leaves none behind."""
         date = note.manifest.date
-        try:
+        with refusals(self._layout.pushed, f"{date} is pushed, but that is not noted; nothing is sent twice"):
             if note != self._notes.note(date):
                 self._notes.write(note)
             for key in note.undeleted:
                 self._objects.delete(key)
             if note.undeleted:
                 self._notes.write(msgspec.structs.replace(note, undeleted=[]))
-        except OSError as error:
-            text = f"{date} is pushed, but that cannot be noted: {printable(error)}."
-            raise VaultError(text, "make room, then the same again: nothing is sent twice") from error
         if self._numbers is not None and note.number:
             self._numbers[date] = note.number
         self._damaged.pop(date, None)

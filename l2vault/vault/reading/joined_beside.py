@@ -5,6 +5,7 @@ where none was. Each row says of which it is: trades by `origin`, deep books too
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from heapq import merge
+from itertools import repeat
 from typing import Final
 
 from msgspec.structs import replace
@@ -53,10 +54,11 @@ class JoinedTrades(TradeReader):
         wide = span[0] - EDGE_MS, span[1] + EDGE_MS
         for part in self._parts(inst_id, wide):
             recorded = -1
-            own, other = super().rows(inst_id, part, report), self._archive.rows(inst_id, part, report)
-            for row in merge(own, other, key=_place):
-                is_new = row.push.origin != "archive" or row.first_id > recorded
-                if row.push.origin != "archive":
+            both = super().rows(inst_id, part, report), self._archive.rows(inst_id, part, report)
+            tagged = (zip(rows, repeat(is_archive)) for rows, is_archive in zip(both, (False, True), strict=True))
+            for row, is_archive in merge(*tagged, key=_place):
+                is_new = not is_archive or row.first_id > recorded
+                if not is_archive:
                     recorded = max(recorded, row.last_id)
                 if is_new and span[0] <= row.push.ts_ms < span[1]:
                     yield row
@@ -91,9 +93,11 @@ class JoinedTrades(TradeReader):
         return ((one, two) for one, two in zip(edges, edges[1:], strict=False) if one < two)
 
 
-def _place(row: TradeRow) -> tuple[int, bool]:
-    """Of rows that begin alike the recorded one comes first."""
-    return row.first_id, row.push.origin == "archive"
+def _place(of: tuple[TradeRow, bool]) -> tuple[int, bool]:
+    """Of rows that begin alike the recorded one comes first, whatever its origin: a merged vault may have some of the
+    archive among its own."""
+    row, is_archive = of
+    return row.first_id, is_archive
 
 
 class JoinedContext(ContextReader):

@@ -8,6 +8,7 @@ disk.
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -78,6 +79,10 @@ def sources_of(vault: Vault) -> tuple[Source, ...] | None:
 class ArchiveVault(Vault):
     """The archive's vault read as what it is: what it covers is `archive`, and nothing of it was recorded here."""
 
+    @property
+    def source(self) -> Source:
+        return "archive"
+
     def coverage(self, inst_id: str, start: Moment | None = None, end: Moment | None = None) -> Coverage:
         found = super().coverage(inst_id, start, end)
         stretches = [
@@ -118,6 +123,16 @@ class JoinedVault(Vault):
     def is_of_repairs(self) -> bool:
         """Whether the other vault stands in only where that was noted."""
         return self._only is not None
+
+    @cached_property
+    def recorded(self) -> Vault:
+        return Vault(self.layout)
+
+    def sampled_parts(self, inst_id: str, span: tuple[int, int]) -> Iterator[tuple[Vault, tuple[int, int]]]:
+        given = self._find_given(inst_id, span)
+        parts = [(self.archive, part) for part in given]
+        parts += [(self.recorded, part) for part in outside(given, *span)]
+        yield from sorted(parts, key=lambda each: each[1])
 
     def instruments(self) -> list[str]:
         return sorted({*super().instruments(), *self.archive.instruments()})

@@ -21,7 +21,7 @@ from l2vault.vault.coverage.compute import MissingLines, cover, reach, valid_unt
 from l2vault.vault.coverage.hour_lines import HourLines
 from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import NOT_PROVED, missing_hours
-from l2vault.vault.coverage.model import Coverage, State
+from l2vault.vault.coverage.model import Coverage, Source, State
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.reading.changes import change_book, change_hours, change_snapshots
 from l2vault.vault.reading.context import ContextReader
@@ -108,6 +108,20 @@ class Vault:
     def instrument_rows(self, inst_id: str) -> list[tuple[int | None, Row]]:
         """OKX's rows of the instrument, as `store.instruments.read_rows` gives them."""
         return read_rows(self.layout, inst_id)
+
+    @property
+    def source(self) -> Source:
+        """Of what its own lines are."""
+        return "recorded"
+
+    @property
+    def recorded(self) -> "Vault":
+        """Without what stands in from elsewhere."""
+        return self
+
+    def sampled_parts(self, inst_id: str, span: tuple[int, int]) -> "Iterator[tuple[Vault, tuple[int, int]]]":
+        """Whose lines are read in which part of a span, in order of time."""
+        yield self, span
 
     def trades(self) -> TradeReader:
         """Its trades, of the same sources as its books."""

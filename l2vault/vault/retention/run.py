@@ -32,7 +32,7 @@ from l2vault.vault.retention.plan import ROOM_ORDER, Action, Clocks, Policy, Roo
 from l2vault.vault.retention.proved_time import PassTime, Proved, newest_line, prove
 from l2vault.vault.store.catalog import Catalog, StoredHour
 from l2vault.vault.store.digest import file_digest
-from l2vault.vault.store.durable import remove, unlink
+from l2vault.vault.store.durable import is_no_room, remove, unlink
 from l2vault.vault.store.layout import Kind, Layout, levels_beside
 from l2vault.vault.store.lock import open_hours
 from l2vault.vault.store.pushed import unpushed_hours
@@ -168,7 +168,9 @@ def locked(layout: Layout) -> Iterator[None]:
     except Timeout:
         raise
     except (OSError, NotImplementedError) as error:  # the latter: a file system without locks, older filelock
+        is_full = isinstance(error, OSError) and is_no_room(error)
         cure = "run this as the user who owns that file, or let this user write to it"
+        cure = "make room, then the same again" if is_full else cure
         raise VaultError(f"the lock of retention cannot be used: {error}.", cure) from error
     try:
         yield

@@ -3,12 +3,15 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Final
+
+from l2vault.errors import VaultError
+from l2vault.foreign import printable
 
 DRAFT_SUFFIX: Final = ".tmp"
 """Ends the name of what `write_atomically` has not finished."""
@@ -16,6 +19,9 @@ DRAFT_SUFFIX: Final = ".tmp"
 IS_WINDOWS: Final = os.name == "nt"
 _ATTEMPTS: Final = 20
 _PAUSE_SEC: Final = 0.05
+_NO_ROOM: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_SHOWN_CHARS: Final = 400
 _CANNOT_SYNC_FOLDERS: Final = frozenset({errno.EBADF, errno.EINVAL})
 """What network and FUSE file systems answer that have no fsync for folders; PostgreSQL ignores the same two."""
 
@@ -33,7 +39,8 @@ def sync_folder(folder: Path) -> None:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with named(folder):
+            os.fsync(handle)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
@@ -50,7 +57,7 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], is_durable: bool
     changed_folders = {path.parent, *make_folders(path.parent)}
     draft = hidden(path, DRAFT_SUFFIX)
     try:
-        with draft.open("wb") as file:
+        with named(path), draft.open("wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             if is_durable:
@@ -101,10 +108,47 @@ def write_all(file: FileIO, data: bytes) -> None:
     """All of `data`, or OSError: a disk about to be full takes a part first and refuses at the next try."""
     rest = memoryview(data)
     while rest:
-        written = file.write(rest)
+        with named(file.name):
+            written = file.write(rest)
         if not written:
             raise OSError(errno.ENOSPC, "the disk takes no more bytes", str(file.name))
         rest = rest[written:]
+
+
+@contextmanager
+def named(path: Path | str) -> Iterator[None]:
+    """Around bytes and syncs of a file, of which the system refuses some without saying where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def is_no_room(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    return error.errno in _NO_ROOM
+
+
+def cure_of(error: OSError) -> str:
+    """What helps where the disk refused something."""
+    if is_no_room(error):
+        return "make room, then the same again"
+    if error.errno in _NOT_ALLOWED:
+        return "let this user write there, then the same again"
+    return "see to that disk, then the same again"
+
+
+@contextmanager
+def refusals(place: Path, stands: str = "") -> Iterator[None]:
+    """What the disk refuses becomes one sentence: which file (`place` where the system names none), why, `stands`, and
+    the cure. Raises VaultError."""
+    try:
+        yield
+    except OSError as error:
+        where, why = printable(error.filename or place, _SHOWN_CHARS), printable(error.strerror or error)
+        raise VaultError(f"{where}: {why}.{f' {stands}.' if stands else ''}", cure_of(error)) from error
 
 
 DELETING_SUFFIX: Final = ".deleting"

@@ -151,6 +151,10 @@ class Layout:
         """What was last measured against chance of all that the vault held of an instrument."""
         return self.root / _META / "evaluations" / f"{inst_id}.json"
 
+    def audit_file(self, inst_id: str, ts_ms: int) -> Path:
+        """What `audit` found of that day's books."""
+        return self.root / _META / "audits" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
+
     def merged_file(self, inst_id: str, ts_ms: int) -> Path:
         """What `merge` noted of an hour of this kind: of which files it was made, which vault brought which lines."""
         text = utc_text(ts_ms)
@@ -168,6 +172,10 @@ class Layout:
     def carried_file(self, inst_id: str, ts_ms: int) -> Path:
         """The book with which a day of OKX's archive ended, for the first grid time of the next day."""
         return self.root / _META / "carried" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
+
+    def made_day_file(self, inst_id: str, ts_ms: int) -> Path:
+        """What `backfill` noted of a day of OKX's archive that it has made books of."""
+        return self.root / _META / "days" / inst_id / f"{utc_text(ts_ms)[:10]}.json"
 
     def instrument_folder(self, inst_id: str) -> Path:
         return self.raw / inst_id

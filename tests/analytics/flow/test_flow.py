@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from l2vault.analytics import books as books_module
 from l2vault.analytics.books import Beside, Books, books_of
 from l2vault.analytics.context import CONTEXT
 from l2vault.analytics.contract import ContractPeriod
@@ -15,10 +17,11 @@ from l2vault.analytics.flow.flow import Ask, flow
 from l2vault.analytics.flow.impact import Depths, kyle_lambda, recoveries
 from l2vault.analytics.flow.order_flow_imbalance import imbalances
 from l2vault.analytics.flow.trade_flow import VPIN_BUCKETS, bucket_volume, large_size, orders_of, vpin
+from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.trades import TRADES, trades_of
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.coverage.proved import TimeStretch
-from support.books import INVERSE, LINEAR, T0_MS, drawn, frames, hand_made, mirrored
+from support.books import INVERSE, LINEAR, T0_MS, drawn, frames, mirrored
 from support.markets import markets
 
 MINUTE = 60_000
@@ -46,6 +49,10 @@ def market(*books, every_ms=2_000):
 
 def measured(drawings, trades=None, ask=None, contract=LINEAR):
     return flow(books_of(*frames(drawings), contract, trades), ask or Ask())
+
+
+def piece_of(*drawings, contract=LINEAR, depth=400):
+    return Piece(*frames(drawings, depth), contract)
 
 
 TWO_MINUTES = market(*[CALM] * 60)
@@ -115,24 +122,24 @@ def test_what_is_not_proved_is_null_and_the_share_that_is_stands_beside_it():
     ],
 )
 def test_imbalance_of_the_touch_is_that_of_cont_kukanov_stoikov(bids, asks, of_bids, of_asks):
-    (ladders,) = hand_made(*market(("99 10 1", "101 10 1"), (bids, asks))).ladders()
-    assert imbalances(ladders, (5.0,))["ofi_touch_usd"].tolist() == [0, pytest.approx(0.01 * (of_bids + of_asks))]
+    piece = piece_of(*market(("99 10 1", "101 10 1"), (bids, asks)))
+    assert imbalances(piece, (5.0,))["ofi_touch_usd"].tolist() == [0, pytest.approx(0.01 * (of_bids + of_asks))]
 
 
 def test_imbalance_within_a_band_is_all_that_came_there_less_all_that_left():
     """Mid is 100: 98 lies 200 bps away, 102 too, 97 at 300."""
     before = "99 10 1, 98 5 1, 97 7 1", "101 10 1, 102 5 1"
     after = "99 10 1, 98 9 1, 97 1 1", "101 8 1, 102 5 1"
-    (ladders,) = hand_made(*market(before, after)).ladders()
-    found = imbalances(ladders, (100.0, 200.0, 300.0))
+    piece = piece_of(*market(before, after))
+    found = imbalances(piece, (100.0, 200.0, 300.0))
     assert found["ofi_100bps_usd"][1] == pytest.approx(0.01 * 2 * 101)
     assert found["ofi_200bps_usd"][1] == pytest.approx(0.01 * (2 * 101 + 4 * 98))
     assert found["ofi_300bps_usd"][1] == pytest.approx(0.01 * (2 * 101 + 4 * 98 - 6 * 97))
 
 
 def test_a_band_beyond_what_is_visible_has_no_imbalance():
-    (ladders,) = hand_made(*market(CALM, CALM), depth=2).ladders()
-    found = imbalances(ladders, (200.0, 201.0))
+    piece = piece_of(*market(CALM, CALM), depth=2)
+    found = imbalances(piece, (200.0, 201.0))
     assert found["ofi_200bps_usd"][1] == 0 and math.isnan(found["ofi_201bps_usd"][1])
 
 
@@ -143,10 +150,24 @@ def test_no_imbalance_is_claimed_over_a_hole():
     assert (row["ofi_touch_usd"], row["ofi_2bps_usd"], row["ofi_covered_share"]) == (0, 0, 0.75)
 
 
+def test_flow_does_not_depend_on_how_books_are_cut_into_pieces(monkeypatch):
+    """The step from the last book of a piece to the first of the next is one like any other, but for holes."""
+    books = market(CALM, ("99 7 1, 98 9 1", "101 4 1"), ("99 8 1", "101 4 1, 102 1 1"), CALM, ("100 5 1, 99 10 1", ""))
+    books[2] = books[2]._replace(until_ms=5_000)
+    ask = Ask(step_ms=2_000, bands_bps=(100.0, 200.0))
+    whole = measured(books, traded(*SOME), ask)
+    assert whole.frame["ofi_200bps_usd"].to_list()[1] == pytest.approx(0.01 * (-3 * 99 + 4 * 98 + 6 * 101 + 5 * 102))
+    for at_once in (1, 2, 3):
+        monkeypatch.setattr(books_module, "_BOOKS_AT_ONCE", at_once)
+        cut = measured(books, traded(*SOME), ask)
+        assert_frame_equal(whole.frame, cut.frame)
+        assert whole.provenance == cut.provenance
+
+
 @given(markets(1000))
 def test_imbalance_of_the_mirrored_market_is_the_reverse(drawings):
     """In contracts' own value: what is asked of bids must be asked of asks."""
-    (one,), (other,) = (hand_made(*each, contract=INVERSE).ladders() for each in (drawings, mirrored(drawings, 1000)))
+    one, other = (piece_of(*each, contract=INVERSE) for each in (drawings, mirrored(drawings, 1000)))
     there, back = (imbalances(each, (1e6,)) for each in (one, other))
     for name in ("ofi_touch_usd", "ofi_1e+06bps_usd"):
         np.testing.assert_allclose(there[name], -back[name])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import l2vault
+from l2vault import cli
 from l2vault.analytics.books import read_books
 from l2vault.analytics.zones import zones as zones_module
 from l2vault.analytics.zones.zones import with_far, zones
@@ -54,6 +55,19 @@ def test_buckets_that_no_book_saw_come_from_the_samples_and_say_so(layout: Layou
     assert far["ask", 103.0]["size"] == 8.0 and far["ask", 103.0]["distance_bps"] == pytest.approx(300)
     assert {row["age_ms"] for row in far.values()} == {29_999}
     assert (found.provenance.settings["deep_samples"], found.provenance.settings["deep_last_ms"]) == (3, 29_999)
+
+
+def test_samples_of_the_archive_are_counted_apart(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in layout.of("deep").raw.rglob("*.gz"):
+        path.unlink()
+    put_deep(layout, [sample(10_000, "3")])
+    put_deep(layout.okx_archive, [sample(offset_ms, "3") for offset_ms in (12_000, 42_000, 72_000)])
+    span = ["--from", str(SPAN[0]), "--to", str(SPAN[1]), "--unit", "contracts", "--width", "1"]
+    words = ["zones", INST, "--vault", str(layout.root), *span]
+    assert cli.main([*words, "--sources", "recorded,archive"]) == 0
+    assert "from 3 samples of books-full (2 of them of OKX's archive)" in capsys.readouterr().out
+    assert cli.main(words) == 0
+    assert "from 1 samples of books-full, " in capsys.readouterr().out
 
 
 def test_of_a_long_span_some_samples_say_it(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

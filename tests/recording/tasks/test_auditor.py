@@ -15,7 +15,7 @@ from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Pipe
 from l2vault.okx.rest import Unavailable, UnknownInstrument
 from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.tasks.auditor import RULE_SEC, Auditor
-from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC
+from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC, LOOK_SEC
 from l2vault.vault.journal.events import Audited, Event
 from support import wire
 from support.manual_clock import ManualClock, some_turns
@@ -172,6 +172,15 @@ async def test_a_join_is_audited_within_ten_seconds_and_then_every_five_minutes(
     assert AUDIT_EVERY_SEC == 300
     assert {outcome for _, outcome in rig.outcomes} == {"equal"}
     assert rig.lost == []
+
+
+async def test_one_that_has_no_book_to_audit_costs_the_next_one_no_time() -> None:
+    rig = Rig(["A-USDT-SWAP", BTC])
+    async with rig.running():
+        rig.auditor.audit_soon("A-USDT-SWAP")
+        rig.hear(wire.full(BTC, T0_MS + 500, 5))
+        await rig.pass_sec(LOOK_SEC)
+    assert [inst_id for inst_id, _ in rig.rest.asked] == [BTC]
 
 
 async def test_three_hundred_instruments_are_audited_in_turn_under_the_limit_of_requests() -> None:
@@ -366,6 +375,9 @@ async def test_a_book_lost_during_its_audit_is_no_outcome() -> None:
         await rig.pass_sec(1)
         rig.take(1, rig.pipelines[1].close("disconnect", "gone"))
         await rig.pass_sec(60)
+        asked = len(rig.rest.asked)
+        await rig.pass_sec(2 * AUDIT_EVERY_SEC)
+        assert len(rig.rest.asked) == asked, "and it is over"
     assert rig.outcomes == []
 
 

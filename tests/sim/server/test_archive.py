@@ -14,8 +14,9 @@ import pytest
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange
 from l2vault.errors import UsageError
+from l2vault.sim.exchange.archive import make_archive
 from l2vault.sim.server.archive import INDEX_PATH, ArchiveFault, ArchiveServer, parse_archive_faults
-from support.archive_world import INST, MIDNIGHT_MS, ArchiveWorld, make_world
+from support.archive_world import INST, MIDNIGHT_MS, ArchiveWorld, make_world, ticks
 
 AGENT = {"User-Agent": "test"}
 
@@ -51,6 +52,19 @@ def test_a_day_has_the_form_of_okx_and_rebuilds_to_each_of_its_full_books(world:
     assert book.top(400) == (last.image.bids, last.image.asks)
     deep = lines(world, f"{INST}-L2orderbook-5000lv-2026-01-01.tar.gz")
     assert deep[0]["action"] == "snapshot" and int(str(deep[-1]["ts"])) < MIDNIGHT_MS
+
+
+def test_a_full_book_in_the_middle_of_a_day_is_a_line_of_its_own(tmp_path: Path) -> None:
+    """Nothing of the book before it is left behind one, whose levels no update takes away."""
+    spans = (MIDNIGHT_MS, MIDNIGHT_MS + 6_000), (MIDNIGHT_MS + 60_000, MIDNIGHT_MS + 63_000)
+    pushes = [list(ticks(1_000, *span)) for span in spans]
+    again = pushes[1][0].change
+    files = make_archive(tmp_path, [*pushes[0], *pushes[1]], is_funded=False)
+    rows = lines(ArchiveWorld(files), f"{INST}-L2orderbook-400lv-2026-01-02.tar.gz")
+    full = [row for row in rows if row["action"] == "snapshot"]
+    assert [int(str(row["ts"])) for row in full] == [MIDNIGHT_MS, MIDNIGHT_MS + 60_000]
+    assert full[1]["bids"] == [[price, size, orders] for price, size, _, orders in again.bids]
+    assert sum(int(str(row["ts"])) == MIDNIGHT_MS + 60_000 for row in rows) == 1
 
 
 def test_trades_are_single_matches_without_a_gap_in_their_ids(world: ArchiveWorld) -> None:

@@ -81,6 +81,18 @@ def test_steps_across_the_whole_range_of_prices_come_back() -> None:
     assert with_prices(with_steps(events)).equals(events)
 
 
+def test_prices_stand_as_steps_from_the_row_before_and_from_group_to_group() -> None:
+    """Files of today are read by every later version: the deletes of a side are a group of their own."""
+    rows = [(0, "bid", 100, 0), (0, "bid", 99, 0), (0, "bid", 101, 5), (0, "bid", 98, 1), (0, "ask", 102, 1)]
+    rows += [(1, "bid", 97, 1), (1, "bid", 95, 0)]
+    names = "message", "side", "price_num", "qty_num"
+    fixed = {"price_den": 1, "qty_den": 1, "orders": 1, "place": None, "level_text": None}
+    events = pa.Table.from_pylist([dict(zip(names, row, strict=True)) | fixed for row in rows], schema=EVENTS)
+    stepped = with_steps(events)
+    assert stepped.column(EVENTS.get_field_index("price_num")).to_pylist() == [100, -1, 1, -3, 1, -5, -2]
+    assert with_prices(stepped).equals(events)
+
+
 def test_no_change_is_an_archive_too() -> None:
     events, messages = encode_changes(read_changes([], INST), FACTS)
     assert changes_of(decode_changes(opened(events), opened(messages)), INST) == []

@@ -100,6 +100,16 @@ def test_lines_in_the_file_show_that_it_went_on_behind_the_last_beat():
     assert told(covered(events, times=[58_000, 70_000]))[1] == (10, 70, "present", "")
 
 
+def test_a_sign_of_life_counts_by_the_exchange_s_time_not_by_the_machine_s():
+    for wall_ms in (20_000, 90_000):
+        before = [BEGIN, context(10_000, "present", mark=10_000), context(40_000, "stale", "silence", mark=39_000)]
+        events = [*before, noted.Alive(at(wall_ms), at(60_000)), started(95_000)]
+        assert told(covered(events, times=[50_000]))[2:] == [
+            (39, 60, "stale", "silence"),
+            (60, 100, "lost", "our_restart"),
+        ]
+
+
 def test_each_value_has_its_own_history():
     events = [
         BEGIN,

@@ -130,6 +130,19 @@ def test_every_closed_file_is_sent_once_and_a_second_push_sends_nothing(layout: 
     assert again.sent == []
 
 
+def test_an_hour_that_has_not_ended_or_that_a_recorder_still_writes_is_not_due(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hours(wall_ms: int) -> list[str]:
+        return [due.path.stem for due in due_files(layout, wall_ms) if due.path.parent.parent.name == INST]
+
+    third_ms = HOUR_AT_MS + 2 * HOUR_MS
+    assert hours(third_ms + HOUR_MS) == ["03", "04", "05"]
+    assert hours(third_ms + HOUR_MS - 1) == ["03", "04"]
+    monkeypatch.setattr("l2vault.vault.pushing.hold.open_hours", lambda layout: {(INST, third_ms)})
+    assert hours(NOW_MS) == ["03", "04"]
+
+
 def test_a_file_that_goes_before_its_turn_is_counted_and_not_sent(layout: Layout) -> None:
     store = MemoryStore()
     pushing = Push(layout, Counted(store), due_files(layout, NOW_MS))

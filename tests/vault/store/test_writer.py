@@ -161,6 +161,18 @@ def test_the_old_hours_bytes_are_synced_before_it_is_closed(layout, writer, monk
     assert os.path.samestat(synced[0], layout.hour_file(BTC, START_MS).stat())
 
 
+def test_of_an_instrument_that_somebody_is_about_to_change_nothing_is_held(layout, disk, writer):
+    writer.append(snapshot())
+    writer.append(snapshot(inst_id=ETH))
+    writer.close_instrument(BTC)
+    assert [file.closed for file in disk.opened] == [True, False]
+    assert writer.open_hours() == [(ETH, START_MS // HOUR_MS * HOUR_MS)]
+    layout.hour_file(BTC, START_MS).write_bytes(b"")
+    later = snapshot(START_MS + 2_000)
+    writer.append(later)
+    assert layout.hour_file(BTC, START_MS).read_bytes() == as_bytes(later)
+
+
 def test_an_earlier_hour_can_be_written_again(layout, writer):
     lines = [snapshot(START_MS), snapshot(START_MS + HOUR_MS), snapshot(START_MS + 1, gap_detected=True)]
     for line in lines:
