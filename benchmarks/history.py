@@ -264,7 +264,8 @@ def long(days: int, folder: Path, found: Findings) -> None:
     absent = ",".join(f"hole=*400lv-{date}*" for date in world.plan.absent)
     lasting = ",".join([f"unlisted=*400lv-{_date(UNLISTED_DAY)}*", *([absent] if absent else [])])
     spoiled = ",".join(f"{kind}=*400lv-{_date(day)}*" for kind, day in SPOILED if day < days)
-    for vault, faults in ((new, f"{spoiled},{lasting}"), (new, lasting), (own, lasting)):
+    at_first = ",".join(each for each in (spoiled, lasting) if each)
+    for vault, faults in ((new, at_first), (new, lasting), (own, lasting)):
         with served(world, faults) as server:
             _fetch(world, vault, Verbs(vault, server, world.plan.depth), found, is_spoiled=faults != lasting)
     with served(world, lasting) as server:
