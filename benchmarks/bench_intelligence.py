@@ -1,11 +1,13 @@
-"""What walls, zones and spread of a day take beside Polars' and DuckDB's own query, and a former edition, in turns.
+"""What questions about liquidity take, of a day, beside Polars' and DuckDB's own query and a former edition, in turns.
 
     python benchmarks/bench_intelligence.py [--old ../l2vault-0.1] [--hours 24] [--rounds 3] [--vault FOLDER]
 
 `--old` is a checkout of an edition to compare with (`git worktree add ../l2vault-0.1 08f4c4d`). Each measurement is a
 whole process: imports, reading, answering, printing to nowhere. Compare ratios: the machine may be shared. The vault is
 the real session of `material`, looped over the hours and archived, unless `--vault` names one that is there already.
-A query alone says a part of the answer: the mean spread; the rows of large levels, sorted; what rested in each zone.
+A query alone says a part of the answer: the mean spread; the rows of large levels, sorted; what rested in each zone;
+what began and ended to stand in each minute; what rested in cells of 72 s by 40 USDT, each row in that of its beginning
+(and the picture is `l2vault`'s alone).
 """
 
 import argparse
@@ -32,7 +34,7 @@ from l2vault.verbs.words import at_least_1
 
 INST: Final = "BTC-USDT-SWAP"
 ROOT: Final = Path(__file__).resolve().parents[1]
-TARGET_SEC: Final = {"spread": 0.6, "walls": 2.0, "zones": 2.0}
+TARGET_SEC: Final = {"spread": 0.6, "walls": 2.0, "zones": 2.0, "shifts": 2.0, "heatmap": 4.0}
 """Of a day of one instrument on two cores, set before anything was measured."""
 _TELL: Final = """
 import resource, sys
@@ -65,6 +67,20 @@ size = pl.col("qty_num") / pl.col("qty_den") * price * 0.01 * (pl.col("t_to") - 
 rows = pl.scan_parquet(levels, hive_partitioning=True).select("side", (price // 20).alias("zone"), size.alias("size"))
 print(rows.group_by("side", "zone").agg(pl.col("size").sum()).sort("side", "zone").collect())
 """,
+    "shifts": """
+size = pl.col("qty_num") / pl.col("qty_den") * pl.col("price_num") / pl.col("price_den") * 0.01
+rows = pl.scan_parquet(levels, hive_partitioning=True).select("side", "t_from", "t_to", size=size)
+ends = [rows.select("side", "size", minute=pl.col(at) // 60_000).group_by("side", "minute").agg(pl.col("size").sum())
+        for at in ("t_from", "t_to")]
+print(ends[0].join(ends[1], on=("side", "minute"), suffix="_gone").sort("side", "minute").collect())
+""",
+    "heatmap": """
+price = pl.col("price_num") / pl.col("price_den")
+size = pl.col("qty_num") / pl.col("qty_den") * price * 0.01 * (pl.col("t_to") - pl.col("t_from"))
+rows = pl.scan_parquet(levels, hive_partitioning=True).select(
+    "side", (pl.col("t_from") // 72_000).alias("bin"), (price // 40).alias("row"), size.alias("size"))
+print(rows.group_by("side", "bin", "row").agg(pl.col("size").sum()).sort("side", "bin", "row").collect())
+""",
 }
 _DUCKDB: Final = {
     "spread": "SELECT sum((best_ask - best_bid) * (t_to - timestamp)) / sum(t_to - timestamp) FROM '{snapshots}'",
@@ -72,6 +88,14 @@ _DUCKDB: Final = {
 qty_num / qty_den * price_num / price_den * 0.01 AS size FROM '{levels}') WHERE size >= 3800000 ORDER BY 1, 2, 3""",
     "zones": """SELECT side, floor(price_num / price_den / 20) AS zone,
 sum(qty_num / qty_den * price_num / price_den * 0.01 * (t_to - t_from)) FROM '{levels}' GROUP BY 1, 2 ORDER BY 1, 2""",
+    "shifts": """WITH rows AS (SELECT side, t_from, t_to,
+qty_num / qty_den * price_num / price_den * 0.01 AS size FROM '{levels}'),
+came AS (SELECT side, t_from // 60000 AS minute, sum(size) AS came FROM rows GROUP BY 1, 2),
+went AS (SELECT side, t_to // 60000 AS minute, sum(size) AS went FROM rows GROUP BY 1, 2)
+SELECT * FROM came JOIN went USING (side, minute) ORDER BY 1, 2""",
+    "heatmap": """SELECT side, t_from // 72000 AS bin, floor(price_num / price_den / 40) AS row,
+sum(qty_num / qty_den * price_num / price_den * 0.01 * (t_to - t_from)) FROM '{levels}' GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3""",
 }
 
 
@@ -157,7 +181,8 @@ def measure_intelligence(hours: int, rounds: int) -> str:
     said = (
         f"Whole processes, imports included, the middle of {rounds} rounds in which all take turns; by\n"
         "`bench_intelligence.py`. A query alone says a part of the answer: the mean spread, the rows of large levels,\n"
-        "what rested in each zone.\n"
+        "what rested in each zone, what began and ended to stand in each minute, what rested in each cell (without a\n"
+        "picture).\n"
     )
     return f"\n## Questions about liquidity\n\n{said}\n{table}\n"
 
@@ -169,7 +194,9 @@ def _median(took: list[Took]) -> Took:
 
 def _verb(root: Path, vault: Path, verb: str, hours: int) -> Took:
     words = [verb, INST, "--vault", str(vault), "--last", f"{hours}h"]
-    return _timed([sys.executable, "-c", _MEASURED, *words], {"PYTHONPATH": str(root)}, root)
+    with tempfile.TemporaryDirectory() as folder:
+        words += ["--plot", str(Path(folder) / "heatmap.png")] if verb == "heatmap" else []
+        return _timed([sys.executable, "-c", _MEASURED, *words], {"PYTHONPATH": str(root)}, root)
 
 
 def _query(name: str, verb: str, vault: Path) -> Took:

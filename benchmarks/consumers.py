@@ -23,6 +23,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -197,7 +198,9 @@ def machine_judged(vault: Path, folder: Path, times: int) -> str:
         ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=WITHIN_SEC)
     if ran.returncode:
         return ran.stderr[-3000:]
-    return _compared(open_vault(vault), json.loads(ran.stdout.splitlines()[-1]), [ms for _, ms in asked])
+    # It cuts amounts, which it reads as floats, to whole lots: 145262.61 becomes 145262.6.
+    lot = float(label["instrument"]["lot_size"])
+    return _compared(open_vault(vault), json.loads(ran.stdout.splitlines()[-1]), [ms for _, ms in asked], lot)
 
 
 def _sized_trades(vault: Path, days: dict[str, str]) -> int:
@@ -351,18 +354,25 @@ def _received(out: Path, consumer: Consumer) -> Iterator[tuple[int, int]]:
             )
 
 
-def _compared(vault: Vault, books: list[list[dict[str, float]]], times_ms: list[int]) -> str:
+def _compared(vault: Vault, books: list[list[dict[str, float]]], times_ms: list[int], within: float = 0) -> str:
+    """What is wrong; quantities may be less than the vault's by `within`."""
     empty = 0
     for sides, t_ms in zip(books, times_ms, strict=True):
         found = tuple({float(price): qty for price, qty in side.items()} for side in sides)
         wanted = known_book(vault, INST, t_ms)
         empty += not wanted[0]
-        if found != wanted:
+        if not all(map(partial(_is_alike, within), found, wanted)):
             counts = [len(side) for side in (*found, *wanted)]
             return f"another book at {utc_text(t_ms)}: {counts[:2]} levels, where the vault has {counts[2:]}"
     if not 0 < empty < len(times_ms):
         return f"{empty} of {len(times_ms)} times lie in holes: nothing is compared"
     return ""
+
+
+def _is_alike(within: float, found: dict[float, float], wanted: dict[float, float]) -> bool:
+    if not within:
+        return found == wanted
+    return found.keys() == wanted.keys() and all(-1e-6 < wanted[key] - found[key] < within + 1e-6 for key in wanted)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """History in and out, as its verbs are typed, judged slot by slot against what the exchange knows. `make history`.
 
-    python benchmarks/history.py [--only dense|long] [--hours 6] [--days 30]
+    python benchmarks/history.py [--only midnight|utc8|long] [--hours 6] [--days 30]
 
-Two markets of the built-in exchange, a process each. `dense`: six hours with a message each 10 ms, three of them over
-00:00 UTC, where OKX cuts its files of books, and three over 16:00 UTC, where it cuts trades and funding; 400 levels.
-`long`: 30 days with a message each 2 s, 20 levels, in which the archive lacks days, hours within days and single lines.
+Three markets of the built-in exchange, a process each. Six hours have a message each 10 ms and 400 levels: three are
+over 00:00 UTC, where OKX cuts its files of books (`midnight`), three over 16:00 UTC, where it cuts trades and funding
+(`utc8`). `long`: 30 days with a message each 2 s, 20 levels, in which the archive lacks days, hours and single lines.
 There files come torn, cut off, refused or of another size before they come whole, one is damaged on the disk, and verbs
 are killed and begun again.
 
@@ -44,9 +44,9 @@ from support.history_judge import (  # noqa: E402
 )
 from support.history_world import INST, Plan, World, make_world  # noqa: E402
 
-FORMATS = ("parquet", "csv", "tardis-csv", "hftbacktest")
-MIDNIGHT_MS = utc_ms("2026-03-05T00:00:00.000Z")
-UTC8_MIDNIGHT_MS = utc_ms("2026-03-08T16:00:00.000Z")
+PARTS = ("midnight", "utc8", "long")
+MIDDLES = {"midnight": utc_ms("2026-03-05T00:00:00.000Z"), "utc8": utc_ms("2026-03-08T16:00:00.000Z")}
+FORMATS = {"midnight": ("csv", "hftbacktest"), "utc8": ("parquet", "tardis-csv"), "long": ("parquet",)}
 FIRST_DAY_MS = utc_ms("2026-04-01T00:00:00.000Z")
 
 
@@ -142,11 +142,11 @@ def days_of(world: World) -> tuple[str, ...]:
     return "--from", utc_text(first)[:10], "--to", utc_text(last)[:10]
 
 
-def dense_plan(hours: float) -> Plan:
-    half_ms = round(hours * HOUR_MS / 4)
-    spans = [(at - half_ms, at + half_ms) for at in (MIDNIGHT_MS, UTC8_MIDNIGHT_MS)]
-    off = [(at - half_ms // 3, at + half_ms // 4) for at in (MIDNIGHT_MS, UTC8_MIDNIGHT_MS)]
-    return Plan(10, spans, 400, off=off, wrong_every=53)
+def dense_plan(part: str, hours: float) -> Plan:
+    """Half of the hours, around a midnight, over which nothing was recorded for a while."""
+    at, half_ms = MIDDLES[part], round(hours * HOUR_MS / 4)
+    off = [(at - half_ms // 3, at + half_ms // 4)]
+    return Plan(10, [(at - half_ms, at + half_ms)], 400, off=off, wrong_every=53, traded_share=0.07)
 
 
 def long_plan(days: int) -> Plan:
@@ -170,18 +170,20 @@ def long_plan(days: int) -> Plan:
         absent=[utc_text(at(day, "00:00:00"))[:10] for day in range(3, days, 13)],
         off=off,
         wrong_every=997,
+        traded_share=0.1,
     )
 
 
 def make_and_judge(
-    world: World, vault: Path, run: Run, found: Findings, formats: Sequence[str] = FORMATS, has_deep: bool = True
+    world: World, vault: Path, run: Run, found: Findings, formats: Sequence[str], has_deep: bool = True
 ) -> None:
     """A vault that has nothing of its own: fetched, backfilled, exported."""
     archive, days, place = vault / "okx_archive", days_of(world), ("--vault", str(vault))
-    for what in ("books400", "books5000", "trades", "funding"):
+    kinds = [("books400",), *([("books5000", "--deep")] if has_deep else []), ("trades",), ("funding",)]
+    for what, *_ in kinds:
         said = run("fetch", INST, *days, "--what", what, *place)
         found.expect(said.code in (0, 1), f"fetch {what}: {said.out.count('listed')} files{_failed(said, 1)}")
-    for what in (("books400",), ("books5000", "--deep"), ("trades",), ("funding",)):
+    for what in kinds:
         said = run("backfill", INST, *days, "--what", *what, *place)
         cost = f"{said.cpu_sec:.0f} s of processor, {said.peak_mb:.0f} MB at most"
         found.expect(said.code == 0, f"backfill {what[0]}: {cost}: {said.out.strip()}{_failed(said)}")
@@ -220,11 +222,10 @@ def audit_and_judge(world: World, vault: Path, run: Run, found: Findings, days: 
 
 def repair_and_judge(world: World, vault: Path, run: Run, found: Findings, kills: Sequence[float] = ()) -> None:
     """The holes of the recorded vault filled, taken back, and filled again."""
-    words = ("repair", INST, "--vault", str(vault))
-    found.judge(judge_books("recorded books", vault, world, "recorded"))
+    first_ms, last_ms = min(span[0] for span in world.plan.spans), max(span[1] for span in world.plan.spans)
+    words = ("repair", INST, "--vault", str(vault), "--from", utc_text(first_ms), "--to", utc_text(last_ms))
     for kill_at in kills:
         found.say(f"repair killed: exit code {run(*words, kill_at=kill_at).code}")
-        found.judge(judge_books("recorded books after that", vault, world, "recorded"))
     said = run(*words)
     cost = f"{said.cpu_sec:.0f} s of processor, {said.peak_mb:.0f} MB at most"
     found.expect(said.code in (0, 1), f"repair: {cost}: {said.out.partition(chr(10))[0]}{_failed(said, 1)}")
@@ -235,13 +236,13 @@ def repair_and_judge(world: World, vault: Path, run: Run, found: Findings, kills
     found.judge(judge_books("books repaired again", vault, world, "joined"))
 
 
-def dense(hours: float, folder: Path, found: Findings) -> None:
+def dense(part: str, hours: float, folder: Path, found: Findings) -> None:
     own = folder / "Own"
-    world = make_world(dense_plan(hours), folder / "served", own)
+    world = make_world(dense_plan(part, hours), folder / "served", own)
     found.say(f"{world.pushes} pushes and their archive made, {len(world.lines) // 2} books recorded")
     with served(world) as server:
         run = Verbs(own, server, world.plan.depth)
-        make_and_judge(world, folder / "New", run, found)
+        make_and_judge(world, folder / "New", run, found, FORMATS[part])
         for what in ("books400", "trades"):
             run("fetch", INST, *days_of(world), "--what", what, "--vault", str(own))
         days = sorted({ts_ms // DAY_MS * DAY_MS for ts_ms in world.lines[::2]})
@@ -249,9 +250,8 @@ def dense(hours: float, folder: Path, found: Findings) -> None:
         repair_and_judge(world, own, run, found)
 
 
-AUDITED_DAYS = 12
-DAMAGED_DAY = 1
-KILLS = (1.0, 3.0, 8.0)
+KILLS = (0.05, 0.2, 0.4)
+"""Seconds of processor for each of the days, after which a backfill is killed: long before the last days."""
 SPOILED = (("torn", 1), ("cut", 2), ("403", 4), ("wrong-size", 5), ("html", 7), ("huge", 9))
 """What is wrong with the files of which days, at first."""
 UNLISTED_DAY = 0
@@ -264,15 +264,16 @@ def long(days: int, folder: Path, found: Findings) -> None:
     absent = ",".join(f"hole=*400lv-{date}*" for date in world.plan.absent)
     lasting = ",".join([f"unlisted=*400lv-{_date(UNLISTED_DAY)}*", *([absent] if absent else [])])
     spoiled = ",".join(f"{kind}=*400lv-{_date(day)}*" for kind, day in SPOILED if day < days)
-    for vault, faults in ((new, f"{spoiled},{lasting}"), (new, lasting), (own, lasting)):
+    at_first = ",".join(each for each in (spoiled, lasting) if each)
+    for vault, faults in ((new, at_first), (new, lasting), (own, lasting)):
         with served(world, faults) as server:
             _fetch(world, vault, Verbs(vault, server, world.plan.depth), found, is_spoiled=faults != lasting)
     with served(world, lasting) as server:
         run = Verbs(new, server, world.plan.depth)
         _interrupt(world, new, run, found)
-        make_and_judge(world, new, run, found, has_deep=False)
+        make_and_judge(world, new, run, found, FORMATS["long"], has_deep=False)
         run = Verbs(own, server, world.plan.depth)
-        audit_and_judge(world, own, run, found, [FIRST_DAY_MS + day * DAY_MS for day in range(min(days, AUDITED_DAYS))])
+        audit_and_judge(world, own, run, found, [FIRST_DAY_MS + day * DAY_MS for day in range(days)])
         repair_and_judge(world, own, run, found, kills=(1.0, 4.0))
 
 
@@ -299,9 +300,10 @@ def _fetch(world: World, vault: Path, run: Run, found: Findings, is_spoiled: boo
 def _interrupt(world: World, vault: Path, run: Run, found: Findings) -> None:
     """A backfill that is killed, then one that comes to a damaged file; the file is deleted and fetched again."""
     words = (INST, "--vault", str(vault))
+    days = (world.plan.spans[0][1] - FIRST_DAY_MS) // DAY_MS
     for kill_at in KILLS:
-        found.say(f"backfill killed: exit code {run('backfill', *words, kill_at=kill_at).code}")
-    (damaged,) = (vault / "okx_archive" / "files" / "books400").glob(f"*{_date(DAMAGED_DAY)}.tar.gz")
+        found.say(f"backfill killed: exit code {run('backfill', *words, kill_at=kill_at * days).code}")
+    (damaged,) = (vault / "okx_archive" / "files" / "books400").glob(f"*{_date(max(0, days - 2))}.tar.gz")
     with damaged.open("r+b") as file:
         file.seek(damaged.stat().st_size // 2)
         file.write(bytes(100))
@@ -315,25 +317,25 @@ def _interrupt(world: World, vault: Path, run: Run, found: Findings) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--only", choices=("dense", "long"), help="one of the two, in this process")
-    parser.add_argument("--hours", type=float, default=6, help="of the dense market (default: 6)")
-    parser.add_argument("--days", type=int, default=30, help="of the long one (default: 30)")
+    parser.add_argument("--only", choices=PARTS, help="one of the three, in this process")
+    parser.add_argument("--hours", type=float, default=6, help="at 10 ms, half of them each midnight (default: 6)")
+    parser.add_argument("--days", type=int, default=30, help="at 2 s (default: 30)")
     args = parser.parse_args()
     if args.only is None:
-        return _both(sys.argv[1:])
+        return _all(sys.argv[1:])
     found = Findings(args.only)
     with tempfile.TemporaryDirectory() as folder:
-        if args.only == "dense":
-            dense(args.hours, Path(folder), found)
-        else:
+        if args.only == "long":
             long(args.days, Path(folder), found)
+        else:
+            dense(args.only, args.hours, Path(folder), found)
     found.say("all of it as the exchange knows" if found.is_good else "NOT all of it as the exchange knows")
     return 0 if found.is_good else 1
 
 
-def _both(words: Sequence[str]) -> int:
-    """Side by side, on two cores."""
-    parts = [subprocess.Popen([sys.executable, __file__, *words, "--only", only]) for only in ("dense", "long")]
+def _all(words: Sequence[str]) -> int:
+    """Side by side, on as many cores as there are."""
+    parts = [subprocess.Popen([sys.executable, __file__, *words, "--only", only]) for only in PARTS]
     return max(part.wait() for part in parts)
 
 

@@ -5,6 +5,7 @@ deep book has no state but being there: samples of a stretch that the file's nex
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from l2vault.book.book import Book
 from l2vault.book.change import BookChange, Level
@@ -20,6 +21,8 @@ from l2vault.vault.coverage.sync_history import UNVERIFIABLE
 from l2vault.vault.journal.merge_events import Merged, MergedSpan
 
 _EVERY_LINES = 5_000
+_MOST_UNPROVED: Final = 120
+"""Samples that wait for a full book, which OKX has every 15 minutes: an hour of them, some 100 MB."""
 
 
 class DeepDay:
@@ -71,6 +74,8 @@ class DeepDay:
         sample = DeepSample(self._wanted.inst_id, self._book.ts_ms or 0, bids, asks, None, 0)
         if not sample.fault:
             self._unproved.append(sample)
+        if len(self._unproved) >= _MOST_UNPROVED:
+            self._write_samples()
 
     def _check(self, change: BookChange) -> None:
         """A full book of the file against the one that was rebuilt up to it."""

@@ -47,6 +47,20 @@ def test_what_a_killed_one_left_is_in_nobodys_way(tmp_path):
     assert "old" not in names(tmp_path / "out")
 
 
+def test_killed_between_two_names_the_export_made_before_comes_back(tmp_path):
+    out = tmp_path / "out"
+    with new_folder(out, False) as folder:
+        fill(folder, "old")
+    out.rename(tmp_path / ".out.replaced")
+    with pytest.raises(UsageError, match="exists already"), new_folder(out, False):
+        pytest.fail("it was begun")
+    assert (out / "data" / "x").read_text() == "old" and names(tmp_path) == ["out"]
+    (tmp_path / ".out.replaced").mkdir()
+    with new_folder(out, True) as folder:
+        fill(folder)
+    assert (out / "data" / "x").read_text() == "new" and names(tmp_path) == ["out"], "and one that was replaced goes"
+
+
 def test_what_exists_is_replaced_only_on_request_and_only_if_it_is_ours(tmp_path):
     out = tmp_path / "out"
     with new_folder(out, False) as folder:

@@ -1,7 +1,6 @@
 """`l2vault backfill` as it is typed, on days of the built-in exchange; then the vault that comes of it."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -111,35 +110,6 @@ def test_days_that_were_made_are_not_read_again(
         assert (read, files_of(vault / "okx_archive" / "raw")) == (again, made)
     read.clear()
     assert backfill(vault, "--depth", "5") == 0 and len(read) == 2, "another law"
-
-
-@pytest.mark.parametrize("at", [0, 4, 9])
-def test_killed_at_a_moment_it_goes_on_with_what_lacks(
-    world: ArchiveWorld, vault: Path, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    calls = 0
-    real_replace, real_fsync = hours.replace, os.fsync
-
-    def counted(*words: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > at:
-            raise Killed
-        (real_replace if len(words) == 2 else real_fsync)(*words)  # type: ignore[operator]
-
-    monkeypatch.setattr(hours, "replace", counted)
-    monkeypatch.setattr(os, "fsync", counted)
-    with pytest.raises(Killed):
-        backfill(vault)
-    monkeypatch.undo()
-    half = [path for path in (vault / "okx_archive" / "raw").rglob("*.gz") if path.is_file()]
-    assert all(path.stat().st_size > 0 for path in half)
-    assert backfill(vault) == 0
-    is_as_the_exchange_knows(Vault(Layout(vault).okx_archive), world)
-    assert not list(Verification(Layout(vault).okx_archive, END_MS + 24 * HOUR_MS).run())
 
 
 def test_a_full_disk_and_a_torn_file_end_in_one_sentence_with_nothing_half_written(

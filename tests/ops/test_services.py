@@ -198,6 +198,31 @@ def test_every_setting_that_a_file_names_is_one(path: Path) -> None:
     assert set(re.findall(r"\bL2VAULT_\w+", path.read_text(encoding="utf-8"))) <= known
 
 
+ORDER = {
+    "Task": ["RegistrationInfo", "Triggers", "Principals", "Settings", "Actions"],
+    "TimeTrigger": ["Repetition", "StartBoundary", "EndBoundary", "ExecutionTimeLimit", "Enabled"],
+    "Principal": ["UserId", "LogonType", "RunLevel"],
+    "Settings": [
+        "MultipleInstancesPolicy", "DisallowStartIfOnBatteries", "StopIfGoingOnBatteries", "AllowHardTerminate",
+        "StartWhenAvailable", "RunOnlyIfNetworkAvailable", "IdleSettings", "AllowStartOnDemand", "Enabled", "Hidden",
+        "RunOnlyIfIdle", "WakeToRun", "ExecutionTimeLimit", "Priority", "RestartOnFailure",
+    ],
+    "IdleSettings": ["Duration", "WaitTimeout", "StopOnIdleEnd", "RestartOnIdle"],
+    "RestartOnFailure": ["Interval", "Count"],
+    "Exec": ["Command", "Arguments", "WorkingDirectory"],
+}  # fmt: skip
+"""What Windows writes when it exports a task, in its order: the schema as Microsoft documents it has some of these in
+another one (triggerBaseType, read 2026-11-26), and Windows reads what it wrote."""
+
+
+@pytest.mark.parametrize("name", ["l2vault.xml", "l2vault-alert.xml"])
+def test_a_task_has_its_parts_in_the_order_in_which_windows_writes_them(name: str) -> None:
+    for each in ElementTree.parse(OPS / "windows" / name).getroot().iter():
+        known = ORDER.get(each.tag.removeprefix(TASK))
+        parts = [part.tag.removeprefix(TASK) for part in each]
+        assert known is None or [part for part in known if part in parts] == parts, each.tag
+
+
 @pytest.mark.parametrize(("name", "program"), [("l2vault.xml", "start_l2.bat"), ("l2vault-alert.xml", "l2.bat")])
 def test_a_task_starts_with_windows_starts_again_and_has_no_condition_of_power_or_time(name: str, program: str) -> None:
     task = ElementTree.parse(OPS / "windows" / name).getroot()

@@ -4,20 +4,22 @@ Judged by what the same verb makes undisturbed: every file byte for byte, every 
 """
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from support.acts import Disk, Fault, Killed
-from support.history_verbs import State, Verb, copied, false_statements, run, state
+from support.history_verbs import Ran, State, Verb, copied, false_statements, run, state
 
-_PLACE: Final = re.compile(r"\b(?:Vault|C|out)\b")
+_PLACE: Final = re.compile(r"\b(?:Vault|C|out|store)\b")
 _WAITS: Final = ".out.replaced/"
 """Where an export waits while a new one takes its name."""
 _DONE: Final = ("exists already", "nothing of")
 """What is said where the verb was killed when all was done."""
 
+_LINE: Final = re.compile(r"write .*\.jsonl").fullmatch
 _NOT_KEPT: Final = "not kept for"
 """What an audit says of its note: what it found it has printed."""
 
@@ -52,6 +54,17 @@ class Trial:
         drawn = {draw.randrange(first, after) for first, after in zip(bounds, bounds[1:], strict=False)}
         return sorted({*drawn, acts} if len(drawn) < count else {*sorted(drawn)[:-1], acts})
 
+    @property
+    def behind_names(self) -> list[int]:
+        """The acts behind those that gave a file its name: what is known of it is not said yet."""
+        return [at + 1 for at, act in enumerate(self.acts, 1) if act.startswith("replace ") and at < len(self.acts)]
+
+    @property
+    def last_words(self) -> set[int]:
+        """The last name that is given, and the last line of a journal: what goes before must not outlive a refusal."""
+        last = {act.split()[0]: at for at, act in enumerate(self.acts, 1) if act.startswith("replace ") or _LINE(act)}
+        return set(last.values())
+
     def killed(self, at: int, kill: Kill | None = None) -> Iterator[str]:
         """What is wrong where it is killed at that act, before it is run again and after."""
         folder = self.prepared()
@@ -62,9 +75,19 @@ class Trial:
 
     def refused(self, fault: Fault, at: int) -> Iterator[str]:
         """What is wrong where the disk refuses from that act on."""
-        folder, disk = self.prepared(), Disk(fault, at)
-        ran = run(self.verb, folder, disk, self._variables)
-        found = state(folder)
+        yield from self._judged(fault, run(self.verb, self.prepared(), Disk(fault, at), self._variables))
+
+    def filled(self, room_bytes: int) -> Iterator[str]:
+        """What is wrong where the very disk has no more room than this: keep it small."""
+        folder = self.prepared()
+        fill = folder.parent / "fill"
+        fill.write_bytes(bytes(max(0, shutil.disk_usage(folder).free - room_bytes)))
+        ran = run(self.verb, folder, Disk(), self._variables)
+        fill.unlink()
+        yield from self._judged("full", ran)
+
+    def _judged(self, fault: Fault, ran: Ran) -> Iterator[str]:
+        folder, found = self._work, state(self._work)
         if ran.code == self.verb.code:
             if _NOT_KEPT not in ran.err:
                 yield from self._differences(f"{fault}, unnoticed", _visible(found))
@@ -78,6 +101,8 @@ class Trial:
             left = (name for name in found.files if _is_hidden(name) and ".part" not in name and _WAITS not in name)
             yield from (f"{fault}: {name} is left" for name in left)
         yield from self._half_done(fault, found)
+        if fault == "error" and any(_WAITS in name for name in found.files) and "out/coverage.json" not in found.files:
+            yield f"{fault}: the export made before has not its name"
         yield from (f"false after {fault}: {text}" for text in false_statements(folder, self._before))
         yield from self._again()
 

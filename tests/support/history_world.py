@@ -9,9 +9,10 @@ import io
 import json
 import tarfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from l2vault.book.utc import DAY_MS, HOUR_MS, utc_text
 from l2vault.sim.exchange.archive import ArchivedFile, make_archive
 from l2vault.sim.exchange.books import Tick
 from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.sim.exchange.levels import Image
 from l2vault.sim.exchange.market import Market
 from l2vault.sim.exchange.trades import TRADED_SHARE, Trade, Trades, single_matches
 from l2vault.vault.journal import events as noted
@@ -60,20 +62,24 @@ class Plan(NamedTuple):
     """In which nothing is recorded."""
     wrong_every: int = 0
     """So many recorded books after another one of them is wrong."""
+    traded_share: float = TRADED_SHARE
+    """How often a loss at the touch is a trade."""
 
 
-class Moment(NamedTuple):
-    """The market behind one push."""
+class Moment:
+    """The market behind one push; most are never looked at."""
 
-    ts_ms: int
-    seq_id: int | None
-    prev_seq_id: int | None
-    bids: list
-    asks: list
+    def __init__(self, tick: Tick, standing: Callable[[], Image]) -> None:
+        self.ts_ms, self.seq_id, self.prev_seq_id = tick.ts_ms, tick.change.seq_id, tick.change.prev_seq_id
+        self._standing = standing
 
-    @property
+    @cached_property
+    def image(self) -> Image:
+        return self._standing()
+
+    @cached_property
     def books(self) -> int:
-        return digest(self.bids, self.asks)
+        return digest(*self.image)
 
 
 def digest(bids, asks) -> int:
@@ -192,7 +198,7 @@ def make_world(plan: Plan, folder: Path, recorded: Path | None = None) -> World:
     world = World(plan)
     digests = _TradeDigests(world)
     keeper = None if recorded is None else _Recorder(world, Layout(recorded))
-    trades = Trades(plan.seed, traded_share=min(TRADED_SHARE, TRADED_SHARE * plan.step_ms / 100))
+    trades = Trades(plan.seed, traded_share=plan.traded_share)
     trades.watch(digests)
     world.files = make_archive(folder, _played(world, keeper), plan.seed, trades=trades)
     world.trades = digests.end()
@@ -238,11 +244,14 @@ class _Play:
             if not is_silent:
                 self._note_whole(ts_ms, was_silent)
                 yield self._full(tick) if was_silent else tick
-            if is_silent and not was_silent and before is not None and moment is not None:
-                self._last = before.ts_ms, moment.books
-            if before is None or ts_ms // 1_000 != before.ts_ms // 1_000:
-                self._deep_line(before.ts_ms if before else ts_ms, moment)
+            if is_silent and not was_silent and before is not None:
+                self._last = before.ts_ms, 0 if moment is None else moment.books
+            if before is not None and ts_ms // 1_000 != before.ts_ms // 1_000:
+                self._deep_line(before.ts_ms, moment)
+            is_first = before is None
             before, moment = tick, self._moment(tick)
+            if is_first:  # a file begins with a full book
+                self._line = ts_ms, moment
             if self._keeper is not None:
                 self._keeper.push(tick, moment, self._slots)
         if self._keeper is not None:
@@ -253,7 +262,7 @@ class _Play:
         ts_ms = tick.ts_ms
         if -ts_ms % CADENCE_MS > self._near_ms:
             return None
-        return Moment(ts_ms, tick.change.seq_id, tick.change.prev_seq_id, *self._market.standing(self._plan.depth))
+        return Moment(tick, self._market.standing(self._plan.depth))
 
     def _between(self, s_ms: int, moment: Moment | None, t_ms: int, was_silent: bool, is_silent: bool) -> None:
         first_ms = -(-s_ms // CADENCE_MS) * CADENCE_MS
@@ -261,7 +270,7 @@ class _Play:
             return
         assert moment is not None, f"no push for a while before {utc_text(first_ms)}: a larger NEAR_STEPS"
         books = moment.books
-        sizes = digest_of_sizes(*([(float(level[0]), float(level[1])) for level in side] for side in moment[3:]))
+        sizes = digest_of_sizes(*([(float(level[0]), float(level[1])) for level in side] for side in moment.image))
         is_known = not was_silent and not self._is_absent(s_ms)
         has_next = not is_silent and not self._is_absent(t_ms)
         for slot_ms in range(first_ms, t_ms, CADENCE_MS):
@@ -289,7 +298,7 @@ class _Play:
             self._world.wholes.append(ts_ms)
 
     def _full(self, tick: Tick) -> Tick:
-        bids, asks = self._market.standing(CHANNEL_DEPTH)
+        bids, asks = self._market.standing(CHANNEL_DEPTH)()
         return Tick(tick.ts_ms, BookChange(INST, True, bids, asks, tick.ts_ms, tick.change.seq_id, -1, 0), None)
 
     def _is_absent(self, ts_ms: int) -> bool:
@@ -371,7 +380,7 @@ class _Recorder:
             self._quiet.append(noted.Quiet(*map(utc_text, (s_ms, first_ms + CADENCE_MS, last_ms))))
 
     def _write(self, moment: Moment, slots: Slots, covered: range) -> None:
-        bids, asks = moment.bids, moment.asks
+        bids, asks = moment.image
         self._number += 1
         every = self._plan.wrong_every
         if every and self._number % every == 0:
@@ -380,7 +389,7 @@ class _Recorder:
         for slot_ms in covered:
             at = slots.place(slot_ms)
             slots.recorded[at] = KNOWN
-            if bids is not moment.bids or asks is not moment.asks:
+            if bids is not moment.image.bids or asks is not moment.image.asks:
                 slots.altered[at] = digest(bids, asks)
         line = Snapshot(INST, moment.ts_ms, self._plan.depth, bids, asks, 0, moment.seq_id, moment.prev_seq_id)
         self._rows.append(to_line(line))
@@ -418,15 +427,15 @@ class _Recorder:
 
 def _spoiled(moment: Moment, recent: Sequence[Moment], nth: int) -> tuple[list, list, Wrong]:
     """Another book than the one that stood, and what an audit must call it."""
-    bids, asks, of = moment.bids, moment.asks, (moment.ts_ms, moment.seq_id)
+    (bids, asks), of = moment.image, (moment.ts_ms, moment.seq_id)
     earlier = recent[0]
     if nth % 2 and earlier.books != moment.books:
         if nth % 4 == 1:
-            return earlier.bids, earlier.asks, Wrong(*of, "window")
-        mixed = digest(earlier.bids, asks)
+            return *earlier.image, Wrong(*of, "window")
+        mixed = digest(earlier.image.bids, asks)
         states = [each.books for each in recent]
         verdict = "exact" if mixed == moment.books else "window" if mixed in states else "batching"
-        return earlier.bids, asks, Wrong(*of, verdict)
+        return earlier.image.bids, asks, Wrong(*of, verdict)
     is_bid, side = nth % 3 == 0, list(bids if nth % 3 == 0 else asks)
     at = nth % min(len(side), 7)
     price, size, zero, orders = side[at]

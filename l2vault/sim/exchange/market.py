@@ -7,7 +7,7 @@ an instrument's pushes do not depend on what else is simulated. Reads no clock: 
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final
 
@@ -70,9 +70,9 @@ class Market:
         """
         return heapq.merge(*(instrument.ticks() for instrument in self._instruments), key=lambda tick: tick.ts_ms)
 
-    def standing(self, depth: int) -> Image:
+    def standing(self, depth: int) -> Callable[[], Image]:
         """The orders of the first instrument as they stand behind its newest tick, by the market itself and not by what
-        it pushed: at most `depth` levels a side."""
+        it pushed: at most `depth` levels a side. Call it, whenever you like, to have their texts made."""
         return self._instruments[0].standing(depth)
 
 
@@ -110,8 +110,9 @@ class _Instrument:
             if bids or asks:
                 yield self._push(bids, asks, ts_ms)
 
-    def standing(self, depth: int) -> Image:
-        return Image(self._bids.image(depth), self._asks.image(depth))
+    def standing(self, depth: int) -> Callable[[], Image]:
+        bids, asks = self._bids.held(depth), self._asks.held(depth)
+        return lambda: Image(self._bids.levels(bids), self._asks.levels(asks))
 
     def _push(self, bids: list[Level], asks: list[Level], ts_ms: int) -> Tick:
         """The next update of the chain; without levels it is a heartbeat and `seqId` stays."""

@@ -7,6 +7,7 @@ handed in.
 
 import math
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -64,9 +65,18 @@ class MarketSide:
     def best(self) -> int:
         return self.keys[0]
 
-    def image(self, depth: int = CHANNEL_DEPTH) -> list[Level]:
-        """The levels shown, best first, or the best `depth` of them."""
-        return [self._level(key) for key in self.keys[: min(depth, CHANNEL_DEPTH)]]
+    def image(self) -> list[Level]:
+        """The levels shown, best first."""
+        return self.levels(self.held(CHANNEL_DEPTH))
+
+    def held(self, depth: int) -> list[tuple[int, Size]]:
+        """The best `depth` of the levels shown, without their texts, which take most of the time."""
+        sizes = self._sizes
+        return [(key, sizes[key]) for key in self.keys[: min(depth, CHANNEL_DEPTH)]]
+
+    def levels(self, held: Sequence[tuple[int, Size]]) -> list[Level]:
+        """What was `held`, as it is sent."""
+        return [self._level_of(key, size) for key, size in held]
 
     def changes(self) -> list[Level]:
         """What became of the levels shown since the last call, best first.
@@ -256,7 +266,10 @@ class MarketSide:
         return self.keys[CHANNEL_DEPTH - 1] if len(self.keys) >= CHANNEL_DEPTH else _BEYOND
 
     def _level(self, key: int) -> Level:
-        lots, orders = self._sizes[key]
+        return self._level_of(key, self._sizes[key])
+
+    def _level_of(self, key: int, size: Size) -> Level:
+        lots, orders = size
         return self._shape.price.text(abs(key)), self._shape.quantity.text(lots), "0", str(orders)
 
     def _gap(self) -> int:

@@ -254,10 +254,10 @@ def _taker_orders(
 
 def _losses(levels: list[Level], changes: list[Level]) -> list[_Fill]:
     """What is gone from the best price on: whole levels, then a part of the next."""
-    said = {price_key(level[0]): level for level in changes}
+    said = {level[0]: level for level in changes}  # a price has one text, that of the book
     fills: list[_Fill] = []
     for price, quantity, _, orders in levels:
-        after = said.get(price_key(price))
+        after = said.get(price)
         if after is None:
             break
         held, left = price_key(quantity), price_key(after[1])

@@ -2,9 +2,11 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
+from l2vault.errors import VaultError
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.store import durable
 from l2vault.vault.store.durable import (
@@ -18,6 +20,7 @@ from l2vault.vault.store.durable import (
     unlink,
     write_atomically,
 )
+from support.acts import Disk
 
 
 def names(folder):
@@ -190,3 +193,22 @@ def test_a_file_being_deleted_or_replaced_is_no_data_file_by_its_name_and_its_ow
         assert not temporary.match("*.parquet")
     assert former_path(doomed_path(path)) == path
     assert former_path(path.with_name(f"{name}.deleting")) == path  # what earlier versions left
+
+
+@pytest.mark.parametrize(("refused", "fault"), [("write", "full"), ("write", "error"), ("fsync", "error")])
+def test_an_error_names_the_file_where_the_system_does_not(tmp_path, refused, fault):
+    with Disk().watched() as disk:
+        write_atomically(tmp_path / "row.json", b"data")
+    at = next(nth for nth, act in enumerate(disk.acts, 1) if act.startswith(refused))
+    with Disk(fault, at).watched(), pytest.raises(OSError, match="row.json") as found:
+        write_atomically(tmp_path / "row.json", b"data")
+    assert found.value.filename == str(tmp_path / "row.json")
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"), [(28, "make room"), (13, "let this user write there"), (5, "see to that disk")]
+)
+def test_a_refusal_is_one_sentence_with_the_cure_of_its_cause(number, cure):
+    says = f"x: why. It stands. Try: {cure}"
+    with pytest.raises(VaultError, match=says), durable.refusals(Path("x"), "It stands"):
+        raise OSError(number, "why")
