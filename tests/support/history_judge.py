@@ -153,7 +153,7 @@ def judge_deep(what: str, archive: Path, world: World, span: tuple[int, int]) ->
         ts_ms: book
         for ts_ms, book in world.deep.items()
         if span[0] <= ts_ms < span[1]
-        and -(-ts_ms // DEEP_MS) * DEEP_MS % DAY_MS
+        and (-(-ts_ms // DEEP_MS) * DEEP_MS % DAY_MS or not ts_ms % DEEP_MS)
         and not any(each.whole_ms <= ts_ms < each.to_ms for each in world.silences)
     }
     for ts_ms in sorted({*wanted, *found}):

@@ -156,7 +156,7 @@ class World:
     misled: dict[int, int] = field(default_factory=dict)
     """By the time of a recorded line the book that the archive has there, which is wrong."""
     deep: dict[int, int] = field(default_factory=dict)
-    """By the time of the newest push at a multiple of 30 s, of those that end a second, the book."""
+    """By the time of the newest push at a multiple of 30 s, of those that end a second or begin a quarter, the book."""
     trades: dict[int, tuple[int, int]] = field(default_factory=dict)
     """By hour the number of single trades, and a digest of all of them in order of their ids."""
     wholes: list[int] = field(default_factory=list)
@@ -248,10 +248,10 @@ class _Play:
                 self._last = before.ts_ms, 0 if moment is None else moment.books
             if before is not None and ts_ms // 1_000 != before.ts_ms // 1_000:
                 self._deep_line(before.ts_ms, moment)
-            is_first = before is None
+            is_whole = before is None or ts_ms // QUARTER_MS != before.ts_ms // QUARTER_MS
             before, moment = tick, self._moment(tick)
-            if is_first:  # a file begins with a full book
-                self._line = ts_ms, moment
+            if is_whole:  # with a full book goes a line, whatever follows in its second
+                self._deep_line(ts_ms, moment)
             if self._keeper is not None:
                 self._keeper.push(tick, moment, self._slots)
         if self._keeper is not None:
@@ -280,8 +280,8 @@ class _Play:
                 self._slots.archive[at] = KNOWN if has_next else DENIED
 
     def _deep_line(self, ts_ms: int, moment: Moment | None) -> None:
-        """The last push of a second is a line of the file of 5000 levels; the one before it is a sample if it was the
-        newest at a multiple of 30 s."""
+        """The last push of a second is a line of the file of 5000 levels, and so is one with which a full book comes.
+        The line before it is a sample if it was the newest at a multiple of 30 s."""
         last_ms, last = self._line
         if last is not None and -(-last_ms // DEEP_MS) * DEEP_MS < ts_ms:
             self._world.deep[last_ms] = last.books
