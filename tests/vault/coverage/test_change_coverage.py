@@ -39,7 +39,7 @@ def test_it_is_shown_with_its_share_which_is_whole_only_where_all_is_there(to_ms
     proved = TimeStretch(HOUR_AT_MS, HOUR_AT_MS + 2_000, "proved", "")
     rest = TimeStretch(proved.end_ms, to_ms, "unknown", "")
     stretches = [each for each in (proved, rest) if each.start_ms < each.end_ms]
-    assert f" {percent.partition(' ')[0]} % proved" in repr(ChangeCoverage(INST, HOUR_AT_MS, to_ms, 4, stretches))
+    assert f" {percent.partition(' ')[0]} % proved" in repr(ChangeCoverage(INST, HOUR_AT_MS, to_ms, stretches, 4))
 
 
 def test_what_was_lost_is_missing_with_its_cause() -> None:
