@@ -368,7 +368,9 @@ async def test_a_proxy_that_does_not_listen_is_named(scheme: str, monkeypatch: p
 async def test_a_proxy_that_breaks_off_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     async with _answering(b"") as (port, _):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        assert f"the proxy http://127.0.0.1:{port} refused or broke off" in await _failure(f"wss://{NAME}{PATH}")
+        text = await _failure(f"wss://{NAME}{PATH}")
+    said = "(connection closed while reading HTTP status line)"
+    assert f"the proxy http://127.0.0.1:{port} refused or broke off {said}; check its address" in text
     async with _answering(b"HTTP/1.1 200 OK\r\n\r\n") as (port, _):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         assert f"the proxy http://127.0.0.1:{port}" in await _failure(f"wss://{NAME}{PATH}", within_sec=1)

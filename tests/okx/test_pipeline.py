@@ -862,6 +862,7 @@ class TestTrades:
         assert isinstance(failure, SchemaFailure)
         assert failure.frame == frame
         assert isinstance(pipeline.receive(trade(BTC, 9, TRADED_MS), 300)[0], Traded)
+        assert pipeline.counts.trades == 3
 
     def test_one_without_a_count_is_unreadable_where_those_before_it_had_one(self):
         pipeline = self.begin()

@@ -224,6 +224,22 @@ def test_where_more_hours_wait_than_one_child_checks_the_next_comes_soon(
     assert said == ["1\n", "1\n", "0\n"], "two closed hours, one at a time"
 
 
+@pytest.mark.parametrize(("checked_now", "more"), [(0, "0\n"), (1, "0\n"), (2, "1\n")])
+def test_the_same_of_hours_of_trades(
+    layout: Layout,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    checked_now: int,
+    more: str,
+) -> None:
+    monkeypatch.setattr(os, "nice", lambda by: by, raising=False)
+    monkeypatch.setattr(sys, "argv", ["child", str(layout.root), str(NOW_MS)])
+    monkeypatch.setattr(closed_hours_child, "MOST_TRADE_HOURS", 2)
+    monkeypatch.setattr(closed_hours_child, "check_trades", lambda layout, before_ms: checked_now)
+    closed_hours_child.main()
+    assert capsys.readouterr().out == more
+
+
 def test_a_child_that_fails_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_hours, "_CHILD", "l2vault.no_such_module")
     with pytest.raises(VaultError, match="no_such_module"):

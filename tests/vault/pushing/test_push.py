@@ -143,6 +143,17 @@ def test_an_hour_that_has_not_ended_or_that_a_recorder_still_writes_is_not_due(
     assert hours(NOW_MS) == ["03", "04"]
 
 
+def test_what_a_grown_file_was_before_is_deleted_once_and_noted_as_deleted(layout: Layout) -> None:
+    store = MemoryStore()
+    push(layout, Counted(store))
+    journal = next(layout.journal.glob("*.jsonl"))
+    journal.write_bytes(journal.read_bytes() + b"{}\n")
+    push(layout, Counted(store))
+    assert contents(store) == files(layout)
+    notes = [json.loads(path.read_bytes()) for path in layout.pushed.rglob("*.json")]
+    assert [note["undeleted"] for note in notes if "undeleted" in note] == [[], []], "of the day and of the rows"
+
+
 def test_a_file_that_goes_before_its_turn_is_counted_and_not_sent(layout: Layout) -> None:
     store = MemoryStore()
     pushing = Push(layout, Counted(store), due_files(layout, NOW_MS))
