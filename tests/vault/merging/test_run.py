@@ -75,6 +75,15 @@ def test_an_hour_without_a_line_of_which_something_is_known_is_known_in_the_resu
     ]
 
 
+def test_what_is_known_of_the_books_begins_and_ends_in_the_result_as_in_its_vault(
+    layout: Layout, tmp_path: Path
+) -> None:
+    merge(tmp_path / "into", layout)
+    known, found = (Source(each, "").evidence(INST) for each in (layout, Layout(tmp_path / "into")))
+    assert found == known
+    assert known is not None and known[0] == HOUR_AT_MS
+
+
 def test_without_any_journal_an_hour_keeps_the_cadence_that_the_result_knows(tmp_path: Path) -> None:
     one, bare, other = (Layout(tmp_path / name) for name in ("one", "bare", "other"))
     for each in (one, bare, other):
