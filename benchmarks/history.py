@@ -196,10 +196,12 @@ def make_and_judge(
 
 
 def export_and_judge(world: World, archive: Path, run: Run, found: Findings, formats: Sequence[str]) -> None:
+    spans = world.plan.spans
+    span = ("--from", utc_text(spans[0][0]), "--to", utc_text(spans[-1][1]))  # a last day without a file included
     for form in formats:
         with tempfile.TemporaryDirectory(dir=archive.parent.parent) as folder:
             out = Path(folder) / form
-            said = run("export", form, INST, "--vault", str(archive), "--out", str(out))
+            said = run("export", form, INST, *span, "--vault", str(archive), "--out", str(out))
             found.expect(said.code == 0, f"export {form}: {said.cpu_sec:.0f} s of processor{_failed(said)}")
             if said.code == 0:
                 found.judge(judge_export(f"exported {form}", exported_rows(form, out), world))
