@@ -1,13 +1,13 @@
 """A file of OKX's archive of trades as hours of the archive's vault. A file is a day of UTC+8, which is 24 whole hours.
 
 Rows are single trades; the chain of their ids shows what lacks. An hour is written once a trade is five minutes behind
-its end, in the order of the ids.
+its end, in the order of the ids; those of a numbering that OKX began anew come behind those of the one before.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from l2vault.book.trade import TradePush, trade_to_line
+from l2vault.book.trade import Numberings, TradePush, trade_to_line
 from l2vault.book.utc import HOUR_MS, MINUTE_MS, utc_text
 from l2vault.errors import LineError
 from l2vault.history.books import NO_BOOK, DayReport
@@ -32,6 +32,7 @@ class TradeDay:
         self._hours: dict[int, list[TradePush]] = {}
         self._kept_ms = 0
         self._last: TradePush | None = None
+        self._numberings = Numberings()
         self.report = report
 
     def read(self, lines: Iterable[bytes], progress: Callable[[int], None]) -> None:
@@ -49,6 +50,7 @@ class TradeDay:
                     raise LineError(f"a trade of {utc_text(ts_ms)} stands among later ones")
             except LineError as error:
                 raise LineError(f"row {number}: {error}") from error
+            self._numberings.see(push)
             self._hours.setdefault(ts_ms // HOUR_MS * HOUR_MS, []).append(push)
             if len(self._hours) > 1:
                 self._keep_ended(ts_ms)
@@ -64,8 +66,11 @@ class TradeDay:
     def _keep_ended(self, ts_ms: int) -> None:
         for hour_ms in sorted(self._hours):
             if hour_ms + HOUR_MS + _LATE_MS <= ts_ms:
-                self._keep(hour_ms, sorted(self._hours.pop(hour_ms), key=lambda push: push.last_id))
+                self._keep(hour_ms, sorted(self._hours.pop(hour_ms), key=self._place))
                 self._kept_ms = hour_ms + HOUR_MS
+
+    def _place(self, push: TradePush) -> tuple[int, int]:
+        return self._numberings.of(push.ts_ms), push.last_id
 
     def _keep(self, hour_ms: int, pushes: list[TradePush]) -> None:
         inst_id = self._wanted.inst_id
