@@ -212,7 +212,11 @@ def audit_and_judge(world: World, vault: Path, run: Run, found: Findings, days: 
     for day_ms in days:
         date = utc_text(day_ms)[:10]
         said = run("audit", INST, "--day", date, "--json", "--vault", str(vault))
-        document = read_document(said.out) if said.out else {"hours": [], "disagreements": []}
+        if not any(day_ms <= ts_ms < day_ms + DAY_MS for ts_ms in world.lines[::2]):
+            is_told = said.code == (0 if date in world.plan.absent else 1) and "Traceback" not in said.err
+            found.expect(is_told, f"audit {date}, of which nothing was recorded: {said.err.strip()}")
+            continue
+        document = read_document(said.out)
         is_absent = date in world.plan.absent
         code = 0 if is_absent or not document["counts"]["ours"] else 1
         found.expect(said.code == code, f"audit {date}: {document.get('state')}, {said.cpu_sec:.0f} s of processor")
