@@ -24,6 +24,7 @@ from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading.sources import sources_of
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Report
+from l2vault.vault.store.spans import split
 
 Format = Literal["hftbacktest", "nautilus", "tardis-csv", "parquet", "csv"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -88,7 +89,7 @@ class Export:
         with new_folder(out, is_forced) as folder:
             writer = writer_of(form, folder, subject, self._has_trades)
             try:
-                days = [self._day(writer, span) for span in _days(self._span)]
+                days = [self._day(writer, span) for span in split(self._span, DAY_MS)]
             finally:
                 writer.close()
             notes = [*writer.notes, *self._notes(days)]
@@ -140,11 +141,3 @@ class Export:
             yield _DISBELIEVED.format(self._receipts.disbelieved)
         if not self._has_trades:
             yield NO_TRADES
-
-
-def _days(span: Span) -> Iterator[Span]:
-    start_ms = span[0]
-    while start_ms < span[1]:
-        end_ms = min((start_ms // DAY_MS + 1) * DAY_MS, span[1])
-        yield start_ms, end_ms
-        start_ms = end_ms

@@ -18,7 +18,7 @@ from l2vault.verbs.analysis import the_instrument
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import counted, exact_share, progress_bar
 from l2vault.verbs.sources import configure_sources
-from l2vault.verbs.words import configure_instruments, duration, moment
+from l2vault.verbs.words import configure_instruments, configure_span
 
 if TYPE_CHECKING:
     from l2vault.exports.label import Label
@@ -34,13 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument(
-        "--from", dest="start", type=moment, metavar="TIME", help="start of the span (default: the first line)"
-    )
-    parser.add_argument(
-        "--to", dest="end", type=moment, metavar="TIME", help="end of the span (default: just behind the newest line)"
-    )
-    parser.add_argument("--last", type=duration, metavar="SPAN", help="length of the span, in place of --from")
+    configure_span(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the files")
     configure_sources(parser)
     parser.add_argument("--force", action="store_true", help="replace an export made before")

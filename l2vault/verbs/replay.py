@@ -19,7 +19,7 @@ from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import counted
 from l2vault.verbs.sim import pace, port
-from l2vault.verbs.words import asked_instruments, configure_instruments, duration, moment, wait
+from l2vault.verbs.words import asked_instruments, configure_instruments, configure_span, wait
 
 if TYPE_CHECKING:
     from l2vault.replay.tardis.routes import TardisRoutes
@@ -42,13 +42,7 @@ _MADE_OF: Final = {
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "instruments of the vault (default: all)")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    parser.add_argument(
-        "--from", dest="start", type=moment, metavar="TIME", help="start of the span (default: the first line)"
-    )
-    parser.add_argument(
-        "--to", dest="end", type=moment, metavar="TIME", help="end of the span (default: just behind the newest line)"
-    )
-    parser.add_argument("--last", type=duration, metavar="SPAN", help="length of the span, in place of --from")
+    configure_span(parser)
     parser.add_argument("--speed", type=pace, default=1.0, metavar="X", help="1, 10, ... or max (default: 1)")
     parser.add_argument(
         "--hold",

@@ -126,6 +126,17 @@ def configure_instruments(
     )
 
 
+def configure_span(parser: argparse.ArgumentParser) -> None:
+    """`--from`, `--to` and `--last`, of a span that is all of the lines unless one of them is said."""
+    parser.add_argument(
+        "--from", dest="start", type=moment, metavar="TIME", help="start of the span (default: the first line)"
+    )
+    parser.add_argument(
+        "--to", dest="end", type=moment, metavar="TIME", help="end of the span (default: just behind the newest line)"
+    )
+    parser.add_argument("--last", type=duration, metavar="SPAN", help="length of the span, in place of --from")
+
+
 def asked_instruments(args: argparse.Namespace) -> list[str]:
     """The names that the words of `configure_instruments` gave, each once, in capitals."""
     return list(dict.fromkeys(grammar.split_names([args.inst_ids or [], args.named or []])))

@@ -9,6 +9,7 @@ from l2vault.vault.coverage.model import COVERED, Coverage
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.spans import split
 
 TRADES: Final = "trades"
 BOOKS: Final = "books"
@@ -29,15 +30,6 @@ class Loss(NamedTuple):
         return self.cause if self.what == BOOKS else f"{self.what}: {self.cause}"
 
 
-def hours_of(span: Span) -> Iterator[Span]:
-    """Its parts within each hour, so that what must be held is that of an hour, and the first message comes soon."""
-    start_ms = span[0]
-    while start_ms < span[1]:
-        end_ms = min((start_ms // HOUR_MS + 1) * HOUR_MS, span[1])
-        yield start_ms, end_ms
-        start_ms = end_ms
-
-
 def book_loss(coverage: Coverage, ts_ms: int) -> Loss:
     """The books end here. Where coverage knows no hole, no change shows that the book still stood."""
     state, cause = coverage.at(ts_ms)
@@ -47,7 +39,7 @@ def book_loss(coverage: Coverage, ts_ms: int) -> Loss:
 def trade_losses(trades: TradeReader, inst_id: str, span: Span) -> Iterator[Loss]:
     """One where each stretch begins in which the chain of ids does not prove that every trade is there."""
     is_lost = False
-    for hour in hours_of(span):
+    for hour in split(span, HOUR_MS):
         for stretch in trades.coverage(inst_id, hour).stretches:
             if stretch.state != "proved" and not is_lost:
                 yield Loss(stretch.start_ms, TRADES, _text(stretch.state, stretch.cause))
@@ -57,7 +49,7 @@ def trade_losses(trades: TradeReader, inst_id: str, span: Span) -> Iterator[Loss
 def context_losses(context: ContextReader, inst_id: str, span: Span, kinds: Collection[Kind]) -> Iterator[Loss]:
     """One where values that were current are so no more, all of the same time and cause in one."""
     lost: set[Kind] = set()
-    for hour in hours_of(span):
+    for hour in split(span, HOUR_MS):
         found: dict[tuple[int, str], list[Kind]] = {}
         for stretch in context.coverage(inst_id, hour).stretches:
             if stretch.kind not in kinds:

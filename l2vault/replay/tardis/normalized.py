@@ -23,7 +23,7 @@ from l2vault.exports.source import shown_books, standing_books, trade_events
 from l2vault.replay.beside import context_ticks
 from l2vault.replay.tardis.asked import EXCHANGE, Normalized
 from l2vault.replay.tardis.computed import Bar, Bars, Snapshots, Top
-from l2vault.replay.tardis.losses import BOOKS, TRADES, Loss, book_loss, context_losses, hours_of, trade_losses
+from l2vault.replay.tardis.losses import BOOKS, TRADES, Loss, book_loss, context_losses, trade_losses
 from l2vault.replay.tardis.numbers import NUMBERS, levels_json
 from l2vault.sim.exchange.context import FUNDING, INDEX, INTEREST, MARK
 from l2vault.sim.exchange.timeline import ContextTick
@@ -31,6 +31,8 @@ from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Report
+from l2vault.vault.store.layout import HOUR_MS
+from l2vault.vault.store.spans import split
 
 _TICKER_KINDS: Final[tuple[Kind, ...]] = ("mark", "index", "funding", "open_interest")
 _TICKER_KEYS: Final[dict[Kind, tuple[str, ...]]] = {
@@ -130,7 +132,7 @@ def _happenings(vault: Vault, inst_id: str, asked: Normalized, report: Report) -
 def _books(vault: Vault, inst_id: str, span: Span, report: Report) -> Iterator[_Happening]:
     """Hour by hour; the end of what is known is told once, however many hours it lasts."""
     is_known: bool | None = None
-    for hour in hours_of(span):
+    for hour in split(span, HOUR_MS):
         shown, coverage = shown_books(vault, inst_id, hour)
         for number, event in enumerate(shown.events(standing_books(vault, inst_id, hour, report))):
             if event.kind != "clear":

@@ -19,7 +19,8 @@ from l2vault.vault.pushing.objects import Objects
 from l2vault.vault.store.digest import digest_of
 from l2vault.vault.store.durable import refusals, write_atomically
 from l2vault.vault.store.layout import KINDS, Layout, packed_path
-from l2vault.vault.store.pushed import FORM, Manifest, Note, PushNotes, StoredFile, stamp_of
+from l2vault.vault.store.pushed import FORM, Manifest, Note, PushNotes, StoredFile
+from l2vault.vault.store.stream import stamp_of
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all and the name of the file whose turn it is."""

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from l2vault.errors import VaultError
 from l2vault.vault.store.durable import replace, sync_folder, unlink
 from l2vault.vault.store.layout import packed_path
-from l2vault.vault.store.stream import CHUNK_BYTES, read_chunks, read_gzip
+from l2vault.vault.store.stream import CHUNK_BYTES, read_chunks, read_gzip, stamp_of
 
 PACKING_SUFFIX: Final = ".packing"
 """Ends the name of every temporary file made here, such as `.23.4711.packing`, which no reader takes for data.
@@ -55,7 +55,7 @@ def compress(plain: Path) -> Compressed:
     does not read back, OSError where the disk or another program refuses. `plain` is then untouched.
     """
     packed = packed_path(plain)
-    before = _stamp(plain)
+    before = stamp_of(plain)
     held_bytes = packed.stat().st_size if packed.exists() else 0
     if held_bytes:
         spans, tally, joint = _lines_lacking(plain, packed)
@@ -153,10 +153,5 @@ def _line_digests(chunks: Iterator[bytes]) -> Iterator[tuple[_Span, bytes]]:
 
 
 def _refuse_if_written(plain: Path, before: tuple[int, int]) -> None:
-    if _stamp(plain) != before:
+    if stamp_of(plain) != before:
         raise VaultError(f"{plain}: written to while it was compressed, so it stays.", "wait for the next pass")
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns

@@ -15,6 +15,7 @@ from l2vault.book.utc import utc_text
 from l2vault.vault.store.catalog import StoredHour
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.layout import Kind, Layout, levels_beside
+from l2vault.vault.store.stream import stamp_of
 
 FORM: Final = 1
 _PLACE_CHARS: Final = 16
@@ -47,12 +48,6 @@ class Note(msgspec.Struct, frozen=True):
     manifest: Manifest
     stamps: dict[str, tuple[int, int]] = {}
     undeleted: list[str] = []
-
-
-def stamp_of(path: Path) -> tuple[int, int]:
-    """Size and time of the last change. Raises OSError."""
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
 
 
 class PushNotes:

@@ -29,6 +29,15 @@ def meets(spans: Spans, from_ms: int, to_ms: int) -> bool:
     return at >= 0 and from_ms < spans[at][1]
 
 
+def split(span: tuple[int, int], every_ms: int) -> Iterator[tuple[int, int]]:
+    """Its parts within each hour, day or other length that begins at a multiple of itself."""
+    start_ms = span[0]
+    while start_ms < span[1]:
+        end_ms = min((start_ms // every_ms + 1) * every_ms, span[1])
+        yield start_ms, end_ms
+        start_ms = end_ms
+
+
 def intersection(one: Spans, other: Spans) -> list[tuple[int, int]]:
     """What lies in both."""
     found: list[tuple[int, int]] = []
