@@ -31,6 +31,8 @@ def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
     Raises UsageError where `out` exists, unless `is_forced` and it is an export made before, which is then replaced,
     and VaultError where it cannot be written.
     """
+    if out.name in ("", ".."):
+        raise UsageError(f"{printable(out)} names no new folder.", "--out with the name of one")
     draft = out.with_name(f".{out.name}{_DRAFT}")
     try:
         _bring_back(out)
@@ -65,8 +67,6 @@ def _bring_back(out: Path) -> None:
 
 
 def _check(out: Path, is_forced: bool) -> None:
-    if out.name in ("", ".."):
-        raise UsageError(f"{printable(out)} names no new folder.", "--out with the name of one")
     if not (out.exists() or out.is_symlink()):
         return
     shown = printable(out)

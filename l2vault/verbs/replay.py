@@ -14,6 +14,7 @@ from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.catalog import Finding
+from l2vault.vault.store.names import one_of
 from l2vault.verbs.console import set_up_logging, stop_on_signals
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
@@ -112,7 +113,7 @@ def _instruments(vault: Vault, args: argparse.Namespace) -> list[str]:
     asked = list(dict.fromkeys(asked_instruments(args))) or held
     unknown = [inst_id for inst_id in asked if inst_id not in held]
     if unknown:
-        raise UsageError(f"the vault has no books of {printable(unknown[0])}.", f"one of {', '.join(held)}")
+        raise UsageError(f"the vault has no books of {printable(unknown[0])}.", one_of(held))
     if not asked:
         raise VaultError("the vault holds no books.", "l2vault record, or another --vault")
     return asked

@@ -131,6 +131,7 @@ def test_the_length_of_a_span_ends_at_the_newest_line(capsys, tmp_path):
         (["--out", "Vault"], 2, "lies in the vault"),
         (["--out", "Vault/../Vault/x"], 2, "lies in the vault"),
         (["--out", ".."], 2, "names no new folder"),
+        (["--out", "."], 2, "names no new folder"),
         (["--out", "x", "--from", "2030-01-01"], 1, "holds no book"),
         (["--out", "x", "--from", "2024-08-20T04:00Z", "--to", "2024-08-20T03:00Z"], 2, "is empty"),
         (["--out", "x", "--last", "1h", "--from", "2024-08-20"], 2, "both say where the span begins"),

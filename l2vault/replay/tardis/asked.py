@@ -173,6 +173,8 @@ def check_exchange(name: str) -> None:
 
 def check_held(vault: Vault, inst_ids: Sequence[str], span: Span) -> None:
     """Whether any of the instruments was recorded within the span; what was is in the refusal."""
+    if not inst_ids:
+        raise UsageError("the vault holds no books.", "l2vault record, or another --vault")
     if not any(_has_hour(vault, inst_id, span) for inst_id in inst_ids):
         held = "; ".join(_bounds(vault, inst_id) for inst_id in inst_ids[:_SHOWN])
         more = f"; and {len(inst_ids) - _SHOWN} more" if len(inst_ids) > _SHOWN else ""
@@ -201,7 +203,7 @@ def _one_normalized(asked: _Normalized, vault: Vault) -> Normalized:
 
 def _one_native(asked: _Native, vault: Vault, names: _Names) -> Native:
     check_exchange(asked.exchange)
-    span, inst_ids = span_of(asked.from_, asked.to), vault.instruments()
+    span, inst_ids = span_of(asked.from_, asked.to), _held(None, vault.instruments())
     asked_symbols = [_upper(each.symbols) for each in asked.filters or []]
     if asked_symbols and all(asked_symbols):
         symbols = {symbol for each in asked_symbols for symbol in each}

@@ -265,7 +265,7 @@ class TardisRoutes:
         span, vault = span_of(query["from"], query["to"]), open_vault(self._root)
         inst_ids = vault.instruments()
         check_held(vault, inst_ids, span)
-        beside = ContextReader(vault.layout).instruments()
+        beside = [each for each in ContextReader(vault.layout).instruments() if each in inst_ids]
         names = {
             channel: frozenset(index_name(each) if kind == "index" else each for each in beside)
             for kind, channel in CHANNELS.items()
@@ -285,7 +285,8 @@ class TardisRoutes:
                     await message.player.send(message.text)
                 if all(player.socket.state is State.CLOSED for player in session.players):
                     break
-        except L2VaultError as error:
+        except (L2VaultError, OSError) as error:
+            _log.warning("a replay broke off: %s", error)
             ending = _FAILED, _reason(str(error))
         for player in session.players:
             await player.socket.close(*ending)

@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.foreign import printable
 from l2vault.vault.pushing.hold import Due, is_date
 from l2vault.vault.pushing.objects import Objects
+from l2vault.vault.store.days import DAY_KINDS
 from l2vault.vault.store.digest import digest_of
 from l2vault.vault.store.durable import refusals, write_atomically
 from l2vault.vault.store.layout import KINDS, Layout, packed_path
@@ -242,7 +244,7 @@ class Push:
         return sorted(self._damaged.get(day.manifest.date, set()) & held & set(day.manifest.files))
 
     def _superseded(self, date: str, files: dict[str, StoredFile]) -> list[str]:
-        """Names of the manifest that the vault has no more, while it has the hour in another form, pushed."""
+        """Names of the manifest that the vault has no more, while it has the hour or day in another form, pushed."""
         held = {due.name for due in self._due[date] if due.name in files}
         hours = {self._hour(name) for name in held} - {None}
         gone = [name for name in files if name not in held and not (self._layout.root / name).exists()]
@@ -254,6 +256,8 @@ class Push:
             hour = layout.parse_hour_file(path) or layout.parse_archive_file(path)
             if hour is not None:
                 return layout.kind, hour.inst_id, hour.hour_ms
+        if path.parent in map(self._layout.day_folder, DAY_KINDS):
+            return path.parent.name, "", utc_ms(f"{path.name[:10]}T00:00:00.000Z")
         return None
 
     def _is_held_elsewhere(self, name: str, stored: StoredFile) -> bool:

@@ -19,7 +19,8 @@ from l2vault.vault.pushing.run import Push
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.plan import Clocks, Policy, policy_of, select
 from l2vault.vault.store.catalog import Catalog
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.days import DAY_KINDS
+from l2vault.vault.store.layout import HOUR_MS, DayKind, Layout, packed_path
 from l2vault.vault.store.pushed import unpushed_hours
 from support.hours import HOUR_AT_MS, INST
 from support.vaults import good_vault
@@ -75,8 +76,8 @@ def quiet(done: int, total: int, name: str) -> None:
     assert 0 <= done <= total
 
 
-def push(layout: Layout, objects: Objects) -> Push:
-    pushing = Push(layout, objects, due_files(layout, NOW_MS))
+def push(layout: Layout, objects: Objects, wall_ms: int = NOW_MS) -> Push:
+    pushing = Push(layout, objects, due_files(layout, wall_ms))
     pushing.check_owner(may_make=True)
     pushing.run(quiet)
     return pushing
@@ -152,6 +153,23 @@ def test_what_a_grown_file_was_before_is_deleted_once_and_noted_as_deleted(layou
     assert contents(store) == files(layout)
     notes = [json.loads(path.read_bytes()) for path in layout.pushed.rglob("*.json")]
     assert [note["undeleted"] for note in notes if "undeleted" in note] == [[], []], "of the day and of the rows"
+
+
+@pytest.mark.parametrize("kind", DAY_KINDS)
+def test_a_day_file_that_was_compressed_stands_in_one_form(layout: Layout, kind: DayKind) -> None:
+    path = layout.day_file(kind, HOUR_AT_MS)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{}\n")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    store, later_ms = MemoryStore(), HOUR_AT_MS + 3 * 24 * HOUR_MS
+    push(layout, Counted(store), later_ms)
+    name = path.relative_to(layout.root).as_posix()
+    assert name in contents(store)
+    packed_path(path).write_bytes(gzip.compress(b"{}\n"))
+    os.utime(packed_path(path), (1_700_000_000, 1_700_000_000))
+    path.unlink()
+    push(layout, Counted(store), later_ms)
+    assert [each for each in contents(store) if each.startswith(name)] == [f"{name}.gz"]
 
 
 def test_a_file_that_goes_before_its_turn_is_counted_and_not_sent(layout: Layout) -> None:
