@@ -143,8 +143,8 @@ def _note(keeper: HourKeeper, shelf: Shelf, wanted: Wanted, law: Law) -> DayNote
 
 def _day_before(shelf: Shelf, wanted: Wanted) -> Wanted | None:
     """Its file, if that is here."""
-    held = shelf.held(wanted.what, wanted.inst_id)
-    return next((each for each in held if each.span[1] == wanted.span[0]), None)
+    before = wanted._replace(date=utc_text(wanted.span[0] - DAY_MS)[:10])
+    return None if shelf.note(before) is None else before
 
 
 def _begin_where_it_ended(day: BookDay, keeper: HourKeeper, shelf: Shelf, wanted: Wanted) -> None:

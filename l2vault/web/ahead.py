@@ -42,8 +42,8 @@ class Ahead:
         self._clock = clock
         self._rest = rest
         self._waiting: list[tuple[int, str]] = []
-        self._of: list[str] = []
-        """The instruments that pages asked for when these were found."""
+        self._of: set[str] = set()
+        """The latest of those that pages asked for, when these were found."""
 
     def run(self) -> None:
         """Until `rest` says so."""
@@ -53,8 +53,9 @@ class Ahead:
 
     def _make_next(self) -> float:
         """Make the next hour that is not there; for how long to rest behind it."""
-        if not self._waiting or self._of != self._tiles.asked():
-            self._of = self._tiles.asked()
+        asked = set(self._tiles.asked()[:MOST_INSTRUMENTS])
+        if not self._waiting or self._of != asked:
+            self._of = asked
             try:
                 self._waiting = self._hours()
             except (L2VaultError, OSError) as error:  # a vault that is only being made

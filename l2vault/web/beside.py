@@ -48,10 +48,10 @@ class BesideHour:
 class Beside:
     """Of the vault at `root`; for one thread, which takes one of the `turns` for each hour that it reads."""
 
-    def __init__(self, root: Path, clock: Clock, turns: Turns | None = None) -> None:
+    def __init__(self, root: Path, clock: Clock, turns: Turns) -> None:
         self._root = root
         self._clock = clock
-        self._turns = turns or Turns()
+        self._turns = turns
         self._kept: OrderedDict[tuple[str, int], Kept[BesideHour]] = OrderedDict()
         self._trades: dict[str, Trades] = {}
         """Each remembers what it has read of the journal."""

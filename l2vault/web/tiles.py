@@ -110,13 +110,12 @@ class Tiles:
         if self._files is None:
             return False
         vault, key = self._vault(), (inst_id, hour_ms, bin_ms)
-        forms = vault.catalog.hour(inst_id, hour_ms)
-        basis = basis_of(stamp_of(vault.layout, forms), hour_ms, vault.newest_evidence_ms(inst_id))
-        if not basis.is_settled:
-            return False
-        digest = _digest(key, basis.stamp, read_rows(vault.layout, inst_id))
+        stamp = stamp_of(vault.layout, vault.catalog.hour(inst_id, hour_ms))
+        digest = _digest(key, stamp, read_rows(vault.layout, inst_id))
         if self._ahead.get(key) == digest or self._files.has(*key, digest):
             self._ahead[key] = digest
+            return False
+        if not basis_of(stamp, hour_ms, vault.newest_evidence_ms(inst_id)).is_settled:
             return False
         with self._turns.patient():
             made = tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
