@@ -49,10 +49,6 @@ class Side:
         worst: Floats = self.price[np.arange(len(self.count)), np.maximum(self.count - 1, 0)]
         return worst
 
-    def rows(self, chosen: slice) -> "Side":
-        """Some of the books; views, not copies."""
-        return Side(self.price[chosen], self.qty[chosen], self.orders[chosen], self.count[chosen])
-
 
 @dataclass(frozen=True, slots=True)
 class Ladders:
@@ -87,11 +83,6 @@ class Ladders:
         side = self.side(name)
         return np.nan_to_num(self.contract.sizes(side.qty, side.price, unit))
 
-    def distance_bps(self, name: SideName) -> Floats:
-        """`(books, ranks)`, float64, NaN-padded: how far each level lies from mid, above 0 on either side."""
-        away = self.side(name).price - self.mid[:, None]
-        return (away if name == "ask" else -away) / self.mid[:, None] * BPS
-
     def is_full(self, name: SideName) -> Bools:
         """`(books,)`: whether the side has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
         return self.side(name).count >= self.depth
@@ -101,18 +92,6 @@ class Ladders:
         side = self.side(name)
         reach = np.abs(side.worst - self.mid) / self.mid * BPS
         return np.where(self.is_full(name), reach, np.inf)
-
-    def rows(self, chosen: slice) -> "Ladders":
-        """Some of the books; views, not copies."""
-        return Ladders(
-            self.t_from[chosen],
-            self.t_to[chosen],
-            self.depth[chosen],
-            self.is_linked[chosen],
-            self.bids.rows(chosen),
-            self.asks.rows(chosen),
-            self.contract,
-        )
 
 
 def ladders_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, follows_ms: int | None) -> Ladders:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from l2vault.book.utc import utc_text
+from l2vault.vault.coverage.proved import percent as percent
 
 _SCALES: Final = ((1e9, " B"), (1e6, " M"), (1e3, " k"))
 _FIGURES: Final = 3
@@ -16,11 +17,6 @@ def amount(value: float, is_padded: bool = False) -> str:
     if not is_padded and "." in text:
         text = text.rstrip("0").rstrip(".")
     return text + name
-
-
-def percent(share: float) -> str:
-    """`98.9 %`; never `100 %` of what is not all."""
-    return f"{min(100 * share, 99.99) if share < 1 else 100 * share:.4g} %"
 
 
 def time_span(start_ms: int, end_ms: int) -> str:

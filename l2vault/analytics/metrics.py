@@ -204,7 +204,7 @@ def imbalances(piece: Piece, unit: Unit, levels: Sequence[int], bands_bps: Seque
     sums = {name: {each: np.zeros(len(piece)) for each in names} for name in SIDES}
     for name in SIDES:
         for side in side_levels(piece, name):
-            own = slice(side.start, side.start + len(side.count))
+            own = side.own
             of_level = sizes[side.row]
             ranked = side.ranked(of_level)
             found = [ranked[:, :count].sum(axis=1) for count in levels]
@@ -242,7 +242,7 @@ def _side_depth(
     of_book = (*bands, "total", "visible_bps", "largest", "hhi", "per_order", "largest_per_order")
     columns = {measure: np.zeros(len(piece)) for measure in of_book}
     for side in sides:
-        own = slice(side.start, side.start + len(side.count))
+        own = side.own
         size, count = sizes[side.row], orders[side.row]
         for band, sums in zip(bands, near_sums(piece, name, side, size, bands_bps), strict=True):
             columns[band][own] = sums
@@ -269,7 +269,7 @@ def _costs(piece: Piece, sides: Sides, sizes: Sequence[float]) -> Columns:
     notional, coin = piece.sizes("usd"), piece.sizes("coin")
     for word, name in _TAKEN.items():
         for side in sides[name]:
-            own = slice(side.start, side.start + len(side.count))
+            own = side.own
             price, *of_level = (side.ranked(values[side.row]) for values in (piece.price, notional, coin))
             both = [(each, each.cumsum(axis=1)) for each in of_level]
             mid = piece.mid[own]

@@ -30,6 +30,11 @@ class SideLevels:
     row: Ints
     """`(levels,)`: its row in the piece; within a book the best price comes first."""
 
+    @property
+    def own(self) -> slice:
+        """Its books among those of the piece."""
+        return slice(self.start, self.start + len(self.count))
+
     def sums(self, values: Floats) -> Floats:
         """`(books,)`: of a value for each level; 0 where a book has none."""
         return self._reduced(np.add, values)
@@ -86,7 +91,7 @@ def near_sums(
     piece: Piece, name: SideName, side: SideLevels, sizes: Floats, bands_bps: Sequence[float]
 ) -> Iterator[Floats]:
     """`(books,)` of each band: the sum of `(levels,)` sizes within so much of mid, be it seen or not."""
-    mid = piece.mid[side.start : side.start + len(side.count)][side.book]
+    mid = piece.mid[side.own][side.book]
     away = piece.price[side.row] - mid
     distance_bps = (away if name == "ask" else -away) / mid * BPS
     for band_bps in bands_bps:

@@ -167,6 +167,13 @@ class Shown:
             yield at_ms, end_ms
 
 
+class AtItsTime(NamedTuple):
+    """Of something else the times alone, of which that of receipt may not be known."""
+
+    ts_ms: int
+    recv_us: int = 0
+
+
 class Timed(Protocol):
     """What has an exchange time and a receive time, 0 where none is known."""
 

@@ -15,7 +15,7 @@ from l2vault.exports.target import LABEL, SCHEMA
 from l2vault.vault.coverage.model import COVERED, Coverage
 from l2vault.vault.coverage.trades import TradeCoverage
 from l2vault.vault.reading.vault import Vault
-from l2vault.vault.store.instruments import Row
+from l2vault.vault.store.instruments import Row, row_at
 from l2vault.vault.store.spans import joined
 from l2vault.version import __version__
 
@@ -102,8 +102,7 @@ def subject_of(vault: Vault, inst_id: str, span: Span) -> Subject:
         contract = contract_periods(inst_id, rows, span)[-1].contract
     except VaultError:
         return Subject(inst_id, None, None)
-    valid = [row for until_ms, row in rows if until_ms is None or until_ms >= span[1]]
-    return Subject(inst_id, (valid or [rows[-1][1]])[0], contract)
+    return Subject(inst_id, row_at(rows, span[1]), contract)
 
 
 def book_holes(holes: list[Span], coverage: Coverage) -> list[BookHole]:

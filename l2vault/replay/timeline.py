@@ -17,7 +17,7 @@ from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Report
-from l2vault.vault.store.instruments import Row
+from l2vault.vault.store.instruments import Row, row_at
 from l2vault.vault.store.layout import HOUR_MS
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def _row(vault: Vault, inst_id: str, span: Span) -> Row | None:
     """OKX's row as it was at the end of the span. Where none was kept, one as OKX would have it, which is made up."""
     rows = vault.instrument_rows(inst_id)
     if rows:
-        return next((row for until_ms, row in rows if until_ms is None or until_ms >= span[1]), rows[-1][1])
+        return row_at(rows, span[1])
     try:
         row = instrument_row(inst_id)
     except UsageError:

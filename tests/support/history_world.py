@@ -167,8 +167,7 @@ class World:
 class _TradeDigests:
     """Of every trade the exchange made, by hour."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self) -> None:
         self._hours: dict[int, tuple[int, object]] = {}
 
     def __call__(self, trade: Trade) -> None:
@@ -187,7 +186,7 @@ class _TradeDigests:
 
 def trade_digests(rows) -> dict[int, tuple[int, int]]:
     """The same of rows that were read: time, id, price, size, side."""
-    found = _TradeDigests(None)
+    found = _TradeDigests()
     for row in rows:
         found.add(*row)
     return found.end()
@@ -196,7 +195,7 @@ def trade_digests(rows) -> dict[int, tuple[int, int]]:
 def make_world(plan: Plan, folder: Path, recorded: Path | None = None) -> World:
     """Plays the market once: its archive goes to `folder`, what a recorder kept of it to the vault `recorded`."""
     world = World(plan)
-    digests = _TradeDigests(world)
+    digests = _TradeDigests()
     keeper = None if recorded is None else _Recorder(world, Layout(recorded))
     trades = Trades(plan.seed, traded_share=plan.traded_share)
     trades.watch(digests)

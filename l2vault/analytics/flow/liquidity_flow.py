@@ -110,7 +110,9 @@ def _flows(books: Books, meter: CoverageMeter, unit: Unit, horizon_ms: int, edge
             meter.count_in(each.tally)
             stood.append(each.stood)
             step = None if before is None else before.before(each.ends)
-            sums += [*(own_step.sums for own_step in ([] if step is None else own(iter([step])))), each.sums]
+            if step is not None:
+                sums.append(_sums(step, unit, horizon_ms, edges))
+            sums.append(each.sums)
             before = each.ends
     if before is None:
         raise books.no_book()

@@ -66,11 +66,11 @@ class Steps:
 
 def steps_of(pieces: Iterator[Piece], measure: Callable[[Piece], dict[str, Floats]]) -> list[Steps]:
     """The work on one hour."""
-    found = []
-    for piece in pieces:
-        times = {"t_from": piece.t_from, "t_to": piece.t_to, "is_linked": piece.is_linked}
-        found.append(Steps(pl.DataFrame(times | measure(piece)), piece.ends(), tally_of(piece)))
-    return found
+    return [Steps(_rows(piece, measure), piece.ends(), tally_of(piece)) for piece in pieces]
+
+
+def _rows(piece: Piece, measure: Callable[[Piece], dict[str, Floats]]) -> pl.DataFrame:
+    return pl.DataFrame({"t_from": piece.t_from, "t_to": piece.t_to, "is_linked": piece.is_linked} | measure(piece))
 
 
 def all_steps(
@@ -84,7 +84,7 @@ def all_steps(
         for each in hour:
             on_tally(each.tally)
             step = None if before is None else before.before(each.ends)
-            first = each.frame.head(1) if step is None else steps_of(iter([step]), measure)[0].frame.tail(1)
+            first = each.frame.head(1) if step is None else _rows(step, measure).tail(1)
             frames += [first, each.frame.slice(1)]
             before = each.ends
     if not frames:

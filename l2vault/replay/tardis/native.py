@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from l2vault.errors import LevelError
-from l2vault.exports.events import Receipts, Span
+from l2vault.exports.events import AtItsTime, Receipts, Span
 from l2vault.replay.beside import CHANNELS, context_names, context_ticks, trade_ticks
 from l2vault.replay.books import book_events
 from l2vault.replay.tardis.asked import Native
@@ -89,17 +89,12 @@ def _apply(exchange: Exchange, tick: Tick) -> None:
         exchange.forget(tick.inst_id)
 
 
-class _Timed(NamedTuple):
-    ts_ms: int
-    recv_us: int
-
-
 def _received(vault: Vault, inst_id: str, span: Span, args: _Args, report: Report) -> Iterator[tuple[int, str, _Event]]:
     """All that happens to an instrument, in order of exchange time, with times of receipt that never go back."""
     receipts, last_us = Receipts(), 0
     for event in _events(vault, inst_id, span, dict(args), report):
         recv_us = event.change.recv_us if isinstance(event, Tick) else getattr(event, "recv_us", 0)
-        last_us = max(last_us, receipts.local_us(_Timed(event.ts_ms, recv_us)))
+        last_us = max(last_us, receipts.local_us(AtItsTime(event.ts_ms, recv_us)))
         yield last_us, inst_id, event
 
 

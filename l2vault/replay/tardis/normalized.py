@@ -18,7 +18,7 @@ from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange, Level
 from l2vault.book.context import Kind
 from l2vault.book.utc import utc_micros_text, utc_text
-from l2vault.exports.events import BookEvent, Receipts, Span, TradeEvent
+from l2vault.exports.events import AtItsTime, BookEvent, Receipts, Span, TradeEvent
 from l2vault.exports.source import shown_books, standing_books, trade_events
 from l2vault.replay.beside import context_ticks
 from l2vault.replay.tardis.asked import EXCHANGE, Normalized
@@ -100,16 +100,9 @@ def _received(vault: Vault, inst_id: str, asked: Normalized, report: Report) -> 
     """All that happens to an instrument, in order of exchange time, with times of receipt that never go back."""
     receipts, last_us = Receipts(), 0
     for happening in _happenings(vault, inst_id, asked, report):
-        timed = _AtItsTime(happening.ts_ms) if isinstance(happening, ContextTick) else happening
+        timed = AtItsTime(happening.ts_ms) if isinstance(happening, ContextTick) else happening
         last_us = max(last_us, receipts.local_us(timed))
         yield last_us, inst_id, happening
-
-
-class _AtItsTime(NamedTuple):
-    """Values have no time of receipt."""
-
-    ts_ms: int
-    recv_us: int = 0
 
 
 def _happenings(vault: Vault, inst_id: str, asked: Normalized, report: Report) -> Iterator[_Happening]:

@@ -50,15 +50,18 @@ def timeline_head(timeline: Timeline) -> Head:
     books: dict[str, Tick] = {}
     passed: list[Event] = []
     for event in timeline.events:
-        is_first = isinstance(event, Tick) and event.change.is_snapshot and event.inst_id not in books
         if event.ts_ms > timeline.start_ms:
             passed.append(event)
             break
-        if isinstance(event, Tick) and is_first:
+        if isinstance(event, Tick) and event.change.is_snapshot and event.inst_id not in books:
             books[event.inst_id] = event
         else:
             passed.append(event)
     return Head(timeline.start_ms, list(books.values()), chain(passed, timeline.events))
+
+
+def _wanted(links: Iterable[ClientConnection]) -> frozenset[tuple[str, str]]:
+    return frozenset(chain.from_iterable(link.peer.wanted for link in links))
 
 
 class Pace(NamedTuple):
@@ -187,7 +190,7 @@ class Playback:
     async def _back_again(self, ended: list[ClientConnection]) -> None:
         """A timeline without a pace would be far ahead before anybody is connected anew. Returns once all that these
         clients took is taken again, or nobody has come for it."""
-        wanted = frozenset[tuple[str, str]]().union(*(link.peer.wanted for link in ended))
+        wanted = _wanted(ended)
         try:
             async with asyncio.timeout(_BACK_WITHIN_SEC):
                 while not self._is_taken(wanted, ended):
@@ -200,7 +203,7 @@ class Playback:
         gone = set(ended)
         if not gone.isdisjoint(self.links):
             return False
-        return wanted <= frozenset[tuple[str, str]]().union(*(link.peer.wanted for link in self.links))
+        return wanted <= _wanted(self.links)
 
     async def _come_to(self, ts_ms: int) -> None:
         """Wait until it is that late on the exchange."""

@@ -10,7 +10,7 @@ the one brought and the changes of the other date the same book differently. Its
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -83,7 +83,7 @@ class ChangeCheck:
 
     def run(self, on_hour: Callable[[StoredHour], None] = lambda hour: None) -> Iterator[Trouble]:
         """Instrument by instrument, oldest hour first. `on_hour` is told of each file before it is read."""
-        doubts_of = cache(self._doubts)
+        doubts_of = lru_cache(maxsize=1)(self._doubts)  # instrument by instrument
 
         def check(forms: HourForms, may_be_written: bool) -> Iterator[Trouble]:
             return self._check_hour(forms, may_be_written, doubts_of(forms.inst_id))

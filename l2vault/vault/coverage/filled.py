@@ -172,7 +172,7 @@ def _first_id(each: IdRun | TradeHole | SkippedIds) -> int:
 def _gaps(own: TradeCoverage) -> Iterator[_Gap]:
     """The holes; and what is before the first id and behind the last one, where nothing says that it was recorded."""
     known: list[IdRun | TradeHole | SkippedIds] = [*own.runs, *own.holes, *own.skipped]
-    ends = [each for each in (*own.stretches[:1], *own.stretches[-1:])]
+    ends = [*own.stretches[:1], *own.stretches[-1:]]
     is_open = [each.state == "unknown" and each.cause in _NOT_RECORDED for each in ends]
     if not known:
         if any(each.state not in KNOWN for each in own.stretches):

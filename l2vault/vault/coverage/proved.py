@@ -48,7 +48,7 @@ class ProvedSpan(msgspec.Struct, frozen=True):
 
 
 def percent(share: float) -> str:
-    """Never 100 % of what is not all."""
+    """`98.9 %`; never `100 %` of what is not all."""
     return f"{100 * share if share >= 1 else min(100 * share, 99.99):.4g} %"
 
 

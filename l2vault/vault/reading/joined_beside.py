@@ -3,7 +3,7 @@ where none was. Each row says of which it is: trades by `origin`, deep books too
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import repeat
 from typing import Final
@@ -149,7 +149,8 @@ class JoinedDeep(DeepReader):
         return sorted({*super().instruments(), *self._archive.instruments()})
 
     def samples(self, inst_id: str, span: tuple[int, int], report: Report, every_ms: int = 0) -> Iterator[DeepSample]:
-        given = intersection(self._given(super().coverage(inst_id, _reaching(span))), [span])
+        reaching = super().coverage(inst_id, _reaching(span))
+        given = intersection(_given(reaching, self._archive_times(reaching)), [span])
         filling = (sample for part in given for sample in self._archive.samples(inst_id, part, report, every_ms))
         due_ms = span[0]
         own = super().samples(inst_id, span, report, every_ms)
@@ -169,29 +170,25 @@ class JoinedDeep(DeepReader):
     def bounds(self, inst_id: str) -> _Bounds:
         return _around(super().bounds(inst_id), self._archive.bounds(inst_id))
 
-    def times(self, inst_id: str, span: tuple[int, int]) -> list[int]:
-        given = self._given_times(super().coverage(inst_id, _reaching(span)))
-        return sorted([*super().times(inst_id, span), *(ts_ms for ts_ms in given if ts_ms >= span[0])])
-
     def coverage(self, inst_id: str, span: tuple[int, int]) -> DeepCoverage:
-        given = self._given_times(super().coverage(inst_id, _reaching(span)))
-        return filled_deep(super().coverage(inst_id, span), given)
+        reaching = super().coverage(inst_id, _reaching(span))
+        every = self._archive_times(reaching)
+        given = _given(reaching, every)
+        return filled_deep(super().coverage(inst_id, span), [ts_ms for ts_ms in every if holds(given, ts_ms)])
 
-    def _given_times(self, own: DeepCoverage) -> list[int]:
-        """Of the archive's samples that stand in."""
-        given = self._given(own)
-        every = self._archive.times(own.inst_id, _reaching((own.start_ms, own.end_ms)))
-        return [ts_ms for ts_ms in every if holds(given, ts_ms)]
+    def _archive_times(self, own: DeepCoverage) -> list[int]:
+        return self._archive.times(own.inst_id, _reaching((own.start_ms, own.end_ms)))
 
-    def _given(self, own: DeepCoverage) -> list[tuple[int, int]]:
-        """Where its samples stand in: from the newest one that stands where the recorded ones end."""
-        every = self._archive.times(own.inst_id, _reaching((own.start_ms, own.end_ms)))
-        found: list[tuple[int, int]] = []
-        for start_ms, end_ms in unproved_spans(own):
-            at = bisect_left(every, start_ms)
-            begins_ms = every[at - 1] if at and start_ms - every[at - 1] < COVERS_MS else start_ms
-            found.append((begins_ms, end_ms))
-        return found
+
+def _given(own: DeepCoverage, every: Sequence[int]) -> list[tuple[int, int]]:
+    """Where samples of the archive, of the times `every`, stand in: from the newest one that stands where the recorded
+    ones end."""
+    found: list[tuple[int, int]] = []
+    for start_ms, end_ms in unproved_spans(own):
+        at = bisect_left(every, start_ms)
+        begins_ms = every[at - 1] if at and start_ms - every[at - 1] < COVERS_MS else start_ms
+        found.append((begins_ms, end_ms))
+    return found
 
 
 def _reaching(span: tuple[int, int]) -> tuple[int, int]:

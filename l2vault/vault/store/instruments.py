@@ -6,7 +6,7 @@ months.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -86,6 +86,11 @@ def keep_row(layout: Layout, inst_id: str, row: bytes, wall_ms: int) -> What:
 def read_row(layout: Layout, inst_id: str) -> Row | None:
     """The latest row; None where none is kept or it does not read, which the log says."""
     return _read(layout.instrument_file(inst_id))
+
+
+def row_at(rows: Sequence[tuple[int | None, Row]], t_ms: int) -> Row:
+    """The one of `read_rows` that was valid at a time, behind all of them the last. There must be one."""
+    return next((row for until_ms, row in rows if until_ms is None or until_ms >= t_ms), rows[-1][1])
 
 
 def read_rows(layout: Layout, inst_id: str) -> list[tuple[int | None, Row]]:
