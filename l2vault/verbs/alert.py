@@ -78,19 +78,16 @@ def _test(rules: list[Rule], vault: str) -> int:
 
 def _run(rules: list[Rule], vault: str) -> int:
     """Until SIGTERM or Ctrl-C, at which a message that is being sent is sent to its end."""
-    import threading
-
     from l2vault.verbs.console import set_up_logging, stop_thread_on_signals
 
     set_up_logging(None, False)
-    stop = threading.Event()
-    stop_thread_on_signals(stop)
+    stop = stop_thread_on_signals()
     alerts = AlertRun(rules, vault, Clock())
     sys.stderr.write(f"l2vault: {len(rules)} alerts on {printable(vault)}, looked at every {EVERY_SEC:g} s\n")
-    while not stop.is_set():
+    while True:
         alerts.step()
-        stop.wait(EVERY_SEC)
-    return 0
+        if stop.wait(EVERY_SEC):
+            return 0
 
 
 def _replay(context: Context, args: argparse.Namespace) -> int:

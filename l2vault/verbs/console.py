@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Final, TextIO
 
@@ -199,17 +200,43 @@ def stop_on_signals(stop: asyncio.Event, finished: threading.Event) -> None:
         _hear_console_events(ctypes.windll.kernel32, ask, finished)
 
 
-def stop_thread_on_signals(stop: threading.Event) -> None:
-    """The same for a verb without an event loop: Ctrl-C and SIGTERM set `stop`, the second one ends the process."""
+class Asked:
+    """Whether the process was asked to stop: for a verb without an event loop.
+
+    A `threading.Event` will not do. Its `set` takes a lock that `wait` of the same thread may hold at the moment a
+    signal comes; then the handler waits for the thread that it interrupted, forever. `SimpleQueue.put` may be called
+    from anywhere, a handler included.
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[None] = SimpleQueue()
+        self._is_asked = False
+
+    def ask(self) -> None:
+        self._is_asked = True
+        self._asked.put(None)
+
+    def wait(self, seconds: float) -> bool:
+        """Until then, or until it is asked; whether it was. One thread alone waits."""
+        if not self._is_asked:
+            with suppress(Empty):
+                self._asked.get(timeout=seconds)
+        return self._is_asked
+
+
+def stop_thread_on_signals() -> Asked:
+    """The same for a verb without an event loop: Ctrl-C and SIGTERM ask, the second one ends the process."""
+    stop = Asked()
 
     def hear(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        stop.set()
+        stop.ask()
 
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None:
             signal.signal(number, hear)
+    return stop
 
 
 def _hear_console_events(kernel32: Any, ask: Callable[[], object], finished: threading.Event) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
@@ -26,7 +25,7 @@ from l2vault.vault.reading.trades import TradeReader, TradeRow
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.catalog import unreported
 from l2vault.verbs.analysis import the_instrument
-from l2vault.verbs.console import stop_thread_on_signals
+from l2vault.verbs.console import Asked, stop_thread_on_signals
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import span_text
 from l2vault.verbs.words import configure_instruments, number
@@ -94,8 +93,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
         import rich.live  # noqa: F401 - says at once that it lacks
     if not sys.stdout.isatty():
         raise UsageError("watch needs a terminal, and stdout is none.", f"l2vault watch {printable(inst_id)} --once")
-    stop = threading.Event()
-    stop_thread_on_signals(stop)
+    stop = stop_thread_on_signals()
     _show(Watched(vault, inst_id, args.min_size), Clock(), stop)
     return 0
 
@@ -194,7 +192,7 @@ class Watched:
             yield [Piece(text, "bid" if trade.side == "buy" else "ask")]
 
 
-def _show(watched: Watched, clock: Clock, stop: threading.Event) -> None:
+def _show(watched: Watched, clock: Clock, stop: Asked) -> None:
     """Until `stop`. The alternate screen and the cursor are given back however it ends."""
     from rich.console import Console
     from rich.live import Live
@@ -217,7 +215,7 @@ def _show(watched: Watched, clock: Clock, stop: threading.Event) -> None:
         _loop(watched, lambda: live.update(drawn(), refresh=True), clock, stop)
 
 
-def _loop(watched: Watched, draw: Callable[[], None], clock: Clock, stop: threading.Event) -> None:
+def _loop(watched: Watched, draw: Callable[[], None], clock: Clock, stop: Asked) -> None:
     """Draw each line as it comes, and the age of the newest one in between."""
     drawn_ms = clock.monotonic_ms()
     while not stop.wait(POLL_SEC):

@@ -303,6 +303,43 @@ def test_a_log_that_cannot_be_written_is_a_usage_error_with_a_cure(tmp_path: Pat
     assert (tmp_path / "a file").read_text() == "mine"
 
 
+INTERRUPTED_ANYWHERE = """
+import signal, sys
+from l2vault.verbs.console import stop_thread_on_signals
+
+def interrupt_at(nth):
+    # As a signal may come: between any two steps of the thread that waits, the standard library's own included.
+    steps = 0
+    def step(frame, event, argument):
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += 1
+        if steps == nth:
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGTERM)
+        return step
+    return step
+
+for nth in range(1, 400):
+    stop = stop_thread_on_signals()
+    sys.settrace(interrupt_at(nth))
+    was_asked = stop.wait(0.001)
+    sys.settrace(None)
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        break  # so many steps it has not
+    assert was_asked or stop.wait(0), nth
+print(nth)
+"""
+
+
+def test_a_signal_at_any_step_of_waiting_is_heard_and_hangs_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_ANYWHERE], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.stderr == ""
+    assert 10 < int(done.stdout) < 399
+
+
 PROGRAM = """
 import asyncio, os, signal, sys, threading
 from l2vault.verbs.console import stop_on_signals
