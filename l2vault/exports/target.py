@@ -1,5 +1,5 @@
-"""The folder of an export: whole, or not there, and written by one export at a time. Knows nothing of what is in it, but
-the name of its label."""
+"""The folder of an export: whole, or not there, and written by one export at a time. Knows nothing of what is in it,
+but the name of its label."""
 
 import os
 import shutil
