@@ -267,6 +267,8 @@ def test_a_silent_channel_is_asked_for_again_and_then_from_the_other_feed(rig: R
     assert rig.carried == [(1, True), (1, False), (1, True)]
     rig.pass_ms(60_000)
     assert rig.carried[3:] == [(1, False), (2, True)]
+    rig.pass_ms(600_000)
+    assert rig.carried[5:9] == [(2, False), (2, True), (2, False), (1, True)], "from the newest feed back to the other"
 
 
 def test_with_one_feed_it_is_only_asked_for_again_and_ever_less_often(rig: Rig) -> None:
