@@ -1,4 +1,4 @@
-"""Processes of ours that work for another one of ours: spawned, out of reach of the terminal's Ctrl-C, and gone with it.
+"""Processes that work for one of ours: spawned, out of reach of the terminal's Ctrl-C, and gone with their owner.
 
 A pool's worker that Ctrl-C reaches prints a traceback, or leaves its piece of work in the middle; one whose owner was
 killed waits for its next piece forever, with all its memory. Knows nothing of the work.
