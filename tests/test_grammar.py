@@ -123,10 +123,10 @@ def test_names_are_split_at_commas_and_blanks_and_in_capitals() -> None:
 @pytest.mark.parametrize("read", [duration_ms, number, numbers])
 @pytest.mark.parametrize("piece", ["1", "a", "1a", "1,", "_1", "\0", "1.", "1 "])
 def test_an_absurd_length_is_refused_at_once_and_in_few_words(read, piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UsageError) as refused:
         read(piece * 200_000 + "!")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert len(str(refused.value)) < 400
 
 
