@@ -139,8 +139,6 @@ def test_vaults_of_two_depths_in_one_hour_are_refused_and_nothing_is_written(tmp
     one, other = Layout(tmp_path / "one"), Layout(tmp_path / "other")
     put(one, [line(0), line(2_000)])
     put(other, [line(4_000, depth=50)])
-    with pytest.raises(
-        VaultError, match=r"03h: the vaults hold 50 and 400 levels a side\..*--from and --to"
-    ):
+    with pytest.raises(VaultError, match=r"03h: the vaults hold 50 and 400 levels a side\..*--from and --to"):
         merge(tmp_path / "into", one, other)
     assert not [path for path in (tmp_path / "into" / "raw").rglob("*") if path.is_file()]
