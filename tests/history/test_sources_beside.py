@@ -24,6 +24,7 @@ from l2vault.vault.journal.trade_events import TradesBegun, TradesHole
 from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.store.catalog import Finding
 from l2vault.vault.store.layout import Layout
+from support.exported import csv_rows
 from support.fetched import put_row
 from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, put, started, synced
 from support.small_vault import FIRST_ID, LOST, deep_samples, first_id_of, put_deep, small_vault
@@ -356,3 +357,6 @@ def test_an_export_counts_the_trades_that_are_the_archives(
         assert label["trades"]["archive_rows"] == count and bool(label["trades"]["holes"]) == (count == 0)
         assert (f", {count} of them of OKX's archive" in capsys.readouterr().out) == (count > 0)
         assert label["days"][0]["trades_proved_share"] == 1.0 or not count
+        (path,) = (tmp_path / name).glob("*_trades_*")
+        origins = [row["origin"] for row in csv_rows(path)]
+        assert origins.count("archive") == count and origins.count("recorded") == len(origins) - count > 0
