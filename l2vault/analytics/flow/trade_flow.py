@@ -75,7 +75,8 @@ def volumes(trades: pl.DataFrame, large: pl.DataFrame, steps: Ints, step_ms: int
     step = (pl.col("t") // step_ms * step_ms).alias("t_from")
     frame = pl.DataFrame({"t_from": steps})
     for rows, aggregated in ((trades, sums), (large, of_large)):
-        frame = frame.join(rows.group_by(step).agg(aggregated), "t_from", "left", maintain_order="left")
+        own = rows.group_by(step, maintain_order=True).agg(aggregated)
+        frame = frame.join(own, "t_from", "left", maintain_order="left")
     return frame.fill_null(0).with_columns(
         net_contracts=pl.col("buy_contracts") - pl.col("sell_contracts"),
         net_usd=pl.col("buy_usd") - pl.col("sell_usd"),

@@ -297,7 +297,7 @@ def _kept(cells: pl.DataFrame, touches: Touches) -> Gathered:
     ).filter("is_seen")
     ms = pl.col("ms")
     size_ms, orders_ms = ((pl.col(column) * ms).sum().alias(f"{column}_ms") for column in ("size", "orders"))
-    sums = cells.group_by("bucket").agg(size_ms, orders_ms, pl.col("size").max().alias("peak"))
+    sums = cells.group_by("bucket", maintain_order=True).agg(size_ms, orders_ms, pl.col("size").max().alias("peak"))
     return Gathered(sums, cells.group_by("bucket", "step").agg(ms.sum()), touches)
 
 
@@ -368,7 +368,7 @@ def _summed_up(sums: pl.DataFrame, held: pl.DataFrame, presence: float) -> tuple
     """The median size of buckets that hold anything; what is kept of each bucket, in ascending order."""
     usual = _median(held["step"].to_numpy(), held["ms"].to_numpy())
     large = held.filter(pl.col("step") >= presence * usual).group_by("bucket").agg(large_ms=pl.col("ms").sum())
-    whole = sums.group_by("bucket").agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
+    whole = sums.group_by("bucket", maintain_order=True).agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
     return usual, whole.join(large, "bucket", "left").sort("bucket").with_columns(pl.col("large_ms").fill_null(0))
 
 

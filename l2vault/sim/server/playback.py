@@ -13,7 +13,7 @@ from l2vault.clock import Clock
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.books import Exchange, Tick, TradeTick, encode_push
 from l2vault.sim.exchange.context import encode_context
-from l2vault.sim.exchange.timeline import ContextTick, Cut, Event, Timeline
+from l2vault.sim.exchange.timeline import ContextLost, ContextTick, Cut, Event, Timeline
 from l2vault.sim.exchange.trades import Trade, encode_trade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.frame import Frame, HangUp
@@ -160,6 +160,8 @@ class Playback:
             if isinstance(tick, ContextTick):
                 self._exchange.context.announce(tick.push.channel, tick.push.name, tick.push.row)
                 self._publish(tick.ts_ms)
+            elif isinstance(tick, ContextLost):
+                self._exchange.context.forget(tick.names)
             elif isinstance(tick, Cut):
                 await self._cut(tick)
             elif isinstance(tick, TradeTick):
