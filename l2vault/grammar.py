@@ -100,7 +100,8 @@ def duration_ms(text: str, bare: str = "", least_ms: int = 1) -> int:
         raise UsageError(f"{quoted(text, 64)} could be minutes or months.", "5m for minutes, or 30d")
     if bare and _BARE.fullmatch(words):
         words += bare
-    pieces, at = [], 0
+    pieces: list[tuple[float, str]] = []
+    at = 0
     while len(pieces) < len(_UNIT_MS) and (match := _PIECE.match(words, at)):
         pieces.append((float(match[1]), match[2]))
         at = match.end()

@@ -96,7 +96,8 @@ def _parse(text: str, now_ms: int | None) -> datetime | int:
             raise ValueError
         if match := _OFFSET.fullmatch(words):
             words = match[1] + match[2]
-        moment, zone = _iso(words, UTC, now_ms), UTC  # first: the T of 2026-01-31T12 begins no zone
+        zone: tzinfo = UTC
+        moment = _iso(words, zone, now_ms)  # first: the T of 2026-01-31T12 begins no zone
         if moment is None:
             match = _ZONED.fullmatch(words)
             if match is None or _iso(match[1], UTC, now_ms) is None:
