@@ -40,8 +40,8 @@ RECORDED: Final[tuple[Source, ...]] = ("recorded",)
 
 
 def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> Vault:
-    """The vault at `path` with the books of these sources; None: what was recorded, and what was repaired. Raises
-    VaultError where there is none, UsageError for a source that is none."""
+    """The vault at `path` with the books of these sources; None: what was recorded, and what was repaired, or all of
+    the archive's own vault. Raises VaultError where there is none, UsageError for a source that is none."""
     if sources is None:
         return _with_repairs(path)
     asked = set(sources)
@@ -64,6 +64,8 @@ def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> V
 
 def _with_repairs(path: str | Path) -> Vault:
     layout = open_layout(path)
+    if layout.is_okx_archive:
+        return ArchiveVault(layout)
     if not has_repairs(layout) or not layout.okx_archive.raw.is_dir():
         return open_vault(path)
     return JoinedVault(layout, ArchiveVault(layout.okx_archive), RepairedSpans(layout).of)
@@ -71,9 +73,9 @@ def _with_repairs(path: str | Path) -> Vault:
 
 def sources_of(vault: Vault) -> tuple[Source, ...] | None:
     """With which `open_sources` opens the same again at its root."""
-    if not isinstance(vault, JoinedVault):
-        return RECORDED
-    return None if vault.is_of_repairs else SOURCES
+    if isinstance(vault, JoinedVault):
+        return None if vault.is_of_repairs else SOURCES
+    return None if isinstance(vault, ArchiveVault) else RECORDED
 
 
 class ArchiveVault(Vault):
