@@ -83,7 +83,7 @@ class HourSource:
         columns = self.columns(vault, forms)
         if columns is not None:
             with suppress(*CANNOT_READ):  # the long way reports what is wrong
-                yield archived_frames(columns, self.span, is_noted=forms.archive is None)
+                yield archived_frames(columns, self.span, is_noted=vault.is_checked(forms))
                 return
         levels = vault.levels_of_hour(self.inst_id, self.span, hour_ms, self.left_out, self.resolution)
         for part in levels.parts():

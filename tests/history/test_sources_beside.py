@@ -148,6 +148,9 @@ def test_a_hole_over_the_cut_of_utc8_is_filled_as_far_as_the_files_reach(tmp_pat
     archive_trades(layout.root, "2024-08-21", [each for each in matches if each[1] >= NOON8_MS])
     coverage = open_sources(layout.root, BOTH).trades().coverage(INST, span)
     assert not coverage.holes and [each.state for each in coverage.stretches] == ["proved", "archive", "proved"]
+    assert (coverage.stretches[1].start_ms, coverage.stretches[1].end_ms) == (NOON8_MS - 100_500, NOON8_MS + 101_501)
+    within = open_sources(layout.root, BOTH).trades().coverage(INST, (NOON8_MS - 50_000, NOON8_MS + 50_000))
+    assert not within.holes and [each.state for each in within.stretches] == ["archive"]
     assert [one for one, _, origin in ids_of(layout.root, span) if origin == "archive"] == list(range(200, 400))
 
 

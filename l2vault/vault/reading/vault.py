@@ -400,6 +400,10 @@ class Vault:
         hour = self.layout.archived_hour(forms.inst_id, forms.hour_ms)
         return None if forms.raw else hour
 
+    def is_checked(self, forms: HourForms) -> bool:
+        """Whether every row of an hour, as its files are now, was read before and found good."""
+        return self._hour_lines.checked.hour(forms) is not None
+
     def _first_bearing(self, every: list[HourForms], start_ms: int) -> int:
         at = sum(forms.hour_ms <= start_ms for forms in every) - 1
         while at > 0:
