@@ -150,10 +150,10 @@ def test_a_hole_ends_what_is_known_of_a_level(asked: Asked) -> None:
     assert said["levels"][0]["since_ms"] == HOUR_AT_MS + HOLE.stop * 2000
 
 
-def test_trades_are_given_with_time_price_size_and_side(asked: Asked) -> None:
+def test_trades_are_given_with_time_price_size_side_and_origin(asked: Asked) -> None:
     said = asked.json("/api/trades", inst=INST, **SPAN)
     assert said["recorded"] is True
-    assert said["trades"][0] == [HOUR_AT_MS + 2000, 60001.0, 1.0, "buy"]
+    assert said["trades"][0] == [HOUR_AT_MS + 2000, 60001.0, 1.0, "buy", "recorded"]
     assert len(said["trades"]) == 4
 
 
