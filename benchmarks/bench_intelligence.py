@@ -28,6 +28,7 @@ from looped_hour import START_MS, looped_snapshots
 from l2vault.book.snapshot import to_line
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
+from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.store.instruments import keep_row
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.words import at_least_1
@@ -120,7 +121,7 @@ def main() -> int:
 
 
 def make_vault(root: Path, hours: int) -> Path:
-    """The looped hours, archived."""
+    """The looped hours, archived and noted as read, as `l2vault archive` and the recorder leave them."""
     layout = Layout(root)
     keep_row(layout, INST, msgspec.json.encode(instrument_row(INST)), START_MS)
     paths: list[Path] = []
@@ -136,6 +137,7 @@ def make_vault(root: Path, hours: int) -> Path:
         assert hour is not None
         archive_hour(layout, hour)
         path.unlink()
+    check_hours(layout, sys.maxsize)
     return root
 
 

@@ -35,6 +35,7 @@ MOST_FEEDS: Final = 4
 REGIONS: Final = ("global", "eea", "us", "demo-trading")
 FORMER_NAMES: Final = {"lines": "feeds"}
 """Settings of earlier versions, accepted under their new name."""
+SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
 LONGEST_INST_ID: Final = 64
 """OKX's longest name has 27 characters; a folder of this one and its files still have room in every file system."""
 LONGEST_PATH: Final = 4096
@@ -48,7 +49,6 @@ _VALUE_CHARS: Final = 64
 _FILE_BYTES: Final = 1_000_000
 """A settings file has some hundred bytes; what is larger is another file named by mistake."""
 _PATHS: Final = ("vault", "log_file")
-_SWAP: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+-SWAP")
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?", re.ASCII)
 _ON: Final = frozenset({"on", "yes", "true", "1"})
 _OFF: Final = frozenset({"off", "no", "false", "0"})
@@ -412,7 +412,7 @@ def _swaps(least: int, most: float = math.inf) -> Callable[[Given], tuple[str, .
             if len(name) > LONGEST_INST_ID:
                 why = f"is {len(name)} characters long, and OKX's names have at most {LONGEST_INST_ID}"
                 raise one.refuse(why, cure)
-            if not _SWAP.fullmatch(name):
+            if not SWAP.fullmatch(name):
                 raise one.refuse("is not a perpetual swap, and only those are recorded", cure)
             if names.count(name) > 1:
                 raise one.refuse("is listed twice", "each instrument once")

@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from l2vault.errors import UsageError
 from l2vault.foreign import printable, quoted
 
+LEAST_NUMBER: Final = 1e-18
+LARGEST_NUMBER: Final = 1e18
+"""Prices of OKX have at most 18 decimals. What is beyond is a slip, and a sum or a product of it no number."""
 LONGEST_DURATION_MS: Final = 100 * 366 * 86_400_000
 """OKX has no book from before 2019; what is longer than a century is a slip of the keyboard."""
 
@@ -24,6 +27,8 @@ _UNIT_MS: Final = {
     **dict.fromkeys(("d", "day", "days"), 86_400_000),
     **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400_000),
 }
+_MONTH: Final = re.compile(r"\d\s*M(?![A-Za-z])")
+"""OKX's own word for a month, in its candles of 1m, 1H and 1M; taken for a small letter it would be a minute."""
 _SCALES: Final = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 
 # Bounded repeats: a setting of a megabyte must not keep the matcher busy.
@@ -91,10 +96,13 @@ def duration_ms(text: str, bare: str = "", least_ms: int = 1) -> int:
     A bare number is refused, or is in the unit `bare` (`s`, `m`, `h`) where the option is documented so.
     """
     words = text.strip().lower()
+    if _MONTH.search(text[:64]):
+        raise UsageError(f"{quoted(text, 64)} could be minutes or months.", "5m for minutes, or 30d")
     if bare and _BARE.fullmatch(words):
         words += bare
-    pieces, at = [], 0
-    while match := _PIECE.match(words, at):
+    pieces: list[tuple[float, str]] = []
+    at = 0
+    while len(pieces) < len(_UNIT_MS) and (match := _PIECE.match(words, at)):
         pieces.append((float(match[1]), match[2]))
         at = match.end()
     if not pieces or at != len(words) or any(unit not in _UNIT_MS for _, unit in pieces):
@@ -128,6 +136,9 @@ def _number(word: str) -> float:
     value = float(match[1].replace("_", "")) * _SCALES[match[2]] if match else 0.0
     if not 0 < value < math.inf:
         raise UsageError(f"{quoted(word, 64)} is no number above 0.", "one such as 10, 2.5M, 1e6 or 1_000_000")
+    if not LEAST_NUMBER <= value <= LARGEST_NUMBER:
+        size = "small" if value < LEAST_NUMBER else "large"
+        raise UsageError(f"{quoted(word, 64)} is too {size} a number.", "one such as 10, 2.5M, 1e6 or 1_000_000")
     return value
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
 LONGEST_MODULE = 500
 LONGEST_FUNCTION = 40
-COMMON = {"errors", "clock", "foreign", "grammar", "own_process", "version", ""}
+COMMON = {"errors", "clock", "foreign", "grammar", "own_process", "worker", "version", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -35,6 +35,7 @@ ALLOWED = {
     "errors": set(),
     "foreign": set(),
     "own_process": set(),
+    "worker": set(),
     "grammar": set(),
     "entry": {"cli"},
     "verbs": {
@@ -72,7 +73,8 @@ ORDER = {
         "side_levels deep",
         "books",
         "executors",
-        "metrics walls zones flow heatmap",
+        "metrics walls zones flow",
+        "heatmap",
         "chance pictures",
     ),
 }

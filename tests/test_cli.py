@@ -76,6 +76,12 @@ def test_the_help_of_every_verb_ends_with_an_example(verb: str, capsys: pytest.C
         (["record", "--ws-url", "okx.com"], "--ws-url = 'okx.com' (flag) is not an address"),
         (["record", "--duration", "-1"], "--duration"),
         (["record", "--config", "absent.toml"], "no config file absent.toml"),
+        (
+            ["fetch", "BTC-USDT", "--from", "2024-08-20"],
+            "'BTC-USDT' is not a perpetual swap, and only those are fetched",
+        ),
+        (["fetch", "A" * 5_000, "--from", "2024-08-20"], "is not a perpetual swap"),
+        (["fetch", "\udcff", "--from", "2024-08-20"], r"'\udcff' is not a perpetual swap"),
         (["sim", "--speed", "slow"], "--speed"),
         (["sim", "--port", "70000"], "--port"),
         (["sim", "--inst", "0"], "--inst 0 is out of range"),

@@ -133,10 +133,11 @@ def _run(words: Sequence[str], body: bytes) -> str | None:
 
 
 def _notify(url: str, body: bytes) -> str | None:
-    """In a process of its own: apprise loads all of its services, and only a process can be ended after 10 s."""
-    from multiprocessing import get_context
+    """In a process of its own: apprise loads all of its services, and only a process can be ended after 10 s. At Ctrl-C
+    a message that is being sent is sent to its end."""
+    from l2vault.worker import Workers
 
-    context = get_context("spawn")
+    context = Workers()
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_by_apprise, args=(url, body, theirs), daemon=True)
     child.start()
@@ -155,9 +156,7 @@ def _notify(url: str, body: bytes) -> str | None:
 def _by_apprise(url: str, body: bytes, answer: "Connection") -> None:
     """What apprise logs may hold the address, and goes nowhere."""
     import logging
-    import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C a message that is being sent is sent to its end
     logging.disable(logging.CRITICAL)
     try:
         import apprise

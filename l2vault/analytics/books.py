@@ -83,7 +83,7 @@ class HourSource:
         columns = self.columns(vault, forms)
         if columns is not None:
             with suppress(*CANNOT_READ):  # the long way reports what is wrong
-                yield archived_frames(columns, self.span, is_noted=forms.archive is None)
+                yield archived_frames(columns, self.span, is_noted=vault.is_checked(forms))
                 return
         levels = vault.levels_of_hour(self.inst_id, self.span, hour_ms, self.left_out, self.resolution)
         for part in levels.parts():
@@ -165,9 +165,16 @@ class Books:
         """Rows as `context.CONTEXT` says; none where none was recorded, None where the books came from frames."""
         return self._beside.context()
 
-    @cached_property
+    @property
     def changes(self) -> "Books | None":
-        """Every book of the span that a push left; None where no changes were recorded."""
+        """Every book of the span that a push left, its hours worked on where those of these books are; None where no
+        changes were recorded."""
+        if self._changes is not None:
+            self._changes.executor = self.executor
+        return self._changes
+
+    @cached_property
+    def _changes(self) -> "Books | None":
         return self._beside.changes()
 
     @cached_property

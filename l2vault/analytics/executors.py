@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.errors import VaultError
 from l2vault.own_process import keep_pandas_out
+from l2vault.worker import Workers
 
 if TYPE_CHECKING:
     from l2vault.analytics.books import Books
@@ -34,10 +35,10 @@ _MOST_PROCESSES: Final = 8
 def spawned(processes: int, begin: Callable[[], None] = keep_pandas_out) -> Iterator[Executor]:
     """So many new processes, 8 at most, in each of which `begin` is called first.
 
-    What has not begun is left undone if the block is left by an exception. Raises VaultError where a process dies.
+    What has not begun is left undone if the block is left by an exception, Ctrl-C too; what has is done to its end.
+    Raises VaultError where a process dies.
     """
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(min(processes, _MOST_PROCESSES), mp_context=context, initializer=begin)
+    executor = ProcessPoolExecutor(min(processes, _MOST_PROCESSES), mp_context=Workers(), initializer=begin)
     try:
         yield executor
     except BrokenExecutor as error:

@@ -91,8 +91,10 @@ class Books:
         unbroken stay instead, in order of birth. docs/intelligence.md defines them and says how far the causes can be
         trusted.
 
-        The hours are worked on by all cores, or by any `concurrent.futures` executor you give, such as Dask's. A long
-        span is worked on in processes of their own where no script runs (a notebook); a script gives such an executor.
+        The hours are worked on by all cores, or by any `concurrent.futures` executor you give, such as Dask's. Without
+        one they are worked on in threads: processes cost 1 to 1.5 s of processor to start. Of a long span (from two
+        days of columns, or four hours of lines, on) they are worked on in processes where no script runs (a notebook);
+        a script gives such an executor.
 
         >>> walls = l2vault.open("Vault").books("BTC-USDT-SWAP").walls(min_size="500k")
         >>> walls.frame.select("side", "price", "began", "end", "lives").rows()
@@ -149,17 +151,20 @@ class Books:
         levels: Sequence[int] = (1, 5, 10, 50),
         bands_bps: Sequence[float] | None = None,
         show: Show = "mean",
+        executor: Executor | None = None,
     ) -> Result:
         """`(bids - asks) / (bids + asks)`, from -1 to 1, of the best N levels (`top10`) and of those within a band of
         mid (`5bps`; bands of 2, 5, 10, 25 by default). Rows as `spread` has them. Source: Cartea, Donnelly, Jaimungal
-        2018, "Enhancing trading strategies with order book signals".
+        2018, "Enhancing trading strategies with order book signals". `executor` as `walls` has it.
 
         >>> l2vault.open("Vault").books("BTC-USDT-SWAP").imbalance(step="5m").frame.columns
         ['t_from', 't_to', 'covered_share', 'top1', 'top5', 'top10', 'top50', '2bps', '5bps', '10bps', '25bps']
         """
         from l2vault.analytics.metrics import imbalance
 
-        return _stepped(imbalance(self._read, unit, levels, _bands(bands_bps)), step, show)
+        with worked_on(self._read, executor):
+            measured = imbalance(self._read, unit, levels, _bands(bands_bps))
+        return _stepped(measured, step, show)
 
     def depth(
         self,
@@ -168,11 +173,13 @@ class Books:
         *,
         bands_bps: Sequence[float] | None = None,
         show: Show = "mean",
+        executor: Executor | None = None,
     ) -> Result:
         """What rests within bands of mid (`bid_5bps`), and in all that is visible: `bid_total`, `bid_visible_bps` (how
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
         1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them. Where deep
         books were recorded, bands beyond what is visible are filled from them; `deep_age_ms` is the age of the sample.
+        `executor` as `walls` has it.
 
         >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").depth(unit="contracts").frame
         >>> frame.select("bid_2bps", "ask_2bps").row(0)
@@ -180,14 +187,21 @@ class Books:
         """
         from l2vault.analytics.metrics import depth
 
-        return _stepped(depth(self._read, unit, bands_bps), step, show)
+        with worked_on(self._read, executor):
+            measured = depth(self._read, unit, bands_bps)
+        return _stepped(measured, step, show)
 
     def slippage(
-        self, sizes: Amount | Sequence[Amount] | None = None, step: Duration | None = None, *, show: Show = "mean"
+        self,
+        sizes: Amount | Sequence[Amount] | None = None,
+        step: Duration | None = None,
+        *,
+        show: Show = "mean",
+        executor: Executor | None = None,
     ) -> Result:
         """What market orders of `sizes` (quote currency; 10k to 10M by default) would cost, walking the visible levels:
         `buy_100k_avg` and `_worst` price, and `_bps`, the average against mid; the same for `sell`. Without fees and
-        impact; null where the visible levels run out. Rows as `spread` has them.
+        impact; null where the visible levels run out. Rows as `spread` has them; `executor` as `walls` has it.
 
         >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").slippage("1k").frame
         >>> [round(cost, 4) for cost in frame.select("buy_1k_bps", "sell_1k_bps").row(0)]
@@ -195,7 +209,9 @@ class Books:
         """
         from l2vault.analytics.metrics import SIZES, slippage
 
-        return _stepped(slippage(self._read, SIZES if sizes is None else amounts(sizes)), step, show)
+        with worked_on(self._read, executor):
+            measured = slippage(self._read, SIZES if sizes is None else amounts(sizes))
+        return _stepped(measured, step, show)
 
     def zones(
         self,
@@ -235,11 +251,13 @@ class Books:
         bands_bps: Sequence[float] | None = None,
         alert: float | None = None,
         false_alarms: float = 1.0,
+        executor: Executor | None = None,
     ) -> Result:
         """Liquidity that came and went: a row per window of `horizon`, `side` and `band` of distance from mid, in order
         of time: `added`, `pulled`, `consumed`, `moved_in`, `moved_out`, `net`, and `z`, how many standard deviations
         the net flow is off (null in fewer than 10 windows that saw all of the band); `is_alert` where that is over
         `alert`, or without it over what chance gives `false_alarms` times a day in all windows, sides and bands.
+        `executor` as `walls` has it.
 
         >>> shifts = l2vault.open("Vault").books("BTC-USDT-SWAP").shifts(unit="contracts").frame
         >>> shifts.filter(side="bid", band="0-2").select("added", "net").row(0)
@@ -247,7 +265,9 @@ class Books:
         """
         from l2vault.analytics.flow.liquidity_flow import shifts
 
-        return result_of(shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert, false_alarms))
+        with worked_on(self._read, executor):
+            measured = shifts(self._read, unit, duration_ms(horizon), _bands(bands_bps), alert, false_alarms)
+        return result_of(measured)
 
     def flow(
         self,
@@ -256,6 +276,7 @@ class Books:
         bands_bps: Sequence[float] | None = None,
         large: Amount | None = None,
         bucket: float | None = None,
+        executor: Executor | None = None,
     ) -> Result:
         """What takers did and what the book did, a row per step (multiples since 1970), in order of time. Needs trades;
         without them only the book's half has values.
@@ -270,7 +291,7 @@ class Books:
         `mark`, `index`, `basis_bps`, `funding_rate`, `open_interest_contracts`, `_usd` and `_change_contracts`.
 
         Null is what is not known. `provenance.settings` has what is said of the whole span: the `largest` orders, the
-        same lambda, `resilience`. docs/intelligence.md has formulas and sources.
+        same lambda, `resilience`. docs/intelligence.md has formulas and sources. `executor` as `walls` has it.
 
         >>> flow = l2vault.open("Vault").books("BTC-USDT-SWAP").flow()
         >>> flow.frame.select("buy_contracts", "sell_contracts", "net_contracts", "cum_contracts").row(1)
@@ -281,7 +302,9 @@ class Books:
         from l2vault.analytics.flow.flow import BANDS, Ask, flow
 
         least_usd = None if large is None else amount(large)
-        return result_of(flow(self._read, Ask(duration_ms(step), bands_bps or BANDS, least_usd, bucket)))
+        with worked_on(self._read, executor):
+            measured = flow(self._read, Ask(duration_ms(step), bands_bps or BANDS, least_usd, bucket))
+        return result_of(measured)
 
     def evaluate(
         self,
@@ -312,10 +335,17 @@ class Books:
         with worked_on(self._read, executor):
             return result_of(evaluate(self._read, measures or MEASURES, Ask(duration_ms(window), turn_bps, seed=seed)))
 
-    def heatmap(self, unit: Unit = "usd", *, columns: int | None = None, rows: int | None = None) -> Result:
+    def heatmap(
+        self,
+        unit: Unit = "usd",
+        *,
+        columns: int | None = None,
+        rows: int | None = None,
+        executor: Executor | None = None,
+    ) -> Result:
         """Price against time: a row per side and cell within the visible range, empty or not: `t_from`, `t_to`, `side`,
         `price_from`, `price_to`, `size` (mean of what rested there), `seen_share`. At most so many `columns` of time
-        and `rows` of price.
+        and `rows` of price. `executor` as `walls` has it.
 
         >>> cells = l2vault.open("Vault").books("BTC-USDT-SWAP").heatmap(columns=10, rows=20)
         >>> cells.provenance.settings["bin_ms"]
@@ -323,7 +353,8 @@ class Books:
         """
         from l2vault.analytics.heatmap.heatmap import COLUMNS, ROWS, heatmap
 
-        grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
+        with worked_on(self._read, executor):
+            grid = heatmap(self._read, unit, columns or COLUMNS, rows or ROWS)
         return Result(grid.frame(), grid.provenance)
 
     def __repr__(self) -> str:

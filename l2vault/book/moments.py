@@ -32,6 +32,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LONGEST_TEXT: Final = 64
 _CLOCK: Final = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d{1,6})?)?")
+_DATED: Final = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?)(?:[Tt ].*)?", re.ASCII)
 _ZONED: Final = re.compile(r"(.*\d)\s*([A-Za-z][A-Za-z0-9_+\-]*(?:/[A-Za-z0-9_+\-]+)*)")
 _OFFSET: Final = re.compile(r"(.*\d)\s+([+-]\d\d:?\d\d)")
 _UTC_NAMES: Final = frozenset({"UTC", "GMT", "Z"})
@@ -90,21 +91,50 @@ def _parse(text: str, now_ms: int | None) -> datetime | int:
     words = " ".join(text.split())
     if words.lower() == "now":
         return _now(now_ms)
-    zone: tzinfo = UTC
     try:
         if len(text) > _LONGEST_TEXT:
             raise ValueError
         if match := _OFFSET.fullmatch(words):
             words = match[1] + match[2]
-        elif match := _ZONED.fullmatch(words):
-            words, zone = match[1], _zone(match[2])
-        if _CLOCK.fullmatch(words):
-            today = datetime.fromtimestamp(_now(now_ms) / 1000, UTC).astimezone(zone)
-            words = f"{today:%Y-%m-%d}T{words.zfill(len(words) + (words[1] == ':'))}"
-        moment = datetime.fromisoformat(words)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
+        zone: tzinfo = UTC
+        moment = _iso(words, zone, now_ms)  # first: the T of 2026-01-31T12 begins no zone
+        if moment is None:
+            match = _ZONED.fullmatch(words)
+            if match is None or _iso(match[1], UTC, now_ms) is None:
+                raise ValueError
+            zone = _zone(match[2])
+            moment = _iso(match[1], zone, now_ms)
+            if moment is None or moment.tzinfo is not None:
+                raise ValueError
+        if moment.tzinfo is None:
+            moment = _in_zone(moment, zone, text)
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(f"{_shown(text)} is not a time.", _CURE) from None
+
+
+def _iso(words: str, zone: tzinfo, now_ms: int | None) -> datetime | None:
+    """What ISO 8601 says it is, aware if it names its offset; a time of day is that of today in the zone."""
+    if _CLOCK.fullmatch(words):
+        today = datetime.fromtimestamp(_now(now_ms) / 1000, UTC).astimezone(zone)
+        words = f"{today:%Y-%m-%d}T{words.zfill(len(words) + (words[1] == ':'))}"
+    if _DATED.fullmatch(words) is None:  # Python takes any character for the T: the - of 2026-01-31-05:00 too
+        return None
+    try:
+        return datetime.fromisoformat(words)
+    except ValueError:
+        return None
+
+
+def _in_zone(moment: datetime, zone: tzinfo, text: str) -> datetime:
+    """Raises UsageError where the zone's clocks were set: an hour is there twice, and another not at all."""
+    first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if first.utcoffset() != second.utcoffset():
+        raise UsageError(
+            f"{_shown(text)} is when the clocks of that zone are set, and no time there or two.",
+            "an offset, as in 2026-10-25T02:30+01:00",
+        )
+    return first
 
 
 def _zone(name: str) -> tzinfo:

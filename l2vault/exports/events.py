@@ -32,7 +32,7 @@ class BookEvent(msgspec.Struct, frozen=True, gc=False):
     quantity of zero for one that is gone. `clear`: from here on nothing is known of the book, until a `full`.
 
     `recv_us` is when the push came, by the recorder's clock; 0 where no push did, as of books of 2 s. `seq_id` is that
-    of the push or line.
+    of the push or line. `is_archive`: it was not recorded, and is of OKX's archive.
     """
 
     kind: Literal["full", "update", "clear"]
@@ -41,6 +41,7 @@ class BookEvent(msgspec.Struct, frozen=True, gc=False):
     seq_id: int | None
     bids: list[Level]
     asks: list[Level]
+    is_archive: bool = False
 
 
 class TradeEvent(msgspec.Struct, frozen=True, gc=False):
@@ -108,7 +109,8 @@ class Shown:
                         yield self._ends(self._span[0])
                 if piece.update is not None and self._until_ms == piece.from_ms == start_ms:
                     if piece.update[0] or piece.update[1]:
-                        yield BookEvent("update", start_ms, piece.recv_us, piece.seq_id, *piece.update)
+                        is_archive = piece.source == "archive"
+                        yield BookEvent("update", start_ms, piece.recv_us, piece.seq_id, *piece.update, is_archive)
                 else:
                     yield from self._shows(piece, start_ms)
                 self._count(piece.source, start_ms, end_ms)
@@ -131,13 +133,13 @@ class Shown:
             self.archived.append((start_ms, end_ms))
 
     def _shows(self, piece: Piece, start_ms: int) -> Iterator[BookEvent]:
-        is_other = self._is_archive != (piece.source == "archive")
-        if self._until_ms is not None and (self._until_ms < start_ms or is_other):
+        is_archive = piece.source == "archive"
+        if self._until_ms is not None and (self._until_ms < start_ms or is_archive != self._is_archive):
             yield self._ends(self._until_ms)
         if self._until_ms is None and self._last_ms < start_ms:
             self.holes.append((self._last_ms, start_ms))
         recv_us = piece.recv_us if start_ms == piece.from_ms else 0
-        yield BookEvent("full", start_ms, recv_us, piece.seq_id, *piece.full())
+        yield BookEvent("full", start_ms, recv_us, piece.seq_id, *piece.full(), is_archive)
 
     def _ends(self, ts_ms: int) -> BookEvent:
         self._until_ms, self._last_ms = None, ts_ms

@@ -1,8 +1,9 @@
 """Parquet and CSV for any tool: a row for each level that an event names, and one for each trade, a file of each a day.
 
 Columns of the book: `time` (exchange), `received` (empty where no push was), `seq_id`, `event` (`full`, `update`,
-`clear`), `side`, `price`, `qty`, `orders`. Rows of one event stand together; a `clear` has one row, without a side.
-Prices and quantities (contracts) are OKX's own text in CSV, floats in Parquet.
+`clear`), `side`, `price`, `qty`, `orders`, `origin`. Rows of one event stand together; a `clear` has one row, without a
+side. Prices and quantities (contracts) are OKX's own text in CSV, floats in Parquet. `origin`, last and always there,
+says what a row rests on: `recorded`, or `archive`, OKX's; a `clear` rests on nothing, and has none.
 """
 
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ from l2vault.exports.label import Day, Subject
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BOOK: Final = ("time", "received", "seq_id", "event", "side", "price", "qty", "orders")
-_TRADES: Final = ("time", "received", "trade_id", "count", "side", "price", "qty")
+_BOOK: Final = ("time", "received", "seq_id", "event", "side", "price", "qty", "orders", "origin")
+_TRADES: Final = ("time", "received", "trade_id", "count", "side", "price", "qty", "origin")
 _SIDES: Final = ("bid", "ask")
 _ROWS: Final = 1 << 17
 """Rows of a row group: they are in memory until it is full."""
@@ -53,8 +54,9 @@ class Csv:
         received = utc_micros_text(event.recv_us) if event.recv_us else ""
         seq_id = "" if event.seq_id is None else event.seq_id
         head = f"{utc_text(event.ts_ms)},{received},{seq_id},{event.kind},"
+        origin = _origin(event) or ""
         self._book.write(
-            f"{head}{side or ''},{price},{qty},{orders}\n" for side, price, qty, orders in _levels_of(event)
+            f"{head}{side or ''},{price},{qty},{orders},{origin}\n" for side, price, qty, orders in _levels_of(event)
         )
 
     def trade(self, event: TradeEvent, local_us: int) -> bool:
@@ -63,7 +65,7 @@ class Csv:
         received = utc_micros_text(event.recv_us) if event.recv_us else ""
         size = "" if event.size is None else event.size
         head = f"{utc_text(event.ts_ms)},{received},{event.trade_id},{event.count},"
-        self._trades.write([f"{head}{event.side},{event.price},{size}\n"])
+        self._trades.write([f"{head}{event.side},{event.price},{size},{_origin(event)}\n"])
         return True
 
     def end(self, day: Day) -> None:
@@ -94,12 +96,10 @@ class Parquet:
         times = [("time", pa.timestamp("ms", "UTC")), ("received", pa.timestamp("us", "UTC"))]
         sizes = [("price", pa.float64()), ("qty", pa.float64())]
         names = pa.dictionary(pa.int8(), pa.string())
-        self._book_schema = pa.schema(
-            [*times, ("seq_id", pa.int64()), ("event", names), ("side", names), *sizes, ("orders", pa.int32())]
-        )
-        self._trade_schema = pa.schema(
-            [*times, ("trade_id", pa.int64()), ("count", pa.int32()), ("side", names), *sizes]
-        )
+        of_level = ("side", names), *sizes, ("orders", pa.int32())
+        of_trade = ("trade_id", pa.int64()), ("count", pa.int32()), ("side", names), *sizes
+        self._book_schema = pa.schema([*times, ("seq_id", pa.int64()), ("event", names), *of_level, ("origin", names)])
+        self._trade_schema = pa.schema([*times, *of_trade, ("origin", names)])
         self._book: _Table | None = None
         self._trades: _Table | None = None
 
@@ -111,14 +111,15 @@ class Parquet:
     def book(self, event: BookEvent, local_us: int) -> None:
         assert self._book is not None
         head = event.ts_ms, event.recv_us or None, event.seq_id, event.kind
-        self._book.add([(*head, *_numbers(level)) for level in _levels_of(event)])
+        origin = _origin(event)
+        self._book.add([(*head, *_numbers(level), origin) for level in _levels_of(event)])
 
     def trade(self, event: TradeEvent, local_us: int) -> bool:
         """Always true: one without a size has a null `qty`."""
         assert self._trades is not None
         head = event.ts_ms, event.recv_us or None, event.trade_id, event.count, event.side
         size = None if event.size is None else float(event.size)
-        self._trades.add([(*head, float(event.price), size)])
+        self._trades.add([(*head, float(event.price), size, _origin(event))])
         return True
 
     def end(self, day: Day) -> None:
@@ -168,6 +169,13 @@ def _written(path: Path, schema: "pa.Schema") -> Any:
     import pyarrow.parquet as pq
 
     return pq.ParquetWriter(path, schema, compression="zstd")
+
+
+def _origin(event: BookEvent | TradeEvent) -> str | None:
+    """None of a `clear`."""
+    if isinstance(event, BookEvent) and event.kind == "clear":
+        return None
+    return "archive" if event.is_archive else "recorded"
 
 
 def _levels_of(event: BookEvent) -> Iterator[tuple[str | None, str, str, str]]:

@@ -129,6 +129,8 @@ class Export:
             day.trades_proved_share, day.trade_holes = known.known_share, trade_holes(known)
 
     def _sources(self) -> tuple[str, ...]:
+        if self._vault.source == "archive":
+            return ("archive",)
         return sources_of(self._vault) or ("recorded", "repaired")
 
     def _notes(self, days: list[Day]) -> Iterator[str]:

@@ -1,13 +1,15 @@
-"""The folder of an export: whole, or not there. Knows nothing of what is in it, but the name of its label."""
+"""The folder of an export: whole, or not there, and written by one export at a time. Knows nothing of what is in it,
+but the name of its label."""
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
@@ -18,6 +20,7 @@ SCHEMA: Final = "l2vault.export/1"
 
 _DRAFT: Final = ".exporting"
 _FORMER: Final = ".replaced"
+_LOCK: Final = ".lock"
 
 
 class _Schema(msgspec.Struct):
@@ -29,23 +32,51 @@ def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
     """A folder beside `out` to write into, which becomes `out` at the end; nothing is left of it where that fails.
 
     Raises UsageError where `out` exists, unless `is_forced` and it is an export made before, which is then replaced,
-    and VaultError where it cannot be written.
+    and VaultError where another export is writing it or it cannot be written.
     """
     if out.name in ("", ".."):
         raise UsageError(f"{printable(out)} names no new folder.", "--out with the name of one")
-    draft = out.with_name(f".{out.name}{_DRAFT}")
     try:
-        _bring_back(out)
-        _check(out, is_forced)
         out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
-        draft.mkdir()
-        yield draft
-        _sync(draft)
-        _put_in_place(draft, out)
+        with _alone(out):
+            _bring_back(out)
+            _check(out, is_forced)
+            with _drafted(out) as draft:
+                yield draft
+                _sync(draft)
+                _put_in_place(draft, out)
     except OSError as error:
         why = printable(error.strerror or error)
         raise VaultError(f"cannot write {printable(out)}: {why}.", "another --out, with more room") from error
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Whatever stands beside `out` belongs to the export that holds this lock, or to one that was killed."""
+    path = out.with_name(f".{out.name}{_LOCK}")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        cure = "another --out, or the same again when that one has ended"
+        raise VaultError(f"another export is writing {printable(out)}.", cure) from None
+    except NotImplementedError as error:  # a file system without locks, older filelock
+        raise OSError(str(error)) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # while it is held; what is open cannot go on Windows, where filelock deletes it
+            path.unlink()
+        lock.release()
+
+
+@contextmanager
+def _drafted(out: Path) -> Iterator[Path]:
+    draft = out.with_name(f".{out.name}{_DRAFT}")
+    shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
+    try:
+        draft.mkdir()
+        yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

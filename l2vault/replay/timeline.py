@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import Final, Literal, NamedTuple
 
+from l2vault.book.context import KINDS
 from l2vault.errors import UsageError
 from l2vault.exports.events import Span
-from l2vault.replay.beside import context_names, context_ticks, trade_ticks
+from l2vault.replay.beside import ValuesLost, channels_of, context_events, context_names, trade_ticks
 from l2vault.replay.books import book_events
 from l2vault.sim.exchange.books import TradeTick
 from l2vault.sim.exchange.context import INSTRUMENTS, SWAP
 from l2vault.sim.exchange.instruments import instrument_row
-from l2vault.sim.exchange.timeline import ContextTick, Event, Timeline
+from l2vault.sim.exchange.timeline import ContextLost, ContextTick, Event, Timeline
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import Vault
@@ -64,16 +65,21 @@ def replay_of(vault: Vault, inst_ids: Sequence[str], span: Span, report: Report)
         parts.append(Part(inst_id, _books(vault, inst_id, span), inst_id in traded, sorted(own), len(coverage.holes)))
         streams += [
             trade_ticks(trades, inst_id, span, report),
-            context_ticks(context, inst_id, span, report),
+            _values(context, inst_id, span, report),
             book_events(vault, inst_id, span, coverage, report),
         ]
     events = merge(*streams, key=_place)
     return Replayed(Timeline(span[0], list(inst_ids), rows, names, events), parts)
 
 
+def _values(context: ContextReader, inst_id: str, span: Span, report: Report) -> Iterator[ContextTick | ContextLost]:
+    for event in context_events(context, inst_id, span, KINDS, report):
+        yield ContextLost(event.ts_ms, channels_of(inst_id, event.kinds)) if isinstance(event, ValuesLost) else event
+
+
 def _place(event: Event) -> tuple[int, int]:
     """Of one time, trades come first: they took what the book then lacks."""
-    rank = 0 if isinstance(event, TradeTick) else 1 if isinstance(event, ContextTick) else 2
+    rank = 0 if isinstance(event, TradeTick) else 1 if isinstance(event, ContextTick | ContextLost) else 2
     return event.ts_ms, rank
 
 

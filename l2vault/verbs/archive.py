@@ -1,6 +1,7 @@
 """`l2vault archive`: hours into Parquet that gives their lines back byte for byte."""
 
 import argparse
+import logging
 import sys
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ from filelock import Timeout
 from l2vault.clock import Clock
 from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
+from l2vault.vault.coverage.checked import MOST_HOURS, check_hours
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.pace import Allowance
@@ -27,6 +29,7 @@ HELP: Final = "turn hours into Parquet that gives their lines back byte for byte
 EXAMPLE: Final = "l2vault archive BTC-USDT-SWAP --to 2026-01-30 --keep"
 
 _ASKED: Final = "asked for by hand"
+_log = logging.getLogger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +55,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
         with locked(layout):
             choice = _choose(layout, args, Clock().wall_ms())
             report = _archive(layout, choice, args.keep)
+            if args.kind == "books":
+                _note_checked(layout, report)
     except Timeout:
         raise VaultError(f"retention is at work in {printable(layout.root)}.", "again in a minute") from None
     for failure in report.failures:
@@ -121,6 +126,16 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
     with progress_bar() as show, process_for_each_core(len(firsts)) as executor:
         limits = Limits(room, lambda: 0, Allowance(None), executor)
         return enforce(layout, plan, journal, clock.wall_ms(), limits, show)
+
+
+def _note_checked(layout: Layout, report: RetentionReport) -> None:
+    """As a recorder's child does: otherwise each question reads all rows of an archive, to say what it covers."""
+    archived = {step.action.held.key for step in report.done if step.action.kind == "archive"}
+    try:
+        while check_hours(layout, Clock().wall_ms(), is_wanted=lambda forms: forms.key in archived) == MOST_HOURS:
+            pass
+    except OSError as error:
+        _log.warning("Which archives were read and are good cannot be noted: %s", error)
 
 
 def choose_hours(layout: Layout, args: argparse.Namespace) -> list[HourForms]:

@@ -103,7 +103,9 @@ def run(context: Context, args: argparse.Namespace) -> int:
 def _of_year(vault: Vault, args: argparse.Namespace) -> str:
     """An instrument of which retention has left no hour may have been audited."""
     asked = [name.upper() for name in asked_instruments(args)]
-    kept = [name for name in asked if vault.layout.audit_file(name, 0).parent.is_dir()]
+    audits = vault.layout.audit_file("INST", 0).parents[1]
+    held = {path.name for path in audits.iterdir()} if audits.is_dir() else set()
+    kept = [name for name in asked if name in held]
     return kept[0] if len(asked) == 1 and kept else the_instrument(vault, args)
 
 

@@ -12,8 +12,9 @@ from filelock import Timeout
 
 from l2vault.book.utc import DAY_MS
 from l2vault.clock import Clock
+from l2vault.config import LONGEST_INST_ID, SWAP
 from l2vault.errors import RestError, UsageError, VaultError
-from l2vault.foreign import printable
+from l2vault.foreign import printable, quoted
 from l2vault.history.download import Downloader, Source
 from l2vault.history.hosts import Hosts
 from l2vault.history.index import Offer, ask_index
@@ -121,6 +122,12 @@ def _asked(args: argparse.Namespace) -> list[str]:
     inst_ids = asked_instruments(args)
     if not inst_ids:
         raise UsageError("fetch needs an instrument.", EXAMPLE)
+    for name in inst_ids:
+        if len(name) > LONGEST_INST_ID or not SWAP.fullmatch(name):
+            cure = "an OKX name such as BTC-USDT-SWAP"
+            raise UsageError(
+                f"{quoted(name, LONGEST_INST_ID)} is not a perpetual swap, and only those are fetched.", cure
+            )
     if args.sampled and not args.what.startswith("books"):
         raise UsageError(f"--sampled means nothing for {args.what}: a zip reads only as a whole.", "leave it out")
     if args.monthly and args.what.startswith("books"):

@@ -11,7 +11,6 @@ from filelock import Timeout
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.grammar import split_names
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.merging.run import Merge, Report, check_places, merged_root
 from l2vault.vault.retention.run import locked
@@ -23,7 +22,7 @@ from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import progress_bar
-from l2vault.verbs.words import moment
+from l2vault.verbs.words import moment, names_of
 
 HELP: Final = "make the vaults of several machines one: what one lacks comes from another"
 EXAMPLE: Final = "l2vault merge /mnt/amsterdam/Vault /mnt/tokyo/Vault --into Merged"
@@ -53,7 +52,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     inputs = [open_layout(path) for path in args.vaults]
     check_places(into, inputs)
     held = {name for layout in inputs for kind in KINDS for name in Catalog(layout.of(kind)).instruments()}
-    chosen = held_instruments(split_names(args.inst or []), sorted(held))
+    chosen = held_instruments(names_of(args.inst or []), sorted(held))
     with refusals(into.root):
         merged_root(into).mkdir(parents=True, exist_ok=True)  # the first of all: by it we know ours again
     span = _ALWAYS[0] if args.start is None else args.start, _ALWAYS[1] if args.end is None else args.end

@@ -51,7 +51,8 @@ def _hours(text: str) -> float:
 
 
 def _moment(text: str) -> int:
-    return as_ms(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text)
+    """Eight digits are a date: 20260131."""
+    return as_ms(int(text) if text.isascii() and text.isdigit() and 8 < len(text) < 20 else text)
 
 
 def _amounts(text: str) -> tuple[float, ...]:
@@ -138,5 +139,16 @@ def configure_span(parser: argparse.ArgumentParser) -> None:
 
 
 def asked_instruments(args: argparse.Namespace) -> list[str]:
-    """The names that the words of `configure_instruments` gave, each once, in capitals."""
-    return list(dict.fromkeys(grammar.split_names([args.inst_ids or [], args.named or []])))
+    """The names that the words of `configure_instruments` gave, as `names_of` has them."""
+    return names_of([word for word in (args.inst_ids, *(args.named or [])) if word is not None and word != []])
+
+
+def names_of(words: list[object]) -> list[str]:
+    """Names of instruments, each once, in capitals; none where there are no words.
+
+    Raises UsageError for words without a name, as a shell's variable that is not set leaves them: they would mean all.
+    """
+    names = list(dict.fromkeys(grammar.split_names(words)))
+    if words and not names:
+        raise UsageError("the name of the instrument is empty.", "one such as BTC-USDT-SWAP, or no word at all")
+    return names

@@ -8,6 +8,7 @@ from distributed import Client, LocalCluster
 
 from l2vault.analytics.books import read_books
 from l2vault.analytics.executors import worked_on
+from l2vault.analytics.flow.liquidity_flow import shifts
 from l2vault.analytics.metrics import spread
 from l2vault.analytics.walls.walls import Criteria, walls
 
@@ -24,7 +25,9 @@ def client():
 
 
 @pytest.mark.parametrize(
-    "measure", [spread, lambda books: walls(books, "usd", Criteria(min_size=LEAST_USD))], ids=["spread", "walls"]
+    "measure",
+    [spread, lambda books: walls(books, "usd", Criteria(min_size=LEAST_USD)), shifts],
+    ids=["spread", "walls", "shifts"],
 )
 def test_a_cluster_gives_the_same_rows(client, measure):
     books = read_books(FOLDER / "vault", INST, *SPAN)

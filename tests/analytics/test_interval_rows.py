@@ -15,6 +15,7 @@ from l2vault.vault.archive.intervals import OLD_SNAPSHOTS
 from l2vault.vault.archive.parquet import encode_levels, encode_table, facts_of, opened, read_levels
 from l2vault.vault.archive.read import archived_lines, read_archived
 from l2vault.vault.archive.write import archive_hour, check_archive
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import Layout
 from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, put, started, synced
 
@@ -102,6 +103,16 @@ def test_spread_reads_no_level_of_an_hour_with_columns(layout, monkeypatch):
     of_columns = spread(books_of_vault(layout))
     assert of_columns.frame.equals(of_lines.frame) and of_columns.provenance == of_lines.provenance
     assert of_lines.frame["bid_size"].to_list() == [1499.75, 599.9, None, 2399.64, 2999.55]
+
+
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_an_archive_that_was_checked_is_not_read_through_again(layout, monkeypatch, is_checked):
+    archive(layout)
+    noted = []
+    monkeypatch.setattr("l2vault.vault.archive.frames.note_read_through", noted.append)
+    monkeypatch.setattr(Vault, "is_checked", lambda vault, forms: is_checked)
+    assert list(books_of_vault(layout).mapped(lambda pieces: sum(len(piece.levels) for piece in pieces))) != [0]
+    assert len(noted) == (not is_checked)
 
 
 def test_an_archive_of_schema_version_1_is_read_and_checked_as_before(layout):

@@ -38,6 +38,36 @@ def test_a_disk_that_takes_no_more_ends_in_a_sentence(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_of_two_at_once_the_second_is_refused_and_touches_nothing_of_the_first(tmp_path, is_forced):
+    out = tmp_path / "out"
+    if is_forced:
+        with new_folder(out, False) as folder:
+            fill(folder, "old")
+    with new_folder(out, is_forced) as folder:
+        fill(folder)
+        for other in (False, True):
+            refused = pytest.raises(VaultError, match=r"another export is writing .*out\. Try: another --out, or")
+            with refused, new_folder(out, other):
+                pytest.fail("it was begun")
+        with new_folder(tmp_path / "out2", False) as beside:
+            fill(beside)
+    assert (out / "data" / "x").read_text() == "new"
+    assert names(tmp_path) == ["out", "out2"]
+
+
+def test_one_refused_for_what_stands_there_leaves_the_next_its_turn(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").write_text("mine")
+    (tmp_path / ".out.exporting").mkdir()
+    with pytest.raises(UsageError, match="exists already"), new_folder(tmp_path / "out", False):
+        pytest.fail("it was begun")
+    (tmp_path / "out").rename(tmp_path / "mine")
+    with new_folder(tmp_path / "out", False) as folder:
+        fill(folder)
+    assert names(tmp_path) == ["mine", "out"]
+
+
 def test_what_a_killed_one_left_is_in_nobodys_way(tmp_path):
     (tmp_path / ".out.exporting").mkdir()
     (tmp_path / ".out.exporting" / "old").write_text("half")

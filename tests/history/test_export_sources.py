@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import polars as pl
 import pytest
 
 from l2vault import cli
@@ -123,6 +124,39 @@ def test_by_default_an_export_has_holes_and_what_repair_filled(
     assert isinstance(books, dict) and books["archive_share"] > 0.99 and books["sampled_share"] == 0
     late = export(vault, "csv", (END_MS - 10_000, END_MS + 10_000), tmp_path / "late", "--sources", "archive")["books"]
     assert isinstance(late, dict) and 0.3 < late["archive_share"] < 0.7 and late["holes"], "its own end is a hole"
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [((), {"recorded"}), (("--sources", BOTH), {"recorded", "archive"}), (("--sources", "archive"), {"archive"})],
+)
+def test_each_row_says_of_which_source_it_is(
+    vault: Path, tmp_path: Path, words: tuple[str, ...], known: set[str]
+) -> None:
+    for form in ("csv", "parquet"):
+        label = export(vault, form, BEFORE, tmp_path / form, *words)
+    books = label["books"]
+    assert isinstance(books, dict)
+    archived = [tuple(map(utc_ms, span)) for span in books["archived"]]
+    rows = [row for path in sorted((tmp_path / "csv").glob("*_book_*")) for row in csv_rows(path)]
+    assert list(rows[0])[-2:] == ["orders", "origin"]
+    for row in rows:
+        is_archived = any(start <= utc_ms(row["time"]) < end for start, end in archived)
+        assert row["origin"] == ("" if row["event"] == "clear" else "archive" if is_archived else "recorded")
+    assert {row["origin"] for row in rows} - {""} == known
+    frame = pl.concat(map(pl.read_parquet, sorted((tmp_path / "parquet").glob("*_book_*"))))
+    assert frame.columns[-1] == "origin" and frame["origin"].cast(pl.String).fill_null("").to_list() == [
+        row["origin"] for row in rows
+    ]
+
+
+def test_the_archives_own_vault_is_never_called_recorded(vault: Path, tmp_path: Path) -> None:
+    label = export(vault / "okx_archive", "csv", BEFORE, tmp_path / "out")
+    books = label["books"]
+    assert label["sources"] == ["archive"] and isinstance(books, dict) and books["archive_share"] > 0.99
+    assert {row["origin"] for path in (tmp_path / "out").glob("*_book_*") for row in csv_rows(path)} == {"archive"}
+    archive = open_sources(vault / "okx_archive")
+    assert archive.coverage(INST, *BEFORE).count("archive") > 0 == archive.coverage(INST, *BEFORE).count("recorded")
 
 
 def test_recorded_changes_and_the_archive_are_parted_too() -> None:

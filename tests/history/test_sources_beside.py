@@ -24,6 +24,7 @@ from l2vault.vault.journal.trade_events import TradesBegun, TradesHole
 from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.store.catalog import Finding
 from l2vault.vault.store.layout import Layout
+from support.exported import csv_rows
 from support.fetched import put_row
 from support.hours import HOUR_AT_MS, INST, at, journal_of, levels, line, lost, put, started, synced
 from support.small_vault import FIRST_ID, LOST, deep_samples, first_id_of, put_deep, small_vault
@@ -147,6 +148,9 @@ def test_a_hole_over_the_cut_of_utc8_is_filled_as_far_as_the_files_reach(tmp_pat
     archive_trades(layout.root, "2024-08-21", [each for each in matches if each[1] >= NOON8_MS])
     coverage = open_sources(layout.root, BOTH).trades().coverage(INST, span)
     assert not coverage.holes and [each.state for each in coverage.stretches] == ["proved", "archive", "proved"]
+    assert (coverage.stretches[1].start_ms, coverage.stretches[1].end_ms) == (NOON8_MS - 100_500, NOON8_MS + 101_501)
+    within = open_sources(layout.root, BOTH).trades().coverage(INST, (NOON8_MS - 50_000, NOON8_MS + 50_000))
+    assert not within.holes and [each.state for each in within.stretches] == ["archive"]
     assert [one for one, _, origin in ids_of(layout.root, span) if origin == "archive"] == list(range(200, 400))
 
 
@@ -353,3 +357,6 @@ def test_an_export_counts_the_trades_that_are_the_archives(
         assert label["trades"]["archive_rows"] == count and bool(label["trades"]["holes"]) == (count == 0)
         assert (f", {count} of them of OKX's archive" in capsys.readouterr().out) == (count > 0)
         assert label["days"][0]["trades_proved_share"] == 1.0 or not count
+        (path,) = (tmp_path / name).glob("*_trades_*")
+        origins = [row["origin"] for row in csv_rows(path)]
+        assert origins.count("archive") == count and origins.count("recorded") == len(origins) - count > 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2vault.okx import exchange_time
-from l2vault.okx.exchange_time import AGREE_MS, LATEST_MS, SERVER_RULES_MS, STEADY_SEC, ExchangeTime
+from l2vault.okx.exchange_time import AGREE_MS, LATEST_MS, PAIR_WITHIN_MS, SERVER_RULES_MS, STEADY_SEC, ExchangeTime
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 T0_MS = 1_800_000_000_000
@@ -125,6 +125,23 @@ class TestBooks:
         now_ms = time.now_ms(after(3)[1])
         assert now_ms is not None
         assert 0 <= after(3)[0] - now_ms <= 200
+
+    @pytest.mark.parametrize("sources", [((1, BTC), (1, ETH)), ((1, ETH), (1, BTC))])
+    def test_of_two_that_agree_nearly_the_later_time_is_not_believed(
+        self, sources: tuple[tuple[int, str], ...]
+    ) -> None:
+        time = ExchangeTime()
+        for second in range(2):
+            for feed, inst_id in sources:
+                flow(time, range(second, second + 1), ((feed, inst_id),), off_ms=2_000 if inst_id == ETH else 0)
+        assert time.source == "books"
+        now_ms = time.now_ms(after(1)[1] + 100)
+        assert now_ms == after(1)[0]
+
+    def test_it_is_uncertain_by_no_less_than_delivery_takes(self) -> None:
+        time = ExchangeTime()
+        flow(time, range(2), TWO_FEEDS)
+        assert time.uncertainty_ms(after(1)[1] + 100) == PAIR_WITHIN_MS
 
     def test_two_sources_prove_nothing_before_a_second_has_passed(self) -> None:
         time = ExchangeTime()

@@ -309,7 +309,15 @@ def test_no_time_is_an_error(exchange):
 
 @pytest.mark.parametrize(
     ("sent", "told"),
-    [("7", 7), ("0", 0), (None, None), ("Fri, 31 Dec 2027 23:59:59 GMT", None), ("-1", None), ("9" * 5000, None)],
+    [
+        ("7", 7),
+        ("0", 0),
+        (None, None),
+        ("Fri, 31 Dec 2027 23:59:59 GMT", None),
+        ("-1", None),
+        ("9" * 9, 999_999_999),
+        ("9" * 10, None),
+    ],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_time_that_the_server_asks_for_is_handed_on(exchange, sent, told, status):

@@ -267,6 +267,8 @@ def test_a_silent_channel_is_asked_for_again_and_then_from_the_other_feed(rig: R
     assert rig.carried == [(1, True), (1, False), (1, True)]
     rig.pass_ms(60_000)
     assert rig.carried[3:] == [(1, False), (2, True)]
+    rig.pass_ms(600_000)
+    assert rig.carried[5:9] == [(2, False), (2, True), (2, False), (1, True)], "from the newest feed back to the other"
 
 
 def test_with_one_feed_it_is_only_asked_for_again_and_ever_less_often(rig: Rig) -> None:
@@ -297,6 +299,8 @@ def test_a_value_of_a_time_that_cannot_be_yet_is_refused_and_counted(rig: Rig) -
 
     assert [line.grid_ms for line in rig.lines] == [T]
     assert rig.keeper.counts["refused"] == 1
+    rig.push(mark(T + 86_400_000))
+    assert rig.keeper.counts["refused"] == 2
 
 
 def test_what_the_vault_holds_already_is_not_written_again(rig: Rig) -> None:
@@ -470,6 +474,15 @@ def test_an_exchange_that_hangs_up_on_whoever_asks_for_the_context_keeps_nobody_
     rig.pass_ms(2_000)
     assert rig.carried[-1] == (1, True)
     assert sum("without it for" in record.getMessage() for record in caplog.records) == 2
+    rests = []
+    for _ in range(5):
+        rig.down(1)
+        rig.up(1)
+        rests.append(0)
+        while rig.carried[-1] != (1, True):
+            rig.pass_ms(1000)
+            rests[-1] += 1
+    assert rests == [240, 480, 600, 600, 600], "ten minutes at most"
 
 
 def test_connections_that_end_soon_but_bring_the_context_are_no_reason_to_do_without_it(rig: Rig) -> None:

@@ -261,7 +261,7 @@ def _csv(folder: Path) -> Iterator[tuple]:
                 reader = csv.reader(file)
                 assert next(reader)[:1] == ["time"]
                 last, ts_ms = "", 0
-                for time, _, _, event, side, price, size, _ in reader:
+                for time, _, _, event, side, price, size, _, _ in reader:
                     if time != last:
                         last, ts_ms = time, _ms(time)
                     yield ts_ms, event, side, float(price or 0), float(size or 0)

@@ -17,8 +17,12 @@ from l2vault.analytics import executors
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
+from l2vault.vault.archive import read
+from l2vault.vault.coverage.checked import checked_hours
 from l2vault.vault.journal.events import Restored, Retained, Started
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.reading.vault import open_vault
+from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs import processes, restore
 from support.hours import HOUR_AT_MS, INST, contents, line, put
@@ -99,6 +103,17 @@ def test_hours_archived_already_are_named(layout, capsys):
     capsys.readouterr()
     assert run("archive") == 0
     assert "1 hours are archived already" in capsys.readouterr().out
+
+
+def test_what_was_archived_is_noted_as_read_so_that_no_question_reads_all_its_rows_again(layout, monkeypatch):
+    for hour in (1, 2):
+        put(layout, [line(hour * HOUR_MS)])
+    assert run("archive", "--from", utc_text(HOUR_AT_MS + HOUR_MS)) == 0
+    catalog = Catalog(layout)
+    hours = [catalog.hour(INST, HOUR_AT_MS + hour * HOUR_MS) for hour in range(3)]
+    assert [checked_hours(layout).hour(forms) is not None for forms in hours] == [False, True, False], "asked for, over"
+    monkeypatch.delattr(read, "read_through")
+    assert open_vault(layout.root).coverage(INST, HOUR_AT_MS + HOUR_MS, HOUR_AT_MS + 2 * HOUR_MS).count("recorded") == 1
 
 
 def raw_bytes(layout):

@@ -93,12 +93,13 @@ def test_coverage_of_a_kind_that_is_not_there_names_the_setting(layout):
 
 
 def test_coverage_of_changes_is_whole_but_for_what_the_journal_says_was_lost(tmp_path, capsys):
-    write_vault(tmp_path / "Vault")
+    sent = write_vault(tmp_path / "Vault")
     layout = Layout(tmp_path / "Vault")
     run(coverage, layout, "--kind", "changes")
     assert capsys.readouterr().out.splitlines()[1].split()[2:4] == ["100.00", "%"]
     run(coverage, layout, "--kind", "changes", "--json")
     row = json.loads(capsys.readouterr().out)
+    assert (row["from_utc"], row["to_utc"]) == (utc_text(sent[0].ts_ms), utc_text(sent[-1].ts_ms + 1))
     bounds = utc_text(START_MS + 1_000), utc_text(START_MS + 3_000)
     journal_of(layout, started(-1), ChangesLost(bounds[1], INST, bounds[0], "queue", bounds[1], 7, ""))
     run(coverage, layout, "--kind", "changes", "--json")

@@ -94,6 +94,8 @@ class Ask:
             )
         if self.turn_bps is not None and not 0 < self.turn_bps < np.inf:
             raise UsageError(f"a turn of {self.turn_bps:g} bps is impossible.", "a number above 0")
+        if self.seed < 0:
+            raise UsageError(f"a seed of {self.seed} is impossible.", "a whole number from 0 up")
         if self.draws < 1:
             raise UsageError(f"{self.draws} draws are impossible.", "1000")
 

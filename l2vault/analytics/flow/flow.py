@@ -232,7 +232,7 @@ def _with_impact(
     after = pl.DataFrame({"t_from": times, "fall": hits.fall, "back": hits.back[:, _TEN]})
     is_known = pl.col("back").is_not_nan()
     back = pl.when(is_known.any()).then(pl.col("back").filter(is_known).sum() / pl.col("fall").filter(is_known).sum())
-    of_step = after.group_by("t_from").agg(hits=pl.len(), recovered_10s_share=back)
+    of_step = after.group_by("t_from", maintain_order=True).agg(hits=pl.len(), recovered_10s_share=back)
     frame = frame.join(of_step, "t_from", "left", maintain_order="left")
     return frame.with_columns(pl.when(pl.col("proved_share") > 0).then(pl.col("hits").fill_null(0)).alias("hits"))
 

@@ -118,7 +118,7 @@ def _flows(books: Books, meter: CoverageMeter, unit: Unit, horizon_ms: int, edge
         raise books.no_book()
     frame = (
         pl.concat(sums)
-        .group_by("window", "is_ask", "number")
+        .group_by("window", "is_ask", "number", maintain_order=True)
         .agg(pl.col(CAUSES).sum(), pl.col("visible_bps").fill_nan(None).min(), pl.col("most_bps").fill_nan(None).max())
     )
     frame = _with_bands(frame.sort("window", "is_ask", "number"), horizon_ms, edges)

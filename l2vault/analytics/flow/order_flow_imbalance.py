@@ -111,7 +111,7 @@ def by_step(rows: pl.DataFrame, step_ms: int) -> pl.DataFrame:
     """Sums of the rows of books (`t_from`, `t_to`, imbalances), a step counting where its later book begins: a row per
     step with `covered_ms`, the time for which books stood in it. Null in a step in which any was not seen."""
     names = [name for name in rows.columns if name.startswith("ofi_")]
-    sums = rows.group_by(step=pl.col("t_from") // step_ms).agg(
+    sums = rows.group_by(step=pl.col("t_from") // step_ms, maintain_order=True).agg(
         pl.when(pl.col(name).is_nan().any()).then(None).otherwise(pl.col(name).sum()).alias(name) for name in names
     )
     first, last = pl.col("t_from") // step_ms, (pl.col("t_to") - 1) // step_ms

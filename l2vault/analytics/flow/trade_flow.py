@@ -12,6 +12,7 @@ from l2vault.analytics.book_matrix import Ints
 from l2vault.analytics.contract import Floats
 from l2vault.analytics.trades import TradeSpan
 from l2vault.book.utc import DAY_MS
+from l2vault.errors import UsageError
 
 LARGE_SHARE: Final = 0.99
 """An order is large if it is worth more than this share of all the orders of the span."""
@@ -21,6 +22,8 @@ LEAST_ORDERS: Final = 100
 VPIN_BUCKETS: Final = 50
 """Buckets that one VPIN rests on, and into which a day's volume is cut: as Easley, Lopez de Prado, O'Hara 2012 have it.
 """
+MOST_BUCKETS: Final = 1_000_000
+"""In one stretch of trades. A bucket is meant to hold many; what is smaller would take gigabytes."""
 
 
 def orders_of(trades: pl.DataFrame) -> pl.DataFrame:
@@ -72,7 +75,8 @@ def volumes(trades: pl.DataFrame, large: pl.DataFrame, steps: Ints, step_ms: int
     step = (pl.col("t") // step_ms * step_ms).alias("t_from")
     frame = pl.DataFrame({"t_from": steps})
     for rows, aggregated in ((trades, sums), (large, of_large)):
-        frame = frame.join(rows.group_by(step).agg(aggregated), "t_from", "left", maintain_order="left")
+        own = rows.group_by(step, maintain_order=True).agg(aggregated)
+        frame = frame.join(own, "t_from", "left", maintain_order="left")
     return frame.fill_null(0).with_columns(
         net_contracts=pl.col("buy_contracts") - pl.col("sell_contracts"),
         net_usd=pl.col("buy_usd") - pl.col("sell_usd"),
@@ -125,7 +129,11 @@ def _buckets(qty: Floats, is_buy: "np.typing.NDArray[np.bool_]", volume: float) 
     """Of each full bucket the trade that fills it, and `|V_buy - V_sell| / V`."""
     passed = np.concatenate([[0.0], np.cumsum(qty)])
     bought = np.concatenate([[0.0], np.cumsum(np.where(is_buy, qty, 0.0))])
-    count = int(passed[-1] / volume * (1 + 1e-12))  # what is whole but for the rounding of sums is whole
+    whole = passed[-1] / volume * (1 + 1e-12)  # what is whole but for the rounding of sums is whole
+    if whole > MOST_BUCKETS:
+        cure = f"at least {passed[-1] / MOST_BUCKETS:.2g}, or none, which fits one"
+        raise UsageError(f"a bucket of {volume:g} contracts: the trades fill {whole:.2g} of them.", cure)
+    count = int(whole)
     edges = np.minimum(np.arange(count + 1) * volume, passed[-1])
     own = np.diff(np.interp(edges, passed, bought))
     at: Ints = np.maximum(np.searchsorted(passed, edges[1:], "left") - 1, 0)

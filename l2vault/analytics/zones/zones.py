@@ -49,6 +49,8 @@ ZONES: Final = pl.Schema(
 
 STEPS_OF_RANGE: Final = 10
 """A zone is a tenth of what price ranged over: that a zone holds means that price turned by as much."""
+MOST_TICKS: Final = 10**9
+"""A zone of so many ticks is higher than any price, and the prices in points no longer fit 64 bits."""
 _STEPS_IN_VIEW: Final = 3
 _STEPS_WITHOUT: Final = 20
 _HOURS_OF_WIDTH: Final = 6
@@ -230,6 +232,8 @@ def _grid(width: float, contracts: list[Contract], is_given: bool) -> Grid:
         ten = 10.0 ** math.floor(math.log10(width))
         width = min((ten, 2 * ten, 5 * ten, 10 * ten), key=lambda nice: abs(math.log(nice / width)))
     tick = max(contract.tick for contract in contracts)
+    if width / tick > MOST_TICKS:
+        raise UsageError(f"a width of {width:g} is higher than any price.", "one such as 100, or none, which fits one")
     decimals = decimals_of(contracts)
     return Grid(max(1, round(width / tick)) * round(tick * 10**decimals), decimals)
 
@@ -293,7 +297,7 @@ def _kept(cells: pl.DataFrame, touches: Touches) -> Gathered:
     ).filter("is_seen")
     ms = pl.col("ms")
     size_ms, orders_ms = ((pl.col(column) * ms).sum().alias(f"{column}_ms") for column in ("size", "orders"))
-    sums = cells.group_by("bucket").agg(size_ms, orders_ms, pl.col("size").max().alias("peak"))
+    sums = cells.group_by("bucket", maintain_order=True).agg(size_ms, orders_ms, pl.col("size").max().alias("peak"))
     return Gathered(sums, cells.group_by("bucket", "step").agg(ms.sum()), touches)
 
 
@@ -364,7 +368,7 @@ def _summed_up(sums: pl.DataFrame, held: pl.DataFrame, presence: float) -> tuple
     """The median size of buckets that hold anything; what is kept of each bucket, in ascending order."""
     usual = _median(held["step"].to_numpy(), held["ms"].to_numpy())
     large = held.filter(pl.col("step") >= presence * usual).group_by("bucket").agg(large_ms=pl.col("ms").sum())
-    whole = sums.group_by("bucket").agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
+    whole = sums.group_by("bucket", maintain_order=True).agg(pl.col("size_ms", "orders_ms").sum(), pl.col("peak").max())
     return usual, whole.join(large, "bucket", "left").sort("bucket").with_columns(pl.col("large_ms").fill_null(0))
 
 

@@ -1,12 +1,12 @@
 """Where something that a client asked for is not known, and why: what it must be told as a disconnect."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from l2vault.book.context import Kind
 from l2vault.exports.events import Span
+from l2vault.replay.beside import ValuesLost
 from l2vault.vault.coverage.model import COVERED, Coverage
-from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.spans import split
@@ -46,21 +46,9 @@ def trade_losses(trades: TradeReader, inst_id: str, span: Span) -> Iterator[Loss
             is_lost = stretch.state != "proved"
 
 
-def context_losses(context: ContextReader, inst_id: str, span: Span, kinds: Collection[Kind]) -> Iterator[Loss]:
-    """One where values that were current are so no more, all of the same time and cause in one."""
-    lost: set[Kind] = set()
-    for hour in split(span, HOUR_MS):
-        found: dict[tuple[int, str], list[Kind]] = {}
-        for stretch in context.coverage(inst_id, hour).stretches:
-            if stretch.kind not in kinds:
-                continue
-            if stretch.state == "present":
-                lost.discard(stretch.kind)
-            elif stretch.kind not in lost:
-                lost.add(stretch.kind)
-                found.setdefault((stretch.start_ms, _text(stretch.state, stretch.cause)), []).append(stretch.kind)
-        for (ts_ms, cause), names in sorted(found.items()):
-            yield Loss(ts_ms, ", ".join(names), cause, tuple(names))
+def value_loss(lost: ValuesLost) -> Loss:
+    """Values that were current are so no more."""
+    return Loss(lost.ts_ms, ", ".join(lost.kinds), _text(lost.state, lost.cause), lost.kinds)
 
 
 def _text(state: str, cause: str) -> str:

@@ -14,10 +14,10 @@ import msgspec
 
 from l2vault.errors import LevelError
 from l2vault.exports.events import AtItsTime, Receipts, Span
-from l2vault.replay.beside import CHANNELS, context_names, context_ticks, trade_ticks
+from l2vault.replay.beside import CHANNELS, ValuesLost, context_events, context_names, trade_ticks
 from l2vault.replay.books import book_events
 from l2vault.replay.tardis.asked import Native
-from l2vault.replay.tardis.losses import BOOKS, TRADES, Loss, book_loss, context_losses, trade_losses
+from l2vault.replay.tardis.losses import BOOKS, TRADES, Loss, book_loss, trade_losses, value_loss
 from l2vault.sim.exchange.books import Exchange, Tick, TradeTick, encode_push
 from l2vault.sim.exchange.context import encode_context
 from l2vault.sim.exchange.timeline import ContextTick, Cut, RecordedContext
@@ -99,16 +99,16 @@ def _received(vault: Vault, inst_id: str, span: Span, args: _Args, report: Repor
 
 
 def _events(vault: Vault, inst_id: str, span: Span, wanted: Mapping[str, str], report: Report) -> Iterator[_Event]:
-    """Of one time trades come first, then what is lost behind them, then values and books."""
+    """Of one time trades come first, then what is lost behind them, then values and the losses of values, then
+    books."""
     streams: list[Iterator[_Event]] = []
     if TRADES in wanted:
         trades = TradeReader(vault.layout)
         streams += [trade_ticks(trades, inst_id, span, report), trade_losses(trades, inst_id, span)]
     if kinds := [kind for kind, channel in CHANNELS.items() if channel in wanted]:
         context = ContextReader(vault.layout)
-        ticks = context_ticks(context, inst_id, span, report)
-        streams.append(context_losses(context, inst_id, span, kinds))
-        streams.append(tick for tick in ticks if tick.push.channel in wanted)
+        values = context_events(context, inst_id, span, kinds, report)
+        streams.append(value_loss(each) if isinstance(each, ValuesLost) else each for each in values)
     if BOOKS in wanted:
         streams.append(_books(vault, inst_id, span, report))
     return merge(*streams, key=attrgetter("ts_ms"))

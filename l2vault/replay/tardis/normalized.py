@@ -20,10 +20,10 @@ from l2vault.book.context import Kind
 from l2vault.book.utc import utc_micros_text, utc_text
 from l2vault.exports.events import AtItsTime, BookEvent, Receipts, Span, TradeEvent
 from l2vault.exports.source import shown_books, standing_books, trade_events
-from l2vault.replay.beside import context_ticks
+from l2vault.replay.beside import ValuesLost, context_events
 from l2vault.replay.tardis.asked import EXCHANGE, Normalized
 from l2vault.replay.tardis.computed import Bar, Bars, Snapshots, Top
-from l2vault.replay.tardis.losses import BOOKS, TRADES, Loss, book_loss, context_losses, trade_losses
+from l2vault.replay.tardis.losses import BOOKS, TRADES, Loss, book_loss, trade_losses, value_loss
 from l2vault.replay.tardis.numbers import NUMBERS, levels_json
 from l2vault.sim.exchange.context import FUNDING, INDEX, INTEREST, MARK
 from l2vault.sim.exchange.timeline import ContextTick
@@ -106,17 +106,16 @@ def _received(vault: Vault, inst_id: str, asked: Normalized, report: Report) -> 
 
 
 def _happenings(vault: Vault, inst_id: str, asked: Normalized, report: Report) -> Iterator[_Happening]:
-    """Of one time trades come first, then what is lost behind them, then values and books."""
+    """Of one time trades come first, then what is lost behind them, then values and the losses of values, then
+    books."""
     streams: list[Iterator[_Happening]] = []
     if asked.needs_trades:
         trades = TradeReader(vault.layout)
         streams += [trade_events(trades, inst_id, asked.span, report), trade_losses(trades, inst_id, asked.span)]
     if "derivative_ticker" in asked.types:
         context = ContextReader(vault.layout)
-        streams += [
-            context_losses(context, inst_id, asked.span, _TICKER_KINDS),
-            context_ticks(context, inst_id, asked.span, report),
-        ]
+        values = context_events(context, inst_id, asked.span, _TICKER_KINDS, report)
+        streams.append(value_loss(each) if isinstance(each, ValuesLost) else each for each in values)
     if asked.needs_books:
         streams.append(_books(vault, inst_id, asked.span, report))
     return merge(*streams, key=attrgetter("ts_ms"))

@@ -4,7 +4,7 @@ What is applied here is the truth by definition, chained or not: whether a clien
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -123,6 +123,8 @@ class Beside(Protocol):
     def newest(self, channel: str, name: str) -> Sequence[Mapping[str, object]]: ...
 
     def announce(self, channel: str, name: str, row: Mapping[str, object]) -> None: ...
+
+    def forget(self, names: Iterable[tuple[str, str]]) -> None: ...
 
     def pass_time(self, ts_ms: int) -> Sequence[ContextPush]: ...
 

@@ -6,7 +6,7 @@ it. Keys and their order are those of OKX's real frames where one is known, else
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
@@ -142,6 +142,9 @@ class ContextMarket:
         """What a fresh subscription is given, and REST: the row that stands, none where there is none yet."""
         push = self._newest.get((channel, name))
         return [] if push is None else [push.row]
+
+    def forget(self, names: Iterable[tuple[str, str]]) -> None:
+        """What a market makes up always stands."""
 
     def announce(self, channel: str, name: str, row: Mapping[str, object]) -> None:
         """Something that happened elsewhere, a `status` or a changed row, is pushed next."""

@@ -2,7 +2,7 @@
 where nothing is known. Values only; whoever has a recording makes one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from l2vault.sim.exchange.books import Tick, TradeTick
@@ -25,7 +25,15 @@ class ContextTick(NamedTuple):
     push: ContextPush
 
 
-Event = Tick | TradeTick | ContextTick | Cut
+class ContextLost(NamedTuple):
+    """From here on no value stands in these channels, each with its name, until the next tick of each: whoever
+    subscribes or asks is given none."""
+
+    ts_ms: int
+    names: Sequence[tuple[str, str]]
+
+
+Event = Tick | TradeTick | ContextTick | ContextLost | Cut
 
 
 class Timeline(NamedTuple):
@@ -55,6 +63,11 @@ class RecordedContext:
     def announce(self, channel: str, name: str, row: Mapping[str, object]) -> None:
         """It is pushed next."""
         self._announced.append(ContextPush(channel, name, 0, row))
+
+    def forget(self, names: Iterable[tuple[str, str]]) -> None:
+        """Of these channels and names no row stands any more."""
+        for each in names:
+            self._newest.pop(each, None)
 
     def pass_time(self, ts_ms: int) -> Sequence[ContextPush]:
         """What was announced."""

@@ -13,7 +13,7 @@ from l2vault.clock import Clock
 from l2vault.errors import LevelError
 from l2vault.sim.exchange.books import Exchange, Tick, TradeTick, encode_push
 from l2vault.sim.exchange.context import encode_context
-from l2vault.sim.exchange.timeline import ContextTick, Cut, Event, Timeline
+from l2vault.sim.exchange.timeline import ContextLost, ContextTick, Cut, Event, Timeline
 from l2vault.sim.exchange.trades import Trade, encode_trade
 from l2vault.sim.faults.engine import Faults
 from l2vault.sim.faults.frame import Frame, HangUp
@@ -67,11 +67,13 @@ def _wanted(links: Iterable[ClientConnection]) -> frozenset[tuple[str, str]]:
 class Pace(NamedTuple):
     """How a timeline runs: `speed` times as fast as it was recorded, or at None as fast as its clients read.
 
-    It begins `hold_sec` after the first subscription, unless it has begun already: at `begun_ms`, monotonic time.
+    It begins `hold_sec` after `clients` of them have subscribed, unless it has begun already: at `begun_ms`, monotonic
+    time.
     """
 
     speed: float | None
     hold_sec: float
+    clients: int = 1
     begun_ms: int | None = None
 
 
@@ -148,7 +150,7 @@ class Playback:
     async def run(self) -> None:
         """Play to the end. What the source of the ticks raises comes out here; the clients stay connected."""
         if self._begun_ms is None:
-            await self._audience.wait()
+            await self._gathered()
             await self._clock.sleep(self._pace.hold_sec)
             self._begun_ms = self._clock.monotonic_ms()
         _log.info("timeline started")
@@ -160,6 +162,8 @@ class Playback:
             if isinstance(tick, ContextTick):
                 self._exchange.context.announce(tick.push.channel, tick.push.name, tick.push.row)
                 self._publish(tick.ts_ms)
+            elif isinstance(tick, ContextLost):
+                self._exchange.context.forget(tick.names)
             elif isinstance(tick, Cut):
                 await self._cut(tick)
             elif isinstance(tick, TradeTick):
@@ -170,6 +174,12 @@ class Playback:
         for link in self.links:
             link.settle()
         _log.info("timeline ended")
+
+    async def _gathered(self) -> None:
+        """Returns once as many clients as the pace says are subscribed."""
+        while sum(bool(link.peer.subscriptions) for link in self.links) < self._pace.clients:
+            self._come_or_gone.clear()
+            await self._come_or_gone.wait()
 
     async def drained(self) -> None:
         """Returns once every frame has been handed to the socket it was for."""

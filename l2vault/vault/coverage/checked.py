@@ -1,7 +1,7 @@
 """Which hours were read whole and found good, and the times of their lines: so that coverage need not read them again.
 
 `{vault}/meta/okx/checked/{instId}/{date}.json.gz` holds a day of an instrument (`hour_notes`). It is made by retention,
-or by the recorder's task of closed hours.
+by the recorder's task of closed hours, or where hours are archived by hand.
 """
 
 from array import array
@@ -126,8 +126,14 @@ def note_without_columns(layout: Layout, forms: HourForms, reason: str) -> None:
     checked_hours(layout).change(forms, lambda note: msgspec.structs.replace(note, no_columns=reason))
 
 
-def check_hours(layout: Layout, before_ms: int, before_each: Callable[[Path], object] = lambda path: None) -> int:
-    """Read hours that ended before a time and are not yet checked, the newest first, and note those that are good.
+def check_hours(
+    layout: Layout,
+    before_ms: int,
+    before_each: Callable[[Path], object] = lambda path: None,
+    is_wanted: Callable[[HourForms], bool] = lambda forms: True,
+) -> int:
+    """Read hours that ended before a time and are not yet checked, those of `is_wanted`, the newest first, and note
+    those that are good.
 
     Returns how many were read, good or not, `MOST_HOURS` at most. `before_each` is told which file comes; it may raise
     to end it. An hour is good if each of its lines reads, nothing else is in its files, and they hold what the journal
@@ -140,7 +146,7 @@ def check_hours(layout: Layout, before_ms: int, before_each: Callable[[Path], ob
     def check(forms: HourForms) -> CheckedHour:
         return _check(catalog, closed_of(forms.inst_id).get(forms.hour_ms), forms)
 
-    return checked_hours(layout).fill(catalog, before_ms, MOST_HOURS, check, before_each)
+    return checked_hours(layout).fill(catalog, before_ms, MOST_HOURS, check, before_each, is_wanted)
 
 
 def _check(catalog: Catalog, closed: HourClosed | None, forms: HourForms) -> CheckedHour:

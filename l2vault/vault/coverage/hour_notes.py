@@ -94,13 +94,16 @@ class HourNotes(Generic[_N]):
         most: int,
         check: Callable[[HourForms], _N],
         before_each: Callable[[Path], object],
+        is_wanted: Callable[[HourForms], bool] = lambda forms: True,
     ) -> int:
-        """Have hours checked that ended before a time and have no note, the newest first, and note them, a day at a
-        time. Returns how many, `most` at most. With the lock of retention held. Raises OSError."""
+        """Have hours checked that ended before a time and have no note, those of `is_wanted`, the newest first, and
+        note them, a day at a time. Returns how many, `most` at most. With the lock of retention held. Raises OSError.
+        """
         done = 0
         for inst_id in catalog.instruments():
             every = catalog.hours(inst_id)
-            lacking = [forms for forms in closed_hours(every, before_ms) if self.record(forms) is None]
+            closed = closed_hours(every, before_ms)
+            lacking = [forms for forms in closed if is_wanted(forms) and self.record(forms) is None]
             for _, hours in groupby(lacking[: most - done], lambda forms: forms.hour_ms // DAY_MS):
                 found = {}
                 for forms in hours:

@@ -134,7 +134,8 @@ def _reasons(health: Health, now_ms: int, free_bytes: int | None) -> Iterator[Re
     yield from _of_feeds(health, now_ms)
     for one in health.instruments:
         yield from _of_instrument(one, age_of(health, now_ms))
-    yield from _of_disk(health, now_ms, health.disk.free_bytes if free_bytes is None else free_bytes)
+    known = [each for each in (health.disk.free_bytes, free_bytes) if each is not None]
+    yield from _of_disk(health, now_ms, min(known, default=None))
     offset_ms, uncertain_ms = health.clock.offset_ms, health.clock.uncertain_ms
     if offset_ms is not None and abs(offset_ms) - (uncertain_ms or 0) > CLOCK_MS:
         way = "ahead of" if offset_ms > 0 else "behind"

@@ -72,6 +72,16 @@ class Report(msgspec.Struct):
     failed: list[str] = []
 
 
+class _Looked(NamedTuple):
+    """What a look at the files of a day finds: what is to be sent, the stamps, with those of files that were touched or
+    copied and are the same, how many are unchanged since another push, and how many are gone since they were listed."""
+
+    steps: list[Step]
+    stamps: dict[str, tuple[int, int]]
+    unchanged: int
+    gone: int
+
+
 class _Day(NamedTuple):
     number: int
     manifest: Manifest
@@ -91,6 +101,10 @@ class Push:
             self._due.setdefault(each.date, []).append(each)
         self._numbers: dict[str, int] | None = None
         self._damaged: dict[str, set[str]] = {}
+        self._digests: dict[str, tuple[tuple[int, int], str]] = {}
+        """By name the stamp that a file had and the SHA-256 of what is pushed of it: the same file is read once."""
+        self._sent: set[str] = set()
+        """Keys of what was sent."""
         self.report = Report()
 
     def check_owner(self, may_make: bool) -> None:
@@ -113,7 +127,7 @@ class Push:
 
     def plan(self) -> list[Step]:
         """What is to be sent, in order. Raises VaultError where the store refuses."""
-        return [step for date in sorted(self._due) for step in self._steps(date, self._day(date))[0]]
+        return [step for date in sorted(self._due) for step in self._look(date, self._day(date)).steps]
 
     def verify(self, progress: Progress) -> list[Damaged]:
         """Read every object of every day anew; what is damaged, `run` then sends again where the vault has it."""
@@ -148,8 +162,8 @@ class Push:
     def _push_day(self, date: str, show: Callable[[str, int], None]) -> None:
         for _ in range(_ATTEMPTS):
             day = self._day(date)
-            steps, stamps = self._steps(date, day)
-            new = self._send(day._replace(stamps=stamps), steps, show)
+            looked, of_day = self._look(date, day), Report()
+            new = self._send(day._replace(stamps=looked.stamps), looked.steps, of_day, show)
             number = day.number
             if new != day.manifest:
                 number += 1
@@ -157,10 +171,21 @@ class Push:
                     self._numbers = None  # another push was first: what it committed is the beginning of ours
                     continue
             dropped = [*day.undeleted, *new.dropped[len(day.manifest.dropped) :]]
-            self._note(Note(number, new, stamps, dropped))
-            self.report.unchanged += len(self._due[date]) - len(steps)
+            self._note(Note(number, new, looked.stamps, dropped))
+            of_day.unchanged, of_day.gone = looked.unchanged, of_day.gone + looked.gone
+            self._count(of_day)
             return
         raise VaultError(f"another push commits {date} all the time.", "one push of a vault at a time")
+
+    def _count(self, of_day: Report) -> None:
+        """Once a day is committed: a day that another push committed meanwhile is looked at again."""
+        report = self.report
+        report.found += of_day.found
+        report.unchanged += of_day.unchanged
+        report.gone += of_day.gone
+        report.changed += of_day.changed
+        report.replaced += of_day.replaced
+        report.failed += of_day.failed
 
     def _note(self, note: Note) -> None:
         """The note comes before the deletions, so that a kill among them leaves none behind."""
@@ -176,8 +201,9 @@ class Push:
             self._numbers[date] = note.number
         self._damaged.pop(date, None)
 
-    def _send(self, day: _Day, steps: list[Step], show: Callable[[str, int], None]) -> Manifest:
-        """The objects; returns the manifest that names them. `day.stamps` gets those of what was read."""
+    def _send(self, day: _Day, steps: Sequence[Step], of_day: Report, show: Callable[[str, int], None]) -> Manifest:
+        """The objects; returns the manifest that names them. `day.stamps` gets those of what was read, `of_day` what
+        became of it but for what was sent, which `report` counts at once."""
         files, former = dict(day.manifest.files), {name: list(each) for name, each in day.manifest.former.items()}
         dropped, stamps = list(day.manifest.dropped), day.stamps
         for name in self._repaired(day):
@@ -190,30 +216,30 @@ class Push:
                 stamp = stamp_of(step.due.path)
                 data = _contents(step.due)
             except FileNotFoundError:
-                self.report.gone += 1
+                of_day.gone += 1
                 continue
             except OSError as error:
-                self.report.failed.append(f"{name}: {printable(error.strerror or error)}")
+                of_day.failed.append(f"{name}: {printable(error.strerror or error)}")
                 continue
-            stored = self._stored(name, data, {*dropped, *_keys_in(files, former)})
+            stored = self._stored(name, data, {*dropped, *_keys_in(files, former)}, of_day)
             files[name], stamps[name] = stored, stamp
             if before is not None and step.due.is_growing:
                 dropped.append(before.key)
             elif before is not None:
                 former.setdefault(name, []).append(before)
-                self.report.changed.append(name)
+                of_day.changed.append(name)
         for name in self._superseded(day.manifest.date, files):
             stored = files.pop(name)
             stamps.pop(name, None)
             if self._is_held_elsewhere(name, stored):
                 dropped.append(stored.key)
-                self.report.replaced.append(name)
+                of_day.replaced.append(name)
             else:
                 former.setdefault(name, []).append(stored)
-                self.report.changed.append(name)
+                of_day.changed.append(name)
         return Manifest(FORM, day.manifest.date, files, former, dropped)
 
-    def _stored(self, name: str, data: bytes, taken: set[str]) -> StoredFile:
+    def _stored(self, name: str, data: bytes, taken: set[str], of_day: Report) -> StoredFile:
         """Where these bytes stand in the store, sent now unless they do so already."""
         wanted = len(data), sha256(data).hexdigest()
         for key in _keys(name, wanted[1]):
@@ -224,9 +250,12 @@ class Push:
             if found is None:
                 found = self._objects.digest(key)
             if found == wanted:
-                self.report.sent += is_sent
-                self.report.sent_bytes += is_sent * len(data)
-                self.report.found += not is_sent
+                if is_sent:
+                    self._sent.add(key)
+                    self.report.sent += 1
+                    self.report.sent_bytes += len(data)
+                elif key not in self._sent:
+                    of_day.found += 1
                 return StoredFile(*wanted, key)
             if is_sent:
                 self._objects.delete(key)
@@ -270,22 +299,35 @@ class Push:
         except OSError:
             return False
 
-    def _steps(self, date: str, day: _Day) -> tuple[list[Step], dict[str, tuple[int, int]]]:
-        """What is to be sent; and the stamps, with those of files that were touched or copied and are the same."""
+    def _look(self, date: str, day: _Day) -> _Looked:
         repaired, steps, stamps = set(self._repaired(day)), [], dict(day.stamps)
+        unchanged = gone = 0
         for due in self._due[date]:
             stored = None if due.name in repaired else day.manifest.files.get(due.name)
             try:
                 stamp = stamp_of(due.path)
-                if stored is not None and (stamps.get(due.name) == stamp or _is_same(due, stored)):
-                    stamps[due.name] = stamp
-                else:
-                    steps.append(Step(due, stamp[0], stored is not None))
+                is_same = stored is not None and (
+                    stamps.get(due.name) == stamp or self._digest(due, stamp) == stored.sha256
+                )
             except FileNotFoundError:
+                gone += 1
                 continue
             except OSError:  # it is read again when its turn comes, and named then
                 steps.append(Step(due, 0, stored is not None))
-        return steps, stamps
+                continue
+            if stored is not None and is_same:
+                stamps[due.name] = stamp
+                unchanged += stored.key not in self._sent
+            else:
+                steps.append(Step(due, stamp[0], stored is not None))
+        return _Looked(steps, stamps, unchanged, gone)
+
+    def _digest(self, due: Due, stamp: tuple[int, int]) -> str:
+        """Of what is pushed of a file that has this stamp."""
+        known = self._digests.get(due.name)
+        if known is None or known[0] != stamp:
+            known = self._digests[due.name] = stamp, sha256(_contents(due)).hexdigest()
+        return known[1]
 
     def _day(self, date: str) -> _Day:
         """What is pushed of a day: by our note, unless the store has a newer manifest."""
@@ -323,10 +365,6 @@ def _contents(due: Due) -> bytes:
     """What is pushed of a file: all of it, or up to its last whole line where lines may still be appended."""
     data = due.path.read_bytes()
     return data[: data.rfind(b"\n") + 1] if due.is_growing else data
-
-
-def _is_same(due: Due, stored: StoredFile) -> bool:
-    return sha256(_contents(due)).hexdigest() == stored.sha256
 
 
 def _has_same(one: Manifest, other: Manifest, name: str) -> bool:

@@ -93,6 +93,11 @@ class Layout:
         return Layout(self.root / _OKX_ARCHIVE, self.kind)
 
     @property
+    def is_okx_archive(self) -> bool:
+        """Whether it is such a vault."""
+        return self.root.resolve().name == _OKX_ARCHIVE
+
+    @property
     def archive_files(self) -> Path:
         """The files of OKX's archive as they were fetched."""
         return self.root / _OKX_ARCHIVE / "files"

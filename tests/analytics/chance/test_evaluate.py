@@ -124,7 +124,9 @@ def test_without_trades_their_flow_is_not_told_and_ofi_is(markets):
     assert frame.filter(signal="ofi", horizon_ms=10_000)["events"][0] > 100
 
 
-@pytest.mark.parametrize("asked", [{"window_ms": 7 * MINUTE}, {"window_ms": 2 * 60 * MINUTE}, {"turn_bps": 0.0}])
+@pytest.mark.parametrize(
+    "asked", [{"window_ms": 7 * MINUTE}, {"window_ms": 2 * 60 * MINUTE}, {"turn_bps": 0.0}, {"seed": -1}]
+)
 def test_what_is_impossible_is_refused(asked):
     with pytest.raises(UsageError):
         Ask(**asked)

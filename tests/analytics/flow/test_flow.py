@@ -189,6 +189,11 @@ def test_vpin_is_the_mean_imbalance_of_the_last_buckets():
     ]
 
 
+def test_buckets_that_would_take_gigabytes_are_refused():
+    with pytest.raises(UsageError, match=r"1e-09 contracts: the trades fill 1\S+ of them"):
+        vpin(of_trades((100, 1, 10, "buy", 1)), 1e-9)
+
+
 def test_no_bucket_of_vpin_reaches_over_a_hole():
     rows = [(number * 100, 1, 10, "buy", 1) for number in range(1, 5)]
     assert vpin(of_trades(*rows), 10.0, buckets=3)["vpin"].drop_nulls().to_list() == [1, 1]

@@ -222,7 +222,9 @@ def test_a_width_is_rounded_to_whole_ticks():
     assert zones(hand_made(*STEADY), width=0.01).provenance.settings["width"] == TICK
 
 
-@pytest.mark.parametrize("how", [{"width": 0}, {"width": -1}, {"presence": 0}, {"width": float("nan")}])
+@pytest.mark.parametrize(
+    "how", [{"width": 0}, {"width": -1}, {"presence": 0}, {"width": float("nan")}, {"width": 1e17}]
+)
 def test_what_is_impossible_is_refused(how):
     with pytest.raises(UsageError, match=next(iter(how))):
         zones(hand_made(*STEADY), **how)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from l2vault.book.utc import utc_text
+from l2vault.errors import VaultError
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal.log import read_journal, verb_journal
 from l2vault.vault.journal.merge_events import Merged
@@ -132,3 +133,12 @@ def test_the_books_of_an_hour_go_up_to_the_slot_at_its_end(layout: Layout) -> No
     for hour_ms in (HOUR_AT_MS, HOUR_AT_MS + HOUR_MS):
         coverage = Source(layout, "one").books_coverage(INST, hour_ms)
         assert (coverage.start_ms, coverage.end_ms) == (hour_ms, hour_ms + HOUR_MS + 1)
+
+
+def test_vaults_of_two_depths_in_one_hour_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    one, other = Layout(tmp_path / "one"), Layout(tmp_path / "other")
+    put(one, [line(0), line(2_000)])
+    put(other, [line(4_000, depth=50)])
+    with pytest.raises(VaultError, match=r"03h: the vaults hold 50 and 400 levels a side\..*--from and --to"):
+        merge(tmp_path / "into", one, other)
+    assert not [path for path in (tmp_path / "into" / "raw").rglob("*") if path.is_file()]

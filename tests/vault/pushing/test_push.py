@@ -182,6 +182,57 @@ def test_a_file_that_goes_before_its_turn_is_counted_and_not_sent(layout: Layout
     assert gone.name not in contents(store)
 
 
+def test_a_file_that_is_gone_since_it_was_listed_is_no_unchanged_one(layout: Layout) -> None:
+    store = MemoryStore()
+    push(layout, Counted(store))
+    pushing = Push(layout, Counted(store), due_files(layout, NOW_MS))
+    layout.hour_file(INST, HOUR_AT_MS).unlink()
+    report = pushing.run(quiet)
+    assert (report.gone, report.unchanged, report.sent) == (1, 4, 0)
+
+
+def test_a_file_that_was_touched_or_copied_is_read_once_to_see_that_it_is_the_same(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    push(layout, Counted(store))
+    due, read = due_files(layout, NOW_MS), []
+    for each in due:
+        os.utime(each.path, (1_700_000_009, 1_700_000_009))
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    pushing = Push(layout, Counted(store), due)
+    assert pushing.plan() == [] == pushing.plan()
+    report = pushing.run(quiet)
+    assert (report.unchanged, report.sent, report.found) == (5, 0, 0)
+    assert sorted(path for path in read if path in {each.path for each in due}) == sorted(each.path for each in due)
+    due[0].path.write_bytes(b"other bytes\n")
+    assert [step.due for step in pushing.plan()] == due[:1], "one that changed since it was read is read again"
+
+
+def test_a_day_that_another_push_commits_first_is_counted_once(layout: Layout, tmp_path: Path) -> None:
+    """By the one that looks at it twice."""
+    store = MemoryStore()
+    Push(layout, Objects(store, URL), []).check_owner(may_make=True)
+    copy = Layout(tmp_path / "copy")
+    shutil.copytree(layout.root, copy.root)
+    hour = copy.hour_file(INST, HOUR_AT_MS + 4 * HOUR_MS)
+    hour.write_bytes(b"an hour of the copy alone\n")
+    os.utime(hour, (1_700_000_000, 1_700_000_000))
+    gone, torn = layout.hour_file(INST, HOUR_AT_MS), layout.hour_file(INST, HOUR_AT_MS + HOUR_MS)
+    (copy.root / gone.relative_to(layout.root)).unlink()
+    pushing = Push(layout, one := Counted(store), due_files(layout, NOW_MS))
+    pushing.check_owner(may_make=True)
+    gone.unlink()
+    torn.unlink()
+    torn.mkdir()
+    one.before_commit = lambda: push(copy, Counted(store))
+    report = pushing.run(quiet)
+    assert (report.gone, len(report.failed)) == (1, 1)
+    assert report.sent == len(one.sent) - sum(key.startswith("manifest/") for key in one.sent)
+    assert report.found + report.sent + report.unchanged + report.gone + len(report.failed) == 5
+
+
 def test_killed_at_any_request_the_next_push_goes_on_and_nothing_is_sent_twice(layout: Layout, tmp_path: Path) -> None:
     whole = Counted(MemoryStore())
     push(layout, whole)

@@ -105,6 +105,19 @@ def test_an_hour_that_is_only_in_the_archive_is_read_from_there(layout):
     assert last_book(layout, BTC, HOUR_AT_MS + 3).snapshot == book(HOUR_AT_MS + 2)
 
 
+def test_levels_from_the_archive_are_in_the_order_of_their_prices(layout):
+    pytest.importorskip("pyarrow", reason="archives need the analysis extra")
+    from l2vault.vault.archive.write import archive_hour
+
+    bids = [("100.1", "5", "0", "2"), ("99.8", "5", "0", "2"), ("9.5", "5", "0", "2")]
+    asks = [("999.9", "5", "0", "2"), ("1000", "5", "0", "2"), ("1000.1", "5", "0", "2"), ("20000", "5", "0", "2")]
+    stands = Snapshot(BTC, HOUR_AT_MS + 2, 400, bids, asks, 0, 1, 0, False)
+    path = put(layout, stands)
+    archive_hour(layout, layout.parse_hour_file(path))
+    path.unlink()
+    assert last_book(layout, BTC, HOUR_AT_MS + 3).snapshot == stands
+
+
 ONE_BOOK = """
 import sys
 from pathlib import Path

@@ -355,6 +355,17 @@ def test_the_zeros_of_a_power_cut_cost_no_line(layout):
     assert (came, findings) == ([2000], [("03.jsonl", where, "500 bytes of nothing, as a power cut leaves them")])
 
 
+def test_a_line_behind_the_zeros_of_a_power_cut_is_where_it_begins(layout):
+    put(layout, [line(4000)])
+    where = len(contents([line(4000)]))
+    zeros = append(layout, raw=b"\0" * 500 + contents([line(2000)]))
+    _, findings = collect(layout, zeros, since_ms=HOUR_AT_MS)
+    assert findings == [
+        ("03.jsonl", where, "500 bytes of nothing, as a power cut leaves them"),
+        ("03.jsonl", where + 500, "a line that goes back in time"),
+    ]
+
+
 def test_what_never_ends_is_one_finding_and_the_next_line_comes(layout, monkeypatch):
     monkeypatch.setattr("l2vault.vault.reading.follow._TAIL_BYTES", 1000)
     put(layout, [line(0)])
