@@ -257,7 +257,7 @@ def _packed(lines: Iterator[bytes], digest: RunningDigest) -> Iterator[bytes]:
 def _read_note(path: Path) -> Note | None:
     """None where there is none, or none that reads."""
     try:
-        note = msgspec.json.decode(path.read_bytes(), type=Note)
+        note = msgspec.json.decode(read_small(path), type=Note)
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     return note if note.form == _FORM else None
