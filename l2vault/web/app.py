@@ -45,6 +45,8 @@ _TILERS: Final = 1
 _COLUMNS: Final = 1600
 _LEVELS: Final = 10
 _BOOKS: Final = 500
+_FEW_BOOKS: Final = 100
+"""A page asks for so many that it lacks: they do not wait behind what programs ask for in bulk."""
 _TRADES: Final = 100_000
 _MOST_TRADES: Final = 1_000_000
 _VENUES: Final = ("okx", "okex")
@@ -167,7 +169,7 @@ class Screen:
             return self._asked(request).rows_of_books(_name(request), *span, levels, limit, _form(request))
 
         if "format" in request.query_params or _form(request) == "arrow":
-            return await self._tabled(self._rows, request, rows)
+            return await self._tabled(self._reading if _are_few(request) else self._rows, request, rows)
         return await self._answered(self._reading, books, BINARY)
 
     async def _walls(self, request: Request) -> Response:
@@ -324,6 +326,12 @@ def _form(request: Request) -> Form:
     """By `format`, otherwise by what the client accepts."""
     asked = request.query_params.get("format", "")
     return "arrow" if asked == "arrow" or (not asked and ARROW in request.headers.get("accept", "")) else "json"
+
+
+def _are_few(request: Request) -> bool:
+    """Whether no more books are asked for than a page lacks at once."""
+    limit = request.query_params.get("limit", "")
+    return limit.isascii() and limit.isdigit() and len(limit) < 4 and int(limit) <= _FEW_BOOKS
 
 
 def _at(request: Request) -> int | None:
