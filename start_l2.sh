@@ -49,9 +49,10 @@ while :; do
     if [ $((SECONDS - began)) -ge 600 ]; then delay_sec=1; fi
     echo "The recorder ended with code $code. Starting again in $delay_sec s; Ctrl-C stops." >&2
     sleep "$delay_sec" &
-    nap=$!
-    wait "$nap"  # a trapped signal ends the wait at once
-    kill "$nap" 2>/dev/null
+    child=$!  # a signal ends it, and so the wait, whichever of the two it comes before
+    if [ "$stopping" -eq 1 ]; then kill -TERM "$child" 2>/dev/null; fi
+    wait "$child"
+    child=
     if [ "$stopping" -eq 1 ]; then exit 0; fi
     delay_sec=$((delay_sec * 2 > 60 ? 60 : delay_sec * 2))
 done

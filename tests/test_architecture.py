@@ -73,7 +73,8 @@ ORDER = {
         "side_levels deep",
         "books",
         "executors",
-        "metrics walls zones flow heatmap",
+        "metrics walls zones flow",
+        "heatmap",
         "chance pictures",
     ),
 }

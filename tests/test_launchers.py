@@ -26,6 +26,8 @@ from support.signals import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN_SEC = 20
+FIRST_COMMAND = 11
+"""Of start_l2.sh, behind its `trap`, where nothing needs to be installed."""
 CANDIDATES = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python")
 on_posix = pytest.mark.skipif(sys.platform == "win32" or not shutil.which("bash"), reason="start_l2.sh needs bash")
 
@@ -224,6 +226,24 @@ class TestShell:
                 process.kill()
         assert process.returncode == 0
         assert len(app.runs) == 1
+
+    def test_a_signal_before_any_command_ends_it_at_once(self, app: App, tmp_path: Path) -> None:
+        """Not when the nap between two runs is over, which may be a minute: a signal may come just before the wait."""
+        app.is_installed()
+        before_each = tmp_path / "before_each"
+        before_each.write_text(
+            'unset BASH_ENV; n=0; trap \'[ $((n += 1)) -ne "$AT" ] || { echo "$BASH_COMMAND"; kill $$; }\' DEBUG\n'
+        )
+        commands: list[str] = []
+        while commands.count('wait "$child"') < 2:
+            at = str(FIRST_COMMAND + len(commands))
+            with app.popen("1 2", NAP="1", BASH_ENV=str(before_each), AT=at) as process:
+                try:
+                    said = process.communicate(timeout=WITHIN_SEC)[0].splitlines()
+                finally:
+                    process.kill()
+            commands.append(next(line for line in said if line != "napping"))
+            assert process.returncode == 0, commands[-1]
 
     def test_the_first_run_makes_the_venv_installs_and_records_and_the_second_only_records(self, app: App) -> None:
         done = app.start("0", "--duration", "1")

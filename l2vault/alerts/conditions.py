@@ -18,6 +18,7 @@ class Held(NamedTuple):
     cure: str
 
 
+_NO_ROOM: Final = "the disk is full"
 _LOG: Final = "l2vault status; docs/runbook.md"
 
 
@@ -32,6 +33,8 @@ def held(rule: Rule, seen: Look) -> list[Held] | None:
         return [Held(of, reason.text, reason.cure) for of, reason in place]
     if condition == "hole longer than":
         return None if health is None else list(_holes(rule, seen, health))
+    if condition == "disk days below" and seen.is_full:
+        return [Held("", reason.text, reason.cure) for reason in seen.verdict.reasons]
     if health is None or not seen.is_there:
         return None
     if condition == "feed down":
@@ -55,7 +58,7 @@ def _holes(rule: Rule, seen: Look, health: Health) -> Iterable[Held]:
         since = one.since if seen.is_there or one.state != "in sync" else health.written
         lasts_sec = seconds_since(since, seen.now_ms)
         if lasts_sec > rule.limit:
-            why = f"it is {one.state}" if seen.is_there else "there is no recorder"
+            why = f"it is {one.state}" if seen.is_there else _NO_ROOM if seen.is_full else "there is no recorder"
             text = f"{printable(one.inst_id)} has not been recorded for {lasts_sec:.0f} s, since {since}: {why}."
             yield Held(one.inst_id, text, _LOG)
 

@@ -1,4 +1,4 @@
-"""Many books side by side as matrices, a row a book, a column a rank, best first. Pure; needs numpy and polars.
+"""One side of many books as matrices, a row a book, a column a rank, best first. Pure; needs numpy and polars.
 
 Built from the level-interval table: a level stands in every book that begins while its row lasts.
 """
@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from l2vault.analytics.contract import Contract, Floats, Unit
-from l2vault.analytics.one_book import BPS
+from l2vault.analytics.contract import Contract, Floats
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -48,64 +47,6 @@ class Side:
         """`(books,)`: the farthest price that can be seen; NaN for an empty side."""
         worst: Floats = self.price[np.arange(len(self.count)), np.maximum(self.count - 1, 0)]
         return worst
-
-
-@dataclass(frozen=True, slots=True)
-class Ladders:
-    """Books in order of time, side by side."""
-
-    t_from: Ints
-    """`(books,)`, int64, ascending: exchange time in ms since 1970 from which each book stands, inclusive."""
-    t_to: Ints
-    """`(books,)`, int64: until when, exclusive. No book overlaps the next."""
-    depth: Ints
-    """`(books,)`, int64: how many levels a side each was recorded to at most."""
-    is_linked: Bools
-    """`(books,)`: nothing lies between this book and the one before it, be that in an earlier `Ladders`."""
-    bids: Side
-    asks: Side
-    contract: Contract
-
-    def __len__(self) -> int:
-        return len(self.t_from)
-
-    def side(self, name: SideName) -> Side:
-        """Bids or asks, by name."""
-        return self.bids if name == "bid" else self.asks
-
-    @property
-    def mid(self) -> Floats:
-        """`(books,)`, float64: half of best bid plus best ask; NaN where a side is empty."""
-        return (self.bids.best + self.asks.best) / 2
-
-    def sizes(self, name: SideName, unit: Unit) -> Floats:
-        """`(books, ranks)`, float64, in `unit`: of every level; 0 where there is none."""
-        side = self.side(name)
-        return np.nan_to_num(self.contract.sizes(side.qty, side.price, unit))
-
-    def is_full(self, name: SideName) -> Bools:
-        """`(books,)`: whether the side has `depth` levels, so that more may lie beyond. Otherwise it is whole."""
-        return self.side(name).count >= self.depth
-
-    def visible_bps(self, name: SideName) -> Floats:
-        """`(books,)`, float64: how far from mid the farthest level of a side lies; infinite where it is whole."""
-        side = self.side(name)
-        reach = np.abs(side.worst - self.mid) / self.mid * BPS
-        return np.where(self.is_full(name), reach, np.inf)
-
-
-def ladders_of(levels: pl.DataFrame, books: pl.DataFrame, contract: Contract, follows_ms: int | None) -> Ladders:
-    """The books of a frame (`t_from`, `t_to`, `depth`), whose levels are the rows of the level-interval table
-    (`side`, `price`, `qty`, `orders`, `t_from`, `t_to`), in any order. The books are in order of time.
-
-    `follows_ms` is the end of the last book before these, None if there is none that bears on them.
-    """
-    t_from, t_to = (books[name].to_numpy() for name in ("t_from", "t_to"))
-    ends_before = np.concatenate([[-1 if follows_ms is None else follows_ms], t_to[:-1]])
-    bids, asks = (side_of(levels.filter(pl.col("side") == name), t_from, name) for name in SIDES)
-    return Ladders(
-        t_from, t_to, books["depth"].to_numpy().astype(np.int64), ends_before == t_from, bids, asks, contract
-    )
 
 
 def side_of(rows: pl.DataFrame, t_ms: Ints, name: SideName) -> Side:

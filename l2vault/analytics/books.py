@@ -1,4 +1,4 @@
-"""The books of a span, ready for analysis: ladders piece by piece, in bounded memory, and what is known of the span.
+"""The books of a span, ready for analysis: piece by piece, in bounded memory, and what is known of the span.
 
 `read_books` takes them from a vault, `books_of` from frames of your own. Every result carries a `Provenance`: its
 span, how much of its time is covered, how far from mid the books could be seen. Nothing is claimed beyond that.
@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, Ladders, SideName, ladders_of
+from l2vault.analytics.book_matrix import SIDES, SideName
 from l2vault.analytics.context import read_context
 from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
 from l2vault.analytics.deep import Samples, read_deep
@@ -134,7 +134,7 @@ class Beside:
 
 
 class Books:
-    """The books of one instrument over `[start_ms, end_ms)`. `ladders` and `mapped` read them anew each time."""
+    """The books of one instrument over `[start_ms, end_ms)`. `mapped` reads them anew each time."""
 
     def __init__(
         self,
@@ -274,20 +274,6 @@ class Books:
         """As it was at the end of the span."""
         return self.periods[-1].contract
 
-    def ladders(self) -> Iterator[Ladders]:
-        """All books in order of time. Raises VaultError if there is none."""
-        follows_ms: int | None = None
-        follows_contract: Contract | None = None
-        for levels, books, contract in _cut_frames(self._frames(), self.periods):
-            if contract != follows_contract:
-                follows_ms = None
-            ladders = ladders_of(levels, books, contract, follows_ms)
-            follows_ms, follows_contract = int(ladders.t_to[-1]), contract
-            yield ladders
-            self.on_progress((follows_ms - self.start_ms) / (self.end_ms - self.start_ms))
-        if follows_contract is None:
-            raise self.no_book()
-
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -300,8 +286,8 @@ class Tally:
     """Least and most of each side, nothing where it was always whole."""
 
 
-def tally_of(books: Ladders | BookRows) -> Tally:
-    """Of ladders, or of the books of a piece."""
+def tally_of(books: BookRows) -> Tally:
+    """Of the books of a piece."""
     visible: dict[SideName, list[float]] = {}
     for name in SIDES:
         seen = books.visible_bps(name)
@@ -312,7 +298,7 @@ def tally_of(books: Ladders | BookRows) -> Tally:
 
 
 class CoverageMeter:
-    """Gathers, while the ladders of `books` pass by, what the `Provenance` of a result says of them."""
+    """Gathers, while the pieces of `books` pass by, what the `Provenance` of a result says of them."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -321,12 +307,8 @@ class CoverageMeter:
         self._covered_ms = 0
         self._visible: dict[SideName, list[float]] = {name: [] for name in SIDES}
 
-    def add(self, ladders: Ladders) -> None:
+    def count_in(self, tally: Tally) -> None:
         """Call it once for each piece, in order of time."""
-        self.count_in(tally_of(ladders))
-
-    def count_in(self, tally: "Tally") -> None:
-        """The same for a piece of which only this much is still known."""
         self._count += tally.books
         self._two_sided += tally.two_sided
         self._covered_ms += tally.covered_ms
@@ -387,10 +369,6 @@ def read_books(  # noqa: PLR0913 - three name the span
     span = span_ms(start, end)
     periods = contract_periods(inst_id, vault.instrument_rows(inst_id), span)
 
-    def frames() -> Iterator[Frames]:
-        for part in vault.levels(inst_id, *span, include_disputed, resolution).parts():
-            yield pl.DataFrame(part.levels), pl.DataFrame(part.books)
-
     def changes() -> Books | None:
         if inst_id not in vault.change_catalog.instruments():
             return None
@@ -404,7 +382,12 @@ def read_books(  # noqa: PLR0913 - three name the span
         changes=changes,
         deep=lambda: read_deep(vault.deep(), inst_id, span),
     )
-    return Books(inst_id, span, frames, periods, beside)
+    return Books(inst_id, span, _no_frames, periods, beside)
+
+
+def _no_frames() -> Iterator[Frames]:
+    """The books of a vault are read hour by hour, each where it is worked on."""
+    return iter(())
 
 
 def _hours_of(
@@ -470,17 +453,10 @@ def _work_on_books(
 
 
 def _pieces(frames: Iterator[Frames], periods: Sequence[ContractPeriod]) -> Iterator[Piece]:
-    for levels, books, contract in _cut_frames(frames, periods):
-        yield Piece(levels, books, contract)
-
-
-def _cut_frames(
-    frames: Iterator[Frames], periods: Sequence[ContractPeriod]
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Contract]]:
     """Each of one contract, and of at most so many books."""
     for levels, books in frames:
         for some, contract in _cut_books(books, periods):
-            yield cut(levels, some["t_from"][0], some["t_to"][-1]), some, contract
+            yield Piece(cut(levels, some["t_from"][0], some["t_to"][-1]), some, contract)
 
 
 def _cut_books(books: pl.DataFrame, periods: Sequence[ContractPeriod]) -> Iterator[tuple[pl.DataFrame, Contract]]:

@@ -158,7 +158,7 @@ class Piece(BookRows):
     @cached_property
     def ms(self) -> Ints:
         """`(rows,)`: for how long each stands."""
-        return self.stood_ms[self.past] - self.stood_ms[self.first]
+        return self.stood_ms.take(self.past) - self.stood_ms.take(self.first)
 
     @cached_property
     def best(self) -> End:
@@ -249,7 +249,7 @@ class Piece(BookRows):
         start, end = int(self.t_from[0]), int(self.t_to[-1])
         if self._table is None or len(self._table) > 16 * len(t_ms) or t_ms.min() < start or t_ms.max() > end:
             return np.searchsorted(self.t_from, t_ms).astype(np.int32)
-        found: Numbers = self._table[t_ms - start]
+        found: Numbers = self._table.take(t_ms - start)
         return found
 
     @cached_property
@@ -289,7 +289,7 @@ def order_of(numbers: "Ints | npt.NDArray[np.uint64]") -> Ints:
     order = np.argsort((numbers & 0xFFFF).astype(np.uint16), kind="stable")
     for shift in range(16, bits, 16):
         digits = (numbers >> shift).astype(np.uint16)
-        order = order[np.argsort(digits[order], kind="stable")]
+        order = order.take(np.argsort(digits.take(order), kind="stable"))
     return order
 
 

@@ -3,6 +3,7 @@
 Takes frames with a row per book, `t_from` and `t_to` (ms) and measures; a time in which no book stood weighs nothing.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -51,15 +52,16 @@ def by_step(frame: pl.DataFrame, step_ms: int, statistic: Statistic = "mean") ->
     return steps.select(*times, "covered_share", *names)
 
 
-def weighted_quantile(values: Floats, weight: Floats, share: float) -> float:
-    """The least of `values` (any order, no NaN) that at least `share` of the `weight` does not exceed; NaN of nothing.
-    Both arrays are `(values,)`, float64."""
+def weighted_quantiles(values: Floats, weight: Floats, shares: Sequence[float]) -> list[float]:
+    """Of each share: the least of `values` (any order, no NaN) that at least so much of the `weight` does not exceed;
+    NaN of nothing. Both arrays are `(values,)`, float64."""
     if not len(values):
-        return float("nan")
+        return [float("nan")] * len(shares)
     order = np.argsort(values)
     passed = np.cumsum(weight[order])
-    at = np.searchsorted(passed, share * passed[-1])
-    return float(values[order[min(at, len(values) - 1)]])
+    at = np.minimum(np.searchsorted(passed, np.array(shares) * passed[-1]), len(values) - 1)
+    found: list[float] = values[order[at]].tolist()
+    return found
 
 
 def _summed_up(name: str, column: pl.Series, weight: Floats) -> dict[str, object]:
@@ -68,7 +70,7 @@ def _summed_up(name: str, column: pl.Series, weight: Floats) -> dict[str, object
     row: dict[str, object] = {"measure": name, "non_null_share": float(own.sum() / weight.sum())}
     if not len(values):
         return row | dict.fromkeys(["mean", "min", *_QUANTILES, "max", "last"])
-    quantiles = {name: weighted_quantile(values, own, share) for name, share in _QUANTILES.items()}
+    quantiles = dict(zip(_QUANTILES, weighted_quantiles(values, own, [*_QUANTILES.values()]), strict=True))
     mean = float(np.average(values, weights=own)) if np.isfinite(values).all() else float("inf")
     last = column[-1]
     return row | {"mean": mean, "min": float(values.min()), **quantiles, "max": float(values.max()), "last": last}

@@ -24,7 +24,7 @@ from l2vault.foreign import printable
 from l2vault.recording.eventlog import EventLog
 from l2vault.recording.on_disk import OnDisk
 from l2vault.recording.supervisor import said_of
-from l2vault.recording.threads import in_daemon_thread
+from l2vault.recording.threads import NoThread, in_daemon_thread
 from l2vault.vault.journal.events import (
     Alive,
     DiskStalled,
@@ -51,6 +51,8 @@ END_WITHIN_SEC: Final = 4.0
 """From the wish to stop on; what the disk has not taken by then is lost. Service managers kill a little later."""
 SYNC_WITHIN_SEC: Final = 2.0
 """From the wish to stop on; by then everything is written, and files that are not synced yet are left to the system."""
+THREAD_AGAIN_SEC: Final = 0.5
+"""Where the system had no room for one more thread."""
 
 _log = logging.getLogger(__name__)
 
@@ -244,17 +246,37 @@ class Disk:
         finally:
             self._room.set()
             if not self.is_hanging:
-                await self._in_thread(self._close)
+                await self._close_in_time()
+
+    async def _close_in_time(self) -> None:
+        """Bounded by itself: where the event loop is ending, `run` is no more."""
+        closing = asyncio.ensure_future(self._in_thread(self._close))
+        late = asyncio.ensure_future(self._clock.sleep(END_WITHIN_SEC))
+        try:
+            await asyncio.wait({closing, late}, return_when=asyncio.FIRST_COMPLETED)
+            if closing.done():
+                closing.result()
+        finally:
+            closing.cancel()
+            late.cancel()
 
     async def _in_thread(self, act: Callable[..., None], *args: object) -> None:
         """In a thread of its own: lines must never queue behind a REST call or a retention pass. One at a time, also
-        where the wait for the one before was cancelled."""
+        where the wait for the one before was cancelled. Where the system has no thread, the lines wait for one."""
 
         def disk() -> None:
             with self._alone, self._events.together():
                 act(*args)
 
-        await in_daemon_thread(disk)
+        is_told = False
+        while True:
+            try:
+                return await in_daemon_thread(disk)
+            except NoThread as error:
+                if not is_told:
+                    _log.error("Nothing can be written at this moment, lines wait: %s", error)
+                is_told = True
+                await self._clock.sleep(THREAD_AGAIN_SEC)
 
     def _write(self, batch: list[Item]) -> None:
         """In the worker thread."""

@@ -14,22 +14,33 @@ _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
 
 
+class NoThread(Exception):
+    """The system has no room for one more thread at this moment."""
+
+
 async def in_daemon_thread(act: Callable[_Args, _Result], *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
-    """What `act` returns or raises. Cancelled, it returns at once; the thread goes on and its outcome is dropped."""
+    """What `act` returns or raises. Cancelled, it returns at once; the thread goes on and its outcome is dropped.
+
+    Whatever ends `act` ends the wait: what is no Exception, such as a panic of a library in Rust, is a RuntimeError
+    here. Raises NoThread where `act` was not begun.
+    """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[_Result] = loop.create_future()
 
     def work() -> None:
         try:
             settle = partial(_finish, outcome, act(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  (raised where it is awaited)
+        except BaseException as error:  # noqa: BLE001  (raised where it is awaited)
             settle = partial(_fail, outcome, error)
         try:
             loop.call_soon_threadsafe(settle)
         except RuntimeError:
             return  # the loop has ended meanwhile, and nobody waits
 
-    threading.Thread(target=work, name=getattr(act, "__name__", "task"), daemon=True).start()
+    try:
+        threading.Thread(target=work, name=getattr(act, "__name__", "task"), daemon=True).start()
+    except RuntimeError as error:
+        raise NoThread(str(error)) from error
     return await outcome
 
 
@@ -38,6 +49,12 @@ def _finish(outcome: "asyncio.Future[_Result]", result: _Result) -> None:
         outcome.set_result(result)
 
 
-def _fail(outcome: "asyncio.Future[_Result]", error: Exception) -> None:
-    if not outcome.done():
-        outcome.set_exception(error)
+def _fail(outcome: "asyncio.Future[_Result]", error: BaseException) -> None:
+    if outcome.done():
+        return
+    if isinstance(error, StopIteration) or not isinstance(error, Exception):
+        # A future takes no StopIteration, and what is no Exception would end the event loop.
+        said = RuntimeError(f"a thread ended with {type(error).__name__}: {error}")
+        said.__cause__ = error
+        error = said
+    outcome.set_exception(error)

@@ -39,11 +39,15 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 
 def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
-    from l2vault.analytics.heatmap.heatmap import heatmap
-    from l2vault.analytics.walls.walls import Criteria, walls
+    from l2vault.analytics.heatmap.heatmap import heatmap, with_walls
+    from l2vault.analytics.walls.walls import Criteria
 
-    grid = heatmap(books, args.unit, is_around_mid=args.around_mid)
-    ledger = None if args.no_walls else walls(books, args.unit, Criteria(args.min_size)).frame
+    ledger: pl.DataFrame | None = None
+    if args.no_walls:
+        grid = heatmap(books, args.unit, is_around_mid=args.around_mid)
+    else:
+        grid, found = with_walls(books, args.unit, Criteria(args.min_size), args.around_mid)
+        ledger = found.frame
     provenance = grid.provenance
 
     def draw(path: Path) -> None:

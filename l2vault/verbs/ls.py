@@ -63,8 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     layout = open_layout(context.vault)
-    every = {kind: Catalog(layout.of(kind)).files() for kind in KINDS}
-    names_held = sorted({each.inst_id for files in every.values() for each in files})
+    every, archived = _files(layout), _files(layout.okx_archive)
+    names_held = sorted({each.inst_id for files in (*every.values(), *archived.values()) for each in files})
     chosen = held_instruments(asked_instruments(args), names_held) or names_held
     held = sorted(every[args.kind], key=lambda each: (each.inst_id, each.hour_ms, each.form))
     rows = (_row(each, args.count_lines) for each in held if each.inst_id in chosen)
@@ -81,7 +81,29 @@ def run(context: Context, args: argparse.Namespace) -> int:
     if any(every[kind] for kind in KINDS if kind != "books"):
         kinds = [_kind_held(layout, inst_id, kind) for inst_id in chosen for kind in KINDS]
         sys.stdout.write("\n" + _kinds([each for each in kinds if each.hours]))
+    sys.stdout.write(_of_archive([each for files in archived.values() for each in files if each.inst_id in chosen]))
     return 0
+
+
+def _files(layout: Layout) -> dict[Kind, list[StoredHour]]:
+    return {kind: Catalog(layout.of(kind)).files() for kind in KINDS}
+
+
+def _of_archive(held: list[StoredHour]) -> str:
+    """A row an instrument and kind; nothing where nothing was made of OKX's archive."""
+    if not held:
+        return ""
+    rows = []
+    place = {kind: number for number, kind in enumerate(KINDS)}
+    ordered = sorted(held, key=lambda each: (each.inst_id, place[each.kind]))
+    for (inst_id, kind), group in groupby(ordered, key=lambda each: (each.inst_id, each.kind)):
+        files = list(group)
+        days = sorted({utc_text(each.hour_ms)[:10] for each in files})
+        size = size_text(sum(each.size_bytes for each in files))
+        hours = len({each.hour_ms for each in files})
+        rows.append([printable(inst_id), kind, str(len(days)), days[0], days[-1], str(hours), size])
+    names = ["instrument", "kind", "days", "first", "last", "hours", "size"]
+    return f"\nof OKX's archive (read with --sources recorded,archive):\n{table(names, rows, left=2)}"
 
 
 def _columns(layout: Layout) -> str:

@@ -54,6 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
+    # Arrow's own pool would keep what it got. It is chosen when Arrow is loaded.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with extra("screen"):
         from l2vault.web.serve import bound_heap, serve
     vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault

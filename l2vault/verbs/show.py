@@ -22,7 +22,7 @@ from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.format import aligned, size, span_text, table
-from l2vault.verbs.sources import sources_named
+from l2vault.verbs.sources import sources_asked
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, duration, moment
 
 HELP: Final = "show the book of an instrument at a time as a ladder"
@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--levels", type=at_least_1, default=10, metavar="N", help="levels a side (default: 10)")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
     words = "recorded (default), archive (of OKX), or recorded,archive: that in its holes"
-    parser.add_argument("--sources", type=sources_named, default=RECORDED, metavar="LIST", help=words)
+    parser.add_argument("--sources", type=sources_asked, default=RECORDED, metavar="LIST", help=words)
     parser.add_argument("--json", action="store_true", help="print the ladder as one JSON object")
 
 

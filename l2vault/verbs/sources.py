@@ -3,26 +3,24 @@
 import argparse
 
 from l2vault.errors import UsageError
-from l2vault.foreign import quoted
 from l2vault.vault.coverage.model import Source
-from l2vault.vault.reading.sources import SOURCES
+from l2vault.vault.reading.sources import sources_named
 
 
 def configure_sources(parser: argparse.ArgumentParser) -> None:
     """`--sources recorded,archive`"""
     parser.add_argument(
         "--sources",
-        type=sources_named,
+        type=sources_asked,
         metavar="LIST",
         help="recorded, archive (of OKX), or recorded,archive: that in its holes (default: recorded, and what l2vault "
         "repair filled)",
     )
 
 
-def sources_named(text: str) -> tuple[Source, ...]:
-    """`recorded,archive`, in that order however they stand."""
-    words = text.lower().replace(" ", "").split(",")
-    if set(words) - set(SOURCES):
-        error = UsageError(f"{quoted(text, 64)} are no sources.", "recorded, archive or recorded,archive")
-        raise argparse.ArgumentTypeError(str(error))
-    return tuple(source for source in SOURCES if source in words)
+def sources_asked(text: str) -> tuple[Source, ...]:
+    """For argparse."""
+    try:
+        return sources_named(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -38,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    now_ms, health, held, verdict = look(context.vault, Clock().wall_ms())
+    seen = look(context.vault, Clock().wall_ms())
+    now_ms, health, held, verdict = seen.now_ms, seen.health, seen.is_held, seen.verdict
     if args.json:
         sys.stdout.write(_json(health, verdict, held))
     elif args.prometheus:

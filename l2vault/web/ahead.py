@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from l2vault.clock import Clock
-from l2vault.errors import L2VaultError
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.web.tiles import Tiles
@@ -46,7 +45,7 @@ class Ahead:
         """The latest of those that pages asked for, when these were found."""
 
     def run(self) -> None:
-        """Until `rest` says so."""
+        """Until `rest` says so: whatever one hour is, the next ones are made."""
         rest_sec = _FIRST_SEC
         while not self._rest(rest_sec):
             rest_sec = self._make_next()
@@ -58,14 +57,14 @@ class Ahead:
             self._of = asked
             try:
                 self._waiting = self._hours()
-            except (L2VaultError, OSError) as error:  # a vault that is only being made
+            except Exception as error:  # noqa: BLE001 - most often a vault that is only being made
                 _log.debug("no hours to make ahead: %s", error)
         while self._waiting:
             hour_ms, inst_id = self._waiting.pop()
             begun_ms = self._clock.monotonic_ms()
             try:
                 is_made = self._tiles.make_ahead(inst_id, hour_ms, _BIN_MS)
-            except (L2VaultError, OSError) as error:  # deleted or damaged: a page that asks for it is told
+            except Exception as error:  # noqa: BLE001 - deleted or damaged: a page that asks for it is told
                 _log.debug("the hour %s of %s is not made ahead: %s", hour_ms, inst_id, error)
                 continue
             took_sec = (self._clock.monotonic_ms() - begun_ms) / 1000

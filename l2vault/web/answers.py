@@ -17,21 +17,23 @@ import pyarrow as pa
 import l2vault
 from l2vault.analytics.contract import Unit, contract_periods
 from l2vault.analytics.walls.tracks import sorted_by, tracks_of
-from l2vault.api.trades import Trades
+from l2vault.api.trades import Trade, Trades
 from l2vault.api.vault import Vault
 from l2vault.book.snapshot import Snapshot
 from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
+from l2vault.vault.coverage.model import Coverage, Source
 from l2vault.vault.health.look import look
 from l2vault.vault.health.metrics import metrics_text
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.sources import RECORDED
 from l2vault.vault.store.catalog import unreported
-from l2vault.vault.store.instruments import read_rows
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
+from l2vault.web.opened import Opened
 from l2vault.web.recorder import reasons_said, recorder_said
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
@@ -70,16 +72,18 @@ _MOST_BESIDE_MS: Final = 25 * HOUR_MS
 
 
 class Answers:
-    """The vault at `root`. Every method raises VaultError for what the vault does not hold, UsageError for what is no
-    question; instruments are those of the catalogue and no others."""
+    """The vault at `root` with `sources`, which every answer names. Every method raises VaultError for what the vault
+    does not hold, UsageError for what is no question; instruments are those of the catalogue and no others."""
 
-    def __init__(self, root: Path, tiles: Tiles, clock: Clock, turns: Turns) -> None:
+    def __init__(
+        self, root: Path, tiles: Tiles, clock: Clock, turns: Turns, sources: tuple[Source, ...] = RECORDED
+    ) -> None:
         self.root = root
+        self._opened = Opened(root, sources)
         self._clock = clock
         self._turns = turns
         self._tiles = tiles
-        self._beside = Beside(root, clock, turns)
-        self._local = threading.local()
+        self._beside = Beside(self._opened, clock, turns)
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[object, ...], tuple[int, Said]] = OrderedDict()
         self._tables: OrderedDict[tuple[str, int], tuple[int, int, pl.DataFrame]] = OrderedDict()
@@ -93,7 +97,7 @@ class Answers:
             if first_ms is None or newest_ms is None:
                 continue
             coverage = vault.coverage(inst_id, newest_ms + 1 - HOUR_MS, newest_ms + 1)
-            row = {"inst_id": inst_id, "first_ms": first_ms, "newest_ms": newest_ms, "coverage": about(coverage)}
+            row = {"inst_id": inst_id, "first_ms": first_ms, "newest_ms": newest_ms, "coverage": self._about(coverage)}
             rows.append(row | {"contract": _contract_said(vault, inst_id, newest_ms)})
         return as_json({"instruments": rows, "version": l2vault.__version__})
 
@@ -120,7 +124,7 @@ class Answers:
             "last_hole": None
             if hole is None
             else {"from": hole.start_ms, "to": hole.end_ms, "kind": hole.kind, "cause": hole.cause},
-            "coverage": about(coverage),
+            "coverage": self._about(coverage),
         }
 
     def books(  # noqa: PLR0913 - what is asked for
@@ -149,7 +153,7 @@ class Answers:
         window = window_of(tiles, (start_ms, end_ms), bin_ms, prices, coverage, of)
         said = {"of": of, "inst_id": name, "from": start_ms, "to": end_ms, "newest_ms": vault.newest_line_ms(name)}
         said["read_to_ms"] = tiles[-1].read_to_ms if tiles else None
-        return packed(window, said | {"unread_hours": unread, "coverage": about(coverage)})
+        return packed(window, said | {"unread_hours": unread, "coverage": self._about(coverage)})
 
     def rows_of_books(  # noqa: PLR0913 - what is asked for
         self, inst_id: str, start_ms: int, end_ms: int, levels: int, limit: int, form: Form
@@ -161,22 +165,22 @@ class Answers:
         if not (1 <= levels <= MOST_LEVELS and 1 <= limit <= MOST_BOOKS):
             raise UsageError("levels or limit is out of range.", f"levels up to {MOST_LEVELS}, limit to {MOST_BOOKS}")
         books, held, next_ms = list[dict[str, object]](), 0, None
-        for book in vault.snapshots(name, start_ms, end_ms):
+        for source, book in vault.snapshots(name, start_ms, end_ms).labelled():
             if len(books) == limit or held >= _MOST_HELD:
                 next_ms = book.ts_ms
                 break
-            row = book_said(book, levels)
+            row = book_said(book, levels) | {"origin": source}
             books.append({key: row[key] for key in BOOKS.names})
             held += min(levels, len(book.bids)) + min(levels, len(book.asks))
         to_ms = end_ms if next_ms is None else next_ms
         said = {"inst_id": name, "from": start_ms, "to": to_ms, "next_ms": next_ms, "books": books}
-        return answered(said | {"coverage": about(vault.coverage(name, start_ms, to_ms))}, "books", BOOKS, form)
+        return answered(said | {"coverage": self._about(vault.coverage(name, start_ms, to_ms))}, "books", BOOKS, form)
 
     def coverage(self, inst_id: str, start_ms: int, end_ms: int, form: Form = "json") -> bytes:
         """The slots of each state and the holes of a span."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
-        said = about(vault.coverage(name, start_ms, end_ms))
+        said = self._about(vault.coverage(name, start_ms, end_ms))
         if form == "arrow":
             holes = said["holes"]
             assert isinstance(holes, list)
@@ -192,7 +196,7 @@ class Answers:
             raise VaultError(f"the vault holds no book of {name} so early.", "a later time")
         state = {"t": at_ms, "age_ms": found.age_ms, "state": found.state, "cause": found.cause}
         coverage = vault.coverage(name, max(0, at_ms - _LATELY_MS), at_ms + 1)
-        return as_json({**book_said(found.snapshot), **state, "coverage": about(coverage)})
+        return as_json({**book_said(found.snapshot), **state, "coverage": self._about(coverage)})
 
     def cell(self, inst_id: str, t_ms: int, low: float, high: float) -> bytes:
         """Since when the prices from `low` up to, not including, `high`, that held a level at a time have held one, as
@@ -216,7 +220,7 @@ class Answers:
         coverage = vault.coverage(name, hour_ms - HOUR_MS, t_ms + 1)
         state, cause = coverage.at(t_ms)
         said = {"levels": list(rows.values()), "t": t_ms, "state": state, "cause": cause}
-        return as_json({**said, "coverage": {"covered_share": coverage.covered_share}})
+        return as_json({**said, "coverage": {"covered_share": coverage.covered_share, "sources": self._opened.sources}})
 
     def walls(self, inst_id: str, end_ms: int | None, form: Form = "json") -> bytes:
         """Those that stand at a time, or now, of what the hour before it showed, heaviest first; and the heaviest that
@@ -242,16 +246,17 @@ class Answers:
         return answered(self._measured("zones", inst_id, end_ms, _ZONES_KEPT_MS, measured), "zones", ZONES, form)
 
     def trades(self, inst_id: str, start_ms: int, end_ms: int, form: Form = "json") -> bytes:
-        """The largest trades of a span as [time, price, contracts, side]; `recorded` says whether any were recorded."""
+        """The largest trades of a span as [time, price, contracts, side, origin], the latter `recorded` or `archive`;
+        `recorded` says whether there are any."""
         vault, name = self._held(inst_id)
         _insist(start_ms, end_ms)
         said: dict[str, object] = {"inst_id": name, "recorded": True, "trades": [], "left_out": 0, "too_long": False}
-        said |= {"proved_share": None, "coverage": about(vault.coverage(name, start_ms, end_ms))}
+        said |= {"proved_share": None, "coverage": self._about(vault.coverage(name, start_ms, end_ms))}
         if end_ms - start_ms > _MOST_TRADES_MS:
             return answered(said | {"too_long": True}, "trades", TRADES, form)
         try:
             trades = self._door().trades(name, start=start_ms, end=end_ms)
-            rows = [(row.ts_ms, row.price, row.size, row.side) for row in trades if row.size is not None]
+            rows = [(row.ts_ms, row.price, row.size, row.side, _origin(row)) for row in trades if row.size is not None]
             share = trades.coverage.share()
         except VaultError:  # of this span, or at all
             return answered(said | {"recorded": False}, "trades", TRADES, form)
@@ -268,7 +273,7 @@ class Answers:
         bin_ms = bin_of(end_ms - start_ms, columns)
         span = start_ms // bin_ms * bin_ms, end_ms
         said: dict[str, object] = {"inst_id": name, "start_ms": span[0], "bin_ms": bin_ms, "unread_hours": []}
-        said["coverage"] = about(vault.coverage(name, *span))
+        said["coverage"] = self._about(vault.coverage(name, *span))
         if end_ms - start_ms > _MOST_BESIDE_MS:
             return as_json(said | {"too_long": True})
         held = max(span[0], vault.first_line_ms(name) or 0), min(end_ms, (vault.newest_line_ms(name) or 0) + 1)
@@ -292,7 +297,9 @@ class Answers:
                 trades = self._door().trades(name, start=trades.start_ms, end=next_ms)
             share = trades.coverage.share() if rows else None
             said = {"inst_id": name, "unit": unit, "next_ms": next_ms}
-            return as_arrow(rows, FLOWSURFACE, said | {"coverage": {"proved_share": share}})
+            return as_arrow(
+                rows, FLOWSURFACE, said | {"coverage": {"proved_share": share, "sources": self._opened.sources}}
+            )
 
     def _meant(self, market: str, symbol: str) -> str:
         """The instrument that a client calls `btc-usdt-swap` or `btcusdt`. Raises VaultError where there is none."""
@@ -352,7 +359,7 @@ class Answers:
             name, span = self._hour_before(inst_id, end_ms)
             with self._turns.urgent():
                 said = {"inst_id": name, "from": span[0], "to": span[1], **measure(span)}
-            return {**said, "coverage": about(self._vault().coverage(name, *span))}
+            return {**said, "coverage": self._about(self._vault().coverage(name, *span))}
 
         return self._remembered((what, inst_id, end_ms), kept_ms, answer)
 
@@ -390,10 +397,10 @@ class Answers:
 
     def _vault(self) -> reading.Vault:
         """One for each thread, which remembers what it has read."""
-        if not hasattr(self._local, "vault"):
-            self._local.vault = reading.open_vault(self.root)
-        vault: reading.Vault = self._local.vault
-        return vault
+        return self._opened.vault()
+
+    def _about(self, coverage: Coverage) -> Said:
+        return about(coverage) | {"sources": self._opened.sources}
 
     def _door(self) -> Vault:
         return Vault(self._vault())
@@ -456,7 +463,7 @@ def _level(level: tuple[str, str, str, str]) -> tuple[float, float, int | None]:
 
 def _contract_said(vault: reading.Vault, inst_id: str, t_ms: int) -> dict[str, object] | None:
     try:
-        contract = contract_periods(inst_id, read_rows(vault.layout, inst_id), (t_ms, t_ms + 1))[-1].contract
+        contract = contract_periods(inst_id, vault.instrument_rows(inst_id), (t_ms, t_ms + 1))[-1].contract
     except VaultError:
         return None
     return {name: getattr(contract, name) for name in ("is_inverse", "value", "coin", "quote", "tick", "tick_decimals")}
@@ -470,7 +477,11 @@ def _newest_context(layout: Layout, inst_id: str, end_ms: int) -> dict[str, obje
     return {"t": newest[0].grid_ms, **msgspec.to_builtins(newest[0])} if newest else None
 
 
-def _negative_size(row: tuple[int, float, float, str]) -> float:
+def _origin(trade: Trade) -> Source:
+    return "archive" if trade.origin == "archive" else "recorded"
+
+
+def _negative_size(row: tuple[int, float, float, str, Source]) -> float:
     return -row[2]
 
 

@@ -20,6 +20,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, UsageError, VaultError
+from l2vault.vault.coverage.model import Source
+from l2vault.vault.reading.sources import RECORDED, sources_named
 from l2vault.version import __version__
 from l2vault.web.ahead import begin_ahead
 from l2vault.web.answers import Answers, Form, as_json
@@ -27,6 +29,7 @@ from l2vault.web.arrow import ARROW
 from l2vault.web.guard import COOKIE, App, Guard, Guarded
 from l2vault.web.live import POLL_SEC, Live
 from l2vault.web.openapi import BINARY, JSON, PROMETHEUS, openapi
+from l2vault.web.opened import Opened
 from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
@@ -42,6 +45,8 @@ _TILERS: Final = 1
 _COLUMNS: Final = 1600
 _LEVELS: Final = 10
 _BOOKS: Final = 500
+_FEW_BOOKS: Final = 100
+"""A page asks for so many that it lacks: they do not wait behind what programs ask for in bulk."""
 _TRADES: Final = 100_000
 _MOST_TRADES: Final = 1_000_000
 _VENUES: Final = ("okx", "okex")
@@ -50,6 +55,7 @@ _MARKETS: Final = ("linear", "inverse")
 _COOKIE_SEC: Final = 30 * 24 * 3600
 _MOST_PRICE: Final = 1e9
 _UNKNOWN_INSTRUMENT: Final = 4404
+_OTHERS_BYTES: Final = 16 << 20
 
 
 class Screen:
@@ -75,6 +81,9 @@ class Screen:
         files, turns = None if cache is None else TileFiles(cache), Turns(trim)
         self._tiles = Tiles(root, self._tiling, clock, turns, files)
         self._answers = Answers(root, self._tiles, clock, turns)
+        self._with_sources: dict[tuple[Source, ...], Answers] = {}
+        self._new_answers = partial(_answers_of, root, self._tiling, clock, turns)
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._begin_ahead = partial(begin_ahead, root, self._tiles, clock, self._stopped)
         self._live = Live(root, poll_sec)
@@ -117,6 +126,16 @@ class Screen:
             WebSocketRoute("/live", self._follow),
         ]
 
+    def _asked(self, request: Request) -> Answers:
+        """Who answers, by the sources that were asked for. Raises UsageError for what is none."""
+        sources = sources_named(request.query_params.get("sources", RECORDED[0]))
+        if sources == RECORDED:
+            return self._answers
+        with self._lock:
+            if sources not in self._with_sources:
+                self._with_sources[sources] = self._new_answers(sources)
+            return self._with_sources[sources]
+
     def _page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         body, kind = self._files[name], _KINDS[Path(name).suffix]
 
@@ -126,7 +145,7 @@ class Screen:
         return page
 
     async def _instruments(self, request: Request) -> Response:
-        return await self._answered(self._reading, self._answers.instruments)
+        return await self._answered(self._reading, lambda: self._asked(request).instruments())
 
     async def _status(self, request: Request) -> Response:
         return await self._answered(self._reading, lambda: self._answers.status(_name(request)))
@@ -142,47 +161,47 @@ class Screen:
             of = request.query_params.get("of", "mean")
             if of not in ("mean", "max"):
                 raise UsageError("of is neither mean nor max.", "of=max")
-            return self._answers.books(_name(request), *span, columns, asked, "max" if of == "max" else "mean")
+            return self._asked(request).books(_name(request), *span, columns, asked, "max" if of == "max" else "mean")
 
         def rows() -> bytes:
             span = _ms(request, "from"), _ms(request, "to")
             levels, limit = int(_number(request, "levels") or _LEVELS), int(_number(request, "limit") or _BOOKS)
-            return self._answers.rows_of_books(_name(request), *span, levels, limit, _form(request))
+            return self._asked(request).rows_of_books(_name(request), *span, levels, limit, _form(request))
 
         if "format" in request.query_params or _form(request) == "arrow":
-            return await self._tabled(self._rows, request, rows)
+            return await self._tabled(self._reading if _are_few(request) else self._rows, request, rows)
         return await self._answered(self._reading, books, BINARY)
 
     async def _walls(self, request: Request) -> Response:
         def walls() -> bytes:
-            return self._answers.walls(_name(request), _at(request), _form(request))
+            return self._asked(request).walls(_name(request), _at(request), _form(request))
 
         return await self._tabled(self._measuring, request, walls)
 
     async def _zones(self, request: Request) -> Response:
         def zones() -> bytes:
-            return self._answers.zones(_name(request), _at(request), _form(request))
+            return self._asked(request).zones(_name(request), _at(request), _form(request))
 
         return await self._tabled(self._measuring, request, zones)
 
     async def _trades(self, request: Request) -> Response:
         def trades() -> bytes:
             span = _ms(request, "from"), _ms(request, "to")
-            return self._answers.trades(_name(request), *span, _form(request))
+            return self._asked(request).trades(_name(request), *span, _form(request))
 
         return await self._tabled(self._reading, request, trades)
 
     async def _besides(self, request: Request) -> Response:
         def beside() -> bytes:
             columns = int(_number(request, "columns") or _COLUMNS)
-            return self._answers.beside(_name(request), _ms(request, "from"), _ms(request, "to"), columns)
+            return self._asked(request).beside(_name(request), _ms(request, "from"), _ms(request, "to"), columns)
 
         return await self._answered(self._beside, beside)
 
     async def _coverage(self, request: Request) -> Response:
         def coverage() -> bytes:
             span = _ms(request, "from"), _ms(request, "to")
-            return self._answers.coverage(_name(request), *span, _form(request))
+            return self._asked(request).coverage(_name(request), *span, _form(request))
 
         return await self._tabled(self._reading, request, coverage)
 
@@ -196,19 +215,19 @@ class Screen:
                 raise UsageError("limit is out of range.", f"limit={_TRADES}, up to {_MOST_TRADES}")
             bounds = [None if name not in asked else _ms(request, name) for name in ("from", "to")]
             market, symbol = asked["market"].lower(), asked.get("symbol", "")
-            return self._answers.every_trade(market, symbol, bounds[0], bounds[1], int(limit))
+            return self._asked(request).every_trade(market, symbol, bounds[0], bounds[1], int(limit))
 
         return await self._answered(self._rows, trades, ARROW)
 
     async def _ladder(self, request: Request) -> Response:
-        return await self._answered(self._reading, lambda: self._answers.ladder(_name(request), _at(request)))
+        return await self._answered(self._reading, lambda: self._asked(request).ladder(_name(request), _at(request)))
 
     async def _cell(self, request: Request) -> Response:
         def cell() -> bytes:
             low, high = _number(request, "low"), _number(request, "high")
             if low is None or high is None:
                 raise UsageError("low or high is missing.", "low=59000&high=59010")
-            return self._answers.cell(_name(request), _ms(request, "t"), low, high)
+            return self._asked(request).cell(_name(request), _ms(request, "t"), low, high)
 
         return await self._answered(self._measuring, cell)
 
@@ -274,6 +293,15 @@ class Screen:
         return Response(body, media_type=kind)
 
 
+def _answers_of(
+    root: Path, tiling: ThreadPoolExecutor, clock: Clock, turns: Turns, sources: tuple[Source, ...]
+) -> Answers:
+    """Tiles of other sources than the page's are not kept on disk: programs seldom ask for the same ones again."""
+    return Answers(
+        root, Tiles(Opened(root, sources), tiling, clock, turns, most_bytes=_OTHERS_BYTES), clock, turns, sources
+    )
+
+
 def _refused(error: L2VaultError, status: int) -> Response:
     return Response(as_json({"error": error.message, "cure": error.cure}), status, media_type=JSON)
 
@@ -298,6 +326,12 @@ def _form(request: Request) -> Form:
     """By `format`, otherwise by what the client accepts."""
     asked = request.query_params.get("format", "")
     return "arrow" if asked == "arrow" or (not asked and ARROW in request.headers.get("accept", "")) else "json"
+
+
+def _are_few(request: Request) -> bool:
+    """Whether no more books are asked for than a page lacks at once."""
+    limit = request.query_params.get("limit", "")
+    return limit.isascii() and limit.isdigit() and len(limit) < 4 and int(limit) <= _FEW_BOOKS
 
 
 def _at(request: Request) -> int | None:

@@ -22,6 +22,7 @@ BOOKS: Final = pa.schema(
         ("asks", _LEVELS),
         ("depth", pa.int64()),
         ("is_flagged", pa.bool_()),
+        ("origin", pa.string()),
     ]
 )
 WALLS: Final = pa.schema(
@@ -48,7 +49,15 @@ ZONES: Final = pa.schema(
         ("is_current", pa.bool_()),
     ]
 )
-TRADES: Final = pa.schema([("time", TIME), ("price", pa.float64()), ("contracts", pa.float64()), ("side", pa.string())])
+TRADES: Final = pa.schema(
+    [
+        ("time", TIME),
+        ("price", pa.float64()),
+        ("contracts", pa.float64()),
+        ("side", pa.string()),
+        ("origin", pa.string()),
+    ]
+)
 HOLES: Final = pa.schema(
     [("from", TIME), ("to", TIME), ("kind", pa.string()), ("cause", pa.string()), ("slots", pa.int64())]
 )

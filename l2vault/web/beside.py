@@ -17,13 +17,11 @@ from l2vault.analytics.contract import Floats, contract_periods
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.trades import Trades, read_trades, traded_sizes
 from l2vault.clock import Clock
-from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
-from l2vault.vault.reading.context import ContextReader
-from l2vault.vault.reading.trades import TradeReader
+from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Catalog
-from l2vault.vault.store.instruments import read_rows
-from l2vault.vault.store.layout import HOUR_MS, Kind, Layout
+from l2vault.vault.store.layout import HOUR_MS, Kind
 from l2vault.web.kept import Basis, Kept, basis_of, good_until
+from l2vault.web.opened import Opened, stamps_of
 from l2vault.web.tile import BINS_MS, Singles, last_known
 from l2vault.web.turns import Turns
 
@@ -46,10 +44,10 @@ class BesideHour:
 
 
 class Beside:
-    """Of the vault at `root`; for one thread, which takes one of the `turns` for each hour that it reads."""
+    """Of a vault; for one thread, which takes one of the `turns` for each hour that it reads."""
 
-    def __init__(self, root: Path, clock: Clock, turns: Turns) -> None:
-        self._root = root
+    def __init__(self, root: Path | Opened, clock: Clock, turns: Turns) -> None:
+        self._vault = (root if isinstance(root, Opened) else Opened(root)).vault
         self._clock = clock
         self._turns = turns
         self._kept: OrderedDict[tuple[str, int], Kept[BesideHour]] = OrderedDict()
@@ -64,16 +62,18 @@ class Beside:
         instrument."""
         until_ms = self._clock.monotonic_ms() + round(patience_sec * 1000)
         found: dict[int, BesideHour] = {}
-        newest_hour_ms = Catalog(Layout(self._root).of("trades")).newest_raw_hour(inst_id) or 0
+        vault = self._vault()
+        newest_hours = [Catalog(part.layout.of("trades")).newest_raw_hour(inst_id) or 0 for part in vault.parts]
+        newest_hour_ms = max(newest_hours)
         for hour_ms in sorted(hours, reverse=True):
             # Whether an hour was quiet at its end only the id of the next trade says, however far the books have gone.
             known_ms = newest_evidence_ms if newest_hour_ms > hour_ms else None
-            basis = basis_of(self._stamp(inst_id, hour_ms), hour_ms, known_ms)
+            basis = basis_of(stamps_of(vault, _READ, inst_id, hour_ms), hour_ms, known_ms)
             kept = self._good((inst_id, hour_ms), basis)
             if kept is not None:
                 found[hour_ms] = kept
             elif not found or self._clock.monotonic_ms() < until_ms:
-                found[hour_ms] = self._read(inst_id, hour_ms, basis)
+                found[hour_ms] = self._read(vault, inst_id, hour_ms, basis)
         return found, [hour_ms for hour_ms in hours if hour_ms not in found]
 
     def _good(self, key: tuple[str, int], basis: Basis) -> BesideHour | None:
@@ -83,15 +83,12 @@ class Beside:
         self._kept.move_to_end(key)
         return kept.made
 
-    def _read(self, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour:
+    def _read(self, vault: Vault, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour:
         with self._turns.urgent():
             begun_ms = self._clock.monotonic_ms()
-            if (
-                inst_id not in self._trades
-                and (trades := read_trades(TradeReader(Layout(self._root)), inst_id)) is not None
-            ):
+            if inst_id not in self._trades and (trades := read_trades(vault.trades(), inst_id)) is not None:
                 self._trades[inst_id] = trades
-            hour = read_hour(self._root, inst_id, hour_ms, self._trades.get(inst_id))
+            hour = read_hour(vault, inst_id, hour_ms, self._trades.get(inst_id))
             until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
         self._kept.pop((inst_id, hour_ms), None)
         self._kept[inst_id, hour_ms] = Kept(basis, until_ms, hour)
@@ -99,15 +96,8 @@ class Beside:
             self._kept.popitem(last=False)
         return hour
 
-    def _stamp(self, inst_id: str, hour_ms: int) -> list[FileStamp]:
-        stamps: list[FileStamp] = []
-        for kind in _READ:
-            layout = Layout(self._root).of(kind)
-            stamps += stamp_of(layout, Catalog(layout).hour(inst_id, hour_ms))
-        return stamps
 
-
-def read_hour(root: Path, inst_id: str, hour_ms: int, trades: Trades | None) -> BesideHour:
+def read_hour(vault: Vault, inst_id: str, hour_ms: int, trades: Trades | None) -> BesideHour:
     """An hour of a vault; `trades` are those of `read_trades`. A bin has volumes where the chain of ids proves any of
     its time, or a trade is in it."""
     width_ms, span = BINS_MS[0], (hour_ms, hour_ms + HOUR_MS)
@@ -116,7 +106,7 @@ def read_hour(root: Path, inst_id: str, hour_ms: int, trades: Trades | None) -> 
     newest_ms = None
     if trades is not None:
         read = trades.read(span)
-        periods = contract_periods(inst_id, read_rows(Layout(root), inst_id), span)
+        periods = contract_periods(inst_id, vault.instrument_rows(inst_id), span)
         usd = traded_sizes(read.frame, periods, "usd")
         t_ms, is_buy = read.frame["t"].to_numpy(), read.frame["is_buy"].to_numpy()
         at = (t_ms - hour_ms) // width_ms
@@ -126,7 +116,7 @@ def read_hour(root: Path, inst_id: str, hour_ms: int, trades: Trades | None) -> 
             sums = np.bincount(at[own], usd[own], len(begins))
             values[name][is_known] = sums[is_known]
         newest_ms = int(t_ms.max()) if len(t_ms) else None
-    context = read_context(ContextReader(Layout(root)), inst_id, span)
+    context = read_context(vault.context(), inst_id, span)
     at = np.clip((context["t"].to_numpy() - hour_ms) // width_ms, 0, len(begins) - 1)
     mark, index = (context[name].to_numpy() for name in ("mark", "index"))
     values["basis_bps"][at] = (mark / index - 1) * BPS

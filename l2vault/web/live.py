@@ -4,15 +4,17 @@ A page that does not keep up loses the oldest messages, never the newest, and is
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from l2vault.errors import L2VaultError
 from l2vault.vault.reading.follow import Follow, FollowTrades
 from l2vault.vault.store.layout import Layout
 from l2vault.web.answers import book_said
@@ -25,6 +27,12 @@ MOST_TRADES: Final = 500
 BEGUN: Final = msgspec.json.encode({"kind": "begun"})
 """What follows is every line from now on."""
 SKIPPED: Final = msgspec.json.encode({"kind": "skipped"})
+
+
+_log = logging.getLogger(__name__)
+
+_Send = Callable[[Callable[[], None]], None]
+"""Have the event loop do something; raises _Stopped where there is none any more."""
 
 
 class _Stopped(Exception):
@@ -55,12 +63,13 @@ class Page:
 
 @dataclass(slots=True)
 class _Followed:
-    """One instrument: the pages that look at it, and what ends its threads."""
+    """One instrument: the pages that look at it, and what ends the threads that follow it."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     pages: list[Page] = field(default_factory=list)
-    threads: list[threading.Thread] = field(default_factory=list)
     has_begun: bool = False
+    has_failed: bool = False
+    """A thread of it ended before it was to: whoever opens a page now gets new ones."""
 
 
 class Live:
@@ -70,79 +79,115 @@ class Live:
         self._root = root
         self._poll_sec = poll_sec
         self._followed: dict[str, _Followed] = {}
+        self._of: dict[Page, _Followed] = {}
 
     def open(self, inst_id: str) -> Page:
         """A page that gets every line from when it is told `BEGUN`. Call `close` with it in the end."""
         page = Page()
         followed = self._followed.get(inst_id)
-        if followed is None:
-            followed = self._followed[inst_id] = _Followed()
-            loop = asyncio.get_running_loop()
-            for what, work in (("books", self._books), ("trades", self._trades)):
-                thread = threading.Thread(
-                    target=work, args=(inst_id, followed, loop), name=f"{what} of {inst_id}", daemon=True
-                )
-                followed.threads.append(thread)
-                thread.start()
+        if followed is None or followed.has_failed:
+            followed = self._begun(inst_id)
+            self._followed[inst_id] = followed
+        self._of[page] = followed
         followed.pages.append(page)
         if followed.has_begun:
             page.put(BEGUN)
         return page
 
+    def _begun(self, inst_id: str) -> _Followed:
+        followed, loop = _Followed(), asyncio.get_running_loop()
+        try:
+            for what, work in (("books", self._books), ("trades", self._trades)):
+                run = partial(_followed_to_its_end, what, work, inst_id, followed, loop)
+                threading.Thread(target=run, name=f"{what} of {inst_id}", daemon=True).start()
+        except RuntimeError:  # the system has no room for one more thread
+            followed.stop.set()
+            raise
+        return followed
+
     def close(self, inst_id: str, page: Page) -> None:
         """The last page of an instrument ends its threads, which notice it within the poll."""
-        followed = self._followed[inst_id]
+        followed = self._of.pop(page)
         followed.pages.remove(page)
         if not followed.pages:
             followed.stop.set()
-            del self._followed[inst_id]
+            if self._followed.get(inst_id) is followed:
+                del self._followed[inst_id]
 
     def stop(self) -> None:
         """Every thread ends; pages get nothing more."""
-        for followed in self._followed.values():
+        for followed in [*self._followed.values(), *self._of.values()]:
             followed.stop.set()
 
-    def _books(self, inst_id: str, followed: _Followed, loop: asyncio.AbstractEventLoop) -> None:
-        send, wait = _sender(followed, loop), _waiter(followed.stop)
+    def _books(self, inst_id: str, followed: _Followed, send: _Send) -> None:
+        wait = _waiter(followed.stop)
 
         def begin_and_wait(seconds: float) -> None:
             if not followed.has_begun:  # what was there has been passed over
-                loop.call_soon_threadsafe(_begin, followed)
+                send(partial(_begin, followed))
             wait(seconds)
 
-        try:
-            lines = Follow(Layout(self._root), inst_id, None, self._poll_sec, begin_and_wait)
-            for book in lines:
-                if followed.stop.is_set():
-                    return
-                send({"kind": "book", **book_said(book)})
-        except _Stopped:
-            return
-        except (L2VaultError, OSError) as error:
-            send({"kind": "error", "error": f"the files can no longer be followed: {error}"})
+        for book in Follow(Layout(self._root), inst_id, None, self._poll_sec, begin_and_wait):
+            if followed.stop.is_set():
+                return
+            send(_saying(followed, {"kind": "book", **book_said(book)}))
 
-    def _trades(self, inst_id: str, followed: _Followed, loop: asyncio.AbstractEventLoop) -> None:
-        send = _sender(followed, loop)
+    def _trades(self, inst_id: str, followed: _Followed, send: _Send) -> None:
         waiting: list[tuple[int, str, str | None, str]] = []
         wait = _waiter(followed.stop)
 
         def flush_and_wait(seconds: float) -> None:
             if waiting:
                 rows = [(t, float(px), float(sz), side) for t, px, sz, side in waiting[-MOST_TRADES:] if sz is not None]
-                send({"kind": "trades", "trades": rows})
+                send(_saying(followed, {"kind": "trades", "trades": rows}))
                 waiting.clear()
             wait(seconds)
 
+        for row in FollowTrades(Layout(self._root), inst_id, None, self._poll_sec, flush_and_wait):
+            if followed.stop.is_set():
+                return
+            waiting.append((row.push.ts_ms, row.push.px, row.size, row.push.side))
+
+
+def _followed_to_its_end(
+    what: str,
+    work: Callable[[str, _Followed, _Send], None],
+    inst_id: str,
+    followed: _Followed,
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """A thread: whatever ends it before its pages are gone is said to them."""
+
+    def send(act: Callable[[], None]) -> None:
         try:
-            rows = FollowTrades(Layout(self._root), inst_id, None, self._poll_sec, flush_and_wait)
-            for row in rows:
-                if followed.stop.is_set():
-                    return
-                waiting.append((row.push.ts_ms, row.push.px, row.size, row.push.side))
-        except _Stopped:
-            return
-        except (L2VaultError, OSError) as error:
-            send({"kind": "error", "error": f"the trades can no longer be followed: {error}"})
+            loop.call_soon_threadsafe(act)
+        except RuntimeError:  # the loop has ended meanwhile, and every page with it
+            raise _Stopped from None
+
+    try:
+        work(inst_id, followed, send)
+    except _Stopped:
+        return
+    except Exception as error:  # noqa: BLE001 - said to the pages, which would wait for a thread that is no more
+        _log.debug("%s of %s are no longer followed", what, inst_id, exc_info=error)
+        with suppress(_Stopped):
+            send(partial(_fail, followed, f"the {what} can no longer be followed: {error}"))
+
+
+def _fail(followed: _Followed, text: str) -> None:
+    followed.has_failed = True
+    _saying(followed, {"kind": "error", "error": text})()
+
+
+def _saying(followed: _Followed, said: dict[str, object]) -> Callable[[], None]:
+    """Encoded here, in the thread that follows, and put by the event loop."""
+    message = msgspec.json.encode(said)
+
+    def put() -> None:
+        for page in followed.pages:
+            page.put(message)
+
+    return put
 
 
 def _begin(followed: _Followed) -> None:
@@ -158,15 +203,3 @@ def _waiter(stop: threading.Event) -> Callable[[float], None]:
             raise _Stopped
 
     return wait
-
-
-def _sender(followed: _Followed, loop: asyncio.AbstractEventLoop) -> Callable[[dict[str, object]], None]:
-    def put(message: bytes) -> None:
-        for page in followed.pages:
-            page.put(message)
-
-    def send(said: dict[str, object]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(put, msgspec.json.encode(said))
-
-    return send

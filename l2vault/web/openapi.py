@@ -65,6 +65,7 @@ def _in_order(columns: pa.Schema) -> Schema:
     return _row(*(_or_null(_of_type(field.type)) for field in columns))
 
 
+_SOURCES: Final = _list({"enum": ["recorded", "archive"]})
 _COVERAGE: Final = _object(
     **{"from": _TIME, "to": _TIME},
     covered_share=_or_null(_NUMBER),
@@ -72,8 +73,9 @@ _COVERAGE: Final = _object(
     slots={"type": "object", "propertyNames": {"enum": list(STATES)}, "additionalProperties": _INTEGER},
     holes=_list(_in_order(HOLES)),
     holes_left_out=_INTEGER,
+    sources=_SOURCES,
 )
-_SHARE: Final = _object(covered_share=_or_null(_NUMBER))
+_SHARE: Final = _object(covered_share=_or_null(_NUMBER), sources=_SOURCES)
 _LEVELS: Final = _of_type(BOOKS.field("bids").type)
 _OF_SPAN: Final[Schema] = {"inst_id": _TEXT, "from": _TIME, "to": _TIME, "coverage": _COVERAGE}
 _STATE: Final = {"state": {"enum": list(STATES)}, "cause": _TEXT}
@@ -113,6 +115,13 @@ _INST: Final = _asked("inst", _TEXT, "an instrument, as /api/instruments has it"
 _FROM: Final = _asked("from", _TIME, "the first moment of the span")
 _TO: Final = _asked("to", _TIME, "the moment behind the span")
 _AT: Final = _asked("t", _TIME, "the moment; without it the newest", is_needed=False)
+_FROM_WHERE: Final = _asked(
+    "sources",
+    {**_TEXT, "pattern": "^(recorded|archive)(,(recorded|archive))*$"},
+    "recorded, archive (of OKX, made by l2vault backfill), or recorded,archive: that in its holes; without it what was "
+    "recorded. `coverage` of the answer names them, and has the state `archive` where the archive stands in",
+    is_needed=False,
+)
 _FORMAT: Final = _asked(
     "format", {"enum": ["json", "arrow"]}, "json unless this or Accept asks for arrow", is_needed=False
 )
@@ -143,7 +152,7 @@ _BOOK_ROWS: Final = {"books": _list(_named(BOOKS)), "next_ms": _or_null(_TIME)}
 _BOOKS: Final = _table(
     "books of a span with their best levels, or a window of cells of time and price",
     (
-        *(_INST, _FROM, _TO, *_bounds(is_needed=False)),
+        *(_INST, _FROM, _TO, _FROM_WHERE, *_bounds(is_needed=False)),
         _asked("columns", _INTEGER, "of a window: columns at most", is_needed=False),
         _asked("of", {"enum": ["mean", "max"]}, "of a window: what a cell has", is_needed=False),
         _asked("levels", _INTEGER, "of books: levels a side, 1 to 400", is_needed=False),
@@ -169,7 +178,7 @@ _BESIDE: Final = dict.fromkeys(_MEASURES, _list(_or_null(_NUMBER))) | {
 _ONE: Final = {"inst_id": _TEXT, "contract": _or_null(_CONTRACT), "first_ms": _TIME, "newest_ms": _TIME}
 _PATHS: Final[dict[str, Schema]] = {
     "/api/instruments": _path(
-        "every instrument of the vault", (),
+        "every instrument of the vault", (_FROM_WHERE,),
         {JSON: _object(version=_TEXT, instruments=_list(_object(**_ONE, coverage=_COVERAGE)))},
     ),
     "/api/status": _path(
@@ -184,7 +193,7 @@ _PATHS: Final[dict[str, Schema]] = {
     ),
     "/api/books": _BOOKS,
     "/api/ladder": _path(
-        "the book at a moment", (_INST, _AT),
+        "the book at a moment", (_INST, _AT, _FROM_WHERE),
         {
             JSON: _object(
                 inst_id=_TEXT, book_ms=_TIME, bids=_LEVELS, asks=_LEVELS, depth=_INTEGER, is_flagged=_FLAG,
@@ -194,21 +203,25 @@ _PATHS: Final[dict[str, Schema]] = {
     ),
     "/api/cell": _path(
         "the levels of some prices at a moment, and since when",
-        (_INST, _asked("t", _TIME, "the moment"), *_bounds(is_needed=True)),
+        (_INST, _asked("t", _TIME, "the moment"), _FROM_WHERE, *_bounds(is_needed=True)),
         {JSON: _object(levels=_list(_LEVEL_SINCE), t=_TIME, **_STATE, coverage=_SHARE)},
     ),
-    "/api/walls": _table("walls that stand, heaviest first", (_INST, _AT), _object(**_OF_SPAN, **_OF_WALLS)),
-    "/api/zones": _table(
-        "the nearest zones", (_INST, _AT), _object(**_OF_SPAN, zones=_list(_named(ZONES)))
+    "/api/walls": _table(
+        "walls that stand, heaviest first", (_INST, _AT, _FROM_WHERE), _object(**_OF_SPAN, **_OF_WALLS)
     ),
-    "/api/trades": _table("the largest trades of a span of at most six hours", (_INST, _FROM, _TO), _TRADES),
+    "/api/zones": _table(
+        "the nearest zones", (_INST, _AT, _FROM_WHERE), _object(**_OF_SPAN, zones=_list(_named(ZONES)))
+    ),
+    "/api/trades": _table(
+        "the largest trades of a span of at most six hours", (_INST, _FROM, _TO, _FROM_WHERE), _TRADES
+    ),
     "/api/beside": _path(
         "what takers bought and sold, basis, funding and open interest in bins, of at most 25 hours",
-        (_INST, _FROM, _TO, _asked("columns", _INTEGER, "bins at most", is_needed=False)),
+        (_INST, _FROM, _TO, _FROM_WHERE, _asked("columns", _INTEGER, "bins at most", is_needed=False)),
         {JSON: _or_less({"inst_id": _TEXT, "start_ms": _TIME, "bin_ms": _INTEGER, "coverage": _COVERAGE}, _BESIDE)},
     ),
     "/api/coverage": _table(
-        "slots by state, and holes", (_INST, _FROM, _TO), _object(inst_id=_TEXT, coverage=_COVERAGE)
+        "slots by state, and holes", (_INST, _FROM, _TO, _FROM_WHERE), _object(inst_id=_TEXT, coverage=_COVERAGE)
     ),
     "/api/openapi.json": _path("this document", (), {JSON: {"type": "object"}}),
     "/api/session": {
@@ -226,6 +239,7 @@ _PATHS: Final[dict[str, Schema]] = {
             _asked("from", _TIME, "the first moment", is_needed=False),
             _asked("to", _TIME, "the last moment", is_needed=False),
             _asked("limit", _INTEGER, "rows at most: 100,000, or up to 1,000,000", is_needed=False),
+            _FROM_WHERE,
         ),
         {ARROW: {"description": "ts, price, qty (coin; quote currency of inverse contracts), is_sell"}},
     ),

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import pyarrow
 import uvicorn
 
 from l2vault.clock import Clock
@@ -76,8 +75,7 @@ async def serve(  # noqa: PLR0913 - three say where, the others are what it is g
 ) -> None:
     """Serve until interrupted; `ready` is called with the page's address once it can be opened, `trim` twice a minute
     and behind heavy work, which gives memory back that is free: reading an hour takes over a hundred megabytes for a
-    moment. Arrow's own pool would keep what it got."""
-    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    moment."""
     bound = listen(host, port)
     token = None if is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES)
     screen = Screen(root, Guard(host, token), clock, cache=cache, trim=trim)

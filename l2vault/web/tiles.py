@@ -21,11 +21,12 @@ from l2vault.analytics.books import read_books
 from l2vault.analytics.contract import Floats, contract_periods
 from l2vault.analytics.heatmap.grid import Ask, Cells, TimeBins, cells_of
 from l2vault.clock import Clock
-from l2vault.vault.coverage.hour_notes import FileStamp, stamp_of
-from l2vault.vault.reading.vault import Vault, open_vault
-from l2vault.vault.store.instruments import Row, read_rows
+from l2vault.vault.coverage.hour_notes import FileStamp
+from l2vault.vault.reading.vault import Vault
+from l2vault.vault.store.instruments import Row
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.web.kept import Basis, Kept, basis_of, good_until
+from l2vault.web.opened import Opened, stamps_of
 from l2vault.web.tile import BINS_MS, Tile, last_known, price_step
 from l2vault.web.tile_files import TileFiles
 from l2vault.web.turns import Turns
@@ -48,13 +49,20 @@ _Key = tuple[str, int, int]
 
 
 class Tiles:
-    """The tiles of a vault, made in `executor` when they are asked for and kept up to `KEPT_BYTES`, the latest used; of
+    """The tiles of a vault, made in `executor` when they are asked for and kept up to `most_bytes`, the latest used; of
     hours that are settled in `files` too."""
 
     def __init__(
-        self, root: Path, executor: Executor, clock: Clock, turns: Turns | None = None, files: TileFiles | None = None
+        self,
+        root: Path | Opened,
+        executor: Executor,
+        clock: Clock,
+        turns: Turns | None = None,
+        files: TileFiles | None = None,
+        most_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._root = root
+        self._vault = (root if isinstance(root, Opened) else Opened(root)).vault
+        self._most_bytes = most_bytes
         self._executor = executor
         self._clock = clock
         self._turns = turns or Turns()
@@ -66,7 +74,6 @@ class Tiles:
         self._asked: dict[str, None] = {}
         self._ahead: dict[_Key, str] = {}
         """What hours were made of that `make_ahead` has seen on disk, or without a book."""
-        self._local = threading.local()
 
     def get(
         self, inst_id: str, hours: Sequence[int], bin_ms: int, patience_sec: float | None = None
@@ -79,11 +86,11 @@ class Tiles:
         with self._lock:
             self._asked.pop(inst_id, None)
             self._asked[inst_id] = None
-        rows, known_ms = read_rows(vault.layout, inst_id), vault.newest_evidence_ms(inst_id)
+        rows, known_ms = vault.instrument_rows(inst_id), vault.newest_evidence_ms(inst_id)
         begun, left_sec = dict[int, Future[Tile | None] | None](), patience_sec
         for hour_ms in reversed(hours):
             key = inst_id, hour_ms, bin_ms
-            basis = basis_of(stamp_of(vault.layout, vault.catalog.hour(inst_id, hour_ms)), hour_ms, known_ms)
+            basis = basis_of(stamps_of(vault, ("books",), inst_id, hour_ms), hour_ms, known_ms)
             begun[hour_ms] = self._at_hand(key, basis)
             if begun[hour_ms] is None and (left_sec is None or left_sec > 0):
                 begun[hour_ms] = self._begun(key, basis, rows)
@@ -110,8 +117,8 @@ class Tiles:
         if self._files is None:
             return False
         vault, key = self._vault(), (inst_id, hour_ms, bin_ms)
-        stamp = stamp_of(vault.layout, vault.catalog.hour(inst_id, hour_ms))
-        digest = _digest(key, stamp, read_rows(vault.layout, inst_id))
+        stamp = stamps_of(vault, ("books",), inst_id, hour_ms)
+        digest = _digest(key, stamp, vault.instrument_rows(inst_id))
         if self._ahead.get(key) == digest or self._files.has(*key, digest):
             self._ahead[key] = digest
             return False
@@ -160,7 +167,7 @@ class Tiles:
                 for width_ms in BINS_MS[BINS_MS.index(bin_ms) :]:
                     self._keep((inst_id, hour_ms, width_ms), Kept(basis, until_ms, made.get(width_ms)))
             if self._files is not None and basis.is_settled:
-                digest = _digest(key, basis.stamp, read_rows(vault.layout, inst_id))
+                digest = _digest(key, basis.stamp, vault.instrument_rows(inst_id))
                 for tile in made.values():
                     self._files.write(inst_id, tile, digest)
             return made.get(bin_ms)
@@ -172,15 +179,8 @@ class Tiles:
         before = self._kept.pop(key, None)
         self._bytes += _bytes_of(kept.made) - (_bytes_of(before.made) if before is not None else 0)
         self._kept[key] = kept
-        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+        while self._bytes > self._most_bytes and len(self._kept) > 1:
             self._bytes -= _bytes_of(self._kept.popitem(last=False)[1].made)
-
-    def _vault(self) -> Vault:
-        """One for each thread: what it has read of the journal is not shared."""
-        if not hasattr(self._local, "vault"):
-            self._local.vault = open_vault(self._root)
-        vault: Vault = self._local.vault
-        return vault
 
 
 def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -> dict[int, Tile]:

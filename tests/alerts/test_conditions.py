@@ -100,6 +100,15 @@ def test_a_disk_has_too_few_days_or_too_few_bytes_or_refuses_lines() -> None:
     assert of("disk days below", 3, view(health(queue=refuses))) == [""]
 
 
+def test_a_full_disk_is_told_from_a_recorder_that_has_gone() -> None:
+    now_ms, one = WRITTEN_MS + 40_000, health()
+    seen = Look(now_ms, one, True, judge(one, now_ms, True, 0), 0)
+    assert of("disk days below", 3, seen) == [""] and of("recorder absent", 0, seen) == []
+    assert of("feed down", 0, seen) is None, "the file is of before"
+    (hole, _) = held(Rule("x", "hole longer than", 30, (Command(("x",)),), frozenset()), seen) or []
+    assert hole.text.endswith("the disk is full.")
+
+
 def test_what_status_calls_not_healthy_is_told_apart_by_its_reason() -> None:
     one = health(instruments=[instrument(BTC, state="lost"), instrument(ETH, state="lost")], feeds=[])
     assert of("not healthy", 0, view(one)) == ["no_feed", f"not_in_sync {BTC}", f"not_in_sync {ETH}"]

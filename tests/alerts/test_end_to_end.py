@@ -51,6 +51,11 @@ def _fill_the_disk(life: Life) -> None:
     life.world.full_disk = "disk_lines"
 
 
+def _fill_the_disk_at_once(life: Life) -> None:
+    """So that not even health.json can be replaced."""
+    life.world.full_disk = "disk_full"
+
+
 def _step_the_clock(life: Life) -> None:
     life.clock.wall_error_ms = 7_000
 
@@ -69,6 +74,7 @@ def _lose_both_feeds(life: Life) -> None:
 HARMS: dict[str, tuple[Callable[[Life], None], str]] = {
     "the recorder is killed": (_kill, "recorder absent"),
     "the disk is full": (_fill_the_disk, "disk days below 3"),
+    "the disk is full at once": (_fill_the_disk_at_once, "disk days below 3"),
     "the clock steps": (_step_the_clock, "clock off by 1s"),
     "one feed is lost": (_lose_one_feed, "feed down"),
     "both feeds are lost": (_lose_both_feeds, "hole longer than 20s"),

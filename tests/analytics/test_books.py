@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from l2vault.analytics import books as books_module
-from l2vault.analytics.books import CoverageMeter, books_of, read_books
+from l2vault.analytics.books import CoverageMeter, books_of, read_books, tally_of
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
@@ -15,6 +15,7 @@ from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.books import LINEAR, T0_MS, drawn, frames, hand_made
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
+from support.ladders import ladders_in
 
 THREE = (
     drawn(0, "99 5 2, 98 10 1", "101 7 3"),
@@ -27,7 +28,7 @@ THREE = (
 def ladder_rows(books):
     """Each book as time, bids and asks, in plain numbers."""
     rows = []
-    for ladders in books.ladders():
+    for ladders in ladders_in(books):
         for at_book in range(len(ladders)):
             sides = [
                 [
@@ -66,16 +67,20 @@ def test_pieces_of_any_size_give_the_same_books(at_once, monkeypatch):
 
 
 def test_a_side_that_fills_its_window_reaches_to_its_last_level_and_a_whole_one_without_end():
-    (ladders,) = hand_made(*THREE[:1], depth=2).ladders()
+    (ladders,) = ladders_in(hand_made(*THREE[:1], depth=2))
     assert ladders.mid.tolist() == [100]
     assert (ladders.visible_bps("bid").tolist(), ladders.visible_bps("ask").tolist()) == ([200], [np.inf])
+
+
+def tallies(books):
+    return [tally_of(piece) for pieces in books.mapped(list) for piece in pieces]
 
 
 def test_what_is_known_of_the_span_goes_with_every_result():
     books = hand_made(*THREE, depth=2)
     seen = CoverageMeter(books)
-    for ladders in books.ladders():
-        seen.add(ladders)
+    for tally in tallies(books):
+        seen.count_in(tally)
     about = seen.provenance("test/1", "usd", threshold=3)
     assert about.covered_share == pytest.approx(7_000 / 10_000)
     assert (about.books, about.unit, about.method, about.settings) == (4, "USDT", "test/1", {"threshold": 3})
@@ -86,7 +91,7 @@ def test_what_is_known_of_the_span_goes_with_every_result():
 def test_without_one_book_that_has_both_sides_nothing_is_said():
     books = hand_made(drawn(0, "99 5 2", ""))
     seen = CoverageMeter(books)
-    seen.add(next(books.ladders()))
+    seen.count_in(*tallies(books))
     with pytest.raises(VaultError, match="no book of BTC-USDT-SWAP between .* has both bids and asks"):
         seen.provenance("test/1", "usd")
 
@@ -107,7 +112,7 @@ def layout(tmp_path):
 def spans(books):
     return [
         (int(t_from) - HOUR_AT_MS - HOUR_MS, int(t_to) - HOUR_AT_MS - HOUR_MS, bool(is_linked))
-        for ladders in books.ladders()
+        for ladders in ladders_in(books)
         for t_from, t_to, is_linked in zip(ladders.t_from, ladders.t_to, ladders.is_linked, strict=True)
     ]
 
@@ -133,7 +138,7 @@ def test_a_vault_is_asked_for_what_it_holds(layout):
     with pytest.raises(VaultError, match="holds nothing of ETH-USDT-SWAP"):
         read_books(layout.root, "ETH-USDT-SWAP", at(0), at(1))
     with pytest.raises(VaultError, match=f"no book of {INST} stands between .*Try: l2vault coverage {INST}"):
-        list(read_books(layout.root, INST, at(0), at(1_000)).ladders())
+        list(ladders_in(read_books(layout.root, INST, at(0), at(1_000))))
 
 
 def test_contracts_that_changed_in_the_span_are_told_apart(layout):
@@ -141,7 +146,7 @@ def test_contracts_that_changed_in_the_span_are_told_apart(layout):
     former = layout.former_instrument_file(INST, HOUR_AT_MS + HOUR_MS)
     former.write_text(json.dumps(row | {"ctVal": "0.1"}), encoding="utf-8")
     books = read_books(layout.root, INST, at(HOUR_MS - 3_000), at(HOUR_MS + 1_000))
-    assert [(len(ladders), ladders.contract.value) for ladders in books.ladders()] == [(2, 0.1), (1, 0.01)]
+    assert [(len(ladders), ladders.contract.value) for ladders in ladders_in(books)] == [(2, 0.1), (1, 0.01)]
     assert spans(books)[2] == (0, 1_000, False)
 
 

@@ -1,9 +1,11 @@
 """Measures over time: weighted by how long each book stood, split where steps meet."""
 
+import math
+
 import polars as pl
 import pytest
 
-from l2vault.analytics.resample import by_step, summary, weighted_quantile
+from l2vault.analytics.resample import by_step, summary, weighted_quantiles
 
 FRAME = pl.DataFrame(
     {
@@ -51,5 +53,5 @@ def test_steps_tell_extremes_too(statistic, expected):
 
 def test_quantiles_are_values_that_occurred():
     values, weight = FRAME["value"].fill_null(0).to_numpy(), (FRAME["t_to"] - FRAME["t_from"]).to_numpy()
-    assert weighted_quantile(values, weight, 0.5) == 2
-    assert weighted_quantile(values[:0], weight[:0], 0.5) != weighted_quantile(values[:0], weight[:0], 0.5)
+    assert weighted_quantiles(values, weight, [0.5, 0.0, 1.0]) == [2, 0, 10]
+    assert all(map(math.isnan, weighted_quantiles(values[:0], weight[:0], [0.1, 0.9])))

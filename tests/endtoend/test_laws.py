@@ -1,5 +1,6 @@
 """The promises of a recording as a whole: deterministic, rotated right, and exact around a gap."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from l2vault.config import Settings
 from l2vault.okx.pipeline import Output, Pipeline
 from l2vault.recording import feeds as lines
+from l2vault.recording.tasks.clock import FIRST_WITHIN_SEC, ClockCheck
 from l2vault.vault.journal.events import Lost, Minute, Synced
 from support.captured import PAIR, as_swap, book_frames, capture, pair, rewritten, write_frames
 from support.reference import seen_by_chain
@@ -35,6 +37,15 @@ def test_the_same_replay_writes_the_same_bytes_at_any_speed_and_on_any_number_of
     alone = record_replay(tmp_path / "alone", captures, Settings(instruments=PAIR, feeds=1))
     assert len(at_max.raw_lines(BTC)) == 20
     assert at_10.files() == at_max.files() == alone.files()
+
+
+def test_a_recorder_that_is_slow_to_begin_misses_nothing_of_a_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that on a busy machine the laws here say what they say."""
+    monkeypatch.setattr(ClockCheck, "first_asked", lambda self: asyncio.sleep(FIRST_WITHIN_SEC))
+    outcome = record_replay(tmp_path / "vault", pair(tmp_path, seconds=4), Settings(instruments=PAIR, feeds=1))
+    assert outcome.raw_lines(BTC) and outcome.lines(BTC) == outcome.market.expected_lines(BTC, 400)
 
 
 def test_a_replay_across_midnight_lands_in_the_files_of_its_hours(tmp_path: Path) -> None:

@@ -21,7 +21,16 @@ from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.recording import eventlog
-from l2vault.recording.disk import END_WITHIN_SEC, QUEUE_LIMIT, STALL_MS, SYNC_WITHIN_SEC, Disk, Guard, Past
+from l2vault.recording.disk import (
+    END_WITHIN_SEC,
+    QUEUE_LIMIT,
+    STALL_MS,
+    SYNC_WITHIN_SEC,
+    THREAD_AGAIN_SEC,
+    Disk,
+    Guard,
+    Past,
+)
 from l2vault.vault.journal.events import (
     Alive,
     DiskStalled,
@@ -40,6 +49,7 @@ from l2vault.vault.store.digest import HourDigest, digest_of
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.writer import ClosedHour, LineWriter, Vanished
 from support.manual_clock import ManualClock, some_turns, until
+from support.no_thread import no_thread
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 FSYNC_MS = 5_000
@@ -497,6 +507,44 @@ async def test_a_disk_that_cannot_sync_is_told_once(caplog: pytest.LogCaptureFix
         await until(lambda: rig.syncs == 6)
     assert caplog.text.count("Cannot sync the vault") == 2
     assert len(rig.written) == 6
+
+
+async def test_where_the_system_has_no_thread_lines_wait_for_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig()
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", no_thread)
+        running_disk = asyncio.create_task(rig.disk.run())
+        rig.disk.put(line(BTC, 0))
+        for _ in range(3):
+            await rig.clock.pass_time(round(THREAD_AGAIN_SEC * 1000))
+        assert rig.written == [] and not running_disk.done()
+        assert rig.disk.stalled_ms() == 3 * THREAD_AGAIN_SEC * 1000
+    rig.clock.advance(round(THREAD_AGAIN_SEC * 1000))
+    await until(lambda: rig.written)
+    rig.disk.finish(beat(1))
+    await asyncio.wait_for(running_disk, 10)
+    assert rig.written == [line(BTC, 0), beat(1)]
+    assert caplog.text.count("Nothing can be written at this moment") == 1
+
+
+async def test_interrupted_while_the_disk_hangs_it_ends_all_the_same() -> None:
+    """At a second Ctrl-C the event loop cancels every task and waits for each."""
+    rig = Rig()
+    rig.writer.gate.clear()
+    task = asyncio.create_task(rig.disk.run())
+    rig.disk.put(line(BTC, 0))
+    await until(rig.writer.is_inside.is_set)
+    rig.disk.finish()
+    cancelled = [task, *(asyncio.all_tasks() - {task, asyncio.current_task()})]
+    for each in cancelled:
+        each.cancel()
+    await some_turns()
+    rig.clock.advance(round(END_WITHIN_SEC * 1000))
+    async with asyncio.timeout(10):
+        await asyncio.wait(cancelled)
+    rig.writer.gate.set()
 
 
 async def test_a_stall_is_seen_while_it_lasts_and_journaled_after_it() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from l2vault.book.snapshot import Snapshot
-from l2vault.book.utc import utc_text
+from l2vault.book.utc import utc_ms, utc_text
 from l2vault.okx.exchange_time import FUTURE_MS
 from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Sampled, Synced, Unverifiable
 from l2vault.okx.websocket import FeedDown, FeedOutput, FeedUp
@@ -373,6 +373,19 @@ def test_a_line_within_five_seconds_of_proved_time_is_no_line_from_the_future(ah
     rig.synced(1)
     rig.sampled(1, 5)
     assert asked == []
+
+
+@pytest.mark.parametrize(("seq_in_vault", "quiet"), [(2, 3), (77, 0)])
+def test_a_book_stands_over_quiet_slots_only_where_it_is_the_one_in_the_vault(seq_in_vault: int, quiet: int) -> None:
+    rig = Rig()
+    rig.router.resume({BTC: Tail(T0_MS + 4000, seq_in_vault, T0_MS + 4000)})
+    rig.synced(1)
+    book = Snapshot(BTC, T0_MS + 4000, 400, [("1", "1", "0", "1")], [], 0, 2, 0)
+    rig.router.take(1, [Sampled(book, T0_MS + 4000, T0_MS + 11_000)])
+    minute = rig.ledger.take_minute({})[BTC]
+    assert rig.times() == [] and minute.held_back == 1
+    slots = [(utc_ms(each.last) - utc_ms(each.first)) // 2000 + 1 for each in minute.quiet]
+    assert sum(slots) == quiet
 
 
 @pytest.mark.parametrize("ts_ms", [-(10**15), 10**16])

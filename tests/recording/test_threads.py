@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
-from l2vault.recording.threads import in_daemon_thread
+from l2vault.recording.threads import NoThread, in_daemon_thread
 from support.manual_clock import until
+from support.no_thread import no_thread
 
 
 async def test_what_it_returns_and_raises_comes_back() -> None:
@@ -16,6 +17,26 @@ async def test_what_it_returns_and_raises_comes_back() -> None:
     with pytest.raises(ZeroDivisionError):
         await in_daemon_thread(divmod, 7, 0)
     assert await in_daemon_thread(sorted, [1, 2], reverse=True) == [2, 1]
+
+
+@pytest.mark.parametrize("ended", [SystemExit(3), StopIteration(), GeneratorExit(), KeyboardInterrupt()])
+async def test_whatever_ends_it_ends_the_wait_and_never_the_event_loop(ended: BaseException) -> None:
+    def end() -> None:
+        raise ended
+
+    with pytest.raises(RuntimeError, match=f"a thread ended with {type(ended).__name__}") as raised:
+        await asyncio.wait_for(in_daemon_thread(end), 10)
+    assert raised.value.__cause__ is ended
+
+
+async def test_where_the_system_has_no_thread_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(NoThread, match="can't start new thread"):
+            await in_daemon_thread(done.append, 1)
+    await in_daemon_thread(done.append, 2)
+    assert done == [2]
 
 
 async def test_it_runs_in_a_thread_of_its_own() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from l2vault.analytics.books import Books
+from support.ladders import ladders_in
 
 Level = tuple[float, float, int]
 """Price, size and orders."""
@@ -11,7 +12,7 @@ Level = tuple[float, float, int]
 
 def lives(books: Books, unit: str, threshold: float) -> list[dict[str, object]]:
     """Every life of a level that reaches the threshold, without links, in order of birth, side and price."""
-    every = [book for ladders in books.ladders() for book in _books(ladders, unit)]
+    every = [book for ladders in ladders_in(books) for book in _books(ladders, unit)]
     found = []
     for side in ("ask", "bid"):
         prices = {price for book in every for price, size, _ in book[side] if size >= threshold / 2}

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
+from l2vault.recording import feeds
 from l2vault.sim.exchange.timeline import Timeline
 from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.server import SimOptions, Simulator
@@ -73,10 +74,14 @@ def record_replay(
     """Replay `captures` to the end into the vault `root`, beside a witness that rebuilds the books naively: in virtual
     time, over real sockets.
 
-    With `faults` there is no witness: `first` and `second` are then the recorder's own connections.
+    With `faults` there is no witness: `first` and `second` are then the recorder's own connections. The replay begins
+    once all of them that are made at the start are subscribed, however long the recorder takes.
     """
     plan = None if faults is None else parse_faults(faults)
-    options = SimOptions(replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3, faults=plan)
+    clients = (1 if feeds.STAGGER_SEC else settings.feeds) + (plan is None)
+    options = SimOptions(
+        replay=tuple(captures), speed=speed, verbatim=verbatim, hold_sec=0.3, clients=clients, faults=plan
+    )
     return run_over_sockets(lambda loop: _record_replay(root, options, settings, VirtualClock(loop, SOCKETS_START_MS)))
 
 

@@ -31,6 +31,7 @@ from l2vault.vault.checking.changes import ChangeCheck
 from l2vault.vault.checking.rows import ROW_KINDS, RowCheck
 from l2vault.vault.coverage.checked import MOST_HOURS, check_hours
 from l2vault.vault.coverage.journal_index import JournalIndex
+from l2vault.vault.health.form import Health, write_health
 from l2vault.vault.journal.events import Event
 from l2vault.vault.journal.log import Journal
 from l2vault.vault.reading.changes import change_coverage
@@ -518,6 +519,27 @@ class _Rest(OkxRest):
 
 
 @contextmanager
+def _no_room(world: World) -> Iterator[None]:
+    """On a full disk not even `health.json` can be replaced, and whoever asks is told that nothing is free."""
+    disk_usage = shutil.disk_usage
+
+    def to_health(layout: Layout, health: Health) -> None:
+        if world.full_disk == "disk_full":
+            raise OSError(28, "No space left on device")
+        write_health(layout, health)
+
+    def usage(path: Path) -> object:
+        found = disk_usage(path)
+        return found._replace(free=0) if world.full_disk == "disk_full" else found
+
+    with (
+        mock.patch("l2vault.vault.health.form.write_health", to_health),
+        mock.patch("shutil.disk_usage", usage),
+    ):
+        yield
+
+
+@contextmanager
 def _in_memory(world: World) -> Iterator[None]:
     async def open_connection(url: str, *_: object) -> Socket:
         if world.is_refusing:
@@ -552,6 +574,7 @@ def _in_memory(world: World) -> Iterator[None]:
         mock.patch.object(gzip_append, "write_all", to_changes),
         mock.patch.object(LineWriter, "append", to_file),
         mock.patch.object(Journal, "append", to_journal),
+        _no_room(world),
         mock.patch("l2vault.okx.websocket.open_connection", open_connection),
         mock.patch("l2vault.recording.threads.threading.Thread", _AtOnce),
         mock.patch.object(ClosedHours, "work", check_here),

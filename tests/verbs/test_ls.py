@@ -151,3 +151,29 @@ def test_an_archived_hour_is_one_row_with_its_lines(layout, capsys):
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     expected = {"date": "2024-08-21", "hour": 6, "form": "archive", "size_bytes": size, "lines": 3, "kind": "books"}
     assert row == {"schema": "l2vault.ls/1", "inst_id": BTC, **expected}
+
+
+def test_what_was_made_of_okxs_archive_has_a_table_of_its_own(layout, capsys):
+    run(layout)
+    before, size = capsys.readouterr().out, 3 * len(gzip.compress(b"x\n"))
+    assert "archive" not in before
+    archive = layout.okx_archive
+    for hour in (-24, -23, 2):
+        put(archive, BTC, hour, b"x\n", packed=True)
+    put(archive, "SOL-USDT-SWAP", 5, b"x\n")
+    put(archive.of("trades"), BTC, 2, b"x\n")
+    assert run(layout) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(before)
+    assert [row.split() for row in out[len(before) :].splitlines()] == [
+        [],
+        ["of", "OKX's", "archive", "(read", "with", "--sources", "recorded,archive):"],
+        ["instrument", "kind", "days", "first", "last", "hours", "size"],
+        [BTC, "books", "2", "2024-08-19", "2024-08-20", "3", str(size), "B"],
+        [BTC, "trades", "1", "2024-08-20", "2024-08-20", "1", "2", "B"],
+        ["SOL-USDT-SWAP", "books", "1", "2024-08-20", "2024-08-20", "1", "2", "B"],
+    ]
+    assert run(layout, "sol-usdt-swap") == 0
+    assert "SOL-USDT-SWAP" in capsys.readouterr().out, "an instrument that the archive alone has"
+    assert run(layout, "--json") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6, "hours that were recorded"

@@ -150,10 +150,10 @@ def test_a_hole_ends_what_is_known_of_a_level(asked: Asked) -> None:
     assert said["levels"][0]["since_ms"] == HOUR_AT_MS + HOLE.stop * 2000
 
 
-def test_trades_are_given_with_time_price_size_and_side(asked: Asked) -> None:
+def test_trades_are_given_with_time_price_size_side_and_origin(asked: Asked) -> None:
     said = asked.json("/api/trades", inst=INST, **SPAN)
     assert said["recorded"] is True
-    assert said["trades"][0] == [HOUR_AT_MS + 2000, 60001.0, 1.0, "buy"]
+    assert said["trades"][0] == [HOUR_AT_MS + 2000, 60001.0, 1.0, "buy", "recorded"]
     assert len(said["trades"]) == 4
 
 
@@ -290,6 +290,19 @@ def test_the_token_becomes_a_cookie_that_no_script_reads_and_no_other_site_sends
     assert "httponly" in cookie and "samesite=strict" in cookie
     assert found.raw("/api/instruments", headers={"cookie": f"{COOKIE}=secret"})[0] == 200
     found.screen.stop()
+
+
+def test_what_a_window_lacks_of_the_newest_lines_is_had_from_where_it_was_read_to(vault: Layout) -> None:
+    asked = Asked(vault.root, clock=ClockAt(0))
+    span = {"from": HOUR_AT_MS, "to": HOUR_AT_MS + (LINES + 10) * 2000, "columns": 1600}
+    read_to = asked.window(**span)[0]["read_to_ms"]
+    assert read_to == HOUR_AT_MS + LINES * 2000
+    append(vault, LINES)
+    append(vault, LINES + 1)
+    assert asked.window(**span)[0]["read_to_ms"] == read_to, "its hour is kept for a while"
+    rows = asked.json("/api/books", inst=INST, format="json", limit=100, levels=400, **span | {"from": read_to})
+    assert [book["book_ms"] for book in rows["books"]] == [read_to, read_to + 2000] and rows["next_ms"] is None
+    asked.screen.stop()
 
 
 def test_a_new_line_is_in_the_next_ladder(asked: Asked, vault: Layout) -> None:

@@ -206,6 +206,8 @@ def test_whether_the_recorder_lives_waits_for_nothing_that_is_asked_for_in_bulk(
     asked.raw("/api/books", inst=INST, **SPAN, format="json")
     asked.raw("/livez")
     assert names == {"every_trade": "rows", "rows_of_books": "rows", "is_live": "reading"}
+    asked.raw("/api/books", inst=INST, **SPAN, format="json", limit=100)
+    assert names["rows_of_books"] == "reading", "a page asks for so many that it lacks"
 
 
 def test_metrics_are_those_of_the_status_verb(asked: Asked, layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from l2vault.vault.store.layout import Layout
+from l2vault.web import live
 from l2vault.web.guard import Guard
 from l2vault.web.live import SKIPPED, WAITING, Page
 from support.hours import HOUR_AT_MS, INST
@@ -66,6 +67,48 @@ async def test_a_websocket_of_another_origin_or_without_the_token_is_refused(vau
             assert await _next(page) == {"kind": "begun"}
             append(vault, LINES)
             assert (await _next(page))["kind"] == "book"
+
+
+async def test_a_page_is_told_of_a_thread_that_ends_and_the_next_page_gets_a_new_one(
+    vault: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = live.Follow
+    monkeypatch.setattr(live, "Follow", lambda *words: 1 // 0)
+    followed = live.Live(vault.root, 0.01)
+    first = followed.open(INST)
+    said = json.loads(await asyncio.wait_for(first.next(), 20))
+    assert said == {"kind": "error", "error": "the books can no longer be followed: integer division or modulo by zero"}
+    monkeypatch.setattr(live, "Follow", follow)
+    later = followed.open(INST)
+    assert await asyncio.wait_for(later.next(), 20) == live.BEGUN
+    append(vault, LINES)
+    assert json.loads(await asyncio.wait_for(later.next(), 20))["kind"] == "book"
+    followed.close(INST, first)
+    followed.close(INST, later)
+    await _when(lambda: not _followers())
+
+
+def test_a_thread_that_outlives_the_event_loop_ends_in_silence(vault: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    troubles: list[object] = []
+    has_ended = threading.Event()
+
+    def follow(layout: Layout, inst_id: str, start: None, poll_sec: float, wait: Callable[[float], None]) -> list:
+        assert has_ended.wait(20)
+        wait(0)
+        return []
+
+    async def open_one() -> list[threading.Thread]:
+        live.Live(vault.root).open(INST)
+        return _followers()
+
+    monkeypatch.setattr(threading, "excepthook", troubles.append)
+    monkeypatch.setattr(live, "Follow", follow)
+    monkeypatch.setattr(live, "FollowTrades", follow)
+    threads = asyncio.run(open_one())
+    has_ended.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(threads) == 2 and troubles == []
 
 
 async def test_a_page_that_does_not_keep_up_keeps_the_newest_and_is_told() -> None:

@@ -25,6 +25,7 @@ PATIENCE_SEC = 90
 BRIGHTEST = [254, 232, 56]
 EMPTY = [0, 10, 28]
 MISSING = [213, 94, 0]
+PANEL = [21, 27, 35]
 WALL_PRICE = 60050.5
 """The middle of the cell that the wall lies in."""
 READY = "window.screenOfL2vault?.chart?.grid && !window.screenOfL2vault.chart.grid.unread_hours.length"
@@ -175,20 +176,37 @@ async def test_a_line_is_on_the_page_once_it_is_in_the_file(browser, site: Site,
         assert end > newest, "the newest line stays in view"
 
 
-BRIDGED = """(columns) => {
-  const { pane, chart } = screenOfL2vault;
-  pane.liveFrom = pane.newestMs = chart.grid.read_to_ms + columns * chart.grid.bin_ms;
-  pane.bridge();
-  const isAsked = pane.asked === null;
-  pane.liveFrom = null;
-  return isAsked;
+APART = """() => {
+  const { pane, chart } = screenOfL2vault, { grid } = chart, first = grid.columns - 3;
+  const from = grid.start_ms + first * grid.bin_ms;
+  const cells = () => [0, 1, 2].map((n) => chart.cellAt(from + n * grid.bin_ms, 60050.2).size);
+  window.between = { from, cells, before: cells() };
+  // As if its hour had been read four seconds before the first line came.
+  grid.size.fill(NaN, first * grid.rows, (first + 2) * grid.rows);
+  for (const each of [grid.codes, grid.books]) each.fill(0, first, first + 2);
+  chart.paintColumns(first, grid.columns);
+  [grid.read_to_ms, pane.recent, pane.liveFrom] = [from, [], from + 2 * grid.bin_ms];
+  return [chart.unknown(), from, grid.bin_ms];
+}"""
+BRIDGED = """async () => {
+  const { pane, chart } = screenOfL2vault, { from, cells, before } = window.between;
+  await pane.bridge();
+  await pane.bridge();
+  return [before, cells(), chart.unknown(), pane.liveFrom === from, pane.recent.map((book) => book.book_ms - from)];
 }"""
 
 
-async def test_a_column_between_what_was_read_and_the_first_live_line_is_read_again(browser, site: Site) -> None:
-    async with opened(browser, site) as page:
-        await when(page, "screenOfL2vault.pane.asked")
-        assert [await page.evaluate(BRIDGED, columns) for columns in (-1, 0, 1)] == [False, False, True]
+async def test_lines_between_what_was_read_and_the_first_live_one_are_asked_for(browser, site: Site) -> None:
+    async with opened(browser, site, "#live=400000") as page:
+        asked = list[str]()
+        page.on("request", lambda request: asked.append(request.url) if "format=json" in request.url else None)
+        await when(page, "screenOfL2vault.pane.asked && screenOfL2vault.pane.book")
+        unknown, start, width = await page.evaluate(APART)
+        assert unknown == [[start, start + 2 * width]] and width == 2000
+        assert await _pixel(page, LINES - 3, WALL_PRICE) == PANEL, "not read yet: neither hatched nor beyond reach"
+        before, after, unknown, is_joined, recent = await page.evaluate(BRIDGED)
+        assert after == before and unknown == [] and is_joined and recent == [0, 2000]
+        assert len(asked) == 1, "once"
 
 
 async def test_a_slot_that_nothing_proves_is_not_filled_in(browser, site: Site, vault: Layout) -> None:

@@ -154,6 +154,19 @@ def test_of_many_instruments_those_are_made_ahead_that_pages_asked_for(settled: 
     assert found == [{*others[:3], INST}, {*others[:2], others[3], INST}]
 
 
+def test_an_hour_that_cannot_be_made_ahead_keeps_no_other_from_it(settled: Layout) -> None:
+    class Failing(Tiles):
+        tried = 0
+
+        def make_ahead(self, inst_id: str, hour_ms: int, bin_ms: int) -> bool:
+            self.tried += 1
+            raise ZeroDivisionError
+
+    tiles = Failing(settled.root, ThreadPoolExecutor(1), Clock())
+    Ahead(settled.root, tiles, Clock(), lambda seconds: seconds == 60).run()
+    assert tiles.tried == 2
+
+
 class ClockByHand(Clock):
     now_ms = 0
 

@@ -205,11 +205,13 @@ def _sums(piece: Piece, unit: Unit, horizon_ms: int, edges: list[float]) -> pl.D
     bands = len(edges) + 1
     cells = len(windows) * 2 * bands * len(CAUSES)
     sums = np.zeros(cells)
+    row *= 2 * bands * len(CAUSES)
     for changed, is_ask in row_changes(piece, unit):
-        band = np.zeros(len(is_ask), np.int64)
+        band = np.zeros(len(is_ask), np.int32)
+        distance_bps = changed.distance_bps - ROUNDING_BPS
         for edge in edges:
-            band += changed.distance_bps - ROUNDING_BPS > edge
-        cell = ((row[changed.book] * 2 + is_ask) * bands + band) * len(CAUSES) + changed.cause
+            band += distance_bps > edge
+        cell = row.take(changed.book) + ((is_ask * np.int32(bands) + band) * np.int32(len(CAUSES)) + changed.cause)
         sums += np.bincount(cell, changed.size, cells)
     by_cause = sums.reshape(-1, len(CAUSES))
     reach = np.stack([piece.visible_bps(name)[later] for name in SIDES], axis=1)

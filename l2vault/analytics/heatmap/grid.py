@@ -216,13 +216,13 @@ def _sums_of(piece: Piece, ask: Ask) -> _Sums | None:
     to_bin = np.searchsorted(stood, piece.stood_ms, side="left") - 1
     first_bin, first_row = int(from_bin[0]), low // step
     shape = int(to_bin[-1]) - first_bin + 1, high // step - first_row + 1
-    row_from = from_bin[rows.first]
-    times = to_bin[rows.past] - row_from + 1
+    row_from = from_bin.take(rows.first)
+    times = to_bin.take(rows.past) - row_from + 1
     cell = rows.is_ask * (shape[0] * shape[1]) + (row_from - first_bin) * shape[1] + (rows.ticks // step - first_row)
     total = np.zeros(2 * shape[0] * shape[1])
     most = np.zeros(len(total) if ask.keeps_most else 0)
     is_one = times == 1
-    ms = piece.stood_ms[rows.past] - piece.stood_ms[rows.first]
+    ms = piece.stood_ms.take(rows.past) - piece.stood_ms.take(rows.first)
     total += _sums(cell[is_one], rows.size[is_one] * ms[is_one], len(total))
     if ask.keeps_most:
         np.maximum.at(most, cell[is_one], rows.size[is_one])

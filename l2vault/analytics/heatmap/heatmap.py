@@ -12,12 +12,15 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ints, SideName
-from l2vault.analytics.books import Books, CoverageMeter
+from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.heatmap.grid import MID_TICK_BPS, Ask, Cells, TimeBins, cells_of, time_bins
+from l2vault.analytics.heatmap.grid import MID_TICK_BPS, Ask, Cells, PieceCells, TimeBins, cells_of, time_bins
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.provenance import Provenance
+from l2vault.analytics.walls.large_levels import Ask as Look
+from l2vault.analytics.walls.large_levels import Survey, survey
+from l2vault.analytics.walls.walls import Criteria, first_look, walls
 
 COLUMNS: Final = 1200
 ROWS: Final = 400
@@ -108,12 +111,43 @@ def heatmap(
 
     Raises VaultError if there is no book. `settings` has the size of a cell, `bin_ms` and `bin_price`, or `bin_bps`.
     """
-    bins = _bins(books, columns)
+    ask = _ask(books, unit, columns, rows, is_around_mid)
+    return _heatmap_of(books, ask, books.mapped(partial(cells_of, ask=ask)))
+
+
+def with_walls(
+    books: Books, unit: Unit = "usd", criteria: Criteria | None = None, is_around_mid: bool = False
+) -> tuple[Heatmap, Result]:
+    """`heatmap` and `walls`, each as it is alone, in one pass over the books."""
+    ask, look = _ask(books, unit, COLUMNS, ROWS, is_around_mid), first_look(unit, criteria or Criteria())
+    looked: dict[int, list[Survey]] = {}
+
+    def hours() -> Iterator[list[PieceCells]]:
+        both = books.mapped(partial(_cells_and_levels, ask=ask, look=look))
+        for hour_ms, (cells, found) in zip(books.hours, both, strict=True):
+            looked[hour_ms] = found
+            yield cells
+
+    drawn = _heatmap_of(books, ask, hours())
+    return drawn, walls(books, unit, criteria, looked)
+
+
+def _cells_and_levels(pieces: Iterator[Piece], ask: Ask, look: Look) -> tuple[list[PieceCells], list[Survey]]:
+    """The work on one hour; all its pieces are held meanwhile, which share what is found out of each."""
+    held = list(pieces)
+    return cells_of(iter(held), ask), survey(iter(held), look)
+
+
+def _ask(books: Books, unit: Unit, columns: int, rows: int, is_around_mid: bool) -> Ask:
+    return Ask(_bins(books, columns), books.contract.tick, rows, unit, is_around_mid)
+
+
+def _heatmap_of(books: Books, ask: Ask, hours: Iterator[list[PieceCells]]) -> Heatmap:
+    """Of the cells of each hour, in order of time."""
+    bins, contract, unit, is_around_mid = ask.bins, books.contract, ask.unit, ask.is_around_mid
     meter = CoverageMeter(books)
-    cells = Cells(bins, rows)
-    contract = books.contract
-    ask = Ask(bins, contract.tick, rows, unit, is_around_mid)
-    for hour in books.mapped(partial(cells_of, ask=ask)):
+    cells = Cells(bins, ask.rows)
+    for hour in hours:
         for piece in hour:
             meter.count_in(piece.tally)
             cells.add(piece)

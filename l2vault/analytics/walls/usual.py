@@ -56,7 +56,7 @@ def counted(piece: Piece, sizes: Floats) -> Floats:
     the distance that it had in the middle of its stay."""
     middle = (piece.first + piece.past - 1) >> 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        away = np.abs(piece.price / piece.mid[middle] - 1) * BPS
+        away = np.abs(piece.price / piece.mid.take(middle) - 1) * BPS
     step = _bits(sizes, _STEP_BITS) - _FIRST_STEP
     cell = _band(away) * _STEPS + np.clip(step, 0, _STEPS - 1)
     found: Floats = np.bincount(cell, piece.ms, _BANDS * _STEPS).astype(np.float64)

@@ -4,7 +4,7 @@
 from which on a level is one; `ledger` makes lives of it. `docs/intelligence.md` has the rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -92,8 +92,15 @@ class Criteria:
         return given | {name: value for name, value in asked.items() if value}
 
 
-def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) -> Result:
+def walls(
+    books: Books,
+    unit: Unit = "usd",
+    criteria: Criteria | None = None,
+    looked: Mapping[int, list[Survey]] | None = None,
+) -> Result:
     """A row per life of a wall as `ledger.LEDGER` says, in order of birth. Sizes are in `unit`, times ms since 1970.
+
+    `looked` is what `survey` found in each hour (ms) by `first_look`, where a pass for another measure did that too.
 
     Where trades were recorded, they decide how those walls ended that were found without them.
 
@@ -101,7 +108,7 @@ def walls(books: Books, unit: Unit = "usd", criteria: Criteria | None = None) ->
     where the span has no book, or none with two sides.
     """
     criteria = criteria or Criteria()
-    surveys, threshold = _surveyed(books, unit, criteria)
+    surveys, threshold = _surveyed(books, first_look(unit, criteria), criteria, looked)
     if not surveys:
         raise books.no_book()
     meter = CoverageMeter(books)
@@ -140,14 +147,22 @@ def _ended(books: Books, runs: pl.DataFrame, birth: Birth, unit: Unit, criteria:
     return frame, told is not None and bool(told["is_told"].any())
 
 
-def _surveyed(books: Books, unit: Unit, criteria: Criteria) -> tuple[list[Survey], float]:
-    """All pieces in order of time, cut low enough for the threshold, and that."""
+def first_look(unit: Unit, criteria: Criteria) -> Ask:
+    """What is asked of each hour before the size of a wall is known."""
     is_each_book = criteria.relative is not None
     ask = Ask(unit, criteria.percentile, None, is_each_book, not is_each_book and criteria.per_order is None)
+    if criteria.min_size is None:
+        return ask
+    return replace(ask, percentile=None, cut=criteria.min_size * KEPT_SHARE)
+
+
+def _surveyed(
+    books: Books, ask: Ask, criteria: Criteria, looked: Mapping[int, list[Survey]] | None
+) -> tuple[list[Survey], float]:
+    """All pieces in order of time, cut low enough for the threshold, and that."""
+    found = _by_hour(books, ask, books.hours) if looked is None else dict(looked)
     if criteria.min_size is not None:
-        ask = replace(ask, percentile=None, cut=criteria.min_size * KEPT_SHARE)
-        return _flat(_by_hour(books, ask, books.hours)), criteria.min_size
-    found = _by_hour(books, ask, books.hours)
+        return _flat(found), criteria.min_size
     threshold = _threshold(_flat(found), criteria.percentile)
     cut = threshold * KEPT_SHARE
     again = [hour for hour, pieces in found.items() if any(piece.cut > cut for piece in pieces)]

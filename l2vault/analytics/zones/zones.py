@@ -17,7 +17,7 @@ from l2vault.analytics.book_matrix import NOWHERE, SIDES, Ints, SideName, decima
 from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
 from l2vault.analytics.deep import DeepBook, Samples
-from l2vault.analytics.interval_rows import BookRows, Numbers, Piece
+from l2vault.analytics.interval_rows import BookRows, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.zones.zone_tests import Touches, zone_tests
 from l2vault.book.deep import DEEP_EVERY_MS
@@ -267,8 +267,9 @@ def _part(piece: Piece, grid: Grid, unit: Unit) -> Part:
     reach = np.concatenate([piece.mid - piece.worst.bid, piece.worst.ask - piece.mid])
     is_full = np.concatenate([piece.is_full["bid"], piece.is_full["ask"]])
     reach = reach[is_full & np.isfinite(reach)]
+    sizes = piece.sizes(unit)
     return Part(
-        {name: _side(piece, name, grid, unit) for name in SIDES},
+        {name: _side(piece, name, grid, sizes) for name in SIDES},
         tally_of(piece),
         piece.contract,
         float(mids[-1]) if len(mids) else None,
@@ -276,7 +277,7 @@ def _part(piece: Piece, grid: Grid, unit: Unit) -> Part:
     )
 
 
-def _side(piece: Piece, name: SideName, grid: Grid, unit: Unit) -> Gathered:
+def _side(piece: Piece, name: SideName, grid: Grid, sizes: Floats) -> Gathered:
     sign = 1 if name == "bid" else -1
     ends = [piece.best.bid, piece.worst.bid] if sign > 0 else [piece.best.ask, piece.worst.ask]
     best, worst = (_points(end, sign, grid) for end in ends)
@@ -284,8 +285,8 @@ def _side(piece: Piece, name: SideName, grid: Grid, unit: Unit) -> Gathered:
     farthest = np.where(piece.is_full[name], -(-worst // grid.points), NOWHERE)
     touches = Touches(piece.t_from, piece.t_to, best, farthest, piece.is_linked)
     own = np.flatnonzero(piece.is_ask == (name == "ask"))
-    bucket = _points(piece.price[own], sign, grid) // grid.points
-    return _kept(_cells(piece, own, bucket, piece.sizes(unit)[own]), touches)
+    bucket = _points(piece.price.take(own), sign, grid) // grid.points
+    return _kept(_cells(piece, own, bucket, sizes.take(own)), touches)
 
 
 def _kept(cells: pl.DataFrame, touches: Touches) -> Gathered:
@@ -313,24 +314,26 @@ def _cells(piece: Piece, own: Ints, bucket: Ints, size: Floats) -> pl.DataFrame:
     what goes behind its last, summed up. So many buckets at once as take little room."""
     books = len(piece) + 1
     at_once = max(1, _CELLS_AT_ONCE // books)
-    first, past, orders = piece.first[own], piece.past[own], piece.orders[own]
+    first, past, orders = piece.first.take(own), piece.past.take(own), piece.orders.take(own)
     frames = [pl.DataFrame(schema={"bucket": pl.Int64, "book": pl.Int64, "size": pl.Float64, "orders": pl.Int64})]
     low, high = (int(bucket.min()), int(bucket.max())) if len(bucket) else (0, -1)
     for start in range(low, high + 1, at_once):
         rows = np.flatnonzero((bucket >= start) & (bucket < start + at_once)) if high - low >= at_once else slice(None)
         row = (bucket[rows] - start) * books
-        length = (min(high, start + at_once - 1) - start + 1) * books
-        held = _stood(row, first[rows], past[rows], None, length, books)
+        cells = row + first[rows], row + past[rows]
+        shape = min(high, start + at_once - 1) - start + 1, books
+        held = _stood(cells, None, shape)
         at, book = np.nonzero(np.rint(held))
-        sums = (_stood(row, first[rows], past[rows], each[rows], length, books)[at, book] for each in (size, orders))
+        sums = (_stood(cells, each[rows], shape)[at, book] for each in (size, orders))
         values = dict(zip(("size", "orders"), sums, strict=True))
         frames.append(pl.DataFrame({"bucket": at + start, "book": book, **values}).cast(frames[0].schema))
     return pl.concat(frames)
 
 
-def _stood(row: Ints, first: Numbers, past: Numbers, values: "Floats | Ints | None", length: int, books: int) -> Floats:
-    comes = np.bincount(row + first, values, length) - np.bincount(row + past, values, length)
-    stood: Floats = comes.reshape(-1, books).cumsum(axis=1)
+def _stood(cells: tuple[Ints, Ints], values: "Floats | Ints | None", shape: tuple[int, int]) -> Floats:
+    """`(buckets, books)`: the sum of `values`, or how many there are, each from its first cell up to its last one."""
+    comes, goes = (np.bincount(at, values, shape[0] * shape[1]) for at in cells)
+    stood: Floats = (comes - goes).reshape(shape).cumsum(axis=1)
     return stood[:, :-1]
 
 

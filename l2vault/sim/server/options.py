@@ -14,7 +14,8 @@ class SimOptions:
 
     With `replay` the instruments are those of the captures; without, `inst_ids` and `seed` make a market of our own,
     which has no speed but 1 and no end; `has_whales` puts an order far larger than all others into it now and then.
-    `speed` None replays as fast as the clients read; `once` ends with the replay.
+    `speed` None replays as fast as the clients read; `once` ends with the replay, which begins `hold_sec` after so many
+    `clients` have subscribed.
     `faults` is what goes wrong. OKX's limits and delays run `time_scale` times as fast as the host's clock, for clients
     whose own time is accelerated; None keeps no limits. The exchange's time is `clock_offset_sec` ahead of the host's.
     `archive_days` days before the present one are in its archive, with a push each `archive_step_ms` (no push is left
@@ -27,6 +28,7 @@ class SimOptions:
     verbatim: bool = False
     speed: float | None = 1.0
     hold_sec: float = 1.0
+    clients: int = 1
     inst_ids: tuple[str, ...] = ()
     seed: int = 0
     has_whales: bool = False

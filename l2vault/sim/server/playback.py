@@ -67,11 +67,13 @@ def _wanted(links: Iterable[ClientConnection]) -> frozenset[tuple[str, str]]:
 class Pace(NamedTuple):
     """How a timeline runs: `speed` times as fast as it was recorded, or at None as fast as its clients read.
 
-    It begins `hold_sec` after the first subscription, unless it has begun already: at `begun_ms`, monotonic time.
+    It begins `hold_sec` after `clients` of them have subscribed, unless it has begun already: at `begun_ms`, monotonic
+    time.
     """
 
     speed: float | None
     hold_sec: float
+    clients: int = 1
     begun_ms: int | None = None
 
 
@@ -148,7 +150,7 @@ class Playback:
     async def run(self) -> None:
         """Play to the end. What the source of the ticks raises comes out here; the clients stay connected."""
         if self._begun_ms is None:
-            await self._audience.wait()
+            await self._gathered()
             await self._clock.sleep(self._pace.hold_sec)
             self._begun_ms = self._clock.monotonic_ms()
         _log.info("timeline started")
@@ -172,6 +174,12 @@ class Playback:
         for link in self.links:
             link.settle()
         _log.info("timeline ended")
+
+    async def _gathered(self) -> None:
+        """Returns once as many clients as the pace says are subscribed."""
+        while sum(bool(link.peer.subscriptions) for link in self.links) < self._pace.clients:
+            self._come_or_gone.clear()
+            await self._come_or_gone.wait()
 
     async def drained(self) -> None:
         """Returns once every frame has been handed to the socket it was for."""

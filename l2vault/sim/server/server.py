@@ -201,19 +201,19 @@ class Simulator:
 
     async def _load(self) -> None:
         options = self._options
+        pace = Pace(options.speed, options.hold_sec, options.clients)
         if self._recorded is not None:
             # Trades that nobody recorded are not made up, nor is anything else.
             rows = {inst_id: dict(row) for inst_id, row in self._recorded.rows.items()}
             context = RecordedContext(self._recorded.names)
             inst_ids = list(self._recorded.inst_ids)
             exchange = self._exchange = Exchange(inst_ids, rows, options.seed, frozenset(inst_ids), context=context)
-            self._open(exchange, timeline_head(self._recorded), Pace(options.speed, options.hold_sec))
+            self._open(exchange, timeline_head(self._recorded), pace)
             return
         if options.replay:
             # Reading the names takes a while for big captures, and others may share this event loop.
             inst_ids, traded = await asyncio.to_thread(survey, options.replay)
             ticks = read_captures(options.replay, options.verbatim)
-            pace = Pace(options.speed, options.hold_sec)
         else:
             inst_ids, traded = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS), frozenset()
             pace = Pace(1.0, 0.0, begun_ms=self._clock.monotonic_ms())

@@ -22,6 +22,7 @@ from l2vault.vault.journal.log import Entry, in_order, journal_files, read_file
 from l2vault.vault.store.layout import HOUR_MS, KINDS, ArchivedHour, Layout
 
 _HOUR_CLOSED: Final = b'{"event":"hour_closed"'
+_CURE: Final = "every other line counts; looked at and kept elsewhere, it may be taken out while nothing records"
 
 
 TroubleKind = Literal["unreadable", "contents", "missing", "lacking", "fewer", "journal", "chain"]
@@ -137,7 +138,7 @@ class JournalCheck:
                 continue
             entries += file.entries
             for bad in file.bad:
-                yield Trouble(path, "journal", f"line {bad.number} cannot be read: {bad.reason}")
+                yield Trouble(path, "journal", f"line {bad.number} cannot be read: {bad.reason}; {_CURE}")
             if file.more_bad:
                 yield Trouble(path, "journal", f"{file.more_bad} lines behind it cannot be read either")
         for text in in_order(entries).troubles:

@@ -22,6 +22,8 @@ LINES_LOST_SEC: Final = 600
 """For how long lines that the disk refused keep a recorder from being called healthy."""
 DAYS_LEFT: Final = 2
 FREE_BYTES: Final = GB
+NO_ROOM_BYTES: Final = 1_000_000
+"""With less the file cannot be replaced: its age then shows that the disk is full, not that the recorder has gone."""
 CLOCK_MS: Final = 1_000
 """Beyond its uncertainty. Recording is exact all the same; times of receipt and of the journal are not."""
 
@@ -32,7 +34,7 @@ THRESHOLDS: Final = (
     f"sync, or whose newest book is older than {BOOK_OLD_SEC} s; the disk has taken nothing for {STALLED_SEC} s, has "
     f"refused lines in the last {LINES_LOST_SEC // 60} min, has less than {FREE_BYTES // GB} GB free or is full within "
     f"{DAYS_LEFT} days; the clock is off by more than {CLOCK_MS // 1000} s. No recorder: nobody holds the lock, or "
-    f"health.json is older than {STALE_SEC} s."
+    f"health.json is older than {STALE_SEC} s while the disk has room for it."
 )
 
 
@@ -55,21 +57,27 @@ class Verdict(NamedTuple):
 
 class Look(NamedTuple):
     """The recorder at one moment. `now_ms` is this machine's clock; `is_held` says whether a process holds the vault's
-    lock, None: not known."""
+    lock, None: not known; `free_bytes` is what the vault's disk has free, as who looks sees it, None: not known."""
 
     now_ms: int
     health: Health | None
     is_held: bool | None
     verdict: Verdict
+    free_bytes: int | None = None
 
     @property
     def is_there(self) -> bool:
         """Whether a recorder is at work and its file can be believed."""
-        return self.health is not None and self.verdict.state != "no recorder"
+        return self.health is not None and self.verdict.state != "no recorder" and not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has no room even for the file, which is then of an earlier time."""
+        return any(reason.code == "disk_full" for reason in self.verdict.reasons)
 
 
-def judge(health: Health | None, now_ms: int, is_held: bool | None) -> Verdict:
-    """`now_ms` is this machine's clock; `is_held` says whether a process holds the vault's lock, None: not known."""
+def judge(health: Health | None, now_ms: int, is_held: bool | None, free_bytes: int | None = None) -> Verdict:
+    """The arguments are as in `Look`."""
     age_sec = None if health is None else age_of(health, now_ms)
     if is_held is False or (is_held is None and age_sec is None):
         return Verdict("no recorder", [_absent(health)], age_sec)
@@ -79,8 +87,10 @@ def judge(health: Health | None, now_ms: int, is_held: bool | None) -> Verdict:
         cure = "wait 10 s; then look at its log, or start it anew with this version"
         return Verdict("not healthy", [Reason("no_health_file", "", text, cure)], None)
     if not -STALE_SEC <= age_sec <= STALE_SEC:
+        if is_held and age_sec > 0 and free_bytes is not None and free_bytes < NO_ROOM_BYTES:
+            return Verdict("not healthy", [_full(health)], age_sec)
         return Verdict("no recorder", [_stale(health, age_sec, is_held)], age_sec)
-    reasons = list(_reasons(health, now_ms))
+    reasons = list(_reasons(health, now_ms, free_bytes))
     return Verdict("not healthy" if reasons else "healthy", reasons, age_sec)
 
 
@@ -113,11 +123,19 @@ def _stale(health: Health, age_sec: float, is_held: bool | None) -> Reason:
     return Reason("stale", "", text, "start it: l2vault record")
 
 
-def _reasons(health: Health, now_ms: int) -> Iterator[Reason]:
+def _full(health: Health) -> Reason:
+    who = f"process {health.pid} on {printable(health.host)}"
+    text = f"The disk is full: the recorder ({who}) holds the lock and could write nothing since {health.written}, not "
+    text += "even health.json. Lines are lost."
+    return Reason("disk_full", "", text, "make room on it; then set max_gb or min_free_gb: docs/retention.md")
+
+
+def _reasons(health: Health, now_ms: int, free_bytes: int | None) -> Iterator[Reason]:
     yield from _of_feeds(health, now_ms)
     for one in health.instruments:
         yield from _of_instrument(one, age_of(health, now_ms))
-    yield from _of_disk(health, now_ms)
+    known = [each for each in (health.disk.free_bytes, free_bytes) if each is not None]
+    yield from _of_disk(health, now_ms, min(known, default=None))
     offset_ms, uncertain_ms = health.clock.offset_ms, health.clock.uncertain_ms
     if offset_ms is not None and abs(offset_ms) - (uncertain_ms or 0) > CLOCK_MS:
         way = "ahead of" if offset_ms > 0 else "behind"
@@ -157,7 +175,7 @@ def _of_instrument(one: InstrumentHealth, file_age_sec: float) -> Iterator[Reaso
         yield Reason("book_old", inst_id, text, "the log says why; docs/troubleshooting.md")
 
 
-def _of_disk(health: Health, now_ms: int) -> Iterator[Reason]:
+def _of_disk(health: Health, now_ms: int, free_bytes: int | None) -> Iterator[Reason]:
     queue, disk = health.queue, health.disk
     if queue.stalled_sec >= STALLED_SEC:
         text = f"The disk has taken nothing for {queue.stalled_sec:.0f} s; {queue.waiting} items wait."
@@ -166,8 +184,8 @@ def _of_disk(health: Health, now_ms: int) -> Iterator[Reason]:
         text = f"The disk refused lines: {queue.lines_lost} since the start, the last ones at {queue.lines_lost_at}."
         yield Reason("lines_lost", "", text, "make room on it, and let the recorder's user write there")
     push = "l2vault push: what is not pushed is not deleted (keep_until_pushed)" if disk.unpushed_bytes else ""
-    if disk.free_bytes is not None and disk.free_bytes < FREE_BYTES:
-        text = f"The disk has {disk.free_bytes / GB:.2f} GB free."
+    if free_bytes is not None and free_bytes < FREE_BYTES:
+        text = f"The disk has {free_bytes / GB:.2f} GB free."
         yield Reason("disk_low", "", text, push or "make room on it, or set min_free_gb: docs/retention.md")
     elif disk.days_left is not None and disk.days_left < DAYS_LEFT:
         text = f"The disk is full in {disk.days_left:.1f} days at the present rate."

@@ -1,6 +1,7 @@
-"""One look at the recorder of a vault: the kernel's lock, the file, and the verdict on both. The only place where the
-three meet, so that `status`, the alerts and the screen say the same of one moment."""
+"""One look at the recorder of a vault: the kernel's lock, the file, the disk, and the verdict on them. The only place
+where they meet, so that `status`, the alerts and the screen say the same of one moment."""
 
+import shutil
 from pathlib import Path
 
 from l2vault.errors import VaultError
@@ -21,4 +22,13 @@ def look(root: str | Path, now_ms: int) -> Look:
     # The lock first: a recorder that starts in between has then no file yet, rather than an old one.
     held = is_held(layout)
     health = read_health(layout)
-    return Look(now_ms, health, held, judge(health, now_ms, held))
+    free_bytes = _free_bytes(layout.root)
+    return Look(now_ms, health, held, judge(health, now_ms, held, free_bytes), free_bytes)
+
+
+def _free_bytes(root: Path) -> int | None:
+    """Asked here too: a disk that is filled at once keeps the recorder from saying so."""
+    try:
+        return shutil.disk_usage(root).free
+    except OSError:
+        return None

@@ -32,6 +32,10 @@ _LONGEST_CADENCE_MS: Final = DAY_MS
 _LONGEST_BYTES: Final = 1 << 24
 """A minute of 500 instruments at 10 lines a second has some megabytes. What is longer is not gathered in memory."""
 _BUFFER_BYTES: Final = 1 << 18
+_BEGINS: Final = b'{"event":"'
+"""Of every event: so little of one says nothing of which it was."""
+_MONO: Final = b',"mono_ms"'
+"""An event that is tried again has a later one."""
 _MOST_BAD: Final = 100
 """Lines of a file that are reported one by one; of the others only their number."""
 _TIME_FIELDS: Final = ("at", "ts", "from_", "to", "grid", "last_sign_of_life", "since", "hour", "exchange")
@@ -43,7 +47,11 @@ _FORMER_KEYS: Final = {
 
 
 class BadLine(NamedTuple):
-    """A line of the journal that cannot be read, by its number from 1 on. A torn last line is none."""
+    """A line of the journal that cannot be read, by its number from 1 on.
+
+    None is a torn last line, nor one that a write left which the disk refused or a kill interrupted, where what stands
+    behind it shows that no event is lost: the same event, or the beginning of a run that names the event before it.
+    """
 
     path: Path
     number: int
@@ -87,23 +95,44 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes | None, bool]]:
 def read_file(path: Path) -> JournalFile:
     """Every entry of one day's file. Events of later versions are passed over; what cannot be read is in `bad`."""
     entries: list[Entry] = []
-    bad: list[BadLine] = []
+    bad: dict[int, BadLine] = {}
+    torn: dict[int, bytes] = {}
     passed_over: list[Place] = []
-    more_bad = 0
+    more_bad = read_to = 0
     for number, text, is_ended in raw_lines(path):
         try:
             entry = _read_line(text, number)
         except (ValueError, RecursionError) as error:  # msgspec's errors and that of invalid UTF-8 are ValueErrors
             if is_ended and len(bad) < _MOST_BAD:  # what follows the last newline is torn, or being written
-                bad.append(BadLine(path, number, str(error)[:200]))
+                bad[number] = BadLine(path, number, str(error)[:200])
+                if text is not None and text.startswith(_BEGINS[: len(text)]):
+                    torn[number] = text
             elif is_ended:
                 more_bad += 1
             continue
+        if torn and text is not None:
+            just = {each for each in torn if each > read_to}
+            for each in _made_good(torn, just, text, entry, entries[-1] if entries else None):
+                del bad[each], torn[each]
+        read_to = number
         if isinstance(entry, Entry):
             entries.append(entry)
         elif entry is not None:
             passed_over.append(entry)
-    return JournalFile(entries, bad, passed_over, more_bad)
+    return JournalFile(entries, list(bad.values()), passed_over, more_bad)
+
+
+def _made_good(
+    torn: dict[int, bytes], just: set[int], text: bytes, entry: Entry | Place | None, before: Entry | None
+) -> set[int]:
+    """The torn lines of which this one shows that no event is lost. `just` are those between it and the last event
+    `before` it."""
+    begun = {each for each, part in torn.items() if text.startswith(part.partition(_MONO)[0])}
+    found = {each for each in begun if len(torn[each]) > len(_BEGINS) or just == {each}}
+    event = entry.event if isinstance(entry, Entry) else None
+    if isinstance(event, Started) and before is not None and before.run is not None:
+        found |= just if (event.previous_run, event.previous_n) == (before.run, before.n) else set()
+    return found
 
 
 def read_events(path: Path) -> Iterator[Event]:

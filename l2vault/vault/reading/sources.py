@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from l2vault.book.moments import Moment, as_ms, span_ms
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import UsageError, VaultError, analysis_extra
+from l2vault.foreign import quoted
 from l2vault.vault.coverage.filled import filled, given_spans
 from l2vault.vault.coverage.model import COVERED, Coverage, Source, Stretch
 from l2vault.vault.coverage.slots import Grid
@@ -48,9 +49,11 @@ def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> V
     if not asked or asked - set(SOURCES):
         named = ", ".join(map(str, sources)) or "nothing"
         raise UsageError(f"{named} is no source of books.", "recorded, archive, or both")
+    layout = Layout(Path(path))
+    if layout.is_okx_archive and "archive" in asked:
+        return ArchiveVault(open_layout(path))
     if asked == {"recorded"}:
         return open_vault(path)
-    layout = Layout(Path(path))
     archive = layout.okx_archive
     if not any(archive.of(kind).raw.is_dir() for kind in KINDS):
         raise VaultError(
@@ -69,6 +72,14 @@ def _with_repairs(path: str | Path) -> Vault:
     if not has_repairs(layout) or not layout.okx_archive.raw.is_dir():
         return open_vault(path)
     return JoinedVault(layout, ArchiveVault(layout.okx_archive), RepairedSpans(layout).of)
+
+
+def sources_named(text: str) -> tuple[Source, ...]:
+    """`recorded,archive`, in that order however they stand. Raises UsageError."""
+    words = text.lower().replace(" ", "").split(",")
+    if set(words) - set(SOURCES):
+        raise UsageError(f"{quoted(text, 64)} are no sources.", "recorded, archive or recorded,archive")
+    return tuple(source for source in SOURCES if source in words)
 
 
 def sources_of(vault: Vault) -> tuple[Source, ...] | None:
@@ -130,6 +141,13 @@ class JoinedVault(Vault):
     def recorded(self) -> Vault:
         return Vault(self.layout)
 
+    @property
+    def parts(self) -> tuple[Vault, ...]:
+        return self.recorded, self.archive
+
+    def refresh(self) -> None:
+        self._spans_given.clear()
+
     def sampled_parts(self, inst_id: str, span: tuple[int, int]) -> Iterator[tuple[Vault, tuple[int, int]]]:
         given = self._find_given(inst_id, span)
         parts = [(self.archive, part) for part in given]
@@ -184,14 +202,15 @@ class JoinedVault(Vault):
             return own
         span = own.start_ms, own.end_ms
 
-        def read(report: Report) -> Iterator[Snapshot]:
+        def read(report: Report) -> Iterator[tuple[Source, Snapshot]]:
             given = self._given(inst_id, span)
             own_grid, grid = (Grid(vault.journal.history(inst_id)) for vault in (self, self.archive))
             lines, archived = (vault._snapshots(inst_id, span, report) for vault in (self, self.archive))
             # A flagged line says itself that it is no book; any other would stand beside the archive's of its slot.
             kept = (line for line in lines if line.gap_detected or not holds(given, own_grid.slot_of(line.ts_ms)))
             filling = (book for book in archived if holds(given, grid.slot_of(book.ts_ms)))
-            return heapq.merge(kept, filling, key=lambda book: book.ts_ms)
+            both = self._of_own(kept), self.archive._of_own(filling)
+            return heapq.merge(*both, key=lambda labelled: labelled[1].ts_ms)
 
         return Snapshots(inst_id, span, read, self)
 

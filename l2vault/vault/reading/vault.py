@@ -7,6 +7,7 @@ come from an archive, need the extra `analysis`, loaded where asked for.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -63,7 +64,11 @@ class Snapshots(Iterable[Snapshot]):
     """Snapshots in order of time, read while iterated; flagged ones included. `findings` fills meanwhile."""
 
     def __init__(
-        self, inst_id: str, span: tuple[int, int], read: Callable[[Report], Iterator[Snapshot]], vault: "Vault"
+        self,
+        inst_id: str,
+        span: tuple[int, int],
+        read: Callable[[Report], Iterator[tuple[Source, Snapshot]]],
+        vault: "Vault",
     ) -> None:
         self.inst_id = inst_id
         self.start_ms, self.end_ms = span
@@ -72,6 +77,10 @@ class Snapshots(Iterable[Snapshot]):
         self._vault = vault
 
     def __iter__(self) -> Iterator[Snapshot]:
+        return (book for _, book in self.labelled())
+
+    def labelled(self) -> Iterator[tuple[Source, Snapshot]]:
+        """The same, each with what it is of."""
         self.findings.clear()
         yield from self._read(self.findings.report)
 
@@ -113,6 +122,14 @@ class Vault:
     def source(self) -> Source:
         """Of what its own lines are."""
         return "recorded"
+
+    @property
+    def parts(self) -> "tuple[Vault, ...]":
+        """The vaults whose files are read."""
+        return (self,)
+
+    def refresh(self) -> None:
+        """Before each use of one that is kept for long: what others wrote since is seen."""
 
     @property
     def recorded(self) -> "Vault":
@@ -165,11 +182,17 @@ class Vault:
             self._insist_on_changes(inst_id)
             catalog = self.change_catalog
             return Snapshots(
-                inst_id, span, lambda report: change_snapshots(catalog, inst_id, span, every_ms, report), self
+                inst_id,
+                span,
+                lambda report: self._of_own(change_snapshots(catalog, inst_id, span, every_ms, report)),
+                self,
             )
         if every_ms is not None:
             raise UsageError("lines have the cadence with which they were recorded.", "resolution='changes'")
-        return Snapshots(inst_id, span, lambda report: self._snapshots(inst_id, span, report), self)
+        return Snapshots(inst_id, span, lambda report: self._of_own(self._snapshots(inst_id, span, report)), self)
+
+    def _of_own(self, books: Iterator[Snapshot]) -> Iterator[tuple[Source, Snapshot]]:
+        return zip(repeat(self.source), books)  # noqa: B905 - the one is endless
 
     def levels(
         self,

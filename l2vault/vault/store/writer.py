@@ -223,10 +223,13 @@ class LineWriter:
             threading.Thread(target=work, name="sync", daemon=True)
             for _ in range(min(SYNC_THREADS - 1, len(keys) // FILES_A_THREAD))
         ]
-        for thread in threads:
-            thread.start()
+        begun = []
+        with suppress(RuntimeError):  # the system has no room for more threads: those that are there do the work
+            for thread in threads:
+                thread.start()
+                begun.append(thread)
         work()
-        for thread in threads:
+        for thread in begun:
             thread.join()
         if waiting:
             errors.append(

@@ -168,6 +168,17 @@ export class Chart {
 
   isInHole(t) { return this.grid.holes.some(([from, to]) => from <= t && t < to); }
 
+  // Spans between live columns of which no line has come and nothing is proved: not read yet, which is no hole and not beyond reach.
+  unknown() {
+    const { grid } = this, spans = [];
+    for (let c = 0; c < grid.columns; c++) {
+      if (grid.books[c] || grid.codes[c]) continue;
+      const from = grid.start_ms + c * grid.bin_ms;
+      if (spans.at(-1)?.[1] === from) spans.at(-1)[1] += grid.bin_ms; else spans.push([from, from + grid.bin_ms]);
+    }
+    return spans;
+  }
+
   // Holes of a later span than the window's.
   addHoles(coverage) {
     if (!this.grid) return;
@@ -262,8 +273,7 @@ export class Chart {
       if (columns <= 0 || right <= box.x || left >= box.w || right <= left) continue;
       g.drawImage(canvas, 0, 0, columns, grid.rows, left, top, right - left, bottom - top);
     }
-    g.fillStyle = this.ink.panel;
-    const unread = [];
+    const unread = this.unknown();
     for (const hour of grid.unread_hours ?? []) if (unread.at(-1)?.[1] === hour) unread.at(-1)[1] += HOUR_MS; else unread.push([hour, hour + HOUR_MS]);
     for (const [begin, end] of unread) {
       const from = Math.max(box.x, xOf(view, box, begin)), to = Math.min(box.w, xOf(view, box, end));

@@ -12,6 +12,8 @@ import { aroundMid, following } from "./view.js";
 
 const HOUR = 3_600_000;
 const EDGE_SHARE = 0.1;
+const MOST_RECENT = 121; // live lines that are kept for the next window: four minutes at the usual cadence
+const BRIDGED_MS = 240_000;
 const PAST_MS = 90_000; // a view that ends so long before the newest line asks for the walls of its own time
 
 export class Pane {
@@ -36,6 +38,7 @@ export class Pane {
     this.fetchWalls = this.guarded(() => this.loadWalls());
     this.fetchBeside = this.guarded(() => this.loadBeside());
     this.fetchStatus = this.guarded(() => this.loadStatus());
+    this.fetchBridge = this.guarded(() => this.bridge());
     this.fetchLadder = this.guarded((t) => this.loadLadder(t));
     this.usd = (price, qty) => {
       const c = this.inst?.contract;
@@ -172,6 +175,7 @@ export class Pane {
       this.isFitted &&= !grid.unread_hours.length; // of some hours only: once more when all are read
     }
     for (const book of this.recent) if (book.book_ms >= (grid.read_to_ms ?? grid.to)) chart.addBook(book, this.usd);
+    this.fetchBridge();
     this.host.changed(this, "limits");
     if (grid.unread_hours.length) this.later("fetch", 700, this.fetchWindow);
     this.later("trades", 50, this.guarded(() => this.loadTrades()));
@@ -221,17 +225,30 @@ export class Pane {
     }
     // From here on every line has come: a slot without one that is covered is a quiet one.
     if (this.liveFrom !== null) chart.standOn(Math.max(said.coverage.from, this.liveFrom), said.coverage.to);
-    this.bridge();
+    this.fetchBridge();
     this.host.changed(this, "status");
   }
 
-  // Columns between what was read and the first live line are asked for again.
-  bridge() {
-    const { chart } = this, { grid } = chart;
-    if (!grid || this.liveFrom === null || grid.read_to_ms === null || chart.columnAt(grid.read_to_ms) >= chart.columnAt(this.liveFrom)) return;
-    if (this.wanted().to <= this.liveFrom) return; // another time is looked at
-    this.asked = null;
-    this.later("fetch", 100, this.fetchWindow);
+  // Lines between what the window holds and the first live one: its hour was read some seconds before they began to come.
+  async bridge() {
+    const { chart, inst, liveFrom } = this, { grid } = chart;
+    if (this.isBridging || !this.isApart()) return;
+    if (this.wanted().to <= liveFrom) return; // another time is looked at
+    if (liveFrom - grid.read_to_ms > BRIDGED_MS) { this.asked = null; this.later("fetch", 5000, this.fetchWindow); return; }
+    this.isBridging = true;
+    const between = [];
+    try {
+      for (let from = grid.read_to_ms; from !== null;) {
+        const said = await json("/api/books", { format: "json", inst: inst.inst_id, from, to: liveFrom, levels: 400, limit: 100 });
+        between.push(...said.books);
+        from = said.next_ms;
+      }
+    } finally { this.isBridging = false; }
+    if (inst !== this.inst || liveFrom !== this.liveFrom) return;
+    this.recent = [...between, ...this.recent]; // for the next window too
+    this.liveFrom = grid.read_to_ms;
+    for (const book of between) if (grid === chart.grid) chart.addBook(book, this.usd);
+    this.fetchBridge(); // the window may be another one by now
   }
 
   async loadWalls() {
@@ -267,7 +284,7 @@ export class Pane {
       onState: (is) => {
         const isBack = is && !this.isConnected && this.asked;
         this.isConnected = is;
-        this.liveFrom = null;
+        this.begin();
         if (isBack) { this.asked = null; this.host.note(null); this.later("fetch", 50, this.fetchWindow); this.fetchStatus(); this.fetchWalls(); this.fetchLadder(); }
         this.host.changed(this, "state");
       },
@@ -277,15 +294,35 @@ export class Pane {
   take(said) {
     const { chart } = this;
     if (said.kind === "book") {
-      if (this.liveFrom === null) { this.liveFrom = said.book_ms; this.later("bridge", 1500, () => this.bridge()); }
+      this.keep(said);
       this.takeBook(said);
+      if (this.isApart()) this.fetchBridge();
+      else if (chart.grid && chart.grid.read_to_ms !== null) chart.grid.read_to_ms = Math.max(chart.grid.read_to_ms, said.book_ms);
     } else if (said.kind === "trades") {
       const trades = this.valued(said.trades);
       chart.trades = [...chart.trades, ...trades].slice(-4000);
       this.recentTrades = [...this.recentTrades, ...trades].slice(-4000);
       chart.beside?.addTrades(trades, true);
       chart.ask();
-    } else if (said.kind === "skipped") { this.asked = null; this.liveFrom = null; this.later("fetch", 300, this.fetchWindow); } else this.host.note(said.error);
+    } else if (said.kind === "skipped") { this.asked = null; this.begin(); this.later("fetch", 300, this.fetchWindow); } else this.host.note(said.error);
+  }
+
+  // `recent` are all lines from `liveFrom` on; lines may have been missed before the next one.
+  begin() { Object.assign(this, { recent: [], liveFrom: null }); }
+
+  keep(book) {
+    this.liveFrom ??= book.book_ms;
+    this.recent.push(book);
+    if (this.recent.length > MOST_RECENT) {
+      this.recent = this.recent.slice(-MOST_RECENT);
+      this.liveFrom = this.recent[0].book_ms;
+    }
+  }
+
+  // Whether columns lie between what the window holds and the lines that came since.
+  isApart() {
+    const { chart, liveFrom } = this, { grid } = chart;
+    return grid !== null && liveFrom !== null && grid.read_to_ms !== null && chart.columnAt(grid.read_to_ms) < chart.columnAt(liveFrom);
   }
 
   takeBook(book) {
@@ -296,7 +333,6 @@ export class Pane {
     const since = new Map();
     for (const side of [book.bids, book.asks]) for (const [price] of side) since.set(price, before ? this.since.get(price) ?? book.book_ms : 0);
     this.since = since;
-    this.recent = [...this.recent.slice(-120), book];
     const wasIn = chart.view && chart.mid > chart.view.p0 && chart.mid < chart.view.p1;
     if (book.bids.length && book.asks.length) chart.mid = (book.bids[0][0] + book.asks[0][0]) / 2;
     [chart.largest = null] = largestLevels(book, this.usd, 1);

@@ -17,6 +17,7 @@ from l2vault.analytics.flow.book_diff import CAUSES
 from l2vault.analytics.flow.liquidity_flow import LEAST_LOOKS, SHIFTS, chance_z, net_by_window, shifts, totals
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
+from support.ladders import ladders_in
 from support.markets import DEPTH, changing, markets
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -373,7 +374,7 @@ def test_what_is_impossible_is_refused(how, word):
 def test_what_came_less_what_went_is_what_there_is_more(drawings, unit, contract):
     books = hand_made(*drawings, depth=DEPTH, contract=contract)
     told = dict(totals(shifts(books, unit, horizon_ms=4_000, bands_bps=(60, 200)).frame).select("side", "net").rows())
-    held = {side: [row.sum() for ladders in books.ladders() for row in ladders.sizes(side, unit)] for side in told}
+    held = {side: [row.sum() for ladders in ladders_in(books) for row in ladders.sizes(side, unit)] for side in told}
     assert told == {side: pytest.approx(sizes[-1] - sizes[0], abs=1e-6) for side, sizes in held.items()}
 
 

@@ -1,6 +1,7 @@
 """The grid of a heatmap, worked out by hand: cells, books across bins, holes, reach, units; and its laws."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import polars as pl
 import pytest
 
 from l2vault.analytics.book_matrix import SIDES
-from l2vault.analytics.books import Books, books_of, read_books
+from l2vault.analytics.books import Books, Frames, books_of, read_books
+from l2vault.analytics.contract import ContractPeriod
 from l2vault.analytics.heatmap.grid import Cells, TimeBins, time_bins
-from l2vault.analytics.heatmap.heatmap import Heatmap, heatmap
+from l2vault.analytics.heatmap.heatmap import Heatmap, heatmap, with_walls
+from l2vault.analytics.walls.walls import Criteria, walls
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.store.layout import Layout
@@ -262,3 +265,23 @@ def test_a_span_without_books_is_an_error(tmp_path: Path) -> None:
     empty = Books(books.inst_id, (0, 10), lambda: iter(()), books.periods)
     with pytest.raises(VaultError, match="no book"):
         heatmap(empty)
+
+
+@pytest.mark.parametrize("criteria", [Criteria(), Criteria(min_size=300.0), Criteria(relative=1.5)])
+@pytest.mark.parametrize("is_around_mid", [False, True])
+def test_with_walls_reads_the_books_once_and_both_are_as_alone(criteria: Criteria, is_around_mid: bool) -> None:
+    levels, held = frames(_walk())
+    read: list[int] = []
+
+    def once() -> Iterator[Frames]:
+        read.append(len(levels))
+        yield levels, held
+
+    span = held["t_from"][0], held["t_to"][-1]
+    books = Books(INST, span, once, [ContractPeriod(*span, LINEAR)])
+    drawn_alone, alone = heatmap(books, "usd", is_around_mid=is_around_mid), walls(books, "usd", criteria)
+    read.clear()
+    heated, found = with_walls(books, "usd", criteria, is_around_mid)
+    assert len(read) == 2, "and once more for the cadence, which no journal tells of these"
+    assert found.frame.equals(alone.frame) and found.provenance == alone.provenance
+    assert heated.frame().equals(drawn_alone.frame()) and heated.provenance == drawn_alone.provenance

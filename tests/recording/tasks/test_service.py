@@ -76,6 +76,9 @@ async def test_ready_comes_once_with_the_first_book_and_the_watchdog_is_fed_only
     assert await next_words(world, manager, 0) == []
     assert await next_words(world, manager, 0) == []
     assert await next_words(world, manager, 1) == ["WATCHDOG=1"]
+    unit = (Path(__file__).parents[3] / "ops" / "systemd" / "l2vault.service").read_text(encoding="utf-8")
+    (within_sec,) = (int(line.split("=")[1]) for line in unit.splitlines() if line.startswith("WatchdogSec="))
+    assert within_sec > 4 * EVERY_SEC, "several are fed within the time after which systemd restarts the unit"
     running.cancel()
     await some_turns()
     assert received(manager) == [["STOPPING=1"]]

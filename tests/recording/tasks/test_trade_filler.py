@@ -173,6 +173,24 @@ async def test_an_answer_that_fails_is_asked_for_again_and_at_last_given_up() ->
     assert "no answer" in missing.detail
 
 
+async def test_an_answer_ends_the_row_of_failures_so_that_the_next_one_is_asked_for_soon_again() -> None:
+    rig = Rig()
+    rig.hole(1_000, 1_350)
+    rig.rest.errors = [Unavailable("no answer.", "again later") for _ in range(3)]
+    async with rig.running():
+        await rig.pass_time(sum(RETRY_SEC[:3]) - 1, step_ms=1000)
+        rig.rest.errors.clear()
+        while not rig.ids():
+            await rig.pass_time(0.125)
+        rig.rest.errors = [Unavailable("no answer.", "again later")]
+        asked = len(rig.rest.asked)
+        await rig.pass_time(RETRY_SEC[0] + 2)
+    assert len(rig.rest.asked) >= asked + 2
+    assert rig.events(TradesMissing) == []
+    waited_ms = rig.rest.asked[asked + 1][0] - rig.rest.asked[asked][0]
+    assert RETRY_SEC[0] * 1000 <= waited_ms < RETRY_SEC[1] * 1000
+
+
 async def test_what_the_server_asks_for_is_waited() -> None:
     rig = Rig()
     rig.hole(50, 60)

@@ -54,6 +54,14 @@ def test_lines_beside_a_hole_are_not_compared(tmp_path: Path) -> None:
     assert found.compared.equal > 20
 
 
+def test_lines_before_the_first_full_book_are_counted_as_not_compared(tmp_path: Path) -> None:
+    write_vault(tmp_path)
+    _, whole = check(tmp_path)
+    edit(tmp_path, lambda lines: lines[1:])
+    _, found = check(tmp_path)
+    assert found.compared.uncovered == whole.compared.equal - found.compared.equal > 10
+
+
 def _edited(line: bytes, key: str, value: object) -> bytes:
     row = json.loads(line)
     row[key] = value

@@ -100,6 +100,15 @@ def test_an_open_hour_may_have_gone_on_but_not_have_changed(layout):
     assert "contents" in kinds(layout)
 
 
+def test_an_hour_that_is_hardly_over_may_have_gone_on_since_it_was_closed(layout):
+    hour_ms = HOUR_AT_MS + (HOURS - 1) * HOUR_MS
+    path = layout.hour_file(INST, hour_ms)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole.splitlines(keepends=True)[-1].replace(b":17.900Z", b":39.900Z"))
+    for now_ms, found in ((hour_ms + 2 * HOUR_MS - 1, []), (hour_ms + 2 * HOUR_MS, ["contents"])):
+        assert [finding.kind for finding in Verification(layout, now_ms).run()] == found
+
+
 def test_a_folder_in_the_place_of_a_day_of_the_journal_is_found(layout):
     (layout.journal / "2024-08-30.jsonl").mkdir()
     assert kinds(layout) == ["journal"]

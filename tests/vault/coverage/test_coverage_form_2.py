@@ -175,6 +175,12 @@ def test_a_stream_that_cannot_be_verified_is_unknown_or_if_asked_for_unverifiabl
     assert covered.covered_share == 0.6
 
 
+def test_lines_of_a_stream_that_cannot_be_verified_count_only_where_another_feed_held_the_book():
+    events = [*IN_SYNC, synced(-8_000, 2), unverifiable(4_000, False), lost(7_000, "chain", 2)]
+    events += [lost(13_000, "silence"), synced(15_000), *END]
+    assert letters(coverage(events, range(0, 20_000, 2_000))) == "rrrruuurrr"
+
+
 def test_without_a_noted_end_a_stream_stays_unverifiable_until_the_next_sync():
     run = [*IN_SYNC, unverifiable(4_000, True)]
     again = [started(8_000), synced(11_000), *END]

@@ -99,6 +99,24 @@ def test_a_file_without_a_recorder_is_never_healthy(is_held: bool | None, after_
     assert codes(health(), 30, True) == ("healthy", [])
 
 
+@pytest.mark.parametrize(
+    ("free_bytes", "is_held", "after_sec", "found"),
+    [
+        (999_999, True, 31, ("not healthy", "disk_full")),
+        (1_000_000, True, 31, ("no recorder", "hangs")),
+        (999_999, False, 31, ("no recorder", "no_recorder")),
+        (999_999, None, 31, ("no recorder", "stale")),
+        (999_999, True, -31, ("no recorder", "clock_set")),
+        (999_999, True, 29, ("not healthy", "disk_low")),
+    ],
+)
+def test_an_old_file_on_a_full_disk_is_no_sign_that_the_recorder_has_gone(
+    free_bytes: int, is_held: bool | None, after_sec: float, found: tuple[str, str]
+) -> None:
+    verdict = judge(health(), WRITTEN_MS + round(after_sec * 1000), is_held, free_bytes)
+    assert (verdict.state, [reason.code for reason in verdict.reasons]) == (found[0], [found[1]])
+
+
 def test_without_a_file_the_lock_alone_decides() -> None:
     assert codes(None, is_held=False) == ("no recorder", [("no_recorder", "")])
     assert codes(None, is_held=None) == ("no recorder", [("no_recorder", "")])

@@ -1,5 +1,6 @@
 """The journal keeps every event, survives torn lines, and can say how the last recorder ended."""
 
+import errno
 import json
 import os
 import threading
@@ -32,6 +33,7 @@ from l2vault.vault.journal.log import (
 )
 from l2vault.vault.journal.places import closed_hours
 from l2vault.vault.store.layout import Layout
+from support import hours
 
 AT = "2026-11-22T10:00:00.000Z"
 NEXT_DAY = "2026-11-23T00:00:00.000Z"
@@ -227,6 +229,62 @@ def test_a_torn_line_costs_no_other_event(layout, torn):
     write(layout, noted.Stopped(AT, "later"))
     assert list(read_events(day)) == [noted.Alive(AT), noted.Stopped(AT, "later")]
     assert [bad.number for bad in read_file(day).bad] == [2], "once something stands behind it, it is damage"
+
+
+def torn_by_a_full_disk(monkeypatch, bytes_taken):
+    """The next write takes so many bytes, and no more."""
+    whole, refused = journal.write_all, []
+
+    def write_all(file, data):
+        if refused:
+            return whole(file, data)
+        refused.append(data)
+        whole(file, data[:bytes_taken])
+        raise OSError(errno.ENOSPC, "No space left on device", str(file.name))
+
+    monkeypatch.setattr(journal, "write_all", write_all)
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("bytes_taken", [1, 12, 90, 10_000])
+def test_what_a_full_disk_tore_is_no_damage_once_the_event_stands_whole(layout, monkeypatch, place, bytes_taken):
+    """Wherever it was torn, also of the first event of a run, and with another monotonic time at the second try."""
+    clock = iter(range(100, 900, 7))
+    log = journal.Journal(layout, monotonic_ms=lambda: next(clock))
+    events = [hours.started(0), hours.synced(1_000), hours.lost(2_000)]
+    for number, event in enumerate(events):
+        if number == place:
+            torn_by_a_full_disk(monkeypatch, bytes_taken)
+            with pytest.raises(OSError, match="No space left"):
+                log.append(event)
+        log.append(event)
+    ordered, bad = read_ordered(layout)
+    assert ([entry.event for entry in ordered.entries], ordered.troubles, bad) == (events, [], [])
+
+
+def test_a_line_that_a_kill_tore_is_no_damage_once_a_run_names_the_event_before_it(layout):
+    first = journal.Journal(layout, run="aa")
+    first.append(hours.started(0))
+    first.append(hours.synced(1_000))
+    (day,) = journal.journal_files(layout)
+    whole = day.read_bytes()
+    for previous, bad in ((("aa", 2), []), (("aa", 3), [3]), (("aa", 1), [3]), (("bb", 2), [3])):
+        day.write_bytes(whole + b'{"event":"lost","at":"2024-08-20T03:0')
+        start = msgspec.structs.replace(hours.started(5_000), previous_run=previous[0], previous_n=previous[1])
+        journal.Journal(layout, run="cc").append(start)
+        assert [each.number for each in read_file(day).bad] == bad, "an event that was there is missing"
+
+
+def test_damage_that_no_write_leaves_stays_a_finding_whatever_follows(layout):
+    log = journal.Journal(layout, run="aa")
+    log.append(hours.started(0))
+    log.append(hours.synced(1_000))
+    (day,) = journal.journal_files(layout)
+    lines = day.read_bytes().splitlines(keepends=True)
+    for damage in (lines[1][:50], b"\0" * 50, lines[1].replace(b'"at":"2', b'"at":"x')[:60]):
+        day.write_bytes(lines[0] + damage + b"\n" + b"".join(lines[2:]))
+        journal.Journal(layout, run="bb").append(hours.lost(3_000))
+        assert [each.number for each in read_file(day).bad] == [2]
 
 
 def test_a_torn_last_line_is_silent(layout):

@@ -68,6 +68,14 @@ def hole(first: int, last: int, from_ms: int, to_ms: int, cause: str = "disconne
     return TradesHole(at(to_ms), INST, first, last, last - first + 1, at(from_ms), at(to_ms), cause)  # type: ignore[arg-type]
 
 
+def test_what_is_known_begins_where_the_journal_says_that_a_chain_began(tmp_path: Path) -> None:
+    put(tmp_path, [push(12, 500), push(13, 700)])
+    journal_of(Layout(tmp_path), started(0), begun(10, 200))
+    reader = TradeReader(Layout(tmp_path))
+    assert reader.bounds(INST) == (HOUR_AT_MS + 500, HOUR_AT_MS + 700)
+    assert reader.evidence(INST) == (HOUR_AT_MS + 200, HOUR_AT_MS + 700)
+
+
 def test_rows_are_in_the_order_of_ids_and_a_count_is_one_row(tmp_path: Path) -> None:
     put(tmp_path, [push(3, 10, 3), push(6, 30, 1), push(5, 20, 2), push(7, 40, None)])
     assert read(tmp_path) == [(1, 3, "3"), (4, 5, "2"), (6, 6, "1"), (7, 7, "1")]

@@ -1,6 +1,7 @@
 """The lines of an hour from every form it has: each once, in order; what is no line is reported where it stands."""
 
 import gzip
+import sys
 
 import pytest
 
@@ -118,6 +119,20 @@ def test_a_file_that_is_compressed_while_it_is_read_is_read_on_in_its_new_form(l
     path.unlink()
     lines = hour_lines(Catalog(layout), forms, False, pytest.fail)
     assert [each.text for each in lines] == TEXTS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no open file is replaced there")
+def test_lines_that_were_given_before_a_file_went_are_not_given_again_and_none_is_passed_over(layout):
+    of_trades = layout.of("trades")
+    packed = put_bytes(of_trades, HOUR_AT_MS, contents(BOOKS[:3]), True)
+    plain = put_bytes(of_trades, HOUR_AT_MS, contents(BOOKS[3:]))
+    lines = hour_lines(Catalog(of_trades), Catalog(of_trades).hour(INST, HOUR_AT_MS), False, pytest.fail)
+    given = [next(lines).text for _ in range(3)]
+    whole = packed.with_name("whole")
+    whole.write_bytes(gzip.compress(contents(BOOKS)))
+    whole.replace(packed)
+    plain.unlink()
+    assert [*given, *(each.text for each in lines)] == TEXTS
 
 
 def test_a_file_that_is_deleted_while_it_is_read_ends_there(layout):

@@ -458,6 +458,12 @@ def test_an_hour_of_the_future_goes_as_a_whole_and_leaves_no_empty_file(layout):
     assert last_line(layout, BTC) == LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)
 
 
+def test_lines_later_than_a_limit_are_left_out_though_whole_hours_are(layout):
+    put(layout, line(HOUR_START_MS))
+    put(layout, line(HOUR_START_MS + 2 * HOUR_MS), HOUR_START_MS + 2 * HOUR_MS)
+    assert last_line(layout, BTC, HOUR_START_MS + HOUR_MS) == LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)
+
+
 @pytest.mark.parametrize("second", [put, pack])
 def test_more_than_one_file_or_a_compressed_one_is_left_for_a_person(layout, second):
     put(layout, line(HOUR_START_MS))

@@ -25,6 +25,7 @@ from l2vault.vault.store.digest import HourDigest, hours_without_record
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.vault.store.recovery import recover
 from l2vault.vault.store.writer import ClosedHour, LineWriter, Vanished
+from support.no_thread import no_thread
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 START_MS = utc_ms("2026-11-22T15:00:00.123Z")
@@ -688,6 +689,17 @@ def test_no_sync_is_begun_once_it_is_late_and_the_next_one_makes_up_for_it(layou
     writer.sync()
     assert writer.unsynced() == []
     writer.abandon()
+
+
+def test_where_the_system_has_no_more_threads_every_file_is_synced_all_the_same(layout, monkeypatch):
+    writer = LineWriter(layout)
+    names = [f"X{number}-USDT-SWAP" for number in range(40)]
+    for inst_id in names:
+        writer.append(snapshot(inst_id=inst_id))
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    writer.sync()
+    assert writer.unsynced() == []
+    writer.close()
 
 
 def test_many_files_are_synced_by_several_threads_each_once(layout, monkeypatch):
