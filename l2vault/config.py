@@ -253,6 +253,8 @@ def _from_file(config_file: Path | None, folder: Path, are_keys_checked: bool = 
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise no_toml(shown, text, error) from error
+    except ValueError as error:  # Python reads no integer of over 4300 digits
+        raise UsageError(f"{shown} holds a number of thousands of digits.", "lines like cadence_sec = 2") from error
     except RecursionError as error:
         raise UsageError(f"{shown} is not TOML: it is nested too deep.", "lines like cadence_sec = 2") from error
     if are_keys_checked:

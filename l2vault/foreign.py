@@ -26,7 +26,10 @@ def printable(text: object, limit: int = FOREIGN_CHARS) -> str:
     >>> printable("a" * 300, limit=9)
     'aaa...aaa'
     """
-    whole = text if isinstance(text, str) else str(text)
+    try:
+        whole = text if isinstance(text, str) else str(text)
+    except ValueError:  # Python writes no integer of over 4300 digits, which a file may hold in hexadecimal
+        whole = "a number of thousands of digits"
     if len(whole) > limit:
         # Cut before escaping: a text of 2 MB costs nothing.
         head, tail = whole[:limit], whole[-limit:]

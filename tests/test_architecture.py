@@ -277,6 +277,17 @@ def test_files_of_the_vault_are_renamed_and_deleted_in_one_place(path: Path) -> 
             assert node.func.attr != "replace" or is_on_text, f"line {node.lineno}"
 
 
+def test_a_file_is_read_whole_by_one_function_that_waits_for_no_pipe_and_takes_no_gigabytes() -> None:
+    """`read_small`. The others read what they have just written, or what they saw to be a regular file."""
+    seen = {"archive/twins.py", "archive/write.py", "pushing/run.py"}
+    found = set()
+    for path in [*(PACKAGE / "vault").rglob("*.py"), *(PACKAGE / "exports").rglob("*.py")]:
+        calls = [node.func for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)]
+        if any(isinstance(call, ast.Attribute) and call.attr in ("read_bytes", "read_text") for call in calls):
+            found.add(f"{path.parent.name}/{path.name}")
+    assert found == seen
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "vault").rglob("*.py")), ids=lambda path: path.stem)
 def test_one_module_of_the_vault_knows_where_something_stands_in_a_line(path: Path) -> None:
     keys = ("timestamp_utc", "gap_detected", "best_bid", "asks_top")

@@ -112,6 +112,8 @@ def test_an_unknown_key_names_the_nearest_known_one(toml: Path) -> None:
         ("depth = true\n", r"depth = True \(.*\) is not a number"),
         ("depth = [\n", "is not TOML"),
         ("a = " + "[" * 5000, "is not TOML: it is nested too deep"),
+        ("max_gb = " + "9" * 5000, "holds a number of thousands of digits"),
+        ("max_gb = 0x" + "f" * 5000, r"max_gb = a number of thousands of digits \(.*\) is impossible"),
         ("ws_url = 'http://x'\n", r"ws_url = 'http://x' \(.*\) is not an address\. Try: one like wss://"),
         ("ws_url = ['wss://x', 7]\n", r"ws_url = 7 \(.*\) is not text"),
         ("rest_url = 'https://'\n", "is not an address"),

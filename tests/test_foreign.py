@@ -31,3 +31,4 @@ def test_a_huge_text_keeps_both_its_ends_and_costs_nothing() -> None:
 
 def test_what_is_no_text_is_shown_as_python_writes_it() -> None:
     assert printable(60012) == "60012"
+    assert printable(1 << 60_000) == "a number of thousands of digits"

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.store.durable import replace, sync_folder
+from l2vault.vault.store.stream import read_small
 
 LABEL: Final = "coverage.json"
 SCHEMA: Final = "l2vault.export/1"
@@ -114,8 +115,8 @@ def _is_export(out: Path) -> bool:
     if not any(out.iterdir()):
         return True
     try:
-        label = msgspec.json.decode((out / LABEL).read_bytes(), type=_Schema)
-    except (OSError, ValueError):
+        label = msgspec.json.decode(read_small(out / LABEL), type=_Schema)
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return False
     return label.schema == SCHEMA
 

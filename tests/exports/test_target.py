@@ -109,6 +109,14 @@ def test_what_exists_is_replaced_only_on_request_and_only_if_it_is_ours(tmp_path
         pytest.fail("it was begun")
 
 
+@pytest.mark.parametrize("label", [b"[" * 100_000, b"", b"[]", b'{"schema":' + b"9" * 5_000 + b"}"])
+def test_a_folder_with_another_label_is_no_export(tmp_path, label):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / LABEL).write_bytes(label)
+    with pytest.raises(UsageError, match="is no export of l2vault"), new_folder(tmp_path / "out", True):
+        pytest.fail("it was begun")
+
+
 @pytest.mark.parametrize("name", ["file", "full", "link", "link_to_ours"])
 def test_files_folders_and_links_of_others_stay(tmp_path, name):
     (tmp_path / "file").write_text("mine")

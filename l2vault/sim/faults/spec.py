@@ -39,6 +39,8 @@ def parse_faults(text_or_path: str) -> FaultPlan:
 
 def _from_file(path: Path) -> FaultPlan:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         near = _nearest(str(path), KINDS, 0.7)
@@ -46,7 +48,7 @@ def _from_file(path: Path) -> FaultPlan:
         raise UsageError(f"{str(path)!r} is neither a file nor a kind of fault.", cure) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.", "a readable UTF-8 file") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOML's own, and integers of over 4300 digits
         raise UsageError(f"{path} is not TOML: {error}.", 'tables like [[fault]] with kind = "drop"') from error
     rows = content.pop("fault", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -64,7 +64,8 @@ class Report(msgspec.Struct):
 
 
 def check_places(into: Layout, inputs: Sequence[Layout]) -> None:
-    """Raises UsageError where a vault is named twice, VaultError where the target is no vault of merged hours."""
+    """Raises UsageError where a vault is named twice or the target lies in one, VaultError where the target is no vault
+    of merged hours."""
     places = [layout.root.resolve() for layout in (into, *inputs)]
     for at, place in enumerate(places):
         if place in places[:at]:
@@ -72,6 +73,9 @@ def check_places(into: Layout, inputs: Sequence[Layout]) -> None:
             raise UsageError(
                 f"{printable(place)} is named twice: it is {other} too.", "--into with a folder of its own"
             )
+    for place in places[1:]:
+        if places[0].is_relative_to(place):
+            raise UsageError(f"{printable(into.root)} lies in {printable(place)}.", "--into with a folder of its own")
     if merged_root(into).is_dir():
         for event in read_journal(into):
             if isinstance(event, Started) and event.program == "recorder":
@@ -253,7 +257,7 @@ def _packed(lines: Iterator[bytes], digest: RunningDigest) -> Iterator[bytes]:
 def _read_note(path: Path) -> Note | None:
     """None where there is none, or none that reads."""
     try:
-        note = msgspec.json.decode(path.read_bytes(), type=Note)
+        note = msgspec.json.decode(read_small(path), type=Note)
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     return note if note.form == _FORM else None

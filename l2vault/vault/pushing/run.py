@@ -339,7 +339,7 @@ class Push:
         key = _manifest_key(date, number)
         try:
             manifest = msgspec.json.decode(self._objects.read(key) or b"", type=Manifest)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             text = f"{key} in {printable(self._objects.url)} is no manifest: {printable(error)}."
             raise VaultError(text, "delete that object, then the same again: the one before it counts") from error
         if manifest.form != FORM or manifest.date != date:
@@ -393,5 +393,5 @@ def _manifest_key(date: str, number: int) -> str:
 def _owner_in(data: bytes) -> Owner | None:
     try:
         return msgspec.json.decode(data, type=Owner)
-    except ValueError:
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None

@@ -15,9 +15,11 @@ from l2vault.book.utc import utc_text
 from l2vault.vault.store.catalog import StoredHour
 from l2vault.vault.store.durable import write_atomically
 from l2vault.vault.store.layout import Kind, Layout, levels_beside
-from l2vault.vault.store.stream import stamp_of
+from l2vault.vault.store.stream import read_small, stamp_of
 
 FORM: Final = 1
+LARGEST_BYTES: Final = 256 << 20
+"""A day of 500 instruments of all kinds takes 20 MB."""
 _PLACE_CHARS: Final = 16
 
 
@@ -62,7 +64,7 @@ class PushNotes:
         """None where there is none, or none that reads."""
         if date not in self._read:
             try:
-                note = msgspec.json.decode((self._folder / f"{date}.json").read_bytes(), type=Note)
+                note = msgspec.json.decode(read_small(self._folder / f"{date}.json", LARGEST_BYTES), type=Note)
             except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
                 note = None
             self._read[date] = note if note is not None and note.manifest.form == FORM else None

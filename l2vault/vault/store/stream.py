@@ -55,15 +55,15 @@ def stamp_of(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def read_small(path: Path) -> bytes:
+def read_small(path: Path, most_bytes: int = LARGEST_SMALL_FILE_BYTES) -> bytes:
     """All of a file of which one of ours is small. Raises OSError for a larger one, and for what is no regular file: of
     a pipe the reader would wait for ever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "no regular file", str(path))
     with path.open("rb") as file:
-        data = file.read(LARGEST_SMALL_FILE_BYTES + 1)
-    if len(data) > LARGEST_SMALL_FILE_BYTES:
-        raise OSError(errno.EFBIG, f"more than {LARGEST_SMALL_FILE_BYTES} bytes, which none of ours has", str(path))
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"more than {most_bytes} bytes, which none of ours has", str(path))
     return data
 
 

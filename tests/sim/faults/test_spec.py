@@ -203,6 +203,8 @@ def test_what_cannot_be_is_refused_with_its_name_and_the_cure(spec, words):
     ("text", "words"),
     [
         ("[[fault]\n", ["is not TOML"]),
+        ("seed = " + "9" * 5_000, ["is not TOML"]),
+        ("a = " + "[" * 5_000, ["is not TOML"]),
         ('fault = "drop"\n', ["`fault`", "[[fault]]"]),
         ('[[fault]]\nat = "3s"\n', ["has no kind", "drop"]),
         ('[[fault]]\nkind = "dropp"\n', ["kind of fault 'dropp'", "Try: drop"]),
