@@ -3,7 +3,9 @@
 python benchmarks/bench_screen.py --make DIR [--hours 168] [--depth 400]    the vault
 python benchmarks/bench_screen.py DIR                         a day and a week: first and again, after a new start,
                                                               and never looked at, but made ahead by the screen
-python benchmarks/bench_screen.py --live 1800                 memory and processor with five pages on the demo
+python benchmarks/bench_screen.py --live 1800                 memory and processor of each minute with five pages on the
+                                                              demo, which has an hour of books from the start; with
+                                                              --chromium a sixth one in Chromium, and its memory
 """
 
 import argparse
@@ -11,13 +13,14 @@ import asyncio
 import gzip
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -43,6 +46,22 @@ from l2vault.web.kept import SETTLED_MS
 INST: Final = "BTC-USDT-SWAP"
 START_MS: Final = utc_ms("2024-08-20T00:00:00.000Z")
 CADENCE_MS: Final = 2_000
+LOOK_SEC: Final = 2
+COUNTED: Final = """
+import sys, threading, time
+from pathlib import Path
+
+def note(path):
+    while True:
+        new = path.with_suffix(".new")
+        new.write_text(str(sys.getallocatedblocks()))
+        new.replace(path)
+        time.sleep(2)
+
+threading.Thread(target=note, args=(Path(sys.argv.pop(1)),), daemon=True).start()
+from l2vault.entry import main
+sys.exit(main())
+"""
 
 
 def make(root: Path, hours: int, depth: int, seed: int = 7) -> None:
@@ -53,7 +72,7 @@ def make(root: Path, hours: int, depth: int, seed: int = 7) -> None:
     journal = Journal(layout)
     at = utc_text(START_MS)
     journal.append(noted.Started(at, "0", "host", 1, "os", [INST], CADENCE_MS, depth, 1, "digest"))
-    one = list(_hour(depth, seed))
+    one = list(_hour(depth, seed, START_MS))
     journal.append(noted.Synced(at, 1, INST, utc_text(one[0].ts_ms), one[0].seq_id))
     for hour in range(hours):
         lines = [to_line(_moved(snapshot, hour)) + b"\n" for snapshot in one]
@@ -69,10 +88,10 @@ def make(root: Path, hours: int, depth: int, seed: int = 7) -> None:
             return
 
 
-def _hour(depth: int, seed: int) -> Iterator[Snapshot]:
+def _hour(depth: int, seed: int, start_ms: int) -> Iterator[Snapshot]:
     book = Book()
-    for tick in Market([INST], seed, START_MS).ticks():
-        if tick.ts_ms >= START_MS + HOUR_MS:
+    for tick in Market([INST], seed, start_ms).ticks():
+        if tick.ts_ms >= start_ms + HOUR_MS:
             return
         if book.ts_ms and due_grid_time(book.ts_ms, tick.ts_ms, CADENCE_MS) is not None:
             yield take_snapshot(INST, book, depth)
@@ -86,11 +105,31 @@ def _moved(snapshot: Snapshot, hour: int) -> Snapshot:
     return msgspec.structs.replace(snapshot, ts_ms=ts_ms, seq_id=seq_id, bids=bids, asks=asks)
 
 
+def make_last_hour(root: Path, depth: int = 400, seed: int = 7) -> None:
+    """The hour up to now, as a recorder leaves it that has just stopped: whatever is measured of an hour has all."""
+    layout, now_ms = Layout(root), time.time_ns() // 1_000_000
+    start_ms = now_ms - HOUR_MS
+    keep_row(layout, INST, msgspec.json.encode(instrument_row(INST)), start_ms)
+    journal, at = Journal(layout), utc_text(start_ms)
+    journal.append(noted.Started(at, "0", "host", 1, "os", [INST], CADENCE_MS, depth, 1, "digest"))
+    synced = False
+    for snapshot in _hour(depth, seed, start_ms):
+        if not synced:
+            journal.append(noted.Synced(at, 1, INST, utc_text(snapshot.ts_ms), snapshot.seq_id))
+            synced = True
+        path = layout.hour_file(INST, snapshot.ts_ms)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(to_line(snapshot) + b"\n")
+    journal.append(noted.Stopped(utc_text(now_ms), "the end"))
+
+
 @contextmanager
-def screen(vault: Path, cache: Path, *words: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of one, and its process."""
+def screen(vault: Path, cache: Path, *words: str, count: Path | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of one, and its process; how many blocks of memory Python holds stands in the file `count`."""
     asked = ["screen", "--vault", str(vault), "--cache", str(cache), "--no-browser", "--port", "0", *words]
-    child = subprocess.Popen([sys.executable, "-m", "l2vault", *asked], stdout=subprocess.PIPE, text=True)
+    begin = ["-m", "l2vault"] if count is None else ["-c", COUNTED, str(count)]
+    child = subprocess.Popen([sys.executable, *begin, *asked], stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None
         match = re.search(r"http://\S+", child.stdout.readline())
@@ -152,22 +191,72 @@ def wait_until_made(cache: Path, first_ms: int, newest_ms: int, process: psutil.
     print(f"ahead: {hours} hours in {took:.0f} s, {used:.1f} s of processor")
 
 
-async def live(seconds: int, pages: int = 5) -> None:
-    """So many pages of the demo, each with its socket and the questions that a page asks, for so long."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        screen(Path(folder) / "demo", Path(folder) / "cache", "--demo") as (url, process),
-    ):
-        async with asyncio.TaskGroup() as tasks:
-            every = [tasks.create_task(_page(url)) for _ in range(pages)]
-            before, begun = process.cpu_times(), time.monotonic()
-            for minute in range(1, seconds // 60 + 1):
-                await asyncio.sleep(60)
-                now = process.cpu_times()
-                share = (now.user + now.system - before.user - before.system) / (time.monotonic() - begun)
-                print(f"{minute:3} min {process.memory_info().rss >> 20} MB, {share:.1%} of a core", flush=True)
-            for task in every:
-                task.cancel()
+@asynccontextmanager
+async def _in_chromium(url: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """The page itself, and what asks for its memory after its garbage was collected: the heap of its JavaScript, the
+    nodes of its document, and what the process of the page holds that is no file."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as running:
+        words = ["--no-sandbox", "--disable-gpu"]
+        browser = await running.chromium.launch(executable_path=shutil.which("chromium"), args=words)
+        page = await browser.new_page(viewport={"width": 1366, "height": 768})
+        await page.goto(url)
+        asked = await page.context.new_cdp_session(page)
+        await asked.send("Performance.enable")
+
+        async def memory() -> str:
+            await asked.send("HeapProfiler.collectGarbage")
+            told = (await asked.send("Performance.getMetrics"))["metrics"]
+            found = {each["name"]: each["value"] for each in told}
+            every = psutil.Process().children(recursive=True)
+            held = max(_own(each) for each in every if "--type=renderer" in each.cmdline())
+            heap = found["JSHeapUsedSize"] / (1 << 20)
+            return f", page: heap {heap:.1f} MB, {found['Nodes']:.0f} nodes, process {held} MB"
+
+        yield memory
+        await browser.close()
+
+
+@asynccontextmanager
+async def _nowhere(url: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    async def nothing() -> str:
+        return ""
+
+    yield nothing
+
+
+def _own(process: psutil.Process) -> int:
+    """Resident MB that are no file of a library."""
+    memory = process.memory_info()
+    own: int = memory.rss - memory.shared >> 20
+    return own
+
+
+async def live(seconds: int, is_in_chromium: bool, pages: int = 5) -> None:
+    """So many pages of the demo, each with its socket and the questions that a page asks, for so long. Of each minute
+    the least and the most: resident memory, that part of it which is no file of a library, and Python's blocks."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, count = Path(folder) / "demo", Path(folder) / "count"
+        make_last_hour(root)
+        with screen(root, Path(folder) / "cache", "--demo", count=count) as (url, process):
+            browsing = _in_chromium(url) if is_in_chromium else _nowhere(url)
+            async with browsing as of_page, asyncio.TaskGroup() as tasks:
+                every = [tasks.create_task(_page(url)) for _ in range(pages)]
+                before, begun = process.cpu_times(), time.monotonic()
+                for minute in range(1, seconds // 60 + 1):
+                    looks = []
+                    while time.monotonic() < begun + 60 * minute:
+                        await asyncio.sleep(LOOK_SEC)
+                        looks.append((process.memory_info().rss >> 20, _own(process), int(count.read_text())))
+                    now = process.cpu_times()
+                    share = (now.user + now.system - before.user - before.system) / (time.monotonic() - begun)
+                    rss, own, blocks = ((min(each), max(each)) for each in zip(*looks, strict=True))
+                    memory_text = f"{rss[0]:4} to {rss[1]:4} MB, of it no file {own[0]:4} to {own[1]:4} MB"
+                    used = f"{min(blocks):,} blocks, {share:.1%} of a core{await of_page()}"
+                    print(f"{minute:3} min {memory_text}, {used}", flush=True)
+                for task in every:
+                    task.cancel()
 
 
 async def _page(url: str) -> None:
@@ -198,10 +287,11 @@ if __name__ == "__main__":
     parser.add_argument("--hours", type=int, default=168)
     parser.add_argument("--depth", type=int, default=400)
     parser.add_argument("--live", type=int, metavar="SECONDS")
+    parser.add_argument("--chromium", action="store_true")
     args = parser.parse_args()
     if args.make:
         make(args.make, args.hours, args.depth)
     elif args.live:
-        asyncio.run(live(args.live))
+        asyncio.run(live(args.live, args.chromium))
     else:
         measure(args.vault)

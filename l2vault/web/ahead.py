@@ -1,4 +1,5 @@
-"""Hours of the last week made into tiles before anybody asks, so that a day nobody has looked at yet is shown at once.
+"""Hours of the last week made into tiles before anybody asks, with the volumes and values that belong beside them, so
+that a day nobody has looked at yet is shown at once.
 
 One hour at a time, the newest first, with rests in which a page's own questions go on. Knows neither HTTP nor a page;
 reads the vault and writes the cache alone.
@@ -13,6 +14,7 @@ from typing import Final
 from l2vault.clock import Clock
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.layout import HOUR_MS
+from l2vault.web.beside import Beside
 from l2vault.web.tiles import Tiles
 
 BACK_MS: Final = 7 * 24 * HOUR_MS
@@ -38,6 +40,7 @@ class Ahead:
     def __init__(self, root: Path, tiles: Tiles, clock: Clock, rest: Callable[[float], bool]) -> None:
         self._root = root
         self._tiles = tiles
+        self._beside = Beside(root, clock, tiles.turns, tiles.files)
         self._clock = clock
         self._rest = rest
         self._waiting: list[tuple[int, str]] = []
@@ -64,6 +67,7 @@ class Ahead:
             begun_ms = self._clock.monotonic_ms()
             try:
                 is_made = self._tiles.make_ahead(inst_id, hour_ms, _BIN_MS)
+                is_made |= self._beside.make_ahead(inst_id, hour_ms)
             except Exception as error:  # noqa: BLE001 - deleted or damaged: a page that asks for it is told
                 _log.debug("the hour %s of %s is not made ahead: %s", hour_ms, inst_id, error)
                 continue

@@ -83,7 +83,7 @@ class Answers:
         self._clock = clock
         self._turns = turns
         self._tiles = tiles
-        self._beside = Beside(self._opened, clock, turns)
+        self._beside = Beside(self._opened, clock, turns, tiles.files)
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[object, ...], tuple[int, Said]] = OrderedDict()
         self._tables: OrderedDict[tuple[str, int], tuple[int, int, pl.DataFrame]] = OrderedDict()

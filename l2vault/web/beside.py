@@ -7,6 +7,7 @@ Nothing is filled in: NaN where no trade is proved to be known, or no value was 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,14 @@ from l2vault.vault.store.layout import HOUR_MS, Kind
 from l2vault.web.kept import Basis, Kept, basis_of, good_until
 from l2vault.web.opened import Opened, stamps_of
 from l2vault.web.tile import BINS_MS, Singles, last_known
+from l2vault.web.tile_files import TileFiles
 from l2vault.web.turns import Turns
 
 SERIES: Final = ("bought", "sold", "basis_bps", "funding_rate", "open_interest_usd")
 _SUMMED: Final = ("bought", "sold")
 _READ: Final[tuple[Kind, ...]] = ("trades", "context")
+_FORM: Final = 1
+"""Of what is computed here: another one makes every hour on disk anew."""
 _KEPT_HOURS: Final = 400
 """36 kB each."""
 _TIMES_WORK: Final = 10
@@ -46,13 +50,16 @@ class BesideHour:
 class Beside:
     """Of a vault; for one thread, which takes one of the `turns` for each hour that it reads."""
 
-    def __init__(self, root: Path | Opened, clock: Clock, turns: Turns) -> None:
+    def __init__(self, root: Path | Opened, clock: Clock, turns: Turns, files: TileFiles | None = None) -> None:
         self._vault = (root if isinstance(root, Opened) else Opened(root)).vault
         self._clock = clock
         self._turns = turns
+        self._files = files
         self._kept: OrderedDict[tuple[str, int], Kept[BesideHour]] = OrderedDict()
         self._trades: dict[str, Trades] = {}
         """Each remembers what it has read of the journal."""
+        self._ahead: dict[tuple[str, int], str] = {}
+        """What hours were made of that `make_ahead` has seen on disk."""
 
     def get(
         self, inst_id: str, hours: Sequence[int], newest_evidence_ms: int | None, patience_sec: float
@@ -63,18 +70,45 @@ class Beside:
         until_ms = self._clock.monotonic_ms() + round(patience_sec * 1000)
         found: dict[int, BesideHour] = {}
         vault = self._vault()
-        newest_hours = [Catalog(part.layout.of("trades")).newest_raw_hour(inst_id) or 0 for part in vault.parts]
-        newest_hour_ms = max(newest_hours)
+        newest_hour_ms = _newest_hour_ms(vault, inst_id)
         for hour_ms in sorted(hours, reverse=True):
-            # Whether an hour was quiet at its end only the id of the next trade says, however far the books have gone.
-            known_ms = newest_evidence_ms if newest_hour_ms > hour_ms else None
-            basis = basis_of(stamps_of(vault, _READ, inst_id, hour_ms), hour_ms, known_ms)
-            kept = self._good((inst_id, hour_ms), basis)
+            basis = _basis(vault, inst_id, hour_ms, newest_hour_ms, newest_evidence_ms)
+            kept = self._good((inst_id, hour_ms), basis) or self._stored(vault, inst_id, hour_ms, basis)
             if kept is not None:
                 found[hour_ms] = kept
             elif not found or self._clock.monotonic_ms() < until_ms:
                 found[hour_ms] = self._read(vault, inst_id, hour_ms, basis)
         return found, [hour_ms for hour_ms in hours if hour_ms not in found]
+
+    def make_ahead(self, inst_id: str, hour_ms: int) -> bool:
+        """Put an hour on disk, where it is settled and not there; whether it was read for that. Waits for its turn
+        behind everybody else. Raises VaultError, OSError."""
+        if self._files is None:
+            return False
+        vault = self._vault()
+        known_ms = vault.newest_evidence_ms(inst_id)
+        basis = _basis(vault, inst_id, hour_ms, _newest_hour_ms(vault, inst_id), known_ms)
+        if not basis.is_settled:
+            return False
+        digest = _digest(vault, inst_id, hour_ms, basis)
+        if self._ahead.get((inst_id, hour_ms)) == digest or self._files.has_beside(inst_id, hour_ms, digest):
+            self._ahead[inst_id, hour_ms] = digest
+            return False
+        with self._turns.patient():
+            hour = self._hour(vault, inst_id, hour_ms)
+        self._files.write_beside(inst_id, hour_ms, hour.values, hour.newest_ms, digest)
+        self._ahead[inst_id, hour_ms] = digest
+        return True
+
+    def _stored(self, vault: Vault, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour | None:
+        if self._files is None or not basis.is_settled:
+            return None
+        found = self._files.read_beside(inst_id, hour_ms, _digest(vault, inst_id, hour_ms, basis))
+        if found is None:
+            return None
+        hour = BesideHour(*found)
+        self._keep(inst_id, hour_ms, Kept(basis, self._clock.monotonic_ms(), hour))
+        return hour
 
     def _good(self, key: tuple[str, int], basis: Basis) -> BesideHour | None:
         kept = self._kept.get(key)
@@ -86,15 +120,41 @@ class Beside:
     def _read(self, vault: Vault, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour:
         with self._turns.urgent():
             begun_ms = self._clock.monotonic_ms()
-            if inst_id not in self._trades and (trades := read_trades(vault.trades(), inst_id)) is not None:
-                self._trades[inst_id] = trades
-            hour = read_hour(vault, inst_id, hour_ms, self._trades.get(inst_id))
+            hour = self._hour(vault, inst_id, hour_ms)
             until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
+        self._keep(inst_id, hour_ms, Kept(basis, until_ms, hour))
+        if self._files is not None and basis.is_settled:
+            digest = _digest(vault, inst_id, hour_ms, basis)
+            self._files.write_beside(inst_id, hour_ms, hour.values, hour.newest_ms, digest)
+        return hour
+
+    def _hour(self, vault: Vault, inst_id: str, hour_ms: int) -> BesideHour:
+        if inst_id not in self._trades and (trades := read_trades(vault.trades(), inst_id)) is not None:
+            self._trades[inst_id] = trades
+        return read_hour(vault, inst_id, hour_ms, self._trades.get(inst_id))
+
+    def _keep(self, inst_id: str, hour_ms: int, kept: Kept[BesideHour]) -> None:
         self._kept.pop((inst_id, hour_ms), None)
-        self._kept[inst_id, hour_ms] = Kept(basis, until_ms, hour)
+        self._kept[inst_id, hour_ms] = kept
         while len(self._kept) > _KEPT_HOURS:
             self._kept.popitem(last=False)
-        return hour
+
+
+def _newest_hour_ms(vault: Vault, inst_id: str) -> int:
+    """Of which there are trades; 0 where there are none."""
+    return max(Catalog(part.layout.of("trades")).newest_raw_hour(inst_id) or 0 for part in vault.parts)
+
+
+def _basis(vault: Vault, inst_id: str, hour_ms: int, newest_hour_ms: int, newest_evidence_ms: int | None) -> Basis:
+    # Whether an hour was quiet at its end only the id of the next trade says, however far the books have gone.
+    known_ms = newest_evidence_ms if newest_hour_ms > hour_ms else None
+    return basis_of(stamps_of(vault, _READ, inst_id, hour_ms), hour_ms, known_ms)
+
+
+def _digest(vault: Vault, inst_id: str, hour_ms: int, basis: Basis) -> str:
+    """Of what an hour is made of: its files as they are, what a contract was worth in it, this form."""
+    periods = contract_periods(inst_id, vault.instrument_rows(inst_id), (hour_ms, hour_ms + HOUR_MS))
+    return sha256(repr((_FORM, basis.stamp, periods)).encode()).hexdigest()
 
 
 def read_hour(vault: Vault, inst_id: str, hour_ms: int, trades: Trades | None) -> BesideHour:

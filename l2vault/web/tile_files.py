@@ -1,5 +1,6 @@
-"""Tiles on disk, so that a new start of the screen has them: one Arrow file for each hour and width, in a folder that
-is a cache and nothing else. What cannot be read or written there is made again, and no request fails of it.
+"""Tiles on disk, so that a new start of the screen has them: one Arrow file for each hour and width, and one for what
+belongs beside each hour, in a folder that is a cache and nothing else. What cannot be read or written there is made
+again, and no request fails of it.
 
 Each file says of what it was made: a tile of other files, or of another form, is none.
 """
@@ -7,10 +8,10 @@ Each file says of what it was made: a tile of other files, or of another form, i
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,8 +25,14 @@ MOST_BYTES: Final = 1 << 30
 _SUFFIX: Final = ".arrow"
 _LEFT_SHARE: Final = 0.9
 _FACTS: Final = b"tile"
+_BESIDE: Final = "beside"
+_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+"""msgspec's errors are ValueErrors."""
 
 _log = logging.getLogger(__name__)
+
+
+_F = TypeVar("_F", bound=msgspec.Struct)
 
 
 class _Facts(msgspec.Struct):
@@ -33,6 +40,11 @@ class _Facts(msgspec.Struct):
     tick: float
     step: int
     first_row: int
+
+
+class _BesideFacts(msgspec.Struct):
+    digest: str
+    newest_ms: int | None
 
 
 class TileFiles:
@@ -48,13 +60,11 @@ class TileFiles:
         """The tile that was made of what `digest` says; None where there is none."""
         path = self._path(inst_id, hour_ms, bin_ms)
         try:
-            with pa.ipc.open_file(pa.OSFile(str(path))) as file:
-                table = file.read_all()
-            facts = msgspec.json.decode(table.schema.metadata[_FACTS], type=_Facts)
+            table, facts = _read(path, _Facts)
             if facts.digest != digest:
                 return None
             tile = _tile(table, facts, hour_ms, bin_ms)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # msgspec's errors are ValueErrors
+        except _UNREADABLE:
             return None
         with suppress(OSError):
             os.utime(path)
@@ -62,16 +72,39 @@ class TileFiles:
 
     def has(self, inst_id: str, hour_ms: int, bin_ms: int, digest: str) -> bool:
         """Whether there is one, of what `digest` says; its cells are not read."""
-        try:
-            with pa.ipc.open_file(pa.OSFile(str(self._path(inst_id, hour_ms, bin_ms)))) as file:
-                return msgspec.json.decode(file.schema.metadata[_FACTS], type=_Facts).digest == digest
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-            return False
+        return _is_of(self._path(inst_id, hour_ms, bin_ms), _Facts, digest)
 
     def write(self, inst_id: str, tile: Tile, digest: str) -> None:
         """Keep a tile, and let go of what was used longest ago where there are too many."""
-        path = self._path(inst_id, tile.hour_ms, tile.bin_ms)
-        data = _bytes(tile, _Facts(digest, tile.tick, tile.step, tile.first_row))
+        facts = _Facts(digest, tile.tick, tile.step, tile.first_row)
+        self._put(self._path(inst_id, tile.hour_ms, tile.bin_ms), _bytes(_columns(tile), facts))
+
+    def read_beside(self, inst_id: str, hour_ms: int, digest: str) -> tuple[dict[str, Singles], int | None] | None:
+        """What belongs beside an hour, `(bins,)` each, and the time of its newest trade, as `write_beside` got them
+        with this digest; None where there is none."""
+        path = self._path(inst_id, hour_ms, _BESIDE)
+        try:
+            table, facts = _read(path, _BesideFacts)
+        except _UNREADABLE:
+            return None
+        if facts.digest != digest:
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return {name: table[name].to_numpy() for name in table.column_names}, facts.newest_ms
+
+    def has_beside(self, inst_id: str, hour_ms: int, digest: str) -> bool:
+        """As `has`."""
+        return _is_of(self._path(inst_id, hour_ms, _BESIDE), _BesideFacts, digest)
+
+    def write_beside(
+        self, inst_id: str, hour_ms: int, values: Mapping[str, Singles], newest_ms: int | None, digest: str
+    ) -> None:
+        """As `write`; 15 KB an hour."""
+        columns = {name: pa.array(each) for name, each in values.items()}
+        self._put(self._path(inst_id, hour_ms, _BESIDE), _bytes(columns, _BesideFacts(digest, newest_ms)))
+
+    def _put(self, path: Path, data: bytes) -> None:
         try:
             with self._lock:
                 write_atomically(path, data, is_durable=False)
@@ -81,7 +114,7 @@ class TileFiles:
         except OSError as error:
             _log.debug("a tile is not kept on disk: %s", error)
 
-    def _path(self, inst_id: str, hour_ms: int, bin_ms: int) -> Path:
+    def _path(self, inst_id: str, hour_ms: int, bin_ms: int | str) -> Path:
         return self._folder / inst_id / f"{hour_ms}_{bin_ms}{_SUFFIX}"
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
@@ -105,14 +138,31 @@ class TileFiles:
         return held
 
 
-def _bytes(tile: Tile, facts: _Facts) -> bytes:
-    columns = {
+def _read(path: Path, kind: type[_F]) -> tuple[pa.Table, _F]:
+    with pa.ipc.open_file(pa.OSFile(str(path))) as file:
+        table = file.read_all()
+    return table, msgspec.json.decode(table.schema.metadata[_FACTS], type=kind)
+
+
+def _is_of(path: Path, kind: type[_Facts] | type[_BesideFacts], digest: str) -> bool:
+    try:
+        with pa.ipc.open_file(pa.OSFile(str(path))) as file:
+            return msgspec.json.decode(file.schema.metadata[_FACTS], type=kind).digest == digest
+    except _UNREADABLE:
+        return False
+
+
+def _columns(tile: Tile) -> dict[str, pa.Array]:
+    return {
         "size": _rows(tile.size),
         "most": _rows(tile.most),
         "best_bid": pa.array(tile.best[0]),
         "best_ask": pa.array(tile.best[1]),
         "covered_ms": pa.array(tile.covered_ms),
     }
+
+
+def _bytes(columns: Mapping[str, pa.Array], facts: msgspec.Struct) -> bytes:
     table = pa.table(columns).replace_schema_metadata({_FACTS: msgspec.json.encode(facts)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as file:

@@ -65,8 +65,8 @@ class Tiles:
         self._most_bytes = most_bytes
         self._executor = executor
         self._clock = clock
-        self._turns = turns or Turns()
-        self._files = files
+        self.turns = turns or Turns()
+        self.files = files
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, Kept[Tile | None]] = OrderedDict()
         self._bytes = 0
@@ -114,20 +114,20 @@ class Tiles:
     def make_ahead(self, inst_id: str, hour_ms: int, bin_ms: int) -> bool:
         """Put the tiles of an hour on disk, from `bin_ms` on, where it is settled and they are not there; whether it
         was read for that. Waits for its turn behind everybody else; for one thread. Raises VaultError, OSError."""
-        if self._files is None:
+        if self.files is None:
             return False
         vault, key = self._vault(), (inst_id, hour_ms, bin_ms)
         stamp = stamps_of(vault, ("books",), inst_id, hour_ms)
         digest = _digest(key, stamp, vault.instrument_rows(inst_id))
-        if self._ahead.get(key) == digest or self._files.has(*key, digest):
+        if self._ahead.get(key) == digest or self.files.has(*key, digest):
             self._ahead[key] = digest
             return False
         if not basis_of(stamp, hour_ms, vault.newest_evidence_ms(inst_id)).is_settled:
             return False
-        with self._turns.patient():
+        with self.turns.patient():
             made = tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
         for tile in made.values():
-            self._files.write(inst_id, tile, digest)
+            self.files.write(inst_id, tile, digest)
         self._ahead[key] = digest
         return True
 
@@ -142,8 +142,8 @@ class Tiles:
 
     def _begun(self, key: _Key, basis: Basis, rows: list[tuple[int | None, Row]]) -> "Future[Tile | None] | None":
         """From disk, or to be made; None where too many others wait."""
-        if self._files is not None and basis.is_settled and key not in self._working:
-            stored = self._files.read(*key, _digest(key, basis.stamp, rows))
+        if self.files is not None and basis.is_settled and key not in self._working:
+            stored = self.files.read(*key, _digest(key, basis.stamp, rows))
             if stored is not None:
                 with self._lock:
                     self._keep(key, Kept(basis, self._clock.monotonic_ms(), stored))
@@ -159,17 +159,17 @@ class Tiles:
         inst_id, hour_ms, bin_ms = key
         try:
             vault = self._vault()
-            with self._turns.patient():
+            with self.turns.patient():
                 begun_ms = self._clock.monotonic_ms()
                 made = tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
                 until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
             with self._lock:
                 for width_ms in BINS_MS[BINS_MS.index(bin_ms) :]:
                     self._keep((inst_id, hour_ms, width_ms), Kept(basis, until_ms, made.get(width_ms)))
-            if self._files is not None and basis.is_settled:
+            if self.files is not None and basis.is_settled:
                 digest = _digest(key, basis.stamp, vault.instrument_rows(inst_id))
                 for tile in made.values():
-                    self._files.write(inst_id, tile, digest)
+                    self.files.write(inst_id, tile, digest)
             return made.get(bin_ms)
         finally:
             with self._lock:

@@ -10,14 +10,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from l2vault.analytics.trades import Trades
 from l2vault.book.trade import trade_to_line
 from l2vault.clock import Clock
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.verbs.screen import _cache_of
+from l2vault.web import beside as beside_hours
 from l2vault.web import tiles as making
 from l2vault.web.ahead import BACK_MS, Ahead
-from l2vault.web.beside import Beside
+from l2vault.web.beside import SERIES, Beside, BesideHour, read_hour
 from l2vault.web.kept import SETTLED_MS
 from l2vault.web.tile import Tile
 from l2vault.web.tile_files import TileFiles
@@ -214,6 +216,36 @@ def test_beside_is_read_anew_by_what_came_behind_it_until_it_is_settled(tmp_path
     )
     assert found[2] is not found[3] is found[4]
     assert len(turns) == 3, "one for each reading"
+
+
+def test_what_belongs_beside_a_settled_hour_is_made_ahead_and_read_from_disk_until_its_files_change(
+    settled: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = settled.of("trades").hour_file(INST, HOUR_AT_MS + HOUR_MS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(trade_to_line(msgspec.structs.replace(trade(5), ts=str(HOUR_AT_MS + HOUR_MS + 600_000))) + b"\n")
+    files, read = TileFiles(tmp_path / "cache"), list[int]()
+
+    def noted(vault: Vault, inst_id: str, hour_ms: int, trades: Trades | None) -> BesideHour:
+        read.append(hour_ms)
+        return read_hour(vault, inst_id, hour_ms, trades)
+
+    monkeypatch.setattr(beside_hours, "read_hour", noted)
+
+    def looked() -> BesideHour:
+        asked = Beside(settled.root, Clock(), Turns(), files)
+        return asked.get(INST, [HOUR_AT_MS], HOUR_AT_MS + 2 * HOUR_MS, 0)[0][HOUR_AT_MS]
+
+    Ahead(settled.root, tiles_of(settled, files), Clock(), lambda seconds: seconds == 60).run()
+    assert read == [HOUR_AT_MS], "the newest one is still written"
+    found, alone = looked(), Beside(settled.root, Clock(), Turns())
+    (plain,) = alone.get(INST, [HOUR_AT_MS], HOUR_AT_MS + 2 * HOUR_MS, 0)[0].values()
+    assert len(read) == 2 and found.newest_ms == plain.newest_ms == HOUR_AT_MS + 8000
+    assert all(np.array_equal(found.values[name], plain.values[name], equal_nan=True) for name in SERIES)
+    own = settled.of("trades").hour_file(INST, HOUR_AT_MS)
+    own.write_bytes(own.read_bytes() + trade_to_line(trade(200)) + b"\n")
+    assert looked().newest_ms == looked().newest_ms == HOUR_AT_MS + 400_000
+    assert len(read) == 3, "another file, read once"
 
 
 def test_no_more_hours_are_taken_from_disk_once_the_patience_is_over(
