@@ -451,6 +451,9 @@ def test_a_target_that_is_no_vault_of_merge_is_refused(
     assert merge([one, other], other / "Merged") == 2
     assert merge([one, other], tmp_path / "New", "--from", "2026-01-02", "--to", "2026-01-01") == 2
     assert not (other / "Merged").exists()
+    archive = Path(shutil.copytree(one, tmp_path / "okx_archive"))
+    assert merge([other, archive], tmp_path / "New") == 2
+    assert merge([one, other], tmp_path / "Of" / "okx_archive") == 2
     assert not (tmp_path / "New").exists()
     lock = VaultLock(Layout(merged))
     lock.acquire("2026-01-01T00:02:00.000Z")
@@ -467,6 +470,8 @@ def test_a_target_that_is_no_vault_of_merge_is_refused(
         "no vault",
         "lies in ",
         "no hour lies between them",
+        "is of OKX's archive: in ",
+        "was recorded: in ",
         "another merge is at work in ",
     ]
     assert len(said) == len(words)
