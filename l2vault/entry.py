@@ -5,6 +5,7 @@ comes inside an import waits until that is over: libraries written in C lose or 
 """
 
 import atexit
+import os
 import signal
 import sys
 import threading
@@ -48,7 +49,8 @@ def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
 
 
 def _interruptible(run: Callable[[], int]) -> int:
-    """The exit code of `run`, or 130 if it was interrupted, whoever lost the exception."""
+    """The exit code of `run`, or 130 if it was interrupted, whoever lost the exception. Interrupted twice the process
+    ends here: a thread that does not end would be waited for."""
     interrupts: list[threading.Timer | None] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -76,6 +78,8 @@ def _interruptible(run: Callable[[], int]) -> int:
     if interrupts and code == 0:
         _say_interrupted()
         code = INTERRUPTED
+    if interrupts.count(None) > 1:
+        os._exit(code)
     return code
 
 
@@ -104,3 +108,4 @@ def _interrupt_main() -> None:
 def _say_interrupted() -> None:
     if sys.stderr is not None:
         sys.stderr.write("l2vault: interrupted\n")
+        sys.stderr.flush()

@@ -41,6 +41,22 @@ except BaseException as error:
     raise ImportError("a library that misreports it") from error
 """
 
+INTERRUPTED_TWICE = """
+import os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from l2vault import entry
+class Pool(ThreadPoolExecutor):
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        os.kill(os.getpid(), signal.SIGINT)
+        super().shutdown(wait, cancel_futures=cancel_futures)
+def run():
+    with Pool(1) as pool:
+        pool.submit(threading.Event().wait)  # as for a disk that hangs
+        os.kill(os.getpid(), signal.SIGINT)
+    return 0
+sys.exit(entry._interruptible(run))
+"""
+
 
 def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("L2VAULT_")}
@@ -69,7 +85,21 @@ def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: P
         [sys.executable, "-c", INTERRUPTED_IMPORT, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=as_from_a_terminal(),
+    )
+    assert (done.returncode, done.stderr) == (130, "l2vault: interrupted\n")
+
+
+@on_posix
+def test_a_second_ctrl_c_ends_a_process_whose_threads_hang() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_TWICE],
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         preexec_fn=as_from_a_terminal(),

@@ -25,7 +25,7 @@ from l2vault.verbs import record as record_module
 from support.signals import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
-WITHIN_SEC = 20
+WITHIN_SEC = 60
 FIRST_COMMAND = 11
 """Of start_l2.sh, behind its `trap`, where nothing needs to be installed."""
 CANDIDATES = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python")

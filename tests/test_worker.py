@@ -73,7 +73,7 @@ def owner(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(begun.pid, signal.SIGKILL)
-        begun.communicate(timeout=20)
+        begun.communicate(timeout=60)
 
 
 @on_posix
@@ -81,7 +81,7 @@ def owner(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
 def test_ctrl_c_lets_a_worker_end_what_it_is_at_and_says_one_line(when: str, tmp_path: Path) -> None:
     written = tmp_path / "written"
     with owner(tmp_path, when, str(written)) as begun:
-        said = begun.communicate(timeout=20)
+        said = begun.communicate(timeout=60)
         assert (begun.returncode, *said) == (130, "", "l2vault: interrupted\n")
     if when != "starting":  # then it may not have begun with anything
         assert written.read_text() == "whole"
@@ -92,4 +92,4 @@ def test_no_worker_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     with owner(tmp_path, "killed", str(tmp_path / "written")) as begun:
         assert begun.stdout is not None and begun.stdout.readline() == "at work\n"
         begun.kill()
-        begun.communicate(timeout=20)  # the end of stdout: the last process that has it open is gone
+        begun.communicate(timeout=60)  # the end of stdout: the last process that has it open is gone

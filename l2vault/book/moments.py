@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final, Protocol, SupportsIndex, cast
 from zoneinfo import ZoneInfo
 
-from l2vault.book.utc import DAY_MS
+from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.errors import UsageError
 from l2vault.foreign import printable, quoted
 
@@ -54,7 +54,8 @@ def span_ms(start: Moment, end: Moment) -> tuple[int, int]:
     """Both ends of a half-open span. Raises UsageError if it is empty or backwards."""
     start_ms, end_ms = as_ms(start), as_ms(end)
     if start_ms >= end_ms:
-        raise UsageError(f"the span from {_shown(start)} to {_shown(end)} is empty.", "a start before the end")
+        bounds = f"{utc_text(start_ms)} to {utc_text(end_ms)}"
+        raise UsageError(f"the span from {bounds} is empty.", "a start before the end")
     return start_ms, end_ms
 
 

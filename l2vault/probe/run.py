@@ -233,7 +233,15 @@ class _FeedRunner:
         for inst_id in self._plan.inst_ids:
             self._begin(inst_id)
             self._feed.trades[inst_id].begin()
-        ticker = asyncio.create_task(self._tick(websocket))
+        try:
+            async with asyncio.TaskGroup() as group:
+                ticker = group.create_task(self._tick(websocket))
+                await self._read(websocket, began_ms)
+                ticker.cancel()
+        finally:
+            websocket.transport.abort()
+
+    async def _read(self, websocket: Connection, began_ms: int) -> None:
         try:
             await websocket.send(_trades_request(self._plan.inst_ids))
             while True:
@@ -244,10 +252,6 @@ class _FeedRunner:
             code = None if closed.rcvd is None else closed.rcvd.code
             said = "no close frame (1006)" if closed.rcvd is None else f"{code} {closed.rcvd.reason}".rstrip()
             self._feed.ends.append(End(code, self._dead or websocket.flood or said, lived_ms))
-        finally:
-            ticker.cancel()
-            await asyncio.wait([ticker])
-            websocket.transport.abort()
 
     async def _tick(self, websocket: Connection) -> None:
         with suppress(ConnectionClosed):

@@ -1,15 +1,19 @@
 """How l2vault starts itself again as a child process: the same interpreter, the same package, wherever it lies."""
 
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from os import pathsep
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from l2vault.config import environment
 from l2vault.foreign import printable
+
+_ASKED: Final = frozenset({-signal.SIGINT, -signal.SIGTERM, 0xC000013A})
+"""How a process ends that is asked to by a signal; the last one is Windows' for Ctrl-C."""
 
 
 def start_child(words: Sequence[str], module: str = "l2vault", **popen: Any) -> "subprocess.Popen[bytes]":
@@ -52,7 +56,8 @@ class OwnChild:
                 self._child.terminate()
 
     def run(self, module: str, words: Sequence[str] = (), given: bytes = b"") -> Ended | None:
-        """Start a module of the package, hand it `given` on stdin, wait for it; None if it was stopped."""
+        """Start a module of the package, hand it `given` on stdin, wait for it; None if it was stopped, from outside
+        too: Ctrl-C in a terminal and a service manager's SIGTERM reach every process, this one perhaps later."""
         pipe = subprocess.PIPE
         with self._lock:
             if self.is_stopping:
@@ -63,4 +68,4 @@ class OwnChild:
         finally:
             with self._lock:
                 self._child = None
-        return None if self.is_stopping else Ended(child.returncode, answer, said)
+        return None if self.is_stopping or child.returncode in _ASKED else Ended(child.returncode, answer, said)

@@ -42,9 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 if everything is written; holes are named, and are no failure."""
-    vault = open_sources(context.vault, args.sources)
-    if args.out.resolve().is_relative_to(vault.layout.root.resolve()):
+    if args.out.resolve().is_relative_to(context.vault.resolve()):
         raise UsageError(f"{printable(args.out)} lies in the vault.", "--out with a folder beside it")
+    vault = open_sources(context.vault, args.sources)
     inst_id = the_instrument(vault, args)
     findings: list[Finding] = []
     with progress_bar() as show:

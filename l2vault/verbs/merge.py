@@ -17,7 +17,7 @@ from l2vault.vault.retention.run import locked
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.durable import refusals
 from l2vault.vault.store.layout import KINDS, Layout
-from l2vault.vault.store.lock import VaultLock
+from l2vault.vault.store.lock import VaultLock, is_held
 from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
 from l2vault.verbs.context import Context
@@ -53,12 +53,13 @@ def run(context: Context, args: argparse.Namespace) -> int:
     check_places(into, inputs)
     held = {name for layout in inputs for kind in KINDS for name in Catalog(layout.of(kind)).instruments()}
     chosen = held_instruments(names_of(args.inst or []), sorted(held))
+    span = _ALWAYS[0] if args.start is None else args.start, _ALWAYS[1] if args.end is None else args.end
+    if span[0] >= span[1]:
+        raise UsageError("--to is not behind --from: no hour lies between them.", "--from before --to")
     with refusals(into.root):
         merged_root(into).mkdir(parents=True, exist_ok=True)  # the first of all: by it we know ours again
-    span = _ALWAYS[0] if args.start is None else args.start, _ALWAYS[1] if args.end is None else args.end
     clock = Clock()
-    lock = VaultLock(into)
-    lock.acquire(clock.wall_text())
+    lock = _acquired(into, clock)
     try:
         with locked(into), progress_bar() as show:
             journal = verb_journal(into, "merge", clock.wall_text, clock.monotonic_ms)
@@ -70,6 +71,19 @@ def run(context: Context, args: argparse.Namespace) -> int:
         lock.release()
     sys.stdout.write(_told(report, args.vaults))
     return 0
+
+
+def _acquired(into: Layout, clock: Clock) -> VaultLock:
+    """Raises VaultError where another process writes the target, or it cannot be written."""
+    lock = VaultLock(into)
+    try:
+        lock.acquire(clock.wall_text())
+    except VaultError as error:
+        if is_held(into):
+            text = f"another merge is at work in {printable(into.root)}."
+            raise VaultError(text, "again when it has ended, or another --into") from error
+        raise
+    return lock
 
 
 def _told(report: Report, vaults: Sequence[Path]) -> str:

@@ -4,7 +4,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
@@ -42,6 +45,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     if not url:
         raise UsageError("no address to push to.", '--to s3://bucket/prefix, or push_url = "..." in l2vault.toml')
     layout = open_layout(context.vault)
+    _refuse_own_folder(url, layout)
     objects = open_objects(url, _allows_http(environment()))
     push = Push(layout, objects, due_files(layout, clock.wall_ms()))
     shown = printable(url)
@@ -57,6 +61,13 @@ def run(context: Context, args: argparse.Namespace) -> int:
             report = push.run(_with_time_left(show, clock))
     sys.stdout.write(_told(report, shown, damaged, held))
     return 1 if report.failed or any(each.name not in held for each in damaged) else 0
+
+
+def _refuse_own_folder(url: str, layout: Layout) -> None:
+    """A folder within the vault keeps nothing: its files would be taken for their own copies. Raises UsageError."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and Path(url2pathname(parts.path)).resolve().is_relative_to(layout.root.resolve()):
+        raise UsageError(f"{printable(url)} lies in the vault that is pushed.", "a folder on another disk")
 
 
 def _allows_http(variables: Mapping[str, str]) -> bool:

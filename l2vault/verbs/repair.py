@@ -64,13 +64,14 @@ def run(context: Context, args: argparse.Namespace) -> int:
     layout, clock = vault.layout, Clock()
     if args.undo and args.dry_run:
         raise UsageError("--undo and --dry-run exclude each other.", "one of them")
-    with alone_in_archive(layout):
-        if args.undo:
-            return _undo(layout, own, clock)
-        if not args.dry_run:
-            _make_hours(context, args, layout, own, clock)
+    if args.dry_run:
         given = _given(layout, own)
-        if not args.dry_run:
+    else:
+        with alone_in_archive(layout):
+            if args.undo:
+                return _undo(layout, own, clock)
+            _make_hours(context, args, layout, own, clock)
+            given = _given(layout, own)
             _fill(layout, own, given, clock)
     left = [part for hole in own.holes for part in outside(given, hole.start_ms, hole.end_ms)]
     sys.stdout.write(_told(own, given, left, args.dry_run))

@@ -114,5 +114,7 @@ def test_a_doubtful_moment_is_refused_with_a_cure(moment, cure):
 
 def test_a_span_goes_forward():
     assert span_ms("2024-08-20", "2024-08-21") == (as_ms("2024-08-20"), as_ms("2024-08-21"))
+    with pytest.raises(UsageError, match="from 2024-08-21T00:00:00.000Z to 2024-08-20T00:00:00.000Z is empty"):
+        span_ms(as_ms("2024-08-21"), "2024-08-20")
     with pytest.raises(UsageError, match="is empty"):
         span_ms("2024-08-20", "2024-08-20")

@@ -130,6 +130,7 @@ def test_the_length_of_a_span_ends_at_the_newest_line(capsys, tmp_path):
         (["--out", str(PAGE.parent), "--force"], 2, "is no export of l2vault"),
         (["--out", "Vault"], 2, "lies in the vault"),
         (["--out", "Vault/../Vault/x"], 2, "lies in the vault"),
+        (["--out", "Vault/x", "--sources", "archive"], 2, "lies in the vault"),
         (["--out", ".."], 2, "names no new folder"),
         (["--out", "."], 2, "names no new folder"),
         (["--out", "x", "--from", "2030-01-01"], 1, "holds no book"),

@@ -38,9 +38,10 @@ def recorded(vault: Path) -> dict[Path, bytes]:
 
 
 def test_a_hole_is_filled_labelled_journaled_and_undone(vault: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = recorded(vault)
+    before, every = recorded(vault), sorted(vault.rglob("*"))
     own = open_sources(vault).coverage(INST, *SPAN)
     assert repair(vault, "--dry-run") == 1, "nothing is made of the archive yet"
+    assert sorted(vault.rglob("*")) == every, "nothing is written, no lock either"
     assert open_sources(vault).coverage(INST, *SPAN) == own
     capsys.readouterr()
     assert repair(vault) == 0

@@ -10,6 +10,7 @@ from l2vault.config import Settings
 from l2vault.probe.document import document_of
 from l2vault.probe.questions import question_rows
 from l2vault.probe.rows import all_rows
+from l2vault.probe.run import _FeedRunner
 from l2vault.probe.verdict import judge
 from l2vault.sim.server.server import SimOptions, Simulator
 from l2vault.verbs.documents import document
@@ -248,6 +249,13 @@ def test_checksums_are_verified_where_okx_provides_them():
 
 def test_a_wrong_checksum_is_not_fit():
     assert any("checksums wrong" in what for what in reasons(probed("checksum:how=wrong", seconds=10)))
+
+
+def test_a_fault_of_ours_beside_the_reading_does_not_pass_for_silence_of_okx(monkeypatch):
+    monkeypatch.setattr(_FeedRunner, "_seek_by_rest", lambda self, now_ms: 1 // 0)
+    with pytest.raises(ExceptionGroup) as raised:
+        probed(seconds=5)
+    assert [type(error) for error in raised.value.exceptions] == [ZeroDivisionError]
 
 
 def test_cut_connections_are_counted_with_their_codes():

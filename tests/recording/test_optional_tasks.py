@@ -282,8 +282,8 @@ def test_the_process_ends_within_seconds_whatever_rest_does(tmp_path: Path, peer
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         words = ["record", "--inst", BTC, "--vault", "v", "--log-file", "l.log", "--duration", "2", "--rest-url", url]
         command = [sys.executable, "-m", "l2vault", *words, "--ws-url", "ws://127.0.0.1:9/ws/v5/public"]
-        # Two seconds of recording, five to end, and what the interpreter takes to start on a busy machine.
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=15)
+        # What waits for such a peer waits without end; the rest is for a busy machine.
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         is_over.set()
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)

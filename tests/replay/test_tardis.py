@@ -13,7 +13,7 @@ from l2vault.book.utc import utc_micros_text, utc_ms, utc_text
 from l2vault.clock import Clock
 from l2vault.replay.tardis.asked import Normalized
 from l2vault.replay.tardis.normalized import normalized
-from l2vault.replay.tardis.routes import _Player
+from l2vault.replay.tardis.routes import TardisRoutes, _Player
 from l2vault.sim.exchange.books import encode_push
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.reading.vault import open_vault
@@ -236,6 +236,17 @@ async def test_a_replay_of_native_messages_over_websocket_is_asked_as_okx_is(roo
     assert refused["code"] == "60011"
     assert found[4:] == [each["message"] for each in over_http] and (code, reason) == (1000, "WS replay finished")
     assert (none, why.partition(".")[0]) == (1011, "nothing was subscribed to")
+
+
+@over_sockets
+async def test_a_session_that_breaks_off_for_whatever_reason_closes_its_connections(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TardisRoutes, "_session_messages", lambda self, players: 1 // 0)
+    async with serving(root) as site:
+        span = "exchange=okex-swap&from=2024-08-20T03:00:00Z&to=2024-08-20T03:03:00Z"
+        _, code, reason = await asyncio.wait_for(received(site, f"/ws-replay?{span}"), 60)
+    assert (code, reason) == (1011, "integer division or modulo by zero")
 
 
 def test_connections_of_one_session_are_played_in_step_and_none_joins_late(

@@ -334,7 +334,7 @@ print(nth)
 
 def test_a_signal_at_any_step_of_waiting_is_heard_and_hangs_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_ANYWHERE], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", INTERRUPTED_ANYWHERE], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stderr == ""
     assert 10 < int(done.stdout) < 399
@@ -377,7 +377,7 @@ def run_program(how: str, *signals: str, ignoring: str = "") -> subprocess.Compl
 
     command = [sys.executable, "-c", PROGRAM, how, *signals]
     inherit = as_from_a_terminal(ignoring)
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, preexec_fn=inherit)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, preexec_fn=inherit)
 
 
 @on_posix

@@ -285,7 +285,7 @@ class TardisRoutes:
                     await message.player.send(message.text)
                 if all(player.socket.state is State.CLOSED for player in session.players):
                     break
-        except (L2VaultError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - said to the clients, which would wait for a job that is no more
             _log.warning("a replay broke off: %s", error)
             ending = _FAILED, _reason(str(error))
         for player in session.players:

@@ -138,7 +138,7 @@ class Simulator:
         await self._load()
         try:
             if self._archived is not None:
-                files = await asyncio.to_thread(self._make_archive, Path(self._archived.name))
+                files = await self._made_archive(Path(self._archived.name))
                 self._shelf = Shelf(files, self._options.archive_faults)
                 self._archive = ArchiveServer(self._shelf, self._options.archive_port)
             await self._listen(self._options.port, self._serve_client, self._gate.accept, _LAST_GRACE_SEC)
@@ -187,17 +187,28 @@ class Simulator:
         for server in self._servers:
             await server.wait_closed()
 
+    async def _made_archive(self, folder: Path) -> list[ArchivedFile]:
+        """Days of it take a while. Cancelled, it waits for its thread, which ends with the push that it is at."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._make_archive, folder))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            self._scaled_clock.stop()
+            await asyncio.wait([making])
+            raise
+
     def _make_archive(self, folder: Path) -> list[ArchivedFile]:
         """Of a replay all that it replays; of a market the days before the present one, of a market of their own."""
         options = self._options
+        wanted = partial(takewhile, lambda _: not self._scaled_clock.is_over)
         if options.replay:
             pushes = (tick for tick in read_captures(options.replay, options.verbatim) if isinstance(tick, Tick))
-            return make_archive(folder, pushes, options.seed)
+            return make_archive(folder, wanted(pushes), options.seed)
         today_ms = self._exchange_wall_ms() // DAY_MS * DAY_MS
         start_ms = today_ms - options.archive_days * DAY_MS
         inst_ids = list(options.inst_ids) or known_inst_ids(_DEFAULT_INSTRUMENTS)
         market = Market(inst_ids, options.seed, start_ms, options.archive_step_ms)
-        return make_archive(folder, takewhile(lambda tick: tick.ts_ms < today_ms, market.ticks()), options.seed)
+        return make_archive(folder, wanted(takewhile(lambda tick: tick.ts_ms < today_ms, market.ticks())), options.seed)
 
     async def _load(self) -> None:
         options = self._options
@@ -349,9 +360,10 @@ async def serve_simulator(
     `Simulator.start` and `Simulator.wait_ended` do.
     """
     simulator = Simulator(options, clock, timeline=timeline, routes=routes)
-    await simulator.start()
-    ended = asyncio.create_task(simulator.wait_ended())
     stopped = asyncio.create_task(stop.wait())
+    if not await _has_started(simulator, stopped):
+        return
+    ended = asyncio.create_task(simulator.wait_ended())
     grace_sec = GRACE_SEC
     try:
         announce(Addresses(simulator.ws_url, simulator.rest_url, simulator.archive_url))
@@ -367,6 +379,24 @@ async def serve_simulator(
             task.cancel()
         await asyncio.wait([ended, stopped])
         await simulator.stop(grace_sec)
+
+
+async def _has_started(simulator: Simulator, stopped: "asyncio.Task[bool]") -> bool:
+    """Start it, unless it is stopped before it has begun. Raises as `Simulator.start` does."""
+    starting = asyncio.create_task(simulator.start())
+    try:
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if is_early := not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+            await simulator.stop()
+    if is_early:
+        return False
+    if starting.exception() is not None:
+        stopped.cancel()
+    starting.result()
+    return True
 
 
 def _rows(inst_ids: list[str]) -> dict[str, dict[str, object]]:

@@ -64,7 +64,8 @@ class Report(msgspec.Struct):
 
 
 def check_places(into: Layout, inputs: Sequence[Layout]) -> None:
-    """Raises UsageError where a vault is named twice, VaultError where the target is no vault of merged hours."""
+    """Raises UsageError where a vault is named twice, the target lies in one, or some are of OKX's archive and others
+    are not, VaultError where the target is no vault of merged hours."""
     places = [layout.root.resolve() for layout in (into, *inputs)]
     for at, place in enumerate(places):
         if place in places[:at]:
@@ -72,12 +73,29 @@ def check_places(into: Layout, inputs: Sequence[Layout]) -> None:
             raise UsageError(
                 f"{printable(place)} is named twice: it is {other} too.", "--into with a folder of its own"
             )
+    for place in places[1:]:
+        if places[0].is_relative_to(place):
+            raise UsageError(f"{printable(into.root)} lies in {printable(place)}.", "--into with a folder of its own")
+    _check_sources(into, inputs)
     if merged_root(into).is_dir():
         for event in read_journal(into):
             if isinstance(event, Started) and event.program == "recorder":
                 raise VaultError(f"a recorder has recorded into {printable(into.root)}.", _CURE)
     elif any(into.of(kind).raw.is_dir() for kind in KINDS) or into.journal.is_dir():
         raise VaultError(f"{printable(into.root)} is a vault, and none that merge made.", _CURE)
+
+
+def _check_sources(into: Layout, inputs: Sequence[Layout]) -> None:
+    """Of what a vault's lines are is known by its place alone."""
+    for layout in inputs:
+        if layout.is_okx_archive and not into.is_okx_archive:
+            text = (
+                f"{printable(layout.root)} is of OKX's archive: in {printable(into.root)} it would be called recorded."
+            )
+            raise UsageError(text, "only what was recorded; archives alone with --into DIR/okx_archive")
+        if into.is_okx_archive and not layout.is_okx_archive:
+            text = f"{printable(layout.root)} was recorded: in {printable(into.root)} it would be called archive."
+            raise UsageError(text, "--into with another name than okx_archive")
 
 
 _CURE: Final = "--into with a new folder, or with one that merge made"

@@ -6,6 +6,7 @@ lock is a file: deleted or replaced, it no longer keeps anybody out, so its hold
 
 import os
 import platform
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ _PROBE_BYTES: Final = 65_536
 _WAIT_SEC: Final = 2.0
 """For another process that only looks whether the vault is held (`open_hours`)."""
 _POLL_SEC: Final = 0.02
+_LOOK_SEC: Final = 0.1
+"""On Windows, which shares no lock: for another process that only looks, too."""
 
 _Place = tuple[int, int] | None
 """Device and inode of a path; None where nothing is."""
@@ -195,9 +198,31 @@ def is_held(layout: Layout) -> bool | None:
     user may not open the lock."""
     if not layout.lock_file.exists():
         return False
-    probe = FileLock(str(layout.lock_file), thread_local=False)
+    if sys.platform == "win32":
+        return _refuses(layout.lock_file, _LOOK_SEC)
+    import fcntl
+
     try:
-        probe.acquire(timeout=0)
+        handle = os.open(layout.lock_file, os.O_RDONLY)
+    except OSError:
+        return None if layout.lock_file.exists() else False
+    try:
+        # Shared: two processes that look at one moment do not take each other for a recorder.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system that has no such locks
+        return _refuses(layout.lock_file, 0)
+    finally:
+        os.close(handle)
+    return False
+
+
+def _refuses(lock_file: Path, within_sec: float) -> bool | None:
+    """Whether the lock cannot be had within that time, for which another one may look at it too."""
+    probe = FileLock(str(lock_file), thread_local=False)
+    try:
+        probe.acquire(timeout=within_sec, poll_interval=_POLL_SEC)
     except Timeout:
         return True
     except (OSError, NotImplementedError):

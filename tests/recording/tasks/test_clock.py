@@ -107,20 +107,20 @@ async def test_the_feeds_wait_for_the_first_answer_for_two_seconds_and_no_longer
         await some_turns()
         assert not waiting.done()
         rig.clock.advance(1)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 20)
 
 
 @pytest.mark.parametrize("error", [None, RestError("no answer."), Unavailable("HTTP 503.", "later")])
 async def test_the_feeds_start_as_soon_as_okx_has_answered_or_failed_to(rig: Rig, error: Exception | None) -> None:
     rig.rest.error = error
     async with rig.running():
-        await asyncio.wait_for(rig.check.first_asked(), 5)
+        await asyncio.wait_for(rig.check.first_asked(), 20)
 
 
 async def test_the_feeds_start_even_if_the_task_crashes(rig: Rig) -> None:
     rig.rest.error = KeyError("a bug of ours")
     task = asyncio.create_task(rig.check.run())
-    await asyncio.wait_for(rig.check.first_asked(), 5)
+    await asyncio.wait_for(rig.check.first_asked(), 20)
     with pytest.raises(KeyError):
         await task
 

@@ -242,7 +242,7 @@ async def test_the_task_ends_at_once_and_a_pass_in_a_thread_between_two_files(
         await until(is_inside.is_set)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 20)
     gate.set()
     await until(lambda: "_pass" not in [thread.name for thread in threading.enumerate()])
     assert steps == []

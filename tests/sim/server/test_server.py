@@ -201,6 +201,22 @@ async def test_once_ends_with_1001_after_every_frame(capture):
         await connect(urls.ws_url, proxy=None)
 
 
+async def test_a_stop_while_it_makes_its_archive_ends_it(monkeypatch):
+    """Days of it take minutes."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def endless(folder, ticks, seed):
+        for _ in ticks:
+            loop.call_soon_threadsafe(stop.set)
+        return []
+
+    monkeypatch.setattr("l2vault.sim.server.server.make_archive", endless)
+    announced = []
+    options = SimOptions(inst_ids=(BTC,), archive_days=1000, archive_step_ms=1)
+    await asyncio.wait_for(serve_simulator(options, stop, announced.append), 60)
+    assert announced == []
+
+
 async def test_without_once_it_serves_on_after_the_end_until_it_is_stopped(capture):
     path, frames = capture(updates=2)
     announced, stop = asyncio.Queue(), asyncio.Event()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import urllib.error
 import urllib.request
 from contextlib import asynccontextmanager
@@ -432,15 +431,11 @@ async def test_the_end_waits_for_nobody_whom_a_fault_holds(tmp_path, clock):
         connecting = asyncio.create_task(client(simulator).__aenter__())
         await clock.somebody_sleeps(3_600_000)
         await clock.somebody_sleeps(60_000)
-        began = time.monotonic()
-        await simulator.stop(grace_sec=0.1)
-        took_sec = time.monotonic() - began
+        await asyncio.wait_for(simulator.stop(grace_sec=0.1), 20)
         for task in (asking, connecting):
             with pytest.raises((OSError, EOFError, InvalidMessage, InvalidStatus)):
                 await task
         await ws.close()
-
-    assert took_sec < 5
 
 
 async def test_the_fourth_connection_within_a_second_is_answered_429_and_counted(tmp_path, clock):

@@ -448,6 +448,12 @@ def test_a_target_that_is_no_vault_of_merge_is_refused(
     assert merge([one], tmp_path / "New") == 2
     assert merge([one, other], Path(shutil.copytree(one, tmp_path / "Recorded"))) == 1
     assert merge([one, tmp_path / "none"], tmp_path / "New") == 1
+    assert merge([one, other], other / "Merged") == 2
+    assert merge([one, other], tmp_path / "New", "--from", "2026-01-02", "--to", "2026-01-01") == 2
+    assert not (other / "Merged").exists()
+    archive = Path(shutil.copytree(one, tmp_path / "okx_archive"))
+    assert merge([other, archive], tmp_path / "New") == 2
+    assert merge([one, other], tmp_path / "Of" / "okx_archive") == 2
     assert not (tmp_path / "New").exists()
     lock = VaultLock(Layout(merged))
     lock.acquire("2026-01-01T00:02:00.000Z")
@@ -462,7 +468,11 @@ def test_a_target_that_is_no_vault_of_merge_is_refused(
         "one vault alone",
         "none that merge made",
         "no vault",
-        "is being",
+        "lies in ",
+        "no hour lies between them",
+        "is of OKX's archive: in ",
+        "was recorded: in ",
+        "another merge is at work in ",
     ]
     assert len(said) == len(words)
     assert all(word in line and " Try: " in line for word, line in zip(words, said, strict=True))

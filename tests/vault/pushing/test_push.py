@@ -397,6 +397,16 @@ def test_an_address_that_holds_a_secret_is_refused_and_never_repeated(
     assert says in err and "hidden" not in err
 
 
+@pytest.mark.parametrize("place", ["", "store", "meta/okx/../.."])
+def test_a_vault_is_not_pushed_into_itself(layout: Layout, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    """Its own files would be found there, and retention would think them safe."""
+    (layout.root / "store").mkdir()
+    before = sorted(layout.root.rglob("*"))
+    assert cli.main(["push", "--vault", str(layout.root), "--to", f"{layout.root.as_uri()}/{place}"]) == 2
+    assert "lies in the vault that is pushed. Try: a folder on another disk" in capsys.readouterr().err
+    assert sorted(layout.root.rglob("*")) == before
+
+
 def test_a_folder_that_is_not_there_is_one_sentence(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["push", "--vault", str(layout.root), "--to", "file:///no/such/disk"]) == 1
     assert capsys.readouterr().err.startswith("l2vault: there is no folder file:///no/such/disk. Try: make it first")

@@ -16,7 +16,7 @@ from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.store import lock as lock_module
 from l2vault.vault.store.layout import Layout
-from l2vault.vault.store.lock import VaultLock, open_hours, read_owner
+from l2vault.vault.store.lock import VaultLock, is_held, open_hours, read_owner
 
 AT = "2026-11-22T10:00:00.000Z"
 EARLIER = "2026-11-22T09:00:00.000Z"
@@ -302,6 +302,29 @@ def test_a_vault_that_another_process_has_taken_meanwhile_is_given_up(layout):
             lock.check()
         lock.release()
         assert read_owner(layout).pid == process.pid, "the other's file is left alone"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows shares no lock: there a look waits for the other one")
+def test_two_that_look_at_one_moment_do_not_take_each_other_for_a_recorder(layout, monkeypatch):
+    import fcntl
+
+    lock = VaultLock(layout)
+    lock.acquire(AT)
+    assert is_held(layout) is True
+    lock.release()
+    flock, seen = fcntl.flock, []
+
+    def look_once_more(handle, how):
+        flock(handle, how)
+        if not seen:
+            seen.append(None)
+            seen.append(is_held(layout))  # while the first one still looks
+
+    monkeypatch.setattr(fcntl, "flock", look_once_more)
+    assert is_held(layout) is False
+    assert seen == [None, False]
+    monkeypatch.setattr(fcntl, "flock", lambda handle, how: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    assert is_held(layout) is None, "nor can anybody else say"
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may open everything")
