@@ -249,7 +249,12 @@ class Session:
         return [Dead(f"no answer for {grave[0].inst_id}{others} within {ANSWER_WITHIN_MS} ms")]
 
     def _send_due(self, now_ms: int) -> None:
-        """Books first. Who has waited longest goes first, and takes along everyone who is due for the same."""
+        """Who has waited longest goes first, and takes along everyone who is due for the same.
+
+        Books have the first claim to the requests that OKX allows, and are asked for behind the others: an exchange
+        that keeps one stream for an instrument, as small ones for tests do, then keeps that of its book.
+        """
+        begin, of_books = len(self._outgoing), 0
         due = [one for one in self._subscriptions.values() if one.phase in _REQUESTS and now_ms >= one.deadline_ms]
         due.sort(key=lambda one: (one.channel != BOOKS, one.deadline_ms))
         while due and self._may_request(now_ms, 0 if due[0].channel == BOOKS else KEPT_FOR_BOOKS):
@@ -258,9 +263,12 @@ class Session:
             alike = [one for one in due if (one.phase, one.batch) == (first.phase, first.batch)]
             batch = [one for one in alike if _group(one.channel) == _group(first.channel)][: first.batch]
             request_id = self._request(op, [(one.channel, one.inst_id) for one in batch])
+            of_books += first.channel == BOOKS
             for one in batch:
                 one.enter(next_phase, now_ms + ANSWER_WITHIN_MS, request_id)
             due = [one for one in due if one.phase in _REQUESTS]
+        asked = self._outgoing[begin:]
+        self._outgoing[begin:] = asked[of_books:] + asked[:of_books]
 
     def _request(self, op: str, topics: list[tuple[str, str]]) -> str:
         """Returns the request's id."""

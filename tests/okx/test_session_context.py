@@ -81,8 +81,8 @@ def test_the_topics_of_instruments_are_their_values_each_index_once_and_the_thre
     assert topics[-3:] == [("liquidation-orders", "SWAP"), ("instruments", "SWAP"), ("status", "")]
 
 
-def test_all_of_the_context_is_asked_for_in_one_request_behind_books_and_trades() -> None:
-    books, trades, context = Connection(BTC, ETH).tick()
+def test_all_of_the_context_is_asked_for_in_one_request_between_trades_and_books() -> None:
+    trades, context, books = Connection(BTC, ETH).tick()
 
     assert {channel for channel, _ in args(books)} == {"books"}
     assert {channel for channel, _ in args(trades)} == {"trades"}
@@ -161,7 +161,7 @@ def test_a_channel_that_is_not_answered_is_asked_again_and_never_ends_the_connec
 def test_an_index_that_okx_does_not_have_is_refused_alone() -> None:
     one = Connection(BTC)
     requests = one.tick()
-    context = requests[-1]
+    _, context, _ = requests
     one.receive(unknown_instrument("BTC-USDT", context["id"], "index-tickers"))
     one.acknowledge([context | {"args": context["args"][1:]}])
 
@@ -186,7 +186,7 @@ def test_what_was_never_asked_for_needs_no_unsubscribing() -> None:
     one = Connection(BTC)
     one.session.drop(one.topics, one.now_ms)
 
-    assert [request["args"][0]["channel"] for request in one.tick()] == ["books", "trades"]
+    assert [request["args"][0]["channel"] for request in one.tick()] == ["trades", "books"]
 
 
 def test_it_may_be_carried_again_on_the_same_connection() -> None:
@@ -205,7 +205,7 @@ def test_a_new_connection_carries_it_on() -> None:
     one = Connection(BTC).subscribe()
     one.session.open(one.now_ms)
 
-    assert [request["args"][0]["channel"] for request in one.tick()] == ["books", "trades", "index-tickers"]
+    assert [request["args"][0]["channel"] for request in one.tick()] == ["trades", "index-tickers", "books"]
 
 
 def test_the_context_leaves_books_their_share_of_the_requests() -> None:

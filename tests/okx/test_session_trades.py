@@ -61,9 +61,10 @@ def channels(requests):
     return [(request["op"], request["args"][0]["channel"], len(request["args"])) for request in requests]
 
 
-def test_trades_are_asked_for_in_a_request_of_their_own_behind_the_books() -> None:
+def test_trades_are_asked_for_in_a_request_of_their_own_before_the_books() -> None:
+    """An exchange that keeps one stream for an instrument then keeps that of its book."""
     requests = Connection(BTC, ETH).tick()
-    assert channels(requests) == [("subscribe", "books", 2), ("subscribe", "trades", 2)]
+    assert channels(requests) == [("subscribe", "trades", 2), ("subscribe", "books", 2)]
     assert all(len({arg["channel"] for arg in request["args"]}) == 1 for request in requests)
 
 
@@ -108,7 +109,7 @@ def test_trades_that_overtake_their_ack_are_taken_and_settle_it() -> None:
 
 def test_an_unknown_instrument_of_trades_is_put_off_and_the_books_go_on() -> None:
     one = Connection(BTC, ETH)
-    books, trades = one.tick()
+    trades, books = one.tick()
     one.receive(*(ack("subscribe", inst_id, books["id"]) for inst_id in (BTC, ETH)))
     one.receive(full(BTC, T0, 1), full(ETH, T0, 1), ack("subscribe", BTC, trades["id"], channel="trades"))
     (refused,) = one.receive(unknown_instrument(ETH, trades["id"], "trades"))
@@ -130,7 +131,7 @@ def test_a_refusal_without_id_that_names_the_channel_is_for_that_channel_alone()
 
 def test_a_whole_request_of_trades_that_is_refused_says_nothing_of_books() -> None:
     one = Connection(BTC, ETH)
-    books, trades = one.tick()
+    trades, books = one.tick()
     refused = one.receive(error("60014", "Requests too frequent", trades["id"]))
     assert {event.channel for event in refused if isinstance(event, Refused)} == {"trades"}
     assert one.receive(ack("subscribe", BTC, books["id"]), full(BTC, T0, 1))
@@ -179,7 +180,7 @@ def test_unreadable_trades_name_their_channel_and_leave_the_book_in_sync() -> No
 def test_a_new_connection_subscribes_to_both_again() -> None:
     one = Connection(BTC).subscribe()
     one.session.open(one.now_ms)
-    assert channels(one.tick()) == [("subscribe", "books", 1), ("subscribe", "trades", 1)]
+    assert channels(one.tick()) == [("subscribe", "trades", 1), ("subscribe", "books", 1)]
 
 
 def test_trades_alone_keep_a_connection_from_being_pinged() -> None:
