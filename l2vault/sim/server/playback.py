@@ -73,8 +73,8 @@ class Pace(NamedTuple):
 
     speed: float | None
     hold_sec: float
-    clients: int = 1
     begun_ms: int | None = None
+    clients: int = 1
 
 
 def split_head(ticks: Iterator[Tick | TradeTick], inst_ids: Collection[str]) -> Head:

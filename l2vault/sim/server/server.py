@@ -212,7 +212,7 @@ class Simulator:
 
     async def _load(self) -> None:
         options = self._options
-        pace = Pace(options.speed, options.hold_sec, options.clients)
+        pace = Pace(options.speed, options.hold_sec, clients=options.clients)
         if self._recorded is not None:
             # Trades that nobody recorded are not made up, nor is anything else.
             rows = {inst_id: dict(row) for inst_id, row in self._recorded.rows.items()}
