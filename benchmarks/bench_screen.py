@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -29,6 +29,7 @@ from urllib.request import urlopen
 import msgspec
 import psutil
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from l2vault.book.book import Book
 from l2vault.book.sampler import due_grid_time
@@ -262,22 +263,24 @@ async def live(seconds: int, is_in_chromium: bool, pages: int = 5) -> None:
 async def _page(url: str) -> None:
     """What an open page asks while nobody touches it: its socket; each 5 s the state, each 15 s walls, each 60 s zones
     and the window of the last quarter of an hour."""
-    async with connect(f"{url.replace('http', 'ws')}/live?inst={INST}", ping_interval=None) as socket:
-        drain = asyncio.create_task(_drain(socket))
-        for second in range(0, 1 << 30, 5):
-            asked = ["/api/status"] + ["/api/walls"] * (second % 15 == 0) + ["/api/zones"] * (second % 60 == 0)
-            for path in asked:
-                await asyncio.to_thread(get, url, path, inst=INST)
-            if second % 60 == 0:
-                now_ms = time.time_ns() // 1_000_000
-                await asyncio.to_thread(window, url, (now_ms - 900_000, now_ms), 1600)
-            await asyncio.sleep(5)
-        await drain
+    drain = asyncio.create_task(_drain(f"{url.replace('http', 'ws')}/live?inst={INST}"))
+    for second in range(0, 1 << 30, 5):
+        asked = ["/api/status"] + ["/api/walls"] * (second % 15 == 0) + ["/api/zones"] * (second % 60 == 0)
+        for path in asked:
+            await asyncio.to_thread(get, url, path, inst=INST)
+        if second % 60 == 0:
+            now_ms = time.time_ns() // 1_000_000
+            await asyncio.to_thread(window, url, (now_ms - 900_000, now_ms), 1600)
+        await asyncio.sleep(5)
+    await drain
 
 
-async def _drain(socket: object) -> None:
-    async for _ in socket:  # type: ignore[attr-defined]
-        pass
+async def _drain(url: str) -> None:
+    """Every message; anew where the connection broke, as it does where the machine is too busy to answer a ping."""
+    async for socket in connect(url, ping_interval=None):
+        with suppress(ConnectionClosed):
+            async for _ in socket:
+                pass
 
 
 if __name__ == "__main__":

@@ -51,36 +51,56 @@ def launch(verb: str | None, folder: Path, values: Mapping[str, object]) -> int:
 def _interruptible(run: Callable[[], int]) -> int:
     """The exit code of `run`, or 130 if it was interrupted, whoever lost the exception. Interrupted twice the process
     ends here: a thread that does not end would be waited for."""
-    interrupts: list[threading.Timer | None] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if _is_importing(frame):
-            interrupts.append(_interrupt_soon())
-            return
-        interrupts.append(None)
-        raise KeyboardInterrupt
-
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:  # as a shell starts what runs in its background: Ctrl-C is not for this process
         return run()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # then nothing is left that must be closed
+    interrupts = _Interrupts()
     try:
-        signal.signal(signal.SIGINT, interrupt)
+        sys.unraisablehook = interrupts.lost
+        signal.signal(signal.SIGINT, interrupts.hear)
         code = run()
     except KeyboardInterrupt:
         _say_interrupted()
         code = INTERRUPTED
     finally:
-        for timer in interrupts:
-            if timer is not None:
-                timer.cancel()
+        interrupts.end()
         signal.signal(signal.SIGINT, before)
-    if interrupts and code == 0:
+    if interrupts.found and code == 0:
         _say_interrupted()
         code = INTERRUPTED
-    if interrupts.count(None) > 1:
+    if interrupts.found.count(None) > 1:
         os._exit(code)
     return code
+
+
+class _Interrupts:
+    """What comes of each Ctrl-C: an exception, or later another one."""
+
+    def __init__(self) -> None:
+        self.found: list[threading.Timer | None] = []
+        """In order; a timer for each that has to come again."""
+        self._say_unraisable = sys.unraisablehook
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        if _is_importing(frame):
+            self.found.append(_interrupt_soon())
+            return
+        self.found.append(None)
+        raise KeyboardInterrupt
+
+    def lost(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """It was raised where nothing can be raised, as while a generator is thrown away."""
+        if unraisable.exc_type is KeyboardInterrupt and self.found:
+            self.found[-1] = _interrupt_soon()
+        else:
+            self._say_unraisable(unraisable)
+
+    def end(self) -> None:
+        for timer in self.found:
+            if timer is not None:
+                timer.cancel()
+        sys.unraisablehook = self._say_unraisable
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -57,6 +57,19 @@ def run():
 sys.exit(entry._interruptible(run))
 """
 
+INTERRUPTED_IN_VAIN = """
+import signal, sys
+from l2vault import entry
+class Dropped:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(10): pass
+def run():
+    Dropped()
+    while True: pass
+sys.exit(entry._interruptible(run))
+"""
+
 
 def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("L2VAULT_")}
@@ -94,9 +107,10 @@ def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: P
 
 
 @on_posix
-def test_a_second_ctrl_c_ends_a_process_whose_threads_hang() -> None:
+@pytest.mark.parametrize("program", [INTERRUPTED_TWICE, INTERRUPTED_IN_VAIN], ids=["twice", "in vain"])
+def test_a_second_ctrl_c_ends_what_hangs_and_one_where_nothing_can_be_raised_comes_again(program: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_TWICE],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         timeout=60,

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.store.durable import replace, sync_folder
+from l2vault.vault.store.durable import cure_of, is_no_room, replace, sync_folder
 from l2vault.vault.store.stream import read_small
 
 LABEL: Final = "coverage.json"
@@ -48,7 +48,8 @@ def new_folder(out: Path, is_forced: bool) -> Iterator[Path]:
                 _put_in_place(draft, out)
     except OSError as error:
         why = printable(error.strerror or error)
-        raise VaultError(f"cannot write {printable(out)}: {why}.", "another --out, with more room") from error
+        cure = "another --out, with more room" if is_no_room(error) else f"another --out, or {cure_of(error)}"
+        raise VaultError(f"cannot write {printable(out)}: {why}.", cure) from error
 
 
 @contextmanager

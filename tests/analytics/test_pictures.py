@@ -151,6 +151,31 @@ def _everything_is_inside(figure: Figure) -> bool:
     return bool(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height)
 
 
+class Interrupted(Figure):
+    """At Ctrl-C in the middle of it."""
+
+    def savefig(self, target, **_):
+        if isinstance(target, Path):
+            target.write_bytes(b"half")
+        else:
+            target.write(b"half")
+        raise KeyboardInterrupt
+
+
+def test_a_picture_has_its_name_once_it_is_whole_and_the_former_one_until_then(tmp_path):
+    path = tmp_path / "walls.png"
+    path.write_bytes(b"the former one")
+    (tmp_path / "link.png").symlink_to(path)
+    with pytest.raises(KeyboardInterrupt):
+        canvas.save(Interrupted(), path)
+    assert path.read_bytes() == b"the former one"
+    canvas.save(canvas.new_figure(1), tmp_path / "link.png")
+    assert path.read_bytes().startswith(b"\x89PNG") and (tmp_path / "link.png").is_symlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link.png", "walls.png"]
+    with pytest.raises(FileNotFoundError):
+        canvas.save(canvas.new_figure(1), tmp_path / "none" / "walls.png")
+
+
 def test_one_giant_does_not_hide_the_rest_of_the_last_book(tmp_path: Path, figures: list[Figure]) -> None:
     heat = heatmap(BOOKS)
     price = float(heat.closing.filter(side="ask")["price"].max())  # type: ignore[arg-type]

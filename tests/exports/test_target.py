@@ -33,8 +33,13 @@ def test_nothing_is_left_of_one_that_fails(tmp_path):
 
 
 def test_a_disk_that_takes_no_more_ends_in_a_sentence(tmp_path):
-    with pytest.raises(VaultError, match="cannot write .*out: No space left"), new_folder(tmp_path / "out", False):
-        raise OSError(28, "No space left on device")
+    for error, cure in (
+        (OSError(28, "No space left on device"), "with more room"),
+        (PermissionError(13, "Permission denied"), "or let this user write there"),
+    ):
+        said = f"cannot write .*out: {error.strerror}.*another --out, {cure}"
+        with pytest.raises(VaultError, match=said), new_folder(tmp_path / "out", False):
+            raise error
     assert names(tmp_path) == []
 
 

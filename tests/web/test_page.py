@@ -467,7 +467,7 @@ async def test_a_stranger_reads_the_largest_wall_the_last_hole_and_the_recorder(
     await page.mouse.click(canvas["x"] + x, canvas["y"] + y)
     assert await page.evaluate("screenOfL2vault.chart.found") == 2
     tip = await page.locator(".tip").text_content()
-    assert "wall: ask 60 020.0, 240 k USDT in 2.0 orders" in tip and "03:05:00: cancelled (pulled)" in tip
+    assert "wall: ask 60 020.0, 240 k USDT in 2 orders" in tip and "03:05:00: cancelled (pulled)" in tip
     await page.click("#glance button")
     assert await page.evaluate("screenOfL2vault.chart.found") == 1
     await page.keyboard.press("c")

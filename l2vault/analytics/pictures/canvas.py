@@ -1,6 +1,9 @@
 """What all pictures share: colours, size, time axis, title, footnote, and how figures are written. Reads no vault."""
 
+import errno
+import io
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC
 from functools import wraps
@@ -17,6 +20,7 @@ from l2vault.analytics.provenance import Provenance
 from l2vault.book.utc import DAY_MS
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable, quoted
+from l2vault.vault.store.durable import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,10 +97,15 @@ def new_figure(height_in: float, width_in: float = WIDTH_IN) -> "Figure":
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """As PNG; raises UsageError for a name that promises something else."""
+    """As PNG; raises UsageError for a name that promises something else. A picture that has the name stays as it is
+    until the new one is whole."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"{quoted(path)} is no name of a picture.", "as PNG: a name that ends in .png")
-    figure.savefig(path, dpi=DPI, format="png")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DPI, format="png")
+    write_atomically(path.resolve(), drawn.getvalue(), is_durable=False)
 
 
 def day_number(ms: float) -> float:

@@ -63,7 +63,7 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], is_durable: bool
             if is_durable:
                 os.fsync(file.fileno())
         replace(draft, path)
-    except OSError:
+    except BaseException:  # Ctrl-C too
         with suppress(OSError):
             unlink(draft, missing_ok=True)
         raise

@@ -2,12 +2,13 @@
 // Knows what it is given and nothing of the server. A frame costs a dozen calls of drawImage for the cells, however many there are.
 
 import { drawLanes, imbalanceOf, LANE, lanesOf } from "./lanes.js";
-import { drawBest, drawHoleNames, drawHoles, drawTrades, drawWalls, drawZones } from "./marks.js";
+import { drawBest, drawHoleNames, drawHoles, drawTrades, drawWallName, drawWalls, drawZones } from "./marks.js";
 import { STATE_COLOURS, STATE_HEIGHTS, colourer, limits, paint } from "./palette.js";
 import { clock, price as priceText, shortClock } from "./text.js";
 import { niceStep, priceAt, timeAt, timeStep, xOf, yOf } from "./view.js";
 
 const AXIS = 76, STRIP = 18, TIMES = 22;
+const TAG = 16; // from the mid's tag: a price nearer to it would be half hidden
 const HOUR_MS = 3_600_000;
 const SPARE = 600; // columns for live lines, before the window is asked for again
 const PIECE = 256; // columns of one picture: a browser copies the whole of one that was drawn and then changed
@@ -249,6 +250,7 @@ export class Chart {
     drawBest(g, this);
     drawWalls(g, this);
     drawTrades(g, this);
+    drawWallName(g, this);
     drawHoleNames(g, this);
     g.restore();
     this.drawStrip(g);
@@ -313,11 +315,11 @@ export class Chart {
     g.textBaseline = "middle";
     g.strokeStyle = this.ink.line; g.lineWidth = 1;
     g.beginPath(); g.moveTo(box.w + 0.5, 0); g.lineTo(box.w + 0.5, box.h); g.stroke();
-    const step = niceStep(view.p1 - view.p0, box.h / 48);
+    const step = niceStep(view.p1 - view.p0, box.h / 48), mid = this.mid === null ? NaN : yOf(view, box, this.mid);
     for (let p = Math.ceil(view.p0 / step) * step; this.grid && p < view.p1; p += step) {
       const y = yOf(view, box, p);
       g.fillStyle = this.ink.line; g.fillRect(box.w, y, 5, 1);
-      if (y > 7 && y < box.h - 4) this.say(g, priceText(p, this.decimals), box.w + 8, y, "left", this.ink.faint);
+      if (y > 7 && y < box.h - 4 && !(Math.abs(y - mid) < TAG)) this.say(g, priceText(p, this.decimals), box.w + 8, y, "left", this.ink.faint);
     }
     const every = timeStep(view.t1 - view.t0, box.w / 90), y = this.timesTop + TIMES / 2;
     for (let t = Math.ceil(view.t0 / every) * every; t < view.t1; t += every) {
@@ -327,10 +329,7 @@ export class Chart {
     }
     this.say(g, "UTC", box.w + 8, y, "left", this.ink.faint);
     this.say(g, "coverage", box.w + 8, box.h + STRIP / 2 + 1, "left", this.ink.faint);
-    if (this.mid !== null) {
-      const at = yOf(view, box, this.mid);
-      if (at >= 0 && at <= box.h) this.tag(g, priceText(this.mid, this.decimals), box.w + 2, at, this.ink.accent, this.ink.panel, AXIS - 4);
-    }
+    if (mid >= 0 && mid <= box.h) this.tag(g, priceText(this.mid, this.decimals), box.w + 2, mid, this.ink.accent, this.ink.panel, AXIS - 4);
   }
 
   cursorTime() { return this.cursor && this.cursor.x <= this.box.w ? timeAt(this.view, this.box, this.cursor.x) : this.otherTime; }

@@ -2,7 +2,7 @@
 
 import { wallAt } from "./marks.js";
 import { json } from "./server.js";
-import { clock, endOf, price as priceText, size as sizeText, span as spanText, why } from "./text.js";
+import { clock, endOf, ordersOf, price as priceText, size as sizeText, span as spanText, why } from "./text.js";
 import { priceAt, timeAt } from "./view.js";
 
 const WAIT_MS = 160;
@@ -47,7 +47,7 @@ export class Hover {
     const wall = wallAt(chart, x, y);
     if (wall && !wall.isLevel) {
       const [from, to] = [wall.lives[0][0], wall.lives.at(-1)[1]];
-      lines.push(`wall: ${wall.side} ${priceText(wall.price, decimals)}, ${sizeText(wall.size_end)} ${quote} in ${wall.orders.toFixed(1)} orders,`);
+      lines.push(`wall: ${wall.side} ${priceText(wall.price, decimals)}, ${sizeText(wall.size_end)} ${quote} in ${ordersOf(wall)},`);
       lines.push(`from ${clock(from)}${wall.end === "standing" ? "" : ` to ${clock(to)}`}: ${endOf(wall)}`);
     }
     return lines;

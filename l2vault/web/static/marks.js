@@ -77,9 +77,15 @@ export function drawWalls(g, chart) {
   for (const wall of chart.ended) bars(g, chart, wall, { tall: 2, colour: "#c9d1da" });
   for (const wall of chart.ended) endMark(g, chart, wall);
   for (const wall of chart.walls) if (wall.track !== chart.found) bars(g, chart, wall, { tall: 4, colour: "#fff" });
-  const found = [...chart.walls, ...chart.ended].find((wall) => wall.track === chart.found);
+  const found = foundOf(chart);
   if (found) bars(g, chart, found, { tall: 6, colour: FOUND });
-  const named = found ?? chart.walls[0] ?? chart.largest;
+}
+
+const foundOf = (chart) => [...chart.walls, ...chart.ended].find((wall) => wall.track === chart.found);
+
+// The name of the wall that was found, or of the largest: over the trades, which would hide it.
+export function drawWallName(g, chart) {
+  const found = foundOf(chart), named = found ?? chart.walls[0] ?? chart.largest;
   if (named) name(g, chart, named, found ? FOUND : "#fff");
 }
 

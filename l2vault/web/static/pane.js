@@ -13,6 +13,7 @@ import { aroundMid, following } from "./view.js";
 const HOUR = 3_600_000;
 const EDGE_SHARE = 0.1;
 const MOST_RECENT = 121; // live lines that are kept for the next window: four minutes at the usual cadence
+const LANES_AGAIN_MS = 15_000;
 const BRIDGED_MS = 240_000;
 const PAST_MS = 90_000; // a view that ends so long before the newest line asks for the walls of its own time
 
@@ -311,7 +312,10 @@ export class Pane {
   begin() { Object.assign(this, { recent: [], liveFrom: null }); }
 
   keep(book) {
-    this.liveFrom ??= book.book_ms;
+    if (this.liveFrom === null) {
+      this.liveFrom = book.book_ms;
+      this.later("lanes", LANES_AGAIN_MS, this.fetchBeside); // what was traded before the first live line
+    }
     this.recent.push(book);
     if (this.recent.length > MOST_RECENT) {
       this.recent = this.recent.slice(-MOST_RECENT);

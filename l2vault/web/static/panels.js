@@ -3,7 +3,7 @@
 
 import { KEYS } from "./hands.js";
 import { EMPTY, STATE_COLOURS } from "./palette.js";
-import { clock, ENDS, endOf, price as priceText, signed, size as sizeText, span, why } from "./text.js";
+import { clock, ENDS, endOf, ordersOf, price as priceText, signed, size as sizeText, span, why } from "./text.js";
 
 export const element = (name, text = "", kind = "") => {
   const made = document.createElement(name);
@@ -67,7 +67,6 @@ export function largestLevels(book, usd, count) {
   return all.sort((a, b) => b.size - a.size).slice(0, count).map((each) => ({ ...each, size_end: each.size, track: `level ${each.price}`, lives: [[book.book_ms, book.book_ms, each.price]], isLevel: true }));
 }
 
-const ordersOf = (wall) => `${Number(wall.orders.toFixed(1))} order${wall.orders === 1 ? "" : "s"}`;
 const times = (value) => (value === null || value === undefined ? "?" : value < 1000 ? String(Math.round(value)) : sizeText(value));
 const counted = (orders) => `${orders ?? "?"} order${orders === 1 ? "" : "s"}`;
 

@@ -56,3 +56,9 @@ export const ENDS = {
   unknown: ["?", "how it ended is not known"], standing: ["", "standing"],
 };
 export const endOf = (wall) => `${(ENDS[wall.end] ?? ["", wall.end])[1]}${wall.end_from === "inferred" ? ", inferred without trades" : ""}`;
+
+// Of a wall: the mean over the time in which it was in sight.
+export function ordersOf(wall) {
+  const count = Number(wall.orders.toFixed(1));
+  return `${count} order${count === 1 ? "" : "s"}${Number.isInteger(count) ? "" : " on average"}`;
+}

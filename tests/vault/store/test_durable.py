@@ -175,6 +175,19 @@ def test_on_windows_an_hour_in_use_for_a_moment_is_compressed_and_deleted_all_th
     assert len(refused_twice) == 8
 
 
+@pytest.mark.parametrize("at", ["fsync", "replace"])
+def test_interrupted_it_leaves_the_old_bytes_and_nothing_beside_them(tmp_path, monkeypatch, at):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(durable.os, at, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"] and path.read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("missing_ok", [False, True])
 def test_what_is_not_there_is_an_error_unless_it_may_be_missing(tmp_path, missing_ok):
     if missing_ok:
