@@ -68,6 +68,7 @@ _WORK_WITHOUT_STDOUT: Final = frozenset({"record", "retain"})
 
 _USAGE: Final = 2
 _MESSAGE_CHARS: Final = 400
+_DESCRIPTION: Final = "l2vault: the flight recorder of OKX perpetual-swap order books."
 _EPILOG: Final = "Each verb has its own help: l2vault record --help. Settings: docs/configuration.md."
 
 
@@ -220,7 +221,7 @@ def _context(args: argparse.Namespace, defaults: Mapping[str, object], folder: P
 
 
 def _build_parser(verbs: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
-    parser = _Parser(prog="l2vault", description=l2vault.__doc__.splitlines()[0], epilog=_EPILOG)
+    parser = _Parser(prog="l2vault", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"l2vault {l2vault.__version__}")
     choices = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in verbs.items():

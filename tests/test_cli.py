@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import l2vault
 from l2vault import cli
 from l2vault.vault.journal.events import Alive, Disconnected, Started, Stopped
 from l2vault.vault.journal.log import read_journal
@@ -102,6 +103,15 @@ def test_wrong_usage_is_one_line_with_a_cure_and_code_2(
 def test_without_a_verb_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     assert "usage: l2vault" in capsys.readouterr().out
+
+
+def test_where_python_drops_docstrings_every_verb_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As under PYTHONOPTIMIZE=2."""
+    monkeypatch.setattr(l2vault, "__doc__", None)
+    assert cli.main(["--help"]) == 0
+    assert "flight recorder" in capsys.readouterr().out
 
 
 def test_a_misspelt_key_in_the_config_file_is_named_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:

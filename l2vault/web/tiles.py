@@ -35,6 +35,8 @@ ROWS: Final = 500
 """Price bins of a tile at most. While an hour is read it takes up to ten times as many rows for a moment."""
 KEPT_BYTES: Final = 64 << 20
 """In memory: a week at five minutes takes 12 MB, an hour at two seconds 5 MB."""
+IDLE_MS: Final = 15 * 60_000
+"""What nobody asked for in so long is let go of: a page that follows the newest hour for months holds one or two."""
 _TIMES_WORK: Final = 4
 """Open pages have the newest lines of an hour that is still written from elsewhere, and ask for it when their view
 changes."""
@@ -69,6 +71,7 @@ class Tiles:
         self.files = files
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, Kept[Tile | None]] = OrderedDict()
+        self._used_ms: dict[_Key, int] = {}
         self._bytes = 0
         self._working: dict[_Key, Future[Tile | None]] = {}
         self._asked: dict[str, None] = {}
@@ -138,6 +141,7 @@ class Tiles:
             if kept is None or (kept.basis != basis and self._clock.monotonic_ms() >= kept.until_ms):
                 return None
             self._kept.move_to_end(key)
+            self._used_ms[key] = self._clock.monotonic_ms()
             return _done(kept.made)
 
     def _begun(self, key: _Key, basis: Basis, rows: list[tuple[int | None, Row]]) -> "Future[Tile | None] | None":
@@ -178,9 +182,14 @@ class Tiles:
     def _keep(self, key: _Key, kept: Kept[Tile | None]) -> None:
         before = self._kept.pop(key, None)
         self._bytes += _bytes_of(kept.made) - (_bytes_of(before.made) if before is not None else 0)
-        self._kept[key] = kept
-        while self._bytes > self._most_bytes and len(self._kept) > 1:
-            self._bytes -= _bytes_of(self._kept.popitem(last=False)[1].made)
+        self._kept[key], self._used_ms[key] = kept, self._clock.monotonic_ms()
+        while len(self._kept) > 1 and (self._bytes > self._most_bytes or self._is_idle(next(iter(self._kept)))):
+            gone, unused = self._kept.popitem(last=False)
+            self._bytes -= _bytes_of(unused.made)
+            del self._used_ms[gone]
+
+    def _is_idle(self, key: _Key) -> bool:
+        return self._clock.monotonic_ms() - self._used_ms[key] > IDLE_MS
 
 
 def tiles_of_hour(vault: Vault, inst_id: str, hour_ms: int, least_bin_ms: int) -> dict[int, Tile]:

@@ -18,7 +18,9 @@ import pytest
 
 from l2vault.book.change import BookChange
 from l2vault.book.snapshot import Snapshot, from_line
+from l2vault.book.trade import TradePush
 from l2vault.config import Settings
+from l2vault.okx.outputs import Traded
 from l2vault.okx.pipeline import Sampled
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
 from l2vault.recorder import Network, Recorder
@@ -304,7 +306,9 @@ async def until_written(rig: Rig, is_so: Callable[[Health], bool]) -> Health:
 async def test_the_health_file_says_how_the_recorder_is(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
         await rig.write_a_line()
-        health = await until_written(rig, lambda found: found.counts.lines == 1)
+        trade = TradePush(BTC, "7", "1", "1", "buy", str(T0_MS + 2000), "1", "0", None, 0, "ws")
+        await rig.feeds.deliver(1, [Traded(BTC, [trade])])
+        health = await until_written(rig, lambda found: found.counts.lines == found.counts.trade_lines == 1)
         again = await until_written(rig, lambda found: found.written > health.written)
     assert (health.pid, health.instruments[0].inst_id, health.instruments[0].lines) == (os.getpid(), BTC, 1)
     assert health.run == again.run != ""

@@ -9,6 +9,7 @@ import pytest
 from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.root import open_layout
 from l2vault.verbs import ls
 from l2vault.verbs.context import Context
 
@@ -177,3 +178,12 @@ def test_what_was_made_of_okxs_archive_has_a_table_of_its_own(layout, capsys):
     assert "SOL-USDT-SWAP" in capsys.readouterr().out, "an instrument that the archive alone has"
     assert run(layout, "--json") == 0
     assert len(capsys.readouterr().out.splitlines()) == 6, "hours that were recorded"
+
+
+def test_a_vault_that_holds_the_archive_alone_is_listed_and_other_verbs_say_how_to_read_it(tmp_path, capsys):
+    layout = Layout(tmp_path / "Vault")
+    put(layout.okx_archive, BTC, 3, b"x\n")
+    assert run(layout) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:3] == [BTC, "books", "1"]
+    with pytest.raises(VaultError, match=r"nothing was recorded in .*Try: --sources archive .*Vault.okx_archive"):
+        open_layout(layout.root)

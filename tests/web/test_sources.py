@@ -58,8 +58,13 @@ def asked(layout: Layout) -> Iterator[Asked]:
     found.screen.stop()
 
 
-@pytest.mark.parametrize("path", QUESTIONS)
-@pytest.mark.parametrize("sources", ["", "recorded", "archive", BOTH, "archive, RECORDED"])
+@pytest.mark.parametrize(
+    ("path", "sources"),
+    [
+        *((path, BOTH) for path in QUESTIONS),
+        *(("/api/coverage", each) for each in ("", "archive", "archive, RECORDED")),
+    ],
+)
 def test_each_answer_names_its_sources_and_is_as_the_document_says(asked: Asked, path: str, sources: str) -> None:
     operation = asked.json("/api/openapi.json")["paths"][path]["get"]
     known = {each["name"] for each in operation["parameters"]}

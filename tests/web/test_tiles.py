@@ -23,7 +23,7 @@ from l2vault.web.beside import SERIES, Beside, BesideHour, read_hour
 from l2vault.web.kept import SETTLED_MS
 from l2vault.web.tile import Tile
 from l2vault.web.tile_files import TileFiles
-from l2vault.web.tiles import Tiles, tiles_of_hour
+from l2vault.web.tiles import IDLE_MS, Tiles, tiles_of_hour
 from l2vault.web.turns import Turns
 from support import hours
 from support.hours import HOUR_AT_MS, INST
@@ -192,6 +192,23 @@ def test_an_hour_is_made_anew_by_what_came_behind_it_until_it_is_settled_and_the
         assert bool(list(cache.glob("*/*"))) == (lines * 2000 > SETTLED_MS)
         clock.now_ms += 60_000
     assert found[0] is not found[1] is not found[2] is found[3]
+
+
+def test_cells_that_nobody_asked_for_in_a_while_are_let_go_of(settled: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, made = ClockByHand(), list[int]()
+
+    def noted(vault: Vault, inst_id: str, hour_ms: int, bin_ms: int) -> dict[int, Tile]:
+        made.append(hour_ms)
+        return tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
+
+    monkeypatch.setattr(making, "tiles_of_hour", noted)
+    tiles = Tiles(settled.root, ThreadPoolExecutor(1), clock)
+    for idle_ms, bin_ms in ((0, 300_000), (IDLE_MS, 60_000), (IDLE_MS + 1, 10_000)):
+        tiles.get(INST, [HOUR_AT_MS], 1_800_000)
+        clock.now_ms += idle_ms
+        tiles.get(INST, [HOUR_AT_MS + HOUR_MS], bin_ms)
+    tiles.get(INST, [HOUR_AT_MS], 1_800_000)
+    assert made.count(HOUR_AT_MS) == 2, "once more when it had been let go of"
 
 
 def test_beside_is_read_anew_by_what_came_behind_it_until_it_is_settled(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ function beside(g, chart, lane) {
   const [basis, funding, interest] = ["basis_bps", "funding_rate", "open_interest_usd"].map((name) => lastOf(data[name], from, to));
   return [
     ["basis", chart.ink.basis], [basis === null ? "-" : `${signed(basis, 2)} bps`], ["funding"], [funding === null ? "-" : `${signed(funding * 100, 4)} %`],
-    ["open interest", chart.ink.interest], [interest === null ? "-" : `${sizeText(interest)} USD`],
+    [lane.w < 420 ? "OI" : "open interest", chart.ink.interest], [interest === null ? "-" : `${sizeText(interest)} USD`],
   ];
 }
 

@@ -85,6 +85,17 @@ def test_what_is_known_of_the_books_begins_and_ends_in_the_result_as_in_its_vaul
     assert known is not None and known[0] == HOUR_AT_MS
 
 
+def test_what_is_known_begins_in_the_result_where_slots_were_due_though_their_lines_are_missing(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "one")
+    put(layout, [line(20_000), line(22_000)])
+    minute = noted.Minute(at(30_000), {INST: noted.MinuteOf(due=12, first=at(0), last=at(22_000))})
+    journal_of(layout, started(-1), synced(0), minute, noted.Alive(at(30_000), at(30_000)))
+    merge(tmp_path / "into", layout)
+    known, found = (Source(each, "").evidence(INST) for each in (layout, Layout(tmp_path / "into")))
+    assert known is not None and found is not None
+    assert known[0] == found[0] == HOUR_AT_MS
+
+
 def test_without_any_journal_an_hour_keeps_the_cadence_that_the_result_knows(tmp_path: Path) -> None:
     one, bare, other = (Layout(tmp_path / name) for name in ("one", "bare", "other"))
     for each in (one, bare, other):
