@@ -65,7 +65,8 @@ def _interruptible(run: Callable[[], int]) -> int:
         code = INTERRUPTED
     finally:
         interrupts.end()
-        signal.signal(signal.SIGINT, before)
+        # Whoever is impatient ends a process that is only waiting for its threads, without a traceback of that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if interrupts.found else before)
     if interrupts.found and code == 0:
         _say_interrupted()
         code = INTERRUPTED

@@ -51,7 +51,7 @@ def _asked(rule: Rule, health: Health) -> Iterable[InstrumentHealth]:
 
 
 def _holes(rule: Rule, seen: Look, health: Health) -> Iterable[Held]:
-    """One that lasts: an instrument that no feed holds, or every one where there is no recorder."""
+    """One that lasts: an instrument that no feed holds, or every one where none is written: no recorder, no room."""
     for one in _asked(rule, health):
         if seen.is_there and one.state == "in sync":
             continue

@@ -48,7 +48,7 @@ class Ahead:
         """The latest of those that pages asked for, when these were found."""
 
     def run(self) -> None:
-        """Until `rest` says so: whatever one hour is, the next ones are made."""
+        """Until `rest` says so: whatever one hour is, the next ones are made. A panic of polars is no Exception."""
         rest_sec = _FIRST_SEC
         while not self._rest(rest_sec):
             rest_sec = self._make_next()
@@ -60,7 +60,7 @@ class Ahead:
             self._of = asked
             try:
                 self._waiting = self._hours()
-            except Exception as error:  # noqa: BLE001 - most often a vault that is only being made
+            except BaseException as error:  # noqa: BLE001 - most often a vault that is only being made
                 _log.debug("no hours to make ahead: %s", error)
         while self._waiting:
             hour_ms, inst_id = self._waiting.pop()
@@ -68,7 +68,7 @@ class Ahead:
             try:
                 is_made = self._tiles.make_ahead(inst_id, hour_ms, _BIN_MS)
                 is_made |= self._beside.make_ahead(inst_id, hour_ms)
-            except Exception as error:  # noqa: BLE001 - deleted or damaged: a page that asks for it is told
+            except BaseException as error:  # noqa: BLE001 - deleted or damaged: a page that asks for it is told
                 _log.debug("the hour %s of %s is not made ahead: %s", hour_ms, inst_id, error)
                 continue
             took_sec = (self._clock.monotonic_ms() - begun_ms) / 1000

@@ -331,7 +331,7 @@ def _form(request: Request) -> Form:
 def _are_few(request: Request) -> bool:
     """Whether no more books are asked for than a page lacks at once."""
     limit = request.query_params.get("limit", "")
-    return limit.isascii() and limit.isdigit() and len(limit) < 4 and int(limit) <= _FEW_BOOKS
+    return limit.isascii() and limit.isdigit() and len(limit) < 4 and 0 < int(limit) <= _FEW_BOOKS
 
 
 def _at(request: Request) -> int | None:

@@ -18,6 +18,7 @@ from l2vault.analytics.contract import Floats, contract_periods
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.trades import Trades, read_trades, traded_sizes
 from l2vault.clock import Clock
+from l2vault.vault.coverage.hour_notes import FileStamp
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.layout import HOUR_MS, Kind
@@ -86,13 +87,13 @@ class Beside:
         if self._files is None:
             return False
         vault = self._vault()
-        known_ms = vault.newest_evidence_ms(inst_id)
-        basis = _basis(vault, inst_id, hour_ms, _newest_hour_ms(vault, inst_id), known_ms)
-        if not basis.is_settled:
-            return False
-        digest = _digest(vault, inst_id, hour_ms, basis)
+        # Only a settled hour is ever put there, so that one that is there needs no look at what the vault knows.
+        digest = _digest(vault, inst_id, hour_ms, stamps_of(vault, _READ, inst_id, hour_ms))
         if self._ahead.get((inst_id, hour_ms)) == digest or self._files.has_beside(inst_id, hour_ms, digest):
             self._ahead[inst_id, hour_ms] = digest
+            return False
+        known_ms = vault.newest_evidence_ms(inst_id)
+        if not _basis(vault, inst_id, hour_ms, _newest_hour_ms(vault, inst_id), known_ms).is_settled:
             return False
         with self._turns.patient():
             hour = self._hour(vault, inst_id, hour_ms)
@@ -103,7 +104,7 @@ class Beside:
     def _stored(self, vault: Vault, inst_id: str, hour_ms: int, basis: Basis) -> BesideHour | None:
         if self._files is None or not basis.is_settled:
             return None
-        found = self._files.read_beside(inst_id, hour_ms, _digest(vault, inst_id, hour_ms, basis))
+        found = self._files.read_beside(inst_id, hour_ms, _digest(vault, inst_id, hour_ms, basis.stamp))
         if found is None:
             return None
         hour = BesideHour(*found)
@@ -124,7 +125,7 @@ class Beside:
             until_ms = good_until(begun_ms, self._clock.monotonic_ms(), _TIMES_WORK)
         self._keep(inst_id, hour_ms, Kept(basis, until_ms, hour))
         if self._files is not None and basis.is_settled:
-            digest = _digest(vault, inst_id, hour_ms, basis)
+            digest = _digest(vault, inst_id, hour_ms, basis.stamp)
             self._files.write_beside(inst_id, hour_ms, hour.values, hour.newest_ms, digest)
         return hour
 
@@ -151,10 +152,10 @@ def _basis(vault: Vault, inst_id: str, hour_ms: int, newest_hour_ms: int, newest
     return basis_of(stamps_of(vault, _READ, inst_id, hour_ms), hour_ms, known_ms)
 
 
-def _digest(vault: Vault, inst_id: str, hour_ms: int, basis: Basis) -> str:
+def _digest(vault: Vault, inst_id: str, hour_ms: int, stamp: list[FileStamp]) -> str:
     """Of what an hour is made of: its files as they are, what a contract was worth in it, this form."""
     periods = contract_periods(inst_id, vault.instrument_rows(inst_id), (hour_ms, hour_ms + HOUR_MS))
-    return sha256(repr((_FORM, basis.stamp, periods)).encode()).hexdigest()
+    return sha256(repr((_FORM, stamp, periods)).encode()).hexdigest()
 
 
 def read_hour(vault: Vault, inst_id: str, hour_ms: int, trades: Trades | None) -> BesideHour:

@@ -248,7 +248,10 @@ export class Pane {
     if (inst !== this.inst || liveFrom !== this.liveFrom) return;
     this.recent = [...between, ...this.recent]; // for the next window too
     this.liveFrom = grid.read_to_ms;
-    for (const book of between) if (grid === chart.grid) chart.addBook(book, this.usd);
+    if (grid === chart.grid) {
+      for (const book of between) chart.addBook(book, this.usd);
+      grid.read_to_ms = Math.max(grid.read_to_ms, this.recent.at(-1).book_ms);
+    }
     this.fetchBridge(); // the window may be another one by now
   }
 
@@ -317,7 +320,7 @@ export class Pane {
       this.later("lanes", LANES_AGAIN_MS, this.fetchBeside); // what was traded before the first live line
     }
     this.recent.push(book);
-    if (this.recent.length > MOST_RECENT) {
+    if (!this.isBridging && this.recent.length > MOST_RECENT) {
       this.recent = this.recent.slice(-MOST_RECENT);
       this.liveFrom = this.recent[0].book_ms;
     }
