@@ -21,3 +21,9 @@ class _WithoutPandas:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "pandas":
             raise ModuleNotFoundError("a verb of l2vault has no use for pandas", name=name)
+
+
+def is_own() -> bool:
+    """Whether `l2vault` or a launcher began this process: then a spawned one may import its main module again. A script
+    that calls `cli.main` itself may do all of its work at its top."""
+    return any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path)

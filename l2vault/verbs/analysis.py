@@ -16,6 +16,7 @@ from l2vault.analytics.former_names import with_former, with_former_columns
 from l2vault.book.utc import utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
+from l2vault.own_process import is_own
 from l2vault.vault.coverage.model import COVERED
 from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.reading.vault import Vault
@@ -114,7 +115,7 @@ def run(
     vault = open_sources(context.vault, args.sources)
     inst_id = the_instrument(vault, args)
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
-    with worked_on(books, is_guarded=True):  # one set of processes for the answer and the picture
+    with worked_on(books, is_guarded=is_own()):  # one set of processes for the answer and the picture
         with _progress_of(books):
             found = answer(books, args)
         if args.json:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from l2vault.analytics.executors import spawned
+from l2vault.own_process import is_own
 
 LEAST_HOURS: Final = 4
 """Starting a process and loading the libraries takes about as long as an hour of books."""
@@ -19,7 +20,7 @@ def process_for_each_core(hours: int) -> Iterator[Executor | None]:
     What has not begun is left undone if the block is left by an exception. Raises VaultError where a process dies.
     """
     processes = min(os.cpu_count() or 1, hours)
-    if processes < 2 or hours < LEAST_HOURS:
+    if processes < 2 or hours < LEAST_HOURS or not is_own():
         yield None
         return
     with spawned(processes) as executor:

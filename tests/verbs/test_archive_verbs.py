@@ -148,7 +148,8 @@ def threads(hours):
         yield executor
 
 
-def test_a_process_that_dies_is_one_sentence():
+def test_a_process_that_dies_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(processes, "is_own", lambda: True)
     with pytest.raises(VaultError, match="ended from outside"), processes.process_for_each_core(processes.LEAST_HOURS):
         raise BrokenExecutor("a worker was killed")
 
@@ -207,3 +208,8 @@ def test_a_lock_that_this_user_cannot_have_is_one_sentence(layout, capsys, verb)
     layout.retention_lock.mkdir(parents=True)
     assert run(verb) == 1
     assert "the lock of retention cannot be used" in capsys.readouterr().err
+
+
+def test_a_script_that_calls_a_verb_at_its_top_starts_no_process_that_would_run_it_again() -> None:
+    with processes.process_for_each_core(100) as executor:
+        assert executor is None
