@@ -32,7 +32,8 @@ PING_AFTER_MS: Final = 15_000
 """OKX closes with 4004 after 30 s without data, so a quiet connection must be pinged well before."""
 PONG_WITHIN_MS: Final = 10_000
 ESCALATE_AT: Final = 3
-"""The time-out in a row at which one instrument is worth a new connection, though others are well on this one."""
+"""The time-out, or the resync, in a row at which one instrument is worth a new connection, though others are well on
+this one."""
 REQUEST_BURST: Final = 60
 REQUEST_EVERY_MS: Final = 8_600
 """OKX allows 480 subscribe and unsubscribe requests an hour on a connection: 60 at once and one every 8.6 s are 478.
@@ -117,13 +118,15 @@ class Session:
         self._requests = 0
         self._heard_ms = 0
         self._pong_due_ms: int | None = None
+        self._unhealed: str | None = None
+        """The instrument that so many resyncs did not help."""
 
     def open(self, now_ms: int) -> None:
         """A new connection stands: forget the old one's acks and subscribe anew on the next `tick`."""
         self._outgoing.clear()
         self._all_requests_free_ms = now_ms
         self._heard_ms = now_ms
-        self._pong_due_ms = None
+        self._pong_due_ms = self._unhealed = None
         for subscription in self._subscriptions.values():
             subscription.begin_again(now_ms)
 
@@ -198,6 +201,9 @@ class Session:
         subscription = self._subscriptions[Topic(BOOKS, inst_id)]
         if subscription.takes_data:
             subscription.fail(now_ms, self._rng)
+            subscription.resyncs += 1
+            if subscription.resyncs == ESCALATE_AT:
+                self._unhealed = inst_id
 
     def awaiting_snapshot(self, inst_id: str) -> bool:
         """Whether its data is taken but no full book has come yet; only then may one come from elsewhere."""
@@ -213,6 +219,10 @@ class Session:
     def tick(self, now_ms: int) -> list[Event]:
         """What time alone brings about: pings, time-outs, and the requests that are due, batched."""
         events = self._keep_alive(now_ms)
+        if self._unhealed is not None:
+            # What the connection sends besides may be what breaks it: a stream of a subscription that did not end.
+            events.append(Dead(f"{ESCALATE_AT} resyncs of {self._unhealed} in a row did not help"))
+            self._unhealed = None
         unanswered = []
         for one in self._subscriptions.values():
             if now_ms < one.deadline_ms or one.phase in _REQUESTS:

@@ -55,6 +55,8 @@ class Subscription:
     """In a row: every resync and refusal counts until the book has been in sync for `STABLE_MS`."""
     unanswered: int = 0
     """The failures among them that were time-outs."""
+    resyncs: int = 0
+    """The failures among them that were of the stream itself."""
     synced_ms: int = 0
     refused_until_ms: int = 0
     batch: int = BATCH
@@ -112,4 +114,4 @@ class Subscription:
 
     def _heal(self, now_ms: int) -> None:
         if self.phase is Phase.LIVE and now_ms - self.synced_ms >= STABLE_MS:
-            self.failures = self.unanswered = 0
+            self.failures = self.unanswered = self.resyncs = 0

@@ -303,6 +303,37 @@ class TestResubscribing:
         assert connection.ops()[1:] == [("unsubscribe", [BTC])]
 
 
+class TestUnhealed:
+    """What a connection sends besides, as a stream of a subscription that did not end, no resubscription ends."""
+
+    def resynced(self, connection: Connection, times: int) -> list[Event]:
+        events = []
+        for _ in range(times):
+            connection.session.resync(BTC, connection.now_ms)
+            for _ in range(200):  # the back-off, unsubscribe, subscribe
+                events += connection.tick(1_000)
+                connection.acknowledge()
+                if connection.session.awaiting_snapshot(BTC):
+                    break
+            connection.session.synced(BTC, connection.now_ms)
+        return events
+
+    def test_the_third_resync_in_a_row_asks_for_a_new_connection_and_the_next_ones_do_not(self) -> None:
+        connection = Connection([BTC])
+        connection.subscribe_all()
+        assert self.resynced(connection, 2) == []
+        (dead,) = self.resynced(connection, 1)
+        assert isinstance(dead, Dead) and dead.reason == f"3 resyncs of {BTC} in a row did not help"
+        assert self.resynced(connection, 3) == []
+
+    def test_resyncs_with_a_stable_time_between_them_do_not(self) -> None:
+        connection = Connection([BTC])
+        connection.subscribe_all()
+        for _ in range(5):
+            assert self.resynced(connection, 1) == []
+            connection.now_ms += STABLE_MS
+
+
 class TestDeadlines:
     """T8: whatever does not come, something happens."""
 
