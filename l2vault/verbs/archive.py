@@ -10,7 +10,7 @@ from filelock import Timeout
 from l2vault.clock import Clock
 from l2vault.errors import VaultError, analysis_extra
 from l2vault.foreign import printable
-from l2vault.vault.coverage.checked import MOST_HOURS, check_hours
+from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.retention.pace import Allowance
@@ -131,9 +131,10 @@ def _archive(layout: Layout, choice: _Choice, is_kept: bool) -> RetentionReport:
 def _note_checked(layout: Layout, report: RetentionReport) -> None:
     """As a recorder's child does: otherwise each question reads all rows of an archive, to say what it covers."""
     archived = {step.action.held.key for step in report.done if step.action.kind == "archive"}
+    if not archived:
+        return
     try:
-        while check_hours(layout, Clock().wall_ms(), is_wanted=lambda forms: forms.key in archived) == MOST_HOURS:
-            pass
+        check_hours(layout, Clock().wall_ms(), is_wanted=lambda forms: forms.key in archived, most=len(archived))
     except OSError as error:
         _log.warning("Which archives were read and are good cannot be noted: %s", error)
 

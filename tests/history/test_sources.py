@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from support.archive_world import BEGIN_MS, DAY, END_MS, INST, MIDNIGHT_MS, Arch
 from support.fetched import record
 
 BOTH = ("recorded", "archive")
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="a link there needs a privilege")
 RECORDED_DEPTH, ARCHIVE_DEPTH = 50, 400
 """By which the source of a book is told."""
 
@@ -88,6 +90,20 @@ def test_the_verbs_take_sources(vault: Path, capsys: pytest.CaptureFixture[str])
     assert cli.main(["coverage", *words, "--sources", "archive,recorded"]) == 0
     assert "archive" in capsys.readouterr().out
     assert cli.main(["coverage", *words, "--sources", "dreams"]) == 2
+
+
+@pytest.mark.parametrize("is_link", [False, pytest.param(True, marks=on_posix)])
+def test_a_book_of_the_archives_own_vault_is_never_called_recorded(
+    vault: Path, tmp_path: Path, is_link: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = vault / "okx_archive"
+    if is_link:
+        elsewhere = shutil.copytree(root, tmp_path / "big" / "okx")
+        root = tmp_path / "okx_archive"
+        root.symlink_to(elsewhere)
+    assert cli.main(["show", "--vault", str(root), "--at", f"{DAY}T00:10Z", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["source"] == "archive"
+    assert open_sources(root, ("recorded",)).coverage(INST, MIDNIGHT_MS, END_MS - 10_000).count("recorded") == 0
 
 
 def test_what_is_no_source_and_an_archive_that_is_not_there_are_refused(tmp_path: Path) -> None:

@@ -131,14 +131,15 @@ def check_hours(
     before_ms: int,
     before_each: Callable[[Path], object] = lambda path: None,
     is_wanted: Callable[[HourForms], bool] = lambda forms: True,
+    most: int | None = None,
 ) -> int:
     """Read hours that ended before a time and are not yet checked, those of `is_wanted`, the newest first, and note
     those that are good.
 
-    Returns how many were read, good or not, `MOST_HOURS` at most. `before_each` is told which file comes; it may raise
-    to end it. An hour is good if each of its lines reads, nothing else is in its files, and they hold what the journal
-    noted when it was closed, where it did. Call it with the lock of retention held. Raises OSError where no note can be
-    written.
+    Returns how many were read, good or not, `most` at most, by default `MOST_HOURS`. `before_each` is told which file
+    comes; it may raise to end it. An hour is good if each of its lines reads, nothing else is in its files, and they
+    hold what the journal noted when it was closed, where it did. Call it with the lock of retention held. Raises
+    OSError where no note can be written.
     """
     catalog = Catalog(layout)
     closed_of = cache(JournalIndex(layout).closed_hours)
@@ -146,7 +147,9 @@ def check_hours(
     def check(forms: HourForms) -> CheckedHour:
         return _check(catalog, closed_of(forms.inst_id).get(forms.hour_ms), forms)
 
-    return checked_hours(layout).fill(catalog, before_ms, MOST_HOURS, check, before_each, is_wanted)
+    return checked_hours(layout).fill(
+        catalog, before_ms, MOST_HOURS if most is None else most, check, before_each, is_wanted
+    )
 
 
 def _check(catalog: Catalog, closed: HourClosed | None, forms: HourForms) -> CheckedHour:

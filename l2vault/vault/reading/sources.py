@@ -50,7 +50,7 @@ def open_sources(path: str | Path, sources: Sequence[Source] | None = None) -> V
         named = ", ".join(map(str, sources)) or "nothing"
         raise UsageError(f"{named} is no source of books.", "recorded, archive, or both")
     layout = Layout(Path(path))
-    if layout.is_okx_archive and "archive" in asked:
+    if layout.is_okx_archive:  # it has that one source, whatever is asked for
         return ArchiveVault(open_layout(path))
     if asked == {"recorded"}:
         return open_vault(path)

@@ -94,8 +94,8 @@ class Layout:
 
     @property
     def is_okx_archive(self) -> bool:
-        """Whether it is such a vault."""
-        return self.root.resolve().name == _OKX_ARCHIVE
+        """Whether it is such a vault, by its own name or that of the folder that a link leads to."""
+        return _OKX_ARCHIVE in (self.root.name, self.root.resolve().name)
 
     @property
     def archive_files(self) -> Path:
