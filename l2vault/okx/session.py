@@ -32,8 +32,11 @@ PING_AFTER_MS: Final = 15_000
 """OKX closes with 4004 after 30 s without data, so a quiet connection must be pinged well before."""
 PONG_WITHIN_MS: Final = 10_000
 ESCALATE_AT: Final = 3
-"""The time-out, or the resync, in a row at which one instrument is worth a new connection, though others are well on
-this one."""
+"""The time-out in a row at which one instrument is worth a new connection, though others are well on this one."""
+RENEW_AT: Final = 3
+"""The resync in a row at which it is, where no other book flows on this one."""
+RENEW_FOR_ONE_AT: Final = 6
+"""The same where others are well: half a minute later, by the back-off between two resyncs."""
 REQUEST_BURST: Final = 60
 REQUEST_EVERY_MS: Final = 8_600
 """OKX allows 480 subscribe and unsubscribe requests an hour on a connection: 60 at once and one every 8.6 s are 478.
@@ -119,7 +122,7 @@ class Session:
         self._heard_ms = 0
         self._pong_due_ms: int | None = None
         self._unhealed: str | None = None
-        """The instrument that so many resyncs did not help."""
+        """Why the connection is to end: resyncs that did not help."""
 
     def open(self, now_ms: int) -> None:
         """A new connection stands: forget the old one's acks and subscribe anew on the next `tick`."""
@@ -202,8 +205,15 @@ class Session:
         if subscription.takes_data:
             subscription.fail(now_ms, self._rng)
             subscription.resyncs += 1
-            if subscription.resyncs == ESCALATE_AT:
-                self._unhealed = inst_id
+            self._renew(subscription)
+
+    def _renew(self, unhealed: Subscription) -> None:
+        """Its resyncs may not help because of what the connection sends besides, as for a subscription that did not
+        end. Others are disturbed for that once; alone it gets a new connection at each so many, ever later."""
+        is_alone = not self._flows()
+        if unhealed.resyncs == (RENEW_AT if is_alone else RENEW_FOR_ONE_AT):
+            self._unhealed = f"{unhealed.resyncs} resyncs of {unhealed.inst_id} in a row did not help"
+            unhealed.resyncs = 0 if is_alone else unhealed.resyncs
 
     def awaiting_snapshot(self, inst_id: str) -> bool:
         """Whether its data is taken but no full book has come yet; only then may one come from elsewhere."""
@@ -220,8 +230,7 @@ class Session:
         """What time alone brings about: pings, time-outs, and the requests that are due, batched."""
         events = self._keep_alive(now_ms)
         if self._unhealed is not None:
-            # What the connection sends besides may be what breaks it: a stream of a subscription that did not end.
-            events.append(Dead(f"{ESCALATE_AT} resyncs of {self._unhealed} in a row did not help"))
+            events.append(Dead(self._unhealed))
             self._unhealed = None
         unanswered = []
         for one in self._subscriptions.values():
@@ -250,13 +259,16 @@ class Session:
 
     def _escalate(self, unanswered: list[Subscription]) -> list[Event]:
         """One instrument's trouble is its own: others that flow are not disturbed for it, but for one escalation."""
-        flow = any(one.phase is Phase.LIVE and one.channel == BOOKS for one in self._subscriptions.values())
-        grave = [one for one in unanswered if one.unanswered == ESCALATE_AT] if flow else unanswered
+        grave = [one for one in unanswered if one.unanswered == ESCALATE_AT] if self._flows() else unanswered
         if not grave:
             return []
         more = len(grave) - 1
         others = f" and {more} more" if more else ""
         return [Dead(f"no answer for {grave[0].inst_id}{others} within {ANSWER_WITHIN_MS} ms")]
+
+    def _flows(self) -> bool:
+        """Whether some book is live."""
+        return any(one.phase is Phase.LIVE and one.channel == BOOKS for one in self._subscriptions.values())
 
     def _send_due(self, now_ms: int) -> None:
         """Who has waited longest goes first, and takes along everyone who is due for the same.

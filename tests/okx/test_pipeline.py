@@ -688,9 +688,7 @@ class Run:
                 self._judge(self.feed.tick(1000))
                 self._grant()
         elif fault == "disconnect":
-            self._judge(self.feed.pipeline.close("disconnect", "1006"))
-            assert self.in_sync == set()
-            self.feed.pipeline.open(self.feed.now_ms)
+            self._connect_anew()
         else:
             self._send(*self._frames(self.books[inst_id], fault))
         self._send(*late)
@@ -732,6 +730,7 @@ class Run:
             self._judge(self.feed.receive(frame))
 
     def _judge(self, outputs: list[Output]) -> None:
+        is_dead = False
         for output in outputs:
             match output:
                 case Synced(inst_id):
@@ -750,9 +749,18 @@ class Run:
                         images = self.books[inst_id].images(output.flagged.seq_id, output.flagged.ts_ms)
                         assert output.flagged.bids in [image.bids for image in images]
                         assert output.flagged.asks in [image.asks for image in images]
+                case Dead():
+                    is_dead = True
                 case _:
                     assert isinstance(output, SchemaFailure)
         assert set(self.feed.pipeline.book_times()) == self.in_sync
+        if is_dead:
+            self._connect_anew()
+
+    def _connect_anew(self) -> None:
+        self._judge(self.feed.pipeline.close("disconnect", "1006"))
+        assert self.in_sync == set()
+        self.feed.pipeline.open(self.feed.now_ms)
 
 
 class Exchange:

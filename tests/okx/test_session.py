@@ -306,8 +306,8 @@ class TestResubscribing:
 class TestUnhealed:
     """What a connection sends besides, as a stream of a subscription that did not end, no resubscription ends."""
 
-    def resynced(self, connection: Connection, times: int) -> list[Event]:
-        events = []
+    def resynced(self, connection: Connection, times: int) -> list[Dead]:
+        events: list[Event] = []
         for _ in range(times):
             connection.session.resync(BTC, connection.now_ms)
             for _ in range(200):  # the back-off, unsubscribe, subscribe
@@ -316,15 +316,24 @@ class TestUnhealed:
                 if connection.session.awaiting_snapshot(BTC):
                     break
             connection.session.synced(BTC, connection.now_ms)
-        return events
+        return [event for event in events if isinstance(event, Dead) and "did not help" in event.reason]
 
-    def test_the_third_resync_in_a_row_asks_for_a_new_connection_and_the_next_ones_do_not(self) -> None:
+    def test_each_third_resync_in_a_row_asks_for_a_new_connection(self) -> None:
         connection = Connection([BTC])
         connection.subscribe_all()
-        assert self.resynced(connection, 2) == []
-        (dead,) = self.resynced(connection, 1)
-        assert isinstance(dead, Dead) and dead.reason == f"3 resyncs of {BTC} in a row did not help"
-        assert self.resynced(connection, 3) == []
+        for _ in range(2):
+            assert self.resynced(connection, 2) == []
+            (dead,) = self.resynced(connection, 1)
+            assert dead.reason == f"3 resyncs of {BTC} in a row did not help"
+            connection.reopen()
+            connection.subscribe_all()
+
+    def test_where_others_are_well_it_is_the_sixth_and_that_once(self) -> None:
+        connection = Connection([BTC, ETH])
+        connection.subscribe_all()
+        assert self.resynced(connection, 5) == []
+        assert len(self.resynced(connection, 1)) == 1
+        assert self.resynced(connection, 6) == []
 
     def test_resyncs_with_a_stable_time_between_them_do_not(self) -> None:
         connection = Connection([BTC])
