@@ -71,7 +71,7 @@ class Judged:
 def judge_books(what: str, root: Path, world: World, mode: Mode, days: range | None = None) -> Judged:
     """Every slot: its state in the coverage, and the book that stands there. `days` are indices since 1970."""
     judged = Judged(what)
-    sources = None if mode == "joined" else ("recorded",)
+    sources = ("recorded",) if mode == "recorded" else None
     for slots in world.slots:
         vault = open_sources(root, sources)
         coverage = vault.coverage(INST, *slots.span)
@@ -102,7 +102,7 @@ def _wanted(slots: Slots, at: int, mode: Mode) -> tuple[tuple[str, ...], int]:
     if mode == "recorded" or slots.archive[at] != KNOWN:
         is_denied = mode == "archive" and slots.archive[at] == DENIED
         return ("unverifiable", "unknown") if is_denied else ("missing", "unknown"), 0
-    return _RECORDED if mode == "archive" else ("archive",), slots.books[at]
+    return ("archive",), slots.books[at]
 
 
 def judge_trades(what: str, archive: Path, world: World, absent: Iterable[str] = ()) -> Judged:
