@@ -91,11 +91,10 @@ def vault(tmp_path: Path) -> Path:
     return tmp_path / "Vault"
 
 
-@on_posix
-def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: Path) -> None:
-    (tmp_path / "swallows.py").write_text(SWALLOWS)
+def assert_interrupted(program: str, *words: str) -> None:
+    """It ends as interrupted, in one line."""
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IMPORT, str(tmp_path)],
+        [sys.executable, "-c", program, *words],
         capture_output=True,
         text=True,
         timeout=60,
@@ -104,21 +103,18 @@ def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: P
         preexec_fn=as_from_a_terminal(),
     )
     assert (done.returncode, done.stderr) == (130, "l2vault: interrupted\n")
+
+
+@on_posix
+def test_a_ctrl_c_inside_an_import_waits_for_its_end_and_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "swallows.py").write_text(SWALLOWS)
+    assert_interrupted(INTERRUPTED_IMPORT, str(tmp_path))
 
 
 @on_posix
 @pytest.mark.parametrize("program", [INTERRUPTED_TWICE, INTERRUPTED_IN_VAIN], ids=["twice", "in vain"])
 def test_a_second_ctrl_c_ends_what_hangs_and_one_where_nothing_can_be_raised_comes_again(program: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        preexec_fn=as_from_a_terminal(),
-    )
-    assert (done.returncode, done.stderr) == (130, "l2vault: interrupted\n")
+    assert_interrupted(program)
 
 
 @on_posix

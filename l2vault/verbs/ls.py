@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     layout = Layout(context.vault)
-    if not layout.okx_archive.raw.parent.is_dir():  # a vault may hold what was made of OKX's archive alone
+    if not layout.holds_okx_archive:  # a vault may hold what was made of OKX's archive alone
         layout = open_layout(context.vault)
     every, archived = _files(layout), _files(layout.okx_archive)
     names_held = sorted({each.inst_id for files in (*every.values(), *archived.values()) for each in files})

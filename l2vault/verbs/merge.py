@@ -17,7 +17,7 @@ from l2vault.vault.retention.run import locked
 from l2vault.vault.store.catalog import Catalog
 from l2vault.vault.store.durable import refusals
 from l2vault.vault.store.layout import KINDS, Layout
-from l2vault.vault.store.lock import VaultLock, is_held
+from l2vault.vault.store.lock import VaultHeld, VaultLock
 from l2vault.vault.store.names import held_instruments
 from l2vault.vault.store.root import open_layout
 from l2vault.verbs.context import Context
@@ -78,11 +78,9 @@ def _acquired(into: Layout, clock: Clock) -> VaultLock:
     lock = VaultLock(into)
     try:
         lock.acquire(clock.wall_text())
-    except VaultError as error:
-        if is_held(into):
-            text = f"another merge is at work in {printable(into.root)}."
-            raise VaultError(text, "again when it has ended, or another --into") from error
-        raise
+    except VaultHeld as error:
+        text = f"another merge is at work in {printable(into.root)}."
+        raise VaultError(text, "again when it has ended, or another --into") from error
     return lock
 
 

@@ -4,10 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
@@ -16,7 +13,7 @@ from l2vault.config import environment
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
 from l2vault.vault.pushing.hold import due_files
-from l2vault.vault.pushing.objects import open_objects
+from l2vault.vault.pushing.objects import folder_of, open_objects
 from l2vault.vault.pushing.run import Damaged, Progress, Push, Report, Step
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.root import open_layout
@@ -65,8 +62,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
 def _refuse_own_folder(url: str, layout: Layout) -> None:
     """A folder within the vault keeps nothing: its files would be taken for their own copies. Raises UsageError."""
-    parts = urlsplit(url)
-    if parts.scheme == "file" and Path(url2pathname(parts.path)).resolve().is_relative_to(layout.root.resolve()):
+    folder = folder_of(url)
+    if folder is not None and folder.resolve().is_relative_to(layout.root.resolve()):
         raise UsageError(f"{printable(url)} lies in the vault that is pushed.", "a folder on another disk")
 
 

@@ -8,11 +8,9 @@ reads the vault and writes the cache alone.
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from l2vault.clock import Clock
-from l2vault.vault.reading.vault import open_vault
 from l2vault.vault.store.layout import HOUR_MS
 from l2vault.web.beside import Beside
 from l2vault.web.tiles import Tiles
@@ -37,10 +35,9 @@ _log = logging.getLogger(__name__)
 class Ahead:
     """Of the vault at `root`. `run` in a thread of its own. `rest` waits so many seconds, and says whether to end."""
 
-    def __init__(self, root: Path, tiles: Tiles, clock: Clock, rest: Callable[[float], bool]) -> None:
-        self._root = root
+    def __init__(self, tiles: Tiles, clock: Clock, rest: Callable[[float], bool]) -> None:
         self._tiles = tiles
-        self._beside = Beside(root, clock, tiles.turns, tiles.files)
+        self._beside = Beside(tiles.opened, clock, tiles.turns, tiles.files)
         self._clock = clock
         self._rest = rest
         self._waiting: list[tuple[int, str]] = []
@@ -78,7 +75,7 @@ class Ahead:
 
     def _hours(self) -> list[tuple[int, str]]:
         """Hours and instruments, the newest hour last."""
-        vault = open_vault(self._root)
+        vault = self._tiles.opened.vault()
         known = vault.instruments()
         asked = [inst_id for inst_id in self._tiles.asked() if inst_id in known]
         others = [inst_id for inst_id in known if inst_id not in asked]
@@ -90,8 +87,8 @@ class Ahead:
         return sorted(found)
 
 
-def begin_ahead(root: Path, tiles: Tiles, clock: Clock, stop: threading.Event) -> threading.Thread:
+def begin_ahead(tiles: Tiles, clock: Clock, stop: threading.Event) -> threading.Thread:
     """A thread that makes hours ahead until `stop` is set."""
-    thread = threading.Thread(target=Ahead(root, tiles, clock, stop.wait).run, name="tiles ahead", daemon=True)
+    thread = threading.Thread(target=Ahead(tiles, clock, stop.wait).run, name="tiles ahead", daemon=True)
     thread.start()
     return thread

@@ -28,12 +28,10 @@ from l2vault.vault.health.look import look
 from l2vault.vault.health.metrics import metrics_text
 from l2vault.vault.reading import vault as reading
 from l2vault.vault.reading.context import ContextReader
-from l2vault.vault.reading.sources import RECORDED
 from l2vault.vault.store.catalog import unreported
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from l2vault.web.arrow import BOOKS, FLOWSURFACE, HOLES, TRADES, WALLS, ZONES, as_arrow
 from l2vault.web.beside import Beside, binned
-from l2vault.web.opened import Opened
 from l2vault.web.recorder import reasons_said, recorder_said
 from l2vault.web.tiles import Tiles
 from l2vault.web.turns import Turns
@@ -72,14 +70,13 @@ _MOST_BESIDE_MS: Final = 25 * HOUR_MS
 
 
 class Answers:
-    """The vault at `root` with `sources`, which every answer names. Every method raises VaultError for what the vault
-    does not hold, UsageError for what is no question; instruments are those of the catalogue and no others."""
+    """The vault at `root`, with the sources of its tiles, which every answer names. Every method raises VaultError for
+    what the vault does not hold, UsageError for what is no question; instruments are those of the catalogue and no
+    others."""
 
-    def __init__(
-        self, root: Path, tiles: Tiles, clock: Clock, turns: Turns, sources: tuple[Source, ...] = RECORDED
-    ) -> None:
+    def __init__(self, root: Path, tiles: Tiles, clock: Clock, turns: Turns) -> None:
         self.root = root
-        self._opened = Opened(root, sources)
+        self._opened = tiles.opened
         self._clock = clock
         self._turns = turns
         self._tiles = tiles

@@ -85,7 +85,7 @@ class Screen:
         self._new_answers = partial(_answers_of, root, self._tiling, clock, turns)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._begin_ahead = partial(begin_ahead, root, self._tiles, clock, self._stopped)
+        self._begin_ahead = partial(begin_ahead, self._tiles, clock, self._stopped)
         self._live = Live(root, poll_sec)
         self._files = _static_files()
         routes = self._routes()
@@ -297,9 +297,8 @@ def _answers_of(
     root: Path, tiling: ThreadPoolExecutor, clock: Clock, turns: Turns, sources: tuple[Source, ...]
 ) -> Answers:
     """Tiles of other sources than the page's are not kept on disk: programs seldom ask for the same ones again."""
-    return Answers(
-        root, Tiles(Opened(root, sources), tiling, clock, turns, most_bytes=_OTHERS_BYTES), clock, turns, sources
-    )
+    tiles = Tiles(Opened(root, sources), tiling, clock, turns, most_bytes=_OTHERS_BYTES)
+    return Answers(root, tiles, clock, turns)
 
 
 def _refused(error: L2VaultError, status: int) -> Response:

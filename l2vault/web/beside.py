@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -51,8 +50,8 @@ class BesideHour:
 class Beside:
     """Of a vault; for one thread, which takes one of the `turns` for each hour that it reads."""
 
-    def __init__(self, root: Path | Opened, clock: Clock, turns: Turns, files: TileFiles | None = None) -> None:
-        self._vault = (root if isinstance(root, Opened) else Opened(root)).vault
+    def __init__(self, opened: Opened, clock: Clock, turns: Turns, files: TileFiles | None = None) -> None:
+        self._vault = opened.vault
         self._clock = clock
         self._turns = turns
         self._files = files

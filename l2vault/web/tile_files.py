@@ -32,18 +32,20 @@ _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, pa.ArrowExceptio
 _log = logging.getLogger(__name__)
 
 
-_F = TypeVar("_F", bound=msgspec.Struct)
-
-
-class _Facts(msgspec.Struct):
+class _Made(msgspec.Struct):
     digest: str
+
+
+_F = TypeVar("_F", bound=_Made)
+
+
+class _Facts(_Made):
     tick: float
     step: int
     first_row: int
 
 
-class _BesideFacts(msgspec.Struct):
-    digest: str
+class _BesideFacts(_Made):
     newest_ms: int | None
 
 
@@ -58,21 +60,17 @@ class TileFiles:
 
     def read(self, inst_id: str, hour_ms: int, bin_ms: int, digest: str) -> Tile | None:
         """The tile that was made of what `digest` says; None where there is none."""
-        path = self._path(inst_id, hour_ms, bin_ms)
+        found = _found(self._path(inst_id, hour_ms, bin_ms), _Facts, digest)
+        if found is None:
+            return None
         try:
-            table, facts = _read(path, _Facts)
-            if facts.digest != digest:
-                return None
-            tile = _tile(table, facts, hour_ms, bin_ms)
+            return _tile(*found, hour_ms, bin_ms)
         except _UNREADABLE:
             return None
-        with suppress(OSError):
-            os.utime(path)
-        return tile
 
     def has(self, inst_id: str, hour_ms: int, bin_ms: int, digest: str) -> bool:
         """Whether there is one, of what `digest` says; its cells are not read."""
-        return _is_of(self._path(inst_id, hour_ms, bin_ms), _Facts, digest)
+        return _is_of(self._path(inst_id, hour_ms, bin_ms), digest)
 
     def write(self, inst_id: str, tile: Tile, digest: str) -> None:
         """Keep a tile, and let go of what was used longest ago where there are too many."""
@@ -82,20 +80,15 @@ class TileFiles:
     def read_beside(self, inst_id: str, hour_ms: int, digest: str) -> tuple[dict[str, Singles], int | None] | None:
         """What belongs beside an hour, `(bins,)` each, and the time of its newest trade, as `write_beside` got them
         with this digest; None where there is none."""
-        path = self._path(inst_id, hour_ms, _BESIDE)
-        try:
-            table, facts = _read(path, _BesideFacts)
-        except _UNREADABLE:
+        found = _found(self._path(inst_id, hour_ms, _BESIDE), _BesideFacts, digest)
+        if found is None:
             return None
-        if facts.digest != digest:
-            return None
-        with suppress(OSError):
-            os.utime(path)
+        table, facts = found
         return {name: table[name].to_numpy() for name in table.column_names}, facts.newest_ms
 
     def has_beside(self, inst_id: str, hour_ms: int, digest: str) -> bool:
         """As `has`."""
-        return _is_of(self._path(inst_id, hour_ms, _BESIDE), _BesideFacts, digest)
+        return _is_of(self._path(inst_id, hour_ms, _BESIDE), digest)
 
     def write_beside(
         self, inst_id: str, hour_ms: int, values: Mapping[str, Singles], newest_ms: int | None, digest: str
@@ -138,16 +131,25 @@ class TileFiles:
         return held
 
 
-def _read(path: Path, kind: type[_F]) -> tuple[pa.Table, _F]:
-    with pa.ipc.open_file(pa.OSFile(str(path))) as file:
-        table = file.read_all()
-    return table, msgspec.json.decode(table.schema.metadata[_FACTS], type=kind)
-
-
-def _is_of(path: Path, kind: type[_Facts] | type[_BesideFacts], digest: str) -> bool:
+def _found(path: Path, kind: type[_F], digest: str) -> tuple[pa.Table, _F] | None:
+    """What was made of what `digest` says, now the latest used; None where there is none that reads."""
     try:
         with pa.ipc.open_file(pa.OSFile(str(path))) as file:
-            return msgspec.json.decode(file.schema.metadata[_FACTS], type=kind).digest == digest
+            table = file.read_all()
+        facts = msgspec.json.decode(table.schema.metadata[_FACTS], type=kind)
+    except _UNREADABLE:
+        return None
+    if facts.digest != digest:
+        return None
+    with suppress(OSError):
+        os.utime(path)
+    return table, facts
+
+
+def _is_of(path: Path, digest: str) -> bool:
+    try:
+        with pa.ipc.open_file(pa.OSFile(str(path))) as file:
+            return msgspec.json.decode(file.schema.metadata[_FACTS], type=_Made).digest == digest
     except _UNREADABLE:
         return False
 

@@ -63,7 +63,8 @@ class Tiles:
         files: TileFiles | None = None,
         most_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._vault = (root if isinstance(root, Opened) else Opened(root)).vault
+        self.opened = root if isinstance(root, Opened) else Opened(root)
+        self._vault = self.opened.vault
         self._most_bytes = most_bytes
         self._executor = executor
         self._clock = clock

@@ -21,6 +21,7 @@ from l2vault.web import tiles as making
 from l2vault.web.ahead import BACK_MS, Ahead
 from l2vault.web.beside import SERIES, Beside, BesideHour, read_hour
 from l2vault.web.kept import SETTLED_MS
+from l2vault.web.opened import Opened
 from l2vault.web.tile import Tile
 from l2vault.web.tile_files import TileFiles
 from l2vault.web.tiles import IDLE_MS, Tiles, tiles_of_hour
@@ -117,7 +118,7 @@ def test_settled_hours_of_the_last_week_are_on_disk_before_anybody_asks_and_made
         return tiles_of_hour(vault, inst_id, hour_ms, bin_ms)
 
     monkeypatch.setattr(making, "tiles_of_hour", noted)
-    Ahead(settled.root, tiles, Clock(), rest).run()
+    Ahead(tiles, Clock(), rest).run()
     assert made == [HOUR_AT_MS] * 2, "settled, of the last week, and once more when it was compressed"
     assert [seconds == 60 for seconds in rests[1:]] == [False, True, True, False, True]
     names = sorted(path.name for path in (cache / INST).iterdir())
@@ -150,7 +151,7 @@ def test_of_many_instruments_those_are_made_ahead_that_pages_asked_for(settled: 
     found = []
     for _ in range(2):
         tiles.of = set()
-        Ahead(settled.root, tiles, Clock(), lambda seconds: seconds == 60).run()
+        Ahead(tiles, Clock(), lambda seconds: seconds == 60).run()
         found.append(tiles.of)
         tiles.get(others[3], [], 60_000)
     assert found == [{*others[:3], INST}, {*others[:2], others[3], INST}]
@@ -165,7 +166,7 @@ def test_an_hour_that_cannot_be_made_ahead_keeps_no_other_from_it(settled: Layou
             raise ZeroDivisionError
 
     tiles = Failing(settled.root, ThreadPoolExecutor(1), Clock())
-    Ahead(settled.root, tiles, Clock(), lambda seconds: seconds == 60).run()
+    Ahead(tiles, Clock(), lambda seconds: seconds == 60).run()
     assert tiles.tried == 2
 
 
@@ -214,7 +215,7 @@ def test_cells_that_nobody_asked_for_in_a_while_are_let_go_of(settled: Layout, m
 def test_beside_is_read_anew_by_what_came_behind_it_until_it_is_settled(tmp_path: Path) -> None:
     layout, clock = write_vault(tmp_path / "Vault"), ClockByHand()
     turns = list[None]()
-    beside = Beside(layout.root, clock, Turns(lambda: turns.append(None)))
+    beside = Beside(Opened(layout.root), clock, Turns(lambda: turns.append(None)))
     end_ms, found = HOUR_AT_MS + HOUR_MS, []
 
     def look(known_ms: int) -> float:
@@ -250,12 +251,12 @@ def test_what_belongs_beside_a_settled_hour_is_made_ahead_and_read_from_disk_unt
     monkeypatch.setattr(beside_hours, "read_hour", noted)
 
     def looked() -> BesideHour:
-        asked = Beside(settled.root, Clock(), Turns(), files)
+        asked = Beside(Opened(settled.root), Clock(), Turns(), files)
         return asked.get(INST, [HOUR_AT_MS], HOUR_AT_MS + 2 * HOUR_MS, 0)[0][HOUR_AT_MS]
 
-    Ahead(settled.root, tiles_of(settled, files), Clock(), lambda seconds: seconds == 60).run()
+    Ahead(tiles_of(settled, files), Clock(), lambda seconds: seconds == 60).run()
     assert read == [HOUR_AT_MS], "the newest one is still written"
-    found, alone = looked(), Beside(settled.root, Clock(), Turns())
+    found, alone = looked(), Beside(Opened(settled.root), Clock(), Turns())
     (plain,) = alone.get(INST, [HOUR_AT_MS], HOUR_AT_MS + 2 * HOUR_MS, 0)[0].values()
     assert len(read) == 2 and found.newest_ms == plain.newest_ms == HOUR_AT_MS + 8000
     assert all(np.array_equal(found.values[name], plain.values[name], equal_nan=True) for name in SERIES)

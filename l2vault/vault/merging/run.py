@@ -268,10 +268,14 @@ def _packed(lines: Iterator[bytes], digest: RunningDigest) -> Iterator[bytes]:
     yield packer.flush()
 
 
+_LARGEST_NOTE_BYTES: Final = 64 << 20
+"""An hour in which vaults take turns at each line has a name a line."""
+
+
 def _read_note(path: Path) -> Note | None:
     """None where there is none, or none that reads."""
     try:
-        note = msgspec.json.decode(read_small(path), type=Note)
+        note = msgspec.json.decode(read_small(path, _LARGEST_NOTE_BYTES), type=Note)
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     return note if note.form == _FORM else None

@@ -113,17 +113,23 @@ _PERMIT: Final = "let these credentials list, get, put and delete objects there"
 _AGAIN: Final = "the same again once the store answers: a push goes on where it was"
 
 
+def folder_of(url: str) -> Path | None:
+    """The folder that a `file:` address names; None for any other."""
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
 def open_objects(url: str, allow_http: bool = False) -> Objects:
     """`allow_http`: an endpoint without TLS may be used, as one of this machine has. Raises VaultError where the extra
     is absent or the address is none that obstore knows."""
     with extra("push"):
         from obstore.exceptions import BaseError
         from obstore.store import from_url
-    parts = urlsplit(url)
-    if parts.scheme == "file" and not Path(url2pathname(parts.path)).is_dir():
+    folder = folder_of(url)
+    if folder is not None and not folder.is_dir():
         raise VaultError(f"there is no folder {printable(url)}.", _MAKE_IT)
     try:
-        if parts.scheme == "file":
+        if folder is not None:
             return Objects(from_url(url), url)
         store = from_url(
             url,

@@ -93,6 +93,11 @@ class Layout:
         return Layout(self.root / _OKX_ARCHIVE, self.kind)
 
     @property
+    def holds_okx_archive(self) -> bool:
+        """Whether anything was made of OKX's archive in it."""
+        return self.okx_archive.raw.parent.is_dir()
+
+    @property
     def is_okx_archive(self) -> bool:
         """Whether it is such a vault, by its own name or that of the folder that a link leads to."""
         return _OKX_ARCHIVE in (self.root.name, self.root.resolve().name)

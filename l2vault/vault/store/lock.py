@@ -29,6 +29,11 @@ _POLL_SEC: Final = 0.02
 _LOOK_SEC: Final = 0.1
 """On Windows, which shares no lock: for another process that only looks, too."""
 
+
+class VaultHeld(VaultError):
+    """Another process writes the vault."""
+
+
 _Place = tuple[int, int] | None
 """Device and inode of a path; None where nothing is."""
 
@@ -160,13 +165,13 @@ class VaultLock:
             file.flush()
             os.fsync(file.fileno())
 
-    def _held(self) -> VaultError:
+    def _held(self) -> "VaultHeld":
         owner = read_owner(self._layout)
         who = "another process"
         if owner is not None:
             who = f"process {owner.pid} on {owner.host}, since {owner.started_at}"
         cure = "stop that recorder first, or record into another folder with --vault"
-        return VaultError(f"the vault {self._layout.root} is being recorded by {who}.", cure)
+        return VaultHeld(f"the vault {self._layout.root} is being recorded by {who}.", cure)
 
     def _unwritable(self, error: Exception) -> VaultError:
         cure = "make room on its disk, let this user write there, or choose another folder with --vault"

@@ -27,7 +27,7 @@ def open_layout(path: str | Path) -> Layout:
         is_there = is_folder or layout.root.exists()
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         raise VaultError(f"no vault at {shown}: {printable(error)}.", NO_VAULT_CURE) from error
-    if is_folder and layout.okx_archive.raw.parent.is_dir():
+    if is_folder and layout.holds_okx_archive:
         text = f"nothing was recorded in {shown}: it holds what was made of OKX's archive alone."
         raise VaultError(
             text, f"--sources archive where a verb has it, or --vault {printable(layout.okx_archive.root)}"

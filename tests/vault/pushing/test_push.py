@@ -210,15 +210,21 @@ def test_a_file_that_was_touched_or_copied_is_read_once_to_see_that_it_is_the_sa
     assert [step.due for step in pushing.plan()] == due[:1], "one that changed since it was read is read again"
 
 
-def test_a_day_that_another_push_commits_first_is_counted_once(layout: Layout, tmp_path: Path) -> None:
-    """By the one that looks at it twice."""
-    store = MemoryStore()
+def owned_and_copied(layout: Layout, store: MemoryStore, root: Path) -> Layout:
+    """The store is of the vault; its copy has an hour more."""
     Push(layout, Objects(store, URL), []).check_owner(may_make=True)
-    copy = Layout(tmp_path / "copy")
+    copy = Layout(root)
     shutil.copytree(layout.root, copy.root)
     hour = copy.hour_file(INST, HOUR_AT_MS + 4 * HOUR_MS)
     hour.write_bytes(b"an hour of the copy alone\n")
     os.utime(hour, (1_700_000_000, 1_700_000_000))
+    return copy
+
+
+def test_a_day_that_another_push_commits_first_is_counted_once(layout: Layout, tmp_path: Path) -> None:
+    """By the one that looks at it twice."""
+    store = MemoryStore()
+    copy = owned_and_copied(layout, store, tmp_path / "copy")
     gone, torn = layout.hour_file(INST, HOUR_AT_MS), layout.hour_file(INST, HOUR_AT_MS + HOUR_MS)
     (copy.root / gone.relative_to(layout.root)).unlink()
     pushing = Push(layout, one := Counted(store), due_files(layout, NOW_MS))
@@ -290,12 +296,7 @@ def test_what_retention_deleted_stays_in_the_store(layout: Layout) -> None:
 
 def test_of_two_pushes_at_once_the_later_goes_on_from_what_the_other_committed(layout: Layout, tmp_path: Path) -> None:
     store = MemoryStore()
-    Push(layout, Objects(store, URL), []).check_owner(may_make=True)
-    copy = Layout(tmp_path / "copy")
-    shutil.copytree(layout.root, copy.root)
-    extra = copy.hour_file(INST, HOUR_AT_MS + 4 * HOUR_MS)
-    extra.write_bytes(b"an hour of the copy alone\n")
-    os.utime(extra, (1_700_000_000, 1_700_000_000))
+    copy = owned_and_copied(layout, store, tmp_path / "copy")
     own = layout.hour_file(INST, HOUR_AT_MS + 5 * HOUR_MS)
     own.write_bytes(b"an hour of the vault alone\n")
     os.utime(own, (1_700_000_000, 1_700_000_000))
