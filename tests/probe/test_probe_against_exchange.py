@@ -129,11 +129,15 @@ def test_without_a_full_book_from_anywhere_it_is_not_fit():
 
 
 def test_feeds_batched_differently_share_fewer_numbers_and_rest_stands_between():
-    findings = probed("batch:merge=3,conn=first;batch:merge=3,offset=1,conn=second;batch:merge=3,conn=3", seconds=60)
+    few = "batch:merge=9,conn=first;batch:merge=9,offset=4,conn=second;batch:merge=9,conn=3"  # 2 of 9 numbers are seen
+    findings = probed(few, seconds=120)
     seen = rows(findings)
+    places = seen[f"{BTC}.rest"].data
 
     assert seen[f"{BTC}.shared"].data["share"] < 0.2
-    assert seen[f"{BTC}.rest"].data["between"] > 0
+    assert places["outside"] == places["older"] == places["unnumbered"] == 0
+    assert places["at"] + places["between"] >= 15
+    assert places["between"] > 0  # each of them with a chance of 7 in 9, by when its request comes
     assert seen[f"{BTC}.chain"].data["breaks"] == 0
     assert judge(findings).is_fit
 
