@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "l2vault"
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
 LONGEST_MODULE = 500
 LONGEST_FUNCTION = 40
-COMMON = {"errors", "clock", "foreign", "grammar", "own_process", "worker", "version", ""}
+COMMON = {"allocator", "errors", "clock", "foreign", "grammar", "own_process", "worker", "version", ""}
 ALLOWED = {
     "book": {"book"},
     "okx": {"okx", "book"},
@@ -33,6 +33,7 @@ ALLOWED = {
     "clock": {"book"},
     "version": set(),
     "errors": set(),
+    "allocator": set(),
     "foreign": set(),
     "own_process": set(),
     "worker": set(),

@@ -12,6 +12,7 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from l2vault.allocator import keep_freed
 from l2vault.errors import VaultError
 from l2vault.own_process import keep_pandas_out
 from l2vault.worker import Workers
@@ -88,4 +89,5 @@ def _has_no_script() -> bool:
 def _begin() -> None:
     """There is a process for each core: threads of polars beside it would only get into each other's way."""
     keep_pandas_out()
+    keep_freed()
     os.environ["POLARS_MAX_THREADS"] = "1"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from l2vault import grammar
+from l2vault import allocator, grammar
 from l2vault.analytics.executors import worked_on
 from l2vault.analytics.former_names import with_former, with_former_columns
 from l2vault.book.utc import utc_text
@@ -114,6 +114,8 @@ def run(
         from l2vault.analytics.books import read_books
     vault = open_sources(context.vault, args.sources)
     inst_id = the_instrument(vault, args)
+    if is_own():
+        allocator.keep_freed()
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
     with worked_on(books, is_guarded=is_own()):  # one set of processes for the answer and the picture
         with _progress_of(books):

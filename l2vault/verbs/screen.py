@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from l2vault import allocator
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, extra
 from l2vault.foreign import quoted
 from l2vault.recording.child import start_child
-from l2vault.recording.tasks.memory import trim_heap
 from l2vault.vault.reading.vault import open_vault
 from l2vault.verbs.context import Context
 from l2vault.verbs.record import DEMO_VAULT
@@ -57,7 +57,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     # Arrow's own pool would keep what it got. It is chosen when Arrow is loaded.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with extra("screen"):
-        from l2vault.web.serve import bound_heap, serve
+        from l2vault.web.serve import serve
     vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
 
     def ready(address: str) -> None:
@@ -71,9 +71,9 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
     with _ended_by_sigterm(), _demo_recorder(vault) if args.demo else nullcontext():
         open_vault(vault)  # says at once that there is none
-        bound_heap()
+        allocator.keep_little()
         cache = None if args.no_cache else Path(args.cache) if args.cache else _cache_of(vault)
-        asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock(), trim_heap))
+        asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock(), allocator.trim))
     return 0
 
 

@@ -6,7 +6,6 @@ The token is said once, to who starts the screen; no log has it, since no reques
 import asyncio
 import secrets
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -24,9 +23,6 @@ _MOST_SAID_BYTES: Final = 4096
 """By a page in one message: ours say nothing."""
 _TRIM_EVERY_SEC: Final = 30.0
 _BACKLOG: Final = 128
-_M_MMAP_THRESHOLD: Final = -3
-_M_ARENA_MAX: Final = -8
-"""Of glibc's malloc.h."""
 
 
 def address_of(host: str, port: int, token: str | None) -> str:
@@ -48,20 +44,6 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
     bound.setblocking(False)
     return bound
-
-
-def bound_heap() -> None:
-    """Have glibc's allocator keep less back: two arenas for all threads, and blocks of 256 KB and more from the system
-    and back to it at once. Of the process that calls it, before its threads; elsewhere this does nothing. For a reader,
-    whose arrays are large."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 2)
-        mallopt(_M_MMAP_THRESHOLD, 256 << 10)
 
 
 async def serve(  # noqa: PLR0913 - three say where, the others are what it is given

@@ -1,0 +1,63 @@
+"""What glibc's allocator is asked, seen at its door and in the memory of a process; elsewhere nothing is asked."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from l2vault import allocator
+
+IS_GLIBC = platform.libc_ver()[0] == "glibc"
+glibc_only = pytest.mark.skipif(not IS_GLIBC, reason="another C library than glibc")
+
+ASKS = (allocator.trim, allocator.keep_little, allocator.keep_freed)
+
+FAULTS_OF_LARGE_ARRAYS = """
+import ctypes, resource, sys
+from l2vault import allocator
+{asked}
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+def taken_and_freed():
+    block = libc.malloc({size})
+    ctypes.memset(ctypes.c_void_p(block), 1, {size})
+    libc.free(block)
+taken_and_freed()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    taken_and_freed()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+"""Pages that the system gave for ten blocks, one behind the other."""
+
+
+def faults(asked: str, size: int) -> int:
+    code = FAULTS_OF_LARGE_ARRAYS.format(asked=asked, size=size)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@glibc_only
+@pytest.mark.parametrize("ask", ASKS)
+def test_glibc_knows_what_it_is_asked(ask):
+    code = f"from l2vault import allocator\nraise SystemExit(not allocator.{ask.__name__}())"  # of that process alone
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@glibc_only
+def test_a_block_that_was_freed_is_kept_for_the_next_one():
+    assert faults("", 40 << 20) > 10 * 20  # also where pages are of 2 MB
+    assert faults("allocator.keep_freed()", 40 << 20) < 10
+
+
+@glibc_only
+def test_a_block_of_256_kb_goes_back_to_the_system_at_once():
+    assert faults("allocator.keep_freed()", 300 << 10) < 10
+    assert faults("allocator.keep_little()", 300 << 10) >= 10
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_on_other_systems_nothing_is_asked(ask, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert ask() is False
