@@ -1,5 +1,6 @@
 """Every error l2vault raises on purpose. Each message says what, which file, key or instrument, and the cure."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -27,11 +28,23 @@ def install_command(extra: str) -> str:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Around the import of what an extra brings: raises VaultError with the cure where that is absent."""
+    """Around the import of what an extra brings: raises VaultError with the cure where that is absent or does not load,
+    UsageError where the environment forbids polars to begin."""
+    _insist_on_threads()
     try:
         yield
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise VaultError(f"this needs the {name} extra ({error}).", install_command(name)) from error
+    except (ImportError, MemoryError) as error:  # a library that is there
+        why = str(error).strip().split("\n")[0] or "too little memory"
+        cure = f"with more memory; if there is enough, install it anew: {install_command(name)}"
+        raise VaultError(f"the {name} extra does not load ({why}).", cure) from error
+
+
+def _insist_on_threads() -> None:
+    """Polars panics at its first question where it may have no thread."""
+    if re.fullmatch(r"\+?0+", os.environ.get("POLARS_MAX_THREADS", "")):
+        raise UsageError("POLARS_MAX_THREADS in the environment is 0.", "a whole number from 1 up, or without it")
 
 
 def analysis_extra() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -28,6 +29,7 @@ MESSAGE_CHARS: Final = 2000
 
 _TRACEBACK_LINES: Final = 200
 _LEAST_WIDTH: Final = 20
+_READ_BYTES: Final = 4096
 _FIELD_GAP: Final = "  "
 _FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s"
 _LIBRARIES: Final = ("websockets", "asyncio", "filelock")
@@ -198,6 +200,23 @@ def stop_on_signals(stop: asyncio.Event, finished: threading.Event) -> None:
         import ctypes
 
         _hear_console_events(ctypes.windll.kernel32, ask, finished)
+
+
+def stop_with_stdin(stop: asyncio.Event) -> None:
+    """Live exactly as long as the process that holds the other end of our stdin; the terminal is its business."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    def wait() -> None:
+        # Not sys.stdin.read: it would hold a lock that the interpreter needs to end, should we end for another reason.
+        while os.read(sys.stdin.fileno(), _READ_BYTES):
+            pass
+        with suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class Asked:

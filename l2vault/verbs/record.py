@@ -14,7 +14,7 @@ from l2vault.clock import Clock
 from l2vault.config import Settings
 from l2vault.recorder import Recorder
 from l2vault.vault.store.layout import Layout
-from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals
+from l2vault.verbs.console import StatusConsole, set_up_logging, stop_on_signals, stop_with_stdin
 from l2vault.verbs.context import Context
 from l2vault.verbs.words import configure_instruments, seconds
 
@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-file", metavar="FILE", help="where the log goes (default: l2_exporter.log)")
     parser.add_argument("--duration", type=seconds, metavar="SEC", help="stop after this time: seconds, or 90s, 5m, 2h")
     parser.add_argument("--demo", action="store_true", help="record from the built-in exchange, no network needed")
+    parser.add_argument("--exit-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--verbose", action="store_true", help="log every line written")
 
 
@@ -61,15 +62,19 @@ def run(context: Context, args: argparse.Namespace) -> int:
         vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
         console = set_up_logging(Path(settings.log_file), args.verbose)
         stack.callback(console.close)
-        asyncio.run(_record(settings, vault, console, args.duration))
+        asyncio.run(_record(settings, vault, console, args.duration, args.exit_with_stdin))
     return 0
 
 
-async def _record(settings: Settings, vault: Path, console: StatusConsole, duration_sec: float | None) -> None:
+async def _record(
+    settings: Settings, vault: Path, console: StatusConsole, duration_sec: float | None, exit_with_stdin: bool
+) -> None:
     stop = asyncio.Event()
     finished = threading.Event()
     reasons = ["asked to stop"]
     stop_on_signals(stop, finished)
+    if exit_with_stdin:
+        stop_with_stdin(stop)
 
     def end() -> None:
         if not stop.is_set():

@@ -94,20 +94,19 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def _demo_recorder(vault: Path) -> Iterator[None]:
-    """`l2vault record --demo` as a child, from its first line on; it is asked to stop in the end."""
+    """`l2vault record --demo` as a child, from its first line on; it stops in the end, or when this process dies."""
     log = vault.with_name(f"{vault.name}_recorder.log")
-    words = ["record", "--demo", "--vault", str(vault), "--log-file", str(log)]
-    child = start_child(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = ["record", "--demo", "--exit-with-stdin", "--vault", str(vault), "--log-file", str(log)]
+    child = start_child(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for_books(vault, child, log)
         yield
     finally:
-        child.terminate()
         try:
-            child.wait(_STOP_WITHIN_SEC)
+            child.communicate(timeout=_STOP_WITHIN_SEC)
         except subprocess.TimeoutExpired:
             child.kill()
-            child.wait()
+            child.communicate()
 
 
 def _wait_for_books(vault: Path, child: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -4,11 +4,8 @@ import argparse
 import asyncio
 import logging
 import math
-import os
-import signal
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +16,7 @@ from l2vault.sim.faults.spec import parse_faults
 from l2vault.sim.server.archive import parse_archive_faults
 from l2vault.sim.server.options import SimOptions
 from l2vault.sim.server.server import Addresses, serve_simulator
-from l2vault.verbs.console import set_up_logging, stop_on_signals
+from l2vault.verbs.console import set_up_logging, stop_on_signals, stop_with_stdin
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, offset, stay, wait
@@ -29,7 +26,6 @@ EXAMPLE: Final = "l2vault sim --port 9443 --inst BTC-USDT-SWAP ETH-USDT-SWAP"
 DEFAULT_INSTRUMENTS: Final = ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
 MOST_INSTRUMENTS: Final = 300
 
-_READ_BYTES: Final = 4096
 _OF_A_MARKET: Final = ("seed",)
 _OF_A_REPLAY: Final = ("verbatim", "speed", "hold", "once")
 
@@ -111,30 +107,13 @@ async def _serve(options: SimOptions, exit_with_stdin: bool) -> None:
     stop = asyncio.Event()
     finished = threading.Event()
     if exit_with_stdin:
-        _follow_stdin(stop)
+        stop_with_stdin(stop)
     else:
         stop_on_signals(stop, finished)
     try:
         await serve_simulator(options, stop, _announce)
     finally:
         finished.set()
-
-
-def _follow_stdin(stop: asyncio.Event) -> None:
-    """Live exactly as long as the process that holds the other end of our stdin; the terminal is its business."""
-    loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-
-    def wait() -> None:
-        # Not sys.stdin.read: it would hold a lock that the interpreter needs to end, should we end for another reason.
-        while os.read(sys.stdin.fileno(), _READ_BYTES):
-            pass
-        with suppress(RuntimeError):  # the loop has ended already
-            loop.call_soon_threadsafe(stop.set)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _announce(addresses: Addresses) -> None:

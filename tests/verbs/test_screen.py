@@ -9,9 +9,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from l2vault import cli
 from l2vault.errors import VaultError, extra
+from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.lock import is_held
 from support.screen_site import write_vault
 
 pytest.importorskip("starlette")
@@ -66,12 +69,9 @@ def test_sigterm_ends_the_recorder_of_the_demo_too(tmp_path: Path, monkeypatch: 
     ended = list[str]()
 
     class Recorder:
-        def terminate(self) -> None:
-            ended.append("asked")
-
-        def wait(self, within_sec: float) -> int:
+        def communicate(self, timeout: float) -> None:
+            """Closes its stdin, and waits for its end."""
             ended.append("ended")
-            return 0
 
     async def served(*given: object) -> None:
         config = uvicorn.Config(lambda scope: None, lifespan="off", log_config=None, port=0)
@@ -85,9 +85,22 @@ def test_sigterm_ends_the_recorder_of_the_demo_too(tmp_path: Path, monkeypatch: 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
         cli.main(["screen", "--demo", "--no-browser", "--vault", str(write_vault(tmp_path / "Vault").root)])
-    assert (end.value.code, ended, signal.getsignal(signal.SIGTERM)) == (0, ["asked", "ended"], before)
+    assert (end.value.code, ended, signal.getsignal(signal.SIGTERM)) == (0, ["ended"], before)
+
+
+def test_the_recorder_of_the_demo_ends_in_order_where_the_screen_is_killed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "Demo")
+    words = [sys.executable, "-m", "l2vault", "screen", "--demo", "--port", "0", "--no-browser"]
+    with subprocess.Popen([*words, "--vault", str(layout.root)], stdout=subprocess.PIPE, cwd=tmp_path) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith(b"the screen is at ")
+        assert is_held(layout) is True
+        child.kill()
+    with FileLock(layout.lock_file).acquire(timeout=30):
+        newest = max((layout.root / "meta" / "okx" / "journal").glob("*.jsonl"))
+        assert '"event":"stopped"' in newest.read_text(encoding="utf-8").splitlines()[-1]
 
 
 def test_a_missing_extra_is_named_with_its_command() -> None:
     with pytest.raises(VaultError, match=r"needs the screen extra .*\[screen\]"), extra("screen"):
-        raise ImportError("No module named 'starlette'")
+        raise ModuleNotFoundError("No module named 'starlette'")
