@@ -13,6 +13,7 @@ and not mutmut's.
 """
 
 import argparse
+import hashlib
 import os
 import queue
 import shutil
@@ -21,13 +22,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from random import Random
 
 from mutations import Mutant, mutants_of
 from reach import Reach, results, whole_suite
@@ -156,14 +157,18 @@ class Copy:
 
 
 def sample(rooms: Iterable[str], size: int, seed: int) -> list[Mutant]:
-    """The same for the same tree, rooms and seed."""
-    every = [
-        mutant
-        for room in rooms
-        for path in sorted((ROOT / "l2vault" / room).rglob("*.py"))
-        for mutant in mutants_of(path)
-    ]
-    return Random(seed).sample(every, min(size, len(every)))
+    """By rooms and seed alone, in random order. A mutant is drawn by what it does to its line, wherever that stands, so
+    that another edition of the tree has the same ones but where it has other lines."""
+    drawn = {}
+    for room in rooms:
+        for path in sorted((ROOT / "l2vault" / room).rglob("*.py")):
+            met: Counter[str] = Counter()
+            for mutant in mutants_of(path):
+                fault = f"{path.relative_to(ROOT).as_posix()}\n{mutant.fault()}"
+                met[fault] += 1
+                key = f"{seed}\n{met[fault]}\n{fault}"
+                drawn[hashlib.sha256(key.encode()).digest()] = mutant
+    return [drawn[place] for place in sorted(drawn)[:size]]
 
 
 class Run:

@@ -53,6 +53,12 @@ class Mutant:
         before = self.path.read_text(encoding="utf-8")
         return before[: self.start] + self.text + before[self.end :]
 
+    def fault(self) -> str:
+        """Its lines without their place: as they are, and as they become."""
+        whole = self.path.read_text(encoding="utf-8")
+        first, behind = whole.rfind("\n", 0, self.start) + 1, whole.find("\n", self.end) % (len(whole) + 1)
+        return f"{whole[first:behind]}\n{whole[first : self.start]}{self.text}{whole[self.end : behind]}"
+
     def diff(self) -> str:
         before, after = self.path.read_text(encoding="utf-8").splitlines(), self.source().splitlines()
         lines = list(unified_diff(before, after, n=0, lineterm=""))[3:]
