@@ -191,15 +191,23 @@ class Receipts:
 
     What has none of its own (books of 2 s, trades by REST, the beginning and the end of what is known) is given the
     latency of the event before it that has one; before the first, none. `disbelieved` receive times were more than ten
-    minutes off.
+    minutes off. No book was received before the one that it changes, and no trade before the one before it, though the
+    recorder's clock was put back in between or a latency fell by more than the time that passed: a reader that goes by
+    the time of receipt would apply the changes in another order.
     """
 
     def __init__(self) -> None:
         self._latency_us = 0
+        self._last_us: dict[type[Timed], int] = {}
         self.disbelieved = 0
 
     def local_us(self, event: Timed) -> int:
         """Ask once of each event, in their order."""
+        kind = type(event)
+        last_us = self._last_us[kind] = max(self._last_us.get(kind, 0), self._own_us(event))
+        return last_us
+
+    def _own_us(self, event: Timed) -> int:
         if event.recv_us:
             latency_us = event.recv_us - event.ts_ms * 1000
             if abs(latency_us) <= BELIEVED_LATENCY_MS * 1000:

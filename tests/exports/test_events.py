@@ -116,6 +116,21 @@ def test_a_receive_time_of_a_clock_that_was_set_wrong_is_not_used():
     assert receipts.disbelieved == 1
 
 
+def test_no_book_is_received_before_the_one_it_changes_however_late_the_trades_between_them_came():
+    """Books of 2 s have the latency of the trade before them."""
+    receipts = Receipts()
+
+    def book(ts_ms):
+        return receipts.local_us(BookEvent("update", ts_ms, 0, None, [], []))
+
+    def trade(ts_ms, recv_us):
+        return receipts.local_us(TradeEvent(ts_ms, recv_us, 1, 1, "buy", "1", "1"))
+
+    assert [trade(1_000, 4_900_000), book(1_100)] == [4_900_000, 5_000_000]
+    assert [trade(2_000, 2_010_000), book(3_100)] == [4_900_000, 5_000_000]
+    assert [trade(5_000, 5_010_000), book(5_100)] == [5_010_000, 5_110_000]
+
+
 def test_what_changed_makes_one_book_of_the_other():
     before = [level(9), level(8), level("7.0"), level(6)], [level(10)]
     after = [level(9, "2"), level(7), level(6)], [level(10), level(11)]
