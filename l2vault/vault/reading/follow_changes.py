@@ -30,19 +30,20 @@ class _GrowingGzip:
         self._begin()
 
     def _begin(self) -> None:
-        self._offset = self._seen = 0
+        self._offset = self._seen = self._at = 0
         self._member = zlib.decompressobj(_GZIP_WBITS)
         self._rest = b""
 
-    def new_lines(self) -> list[bytes]:
-        """Those that came since the last call. Raises OSError where the file cannot be read."""
+    def new_lines(self) -> list[tuple[int, bytes]]:
+        """Those that came since the last call, each with its offset in the contents. Raises OSError where the file
+        cannot be read."""
         try:
             return list(self._read())
         except zlib.error:  # what was read before was cut, and other bytes stand there now
             self._begin()
             return list(self._read())
 
-    def _read(self) -> Iterator[bytes]:
+    def _read(self) -> Iterator[tuple[int, bytes]]:
         with self.path.open("rb") as file:
             if file.seek(0, 2) < self._offset:
                 self._begin()
@@ -51,17 +52,18 @@ class _GrowingGzip:
                 self._offset += len(data)
                 yield from self._lines(data)
 
-    def _lines(self, data: bytes) -> Iterator[bytes]:
+    def _lines(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         while data:
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP_WBITS)
             *ended, self._rest = (self._rest + self._member.decompress(data)).split(b"\n")
             data = self._member.unused_data
             for line in ended:
+                at, self._at = self._at, self._at + len(line) + 1
                 self._seen += 1
                 if self._seen > self._given:
                     self._given = self._seen
-                    yield line
+                    yield at, line
 
 
 class FollowChanges(Iterator[Snapshot]):
@@ -126,15 +128,15 @@ class FollowChanges(Iterator[Snapshot]):
         except (OSError, zlib.error) as error:
             self.findings.report(Finding(file.path, 0, f"a file that cannot be read: {error}", is_of_file=True))
             return
-        for line in lines:
+        for at, line in lines:
             try:
                 recorded = from_change_line(line)
             except LineError as error:
-                self.findings.report(Finding(file.path, 0, error.message))
+                self.findings.report(Finding(file.path, at, error.message))
                 continue
             follows, had_book = self._replay.follows(recorded), self._replay.book is not None
             if self._replay.apply(recorded) == "refused" and had_book:
-                self.findings.report(Finding(file.path, 0, f"a change that fits no book: {self._replay.why_refused}"))
+                self.findings.report(Finding(file.path, at, f"a change that fits no book: {self._replay.why_refused}"))
             is_push = recorded.origin != "book" or not follows
             if self._replay.book is not None and is_push and recorded.ts_ms >= (self._since_ms or 0):
                 yield self._replay.snapshot(self._inst_id)

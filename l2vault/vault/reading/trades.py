@@ -204,7 +204,8 @@ class TradeReader:
             runs = list(chain.from_iterable(parts))
             if noted:
                 runs.sort(key=lambda run: (run.numbering_ms, run.first_id))
-                if at_odds := set(_at_odds(runs)):
+                at_odds = {*_at_odds(runs), *_behind(noted, runs, numberings)}
+                if at_odds:
                     beside = {hour_ms + step for hour_ms in at_odds for step in (-HOUR_MS, 0, HOUR_MS)}
                     fewer = {hour_ms: each for hour_ms, each in noted.items() if hour_ms not in beside}
                     noted = fewer if len(fewer) < len(noted) else {}
@@ -315,6 +316,13 @@ def _at_odds(runs: Iterable[IdRun]) -> Iterator[int]:
             yield from (_hour_of(before), _hour_of(run), _hour_of(latest))
         latest = run if hours_back < 0 else latest
         before = run if run.last_id > before.last_id else before
+
+
+def _behind(noted: Iterable[int], runs: Iterable[IdRun], known: Numberings) -> list[int]:
+    """Those hours that come after the beginning of a numbering which only reading showed: their ids are of it."""
+    found = (run.numbering_ms for run in runs)
+    begun_ms = min((each for each in found if known.of(each) != each), default=NEVER_MS)
+    return [hour_ms for hour_ms in noted if hour_ms > begun_ms]
 
 
 def _hour_of(run: IdRun) -> int:

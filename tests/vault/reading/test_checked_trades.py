@@ -119,6 +119,17 @@ def test_ids_that_begin_anew_are_told_as_before(tmp_path: Path, noted: bool) -> 
     assert coverage(tmp_path) == before
 
 
+def test_ids_that_began_anew_and_have_passed_the_old_ones_are_told_as_before(tmp_path: Path) -> None:
+    """By their ids alone those of the next hour would go on behind the old ones, and the journal has no word of it."""
+    old = [push(each, each * 100) for each in range(2_000, 2_010)]
+    new = [push(each, 300_000 + each, 500) for each in range(504, 2_505, 500)]
+    put(tmp_path, [*old, *new, *(push(each, HOUR_MS + each * 100) for each in range(2_505, 2_600))])
+    before = coverage(tmp_path)
+    assert before[0].ids == 10 + 2_595 and before[0].holes == []  # type: ignore[index]
+    check(tmp_path)
+    assert coverage(tmp_path) == before
+
+
 def test_ids_that_come_again_hours_later_are_found_as_before(tmp_path: Path) -> None:
     pushes = [push(each, each * 60_000) for each in range(1, HOURS * 60)]
     stray = [push(30, 200 * 60_000), push(500, 70 * 60_000)]

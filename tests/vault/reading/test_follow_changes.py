@@ -1,11 +1,12 @@
 """The live tail of changes: each push once, over hours, restarts and cuts."""
 
+import gzip
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from l2vault.book.change_line import RecordedChange
+from l2vault.book.change_line import RecordedChange, from_change_line
 from l2vault.vault.reading.follow_changes import FollowChanges
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.follower import followed_at
@@ -111,3 +112,17 @@ def test_a_file_that_cannot_be_read_is_a_finding_at_its_beginning(tmp_path: Path
     assert list(follow._new(follow._first())) == []
     (finding,) = follow.findings
     assert (finding.path, finding.offset, finding.is_of_file) == (path, 0, True)
+
+
+def test_a_change_that_fits_no_book_is_a_finding_where_its_line_stands(tmp_path: Path) -> None:
+    recorder = Recorder(Layout(tmp_path), batch=5)
+    recorder.go_on()
+    recorder.at += 1  # one that is lost, and nobody noticed
+    recorder.go_on()
+    recorder.writer.close()
+    follow = FollowChanges(recorder.layout, INST, START_MS, 0.2, recorder.go_on)
+    assert len(list(follow._new(follow._first()))) == 5
+    (finding,) = follow.findings
+    assert finding.reason.startswith("a change that fits no book")
+    line, *behind = gzip.decompress(finding.path.read_bytes())[finding.offset :].splitlines()
+    assert from_change_line(line).change.seq_id == recorder.sent[6].seq_id and len(behind) == 4
