@@ -21,6 +21,8 @@ from l2vault.history.naming import Wanted
 from l2vault.history.trades import TradeDay
 from l2vault.vault.journal.log import verb_journal
 from l2vault.vault.journal.trade_events import TradesBegun, TradesHole
+from l2vault.vault.reading.context import ContextReader
+from l2vault.vault.reading.joined_beside import JoinedContext
 from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.store.catalog import Finding
 from l2vault.vault.store.layout import Layout
@@ -343,6 +345,27 @@ def test_at_the_edge_of_a_span_an_id_that_was_recorded_is_not_the_archives(tmp_p
     for span in ((begin_ms + 2, begin_ms + 20), (begin_ms - 5, begin_ms + 6), (begin_ms + 2, begin_ms + 6)):
         assert all(origin == "ws" for _, _, origin in ids_of(layout.root, span))
         assert open_sources(layout.root, BOTH).trades().coverage(INST, span).archive_ids == 0
+
+
+def test_before_the_first_recorded_id_the_archive_stands_in_from_id_0_on(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "Vault")
+    matches = [(nth, NOON8_MS - 60_000 + nth * 1_000, "buy") for nth in range(10)]
+    archive_trades(layout.root, "2024-08-20", matches)
+    put_pushes(layout, [push_of(matches[5:])])
+    coverage = open_sources(layout.root, BOTH).trades().coverage(INST, (NOON8_MS - HOUR_MS, NOON8_MS))
+    assert (coverage.ids, coverage.archive_ids, coverage.holes) == (10, 5, [])
+    assert coverage.runs[0].first_id == 0
+
+
+def test_a_recorded_funding_rate_that_is_current_stands_though_the_archive_has_a_newer_one(
+    vault: Path, tmp_path: Path
+) -> None:
+    newer = [f"{INST},0.00077,{HOUR_AT_MS + 301_500}".encode()]
+    keep_funding(Wanted("funding", INST, "2024-08-20"), newer, keeper(tmp_path, "context"), "sha", DayReport())
+    archive = ContextReader(Layout(tmp_path).okx_archive, "archive")
+    own, asked_ms = ContextReader(Layout(vault)), HOUR_AT_MS + 301_900
+    assert archive.at(INST, asked_ms).context.funding.ts_ms > own.at(INST, asked_ms).context.funding.ts_ms
+    assert JoinedContext(Layout(vault), archive).at(INST, asked_ms) == own.at(INST, asked_ms)
 
 
 def test_an_export_counts_the_trades_that_are_the_archives(

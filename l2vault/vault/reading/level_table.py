@@ -158,9 +158,9 @@ def _published(levels: pa.Table) -> pa.Table:
 def _without(rows: pa.Table, start_ms: int, end_ms: int) -> pa.Table:
     """The rows but for a span: what goes on over it becomes two; the order of time is kept."""
     t_from, t_to = rows["t_from"].to_numpy(), rows["t_to"].to_numpy()
-    before, after = np.flatnonzero(t_from < start_ms), np.flatnonzero(t_to > end_ms)
-    if len(before) + len(after) == len(rows) and not ((t_from < end_ms) & (t_to > start_ms)).any():
+    if not ((t_from < end_ms) & (t_to > start_ms)).any():
         return rows
+    before, after = np.flatnonzero(t_from < start_ms), np.flatnonzero(t_to > end_ms)
     head, tail = rows.take(pa.array(before)), rows.take(pa.array(after))
     head = _set(head, "t_to", np.minimum(head["t_to"].to_numpy(), start_ms))
     return pa.concat_tables([head, _set(tail, "t_from", np.maximum(tail["t_from"].to_numpy(), end_ms))])

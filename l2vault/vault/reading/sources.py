@@ -257,8 +257,7 @@ class JoinedVault(Vault):
             return own
         if not holds(self._find_given(inst_id, (t_ms, t_ms + 1)), t_ms):
             return own
-        found = self.archive.book_at(inst_id, t_ms)
-        return own if found is None or found.state not in COVERED else found
+        return self.archive.book_at(inst_id, t_ms) or own  # covered where it stands in
 
     def column_files(self, forms: HourForms) -> ArchivedHour | None:
         """None for an hour of which a part may be the archive's: it is read as both."""

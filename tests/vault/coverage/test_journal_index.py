@@ -7,6 +7,7 @@ from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.sync_history import sync_history
 from l2vault.vault.journal import events as noted
 from l2vault.vault.journal import log as journal
+from l2vault.vault.journal.merge_events import Merged
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import HOUR_AT_MS, INST, at, journal_of, journal_v1_of, lost, started, synced
 
@@ -96,3 +97,12 @@ def test_the_record_of_an_hour_is_given_up_once_its_own_file_was_cut(tmp_path):
 
 def test_a_vault_without_a_journal_has_nothing_to_say(tmp_path):
     assert JournalIndex(Layout(tmp_path)).history(INST) == sync_history([], INST)
+
+
+def test_an_instrument_is_known_by_its_first_book_a_closed_hour_or_a_merged_one_without_any_minute(tmp_path):
+    layout = Layout(tmp_path)
+    closed = noted.HourClosed(at(HOUR_MS), "ETH-USDT-SWAP", at(0), 5, 50, "ab" * 32)
+    of_trades = msgspec.structs.replace(closed, inst_id="SOL-USDT-SWAP", kind="trades")
+    merged = Merged(at(HOUR_MS), "XRP-USDT-SWAP", at(0), "books", {"a": 5})
+    journal_of(layout, started(0), synced(100), closed, of_trades, merged)
+    assert JournalIndex(layout).instruments() == {INST, "ETH-USDT-SWAP", "XRP-USDT-SWAP"}

@@ -127,6 +127,18 @@ def test_a_hole_is_a_hole_at_every_door(tmp_path: Path, is_archived: bool) -> No
     assert not [s for s in on_grid if before_ms < -(-s.ts_ms // 2_000) * 2_000 < after_ms], "silence is never sampled"
 
 
+def test_of_changes_that_fit_no_book_the_first_of_a_row_is_found(tmp_path: Path) -> None:
+    """The others are what follows from it."""
+    sent, writer = pushes(10), ChangeWriter(Layout(tmp_path))
+    for push in (*sent[:20], *sent[21:30]):
+        writer.write(RecordedChange(push.ts_ms, push, "ws", 1))
+    writer.close()
+    books = open_vault(tmp_path).snapshots(INST, START_MS, END_MS, "changes")
+    assert [snapshot.seq_id for snapshot in books] == [push.seq_id for push in sent[:20]]
+    (finding,) = books.findings
+    assert finding.reason.startswith("a change that fits no book") and finding.offset > 0
+
+
 def test_a_book_that_feeds_did_not_agree_on_is_disputed(tmp_path: Path) -> None:
     write_vault(tmp_path)
     line = list(open_vault(tmp_path).snapshots(INST, START_MS, END_MS))[10]

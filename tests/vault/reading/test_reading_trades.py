@@ -311,6 +311,7 @@ def test_an_hour_that_retention_deleted_is_unknown_and_no_loss(tmp_path: Path) -
         (5, 8, "unknown", "retention"),
     ]
     assert (found.missing_ids, found.unknown_ids) == (2, 5)
+    assert "2 missing, 5 unknown, 0 skipped" in repr(found)
 
 
 def test_what_does_not_read_is_unknown_and_found(tmp_path: Path) -> None:
@@ -322,6 +323,28 @@ def test_what_does_not_read_is_unknown_and_found(tmp_path: Path) -> None:
     assert [row.first_id for row in rows] == [1, 3]
     assert len(findings) == 1
     assert holes(coverage(tmp_path)) == [(2, 2, "unknown", "unreadable")]
+
+
+def test_time_whose_lines_do_not_read_says_so_where_no_ids_prove_it_and_time_without_a_file_says_nothing(
+    tmp_path: Path,
+) -> None:
+    """Of an hour without a file nobody knows whether it had a trade."""
+    put(tmp_path, [push(1, 0), push(2, 1_000)])
+    (path,) = put(tmp_path, [push(3, HOUR_MS)])
+    path.write_bytes(b"rubbish\n")
+    assert states(coverage(tmp_path, 0, 3 * HOUR_MS)) == [
+        (0, 1, "unknown", ""),
+        (1, 1_000, "proved", ""),
+        (1_000, HOUR_MS, "unknown", ""),
+        (HOUR_MS, 2 * HOUR_MS, "unknown", "unreadable"),
+        (2 * HOUR_MS, 3 * HOUR_MS, "unknown", ""),
+    ]
+
+
+def test_a_hole_that_begins_where_a_span_ends_is_none_of_it(tmp_path: Path) -> None:
+    put(tmp_path, [push(1, 0), push(2, 1_000), push(5, 5_000)])
+    assert holes(coverage(tmp_path, 0, 1_000)) == []
+    assert holes(coverage(tmp_path, 0, 1_001)) == holes(coverage(tmp_path, 1_000, 6_000)) != []
 
 
 def test_lines_at_the_end_that_the_journal_noted_and_that_are_gone_are_missing(tmp_path: Path) -> None:
@@ -355,13 +378,15 @@ def test_the_torn_end_of_the_hour_being_written_is_no_finding(tmp_path: Path) ->
 
 
 def test_a_span_has_the_same_rows_as_the_whole_and_its_pieces_add_up(tmp_path: Path) -> None:
-    put(tmp_path, [push(one, one * 60_000 + 7) for one in range(1, 200) if one not in (80, 81)])
-    journal_of(Layout(tmp_path), started(-1), begun(1, 60_007), hole(80, 81, 79 * 60_000 + 7, 82 * 60_000 + 7))
+    put(tmp_path, [push(one, one * 60_000 + 7) for one in range(1, 200) if one not in (80, 81, 150, 151, 152)])
+    lost = hole(80, 81, 79 * 60_000 + 7, 82 * 60_000 + 7)
+    journal_of(Layout(tmp_path), started(-1), begun(1, 60_007), lost, TradesSkipped(at(9_180_000), INST, 150, 152, 3))
     whole = read(tmp_path)
     cut = HOUR_AT_MS + HOUR_MS + 1_234_567
     assert read(tmp_path, (0, cut)) + read(tmp_path, (cut, ALWAYS[1])) == whole
     found = coverage(tmp_path)
     pieces = list(found.every(HOUR_MS))
-    assert sum(piece.ids for piece in pieces) == found.ids == 197
+    assert sum(piece.ids for piece in pieces) == found.ids == 194
     assert [piece.missing_ids for piece in pieces] == [0, 2, 0, 0]
+    assert [piece.skipped_ids for piece in pieces] == [0, 0, 3, 0]
     assert sum(piece.share("missing") * (piece.end_ms - piece.start_ms) for piece in pieces) == pytest.approx(180_001)

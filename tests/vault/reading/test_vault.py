@@ -491,3 +491,17 @@ def test_what_an_open_vault_answers_goes_with_its_files(layout):
         assert vault.coverage(INST).end_ms == BOOKS[count - 1].ts_ms + 1
         assert vault.coverage(INST, START, END).count("recorded") == count
         assert vault.newest_line_ms(INST) == BOOKS[count - 1].ts_ms
+
+
+def test_no_level_stands_where_no_book_may_whether_it_ends_there_or_goes_on(layout):
+    """One bid ends within the time left out, one begins there, one goes on over it."""
+    put(
+        layout, [line(ms, levels("100 5 2", "99 1 1" if ms < 4_000 else "98 1 1"), []) for ms in range(0, 8_000, 2_000)]
+    )
+    left_out = [(HOUR_AT_MS + 3_000, HOUR_AT_MS + 5_000)]
+    assert table(open_vault(layout.root).levels(INST, START, END, left_out=left_out)) == [
+        ["bid", 98.0, 1.0, 1, 5_000, 8_000],
+        ["bid", 99.0, 1.0, 1, 0, 3_000],
+        ["bid", 100.0, 5.0, 2, 0, 3_000],
+        ["bid", 100.0, 5.0, 2, 5_000, 8_000],
+    ]

@@ -75,8 +75,11 @@ def test_what_is_no_regular_file_is_an_hour_to_report_and_no_file_to_act_on(layo
     folder = path.with_name("04.jsonl")
     folder.mkdir()
     path.with_name("05.jsonl").symlink_to("nowhere")
-    found = [(forms.hour_ms - HOUR_AT_MS, forms.raw[0].is_file) for forms in Catalog(layout).hours(INST)]
-    assert found == [(0, True), (HOUR_MS, False), (2 * HOUR_MS, False)]
+    _, *others = [forms.raw[0] for forms in Catalog(layout).hours(INST)]
+    assert others == [
+        StoredHour("books", INST, HOUR_AT_MS + HOUR_MS, "plain", folder, 0, 0, is_file=False),
+        StoredHour("books", INST, HOUR_AT_MS + 2 * HOUR_MS, "plain", path.with_name("05.jsonl"), 0, 0, is_file=False),
+    ]
     assert [stored.path for stored in Catalog(layout).files()] == [path]
     assert [stored.path for stored in Catalog(layout).raw_newest_first(INST)] == [path]
 

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import io
+import os
 import zlib
 from pathlib import Path
 from random import Random
@@ -94,6 +95,20 @@ def test_cut_at_any_byte_it_is_completed_with_every_flush_before_and_what_is_cut
         assert complete(path, _nothing_is_cut) == found
         assert path.read_bytes() == again
         GzipAppend(path, found.size)
+
+
+@pytest.mark.parametrize("torn", [b"", b"half a flush"])
+def test_what_was_completed_or_cut_is_on_the_disk_and_a_whole_file_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: bytes
+) -> None:
+    path, synced = tmp_path / "13.jsonl.gz", list[int]()
+    write(path, lines(0, 3), is_finished=bool(torn))
+    path.write_bytes(path.read_bytes() + torn)
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    complete(path)
+    assert synced == [path.stat().st_size]
+    complete(path)
+    assert len(synced) == 1
 
 
 def _flushed_before(whole: bytes, cut: int, batches: list[list[bytes]]) -> list[bytes]:

@@ -151,3 +151,14 @@ def test_no_more_bytes_are_read_than_bounded_and_no_hole_is_made_by_that(
     (joined, *others) = spans(layout)
     assert others == [(595, 597)]
     assert joined[0] in (587, 588) and joined[1] == 590
+
+
+def test_an_old_trade_filled_in_late_makes_no_hole_where_reading_ends_for_its_bytes(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id that the read ones lack stands before them, since its time is out of order."""
+    ids = [*range(20), 30, *range(20, 25), 2, *range(25, 30), *range(31, 60)]
+    every = [push(100 + one, at=100_000 + 100 * one if at != 26 else 0) for at, one in enumerate(ids)]
+    write(layout, *every)
+    monkeypatch.setattr(known_trades_module, "TAIL_BYTES", sum(len(trade_to_line(one)) for one in every[23:]))
+    assert spans(layout) == [(102, 159)]

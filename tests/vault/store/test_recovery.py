@@ -16,7 +16,7 @@ from l2vault.book.utc import utc_ms
 from l2vault.errors import VaultError
 from l2vault.vault.store import newest
 from l2vault.vault.store.layout import HOUR_MS, Layout
-from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour
+from l2vault.vault.store.newest import LastLine, last_line, last_line_of_hour, newest_time
 from l2vault.vault.store.recovery import Aside, Cut, Recovery, future_lines, recover, set_aside
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
@@ -462,6 +462,13 @@ def test_lines_later_than_a_limit_are_left_out_though_whole_hours_are(layout):
     put(layout, line(HOUR_START_MS))
     put(layout, line(HOUR_START_MS + 2 * HOUR_MS), HOUR_START_MS + 2 * HOUR_MS)
     assert last_line(layout, BTC, HOUR_START_MS + HOUR_MS) == LastLine(HOUR_START_MS, HOUR_START_MS, HOUR_START_MS)
+
+
+def test_the_newest_time_is_that_of_any_line_and_minus_one_where_there_is_none(layout):
+    assert newest_time(layout, BTC) == -1
+    put(layout, line(HOUR_START_MS))
+    put(layout, b"", HOUR_START_MS + HOUR_MS)
+    assert newest_time(layout, BTC) == HOUR_START_MS
 
 
 @pytest.mark.parametrize("second", [put, pack])

@@ -543,7 +543,7 @@ def test_what_was_there_before_is_part_of_what_the_hour_holds(layout, writer):
     assert writer.take_closed() == [ClosedHour(BTC, HOUR_START_MS, digest(whole), True)]
 
 
-@pytest.mark.parametrize("how", ["grown", "replaced"])
+@pytest.mark.parametrize("how", ["grown", "replaced", "replaced by a copy"])
 def test_what_another_program_did_to_the_file_is_in_the_digest(layout, writer, how):
     writer.append(snapshot())
     path = layout.hour_file(BTC, START_MS)
@@ -551,7 +551,7 @@ def test_what_another_program_did_to_the_file_is_in_the_digest(layout, writer, h
         with path.open("ab") as file:
             file.write(b"{}\n")
     else:
-        path.with_name("other").write_bytes(b"{}\n")
+        path.with_name("other").write_bytes(path.read_bytes() if how == "replaced by a copy" else b"{}\n")
         path.with_name("other").replace(path)
     writer.append(snapshot(START_MS + HOUR_MS))
     writer.sync()
@@ -618,6 +618,14 @@ def test_no_more_files_are_open_than_there_are_handles(layout, disk):
     for name in names:
         whole = as_bytes(*[snapshot(START_MS + turn, name) for turn in range(3)])
         assert layout.hour_file(name, START_MS).read_bytes() == whole
+
+
+def test_the_file_that_makes_room_is_the_one_written_least_recently(layout, disk):
+    writer = LineWriter(layout, open_files=2)
+    for name in (BTC, ETH, BTC, "SOL-USDT-SWAP"):
+        writer.append(snapshot(inst_id=name))
+    assert [Path(file.name).parents[1].name for file in disk.opened if not file.closed] == [BTC, "SOL-USDT-SWAP"]
+    writer.close()
 
 
 def test_a_file_without_a_handle_is_synced_too(layout, monkeypatch):
