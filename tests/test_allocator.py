@@ -57,6 +57,31 @@ def test_a_block_of_256_kb_goes_back_to_the_system_at_once():
     assert faults("allocator.keep_little()", 300 << 10) >= 10
 
 
+KEPT_BY_POLARS = """
+import os, sys
+import psutil
+from l2vault import allocator
+{asked}
+import polars as pl
+def asked():
+    rows = pl.DataFrame({{"key": range(400_000)}}).with_columns(value=pl.col("key") * 7 % 1009)
+    return len(rows.sort("value").group_by("value").agg(pl.col("key").sum()))
+asked()
+before = psutil.Process().memory_info().rss
+for _ in range(3):
+    asked()
+print(psutil.Process().memory_info().rss - before)
+"""
+
+
+@glibc_only
+def test_polars_gives_back_what_is_free():
+    pytest.importorskip("polars")
+    code = KEPT_BY_POLARS.format(asked="allocator.keep_little()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 3_000_000
+
+
 @pytest.mark.parametrize("ask", ASKS)
 def test_on_other_systems_nothing_is_asked(ask, monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
