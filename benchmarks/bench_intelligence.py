@@ -214,8 +214,11 @@ def _query(name: str, verb: str, vault: Path) -> Took:
 
 
 def _timed(command: list[str], environment: dict[str, str], folder: Path) -> Took:
+    compiled = {"PYTHONDONTWRITEBYTECODE": ""}  # as an installed package is
     began = time.perf_counter()
-    done = subprocess.run(command, env=os.environ | environment, cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=os.environ | compiled | environment, cwd=folder, capture_output=True, text=True, check=True
+    )
     wall_sec = time.perf_counter() - began
     cpu_sec, peak_mb, has_pandas = done.stderr.split()[-3:]
     return Took(wall_sec, float(cpu_sec), int(peak_mb), has_pandas == "True")

@@ -1,6 +1,7 @@
-"""How much of what is freed glibc's allocator keeps, for this process as a whole. No other C library needs or offers
-it: there, and on other systems, nothing is done."""
+"""How much of what is freed the allocators keep: glibc's, and those of the libraries, for this process as a whole. No
+other C library than glibc needs or offers it: there, and on other systems, it is asked nothing."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +11,10 @@ _M_TOP_PAD: Final = -2
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 """`mallopt`'s, of glibc's malloc.h."""
+_LIBRARIES: Final = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",  # jemalloc's, in Polars
+}
 
 
 def trim() -> bool:
@@ -21,8 +26,11 @@ def trim() -> bool:
 
 
 def keep_little() -> bool:
-    """For a reader of large arrays that lives long; before its threads. Two arenas serve all threads, and blocks of 256
-    KB and more come from the system and go back to it at once."""
+    """For a reader of large arrays that lives long; before its threads, and before Arrow and Polars are loaded, which
+    then choose their allocators. Two arenas serve all threads, and blocks of 256 KB and more come from the system and
+    go back to it at once; Arrow keeps none of its own, and Polars' gives back what is free."""
+    for name, value in _LIBRARIES.items():
+        os.environ.setdefault(name, value)
     return _set({_M_ARENA_MAX: 2, _M_MMAP_THRESHOLD: 256 << 10})
 
 

@@ -1,5 +1,6 @@
 """What glibc's allocator is asked, seen at its door and in the memory of a process; elsewhere nothing is asked."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -55,6 +56,32 @@ def test_a_block_that_was_freed_is_kept_for_the_next_one():
 def test_a_block_of_256_kb_goes_back_to_the_system_at_once():
     assert faults("allocator.keep_freed()", 300 << 10) < 10
     assert faults("allocator.keep_little()", 300 << 10) >= 10
+
+
+KEPT_BY_POLARS = """
+import os, sys
+import psutil
+from l2vault import allocator
+{asked}
+import polars as pl
+def asked():
+    rows = pl.DataFrame({{"key": range(400_000)}}).with_columns(value=pl.col("key") * 7 % 1009)
+    return len(rows.sort("value").group_by("value").agg(pl.col("key").sum()))
+asked()
+before = psutil.Process().memory_info().rss
+for _ in range(3):
+    asked()
+print(psutil.Process().memory_info().rss - before)
+"""
+
+
+@glibc_only
+def test_polars_gives_back_what_is_free():
+    pytest.importorskip("polars")
+    code = KEPT_BY_POLARS.format(asked="allocator.keep_little()")
+    own = {name: value for name, value in os.environ.items() if "MALLOC" not in name}  # Polars has set its own here
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
+    assert int(done.stdout) < 3_000_000
 
 
 @pytest.mark.parametrize("ask", ASKS)

@@ -108,7 +108,9 @@ class Foreign:
     feed: int
 
 
-TradeOutput = Foreign | Take | Begun | Hole | NeedTrades | Filled | Skipped | StillMissing
+Reported = Foreign | Begun | Hole | Filled | Skipped | StillMissing
+"""What is written to the journal."""
+TradeOutput = Take | NeedTrades | Reported
 
 
 class _State(Enum):
@@ -222,11 +224,11 @@ class TradeChain:
         if self._leaps.is_leap(newest, self._head, self._head_ms):
             return self._doubt(Held(REST, newest, now_ms))
         self._await(newest, now_ms)
-        return self._foreign(self._leaps.fitted(now_ms))
+        return [*self._foreign(self._leaps.fitted(now_ms))]
 
     def _doubt(self, held: Held) -> list[TradeOutput]:
         believed, dropped = self._leaps.hold(held)
-        outputs = self._foreign(dropped)
+        outputs: list[TradeOutput] = [*self._foreign(dropped)]
         for feed, push, now_ms in believed:
             if feed != REST:
                 outputs += self._accept(feed, push, now_ms)
@@ -237,7 +239,7 @@ class TradeChain:
             self._await(push, now_ms)
         return outputs
 
-    def _foreign(self, dropped: Iterable[Held]) -> list[TradeOutput]:
+    def _foreign(self, dropped: Iterable[Held]) -> list[Foreign]:
         pushes = [(held.push, held.feed) for held in dropped if held.feed != REST]
         return [Foreign(self._inst_id, push.first_id, push.last_id, push.ts_ms, feed) for push, feed in pushes]
 
@@ -295,10 +297,10 @@ class TradeChain:
         """Nothing is waited for: every hole is reported, and asked of REST."""
         return [output for hole in self._holes if hole.state is _State.WAITS for output in self._ask(hole)]
 
-    def end(self) -> list[TradeOutput]:
+    def end(self) -> list[Reported]:
         """Recording stops: what is missing now is looked for by the next run."""
         late, self._late = self._late, None
-        outputs: list[TradeOutput] = [] if late is None else [late]
+        outputs: list[Reported] = [] if late is None else [late]
         outputs += self._foreign(self._leaps.end())
         for hole in self._holes:
             if hole.state is not _State.GIVEN_UP:
@@ -415,12 +417,12 @@ class TradeChain:
         is_awaited = any(last <= hole.last for last in self._feeds.values())
         return passed_ms >= GRACE_MS and not is_awaited
 
-    def _report(self, hole: _Hole) -> Iterable[TradeOutput]:
+    def _report(self, hole: _Hole) -> Iterable[Hole]:
         if not hole.is_reported:
             hole.is_reported = True
             yield Hole(self._inst_id, hole.first, hole.last, hole.from_ms, hole.to_ms, hole.cause)
 
-    def _abandon(self, hole: _Hole, detail: str) -> list[TradeOutput]:
+    def _abandon(self, hole: _Hole, detail: str) -> list[Reported]:
         hole.state = _State.GIVEN_UP
         missing = StillMissing(self._inst_id, hole.first, hole.last, hole.from_ms, hole.to_ms, detail)
         return [*self._report(hole), missing]

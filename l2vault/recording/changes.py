@@ -194,12 +194,13 @@ class ChangeRelay:
             if first.ts_ms is None:
                 return  # a book without a time cannot be written
             full = first if first.change.is_snapshot else None
-        self._put_first(one, number, first, full)
-        one.current, one.begun_ms = number, one.written_ms or 0
+        one.begun_ms = self._put_first(one, number, first, full)
+        one.current = number
         self._write(one, number, feed)
 
-    def _put_first(self, one: _Instrument, number: int, first: Applied, full: Applied | None) -> None:
-        """The full book with which a feed begins: a push of its own, or the recorder's book before or after `first`."""
+    def _put_first(self, one: _Instrument, number: int, first: Applied, full: Applied | None) -> int:
+        """The full book with which a feed begins: a push of its own, or the recorder's book before or after `first`.
+        Returns its exchange time."""
         book = one.feeds[number].book
         assert book is not None and book.ts_ms is not None
         follows = one.written_ms is not None and book.ts_ms <= one.written_ms and full is None
@@ -211,6 +212,7 @@ class ChangeRelay:
         else:
             own = full_book(first.change.inst_id, book, first.change.recv_us)
             self._put(one, RecordedChange(at_ms, own, "book", number))
+        return at_ms
 
     def _write(self, one: _Instrument, number: int, feed: _Feed) -> None:
         """Everything of the written feed; at the turn of an hour its book first."""

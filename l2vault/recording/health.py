@@ -213,7 +213,7 @@ class HealthBoard:
         found = sorted(lag for _, lag in one.lags)
         if not found:
             return form.LagHealth(None, None, 0)
-        p50, p99 = (found[min(len(found) - 1, int(len(found) * share))] for share in (0.5, 0.99))
+        p50, p99 = (found[int(len(found) * share)] for share in (0.5, 0.99))
         return form.LagHealth(round(p50, 1), round(p99, 1), len(found))
 
     def _share(self, one: _Instrument) -> float:

@@ -19,6 +19,7 @@ from l2vault.okx.trade_chain import (
     Foreign,
     Hole,
     NeedTrades,
+    Reported,
     Skipped,
     StillMissing,
     Take,
@@ -171,11 +172,8 @@ def holes_left(known: Mapping[str, Sequence[IdSpan]], at: str) -> list[Event]:
     for inst_id, spans in known.items():
         chain = TradeChain(inst_id)
         chain.resume(spans, 0, "task_failed")
-        noted += [trade_event(output, at) for output in chain.end() if not isinstance(output, Take | NeedTrades)]
+        noted += [trade_event(output, at) for output in chain.end()]
     return noted
-
-
-Reported = Foreign | Begun | Hole | Filled | Skipped | StillMissing
 
 
 def trade_event(output: Reported, at: str) -> Event:

@@ -83,7 +83,8 @@ def run(context: Context, args: argparse.Namespace) -> int:
     if any(every[kind] for kind in KINDS if kind != "books"):
         kinds = [_kind_held(layout, inst_id, kind) for inst_id in chosen for kind in KINDS]
         sys.stdout.write("\n" + _kinds([each for each in kinds if each.hours]))
-    sys.stdout.write(_of_archive([each for files in archived.values() for each in files if each.inst_id in chosen]))
+    of_archive = [each for files in archived.values() for each in files if each.inst_id in chosen]
+    sys.stdout.write(_of_archive(of_archive, "recorded,archive" if any(every.values()) else "archive"))
     return 0
 
 
@@ -91,8 +92,8 @@ def _files(layout: Layout) -> dict[Kind, list[StoredHour]]:
     return {kind: Catalog(layout.of(kind)).files() for kind in KINDS}
 
 
-def _of_archive(held: list[StoredHour]) -> str:
-    """A row an instrument and kind; nothing where nothing was made of OKX's archive."""
+def _of_archive(held: list[StoredHour], sources: str) -> str:
+    """A row an instrument and kind; nothing where nothing was made of OKX's archive. `sources` are those to read."""
     if not held:
         return ""
     rows = []
@@ -105,7 +106,7 @@ def _of_archive(held: list[StoredHour]) -> str:
         hours = len({each.hour_ms for each in files})
         rows.append([printable(inst_id), kind, str(len(days)), days[0], days[-1], str(hours), size])
     names = ["instrument", "kind", "days", "first", "last", "hours", "size"]
-    return f"\nof OKX's archive (read with --sources recorded,archive):\n{table(names, rows, left=2)}"
+    return f"\nof OKX's archive (read with --sources {sources}):\n{table(names, rows, left=2)}"
 
 
 def _columns(layout: Layout) -> str:

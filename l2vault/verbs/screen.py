@@ -54,8 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    # Arrow's own pool would keep what it got. It is chosen when Arrow is loaded.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    allocator.keep_little()
     with extra("screen"):
         from l2vault.web.serve import serve
     vault = DEMO_VAULT if args.demo and not context.is_vault_named else context.vault
@@ -71,7 +70,6 @@ def run(context: Context, args: argparse.Namespace) -> int:
 
     with _ended_by_sigterm(), _demo_recorder(vault) if args.demo else nullcontext():
         open_vault(vault)  # says at once that there is none
-        allocator.keep_little()
         cache = None if args.no_cache else Path(args.cache) if args.cache else _cache_of(vault)
         asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock(), allocator.trim))
     return 0

@@ -112,6 +112,21 @@ def test_a_doubtful_moment_is_refused_with_a_cure(moment, cure):
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("moment", "named"),
+    [
+        ("25:00", "'25:00' is not a time"),
+        (None, "None is no moment"),
+        (datetime(2024, 8, 20), "datetime.datetime(2024, 8, 20, 0, 0) names no time zone"),  # noqa: DTZ001
+    ],
+)
+def test_a_refusal_quotes_a_text_and_shows_any_other_value_as_python_writes_it(moment, named):
+    """`'None'` would be a text that somebody typed."""
+    with pytest.raises(UsageError) as refused:
+        as_ms(moment)
+    assert str(refused.value).startswith(named)
+
+
 def test_a_span_goes_forward():
     assert span_ms("2024-08-20", "2024-08-21") == (as_ms("2024-08-20"), as_ms("2024-08-21"))
     with pytest.raises(UsageError, match="from 2024-08-21T00:00:00.000Z to 2024-08-20T00:00:00.000Z is empty"):

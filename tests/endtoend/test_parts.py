@@ -211,6 +211,7 @@ def test_the_context_is_called_lost_from_a_failure_to_its_return(
     events = [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
     of_btc = [one for one in events if one["event"] == "context" and one["inst_id"] == INST_IDS[0]]
     lost = next(at for at, one in enumerate(of_btc) if one.get("cause") == "task_failed")
+    assert of_btc[lost]["feed"] == 0, "no feed had a part in it"
     assert set(of_btc[lost]["kinds"]) == {"mark", "index", "funding", "open_interest", "limits"}
     back = [kind for one in of_btc[lost + 1 :] if one["state"] == "present" for kind in one["kinds"]]
     assert sorted(back) == sorted(of_btc[lost]["kinds"]), "each comes back once"

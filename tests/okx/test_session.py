@@ -952,3 +952,13 @@ def _most_within(times: list[int], window_ms: int) -> int:
             first += 1
         most = max(most, at - first + 1)
     return most
+
+
+def test_it_tells_when_the_newest_frame_came_and_0_before_any_connection() -> None:
+    session = Session([BTC], Random(1))
+    assert session.heard_ms == 0
+    session.open(5_000)
+    assert session.heard_ms == 5_000
+    session.receive(b"pong", 6_000)
+    session.tick(7_000)
+    assert session.heard_ms == 6_000

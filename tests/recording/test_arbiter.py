@@ -114,6 +114,16 @@ def test_a_feed_that_has_just_joined_waits_for_the_other_and_is_compared() -> No
     assert offer(arbiter, 1, snapshot(6), 4000) == [snapshot(6)], "they have met: whoever is first writes"
 
 
+def test_a_feed_alone_that_comes_to_a_book_anew_is_waited_for_by_the_next_that_joins() -> None:
+    arbiter = Arbiter()
+    arbiter.synced(1, INST_ID)
+    offer(arbiter, 1, snapshot(0), 0)
+    arbiter.synced(1, INST_ID)
+    arbiter.synced(2, INST_ID)
+    assert offer(arbiter, 2, snapshot(6), 4000) == []
+    assert offer(arbiter, 1, snapshot(5), 2000) == [snapshot(5)], "not too late"
+
+
 def test_a_feed_that_has_just_joined_makes_no_line_of_the_slower_one_too_late() -> None:
     """A fast replay: the second feed is 50 slots ahead when it joins, and the first comes after it, slot by slot."""
     arbiter = Arbiter()

@@ -3,10 +3,13 @@
 import signal
 import subprocess
 import sys
+from ast import literal_eval
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import l2vault
 from l2vault.recording import child
 from l2vault.recording.child import Ended, OwnChild
 from support.signals import as_from_a_terminal
@@ -26,3 +29,16 @@ def test_a_child_that_hears_the_wish_to_stop_before_the_recorder_does_has_not_fa
     monkeypatch.setattr(child, "start_child", start)
     ended = OwnChild().run("a module")
     assert ended == (Ended(-signal.SIGKILL, b"", b"") if is_failure else None)
+
+
+def test_a_child_finds_the_package_of_its_parent_before_any_other_wherever_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` looks where it starts first, then where the environment says. `site` prints where it looks."""
+    monkeypatch.setenv("PYTHONPATH", "of the user")
+    with child.start_child([], "site", stdout=subprocess.PIPE, cwd=tmp_path) as one:
+        assert one.stdout is not None
+        said = one.stdout.read().decode()
+    _, first, second = [Path(literal_eval(line.strip().rstrip(","))) for line in said.splitlines()[1:4]]
+    assert first == Path(l2vault.__file__).resolve().parents[1]
+    assert second.name == "of the user"

@@ -303,6 +303,17 @@ def test_a_value_of_a_time_that_cannot_be_yet_is_refused_and_counted(rig: Rig) -
     assert rig.keeper.counts["refused"] == 2
 
 
+def test_a_value_that_came_after_its_grid_time_was_written_is_present_only_behind_that(rig: Rig) -> None:
+    """No line at or before that time has it."""
+    rig.up()
+    rig.push(mark(T), mark(T + 3500), Update("index", "BTC-USDT", Index(T + 100, "5")))
+    rig.pass_ms(1000)
+
+    assert [line.grid_ms for line in rig.lines] == [T], "what is known at T + 2000 too"
+    ((_, _, state, _, kinds),) = rig.events
+    assert (state, kinds["index"]) == ("present", utc_text(T + 2001))
+
+
 def test_what_the_vault_holds_already_is_not_written_again(rig: Rig) -> None:
     rig.keeper.resume({BTC: T + 2000})
     rig.up()
@@ -423,6 +434,12 @@ def test_a_push_that_cannot_be_read_is_counted_and_quoted_now_and_then(
 
     assert rig.keeper.counts["unreadable"] == 50
     assert caplog.text.count("BUILD_FAIL: a push of mark-price") == 1
+    rig.pass_ms(9000)
+    rig.keeper.take(1, [ContextFailure("mark-price", "markPx is 'NaN'", b'{"x":1}')])
+    assert caplog.text.count("BUILD_FAIL: a push of mark-price") == 1
+    rig.pass_ms(1000)
+    rig.keeper.take(1, [ContextFailure("mark-price", "markPx is 'NaN'", b'{"x":1}')])
+    assert caplog.text.count("BUILD_FAIL: a push of mark-price") == 2, "after ten seconds"
 
 
 def test_what_is_not_for_this_room_passes_by(rig: Rig) -> None:

@@ -147,6 +147,12 @@ def test_the_lag_is_of_the_messages_of_the_last_minute_on_any_feed() -> None:
     assert world.one().lag.messages == 0
 
 
+def test_a_book_ahead_of_the_known_time_has_no_age() -> None:
+    """The newest message may be a few milliseconds ahead of what is known of exchange time."""
+    found = World().board.instruments({BTC: T0_MS + 5, ETH: T0_MS}, T0_MS, None, EVERY)
+    assert [each.book_age_sec for each in found] == [0.0, 0.0]
+
+
 def test_lines_of_each_kind_are_counted_and_dated() -> None:
     world = World()
     world.board.watch(snapshot(T0_MS))

@@ -23,6 +23,7 @@ from l2vault.config import Settings
 from l2vault.okx.outputs import Traded
 from l2vault.okx.pipeline import Sampled
 from l2vault.okx.rest import OkxRest, ServerTime, Unavailable
+from l2vault.okx.trade_chain import TradeChain, TradeOutput
 from l2vault.recorder import Network, Recorder
 from l2vault.recording.feeds import Deliver, Feeds
 from l2vault.recording.pipelines import Pipelines
@@ -30,6 +31,7 @@ from l2vault.recording.tasks.retention_child import Outcome
 from l2vault.vault.health.form import Health, read_health
 from l2vault.vault.journal.events import ClockSkew, Stopped, TaskFailed
 from l2vault.vault.journal.log import read_journal
+from l2vault.vault.journal.trade_events import TradesHole, TradesMissing
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.hours import contents, line
 from support.manual_clock import ManualClock, some_turns, until
@@ -130,6 +132,10 @@ class Rig:
         return sum(not from_line(text).gap_detected for file in files for text in file.read_bytes().splitlines())
 
 
+def trade(trade_id: int) -> TradePush:
+    return TradePush(BTC, str(trade_id), "1", "1", "buy", str(T0_MS - 60_000), "1", "0", None, 0, "ws")
+
+
 async def pass_sec(rig: Rig, seconds: int) -> None:
     for _ in range(seconds * 5):
         rig.clock.advance(200)
@@ -225,6 +231,26 @@ async def test_a_pass_of_retention_finds_no_data_file_open(tmp_path: Path) -> No
         await until(lambda: not is_open())
 
 
+async def test_a_run_that_ends_while_its_trades_have_failed_names_the_ids_that_its_files_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chain that would have named them is not to be relied on: what stands on the disk is."""
+
+    def broken(*_: object) -> list[TradeOutput]:
+        raise KeyError("a bug of ours")
+
+    async with Rig(tmp_path).recording() as rig:
+        for trade_id in (7, 8, 11):
+            await rig.feeds.deliver(1, [Traded(BTC, [trade(trade_id)])])
+        monkeypatch.setattr(TradeChain, "offer", broken)
+        await rig.feeds.deliver(1, [Traded(BTC, [trade(12)])])
+    events = list(read_journal(rig.layout))
+    (hole,) = [event for event in events if isinstance(event, TradesHole)]
+    (missing,) = [event for event in events if isinstance(event, TradesMissing)]
+    assert (hole.from_id, hole.to_id, hole.cause) == (9, 10, "task_failed")
+    assert (missing.from_id, missing.to_id, missing.detail) == (9, 10, "the recorder stopped")
+
+
 def write_hour(rig: Rig, hours_ago: int) -> Path:
     hour_ms = (rig.clock.wall_ms() // HOUR_MS - hours_ago) * HOUR_MS
     path = rig.layout.hour_file(BTC, hour_ms)
@@ -306,8 +332,7 @@ async def until_written(rig: Rig, is_so: Callable[[Health], bool]) -> Health:
 async def test_the_health_file_says_how_the_recorder_is(tmp_path: Path) -> None:
     async with Rig(tmp_path).recording() as rig:
         await rig.write_a_line()
-        trade = TradePush(BTC, "7", "1", "1", "buy", str(T0_MS + 2000), "1", "0", None, 0, "ws")
-        await rig.feeds.deliver(1, [Traded(BTC, [trade])])
+        await rig.feeds.deliver(1, [Traded(BTC, [trade(7)])])
         health = await until_written(rig, lambda found: found.counts.lines == found.counts.trade_lines == 1)
         again = await until_written(rig, lambda found: found.written > health.written)
     assert (health.pid, health.instruments[0].inst_id, health.instruments[0].lines) == (os.getpid(), BTC, 1)

@@ -16,6 +16,7 @@ from l2vault.recording.router import RULING_WITHIN_MS, Asks, Router
 from l2vault.recording.slots import SlotLedger
 from l2vault.recording.tails import Tail
 from l2vault.vault.journal import events as noted
+from l2vault.vault.journal.lines import LATEST_MS
 from support.manual_clock import ManualClock
 
 BTC = "BTC-USDT-SWAP"
@@ -399,6 +400,14 @@ def test_a_time_that_no_file_could_have_is_held_back_and_raises_nothing(ts_ms: i
     assert rig.times() == []
     rig.sampled(1, 1)
     assert rig.times() == [2000]
+
+
+@pytest.mark.parametrize("ts_ms", [0, LATEST_MS - 1])
+def test_the_first_and_the_last_time_that_a_file_can_have_are_written(ts_ms: int) -> None:
+    rig = Rig()
+    rig.synced(1)
+    rig.router.take(1, [Sampled(Snapshot(BTC, ts_ms, 400, [], [], 0, 1, 0), ts_ms, ts_ms + 100)])
+    assert rig.times() == [ts_ms - T0_MS]
 
 
 def test_books_in_sync_are_noted_anew_for_a_journal_that_is_gone() -> None:

@@ -79,6 +79,18 @@ async def test_whatever_a_task_raises_it_is_journaled_and_the_task_comes_back(er
     await stop(task)
 
 
+async def test_the_log_and_the_journal_name_the_same_pause_and_the_task_waits_that_long(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(ValueError("x"))
+    task = rig.start()
+    await rig.clock.pass_time(round(FIRST_RETRY_SEC * 1000))
+    (failed,) = rig.failed
+    assert f"starting it again in {failed.retry_sec} s." in caplog.text
+    assert rig.starts[1] == failed.retry_sec
+    await stop(task)
+
+
 async def test_the_one_error_of_a_group_is_named_itself() -> None:
     rig = Rig(ExceptionGroup("outer", [ExceptionGroup("inner", [KeyError("the cause")])]))
     task = rig.start()

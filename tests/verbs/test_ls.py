@@ -184,6 +184,8 @@ def test_a_vault_that_holds_the_archive_alone_is_listed_and_other_verbs_say_how_
     layout = Layout(tmp_path / "Vault")
     put(layout.okx_archive, BTC, 3, b"x\n")
     assert run(layout) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split()[:3] == [BTC, "books", "1"]
+    out = capsys.readouterr().out
+    assert "of OKX's archive (read with --sources archive):" in out
+    assert out.splitlines()[-1].split()[:3] == [BTC, "books", "1"]
     with pytest.raises(VaultError, match=r"nothing was recorded in .*Try: --sources archive .*Vault.okx_archive"):
         open_layout(layout.root)

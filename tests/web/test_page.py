@@ -340,6 +340,7 @@ async def test_it_fits_a_phone_a_laptop_and_a_desk(browser, site: Site, size: tu
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         box = await page.locator("#chart").bounding_box()
         assert box["width"] > size[0] * 0.6 and box["height"] > size[1] * 0.5
+        assert box["y"] < 90, "buttons and states take no more than two rows"
 
 
 COUNTED = """() => {

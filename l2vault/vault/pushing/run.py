@@ -8,6 +8,7 @@ Killed at any moment, the next push finds by their SHA-256 the objects that no m
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import count
 from typing import Final, NamedTuple
 
 import msgspec
@@ -373,12 +374,10 @@ def _has_same(one: Manifest, other: Manifest, name: str) -> bool:
 
 def _keys(name: str, digest: str) -> Iterator[str]:
     """Keys for a file's bytes, in the order in which they are tried: its name, then its name with its digest."""
+    with_digest = f"{name}.{digest[:_KEY_CHARS]}"
     yield name
-    yield f"{name}.{digest[:_KEY_CHARS]}"
-    number = 2
-    while True:
-        yield f"{name}.{digest[:_KEY_CHARS]}.{number}"
-        number += 1
+    yield with_digest
+    yield from (f"{with_digest}.{number}" for number in count(2))
 
 
 def _keys_in(files: dict[str, StoredFile], former: dict[str, list[StoredFile]]) -> set[str]:

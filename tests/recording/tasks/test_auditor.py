@@ -15,7 +15,14 @@ from l2vault.okx.pipeline import AuditSoon, Lost, NeedBook, NeedSecondBook, Pipe
 from l2vault.okx.rest import Unavailable, UnknownInstrument
 from l2vault.okx.websocket import FeedOutput
 from l2vault.recording.tasks.auditor import RULE_SEC, Auditor
-from l2vault.recording.tasks.rounds import AGAIN_SEC, AGAIN_TIMES, ATTEMPTS, AUDIT_EVERY_SEC, LOOK_SEC
+from l2vault.recording.tasks.rounds import (
+    AGAIN_SEC,
+    AGAIN_TIMES,
+    ATTEMPTS,
+    AUDIT_EVERY_SEC,
+    FIRST_RETRY_SEC,
+    LOOK_SEC,
+)
 from l2vault.vault.journal.events import Audited, Event
 from support import wire
 from support.manual_clock import ManualClock, some_turns
@@ -265,6 +272,9 @@ async def test_an_instrument_that_rest_does_not_know_leaves_the_others_their_aud
         await rig.pass_sec(10)
     audited = {event.inst_id: event.outcome for event in rig.events if isinstance(event, Audited)}
     assert audited == {BTC: "unavailable", "ETH-USDT-SWAP": "equal"}
+    times = [ms for inst_id, ms in rig.rest.asked if inst_id == BTC]
+    pauses = [after - before for before, after in pairwise(times)]
+    assert pauses and all(pause >= FIRST_RETRY_SEC / 2 * 1000 for pause in pauses), "not at each look"
 
 
 async def test_okx_is_left_alone_for_as_long_as_it_asks() -> None:

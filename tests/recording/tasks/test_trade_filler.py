@@ -12,6 +12,7 @@ from l2vault.recording.counters import Counters
 from l2vault.recording.tasks.trade_filler import (
     ATTEMPT_MS,
     MOST_ATTEMPTS,
+    PAGE,
     QUIET_MS,
     RETRY_SEC,
     SPACING_SEC,
@@ -213,6 +214,19 @@ async def test_a_cache_that_is_behind_is_asked_again_for_what_it_lacks() -> None
         await rig.pass_time(3)
     assert sorted(rig.ids()) == list(range(50, 61))
     assert rig.events(TradesMissing) == []
+
+
+async def test_of_a_cache_that_is_behind_only_what_it_lacks_is_asked_again() -> None:
+    """One page reaches from above the hole down to the first id that the cache did not have, and no other is asked."""
+    rig = Rig()
+    rig.hole(50, 160)
+    rig.rest.newest = 160 + 1 - PAGE
+    async with rig.running():
+        await rig.pass_time(1)
+        rig.rest.newest = 200
+        await rig.pass_time(3)
+    assert sorted(rig.ids()) == list(range(50, 161))
+    assert len(rig.rest.asked) == 2
 
 
 async def test_an_empty_answer_proves_nothing() -> None:

@@ -82,14 +82,14 @@ def test_steps_across_the_whole_range_of_prices_come_back() -> None:
 
 
 def test_prices_stand_as_steps_from_the_row_before_and_from_group_to_group() -> None:
-    """Files of today are read by every later version: the deletes of a side are a group of their own."""
+    """Files of today are read by every later version: in each message the deletes of a side are a group."""
     rows = [(0, "bid", 100, 0), (0, "bid", 99, 0), (0, "bid", 101, 5), (0, "bid", 98, 1), (0, "ask", 102, 1)]
-    rows += [(1, "bid", 97, 1), (1, "bid", 95, 0)]
+    rows += [(1, "bid", 97, 1), (1, "bid", 95, 0), (1, "bid", 94, 0), (2, "bid", 93, 0)]
     names = "message", "side", "price_num", "qty_num"
     fixed = {"price_den": 1, "qty_den": 1, "orders": 1, "place": None, "level_text": None}
     events = pa.Table.from_pylist([dict(zip(names, row, strict=True)) | fixed for row in rows], schema=EVENTS)
     stepped = with_steps(events)
-    assert stepped.column(EVENTS.get_field_index("price_num")).to_pylist() == [100, -1, 1, -3, 1, -5, -2]
+    assert stepped.column(EVENTS.get_field_index("price_num")).to_pylist() == [100, -1, 1, -3, 1, -5, -2, -1, -2]
     assert with_prices(stepped).equals(events)
 
 

@@ -50,6 +50,12 @@ def test_the_values_are_in_base_units() -> None:
     assert found['l2vault_task_failures_total{task="audit"}'] == 3
 
 
+def test_mismatches_of_audits_are_counted_from_zero_on() -> None:
+    for audits, count in (({}, 0), ({"equal": 48}, 0), ({"equal": 48, "mismatch": 2}, 2)):
+        counts = msgspec.structs.replace(FULL.counts, audits=audits)
+        assert values(text(health(counts=counts)))["l2vault_audit_mismatch_total"] == count
+
+
 def test_a_stale_file_cannot_look_healthy() -> None:
     fresh, later = values(text(FULL)), values(text(FULL, after_sec=1000))
     book = f'l2vault_book_age_seconds{{inst="{BTC}"}}'

@@ -338,6 +338,18 @@ def test_the_last_sign_of_life_is_the_recorders_own(layout, events, expected, fo
         assert previous_run(layout) == PreviousRun("ab12", place.n, *expected)
 
 
+@pytest.mark.parametrize("form", [1, 2])
+def test_a_clean_end_is_known_behind_all_that_a_pass_of_retention_noted_since(layout, form):
+    events = [noted.Stopped(AT, "asked"), *[noted.Retained(NEXT_DAY, "delete", "f", "old", 1, 0)] * 48]
+    if form == 1:
+        raw(layout, *(msgspec.json.encode(event) for event in events))
+    else:
+        run_of(layout, *events, run="ab12")
+    found = previous_run(layout)
+    assert found is not None
+    assert (found.at, found.is_stopped) == (AT, True)
+
+
 def test_what_a_verb_noted_is_no_recorders_run(layout):
     run_of(layout, noted.Retained(AT, "delete", "f", "old", 1, 0), program="retain")
     assert previous_run(layout) is None

@@ -275,7 +275,10 @@ def test_day_files_are_the_union_of_their_lines(recorded: Recorded, tmp_path: Pa
         for at in range(6)
     ]
     later = lines[2].replace(b'"recv_utc":"2001', b'"recv_utc":"2002')
-    for path, held in ((one, [lines[0], lines[1], later]), (other, [lines[2], lines[4], lines[5], b'{"torn'])):
+    for path, held in (
+        (one, [lines[0], lines[1], later]),
+        (other, [lines[2], b'{"key": "of nobody"}', lines[4], lines[5], b'{"torn']),
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\n".join(held) + b"\n" * (held[-1] is later))
     into = tmp_path / "Merged"

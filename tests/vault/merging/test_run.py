@@ -1,11 +1,15 @@
 """A merge as a whole, on small vaults: what is done again and what is not, what is counted, what is said of it."""
 
+import gzip
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from l2vault.book.change import BookChange
+from l2vault.book.change_line import RecordedChange
+from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.journal import events as noted
@@ -15,7 +19,8 @@ from l2vault.vault.merging import run
 from l2vault.vault.merging.run import Merge, Report
 from l2vault.vault.merging.source import Source, with_gaps
 from l2vault.vault.reading.vault import open_vault
-from l2vault.vault.store.layout import HOUR_MS, Layout
+from l2vault.vault.store.change_writer import ChangeWriter
+from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 from support.hours import HOUR_AT_MS, INST, at, journal_of, line, put, started, synced
 from support.vaults import HOURS, good_vault
 
@@ -68,6 +73,8 @@ def test_an_hour_without_a_line_of_which_something_is_known_is_known_in_the_resu
     minute = noted.Minute(at(HOUR_MS + 20_000), {INST: noted.MinuteOf(quiet=[quiet], due=1, first=at(0), last=at(0))})
     journal_of(layout, started(-1), synced(0), minute, noted.Alive(at(HOUR_MS + 20_000), at(HOUR_MS + 20_000)))
     merge(tmp_path / "into", layout)
+    stood = [(each.since, each.first, each.last) for event in merged(tmp_path / "into") for each in event.quiet]
+    assert stood == [(at(0), at(2_000), at(HOUR_MS - 2_000)), (at(0), at(HOUR_MS), at(HOUR_MS + 20_000))]
     span = HOUR_AT_MS, HOUR_AT_MS + HOUR_MS + 18_000
     known, found = (open_vault(root).coverage(INST, *span) for root in (layout.root, tmp_path / "into"))
     assert known.count("quiet") > 1_700
@@ -153,3 +160,47 @@ def test_vaults_of_two_depths_in_one_hour_are_refused_and_nothing_is_written(tmp
     with pytest.raises(VaultError, match=r"03h: the vaults hold 50 and 400 levels a side\..*--from and --to"):
         merge(tmp_path / "into", one, other)
     assert not [path for path in (tmp_path / "into" / "raw").rglob("*") if path.is_file()]
+
+
+def test_trades_that_contradict_are_named_by_their_hour(tmp_path: Path) -> None:
+    one, other = Layout(tmp_path / "one"), Layout(tmp_path / "other")
+    for layout, price in ((one, "100"), (other, "101")):
+        path = layout.of("trades").hour_file(INST, HOUR_AT_MS)
+        path.parent.mkdir(parents=True)
+        push = TradePush(INST, "7", price, "1", "buy", str(HOUR_AT_MS), "1", "0", None, 10**15, "ws")
+        path.write_bytes(trade_to_line(push) + b"\n")
+    report = merge(tmp_path / "into", one, other)
+    assert (report.contradicted, report.disputed) == (1, [(INST, "trades", at(0), at(0))])
+
+
+def test_of_changes_the_vault_that_proves_most_time_is_taken_and_the_rest_of_the_hour_is_noted(tmp_path: Path) -> None:
+    many, long = Layout(tmp_path / "many"), Layout(tmp_path / "long")
+    for layout, seconds in ((many, range(5, 9)), (long, (100, 1_900))):
+        writer = ChangeWriter(layout)
+        for seq_id, second in enumerate(seconds, 1):
+            ts_ms, is_first = HOUR_AT_MS + second * 1_000, seq_id == 1
+            levels = [("100", "5", "0", "1")] if is_first else []
+            change = BookChange(INST, is_first, levels, [], ts_ms, seq_id, -1 if is_first else seq_id - 1, 0, 10**15)
+            writer.write(RecordedChange(ts_ms, change, "ws", 1))
+        writer.close()
+    merge(tmp_path / "into", many, long)
+    (event,) = merged(tmp_path / "into")
+    assert (event.kind, event.vaults) == ("changes", {"long": 2})
+    assert [(span.from_, span.to) for span in event.spans] == [(at(0), at(100_000)), (at(1_900_001), at(HOUR_MS))]
+
+
+def test_a_plain_hour_of_the_result_is_gone_for_good_once_its_lines_are_in_the_packed_one(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restored by hand, as from a copy of an hour that had not ended."""
+    merge(tmp_path / "into", layout)
+    plain = Layout(tmp_path / "into").hour_file(INST, HOUR_AT_MS)
+    whole = packed_path(plain).read_bytes()
+    packed_path(plain).unlink()
+    plain.write_bytes(b"".join(gzip.decompress(whole).splitlines(keepends=True)[:5]))
+    os.utime(layout.hour_file(INST, HOUR_AT_MS), (1_800_000_000, 1_800_000_000))
+    durable: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(run, "sync_folder", lambda folder: durable.append((folder, plain.exists())))
+    merge(tmp_path / "into", layout)
+    assert packed_path(plain).read_bytes() == whole
+    assert durable == [(plain.parent, False)]

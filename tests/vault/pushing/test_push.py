@@ -15,7 +15,7 @@ from l2vault.config import Settings
 from l2vault.errors import UsageError, VaultError
 from l2vault.vault.pushing.hold import due_files
 from l2vault.vault.pushing.objects import Objects
-from l2vault.vault.pushing.run import Push
+from l2vault.vault.pushing.run import Push, Step
 from l2vault.vault.retention.compress import compress
 from l2vault.vault.retention.plan import Clocks, Policy, policy_of, select
 from l2vault.vault.store.catalog import Catalog
@@ -129,6 +129,15 @@ def test_every_closed_file_is_sent_once_and_a_second_push_sends_nothing(layout: 
     shutil.rmtree(layout.pushed / next(path.name for path in layout.pushed.iterdir() if path.is_dir()))
     assert push(layout, again).report.unchanged == 5
     assert again.sent == []
+
+
+def test_progress_ends_with_all_bytes_done(layout: Layout) -> None:
+    seen: list[tuple[int, int, str]] = []
+    pushing = Push(layout, Counted(MemoryStore()), due_files(layout, NOW_MS))
+    pushing.check_owner(may_make=True)
+    pushing.run(lambda *step: seen.append(step))
+    total = sum(map(len, files(layout).values()))
+    assert seen[0][:2] == (0, total) and seen[-1] == (total, total, "")
 
 
 def test_an_hour_that_has_not_ended_or_that_a_recorder_still_writes_is_not_due(
@@ -256,6 +265,31 @@ def test_killed_at_any_request_the_next_push_goes_on_and_nothing_is_sent_twice(l
         assert contents(store) == files(copy)
         assert len(objects.sent) == len(set(objects.sent))
         shutil.rmtree(copy.root)
+
+
+def test_what_a_killed_push_sent_is_found_by_the_next_one(layout: Layout) -> None:
+    def kill() -> None:
+        raise Killed
+
+    objects = Counted(MemoryStore())
+    objects.before_commit = kill
+    with pytest.raises(Killed):
+        push(layout, objects)
+    report = push(layout, objects).report
+    assert (report.found, report.sent, report.unchanged) == (4, 1, 0)  # three hours and the journal; a row
+
+
+def test_a_file_that_was_pushed_and_cannot_be_read_any_more_is_a_changed_one(layout: Layout) -> None:
+    store = MemoryStore()
+    push(layout, Counted(store))
+    due = due_files(layout, NOW_MS)
+    torn = next(each for each in due if each.path == layout.hour_file(INST, HOUR_AT_MS))
+    torn.path.unlink()
+    torn.path.mkdir()
+    pushing = Push(layout, Counted(store), due)
+    assert pushing.plan() == [Step(torn, 0, is_changed=True)]
+    (failed,) = pushing.run(quiet).failed
+    assert failed.startswith(torn.name)
 
 
 def test_a_compressed_hour_replaces_its_plain_form_and_other_lines_are_kept_beside(layout: Layout) -> None:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import polars as pl
 import pytest
 
 import l2vault
+from l2vault.book.change import BookChange, Level
 from l2vault.book.change_line import RecordedChange
 from l2vault.book.snapshot import to_line
 from l2vault.book.utc import utc_text
@@ -16,7 +18,7 @@ from l2vault.vault.journal import events as noted
 from l2vault.vault.reading.vault import Vault, open_vault
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.durable import unlink
-from l2vault.vault.store.layout import Layout
+from l2vault.vault.store.layout import HOUR_MS, Layout
 from support.changes_vault import INST, START_MS, book_after, full_book_after, pushes, write_vault
 from support.hours import journal_of
 
@@ -170,6 +172,28 @@ def test_after_a_hole_over_the_turn_of_an_hour_nothing_is_carried_into_the_next(
     table = open_vault(tmp_path).levels(INST, START_MS, END_MS, resolution="changes").to_polars()
     assert not len(table.filter(pl.col("t_from") <= hour_ms, pl.col("t_to") > hour_ms))
     assert table.filter(pl.col("t_from") < hour_ms)["t_to"].max() == last_ms + 1
+
+
+def test_a_level_that_stood_over_the_turns_of_hours_is_one_row_in_the_table(tmp_path: Path) -> None:
+    hour_ms = START_MS // HOUR_MS * HOUR_MS
+    writer = ChangeWriter(Layout(tmp_path))
+
+    def write(offset_ms: int, seq_id: int, origin: Literal["ws", "book"], asks: list[Level]) -> None:
+        """A full book if it has both sides, else a push that follows the one before."""
+        ts_ms, bids = hour_ms + offset_ms, [("100", "5", "0", "1")] if asks else [("99", str(seq_id), "0", "1")]
+        before = -1 if asks else seq_id - 1
+        change = BookChange(INST, bool(asks), bids, asks, ts_ms, seq_id, before, 0, ts_ms * 1_000)
+        writer.write(RecordedChange(ts_ms, change, origin, 1))
+
+    ask = ("101", "7", "0", "1")
+    write(1_000, 1, "ws", [ask])
+    for hour in (1, 2):
+        write(hour * HOUR_MS + 500, hour, "book", [ask])
+        write(hour * HOUR_MS + 9_000, hour + 1, "ws", [])
+    writer.close()
+    table = open_vault(tmp_path).levels(INST, hour_ms, hour_ms + 3 * HOUR_MS, resolution="changes").to_polars()
+    (stood,) = table.filter(pl.col("side") == "ask").select("t_from", "t_to").rows()
+    assert stood == (hour_ms + 1_000, hour_ms + 2 * HOUR_MS + 9_001)
 
 
 def test_without_changes_it_says_how_to_keep_them(tmp_path: Path) -> None:

@@ -25,14 +25,20 @@ class Begun(Executor):
         return done
 
 
-def test_hours_that_surely_are_archived_are_begun_ahead_and_no_others(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+def hours(layout: Layout, count: int) -> list[StoredHour]:
+    """Plain, without a byte."""
     held = []
-    for nth in range(5):
+    for nth in range(count):
         path = layout.hour_file(INST, HOUR_AT_MS + nth * HOUR_MS)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         held.append(StoredHour("books", INST, HOUR_AT_MS + nth * HOUR_MS, "plain", path, 0, 1))
+    return held
+
+
+def test_hours_that_surely_are_archived_are_begun_ahead_and_no_others(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    held = hours(layout, 5)
     plan = [
         Action("archive", held[0], "age"),
         Action("archive", held[1], "room", only_if_short=True),
@@ -47,3 +53,13 @@ def test_hours_that_surely_are_archived_are_begun_ahead_and_no_others(tmp_path: 
     assert begun.paths == [held[0].path, held[4].path]
     assert [archives.make(each) for each in (held[1], held[2])] == [0, 0], "in their turn, and here"
     assert archives.make(held[4]) == 7 and len(begun.paths) == 2
+
+
+def test_a_dozen_archives_at_most_take_room_beside_their_raw_files(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    held = hours(layout, 30)
+    begun = Begun()
+    archives = Archives(layout, [Action("archive", each, "age") for each in held], begun)
+    for taken, each in enumerate(held):
+        archives.make(each)
+        assert len(begun.paths) == min(taken + 12, len(held))

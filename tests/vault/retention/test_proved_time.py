@@ -369,6 +369,23 @@ def test_want_of_room_deletes_two_hours_of_each_instrument_in_five_minutes(layou
     assert left == [8, 8, 8, 6, 6, 4]
 
 
+def test_however_many_hours_age_may_delete_want_of_room_deletes_two(layout):
+    put(layout, hours_back(10), packed=True)
+    retain(layout, PassTime(NOW_MS - 5 * HOUR_MS, NOW_MS - 5 * HOUR_MS))
+    retain(layout, PassTime(NOW_MS, NOW_MS), Policy(min_free_bytes=2 * PLENTY))
+    assert len(hours_of(layout)) == 8
+
+
+def test_hours_that_went_by_age_take_nothing_from_what_want_of_room_may_delete(layout):
+    policy = Policy(min_free_bytes=2 * PLENTY)
+    put(layout, hours_back(2, 200), packed=True)
+    put(layout, hours_back(6), packed=True)
+    retain(layout, PassTime(NOW_MS, NOW_MS))
+    assert len(hours_of(layout)) == 6
+    retain(layout, PassTime(NOW_MS + 60_000, NOW_MS + 60_000), policy)
+    assert len(hours_of(layout)) == 4
+
+
 def test_one_wrong_reading_of_the_free_space_costs_two_hours_at_most(layout):
     put(layout, hours_back(10), packed=True)
     policy = Policy(min_free_bytes=1000)
