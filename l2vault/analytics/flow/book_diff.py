@@ -29,12 +29,12 @@ _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
 
 _MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
-_ROWS_AT_ONCE: Final = 1 << 16
+_ROWS_AT_ONCE: Final = 1 << 17
 """What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once. It is
 looked up by `take`, which needs two thirds of the time of an index."""
 _TABLE_BITS: Final = 18
 _HASH_BITS: Final = 32
-"""Of ten thousand amounts two have the same hash once in ninety times."""
+"""So that two sorts by radix do: of sixty thousand amounts two that differ have the same hash every other time."""
 
 
 Causes = npt.NDArray[np.int8]
@@ -180,9 +180,14 @@ def _alike(some: Ints, step: "Ints | Numbers", amount: Ints, is_added: Bools) ->
     mixed = mixed.take(met) >> np.uint64(64 - _HASH_BITS)
     order = order_of(mixed)
     is_first = _begins(step.take(order), amount.take(order))
-    if np.any(is_first > _begins(mixed.take(order))):
-        order = np.lexsort((amount, step))
-        is_first = _begins(step[order], amount[order])
+    has_met = _begins(mixed.take(order))
+    if np.any(is_first > has_met):
+        bounds = np.append(np.flatnonzero(has_met), len(order))
+        shared = np.flatnonzero(np.add.reduceat(is_first, bounds[:-1], dtype=np.int64) > 1)
+        for start, end in zip(bounds[shared].tolist(), bounds[shared + 1].tolist(), strict=True):
+            own = order[start:end]
+            order[start:end] = own[np.lexsort((amount[own], step[own]))]
+        is_first = _begins(step.take(order), amount.take(order))
     return some.take(order), is_first
 
 
