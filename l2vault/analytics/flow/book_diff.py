@@ -5,7 +5,7 @@ Two books do not show what happened between them: see `CAUSES` for what each wor
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,9 +63,10 @@ def row_changes(piece: Piece, unit: Unit) -> Iterator[tuple[Changes, Bools]]:
         + [np.where(piece.is_full["ask"], -piece.worst.ask, -np.inf)]
     )
     origin = np.concatenate([_origin(piece.mid, piece.best.bid), -_origin(piece.mid, piece.best.ask)])
+    rows = _rows(piece)
     at_once = max(1, len(piece) * _ROWS_AT_ONCE // max(1, len(piece.levels)))
     for start in range(0, len(piece), at_once):
-        signed, book, delta, bids = _edges(piece, start, min(start + at_once, len(piece)))
+        signed, book, delta, bids = _edges(piece, rows, start, min(start + at_once, len(piece)))
         later = book.copy()
         later[bids:] += len(piece)
         is_loss = delta < 0
@@ -81,40 +82,54 @@ def row_changes(piece: Piece, unit: Unit) -> Iterator[tuple[Changes, Bools]]:
         )
 
 
-def _edges(piece: Piece, start: int, past: int) -> tuple[Floats, Numbers, Floats, int]:
+class _Rows(NamedTuple):
+    """What is asked of the levels of a piece for each of some books; arrays `(rows,)`."""
+
+    key: Ints
+    """A number for side and price, the same for equal ones; in lower bits the first book, and the one behind the last:
+    one number, so that one look-up brings all three. Bids come before asks, and of each side the best first."""
+    asks_from: int
+    """The number of the best place that an ask can have."""
+    signed: Floats
+    """The price, negated of asks."""
+    qty: Floats
+
+
+def _rows(piece: Piece) -> _Rows:
+    points = np.rint(piece.price * 10 ** decimals_of([piece.contract])).astype(np.int64)
+    low, high = int(points.min(initial=1 << 60)), int(points.max(initial=0))
+    places = np.where(piece.is_ask, points + (high - 2 * low + 1), high - points)
+    bits = len(piece).bit_length()
+    return _Rows(
+        ((places << bits | piece.first) << bits) | piece.past,
+        high - low + 1,
+        np.where(piece.is_ask, -piece.price, piece.price),
+        piece.levels["qty"].to_numpy(),
+    )
+
+
+def _edges(piece: Piece, rows: _Rows, start: int, past: int) -> tuple[Floats, Ints, Floats, int]:
     """Of each change from a linked book to one of those from `start` up to `past`: its price, negated of asks, the
     number of the later book, contracts gained; and how many are of bids. Bids come first, the best of each side."""
     is_own = np.zeros(len(piece) + 1, np.bool_)
     is_own[start:past] = piece.is_linked[start:past]
-    rows = np.flatnonzero(_is_within(piece.first, start, past) | _is_within(piece.past, start, past))
+    own = np.flatnonzero(_is_within(piece.first, start, past) | _is_within(piece.past, start, past))
     bits = len(piece).bit_length()
-    # One number, so that one look-up brings all three of a row.
-    key = ((_places(piece, rows) << bits | piece.first.take(rows)) << bits) | piece.past.take(rows)
+    key = rows.key.take(own)
     order = order_of(key >> bits)
-    key, rows = key.take(order), rows.take(order)
+    # Each is brought near before it is put in order: what is looked up far and wide takes twice as long.
+    key, qty, signed = key.take(order), rows.qty.take(own).take(order), rows.signed.take(own).take(order)
     place, ends = key >> 2 * bits, key & ((1 << bits) - 1)
     begins = (key >> bits) & ((1 << bits) - 1)
-    qty = piece.levels["qty"].to_numpy().take(rows)
-    goes_on = np.zeros(len(rows) + 1, np.bool_)  # the row before each into it
+    goes_on = np.zeros(len(own) + 1, np.bool_)  # the row before each into it
     goes_on[1:-1] = (place[1:] == place[:-1]) & (ends[:-1] == begins[1:])
-    gain = np.empty((len(rows), 2))
+    gain = np.empty((len(own), 2))
     gain[:, 0] = qty * (is_own.take(begins) & ~goes_on[:-1])
     gain[:, 1] = (np.append(qty[1:], 0) * goes_on[1:] - qty) * is_own.take(ends)
     event = np.flatnonzero(gain.reshape(-1) != 0)
     book = np.stack([begins, ends], axis=1).reshape(-1).take(event)
-    bids = len(rows) - np.count_nonzero(piece.is_ask.take(rows))
-    signed = piece.price.take(rows)
-    signed[bids:] *= -1
-    return signed.take(event >> 1), book, gain.reshape(-1).take(event), int(np.searchsorted(event, 2 * bids))
-
-
-def _places(piece: Piece, rows: Ints) -> Ints:
-    """Of each of some rows, from 0: a number for its side and price, the same for equal ones. Bids come before asks,
-    and of each side the best first."""
-    points = np.rint(piece.price.take(rows) * 10 ** decimals_of([piece.contract])).astype(np.int64)
-    low, high = points.min(initial=1 << 60), points.max(initial=0)
-    places: Ints = np.where(piece.is_ask.take(rows), points + (high - 2 * low + 1), high - points)
-    return places
+    bids = 2 * int(np.searchsorted(place, rows.asks_from))
+    return signed.take(event >> 1), book, gain.reshape(-1).take(event), int(np.searchsorted(event, bids))
 
 
 def _is_within(numbers: Numbers, start: int, past: int) -> Bools:
@@ -149,19 +164,25 @@ def _mark_moves(cause: Causes, step: "Ints | Numbers", size: Floats, away_bps: F
     amount = np.rint(size.take(some) * _PARTS).astype(np.int64)
     some, is_first = _alike(some, step.take(some), amount, cause.take(some) == ADDED)
     is_added = cause.take(some) == ADDED
-    group = np.cumsum(is_first) - 1
-    first = np.flatnonzero(is_first)
+    group = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    bounds = np.append(np.flatnonzero(is_first), len(some))
     passed = np.append(0, np.cumsum(is_added))
-    nth_added = passed[:-1] - passed.take(first).take(group)
-    nth = np.where(is_added, nth_added, np.arange(len(some)) - first.take(group) - nth_added)
-    ends = np.append(first[1:], len(some))
-    gained = passed[ends] - passed[first]
-    has_other = nth < np.minimum(ends - first - gained, gained).take(group)
+    added = np.diff(passed[bounds])
     # Group by group, each in the order of prices.
-    old, new = some.compress(has_other & ~is_added), some.compress(has_other & is_added)
+    new = _paired(np.flatnonzero(is_added), group, added, np.diff(bounds) - added)
+    old = _paired(np.flatnonzero(~is_added), group, np.diff(bounds) - added, added)
+    old, new = some.take(old), some.take(new)
     near = np.flatnonzero(np.abs(away_bps.take(old) - away_bps.take(new)) <= MOVE_BPS + ROUNDING_BPS)
     cause[old[near]] = MOVED_OUT
     cause[new[near]] = MOVED_IN
+
+
+def _paired(own: Ints, group: Numbers, count: Ints, others: Ints) -> Ints:
+    """Those of `own`, ascending, that have a partner in their group: as many as there are `others`. `count` is how many
+    of each group are of `own`."""
+    groups = group.take(own)
+    nth = np.arange(len(own)) - (np.cumsum(count) - count).take(groups)
+    return own.compress(nth < others.take(groups))
 
 
 def _alike(some: Ints, step: "Ints | Numbers", amount: Ints, is_added: Bools) -> tuple[Ints, Bools]:
@@ -171,7 +192,7 @@ def _alike(some: Ints, step: "Ints | Numbers", amount: Ints, is_added: Bools) ->
     They are brought together by their hashes, and by themselves where two that differ have the same one.
     """
     mixed = (step.astype(np.uint64) * _MIXER) ^ (amount.astype(np.uint64) * GOLDEN)
-    slot = (mixed >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)
+    slot = (mixed >> np.uint64(64 - _TABLE_BITS)).view(np.int64)
     has = np.zeros(2 << _TABLE_BITS, np.bool_)
     has[slot + (is_added * np.int64(1 << _TABLE_BITS))] = True
     is_met = has.take(slot + (~is_added * np.int64(1 << _TABLE_BITS)))
