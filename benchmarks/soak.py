@@ -79,7 +79,7 @@ async def soak(hours: float, scale: int, folder: Path) -> list[Sample]:
 
 def _reference(file: BinaryIO) -> NaiveReference:
     def keep(inst_id: str, ts_ms: int, seq_id: int | None, levels: int) -> None:
-        file.write(TRUE_BOOK.pack(INST_IDS.index(inst_id), seq_id or 0, levels - (1 << 63)))
+        file.write(TRUE_BOOK.pack(INST_IDS.index(inst_id), seq_id or 0, levels))
 
     return NaiveReference(keep)
 
@@ -155,7 +155,7 @@ def _wrong_lines(folder: Path) -> list[str]:
     with (folder / REFERENCE).open("rb") as file:
         while data := file.read(TRUE_BOOK.size * 4096):
             for inst, seq_id, levels in TRUE_BOOK.iter_unpack(data):
-                said.pop((inst, seq_id, levels + (1 << 63)), None)
+                said.pop((inst, seq_id, levels), None)
     print(f"lines read: {count}; of another book than the exchange had: {sum(map(len, said.values()))}")
     return found + [f"{place} is no book that the exchange had" for places in said.values() for place in places]
 
