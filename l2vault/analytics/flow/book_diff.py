@@ -29,12 +29,12 @@ _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
 
 _MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
-_ROWS_AT_ONCE: Final = 1 << 17
+_ROWS_AT_ONCE: Final = 1 << 16
 """What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once. It is
 looked up by `take`, which needs two thirds of the time of an index."""
 _TABLE_BITS: Final = 18
 _HASH_BITS: Final = 32
-"""So that two sorts by radix do: of sixty thousand amounts two that differ have the same hash every other time."""
+"""So that two sorts by radix do: of thirty thousand amounts two that differ have the same hash once in ten times."""
 
 
 Causes = npt.NDArray[np.int8]
