@@ -10,7 +10,7 @@ import msgspec
 from l2vault.clock import Clock
 from l2vault.foreign import printable
 from l2vault.vault.health.form import Health, InstrumentHealth
-from l2vault.vault.health.judge import THRESHOLDS, Verdict, seconds_since
+from l2vault.vault.health.judge import THRESHOLDS, Look, Verdict, seconds_since
 from l2vault.vault.health.look import look
 from l2vault.vault.health.metrics import metrics_text
 from l2vault.verbs.context import Context
@@ -39,13 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     seen = look(context.vault, Clock().wall_ms())
-    now_ms, health, held, verdict = seen.now_ms, seen.health, seen.is_held, seen.verdict
+    health, held, verdict = seen.health, seen.is_held, seen.verdict
     if args.json:
         sys.stdout.write(_json(health, verdict, held))
     elif args.prometheus:
         sys.stdout.write(metrics_text(health, verdict))
     else:
-        sys.stdout.write("\n".join(_page(printable(context.vault), health, verdict, now_ms)) + "\n")
+        sys.stdout.write("\n".join(_page(printable(context.vault), seen)) + "\n")
     return _CODES[verdict.state]
 
 
@@ -60,7 +60,8 @@ def _json(health: Health | None, verdict: Verdict, held: bool | None) -> str:
     return document("status", content)
 
 
-def _page(vault: str, health: Health | None, verdict: Verdict, now_ms: int) -> Iterator[str]:
+def _page(vault: str, seen: Look) -> Iterator[str]:
+    now_ms, health, verdict = seen.now_ms, seen.health, seen.verdict
     yield f"{vault}: {verdict.state}"
     for reason in verdict.reasons:
         yield from paragraph(reason.text, width=WIDTH)
@@ -78,7 +79,7 @@ def _page(vault: str, health: Health | None, verdict: Verdict, now_ms: int) -> I
     yield ""
     yield from _of_instruments(health, age_sec)
     yield ""
-    yield from _of_host(health)
+    yield from _of_host(health, seen.free_bytes)
     yield from _of_losses(health)
 
 
@@ -139,9 +140,11 @@ def _row(one: InstrumentHealth, age_sec: float) -> list[str]:
     return [printable(one.inst_id, 24), one.state, book, lag, str(one.lines), in_sync, trades, context]
 
 
-def _of_host(health: Health) -> Iterator[str]:
+def _of_host(health: Health, free_bytes: int | None) -> Iterator[str]:
+    """`free_bytes` is what the disk has free now, which the verdict rests on too; None: as the recorder saw it last."""
     disk, queue, clock = health.disk, health.queue, health.clock
-    free = NONE if disk.free_bytes is None else f"{size_text(disk.free_bytes)} free"
+    free_bytes = disk.free_bytes if free_bytes is None else free_bytes
+    free = NONE if free_bytes is None else f"{size_text(free_bytes)} free"
     vault = NONE if disk.vault_bytes is None else f"the vault has {size_text(disk.vault_bytes)}"
     if disk.bytes_a_day is None:
         grows, note = "what a day adds is not known yet", "after the first whole hour"
