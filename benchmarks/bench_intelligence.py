@@ -137,7 +137,7 @@ def make_vault(root: Path, hours: int) -> Path:
         assert hour is not None
         archive_hour(layout, hour)
         path.unlink()
-    check_hours(layout, sys.maxsize)
+    check_hours(layout, sys.maxsize, most=len(paths))
     return root
 
 
