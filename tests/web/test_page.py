@@ -167,8 +167,11 @@ async def test_zoom_keeps_the_price_under_the_cursor(browser, site: Site, keys: 
 async def test_a_line_is_on_the_page_once_it_is_in_the_file(browser, site: Site, vault: Layout) -> None:
     async with opened(browser, site) as page:
         await when(page, "screenOfL2vault.state.isConnected")
-        append(vault, LINES)
         newest = HOUR_AT_MS + LINES * 2000
+        told = "t => { const { pane } = screenOfL2vault; pane.newestMs = t; pane.host.changed(pane, 'book') }"
+        await page.evaluate(told, newest)  # as a status does that was asked just behind the line
+        assert not await page.evaluate(NEWEST, newest), "what was told is not on the page yet"
+        append(vault, LINES)
         await when(page, NEWEST, newest)
         assert await _pixel(page, LINES, WALL_PRICE) == BRIGHTEST
         assert "newest, 03:15:00" in await page.locator("#ladder-when").text_content()
@@ -228,8 +231,11 @@ async def test_it_comes_back_after_the_server_was_started_again(browser, vault: 
     await when(page, "document.querySelector('#age').textContent === 'no connection to the screen'")
     async with Site(vault.root, port).running():
         await when(page, "screenOfL2vault.state.isConnected")
-        append(vault, LINES)
         newest = HOUR_AT_MS + LINES * 2000
+        told = "t => { const { pane } = screenOfL2vault; pane.newestMs = t; pane.host.changed(pane, 'book') }"
+        await page.evaluate(told, newest)  # as a status does that was asked just behind the line
+        assert not await page.evaluate(NEWEST, newest), "what was told is not on the page yet"
+        append(vault, LINES)
         await when(page, NEWEST, newest)
         await manager.__aexit__(None, None, None)
 

@@ -144,7 +144,7 @@ function goToHole() {
 // ---- beside the chart in focus -------------------------------------------------------------------------------
 
 function changed(pane, what) {
-  if (what === "book") document.documentElement.dataset.newest = String(pane.newestMs);
+  if (what === "book" && pane.book) document.documentElement.dataset.newest = String(pane.book.book_ms); // newestMs is what the status says, too
   if (pane !== focused) return;
   if (what === "limits") showLegend($("legend"), pane.chart.limits, shared.of);
   if (what === "book") { drawLadder(); if (!pane.walls?.walls.length) drawWalls(); drawGlance(); }
