@@ -24,6 +24,16 @@ def start_child(words: Sequence[str], module: str = "l2vault", **popen: Any) -> 
     return subprocess.Popen(command, env={**environment(), "PYTHONPATH": pathsep.join(paths)}, **popen)
 
 
+def end_with_stdin(child: "subprocess.Popen[bytes]", within_sec: float) -> None:
+    """Close the stdin that a child follows, and wait for its end; one that does not end in time is killed, so that it
+    keeps nobody from ending."""
+    try:
+        child.communicate(timeout=within_sec)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+
+
 class Ended(NamedTuple):
     """How a child ended: its exit code, and what it wrote to stdout and stderr."""
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from l2vault.errors import L2VaultError
-from l2vault.recording.child import start_child
+from l2vault.recording.child import end_with_stdin, start_child
 
 STOP_WITHIN_SEC: Final = 5.0
 FAULTS: Final = "close:at=30s;refuse:how=503,at=30s,for=6s"
@@ -32,13 +32,4 @@ def demo_exchange(inst_ids: Sequence[str]) -> Iterator[DemoExchange]:
         addresses = json.loads(announced)
         yield DemoExchange(addresses["ws_url"], addresses["rest_url"])
     finally:
-        _end(child)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """It follows its stdin; one that does not must not keep the recorder from ending."""
-    try:
-        child.communicate(timeout=STOP_WITHIN_SEC)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.communicate()
+        end_with_stdin(child, STOP_WITHIN_SEC)

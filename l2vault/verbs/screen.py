@@ -18,7 +18,7 @@ from l2vault import allocator
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, extra
 from l2vault.foreign import quoted
-from l2vault.recording.child import start_child
+from l2vault.recording.child import end_with_stdin, start_child
 from l2vault.vault.reading.vault import open_vault
 from l2vault.verbs.context import Context
 from l2vault.verbs.record import DEMO_VAULT
@@ -71,7 +71,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
     with _ended_by_sigterm(), _demo_recorder(vault) if args.demo else nullcontext():
         open_vault(vault)  # says at once that there is none
         cache = None if args.no_cache else Path(args.cache) if args.cache else _cache_of(vault)
-        asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock(), allocator.trim))
+        asyncio.run(serve(vault, args.host, args.port, cache, ready, Clock()))
     return 0
 
 
@@ -100,11 +100,7 @@ def _demo_recorder(vault: Path) -> Iterator[None]:
         _wait_for_books(vault, child, log)
         yield
     finally:
-        try:
-            child.communicate(timeout=_STOP_WITHIN_SEC)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
+        end_with_stdin(child, _STOP_WITHIN_SEC)
 
 
 def _wait_for_books(vault: Path, child: "subprocess.Popen[bytes]", log: Path) -> None:

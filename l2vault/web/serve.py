@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 
+from l2vault import allocator
 from l2vault.clock import Clock
 from l2vault.errors import UsageError
 from l2vault.web.app import Screen
@@ -46,21 +47,14 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def serve(  # noqa: PLR0913 - three say where, the others are what it is given
-    root: Path,
-    host: str,
-    port: int,
-    cache: Path | None,
-    ready: Callable[[str], None],
-    clock: Clock,
-    trim: Callable[[], object],
+async def serve(
+    root: Path, host: str, port: int, cache: Path | None, ready: Callable[[str], None], clock: Clock
 ) -> None:
-    """Serve until interrupted; `ready` is called with the page's address once it can be opened, `trim` twice a minute
-    and behind heavy work, which gives memory back that is free: reading an hour takes over a hundred megabytes for a
-    moment."""
+    """Serve until interrupted; `ready` is called with the page's address once it can be opened. Memory that is free is
+    given back twice a minute and behind heavy work: reading an hour takes over a hundred megabytes for a moment."""
     bound = listen(host, port)
     token = None if is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES)
-    screen = Screen(root, Guard(host, token), clock, cache=cache, trim=trim)
+    screen = Screen(root, Guard(host, token), clock, cache=cache, trim=allocator.trim)
     config = uvicorn.Config(
         screen.app,
         access_log=False,
@@ -75,7 +69,7 @@ async def serve(  # noqa: PLR0913 - three say where, the others are what it is g
     if cache is not None:
         screen.make_ahead()
     server = Announced(config, lambda: ready(address_of(host, bound.getsockname()[1], token)))
-    trimming = asyncio.create_task(_regularly(trim, clock))
+    trimming = asyncio.create_task(_trim_regularly(clock))
     try:
         await server.serve(sockets=[bound])
     finally:
@@ -83,10 +77,10 @@ async def serve(  # noqa: PLR0913 - three say where, the others are what it is g
         screen.stop()
 
 
-async def _regularly(trim: Callable[[], object], clock: Clock) -> None:
+async def _trim_regularly(clock: Clock) -> None:
     while True:
         await clock.sleep(_TRIM_EVERY_SEC)
-        await asyncio.to_thread(trim)
+        await asyncio.to_thread(allocator.trim)
 
 
 class Announced(uvicorn.Server):
