@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from l2vault import cli
+from l2vault import allocator, cli
+from l2vault.clock import Clock
 from l2vault.errors import VaultError, extra
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import is_held
@@ -19,6 +20,7 @@ from support.screen_site import write_vault
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
+serving = pytest.importorskip("l2vault.web.serve")
 
 
 def test_it_prints_its_address_and_serves_the_page_there(tmp_path: Path) -> None:
@@ -99,6 +101,32 @@ def test_the_recorder_of_the_demo_ends_in_order_where_the_screen_is_killed(tmp_p
     with FileLock(layout.lock_file).acquire(timeout=30):
         newest = max((layout.root / "meta" / "okx" / "journal").glob("*.jsonl"))
         assert '"event":"stopped"' in newest.read_text(encoding="utf-8").splitlines()[-1]
+
+
+def test_behind_heavy_work_the_allocator_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Given(Exception):
+        pass
+
+    def screen(*_: object, trim: object, **others: object) -> None:
+        raise Given(trim)
+
+    monkeypatch.setattr(serving, "listen", lambda host, port: None)
+    monkeypatch.setattr(serving, "Screen", screen)
+    with pytest.raises(Given) as given:
+        asyncio.run(serving.serve(tmp_path, "127.0.0.1", 0, None, print, Clock()))
+    assert given.value.args == (allocator.trim,)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_question_keeps_freed_memory_in_a_process_of_ours_alone(
+    is_own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    monkeypatch.setattr(allocator, "keep_freed", lambda: asked.append(True))
+    monkeypatch.setattr("l2vault.verbs.analysis.is_own", lambda: is_own)
+    words = ["--vault", str(write_vault(tmp_path / "Vault").root), "--last", "5m"]
+    assert cli.main(["spread", "BTC-USDT-SWAP", *words]) == 0
+    assert asked == [True] * is_own
 
 
 def test_a_missing_extra_is_named_with_its_command() -> None:
