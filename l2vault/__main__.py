@@ -4,6 +4,7 @@ While nothing is open yet, a Ctrl-C ends the process at once: an exception would
 What comes while Python itself starts is Python's.
 """
 
+import atexit
 import os
 import sys
 from typing import NoReturn
@@ -23,10 +24,32 @@ except KeyboardInterrupt:
     _end()
 
 
+class _Ending:
+    """Ends the process once all is done that is registered to be done at its exit: Python would then take one library
+    after the other apart, for longer than it takes to read a book."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        atexit.register(self._at_last)  # what is registered first is called last
+
+    def _at_last(self) -> None:
+        if self.code is None:
+            return
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+        except (OSError, ValueError):  # Python says so, and with which code
+            return
+        os._exit(self.code)
+
+
 def main() -> int:
+    ending = _Ending()
     from l2vault.entry import main as begin
 
-    return begin()
+    ending.code = begin()
+    return ending.code
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Every error l2vault raises on purpose. Each message says what, which file, key or instrument, and the cure."""
 
+import gc
 import os
 import re
 import sys
@@ -32,13 +33,27 @@ def extra(name: str) -> Iterator[None]:
     UsageError where the environment forbids polars to begin."""
     _insist_on_threads()
     try:
-        yield
+        with _uncollected():
+            yield
     except ModuleNotFoundError as error:
         raise VaultError(f"this needs the {name} extra ({error}).", install_command(name)) from error
     except (ImportError, MemoryError) as error:  # a library that is there
         why = str(error).strip().split("\n")[0] or "too little memory"
         cure = f"with more memory; if there is enough, install it anew: {install_command(name)}"
         raise VaultError(f"the {name} extra does not load ({why}).", cure) from error
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """While libraries are loaded nearly nothing that is made is given up: to look for it again and again takes a sixth
+    of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _insist_on_threads() -> None:

@@ -300,7 +300,8 @@ def test_one_module_of_the_vault_knows_where_something_stands_in_a_line(path: Pa
 
 def test_the_reading_half_loads_neither_asyncio_nor_the_wire() -> None:
     assert _loaded_by("import l2vault.vault.reading.vault", READING_NEVER_LOADS) == []
-    assert _loaded_by("import l2vault.analytics.books, l2vault.verbs.walls", READING_NEVER_LOADS) == []
+    asked = (*READING_NEVER_LOADS, "pyarrow.compute")  # loaded by who needs it: it takes a tenth of a short question
+    assert _loaded_by("import l2vault.analytics.books, l2vault.verbs.walls", asked) == []
 
 
 def test_the_public_door_loads_neither_asyncio_nor_the_wire_nor_an_analysis_library() -> None:

@@ -203,3 +203,44 @@ def test_a_verb_loads_no_pandas(vault: Path) -> None:
     words = [sys.executable, "-c", WITHOUT_PANDAS, "walls", INST, "--vault", str(vault)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "False", done.stderr
+
+
+ENDS_AT_ONCE = """
+import atexit, sys
+from l2vault import __main__, entry
+class Kept:
+    def __del__(self):
+        print("taken apart")
+kept = Kept()
+sys.argv = ["l2vault", *sys.argv[1:]]
+run = entry.main
+def begin():
+    atexit.register(print, "registered to be done at the exit")
+    return run()
+entry.main = begin
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out"), [(("--version",), 0, "l2vault "), (("nonsense",), 2, ""), (("ls", "--vault", "x"), 1, "")]
+)
+def test_a_process_ends_with_its_code_after_what_is_registered_and_before_python_takes_all_apart(
+    words: tuple[str, ...], code: int, out: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", ENDS_AT_ONCE, *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.startswith(out)
+    assert done.stdout.endswith("registered to be done at the exit\n")
+
+
+def test_what_stdout_does_not_take_at_the_very_end_is_still_said_by_python() -> None:
+    full = 'type("Full", (), {"closed": False, "flush": lambda own: open("/no/such/file")})()'
+    program = ENDS_AT_ONCE.replace('print, "registered to be done at the exit"', f'setattr, sys, "stdout", {full}')
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program, "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 120
+    assert "/no/such/file" in done.stderr

@@ -1,8 +1,10 @@
 """Cures that install something name the interpreter that runs, and no package name that is not ours."""
 
+import gc
 import importlib.metadata
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,22 @@ def test_what_polars_bears_is_borne(threads: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("POLARS_MAX_THREADS", threads)
     with extra("analysis"):
         pass
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_nothing_is_looked_through_for_garbage_while_an_extra_loads_and_again_afterwards(is_there: bool) -> None:
+    with suppress(VaultError), extra("analysis"):
+        assert not gc.isenabled()
+        if not is_there:
+            raise ModuleNotFoundError("polars")
+    assert gc.isenabled()
+
+
+def test_who_has_switched_the_collector_off_finds_it_so() -> None:
+    gc.disable()
+    try:
+        with extra("analysis"):
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -4,6 +4,7 @@ Every answer says what it rests on: the covered share of the span, the visible r
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,7 @@ def run(
     inst_id = the_instrument(vault, args)
     if is_own():
         allocator.keep_freed()
+        gc.freeze()  # what is loaded stays, and need not be looked through again and again
     books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
     with worked_on(books, is_guarded=is_own()):  # one set of processes for the answer and the picture
         with _progress_of(books):

@@ -28,6 +28,9 @@ ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ENTERED_VIEW, LEFT_VIEW = range(le
 _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
 
+_OFF_THE_GRID: Final = 0.005
+"""Half a step of the finest grid, as a share of a tick: a price is no whole number of ticks where it was finer once."""
+
 _MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _ROWS_AT_ONCE: Final = 1 << 16
 """What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once. It is
@@ -57,16 +60,18 @@ class Changes:
 def row_changes(piece: Piece, unit: Unit) -> Iterator[tuple[Changes, Bools]]:
     """The same of both sides at once, of rows that last over several books: only where one begins or ends did anything
     change. And which of them are of asks, `(changes,)`. Given some books at a time, in their order."""
+    if not len(piece.levels):
+        return
     best = np.concatenate([piece.best.bid, -piece.best.ask])  # of bids in every book, and then of asks
     edge = np.concatenate(
         [np.where(piece.is_full["bid"], piece.worst.bid, -np.inf)]
         + [np.where(piece.is_full["ask"], -piece.worst.ask, -np.inf)]
     )
     origin = np.concatenate([_origin(piece.mid, piece.best.bid), -_origin(piece.mid, piece.best.ask)])
-    rows = _rows(piece)
-    at_once = max(1, len(piece) * _ROWS_AT_ONCE // max(1, len(piece.levels)))
-    for start in range(0, len(piece), at_once):
-        signed, book, delta, bids = _edges(piece, rows, start, min(start + at_once, len(piece)))
+    at_once = max(1, len(piece) * _ROWS_AT_ONCE // len(piece.levels))
+    rows = _rows(piece, at_once.bit_length() - 1)
+    for part in range((len(piece) - 1 >> rows.part_bits) + 1):
+        signed, book, delta, bids = _edges(piece, rows, part)
         later = book.copy()
         later[bids:] += len(piece)
         is_loss = delta < 0
@@ -93,30 +98,57 @@ class _Rows(NamedTuple):
     signed: Floats
     """The price, negated of asks."""
     qty: Floats
+    part_bits: int
+    """Two to the power of it is how many books are looked at at a time."""
+    first_part: npt.NDArray[np.unsignedinteger]
+    past_part: npt.NDArray[np.unsignedinteger]
+    """In which of these parts its first book is, and the one behind its last."""
+    turn: int | None
+    """Rows begin one after the other up to this one, and again from it on, as those that last stand at the end of a
+    column file; None where they are in no such order."""
 
 
-def _rows(piece: Piece) -> _Rows:
-    points = np.rint(piece.price * 10 ** decimals_of([piece.contract])).astype(np.int64)
-    low, high = int(points.min(initial=1 << 60)), int(points.max(initial=0))
-    places = np.where(piece.is_ask, points + (high - 2 * low + 1), high - points)
+def _rows(piece: Piece, part_bits: int) -> _Rows:
+    places, asks_from, signed = _places(piece)
     bits = len(piece).bit_length()
-    return _Rows(
-        ((places << bits | piece.first) << bits) | piece.past,
-        high - low + 1,
-        np.where(piece.is_ask, -piece.price, piece.price),
-        piece.levels["qty"].to_numpy(),
-    )
+    key = places << bits
+    key |= piece.first
+    key <<= bits
+    key |= piece.past
+    back = np.flatnonzero(piece.first[1:] < piece.first[:-1])
+    turn = None if len(back) > 1 else int(back[0]) + 1 if len(back) else len(key)
+    small = np.min_scalar_type(len(piece) >> part_bits)
+    first, past = ((books >> part_bits).astype(small) for books in (piece.first, piece.past))
+    return _Rows(key, asks_from, signed, piece.levels["qty"].to_numpy(), part_bits, first, past, turn)
 
 
-def _edges(piece: Piece, rows: _Rows, start: int, past: int) -> tuple[Floats, Ints, Floats, int]:
-    """Of each change from a linked book to one of those from `start` up to `past`: its price, negated of asks, the
-    number of the later book, contracts gained; and how many are of bids. Bids come first, the best of each side."""
+def _places(piece: Piece) -> tuple[Ints, int, Floats]:
+    """A number for each row's side and price, with that of the best place an ask can have; and the signed prices."""
+    contract = piece.contract
+    signed = np.where(piece.is_ask, -piece.price, piece.price)
+    finest = decimals_of([contract])
+    for decimals in (contract.tick_decimals, finest):
+        exact = signed * -(10.0**decimals)
+        points = np.rint(exact)
+        exact -= points
+        if decimals == finest or max(exact.max(initial=0), -exact.min(initial=0)) < _OFF_THE_GRID:
+            break
+    low, high = (round(float(price) * 10**decimals) for price in (piece.price.min(), piece.price.max()))
+    places = points.astype(np.int64)
+    places += np.where(piece.is_ask, high - 2 * low + 1, high)
+    return places, high - low + 1, signed
+
+
+def _edges(piece: Piece, rows: _Rows, part: int) -> tuple[Floats, Ints, Floats, int]:
+    """Of each change from a linked book to one of a part: its price, negated of asks, the number of the later book,
+    contracts gained; and how many are of bids. Bids come first, the best of each side."""
     is_own = np.zeros(len(piece) + 1, np.bool_)
-    is_own[start:past] = piece.is_linked[start:past]
-    own = np.flatnonzero(_is_within(piece.first, start, past) | _is_within(piece.past, start, past))
+    books = slice(part << rows.part_bits, min((part + 1) << rows.part_bits, len(piece)))
+    is_own[books] = piece.is_linked[books]
+    own = _of_part(piece, rows, part)
     bits = len(piece).bit_length()
     key = rows.key.take(own)
-    order = order_of(key >> bits)
+    order = order_of(key >> (bits if rows.turn is None else 2 * bits))
     # Each is brought near before it is put in order: what is looked up far and wide takes twice as long.
     key, qty, signed = key.take(order), rows.qty.take(own).take(order), rows.signed.take(own).take(order)
     place, ends = key >> 2 * bits, key & ((1 << bits) - 1)
@@ -132,9 +164,15 @@ def _edges(piece: Piece, rows: _Rows, start: int, past: int) -> tuple[Floats, In
     return signed.take(event >> 1), book, gain.reshape(-1).take(event), int(np.searchsorted(event, bids))
 
 
-def _is_within(numbers: Numbers, start: int, past: int) -> Bools:
-    """By one comparison: what is below 0 is a large number without a sign."""
-    return (numbers - np.int32(start)).view(np.uint32) < past - start
+def _of_part(piece: Piece, rows: _Rows, part: int) -> Ints:
+    """The rows that begin or end in it; where there is a `turn`, in the order in which they begin."""
+    own = np.flatnonzero((rows.first_part == part) | (rows.past_part == part))
+    if rows.turn is None:
+        return own
+    early, late = np.split(own, [np.searchsorted(own, rows.turn)])
+    if not len(late):
+        return early
+    return np.insert(early, np.searchsorted(piece.first.take(early), piece.first.take(late)), late)
 
 
 _CAUSES_OF: Final = np.array(

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from l2vault.book.change import BookChange, Level
 from l2vault.book.change_line import RecordedChange, from_change_line, to_change_line
 from l2vault.errors import LineError
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.columns import NO_ORDERS, Ints, distinct_levels
 from l2vault.vault.archive.intervals import SIDES
 from l2vault.vault.archive.rebuild import level_texts

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from l2vault.errors import VaultError
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.change_columns import EVENTS, MESSAGES, ChangeTables, changes_of, in_order
 from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened, refuse_other_kind
 from l2vault.vault.store.layout import ArchivedHour

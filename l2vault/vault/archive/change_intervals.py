@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from l2vault.book.book import CHANNEL_DEPTH
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.change_columns import ChangeTables
 from l2vault.vault.archive.columns import Ints
 from l2vault.vault.archive.intervals import LEVELS, OF_BOOK, SIDES, SNAPSHOTS, Hour

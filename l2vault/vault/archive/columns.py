@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from l2vault.book.change import Level
 from l2vault.book.price import SCALE_DIGITS, price_key
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.errors import LevelError, LineError
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.store.line import read_as, split
 
 _PLAIN: Final = re.compile(r"(?:0|[1-9]\d{0,29})(?:\.\d{0,17}[1-9])?", re.ASCII)

@@ -57,15 +57,15 @@ def _levels(file: pq.ParquetFile, groups: list[int]) -> pl.DataFrame:
     frame: dict[str, npt.NDArray[np.float64]] = {}
     values = {name: values_of(file, groups, name) for name in _DENS}
     columns = _PLAIN + [name for name in _DENS if len(values[name]) != 1]
-    read = _frame(file.read_row_groups(groups, columns=columns, use_threads=False))
+    table = file.read_row_groups(groups, columns=columns, use_threads=False)
+    read = _frame(table.drop_columns("side"))  # apart from sides, which come in pieces: numpy takes it as it is
     for name in ("price", "qty"):
         den = values[f"{name}_den"]
         # By numpy: polars multiplies by the reciprocal of a scalar, which is not the double nearest to the fraction.
         by = den.pop() if len(den) == 1 else read[f"{name}_den"].to_numpy()
         frame[name] = read[f"{name}_num"].to_numpy() / by
-    return pl.DataFrame(
-        [read["side"], *(pl.Series(name, frame[name]) for name in frame), *read["orders", "t_from", "t_to"]]
-    )
+    side = _frame(table.select(["side"]))["side"]
+    return pl.DataFrame([side, *(pl.Series(name, frame[name]) for name in frame), *read["orders", "t_from", "t_to"]])
 
 
 def _books(file: pq.ParquetFile) -> pl.DataFrame:
@@ -77,10 +77,18 @@ def _books(file: pq.ParquetFile) -> pl.DataFrame:
     return frame.select(*_TIMES, "depth", *known)
 
 
+class _Stream:
+    """A table as any producer of Arrow: given as pyarrow's own, polars loads `pyarrow.compute` for it."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
 def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)  # what a table becomes
-    return frame
+    return pl.DataFrame(_Stream(table))
 
 
 def _cut(rows: pl.DataFrame, span: tuple[int, int]) -> pl.DataFrame:

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.columns import NO_ORDERS, Columns, Ints
 
 SIDES: Final = ("bid", "ask")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.errors import VaultError
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.change_files import KIND as CHANGES
 from l2vault.vault.archive.change_files import archived_changes, read_change_tables
 from l2vault.vault.archive.columns import Ints, plain_text

@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.columns import NO_ORDERS, Ints, plain_text
 from l2vault.vault.archive.intervals import Hour, is_ask_side, line_bounds
 from l2vault.vault.store.line import with_levels

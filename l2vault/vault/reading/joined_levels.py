@@ -7,8 +7,8 @@ from heapq import merge
 from itertools import groupby
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from l2vault.vault.archive import compute as pc
 from l2vault.vault.archive.intervals import Hour
 from l2vault.vault.coverage.model import Coverage
 from l2vault.vault.reading.level_table import Levels, Part

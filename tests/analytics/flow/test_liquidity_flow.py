@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from l2vault.analytics import books as books_module
+from l2vault.analytics.books import books_of
 from l2vault.analytics.contract import UNITS
 from l2vault.analytics.flow import book_diff
 from l2vault.analytics.flow.book_diff import CAUSES
 from l2vault.analytics.flow.liquidity_flow import LEAST_LOOKS, SHIFTS, chance_z, net_by_window, shifts, totals
 from l2vault.errors import UsageError
-from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
+from support.books import INVERSE, LINEAR, T0_MS, drawn, frames, hand_made, mirrored
 from support.ladders import ladders_in
 from support.markets import DEPTH, changing, markets
 
@@ -45,6 +46,13 @@ def flows(books, depth=400, unit="contracts", contract=LINEAR, side="bid"):
         pytest.param(BIDS, f"{BIDS}, 9998 3 1", 400, {("0-2", "added"): 3}, id="at 2 bps is within 2 bps"),
         pytest.param(BIDS, "9999.5 7.5 1", 400, {("0-2", "added"): 2.5}, id="more at the best price"),
         pytest.param(f"{BIDS}, 9997 3 1", f"{BIDS}, 9997 1 1", 400, {("2-5", "pulled"): 2}, id="less behind the best"),
+        pytest.param(
+            f"{BIDS}, 9998 3 1",
+            f"{BIDS}, 9998.02 4 1",
+            400,
+            {("0-2", "pulled"): 3, ("0-2", "added"): 4},
+            id="a price between two ticks, of a time when they were finer, is another one",
+        ),
         pytest.param(f"{BIDS}, 9950 3 1", BIDS, 400, {("25+", "pulled"): 3}, id="gone from far away"),
         pytest.param(f"{BIDS}, 9999 4 1", "9999.5 2 1, 9999 4 1", 400, {("0-2", "consumed"): 3}, id="less at the best"),
         pytest.param(f"{BIDS}, 9999 4 1", "9999 1 1", 400, {("0-2", "consumed"): 5 + 3}, id="the best went down"),
@@ -423,3 +431,31 @@ def test_hours_read_from_lines_and_from_columns_follow_each_other():
     span = whole.start_ms, whole.end_ms
     joined = books_module.Books(whole.inst_id, span, lambda: iter([early, late]), whole.periods)
     assert_frame_equal(shifts(joined, "contracts").frame, shifts(whole, "contracts").frame)
+
+
+ORDERS = {
+    "by time": pl.col("t_from"),
+    "long ones last, as in a column file": pl.when(pl.col("t_to") - pl.col("t_from") > 2_000).then(1 << 50).otherwise(0)
+    + pl.col("t_from"),
+    "backwards": -pl.col("t_from"),
+    "by price": pl.col("price"),
+}
+
+
+@given(markets(center=100), st.sampled_from(list(ORDERS)))
+def test_shifts_do_not_depend_on_the_order_of_rows_nor_on_how_long_each_lasts(drawings, order):
+    levels, times = frames(drawings, DEPTH)
+    how = {"unit": "contracts", "horizon_ms": 4_000, "bands_bps": (60, 200)}
+    one, other = (
+        shifts(books_of(rows, times, LINEAR), **how).frame for rows in (levels, _lasting(levels).sort(ORDERS[order]))
+    )
+    assert_frame_equal(one, other, abs_tol=1e-9)
+
+
+def _lasting(levels):
+    """With one row where several say the same of times that follow each other."""
+    own = ["side", "price", "qty", "orders"]
+    rows = levels.sort(*own, "t_from")
+    begins = pl.any_horizontal(pl.col(own).ne_missing(pl.col(own).shift()), pl.col("t_from") != pl.col("t_to").shift())
+    runs = rows.with_columns(run=begins.fill_null(True).cum_sum())
+    return runs.group_by("run", *own).agg(pl.col("t_from").min(), pl.col("t_to").max()).drop("run")
