@@ -48,21 +48,6 @@ INST: Final = "BTC-USDT-SWAP"
 START_MS: Final = utc_ms("2024-08-20T00:00:00.000Z")
 CADENCE_MS: Final = 2_000
 LOOK_SEC: Final = 2
-COUNTED: Final = """
-import sys, threading, time
-from pathlib import Path
-
-def note(path):
-    while True:
-        new = path.with_suffix(".new")
-        new.write_text(str(sys.getallocatedblocks()))
-        new.replace(path)
-        time.sleep(2)
-
-threading.Thread(target=note, args=(Path(sys.argv.pop(1)),), daemon=True).start()
-from l2vault.entry import main
-sys.exit(main())
-"""
 
 
 def make(root: Path, hours: int, depth: int, seed: int = 7) -> None:
@@ -126,11 +111,10 @@ def make_last_hour(root: Path, depth: int = 400, seed: int = 7) -> None:
 
 
 @contextmanager
-def screen(vault: Path, cache: Path, *words: str, count: Path | None = None) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of one, and its process; how many blocks of memory Python holds stands in the file `count`."""
+def screen(vault: Path, cache: Path, *words: str) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of one, and its process."""
     asked = ["screen", "--vault", str(vault), "--cache", str(cache), "--no-browser", "--port", "0", *words]
-    begin = ["-m", "l2vault"] if count is None else ["-c", COUNTED, str(count)]
-    child = subprocess.Popen([sys.executable, *begin, *asked], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, "-m", "l2vault", *asked], stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None
         match = re.search(r"http://\S+", child.stdout.readline())
@@ -236,11 +220,11 @@ def _own(process: psutil.Process) -> int:
 
 async def live(seconds: int, is_in_chromium: bool, pages: int = 5) -> None:
     """So many pages of the demo, each with its socket and the questions that a page asks, for so long. Of each minute
-    the least and the most: resident memory, that part of it which is no file of a library, and Python's blocks."""
+    the least and the most: resident memory, and that part of it which is no file of a library."""
     with tempfile.TemporaryDirectory() as folder:
-        root, count = Path(folder) / "demo", Path(folder) / "count"
+        root = Path(folder) / "demo"
         make_last_hour(root)
-        with screen(root, Path(folder) / "cache", "--demo", count=count) as (url, process):
+        with screen(root, Path(folder) / "cache", "--demo") as (url, process):
             browsing = _in_chromium(url) if is_in_chromium else _nowhere(url)
             async with browsing as of_page, asyncio.TaskGroup() as tasks:
                 every = [tasks.create_task(_page(url)) for _ in range(pages)]
@@ -249,12 +233,12 @@ async def live(seconds: int, is_in_chromium: bool, pages: int = 5) -> None:
                     looks = []
                     while time.monotonic() < begun + 60 * minute:
                         await asyncio.sleep(LOOK_SEC)
-                        looks.append((process.memory_info().rss >> 20, _own(process), int(count.read_text())))
+                        looks.append((process.memory_info().rss >> 20, _own(process)))
                     now = process.cpu_times()
                     share = (now.user + now.system - before.user - before.system) / (time.monotonic() - begun)
-                    rss, own, blocks = ((min(each), max(each)) for each in zip(*looks, strict=True))
+                    rss, own = ((min(each), max(each)) for each in zip(*looks, strict=True))
                     memory_text = f"{rss[0]:4} to {rss[1]:4} MB, of it no file {own[0]:4} to {own[1]:4} MB"
-                    used = f"{min(blocks):,} blocks, {share:.1%} of a core{await of_page()}"
+                    used = f"{share:.1%} of a core{await of_page()}"
                     print(f"{minute:3} min {memory_text}, {used}", flush=True)
                 for task in every:
                     task.cancel()

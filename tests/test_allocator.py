@@ -88,3 +88,40 @@ def test_polars_gives_back_what_is_free():
 def test_on_other_systems_nothing_is_asked(ask, monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     assert ask() is False
+
+
+BEGUN_ANEW = """
+import os, sys
+from l2vault import allocator
+allocator.begin_anew()
+print(sys.getallocatedblocks() > 0, os.environ.get("PYTHONMALLOC"), os.getpid(), *sys.argv[1:])
+"""
+"""Python knows of no block where all are the system's."""
+
+
+def begun_anew(**environment):
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONMALLOC"} | environment
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGUN_ANEW, "some", "words"], stdout=subprocess.PIPE, text=True, env=own
+    ) as process:
+        has_blocks, value, number, *words = process.communicate()[0].split()
+    assert process.returncode == 0
+    assert (int(number), words) == (process.pid, ["some", "words"])
+    return has_blocks == "True", value
+
+
+@glibc_only
+def test_a_process_begins_anew_as_itself_and_hands_nothing_of_it_on():
+    assert begun_anew() == (False, "None")
+
+
+@glibc_only
+def test_a_process_does_not_begin_anew_against_its_environment():
+    assert begun_anew(PYTHONMALLOC="pymalloc") == (True, "pymalloc")
+
+
+def test_without_glibc_nothing_begins_anew(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.delenv("PYTHONMALLOC", raising=False)
+    monkeypatch.setattr(os, "execve", lambda *asked: pytest.fail("it did"))
+    allocator.begin_anew()

@@ -18,6 +18,7 @@ from l2vault import allocator
 from l2vault.clock import Clock
 from l2vault.errors import L2VaultError, extra
 from l2vault.foreign import quoted
+from l2vault.own_process import is_own
 from l2vault.recording.child import end_with_stdin, start_child
 from l2vault.vault.reading.vault import open_vault
 from l2vault.verbs.context import Context
@@ -54,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
+    if is_own():
+        allocator.begin_anew()
     allocator.keep_little()
     with extra("screen"):
         from l2vault.web.serve import serve

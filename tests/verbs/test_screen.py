@@ -16,6 +16,7 @@ from l2vault.clock import Clock
 from l2vault.errors import VaultError, extra
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.lock import is_held
+from l2vault.verbs import screen as verb
 from support.screen_site import write_vault
 
 pytest.importorskip("starlette")
@@ -65,6 +66,17 @@ def test_a_vault_that_is_none_and_a_port_that_is_none_are_said(
     assert "no vault at" in capsys.readouterr().err
     assert cli.main(["screen", "--port", "70000"]) == 2
     assert "'70000' is no port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_the_screen_alone_begins_anew_and_never_in_somebody_s_program(
+    is_own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[bool] = []
+    monkeypatch.setattr(verb, "is_own", lambda: is_own)
+    monkeypatch.setattr(allocator, "begin_anew", lambda: begun.append(True))
+    assert cli.main(["screen", "--vault", str(tmp_path / "none"), "--no-browser"]) == 1
+    assert begun == [True] * is_own
 
 
 def test_sigterm_ends_the_recorder_of_the_demo_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,9 @@ _LARGEST: Final = 2**60
 """Leaves room for the factor by which an archive multiplies."""
 
 
+Ints = npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """The value is exactly `num / den`, with `den` a power of ten.
@@ -40,16 +43,35 @@ class Fixed:
     is_plain: npt.NDArray[np.bool_]
 
 
-def fixed_point(texts: Sequence[str]) -> Fixed:
+def fixed_point(texts: "Sequence[str] | pa.StringArray") -> Fixed:
     """Raises LevelError for what is not a plain decimal, or needs more than 60 bits beside the finest of the others."""
+    some = [_parts(texts[at : at + _TEXTS_AT_ONCE]) for at in range(0, len(texts), _TEXTS_AT_ONCE)]
+    digits, places, is_plain = (np.concatenate(each) for each in zip(*some, strict=True)) if some else _NO_PARTS
+    decimals = int(places.max(initial=0))
+    largest = max(
+        (int(digits[places == each].max()) * 10 ** (decimals - each) for each in set(places.tolist())), default=0
+    )
+    if decimals > SCALE_DIGITS or largest > _LARGEST:
+        raise LevelError(f"{largest} units of 1e-{decimals} do not fit 60 bits")
+    return Fixed(digits * 10 ** (decimals - places), 10**decimals, is_plain)
+
+
+_TEXTS_AT_ONCE: Final = 2048
+"""Each is half a dozen objects of Python for a moment: those of an hour at once took 12 MB, which Python kept."""
+_Parts = tuple[Ints, Ints, npt.NDArray[np.bool_]]
+_NO_PARTS: Final[_Parts] = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
+
+
+def _parts(texts: "Sequence[str] | pa.StringArray") -> _Parts:
+    """The digits of each, how many of them are decimals, and whether it is plain."""
+    if isinstance(texts, pa.StringArray):
+        texts = texts.to_pylist()
     is_plain = [_PLAIN.fullmatch(text) is not None for text in texts]
     parts = [_split(text) if plain else _reduce(text) for text, plain in zip(texts, is_plain, strict=True)]
-    decimals = max((places for _, places in parts), default=0)
-    powers = [10 ** (decimals - places) for places in range(decimals + 1)]
-    numbers = [digits * powers[places] for digits, places in parts]
-    if decimals > SCALE_DIGITS or (numbers and max(numbers) > _LARGEST):
-        raise LevelError(f"{max(numbers)} units of 1e-{decimals} do not fit 60 bits")
-    return Fixed(np.array(numbers, np.int64), 10**decimals, np.array(is_plain, np.bool_))
+    digits, places = zip(*parts, strict=True)
+    if max(digits) > _LARGEST:
+        raise LevelError(f"{max(digits)} units of 1e-{places[digits.index(max(digits))]} do not fit 60 bits")
+    return np.array(digits, np.int64), np.array(places, np.int64), np.array(is_plain, np.bool_)
 
 
 def _split(text: str) -> tuple[int, int]:
@@ -75,8 +97,6 @@ def plain_text(num: int, den: int) -> str:
         return str(whole)
     return f"{whole}.{str(den + fraction)[1:].rstrip('0')}"
 
-
-Ints = npt.NDArray[np.int64]
 
 _CLOSE: Final = ord("]")
 _BETWEEN: Final = np.frombuffer(b"],[", np.uint8)
@@ -261,7 +281,7 @@ def _fixed_column(column: pa.StringArray) -> tuple[Fixed, npt.NDArray[np.bool_]]
     """Decimal strings as whole numbers of one unit, and whether each is spelled the plain way."""
     encoded = column.dictionary_encode()
     try:
-        distinct = fixed_point(encoded.dictionary.to_pylist())
+        distinct = fixed_point(encoded.dictionary)
     except LevelError as error:
         raise LineError(f"not a snapshot line: {error.message}") from error
     indices = encoded.indices.to_numpy()

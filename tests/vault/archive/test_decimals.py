@@ -2,11 +2,13 @@
 
 from fractions import Fraction
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from l2vault.errors import LevelError
+from l2vault.vault.archive import columns
 from l2vault.vault.archive.columns import fixed_point, plain_text
 
 DECIMALS = st.from_regex(r"[0-9]{1,9}(\.[0-9]{1,8})?", fullmatch=True)
@@ -49,7 +51,25 @@ def test_what_is_no_plain_decimal_is_refused(text):
         fixed_point(["1", text])
 
 
+@given(st.lists(DECIMALS, min_size=1, max_size=9), st.integers(1, 4))
+def test_many_texts_are_read_some_at_a_time(texts, at_once):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(columns, "_TEXTS_AT_ONCE", at_once)
+        some, arrow = fixed_point(texts), fixed_point(pa.array(texts))
+    whole = fixed_point(texts)
+    for found in (some, arrow):
+        assert (found.num.tolist(), found.den, found.is_plain.tolist()) == (
+            whole.num.tolist(),
+            whole.den,
+            whole.is_plain.tolist(),
+        )
+
+
 def test_what_does_not_fit_beside_the_others_is_refused():
     assert fixed_point(["1152921504606846976"]).num.tolist() == [2**60]
     with pytest.raises(LevelError):
         fixed_point(["1152921504606846976", "0.5"])
+    with pytest.raises(LevelError):
+        fixed_point([str(2**60), *["1"] * columns._TEXTS_AT_ONCE, "0.5"])
+    with pytest.raises(LevelError, match="9{30} units of 1e-0"):
+        fixed_point(["9" * 30])
