@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 from looped_hour import START_MS, looped_snapshots
@@ -32,6 +33,9 @@ from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.store.instruments import keep_row
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs.words import at_least_1
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 INST: Final = "BTC-USDT-SWAP"
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -115,7 +119,7 @@ def main() -> int:
     parser.add_argument("--vault", type=Path, help="an archived vault that is there already")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        vault = asked.vault or _made_elsewhere(Path(folder) / "Vault", asked.hours)
+        vault = asked.vault or _elsewhere(make_vault, Path(folder) / "Vault", asked.hours)
         print(report(vault, asked.old, asked.hours, asked.rounds))
     return 0
 
@@ -141,10 +145,10 @@ def make_vault(root: Path, hours: int) -> Path:
     return root
 
 
-def _made_elsewhere(root: Path, hours: int) -> Path:
+def _elsewhere(work: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
     """By another process: Linux counts the memory of the one that starts a process as memory of that one, too."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
-        return child.submit(make_vault, root, hours).result()
+        return child.submit(work, *args, **named).result()
 
 
 def report(vault: Path, old: Path | None, hours: int, rounds: int) -> str:
@@ -177,7 +181,8 @@ def measure_intelligence(hours: int, rounds: int) -> str:
     """The section of the results page."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            table = report(_made_elsewhere(Path(folder) / "Vault", hours), None, hours, rounds)
+            vault = _elsewhere(make_vault, Path(folder) / "Vault", hours)
+            table = _elsewhere(report, vault, None, hours, rounds)
         except FileNotFoundError as error:
             table = f"Not measured: {error}"
     said = (
