@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from l2vault import cli
+from l2vault.analytics.standing_walls import SizedBook, SizedSide
 from l2vault.vault.reading.vault import open_vault
+from l2vault.verbs import watch as verb
 from l2vault.verbs.watch import COLUMNS, LINES, Watched
 from support.example_vault import make_example_vault
 from support.hours import HOUR_AT_MS, INST
@@ -153,3 +155,20 @@ def _read_until(terminal: int, wanted: bytes) -> bytes:
         assert ready, seen[-2000:]
         seen += os.read(terminal, 65536)
     return seen
+
+
+def test_what_stands_out_is_told_of_all_the_books_and_not_of_one_alone() -> None:
+    """One book has an order among its largest hundredth that none of the others has."""
+
+    def book(largest: float) -> SizedBook:
+        sizes = {price: 1.0 + price % 7 for price in range(240)} | dict.fromkeys((3.5, 4.5, 5.5), largest)
+        return SizedBook(0, SizedSide(sizes, False), SizedSide({}, False))
+
+    usual, odd = book(9.0), book(5000.0)
+    assert verb._standing_out([odd]) > 1e9
+    assert verb._standing_out([*[usual] * 300, odd]) == pytest.approx(verb._standing_out([usual]))
+
+
+def test_of_books_of_few_levels_the_largest_is_what_stands_out_however_many_books_there_are() -> None:
+    few = SizedBook(0, SizedSide({price: 1.0 + price for price in range(20)}, False), SizedSide({}, False))
+    assert verb._standing_out([few] * 300) == 20
