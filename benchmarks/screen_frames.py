@@ -11,12 +11,14 @@ import argparse
 import asyncio
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
 from playwright.async_api import async_playwright
 
 from l2vault.clock import Clock
+from l2vault.vault.reading.vault import open_vault
 from l2vault.web.app import Screen
 from l2vault.web.guard import Guard
 
@@ -79,6 +81,8 @@ def main() -> None:
     parser.add_argument("--vault", type=Path, default=Path("demo"), metavar="DIR", help="any vault with books")
     parser.add_argument("--frames", type=int, default=200, metavar="N")
     args = parser.parse_args()
+    if not open_vault(args.vault).instruments():
+        sys.exit(f"{args.vault} holds no books yet. Try: make demo")
     found = asyncio.run(measured(args.vault, args.frames))
     print(f"{COLUMNS} columns by {ROWS} rows on a canvas of {found['canvas'][0]} by {found['canvas'][1]} pixels")
     for name, what in (
