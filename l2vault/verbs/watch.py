@@ -116,8 +116,8 @@ class Watched:
         if newest_ms is None:
             raise VaultError(f"the vault holds no book of {printable(inst_id)} that can be read.", "l2vault verify")
         past = list(vault.snapshots(inst_id, newest_ms - PAST_MS, newest_ms + 1))
-        books = [sized(book, self._contracts.at(book.ts_ms)) for book in past]
-        self._walls = StandingWalls(least or _standing_out(books))
+        sizes = (sized(book, self._contracts.at(book.ts_ms)) for book in past)
+        self._walls = StandingWalls(least or _standing_out(sizes))
         for book in (*past, *came):
             self._take(book)
         reader = TradeReader(vault.layout)
@@ -271,7 +271,7 @@ def _rungs(
         yield [Piece(f"{side} {price:>10.12g} {sizes} {orders[:5]:>5}{mark}", side), Piece(bar, "dim")]
 
 
-def _standing_out(books: Sequence[SizedBook]) -> float:
+def _standing_out(books: Iterable[SizedBook]) -> float:
     """From what size on a level of these books is larger than chance would have it; the largest where they have few. Of
     one book alone the answer scatters: within minutes one of the built-in market gave 14 M and 82 M."""
     each = [[*book.bid.sizes.values(), *book.ask.sizes.values()] for book in books]

@@ -13,17 +13,16 @@ from soak import Sample, _wrong_lines, complaints, soak  # noqa: E402
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of exchange time."""
+    """A minute of exchange time, at a pace that is kept where other tests have the cores."""
     made = tmp_path_factory.mktemp("soak")
-    asyncio.run(soak(0.017, 40, made))
+    asyncio.run(soak(0.017, 15, made))
     return made
 
 
 def test_every_line_is_a_book_that_the_exchange_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _wrong_lines(folder) == []
     said, wrong = capsys.readouterr().out.split("; of another book than the exchange had: ")
-    # Of 60: at 40 times its pace the exchange is not kept up with where other tests have the cores.
-    assert int(said.removeprefix("lines read: ")) >= 10
+    assert int(said.removeprefix("lines read: ")) > 40
     assert int(wrong) == 0
 
 

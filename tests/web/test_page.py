@@ -99,6 +99,13 @@ def at(slot: float) -> float:
     return HOUR_AT_MS + slot * 2000 + 1000
 
 
+async def _told_of_a_line_that_is_not_there(page, newest: int) -> None:
+    """As a status does that was asked just behind the line: the page does not take it for there."""
+    told = "t => { const { pane } = screenOfL2vault; pane.newestMs = t; pane.host.changed(pane, 'book') }"
+    await page.evaluate(told, newest)
+    assert not await page.evaluate(NEWEST, newest), "what was told is not on the page yet"
+
+
 async def _pixel(page, slot: float, price: float = 0.0, on_strip: bool = False) -> list[int]:
     return await page.evaluate(PIXEL, [at(slot), price, on_strip])
 
@@ -168,9 +175,7 @@ async def test_a_line_is_on_the_page_once_it_is_in_the_file(browser, site: Site,
     async with opened(browser, site) as page:
         await when(page, "screenOfL2vault.state.isConnected")
         newest = HOUR_AT_MS + LINES * 2000
-        told = "t => { const { pane } = screenOfL2vault; pane.newestMs = t; pane.host.changed(pane, 'book') }"
-        await page.evaluate(told, newest)  # as a status does that was asked just behind the line
-        assert not await page.evaluate(NEWEST, newest), "what was told is not on the page yet"
+        await _told_of_a_line_that_is_not_there(page, newest)
         append(vault, LINES)
         await when(page, NEWEST, newest)
         assert await _pixel(page, LINES, WALL_PRICE) == BRIGHTEST
@@ -232,9 +237,7 @@ async def test_it_comes_back_after_the_server_was_started_again(browser, vault: 
     async with Site(vault.root, port).running():
         await when(page, "screenOfL2vault.state.isConnected")
         newest = HOUR_AT_MS + LINES * 2000
-        told = "t => { const { pane } = screenOfL2vault; pane.newestMs = t; pane.host.changed(pane, 'book') }"
-        await page.evaluate(told, newest)  # as a status does that was asked just behind the line
-        assert not await page.evaluate(NEWEST, newest), "what was told is not on the page yet"
+        await _told_of_a_line_that_is_not_there(page, newest)
         append(vault, LINES)
         await when(page, NEWEST, newest)
         await manager.__aexit__(None, None, None)

@@ -28,9 +28,6 @@ ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ENTERED_VIEW, LEFT_VIEW = range(le
 _PARTS: Final = 10**8
 """Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
 
-_OFF_THE_GRID: Final = 0.005
-"""Half a step of the finest grid, as a share of a tick: a price is no whole number of ticks where it was finer once."""
-
 _MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _ROWS_AT_ONCE: Final = 1 << 16
 """What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once. It is
@@ -131,7 +128,7 @@ def _places(piece: Piece) -> tuple[Ints, int, Floats]:
         exact = signed * -(10.0**decimals)
         points = np.rint(exact)
         exact -= points
-        if decimals == finest or max(exact.max(initial=0), -exact.min(initial=0)) < _OFF_THE_GRID:
+        if max(exact.max(), -exact.min()) <= 0.5 * 10.0 ** (decimals - finest):  # of the finest grid all are
             break
     low, high = (round(float(price) * 10**decimals) for price in (piece.price.min(), piece.price.max()))
     places = points.astype(np.int64)
