@@ -1,6 +1,8 @@
 """What the snapshots table says of a book is what its levels say, and questions of books alone read no level."""
 
 import json
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -15,6 +17,7 @@ from l2vault.vault.archive.intervals import OLD_SNAPSHOTS
 from l2vault.vault.archive.parquet import encode_levels, encode_table, facts_of, opened, read_levels
 from l2vault.vault.archive.read import archived_lines, read_archived
 from l2vault.vault.archive.write import archive_hour, check_archive
+from l2vault.vault.coverage.checked import check_hours
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.layout import Layout
 from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, put, started, synced
@@ -131,3 +134,22 @@ def test_whole_numbers_of_any_size_are_ordered_and_equal_ones_keep_their_order(m
     numbers = random.integers(0, most, 300).repeat(2)[random.permutation(600)]
     np.testing.assert_array_equal(order_of(numbers), np.argsort(numbers, kind="stable"))
     np.testing.assert_array_equal(order_of(numbers[:0]), [])
+
+
+COLUMNS_ALONE = """
+import sys
+from l2vault.analytics.books import read_books
+books = read_books(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+print([[len(piece.levels) for piece in pieces] for pieces in books.mapped(list)], "pyarrow.compute" in sys.modules)
+"""
+
+
+def test_columns_are_read_without_pyarrow_s_compute(layout):
+    """It takes a tenth of the time in which a short question is answered."""
+    archive(layout)
+    put(layout, [line(3_600_000, levels("59990 1 1"), levels("60001 2 1"), depth=2)])  # the newest hour is never noted
+    check_hours(layout, sys.maxsize)
+    words = [str(layout.root), INST, *map(str, SPAN)]
+    done = subprocess.run([sys.executable, "-c", COLUMNS_ALONE, *words], capture_output=True, text=True, check=True)
+    ((piece,),) = books_of_vault(layout).mapped(list)
+    assert done.stdout == f"[[{len(piece.levels)}]] False\n"

@@ -77,18 +77,10 @@ def _books(file: pq.ParquetFile) -> pl.DataFrame:
     return frame.select(*_TIMES, "depth", *known)
 
 
-class _Stream:
-    """A table as any producer of Arrow: given as pyarrow's own, polars loads `pyarrow.compute` for it."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._table.__arrow_c_stream__(requested_schema)
-
-
 def _frame(table: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(_Stream(table))
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)  # what a table becomes
+    return frame
 
 
 def _cut(rows: pl.DataFrame, span: tuple[int, int]) -> pl.DataFrame:
