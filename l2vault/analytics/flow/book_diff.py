@@ -3,16 +3,16 @@
 Two books do not show what happened between them: see `CAUSES` for what each word claims.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from l2vault.analytics.book_matrix import Bools, Ints, decimals_of
-from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.interval_rows import GOLDEN, Numbers, Piece, order_of
+from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.interval_rows import Numbers, Piece, order_of
 from l2vault.analytics.one_book import BPS, MOVE_BPS, ROUNDING_BPS
 
 CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entered_view", "left_view")
@@ -25,27 +25,30 @@ CAUSES: Final = ("added", "pulled", "consumed", "moved_in", "moved_out", "entere
 
 ADDED, PULLED, CONSUMED, MOVED_IN, MOVED_OUT, ENTERED_VIEW, LEFT_VIEW = range(len(CAUSES))
 
-_PARTS: Final = 10**8
-"""Amounts are compared as whole numbers of so many parts of a contract, which differences of decimals are not."""
+_FINEST: Final = 8
+"""Amounts are compared as whole numbers of so small a part of a contract, as a power of ten, or of a larger one where
+that says them too: differences of decimals are no whole numbers."""
 
-_MIXER: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_SAMPLE: Final = 512
+"""So many tell of most decimals that they are too few."""
+
+_KEY_BITS: Final = 63
 _ROWS_AT_ONCE: Final = 1 << 16
 """What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once. It is
-looked up by `take`, which needs two thirds of the time of an index."""
-_TABLE_BITS: Final = 18
-_HASH_BITS: Final = 32
-"""So that two sorts by radix do: of thirty thousand amounts two that differ have the same hash once in ten times."""
+looked up by `take`, which needs two thirds of the time of an index, and with numbers of 64 bits, which it needs."""
+_MOST_RUNS: Final = 8
 
 
 Causes = npt.NDArray[np.int8]
+_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """A row per price at which a linked book differs from the one before it, in no order."""
 
-    book: "Ints | Numbers"
-    """`(changes,)`, int64 or int32: the row of the later book."""
+    book: Ints
+    """`(changes,)`, int64: the row of the later book."""
     cause: Causes
     """`(changes,)`, int8: its place in `CAUSES`."""
     size: Floats
@@ -65,111 +68,145 @@ def row_changes(piece: Piece, unit: Unit) -> Iterator[tuple[Changes, Bools]]:
         + [np.where(piece.is_full["ask"], -piece.worst.ask, -np.inf)]
     )
     origin = np.concatenate([_origin(piece.mid, piece.best.bid), -_origin(piece.mid, piece.best.ask)])
-    at_once = max(1, len(piece) * _ROWS_AT_ONCE // len(piece.levels))
-    rows = _rows(piece, at_once.bit_length() - 1)
-    for part in range((len(piece) - 1 >> rows.part_bits) + 1):
-        signed, book, delta, bids = _edges(piece, rows, part)
+    parts = _parts(piece)
+    for part in range((len(piece) - 1 >> parts.bits) + 1):
+        signed, book, gain, lots, bids = _edges(piece, parts, part)
         later = book.copy()
         later[bids:] += len(piece)
-        is_loss = delta < 0
+        is_loss = gain < 0
         is_rolled = signed < edge.take(later - ~is_loss)  # of whichever book the level is not in
         cause = _cause(is_loss, is_rolled, ~(signed < best.take(later)))  # of a side that is gone, NaN: all was reached
         from_price = origin.take(later - 1)
         away_bps = (from_price - signed) / np.abs(from_price) * BPS
-        size = np.abs(delta)
-        _mark_moves(cause, later, size, away_bps)
-        yield (
-            Changes(book, cause, piece.contract.sizes(size, np.abs(signed), unit), away_bps),
-            np.arange(len(book)) >= bids,
-        )
+        amount = np.abs(gain)
+        _mark_moves(cause, later, amount, away_bps)
+        size = piece.contract.sizes(amount / lots, np.abs(signed), unit)
+        yield Changes(book, cause, size, away_bps), np.arange(len(book)) >= bids
 
 
-class _Rows(NamedTuple):
-    """What is asked of the levels of a piece for each of some books; arrays `(rows,)`."""
+class _Parts(NamedTuple):
+    """Which rows begin or end in each of the parts into which the books of a piece are cut."""
 
-    key: Ints
-    """A number for side and price, the same for equal ones; in lower bits the first book, and the one behind the last:
-    one number, so that one look-up brings all three. Bids come before asks, and of each side the best first."""
-    asks_from: int
-    """The number of the best place that an ask can have."""
+    bits: int
+    """Two to the power of it is how many books a part has."""
+    order: Ints | None
+    """The rows in order of their first books, where they do not stand so in a few runs."""
+    runs: list[Ints]
+    """Where the rows of each part begin in each run, `(parts + 1,)`."""
+    crossing: Ints
+    """The rows that end in another part than that in which they begin,"""
+    crossing_into: npt.NDArray[np.int32]
+    """and in which."""
+
+
+def _parts(piece: Piece) -> _Parts:
+    bits = max(1, len(piece) * _ROWS_AT_ONCE // len(piece.levels)).bit_length() - 1
+    first, past = piece.first, piece.past
+    crossing = np.flatnonzero((first ^ past) >> bits != 0)
+    into = past.take(crossing) >> np.int32(bits)
+    turns = np.append(np.flatnonzero(first[1:] < first[:-1]) + 1, len(first))
+    order = None
+    if len(turns) > _MOST_RUNS:
+        order = order_of(first.astype(np.int64))
+        first, turns = first.take(order), turns[-1:]
+    bounds = (np.arange((len(piece) - 1 >> bits) + 2) << bits).astype(np.int32)
+    starts = [0, *turns[:-1].tolist()]
+    runs = [at + np.searchsorted(first[at:end], bounds) for at, end in zip(starts, turns.tolist(), strict=True)]
+    return _Parts(bits, order, runs, crossing, into)
+
+
+class _Edges(NamedTuple):
+    """Each change from a linked book to one of a part, `(changes,)`. Bids come first, the best of each side."""
+
     signed: Floats
     """The price, negated of asks."""
-    qty: Floats
-    part_bits: int
-    """Two to the power of it is how many books are looked at at a time."""
-    first_part: npt.NDArray[np.unsignedinteger]
-    past_part: npt.NDArray[np.unsignedinteger]
-    """In which of these parts its first book is, and the one behind its last."""
-    turn: int | None
-    """Rows begin one after the other up to this one, and again from it on, as those that last stand at the end of a
-    column file; None where they are in no such order."""
+    book: Ints
+    """The number of the later book."""
+    gain: Ints
+    """Never 0."""
+    lots: float
+    """Of which so many are a contract."""
+    bids: int
+    """How many are of bids."""
 
 
-def _rows(piece: Piece, part_bits: int) -> _Rows:
-    places, asks_from, signed = _places(piece)
-    bits = len(piece).bit_length()
-    key = places << bits
-    key |= piece.first
-    key <<= bits
-    key |= piece.past
-    back = np.flatnonzero(piece.first[1:] < piece.first[:-1])
-    turn = None if len(back) > 1 else int(back[0]) + 1 if len(back) else len(key)
-    small = np.min_scalar_type(len(piece) >> part_bits)
-    first, past = ((books >> part_bits).astype(small) for books in (piece.first, piece.past))
-    return _Rows(key, asks_from, signed, piece.levels["qty"].to_numpy(), part_bits, first, past, turn)
-
-
-def _places(piece: Piece) -> tuple[Ints, int, Floats]:
-    """A number for each row's side and price, with that of the best place an ask can have; and the signed prices."""
-    contract = piece.contract
-    signed = np.where(piece.is_ask, -piece.price, piece.price)
-    finest = decimals_of([contract])
-    for decimals in (contract.tick_decimals, finest):
-        exact = signed * -(10.0**decimals)
-        points = np.rint(exact)
-        exact -= points
-        if max(exact.max(), -exact.min()) <= 0.5 * 10.0 ** (decimals - finest):  # of the finest grid all are
-            break
-    low, high = (round(float(price) * 10**decimals) for price in (piece.price.min(), piece.price.max()))
-    places = points.astype(np.int64)
-    places += np.where(piece.is_ask, high - 2 * low + 1, high)
-    return places, high - low + 1, signed
-
-
-def _edges(piece: Piece, rows: _Rows, part: int) -> tuple[Floats, Ints, Floats, int]:
-    """Of each change from a linked book to one of a part: its price, negated of asks, the number of the later book,
-    contracts gained; and how many are of bids. Bids come first, the best of each side."""
+def _edges(piece: Piece, parts: _Parts, part: int) -> _Edges:
     is_own = np.zeros(len(piece) + 1, np.bool_)
-    books = slice(part << rows.part_bits, min((part + 1) << rows.part_bits, len(piece)))
+    books = slice(part << parts.bits, min((part + 1) << parts.bits, len(piece)))
     is_own[books] = piece.is_linked[books]
-    own = _of_part(piece, rows, part)
-    bits = len(piece).bit_length()
-    key = rows.key.take(own)
-    order = order_of(key >> (bits if rows.turn is None else 2 * bits))
-    # Each is brought near before it is put in order: what is looked up far and wide takes twice as long.
-    key, qty, signed = key.take(order), rows.qty.take(own).take(order), rows.signed.take(own).take(order)
-    place, ends = key >> 2 * bits, key & ((1 << bits) - 1)
-    begins = (key >> bits) & ((1 << bits) - 1)
-    goes_on = np.zeros(len(own) + 1, np.bool_)  # the row before each into it
-    goes_on[1:-1] = (place[1:] == place[:-1]) & (ends[:-1] == begins[1:])
-    gain = np.empty((len(own), 2))
-    gain[:, 0] = qty * (is_own.take(begins) & ~goes_on[:-1])
-    gain[:, 1] = (np.append(qty[1:], 0) * goes_on[1:] - qty) * is_own.take(ends)
-    event = np.flatnonzero(gain.reshape(-1) != 0)
-    book = np.stack([begins, ends], axis=1).reshape(-1).take(event)
-    bids = 2 * int(np.searchsorted(place, rows.asks_from))
-    return signed.take(event >> 1), book, gain.reshape(-1).take(event), int(np.searchsorted(event, bids))
+    own = _own(parts, part)
+    is_ask, price = own(piece.is_ask), own(piece.price)
+    place, asks_from = _places(piece.contract, price, is_ask)
+    first, past = own(piece.first), own(piece.past)
+    order = _order(place, first)
+    place, begins, ends = place.take(order), first.take(order), past.take(order)
+    signed = np.where(is_ask, -price, price).take(order)
+    lots, decimals = _whole(own(piece.levels["qty"].to_numpy()), range(_FINEST + 1), _FINEST)
+    lots = lots.take(order)
+    goes_on = (place[1:] == place[:-1]) & (ends[:-1] == begins[1:])  # each row but the last, into the next one
+    gain = np.empty((len(order), 2), np.int64)
+    gain[:, 0] = lots
+    gain[1:, 0] -= lots[:-1] * goes_on
+    gain[:, 1] = -lots
+    happens = np.empty((len(order), 2), np.bool_)
+    happens[:, 0] = is_own.take(begins) & (gain[:, 0] != 0)
+    happens[:, 1] = is_own.take(ends) & (lots != 0)
+    happens[:-1, 1] &= ~goes_on
+    event = np.flatnonzero(happens.reshape(-1))
+    book = np.stack([begins, ends], axis=1).reshape(-1).take(event).astype(np.int64)
+    bids = int(np.searchsorted(event, 2 * int(np.searchsorted(place, asks_from))))
+    return _Edges(signed.take(event >> 1), book, gain.reshape(-1).take(event), 10.0**decimals, bids)
 
 
-def _of_part(piece: Piece, rows: _Rows, part: int) -> Ints:
-    """The rows that begin or end in it; where there is a `turn`, in the order in which they begin."""
-    own = np.flatnonzero((rows.first_part == part) | (rows.past_part == part))
-    if rows.turn is None:
-        return own
-    early, late = np.split(own, [np.searchsorted(own, rows.turn)])
-    if not len(late):
-        return early
-    return np.insert(early, np.searchsorted(piece.first.take(early), piece.first.take(late)), late)
+def _own(parts: _Parts, part: int) -> "Callable[[npt.NDArray[_T]], npt.NDArray[_T]]":
+    """Takes out of an array of the rows those that begin or end in the part, those that begin before it first."""
+    crossing = parts.crossing.compress(parts.crossing_into == part)
+    runs = [slice(run[part], run[part + 1]) for run in parts.runs]
+    if parts.order is not None:
+        rows = np.concatenate([crossing, *(parts.order[run] for run in runs)])
+        return lambda values: values.take(rows)
+    return lambda values: np.concatenate([values.take(crossing), *(values[run] for run in runs)])
+
+
+def _places(contract: Contract, price: Floats, is_ask: Bools) -> tuple[Ints, int]:
+    """A number for each side and price, with that of the best place an ask can have: bids come before asks, and of each
+    side the best first."""
+    finest = decimals_of([contract])
+    points, _ = _whole(price, (contract.tick_decimals, finest), finest)
+    low, high = (int(points.min()), int(points.max())) if len(points) else (0, 0)
+    place = is_ask * np.int64(2 * (low - high) - 1)
+    place += high
+    place -= points
+    return np.abs(place, out=place), high - low + 1
+
+
+def _whole(values: Floats, decimals: Iterable[int], finest: int) -> tuple[Ints, int]:
+    """Values as whole numbers of `10 ** -decimals`, of the first of `decimals` that says them all up to half of the
+    finest, else of the last; and which that was."""
+    for own in decimals:
+        tolerance = 0.5 * 10.0 ** (own - finest)
+        if _off(values[:_SAMPLE], own) <= tolerance and _off(values, own) <= tolerance:
+            break
+    return np.rint(values * 10.0**own).astype(np.int64), own
+
+
+def _off(values: Floats, decimals: int) -> float:
+    """How far the farthest of them is from a whole number of `10 ** -decimals`, in these."""
+    exact = values * 10.0**decimals
+    exact -= np.rint(exact)
+    return float(np.abs(exact, out=exact).max(initial=0))
+
+
+def _order(place: Ints, first: Numbers) -> Ints:
+    """By place, and of one place in order of time. What begins in the part comes run by run, so that a row may stand
+    behind one of its place that follows it: seldom, since a later run has few rows and those last long."""
+    order = order_of(place)
+    ordered, begins = place.take(order), first.take(order)
+    is_late = (ordered[1:] == ordered[:-1]) & (begins[1:] < begins[:-1])
+    for at in np.unique(ordered[1:][is_late]).tolist():
+        some = slice(*np.searchsorted(ordered, (at, at + 1)))
+        order[some] = order[some][np.argsort(begins[some], kind="stable")]
+    return order
 
 
 _CAUSES_OF: Final = np.array(
@@ -192,65 +229,33 @@ def _origin(mid: Floats, best: Floats) -> Floats:
     return origin
 
 
-def _mark_moves(cause: Causes, step: "Ints | Numbers", size: Floats, away_bps: Floats) -> None:
-    """Among equal sizes of a step (a number for each) the best price that lost one goes with the best that gained
+def _mark_moves(cause: Causes, step: Ints, amount: Ints, away_bps: Floats) -> None:
+    """Among equal amounts of a step (a number for each) the best price that lost one goes with the best that gained
     one, and so on. The best prices of a step come first."""
     some = np.flatnonzero(cause <= PULLED)  # or ADDED
-    amount = np.rint(size.take(some) * _PARTS).astype(np.int64)
-    some, is_first = _alike(some, step.take(some), amount, cause.take(some) == ADDED)
-    is_added = cause.take(some) == ADDED
-    group = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
-    bounds = np.append(np.flatnonzero(is_first), len(some))
-    passed = np.append(0, np.cumsum(is_added))
-    added = np.diff(passed[bounds])
-    # Group by group, each in the order of prices.
-    new = _paired(np.flatnonzero(is_added), group, added, np.diff(bounds) - added)
-    old = _paired(np.flatnonzero(~is_added), group, np.diff(bounds) - added, added)
-    old, new = some.take(old), some.take(new)
+    if not len(some):
+        return
+    # What is sorted is one number: step, amount, whether it came, and which change it is, of which the best come first.
+    event_bits = len(cause).bit_length()
+    step, amount = step.take(some), amount.take(some)
+    if int(step.max()).bit_length() + int(amount.max()).bit_length() + 1 + event_bits > _KEY_BITS:
+        amount = np.unique(amount, return_inverse=True)[1]
+    key = step << int(amount.max()).bit_length()
+    key |= amount
+    key <<= 1
+    key |= cause.take(some) == ADDED
+    key <<= event_bits
+    key |= some
+    key.sort()
+    event = key & ((1 << event_bits) - 1)
+    key >>= event_bits
+    bounds = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1, [len(key)]])
+    alike = key.take(bounds[:-1])
+    lost = np.flatnonzero((alike[1:] == alike[:-1] + 1) & (alike[1:] & 1 == 1))  # and what came stands behind it
+    start, middle, end = bounds.take(lost), bounds.take(lost + 1), bounds.take(lost + 2)
+    pairs = np.minimum(middle - start, end - middle)
+    nth = np.arange(pairs.sum()) - np.repeat(np.cumsum(pairs) - pairs, pairs)
+    old, new = (event.take(np.repeat(begin, pairs) + nth) for begin in (start, middle))
     near = np.flatnonzero(np.abs(away_bps.take(old) - away_bps.take(new)) <= MOVE_BPS + ROUNDING_BPS)
     cause[old[near]] = MOVED_OUT
     cause[new[near]] = MOVED_IN
-
-
-def _paired(own: Ints, group: Numbers, count: Ints, others: Ints) -> Ints:
-    """Those of `own`, ascending, that have a partner in their group: as many as there are `others`. `count` is how many
-    of each group are of `own`."""
-    groups = group.take(own)
-    nth = np.arange(len(own)) - (np.cumsum(count) - count).take(groups)
-    return own.compress(nth < others.take(groups))
-
-
-def _alike(some: Ints, step: "Ints | Numbers", amount: Ints, is_added: Bools) -> tuple[Ints, Bools]:
-    """Those with an equal amount among the others of their step (and a few more), in an order in which equal ones stand
-    together, each in the order they had; and where each group begins.
-
-    They are brought together by their hashes, and by themselves where two that differ have the same one.
-    """
-    mixed = (step.astype(np.uint64) * _MIXER) ^ (amount.astype(np.uint64) * GOLDEN)
-    slot = (mixed >> np.uint64(64 - _TABLE_BITS)).view(np.int64)
-    has = np.zeros(2 << _TABLE_BITS, np.bool_)
-    has[slot + (is_added * np.int64(1 << _TABLE_BITS))] = True
-    is_met = has.take(slot + (~is_added * np.int64(1 << _TABLE_BITS)))
-    met = np.flatnonzero(is_met)
-    some, step, amount = some.take(met), step.take(met), amount.take(met)
-    mixed = mixed.take(met) >> np.uint64(64 - _HASH_BITS)
-    order = order_of(mixed)
-    is_first = _begins(step.take(order), amount.take(order))
-    has_met = _begins(mixed.take(order))
-    if np.any(is_first > has_met):
-        bounds = np.append(np.flatnonzero(has_met), len(order))
-        shared = np.flatnonzero(np.add.reduceat(is_first, bounds[:-1], dtype=np.int64) > 1)
-        for start, end in zip(bounds[shared].tolist(), bounds[shared + 1].tolist(), strict=True):
-            own = order[start:end]
-            order[start:end] = own[np.lexsort((amount[own], step[own]))]
-        is_first = _begins(step.take(order), amount.take(order))
-    return some.take(order), is_first
-
-
-def _begins(*keys: "Ints | Numbers | npt.NDArray[np.uint64]") -> Bools:
-    """Where any differs from the one before it, and at the first."""
-    begins = np.zeros(len(keys[0]), np.bool_)
-    begins[:1] = True
-    for key in keys:
-        begins[1:] |= key[1:] != key[:-1]
-    return begins

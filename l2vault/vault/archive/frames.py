@@ -84,8 +84,11 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 
 def _cut(rows: pl.DataFrame, span: tuple[int, int]) -> pl.DataFrame:
+    """Most hours lie in the span with all their rows, and are given as they are."""
+    t_from, t_to = rows["t_from"].to_numpy(), rows["t_to"].to_numpy()
+    if len(rows) and t_from.min() >= span[0] and t_to.max() <= span[1] and (t_from < t_to).all():
+        return rows
     inside = rows.lazy().filter(pl.col("t_from") < span[1], pl.col("t_to") > span[0], pl.col("t_from") < pl.col("t_to"))
-    cut = inside.with_columns(pl.col("t_from").clip(lower_bound=span[0]), pl.col("t_to").clip(upper_bound=span[1]))
-    is_inside = (pl.col("t_from").min() >= span[0]) & (pl.col("t_to").max() <= span[1])
-    lasts = (pl.col("t_from") < pl.col("t_to")).all()
-    return rows if len(rows) and rows.select(is_inside & lasts).item() else cut.collect()
+    return inside.with_columns(
+        pl.col("t_from").clip(lower_bound=span[0]), pl.col("t_to").clip(upper_bound=span[1])
+    ).collect()

@@ -410,13 +410,20 @@ def test_shifts_do_not_depend_on_how_books_are_cut_into_pieces(drawings, setting
     assert whole.provenance == cut.provenance
 
 
-def test_amounts_whose_hashes_are_the_same_are_still_told_apart(monkeypatch):
+def test_amounts_are_told_apart_where_they_do_not_fit_into_one_number_with_the_rest(monkeypatch):
     before = f"{BIDS}, 9998 3 1, 9997.5 2 1, 9997 1.5 1"
     after = f"{BIDS}, 9996 3 1, 9995.5 2 1, 9995 1.5 1"
     expected = {("2-5", "moved_in"): 6.5, ("2-5", "moved_out"): 3.5, ("0-2", "moved_out"): 3}
-    for bits in (48, 1):
-        monkeypatch.setattr(book_diff, "_HASH_BITS", bits)
+    for bits in (63, 1):
+        monkeypatch.setattr(book_diff, "_KEY_BITS", bits)
         assert flows([drawn(0, before, ASKS), drawn(2_000, after, ASKS)]) == expected
+
+
+@pytest.mark.parametrize("amount", ["0.00000001", "123456789.12345678", "1000000000000"])
+def test_the_finest_and_the_largest_amounts_move(amount):
+    books = [drawn(0, f"{BIDS}, 9998 {amount} 1", ASKS), drawn(2_000, f"{BIDS}, 9996 {amount} 1", ASKS)]
+    moved = flows(books)
+    assert moved == {("0-2", "moved_out"): float(amount), ("2-5", "moved_in"): float(amount)}
 
 
 def test_hours_read_from_lines_and_from_columns_follow_each_other():
