@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from l2vault.book.utc import utc_text
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import NONE, clock, counted, figure, heading, share, size, span_text, table
 from l2vault.verbs.rates import rests_on
-from l2vault.verbs.words import at_least_1, number, stay
+from l2vault.verbs.words import NEWEST, at_least_1, number, stay
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,10 +70,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    return analysis.run(context, args, partial(_answer, context.vault))
+    is_newest = args.end is None and args.at in (None, NEWEST)
+    return analysis.run(context, args, partial(_answer, context.vault, is_newest))
 
 
-def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.Answer:
+def _answer(vault: Path, is_newest: bool, books: "Books", args: argparse.Namespace) -> analysis.Answer:
     import polars as pl
 
     from l2vault.analytics.walls.tracks import sorted_by, tracks_of
@@ -90,7 +92,7 @@ def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.A
     is_ended_by_trades = bool(provenance.settings["is_ended_by_trades"])
     is_now = args.standing or args.at is not None
     span_ms = books.end_ms - books.start_ms
-    text = heading(provenance) + _what(provenance) + "\n" + _standing_table(standing, args.top, span_ms)
+    text = heading(provenance) + _what(provenance) + "\n" + _standing(standing, books, provenance, args.top, is_newest)
     if args.lives:
         rows, shown = ledger, ledger.sort("peak", descending=True)
     else:
@@ -125,9 +127,22 @@ def _what(provenance: "Provenance") -> str:
     return text + "\n"
 
 
-def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
+def _standing(rows: "pl.DataFrame", books: "Books", provenance: "Provenance", top: int, is_newest: bool) -> str:
+    """What stands at the end of the span, or why that is not known. It is `now` where that is the newest book."""
+    span_ms = books.end_ms - books.start_ms
+    when = "now" if is_newest else f"at {clock(books.end_ms, span_ms)} UTC"
+    seen_to_ms = int(provenance.setting("seen_to_ms"))
+    if seen_to_ms < books.end_ms:
+        state, cause = (None, None) if books.coverage is None else books.coverage.at(books.end_ms - 1)
+        why = "no book is known then" + (f": {state}" if state else "") + (f" ({cause})" if cause else "")
+        last = f"the last one stood until {clock(seen_to_ms, span_ms)}. Try: --at {utc_text(seen_to_ms - 1)}"
+        return f"standing {when}: not known, {why}; {last}\n"
     if not len(rows):
-        return "standing now: no whale in sight\n"
+        return f"standing {when}: no whale in sight\n"
+    return f"standing {when}\n{_standing_table(rows, top, span_ms)}"
+
+
+def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
     names = ("side", "price", "bps from mid", "size now", "orders", "in sight", "since (UTC)", "moved", "times usual")
     lines = [
         (
@@ -144,7 +159,7 @@ def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
         for row in rows.head(top).to_dicts()
     ]
     more = f"... and {len(rows) - top} more that stand: --top, --json or --csv\n" if len(rows) > top else ""
-    return f"standing now\n{table(names, lines, left=1)}{more}"
+    return f"{table(names, lines, left=1)}{more}"
 
 
 def _times(count: int) -> str:

@@ -142,6 +142,17 @@ def test_walls_at_a_moment_are_those_that_stood_then(told):
     assert json.loads(told("walls", "--at", at(50_000), "--min-size", "100k", "--json"))["rows"] == []
 
 
+def test_no_wall_stands_in_a_hole(told):
+    words = ("walls", "--at", at(65_000), "--min-size", "1k")
+    text = told(*words)
+    assert f"standing at {at(65_001)[11:19]} UTC: not known, no book is known then: missing (chain)" in text
+    assert f"the last one stood until 03:00:59. Try: --at {at(58_999)}" in text
+    assert json.loads(told(*words, "--json"))["rows"] == []
+    ended = json.loads(told("walls", "--from", at(0), "--to", at(65_000), "--min-size", "1k", "--json"))["rows"]
+    assert {row["end"] for row in ended if row["to_utc"] == at(59_000)} == {"gap"}
+    assert json.loads(told("walls", "--at", at(58_999), "--min-size", "1k", "--json"))["rows"] != []
+
+
 def test_zones_are_told_as_support_and_resistance(told):
     text = told("zones", *FROM_TO, "--width", "100")
     resistance, support = text.split("support below the price")

@@ -19,7 +19,8 @@ Began = Literal["found", "returned", "entered view", "grown", "moved", "placed"]
 `returned`: one of these, and a wall of like size had been lost from sight at this price."""
 
 End = Literal["standing", "gap", "consumed", "refilled", "unknown", "left view", "moved", "pulled"]
-"""By trades, where they were recorded: `consumed` if most of what left it was traded, `refilled` if besides far more
+"""`standing`: it stood at the end of the span. `gap`: a hole followed, between two books or until the end of the span.
+By trades, where they were recorded: `consumed` if most of what left it was traded, `refilled` if besides far more
 was traded there than it ever showed, `pulled` if most was cancelled, `unknown` if a hole in the trades leaves that
 open. Inferred without them: `consumed` if the market reached its price, and it fell; `pulled` if it fell while better
 prices stood before it."""

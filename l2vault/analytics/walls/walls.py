@@ -104,7 +104,8 @@ def walls(
 
     Where trades were recorded, they decide how those walls ended that were found without them.
 
-    `settings` has the `threshold` that was used, the `last_mid`, and whether trades told of the ends. Raises VaultError
+    `settings` has the `threshold` that was used, the `last_mid`, whether trades told of the ends, and in `seen_to_ms`
+    until when the last book stood: a wall stands at the end only where that is the end of the span. Raises VaultError
     where the span has no book, or none with two sides.
     """
     criteria = criteria or Criteria()
@@ -116,13 +117,15 @@ def walls(
         meter.count_in(each.tally)
     crumbs_share = 0.0 if criteria.is_of_size_alone else CRUMBS_SHARE
     birth = Birth(threshold, criteria.relative, criteria.per_order, crumbs_share)
-    runs = runs_of(_joined(surveys), birth)
+    seen_to_ms = surveys[-1].t_to
+    runs = runs_of(_joined(surveys, is_seen_to_end=seen_to_ms >= books.end_ms), birth)
     frame, is_told = _ended(books, runs, birth, unit, criteria)
     mids = [each.last_mid for each in surveys if each.last_mid is not None]
     settings = {"threshold": threshold, "kept_share": KEPT_SHARE} | criteria.settings()
     settings["levels"] = sum(each.level_ms for each in surveys) / max(1, sum(each.tally.covered_ms for each in surveys))
     settings["last_mid"] = mids[-1] if mids else None
     settings["is_ended_by_trades"] = is_told
+    settings["seen_to_ms"] = min(seen_to_ms, books.end_ms)
     method = "walls/4" if is_told else "walls/2" if criteria.is_of_size_alone else "walls/3"
     return Result(frame.drop("run"), meter.provenance(method, unit, **settings))
 
@@ -192,24 +195,26 @@ def _threshold(surveys: list[Survey], percentile: float | None) -> float:
     return float(rows["size"][min(at, len(rows) - 1)]) if len(rows) else 0.0
 
 
-def _joined(surveys: list[Survey]) -> pl.DataFrame:
-    """The rows of all, with books numbered through and what lies at the edges of a piece taken from the next one."""
+def _joined(surveys: list[Survey], *, is_seen_to_end: bool) -> pl.DataFrame:
+    """The rows of all, with books numbered through and what lies at the edges of a piece taken from the next one. Where
+    the last book does not stand until the end of the span, a hole follows it as any other."""
     frames = []
     number = 0
     for at, each in enumerate(surveys):
         before = surveys[at - 1] if at else None
         after = surveys[at + 1] if at + 1 < len(surveys) else None
-        frames.append(_edged(each, before, after).with_columns(pl.col("first", "past") + number))
+        frames.append(_edged(each, before, after, is_seen_to_end).with_columns(pl.col("first", "past") + number))
         number += each.books
     return pl.concat(frames).sort("is_ask", "price", "first")
 
 
-def _edged(each: Survey, before: Survey | None, after: Survey | None) -> pl.DataFrame:
+def _edged(each: Survey, before: Survey | None, after: Survey | None, is_seen_to_end: bool) -> pl.DataFrame:
     """The rows of a piece, with what the books next to it say of those at its two edges."""
     rows = each.rows
     is_first, is_last = pl.col("first") == 0, pl.col("past") == each.books
     usual = each.usual.at((rows["distance_ms"] / rows["ms"]).to_numpy())
-    changed = {"usual": pl.lit(pl.Series(usual, dtype=pl.Float64)), "has_next": ~is_last | pl.lit(after is not None)}
+    has_next = ~is_last | pl.lit(after is not None or not is_seen_to_end)
+    changed = {"usual": pl.lit(pl.Series(usual, dtype=pl.Float64)), "has_next": has_next}
     if before is not None:
         is_linked = before.t_to == each.t_from and before.contract == each.contract
         beside = _beside(rows, rows["first"].to_numpy() == 0, before.closing)

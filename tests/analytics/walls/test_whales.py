@@ -23,7 +23,7 @@ from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour
 from l2vault.vault.store.layout import HOUR_MS, Layout
 from support import reference_walls
-from support.books import LINEAR, T0_MS, hand_made
+from support.books import LINEAR, T0_MS, drawn, hand_made
 from support.hours import HOUR_AT_MS, INST, journal_v1_of, levels, line, put, started, synced
 from support.markets import markets
 
@@ -178,6 +178,18 @@ def test_a_level_that_goes_on_over_a_hole_is_two_lives():
     assert frame.select("began", "end", "size_left").rows() == [("found", "gap", 120), ("returned", "standing", None)]
 
 
+@pytest.mark.parametrize(("end_ms", "end"), [(8_000, "standing"), (7_000, "standing"), (8_001, "gap"), (60_000, "gap")])
+def test_a_wall_stands_at_the_end_only_where_a_book_is_known_then(end_ms, end):
+    whole = hand_made(*(drawn(at, "99 120 1", "101 5 1") for at in (0, 2_000, 4_000, 6_000)))
+    ((levels, held),) = whole._frames()
+    cut = [rows.with_columns(pl.col("t_to").clip(upper_bound=T0_MS + end_ms)) for rows in (levels, held)]
+    span = T0_MS, T0_MS + end_ms
+    books = books_module.Books(whole.inst_id, span, lambda: iter([tuple(cut)]), whole.periods)
+    found = walls(books, "contracts", Criteria(min_size=100))
+    assert found.frame.select("began", "end", "size_left").rows() == [("found", end, None)]
+    assert found.provenance.settings["seen_to_ms"] == T0_MS + min(end_ms, 8_000)
+
+
 def three_hours(root: Path) -> Layout:
     """A wall that stands over the turns of two hours and one that is moved at the first, beside 40 small levels."""
     layout = Layout(root)
@@ -206,7 +218,8 @@ def layout(tmp_path_factory):
 
 
 def _found(layout, executor=None, criteria=None):
-    books = read_books(layout.root, INST, HOUR_AT_MS, HOUR_AT_MS + 3 * HOUR_MS)
+    last_ms = HOUR_AT_MS + 3 * HOUR_MS - 60_000
+    books = read_books(layout.root, INST, HOUR_AT_MS, last_ms + 1)
     books.executor = executor
     return walls(books, "usd", criteria or Criteria(min_size=1e6))
 
