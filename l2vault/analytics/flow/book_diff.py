@@ -32,6 +32,7 @@ that says them too: differences of decimals are no whole numbers."""
 _SAMPLE: Final = 512
 """So many tell of most decimals that they are too few."""
 
+_LARGEST: Final = 2.0**62
 _KEY_BITS: Final = 63
 _ROWS_AT_ONCE: Final = 1 << 16
 """What is looked up among so many rows stays near the processor: measured, half the time of an hour's at once. It is
@@ -181,9 +182,12 @@ def _places(contract: Contract, price: Floats, is_ask: Bools) -> tuple[Ints, int
 
 
 def _whole(values: Floats, decimals: Iterable[int], finest: int) -> tuple[Ints, int]:
-    """Values as whole numbers of `10 ** -decimals`, of the first of `decimals` that says them all up to half of the
-    finest, else of the last; and which that was."""
+    """Values, 0 or more, as whole numbers of `10 ** -decimals`, and which: the first of `decimals` that says them all up
+    to half of the finest, else the last in which the largest fits."""
+    largest = float(values.max(initial=0))
     for own in decimals:
+        if largest * 10.0 ** (own + 1) >= _LARGEST:
+            break
         tolerance = 0.5 * 10.0 ** (own - finest)
         if _off(values[:_SAMPLE], own) <= tolerance and _off(values, own) <= tolerance:
             break

@@ -426,6 +426,12 @@ def test_the_finest_and_the_largest_amounts_move(amount):
     assert moved == {("0-2", "moved_out"): float(amount), ("2-5", "moved_in"): float(amount)}
 
 
+def test_beside_an_enormous_amount_a_tiny_one_counts_for_nothing_and_spoils_nothing():
+    bids = [f"{BIDS}, 9998 {amount} 1, 9997 0.00000001 1" for amount in ("4000000000000", "3000000000000")]
+    told = flows([drawn(0, bids[0], ASKS), drawn(2_000, bids[1].replace("0.00000001", "0.00000002"), ASKS)])
+    assert told == {("0-2", "pulled"): 1e12}
+
+
 def test_hours_read_from_lines_and_from_columns_follow_each_other():
     """The former have their sides as categories, the latter as text."""
     whole = hand_made(*(drawn(at, f"9999.5 {5 + at / 1_000} 1", ASKS) for at in (0, 2_000, 4_000, 6_000)))
