@@ -182,8 +182,8 @@ def _places(contract: Contract, price: Floats, is_ask: Bools) -> tuple[Ints, int
 
 
 def _whole(values: Floats, decimals: Iterable[int], finest: int) -> tuple[Ints, int]:
-    """Values, 0 or more, as whole numbers of `10 ** -decimals`, and which: the first of `decimals` that says them all up
-    to half of the finest, else the last in which the largest fits."""
+    """Values, 0 or more, as whole numbers of `10 ** -decimals`, and which: the first of `decimals` that says them all
+    up to half of the finest, else the last in which the largest fits."""
     largest = float(values.max(initial=0))
     for own in decimals:
         if largest * 10.0 ** (own + 1) >= _LARGEST:
