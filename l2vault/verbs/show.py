@@ -15,7 +15,7 @@ from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import MINUTE_MS, utc_text
 from l2vault.errors import UsageError, VaultError
 from l2vault.foreign import printable
-from l2vault.vault.coverage.model import Source
+from l2vault.vault.coverage.model import COVERED, Source
 from l2vault.vault.reading.sources import RECORDED, open_sources
 from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.names import held_instruments, one_of
@@ -46,7 +46,8 @@ class Rung(msgspec.Struct, frozen=True):
 
 
 class Ladder(msgspec.Struct, frozen=True):
-    """`age_ms` is from the book's time to the time asked for; both sides are best first."""
+    """`age_ms` is from the book's time to the time asked for; both sides are best first. `state`, with its `cause`, is
+    what coverage says of the time asked for: where that is not covered the book is the last one known."""
 
     inst_id: str
     timestamp_utc: str
@@ -61,6 +62,8 @@ class Ladder(msgspec.Struct, frozen=True):
     asks: list[Rung]
     bids: list[Rung]
     source: Source = "recorded"
+    state: str = "recorded"
+    cause: str = ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +110,12 @@ def run(context: Context, args: argparse.Namespace) -> int:
         place = f"{printable(finding.path)} at byte {finding.offset}"
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
     contract = _contract(vault, inst_id, found.snapshot.ts_ms)
-    ladder = _ladder(found.snapshot, at_ms, args.levels, contract)
-    if found.state == "archive":
-        ladder = replace(ladder, source="archive")
+    ladder = replace(
+        _ladder(found.snapshot, at_ms, args.levels, contract),
+        source="archive" if found.state == "archive" else "recorded",
+        state=found.state,
+        cause=found.cause,
+    )
     sys.stdout.write(document("show", ladder) if args.json else _text(ladder))
     return 0
 
@@ -186,6 +192,9 @@ def _rungs(side: list[Level], contract: Contract | None, wall_usd: float | None)
 def _text(ladder: Ladder) -> str:
     head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
     head.append(f"age {span_text(ladder.age_ms)} at {ladder.asked_utc}")
+    if ladder.state not in COVERED and (ladder.state != "unknown" or ladder.age_ms > MINUTE_MS):
+        why = ladder.state + (f" ({ladder.cause})" if ladder.cause else "")
+        head.append(f"no book is known then: {why}; this is the last one known")  # of now the next line will tell
     if ladder.source == "archive":
         head.append("not recorded: a book of OKX's archive")
     if ladder.gap_detected:

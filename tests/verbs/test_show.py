@@ -13,6 +13,7 @@ from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import show
 from l2vault.verbs.context import Context
+from support.hours import journal_v1_of, lost, started, synced
 
 BTC = "BTC-USDT-SWAP"
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
@@ -76,9 +77,10 @@ def test_the_default_is_the_last_book_with_its_age_and_its_flag(layout, monkeypa
     monkeypatch.setattr(Clock, "wall_ms", lambda clock: HOUR_AT_MS + 4_000 + 2 * 3_600_000 + 180_500)
     assert run(layout) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == [
+    assert lines[:4] == [
         f"{BTC}  2024-08-20T03:00:04.000Z  seqId 42",
         "age 2 h 3 min at 2024-08-20T05:03:04.500Z",
+        "no book is known then: unknown; this is the last one known",
         "gap_detected: the last good book before a break; nothing is known from then until the next line",
     ]
 
@@ -127,7 +129,20 @@ def test_the_ladder_as_json_keeps_every_string_exact(layout, capsys):
         "asks": [{"price": "61804.1", "qty": "482.9", "orders": "13", "cumulative_qty": "482.9", **NO_USD}],
         "bids": [{"price": "61804", "qty": "242.9", "orders": "12", "cumulative_qty": "242.9", **NO_USD}],
         "source": "recorded",
+        "state": "recorded",
+        "cause": "",
     }
+
+
+def test_in_a_hole_the_ladder_is_called_the_last_one_known(layout, capsys):
+    journal_v1_of(layout, started(0), synced(0), lost(3_000, "chain"), synced(9_000))
+    assert run(layout, "--at", str(HOUR_AT_MS + 3_500)) == 0
+    assert "no book is known then: missing (chain); this is the last one known" in capsys.readouterr().out
+    assert run(layout, "--at", str(HOUR_AT_MS + 3_500), "--json") == 0
+    ladder = json.loads(capsys.readouterr().out)
+    assert (ladder["state"], ladder["cause"], ladder["age_ms"]) == ("missing", "chain", 1_500)
+    assert run(layout, "--at", str(HOUR_AT_MS + 2_500)) == 0
+    assert "no book is known" not in capsys.readouterr().out
 
 
 def test_a_moment_before_the_first_book_is_an_error(layout):
