@@ -110,10 +110,15 @@ def test_without_trades_flow_says_so_and_what_to_do_and_measures_the_books(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("sizes", "end", "filled"),
-    [((500,), "consumed", "100 %"), ((40,), "pulled", "8 %"), ((600, 300), "refilled", "100 %")],
+    ("sizes", "end", "filled", "cancelled"),
+    [
+        ((500,), "consumed", "100 %", "0 %, by the trades (1 of 1 wall that went: 300 k traded, 0.00 cancelled)"),
+        ((300,), "consumed", "60 %", "40 %, by the trades (1 of 1 wall that went: 180 k traded, 120 k cancelled)"),
+        ((40,), "pulled", "8 %", "92 %, by the trades (1 of 1 wall that went: 24.0 k traded, 276 k cancelled)"),
+        ((600, 300), "refilled", "100 %", "0 %, by the trades (1 of 1 wall that went: 540 k traded, 0.00 cancelled)"),
+    ],
 )
-def test_walls_end_by_the_trades_at_their_price(tmp_path, monkeypatch, told, sizes, end, filled):
+def test_walls_end_by_the_trades_at_their_price(tmp_path, monkeypatch, told, sizes, end, filled, cancelled):
     monkeypatch.chdir(tmp_path)
     first, last = push(1, 500, 1, "59990"), push(9, 110_000, 1, "59990")
     middle = [push(2 + nth, 30_000 if nth else 39_000, size) for nth, size in enumerate(sizes)]
@@ -122,6 +127,7 @@ def test_walls_end_by_the_trades_at_their_price(tmp_path, monkeypatch, told, siz
     text = told("walls", INST, *FROM_TO, "--min-size", "100k")
     assert re.search(rf" {end} +{filled}$", text, re.M)
     assert "1 end by the trades at the price" in text and "inferred" not in text and "walls/4" in text
+    assert f"cancelled share of removed wall size: {cancelled}\n" in text
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["end_from"], row["traded"]) == (end, "trades", pytest.approx(sum(sizes) * 600))
     assert row["eaten_share"] == row["filled_at_touch_share"]  # what was there before keeps its name
@@ -134,6 +140,7 @@ def test_a_hole_in_the_trades_makes_an_end_unknown_and_the_table_says_where_to_l
     vault_of(tmp_path / "Vault", [push(1, 30_000, 1, "59990"), push(4, 60_000, 1, "59990")], noted)
     text = told("walls", INST, *FROM_TO, "--min-size", "100k")
     assert "1 unknown: a hole in the trades, see: l2vault coverage --kind trades" in text
+    assert "cancelled share" not in text, "of this wall nobody knows it"
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["consumed_share"]) == ("unknown", None)
 
@@ -143,5 +150,7 @@ def test_without_trades_the_end_is_inferred_and_says_so(tmp_path, monkeypatch, t
     vault_of(tmp_path / "Vault")
     text = told("walls", INST, *FROM_TO, "--min-size", "100k")
     assert "1 end inferred from the books: no trades were recorded here" in text
+    assert re.search(r" consumed \(inferred\) +0 %$", text, re.M)
+    assert "cancelled share of removed wall size: 0 to 100 %, inferred from the books: no trade says what was" in text
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["end_from"], row["traded"]) == ("consumed", "inferred", None)

@@ -131,9 +131,42 @@ def test_depth_tells_bands_and_what_orders_would_cost(told):
 def test_walls_have_a_life_and_an_end(told):
     text = told("walls", *FROM_TO, "--min-size", "100k")
     row = next(line for line in text.splitlines() if line.startswith("bid"))
-    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40 s 300 k 300 k 2.0 1.7 found pulled -"
+    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40 s 300 k 300 k 2.0 1.7 found pulled (inferred) -"
     assert "ends of 1 life: 1 pulled (300 k)" in text
-    assert "cancelled share of removed wall size: 100 %" in text
+    assert "cancelled share of removed wall size: 100 %, inferred from the books: no trade says what was" in text
+
+
+def test_lives_of_walls_are_sorted_as_asked(told, vault):
+    """A bid of 300 k for 40 s, and before the hole an ask of 2.4 M, 20 bps away, for 4 s."""
+    asks = [levels("60001 20 4", "60120 4000 1") if slot in (25, 26) else levels("60001 20 4") for slot in range(30)]
+    bids = [levels("60000 10 5", f"59990 {500 if slot < 20 else 1} 2") for slot in range(30)]
+    vault.hour_file(INST, HOUR_AT_MS).unlink()
+    put(vault, [line(slot * 2_000, *both) for slot, both in enumerate(zip(bids, asks, strict=True))])
+
+    def order(*words):
+        text = told("walls", *FROM_TO, "--min-size", "100k", "--lives", *words)
+        list_of = text[text.index("every life of a wall, ") :].splitlines()
+        rows = json.loads(told("walls", *FROM_TO, "--min-size", "100k", "--lives", *words, "--json"))["rows"]
+        return list_of[0], [each.split()[0] for each in list_of[2:4]], [row["side"] for row in rows]
+
+    of_birth = ["bid", "ask"]
+    assert order() == ("every life of a wall, largest first", ["ask", "bid"], of_birth)
+    assert order("--sort", "size") == ("every life of a wall, largest first", ["ask", "bid"], ["ask", "bid"])
+    assert order("--sort", "time") == ("every life of a wall, longest in sight first", of_birth, of_birth)
+    assert order("--sort", "near") == ("every life of a wall, nearest to mid first", of_birth, of_birth)
+    _, shown, rows = order("--sort", "weight")
+    assert shown == rows == ["bid", "ask"], "300 k for 40 s and 2.4 M for 4 s"
+
+
+def test_without_trades_the_cancelled_share_lies_between_bounds(told, vault):
+    """Of two walls alike one is pulled in sight; the other is gone when the price has passed it, filled or not."""
+    vault.hour_file(INST, HOUR_AT_MS).unlink()
+    first = levels("60000 10 5", "59990 500 2", "59980 500 2")
+    books = [first, levels("60000 10 5", "59990 500 2"), levels("59970 10 5")]
+    put(vault, [line(slot * 2_000, books[min(slot // 5, 2)], levels("60001 20 4")) for slot in range(20)])
+    text = told("walls", "--from", at(0), "--to", at(40_000), "--min-size", "100k")
+    assert "ends of 2 lives: 1 pulled (300 k), 1 consumed (300 k)" in text
+    assert "cancelled share of removed wall size: 50 to 100 %, inferred from the books" in text
 
 
 def test_walls_at_a_moment_are_those_that_stood_then(told):
