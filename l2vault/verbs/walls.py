@@ -231,8 +231,8 @@ def _ends(ledger: "pl.DataFrame", are_trades_recorded: bool) -> str:
 
 def _cancelled_share(ledger: "pl.DataFrame") -> str:
     """How much of what left the walls was cancelled, and by what that is known. Where trades tell of any end, it is of
-    those alone: `cancelled` over that and `traded`. Else it is inferred, as the ends are: at least what is inferred pulled,
-    at most that and each wall inferred consumed that no book shows being filled.
+    those alone: `cancelled` over that and `traded`. Else it is inferred, as the ends are: at least what is inferred
+    pulled, at most that and each wall inferred consumed that no book shows being filled.
 
     A wall that moved is not gone; of one whose end is unknown nobody knows how much was cancelled."""
     import polars as pl

@@ -8,9 +8,11 @@ import re
 import pytest
 
 from l2vault import cli
+from l2vault.analytics.trades import read_trades
 from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal.trade_events import TradesBegun, TradesHole, TradesMissing
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.layout import Layout
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 from support.small_vault import small_vault
@@ -143,6 +145,16 @@ def test_a_hole_in_the_trades_makes_an_end_unknown_and_the_table_says_where_to_l
     assert "cancelled share" not in text, "of this wall nobody knows it"
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["consumed_share"]) == ("unknown", None)
+
+
+def test_what_is_known_of_the_time_of_trades_is_the_same_with_their_rows_and_without(tmp_path):
+    layout, _ = small_vault(tmp_path / "Vault")
+    trades = read_trades(TradeReader(layout), INST)
+    for span in ((HOUR_AT_MS, HOUR_AT_MS + 600_000), (HOUR_AT_MS - 600_000, HOUR_AT_MS + 1_000), (0, 1_000)):
+        read, covered = trades.read(span), trades.covered(span)
+        assert covered.stretches == read.stretches and covered.proved_share == read.proved_share
+        assert covered.is_recorded == read.is_recorded and not len(covered.frame)
+    assert 0.5 < trades.covered((HOUR_AT_MS, HOUR_AT_MS + 600_000)).proved_share < 1, "it has a hole"
 
 
 def test_without_trades_the_end_is_inferred_and_says_so(tmp_path, monkeypatch, told):
