@@ -154,7 +154,7 @@ class Books:
         executor: Executor | None = None,
     ) -> Result:
         """`(bids - asks) / (bids + asks)`, from -1 to 1, of the best N levels (`top10`) and of those within a band of
-        mid (`5bps`; bands of 2, 5, 10, 25 by default). Null where N levels, or the band, reach beyond what was recorded.
+        mid (`5bps`; bands of 2, 5, 10, 25 by default). Null where that reaches beyond what was recorded of a side.
         Rows as `spread` has them. Source: Cartea, Donnelly, Jaimungal 2018, "Enhancing trading strategies with order
         book signals". `executor` as `walls` has it.
 
