@@ -30,8 +30,8 @@ MOST_TRADED: Final = 0.5
 
 PAST_MS: Final = 600_000
 """Without a size that was asked for, a wall stands out of the books of so long before. Of one book alone the answer
-scatters: in a minute of the built-in market, in which a whale of 136 M stood, it lay between 94 M and 13.6 B, and that of
-the ten minutes was 66 M."""
+scatters: in a minute of the built-in market, in which a whale of 136 M stood, it lay between 94 M and 13.6 B,
+and that of the ten minutes was 66 M."""
 
 SIDES: Final[tuple["Side", ...]] = ("bid", "ask")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from l2vault import grammar
 from l2vault.book.utc import DAY_MS
-from l2vault.foreign import printable
+from l2vault.errors import UsageError
+from l2vault.foreign import printable, quoted
 from l2vault.verbs import analysis, rates
 from l2vault.verbs.context import Context
 from l2vault.verbs.format import NONE, counted, figure, heading, length_text, table
@@ -30,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "measure",
         nargs="?",
         default=_ALL,
-        choices=(*MEASURES, _ALL),
-        help="what to test; of all (the default) q is over every question at once",
+        metavar="MEASURE",
+        help="what to test: walls, zones, imbalance, flow or all; of all (the default) q is over every question at once",
     )
     analysis.configure_reading(parser, "all that the vault holds")
     add = parser.add_argument
@@ -53,8 +54,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
+    args.measure, args.inst_ids = _measure_and_instrument(args.measure, args.inst_ids)
     answer = partial(_answer, context.vault)
     return analysis.run(context, args, answer, last_ms=grammar.LONGEST_DURATION_MS)
+
+
+def _measure_and_instrument(measure: str, inst_id: str | None) -> tuple[str, object]:
+    """The two words in either order, and the instrument alone: a name of OKX's has a hyphen, and no measure has."""
+    known = (*MEASURES, _ALL)
+    if measure.lower() in known:
+        return measure.lower(), inst_id
+    if inst_id is not None and inst_id.lower() in known:
+        return inst_id.lower(), measure
+    if "-" not in measure:
+        raise UsageError(f"{quoted(measure, 64)} is no measure.", f"one of {', '.join(known)}")
+    return _ALL, [measure, *([] if inst_id is None else [inst_id])]
 
 
 def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.Answer:

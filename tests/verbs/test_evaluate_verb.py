@@ -204,10 +204,33 @@ def test_what_was_kept_of_one_measure_stays_with_that_of_another_and_a_damaged_f
 
 
 def test_what_cannot_be_asked_is_refused(short, told):
-    assert "invalid choice: 'luck'" in told(short, "evaluate", "luck", INST, code=2)
+    for words in (("luck", INST), ("luck",), (INST, "luck")):
+        assert cli.main(["evaluate", *words, "--vault", str(short.root)]) == 2
+    told_of = told(short, "evaluate", "luck", INST, code=2)
+    assert "'luck' is no measure. Try: one of walls, zones, imbalance, flow, all\n" in told_of
     assert "a window of 420 s is impossible. Try: one that divides the hour: 10m" in told(
         short, "evaluate", "walls", INST, "--window", "7m", code=2
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "measures"),
+    [
+        ((INST,), analytics.MEASURES),
+        (("all", "--no-keep", INST), analytics.MEASURES),
+        (("zones", "--last", "1m", INST), ("zones",)),
+        (("--last", "1m", INST, "zones"), ("zones",)),
+        (("Zones", INST.lower()), ("zones",)),
+    ],
+)
+def test_the_instrument_may_stand_wherever_other_verbs_take_it(short, told, words, measures):
+    rows = json.loads(told(short, "evaluate", *words, "--json"))["rows"]
+    assert list(dict.fromkeys(row["measure"] for row in rows)) == [name for name in analytics.MEASURES if name in measures]
+
+
+def test_two_instruments_are_refused_as_such(short, told):
+    text = told(short, "evaluate", INST, "ETH-USDT-SWAP", code=2)
+    assert "2 instruments are named (BTC-USDT-SWAP, ETH-USDT-SWAP). Try: one at a time" in text
 
 
 def test_the_choices_offered_are_those_there_are():
