@@ -73,7 +73,7 @@ _EPILOG: Final = "Each verb has its own help: l2vault record --help. Settings: d
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors in our form, with names of files and folders that are some, and with the words of a verb
+    """argparse, with its errors in our form, with names of files and folders that are some, and with a verb's words
     before, between and behind its options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=_ALL,
         metavar="MEASURE",
-        help="what to test: walls, zones, imbalance, flow or all; of all (the default) q is over every question at once",
+        help="what to test: walls, zones, imbalance, flow, or all (the default), of which q is over all questions",
     )
     analysis.configure_reading(parser, "all that the vault holds")
     add = parser.add_argument

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import NONE, clock, counted, figure, heading, share, size, span_text, table
+from l2vault.verbs.format import (
+    NONE,
+    clock,
+    counted,
+    figure,
+    heading,
+    last_book,
+    share,
+    size,
+    span_text,
+    table,
+    times,
+    too_few,
+)
 from l2vault.verbs.rates import rests_on
 from l2vault.verbs.words import at_least_1, number, stay
 
@@ -97,7 +110,7 @@ def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.A
     standing = ranked.filter(pl.col("end") == "standing")
     is_now = args.standing or args.at is not None
     span_ms = books.end_ms - books.start_ms
-    text = heading(provenance) + _what(provenance) + "\n" + _standing_table(standing, args.top, span_ms)
+    text = heading(provenance) + _what(provenance) + "\n" + _standing_table(standing, args.top, provenance)
     if args.lives:
         shown = lives_sorted_by(ledger, args.sort or "size", last_mid)
         rows = ledger if args.sort is None else shown
@@ -127,15 +140,16 @@ def _what(provenance: "Provenance") -> str:
     if "min_life_ms" in settings:
         text += f", and stood for {span_text(int(provenance.setting('min_life_ms')))} in sight"
     if "times_usual" in settings and provenance.setting("levels") < LEAST_LEVELS:
-        text += (
-            f"\n{provenance.setting('levels'):.0f} levels a book are too few to tell a whale from chance: --min-size"
-        )
+        few = too_few(round(provenance.setting("levels")), "level a book", "levels a book")
+        text += f"\n{few} to tell a whale from chance: --min-size"
     return text + "\n"
 
 
-def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
+def _standing_table(rows: "pl.DataFrame", top: int, provenance: "Provenance") -> str:
+    """What stands in the last book, and of when that is where a hole lies behind it."""
+    name, span_ms = f"standing now{last_book(provenance)}", provenance.span_ms[1] - provenance.span_ms[0]
     if not len(rows):
-        return "standing now: no whale in sight\n"
+        return f"{name}: no whale in sight\n"
     names = ("side", "price", "bps from mid", "size now", "orders", "in sight", "since (UTC)", "moved", "times usual")
     lines = [
         (
@@ -146,17 +160,13 @@ def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
             figure(row["orders"], 1),
             _in_sight(row["seen_ms"]),
             clock(row["t_from"], span_ms),
-            _times(row["moves"]),
+            times(row["moves"]) if row["moves"] else "never",
             figure(row["times_usual"], 0),
         )
         for row in rows.head(top).to_dicts()
     ]
     more = f"... and {len(rows) - top} more that stand: --top, --json or --csv\n" if len(rows) > top else ""
-    return f"standing now\n{table(names, lines, left=1)}{more}"
-
-
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+    return f"{name}\n{table(names, lines, left=1)}{more}"
 
 
 def _list_name(args: argparse.Namespace, count: int) -> str:

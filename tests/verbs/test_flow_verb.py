@@ -5,6 +5,7 @@ import io
 import json
 import re
 
+import polars as pl
 import pytest
 
 from l2vault import cli
@@ -14,6 +15,7 @@ from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal.trade_events import TradesBegun, TradesHole, TradesMissing
 from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.layout import Layout
+from l2vault.verbs import flow as verb
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 from support.small_vault import small_vault
 
@@ -45,6 +47,20 @@ def test_flow_reads_like_a_tape_with_its_sums_first(small, told):
     assert "price impact (Kyle's lambda): 0 bps per million net, standard error 0, 147 moves" in text
     assert "depth hit by takers: never in this span" in text
     assert "mark 60000.5, index 60003.1; funding 0.0066 %; open interest 2.22 M contracts" in text
+
+
+def test_how_depth_came_back_is_said_with_what_100_percent_is():
+    shares = {f"recovered_{sec}s_share": share for sec, share in ((2, -0.001), (10, 2.58), (60, -0.2))}
+    few = shares | {"events": 1, "half_life_sec": None, "recovered_in_the_end_share": None}
+    many = shares | {"events": 43, "half_life_sec": 2.84, "recovered_in_the_end_share": 1.81}
+    resilience = {"hits": many, "withdrawals": few}
+    settings = {"lambda_bps_per_musd": 0.1, "lambda_error": 0.02, "lambda_moves": 99, "resilience": resilience}
+    assert verb._impact(settings, pl.DataFrame({"vpin": [0.5]})).splitlines()[1:] == [
+        "depth hit by takers: 43 times; back: 0 % after 2 s, 258 % after 10 s, -20 % after 60 s; "
+        "a curve fitted to it levels off at 181 %, half of that after 2.8 s",
+        "as much withdrawn: 1 time; back: 0 % after 2 s, 258 % after 10 s, -20 % after 60 s",
+        "  100 %: all that had gone within 5 bps of mid; above: more came than had gone; below 0: more went",
+    ]
 
 
 def test_flow_says_which_share_of_the_trades_is_proved_and_where_to_look(small, told):
