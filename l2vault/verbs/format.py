@@ -161,7 +161,8 @@ def too_few(count: int, name: str, several: str = "") -> str:
 
 def times(count: float) -> str:
     """`once`, `twice`, `3 times`, `0.5 times`"""
-    return {1: "once", 2: "twice"}.get(count, f"{count:g} times")
+    words: dict[float, str] = {1: "once", 2: "twice"}
+    return words.get(count, f"{count:g} times")
 
 
 def counted(count: int, name: str, several: str = "") -> str:

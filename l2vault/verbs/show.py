@@ -3,6 +3,7 @@
 import argparse
 import sys
 from decimal import Decimal
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -161,8 +162,8 @@ def _wall_usd(vault: Vault, book: Snapshot) -> tuple[float | None, int]:
     those of ten minutes, or this one alone where no other can be read. None where they have too few levels."""
     contracts = Contracts(vault.instrument_rows, book.inst_id)
     try:
-        past = list(vault.snapshots(book.inst_id, max(0, book.ts_ms - PAST_MS), book.ts_ms))
-        books = [sized(each, contracts.at(each.ts_ms)) for each in (*past, book)]
+        past = vault.snapshots(book.inst_id, max(0, book.ts_ms - PAST_MS), book.ts_ms)
+        books = [sized(each, contracts.at(each.ts_ms)) for each in chain(past, (book,))]
     except (VaultError, OSError):  # the book itself was read: it is shown, and the answer says what it rests on
         books = [sized(book, contracts.at(book.ts_ms))]
     return standing_out(books), len(books)
