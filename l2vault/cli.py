@@ -73,11 +73,24 @@ _EPILOG: Final = "Each verb has its own help: l2vault record --help. Settings: d
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors in our form, and with names of files and folders that are some."""
+    """argparse, with its errors in our form, with names of files and folders that are some, and with a verb's words
+    before, between and behind its options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register("type", Path, _path)
+        self._is_mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """argparse takes all words that may be left out where the first of them stands, so that it knows nothing of the
+        instrument in `evaluate walls --last 4h BTC-USDT-SWAP`; unless it reads the options first."""
+        if self._is_mixing or self._subparsers is not None or not self._get_positional_actions():
+            return super().parse_known_args(args, namespace)
+        self._is_mixing = True  # up to Python 3.11 it calls this method again
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_mixing = False
 
     def error(self, message: str) -> NoReturn:
         text = printable(message, _MESSAGE_CHARS)

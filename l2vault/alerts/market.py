@@ -235,7 +235,9 @@ class Market:
         contract = self._contract_at(self._line.ts_ms)
         found = one_book.imbalance(self._line, IMBALANCE_LEVELS, "usd", contract)
         if found is None:
-            return Sight([], "the book is empty")
+            is_empty = not (self._line.bids or self._line.asks)
+            why = f"the recorded levels are fewer than {IMBALANCE_LEVELS}"
+            return Sight([], "the book is empty" if is_empty else why)
         side = "bid" if found > 0 else "ask"
         if abs(found) <= rule.limit or rule.side not in (None, side):
             return Sight([])

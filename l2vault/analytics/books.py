@@ -284,6 +284,8 @@ class Tally:
     covered_ms: int
     visible: dict[SideName, list[float]]
     """Least and most of each side, nothing where it was always whole."""
+    until_ms: int | None = None
+    """Until when the last of them stood."""
 
 
 def tally_of(books: BookRows) -> Tally:
@@ -294,7 +296,8 @@ def tally_of(books: BookRows) -> Tally:
         seen = seen[np.isfinite(seen)]
         visible[name] = [float(seen.min()), float(seen.max())] if len(seen) else []
     two_sided = int(np.isfinite(books.mid).sum())
-    return Tally(len(books), two_sided, int((books.t_to - books.t_from).sum()), visible)
+    until_ms = int(books.t_to[-1]) if len(books) else None
+    return Tally(len(books), two_sided, int((books.t_to - books.t_from).sum()), visible, until_ms)
 
 
 class CoverageMeter:
@@ -305,6 +308,7 @@ class CoverageMeter:
         self._count = 0
         self._two_sided = 0
         self._covered_ms = 0
+        self._until_ms: int | None = None
         self._visible: dict[SideName, list[float]] = {name: [] for name in SIDES}
 
     def count_in(self, tally: Tally) -> None:
@@ -312,6 +316,7 @@ class CoverageMeter:
         self._count += tally.books
         self._two_sided += tally.two_sided
         self._covered_ms += tally.covered_ms
+        self._until_ms = tally.until_ms or self._until_ms
         for name, bounds in tally.visible.items():
             self._visible[name] += bounds
 
@@ -347,6 +352,7 @@ class CoverageMeter:
                 for name, seen in self._visible.items()
             },
             settings=settings,
+            until=None if self._until_ms is None else aware(self._until_ms),
         )
 
 

@@ -53,13 +53,14 @@ def spreads(pieces: Iterator[BookRows], unit: Unit) -> list[tuple[pl.DataFrame, 
 def imbalance(
     books: Books, unit: Unit = "usd", levels: Sequence[int] = LEVELS, bands_bps: Sequence[float] = BANDS_BPS
 ) -> Result:
-    """`(bids - asks) / (bids + asks)`, of the best N levels (`top10`) and of those within a band of mid (`5bps`).
+    """`(bids - asks) / (bids + asks)`, of the best N levels (`top10`) and of those within a band of mid (`5bps`). Null
+    where N levels, or the band, reach beyond what was recorded of a side; a whole side has no more than it shows.
 
     Source: Cartea, Donnelly, Jaimungal, "Enhancing trading strategies with order book signals", 2018.
     """
     settings = {"levels": list(levels), "bands_bps": list(bands_bps)}
     measure = partial(imbalances, unit=unit, levels=levels, bands_bps=bands_bps)
-    return _measured(books, "imbalance/1", unit, measure, settings)
+    return _measured(books, "imbalance/2", unit, measure, settings)
 
 
 def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] | None = None) -> Result:
@@ -212,10 +213,19 @@ def imbalances(piece: Piece, unit: Unit, levels: Sequence[int], bands_bps: Seque
             for each, values in zip(names, found, strict=True):
                 sums[name][each][own] = values
     columns = {each: _balance(sums["bid"][each], sums["ask"][each]) for each in names}
+    for count in levels:
+        is_known = _is_ranked(piece, "bid", count) & _is_ranked(piece, "ask", count)
+        columns[f"top{count}"] = np.where(is_known, columns[f"top{count}"], np.nan)
     for band_bps in bands_bps:
         is_known = is_seen(piece, "bid", band_bps) & is_seen(piece, "ask", band_bps)
         columns[f"{band_bps:g}bps"] = np.where(is_known, columns[f"{band_bps:g}bps"], np.nan)
     return columns
+
+
+def _is_ranked(piece: Piece, name: SideName, levels: int) -> Bools:
+    """`(books,)`: whether a side's best `levels` are all there to see: it has so many, or is whole and has fewer."""
+    ranked: Bools = (piece.count(name) >= levels) | ~piece.is_full[name]
+    return ranked
 
 
 def _balance(bids: Floats, asks: Floats) -> Floats:

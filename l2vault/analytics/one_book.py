@@ -65,7 +65,10 @@ def microprice(book: Snapshot) -> float | None:
 
 def imbalance(book: Snapshot, levels: int, unit: Unit, contract: Contract | None) -> float | None:
     """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 to 1 (Cartea, Donnelly, Jaimungal,
-    "Enhancing trading strategies with order book signals", 2018)."""
+    "Enhancing trading strategies with order book signals", 2018). None where more levels may lie behind those that a
+    side shows than were asked for."""
+    if any(book.depth <= len(side) < levels for side in (book.bids, book.asks)):
+        return None
     bids, asks = (
         sum(_size(qty, price, unit, contract) for price, qty in _plain(book, side, levels)) for side in ("bid", "ask")
     )

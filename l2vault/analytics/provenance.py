@@ -34,7 +34,8 @@ class Provenance:
     are the half-open span, aware datetimes in exchange time; `covered_share` is the share of its time in which a book
     stood, from 0 to 1; `slots` the share of grid slots in each state, empty where the books came from frames; `holes`
     their number; `visible` has `bid` and `ask`; `unit` is what sizes are in, such as USDT; `settings` what the method
-    was given or found, such as a threshold.
+    was given or found, such as a threshold; `until` is the time up to which the last book of the span stood, before
+    `end` where a hole lies between, None where no book was counted.
 
     >>> vault = l2vault.open("Vault")
     >>> rests_on = vault.books("BTC-USDT-SWAP").walls().provenance
@@ -54,6 +55,12 @@ class Provenance:
     holes: int
     visible: Mapping[Literal["bid", "ask"], VisibleRange]
     settings: Mapping[str, object] = field(default_factory=dict)
+    until: datetime | None = None
+
+    @property
+    def behind_ms(self) -> int:
+        """For how long no book had stood when the span ended."""
+        return 0 if self.until is None else max(0, _ms(self.end) - _ms(self.until))
 
     @property
     def span_ms(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def beyond_chance(low: float, high: float) -> float:
 
 
 def stands_out(sizes: Sequence[float]) -> float | None:
-    """The same of the levels of one book, both sides together, in any order. None where it has too few of them."""
+    """The same of the levels of some books, both sides together, in any order. None where it has too few of them."""
     if len(sizes) < LEAST_LEVELS:
         return None
     ordered = sorted(sizes)

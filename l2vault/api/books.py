@@ -154,8 +154,9 @@ class Books:
         executor: Executor | None = None,
     ) -> Result:
         """`(bids - asks) / (bids + asks)`, from -1 to 1, of the best N levels (`top10`) and of those within a band of
-        mid (`5bps`; bands of 2, 5, 10, 25 by default). Rows as `spread` has them. Source: Cartea, Donnelly, Jaimungal
-        2018, "Enhancing trading strategies with order book signals". `executor` as `walls` has it.
+        mid (`5bps`; bands of 2, 5, 10, 25 by default). Null where that reaches beyond what was recorded of a side.
+        Rows as `spread` has them. Source: Cartea, Donnelly, Jaimungal 2018, "Enhancing trading strategies with order
+        book signals". `executor` as `walls` has it.
 
         >>> l2vault.open("Vault").books("BTC-USDT-SWAP").imbalance(step="5m").frame.columns
         ['t_from', 't_to', 'covered_share', 'top1', 'top5', 'top10', 'top50', '2bps', '5bps', '10bps', '25bps']
@@ -319,12 +320,14 @@ class Books:
 
         Walls and zones are found in one `window`, which divides the hour, and tested in the next: `held` is the share
         of decided visits after which price turned by `turn_bps` (a fifth of its range in a window without) before it
-        went through by as much. `pulled` is the share of ended walls that were cancelled, `hit` that of moves over
-        `horizon_ms` which had the sign of the `signal`. Columns: `measure`, `what`, `signal`, `side`, `horizon_ms`,
-        `events`, `successes`, `open` (neither), `rate`, its 95 % interval `low`, `high`, the `chance` of the same, the
-        ratio `lift`, `p`, `q`, `is_edge` (q below 0.05), `median_ms` to break, `chance_median_ms`, and `missing`: why
-        there is no rate, such as fewer than 30 events or less than 99 % coverage. The same `seed` gives the same
-        figures. docs/evaluate.md says how chance is drawn. `executor` as `walls` has it.
+        went through by as much. `pulled` is the share of ended walls that were cancelled, as trades tell it, or
+        `inferred` where none were recorded (`end_from`); `hit` that of moves over `horizon_ms` which had the sign of
+        the `signal`. Columns: `measure`, `what`, `signal`, `side`, `horizon_ms`, `events`, `successes`, `open`
+        (neither), `rate`, its 95 % interval `low`, `high`, the `chance` of the same, the ratio `lift`, `p`, `q`,
+        `is_edge` (q below 0.05), `median_ms` to break, `chance_median_ms`, `missing`: why there is no rate, such as
+        fewer than 30 events or less than 99 % coverage of books, or of trades where the row rests on them; and
+        `end_from`. The same `seed` gives the same figures. docs/evaluate.md says how chance is drawn. `executor` as
+        `walls` has it.
 
         >>> result = l2vault.open("Vault").books("BTC-USDT-SWAP").evaluate("zones")
         >>> result.frame.select("what", "side", "rate", "missing").row(0)

@@ -161,8 +161,9 @@ class Snapshot:
         ]
 
     def imbalance(self, levels: int = 10, unit: Unit = "usd") -> float | None:
-        """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 (asks alone) to 1 (bids alone); as
-        `Books.imbalance` gives `top10` (Cartea, Donnelly, Jaimungal 2018).
+        """`(bids - asks) / (bids + asks)` of the best `levels` a side, from -1 (asks alone) to 1 (bids alone); None of
+        more levels than were recorded of a side behind which more may lie; as `Books.imbalance` gives `top10` (Cartea,
+        Donnelly, Jaimungal 2018).
 
         Raises VaultError where the vault has no instrument row; `unit="contracts"` needs none.
 

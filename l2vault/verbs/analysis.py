@@ -15,6 +15,7 @@ from l2vault import allocator, grammar
 from l2vault.analytics.executors import worked_on
 from l2vault.analytics.former_names import with_former, with_former_columns
 from l2vault.book.utc import utc_text
+from l2vault.clock import Clock
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.own_process import is_own
@@ -25,7 +26,7 @@ from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document, schema_of
-from l2vault.verbs.format import footnote, progress_bar, span_text
+from l2vault.verbs.format import footnote, length_text, progress_bar, span_text
 from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.words import (
     NEWEST,
@@ -45,7 +46,11 @@ if TYPE_CHECKING:
 
 UNITS: Final = ("usd", "coin", "contracts")
 DEFAULT_LAST_MS: Final = HOUR_MS
+STALE_MS: Final = 90_000
+"""A recorder that runs writes a line of a quiet book at least so often."""
 
+_TRIED: Final = 20
+"""Moments at which a known book is looked for before a hole."""
 _TIMES: Final = (("t_from", "from_utc"), ("t_to", "to_utc"))
 """Columns of time, and what they are as text."""
 
@@ -118,7 +123,11 @@ def run(
     if is_own():
         allocator.keep_freed()
         gc.freeze()  # what is loaded stays, and need not be looked through again and again
-    books = read_books(vault, inst_id, *_span(vault, inst_id, args, is_instant, last_ms))
+    is_of_newest = args.end is None and args.at in (None, NEWEST)
+    span = _span(vault, inst_id, args, is_instant, last_ms)
+    books = read_books(vault, inst_id, *span)
+    if is_of_newest:
+        _say_age(inst_id, span[1] - 1)
     with worked_on(books, is_guarded=is_own()):  # one set of processes for the answer and the picture
         with _progress_of(books):
             found = answer(books, args)
@@ -133,6 +142,14 @@ def run(
                 _draw(found.draw, args.plot)
             sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
+
+
+def _say_age(inst_id: str, newest_ms: int) -> None:
+    """Where the newest line is old: what an answer calls now is of then."""
+    age_ms = Clock().wall_ms() - newest_ms
+    if age_ms > STALE_MS:
+        age = length_text(age_ms // 1000 * 1000)
+        sys.stderr.write(f"the newest book of {printable(inst_id)} is {age} old: {utc_text(newest_ms)}\n")
 
 
 def the_instrument(vault: Vault, args: argparse.Namespace) -> str:
@@ -177,11 +194,21 @@ def _span(vault: Vault, inst_id: str, args: argparse.Namespace, is_instant: bool
     if start_ms >= end_ms and args.end is not None:
         raise UsageError(f"--to {utc_text(end_ms)} is not after --from {utc_text(start_ms)}.", "a start before the end")
     if start_ms >= held[1] or end_ms <= held[0]:
-        where = (
-            f"at {_text(start_ms)} or later" if args.end is None else f"from {_text(start_ms)} to {utc_text(end_ms)}"
+        raise VaultError(
+            f"nothing lies {_asked_text(args, start_ms, end_ms)}.", f"a time in {_held_text(inst_id, held)}"
         )
-        raise VaultError(f"nothing lies {where}.", f"a time in {_held_text(inst_id, held)}")
     return max(0, start_ms), end_ms
+
+
+def _asked_text(args: argparse.Namespace, start_ms: int, end_ms: int) -> str:
+    """The span in the times that were asked for; what was reckoned from them is a length."""
+    is_cut = end_ms - start_ms == 1  # there is nothing so early
+    length = length_text(end_ms - start_ms)
+    if args.at is not None:
+        return f"at {utc_text(args.at)}" + ("" if is_cut else f" or in the {length} before it")
+    if args.start is None:
+        return f"before {utc_text(end_ms)}" if is_cut else f"in the {length} before {utc_text(end_ms)}"
+    return f"at {_text(start_ms)} or later" if args.end is None else f"from {_text(start_ms)} to {utc_text(end_ms)}"
 
 
 def _newest(vault: Vault, inst_id: str, last_ms: int | None, default_ms: int) -> tuple[int, int]:
@@ -208,12 +235,27 @@ def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
     found = vault.book_at(inst_id, at_ms)
     if found is not None and found.state not in COVERED:
         cause = f" ({found.cause})" if found.cause else ""
-        last = utc_text(found.snapshot.ts_ms)
+        known_ms = _last_known(vault, inst_id, found.snapshot.ts_ms)
+        cure = f"l2vault coverage {inst_id}, for when books stood"
         raise VaultError(
             f"no book of {inst_id} at {utc_text(at_ms)} is known: {found.state}{cause}.",
-            f"--at {last}, the last one known",
+            cure if known_ms is None else f"--at {utc_text(known_ms)}, the last one known",
         )
     return at_ms, at_ms + 1
+
+
+def _last_known(vault: Vault, inst_id: str, before_ms: int) -> int | None:
+    """The last moment up to a line at which a book is known to stand: that of the line, unless the loss begins with it
+    or it is in doubt; then just before it, and so on. None where some lines on end are of no use."""
+    t_ms = before_ms
+    for _ in range(_TRIED):
+        found = vault.book_at(inst_id, t_ms)
+        if found is None:
+            return None
+        if found.state in COVERED:
+            return t_ms
+        t_ms = found.snapshot.ts_ms if found.snapshot.ts_ms < t_ms else t_ms - 1
+    return None
 
 
 def _as_json(verb: str, answer: Answer) -> str:
@@ -238,6 +280,7 @@ def _about(provenance: "Provenance") -> dict[str, object]:
             "unit": provenance.unit,
             "books": provenance.books,
             "cadence_ms": provenance.cadence_ms,
+            "until_utc": None if provenance.until is None else utc_text(end_ms - provenance.behind_ms),
             "covered_share": provenance.covered_share,
             "slots": provenance.slots,
             "holes": provenance.holes,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from l2vault import grammar
 from l2vault.book.utc import DAY_MS
-from l2vault.foreign import printable
+from l2vault.errors import UsageError
+from l2vault.foreign import printable, quoted
 from l2vault.verbs import analysis, rates
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import NONE, counted, figure, heading, length_text, span_text, table
+from l2vault.verbs.format import NONE, counted, figure, heading, length_text, table
 from l2vault.verbs.words import duration, number
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "measure",
         nargs="?",
         default=_ALL,
-        choices=(*MEASURES, _ALL),
-        help="what to test; of all (the default) q is over every question at once",
+        metavar="MEASURE",
+        help="what to test: walls, zones, imbalance, flow, or all (the default), of which q is over all questions",
     )
     analysis.configure_reading(parser, "all that the vault holds")
     add = parser.add_argument
@@ -53,8 +54,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
+    args.measure, args.inst_ids = _measure_and_instrument(args.measure, args.inst_ids)
     answer = partial(_answer, context.vault)
     return analysis.run(context, args, answer, last_ms=grammar.LONGEST_DURATION_MS)
+
+
+def _measure_and_instrument(measure: str, inst_id: str | None) -> tuple[str, object]:
+    """The two words in either order, and the instrument alone: a name of OKX's has a hyphen, and no measure has."""
+    known = (*MEASURES, _ALL)
+    if measure.lower() in known:
+        return measure.lower(), inst_id
+    if inst_id is not None and inst_id.lower() in known:
+        return inst_id.lower(), measure
+    if "-" not in measure:
+        raise UsageError(f"{quoted(measure, 64)} is no measure.", f"one of {', '.join(known)}")
+    return _ALL, [measure, *([] if inst_id is None else [inst_id])]
 
 
 def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.Answer:
@@ -87,12 +101,20 @@ def _rules(rows: list[dict[str, Any]], provenance: "Provenance") -> str:
             near, turn = figure(provenance.setting("near_bps"), 2), figure(provenance.setting("turn_bps"), 2)
             text += f"  held: price came within {near} bps and turned by {turn} bps before it went through by as much\n"
         text += "  by chance: the same levels, as far from mid, in windows of like volatility\n"
+    if "walls" in asked:
+        text += f"  pulled: of the walls of the span that ended in sight, {_pulled(rows)}\n"
     block = length_text(provenance.setting("least_shift_ms"))
     if asked & {"imbalance", "flow"}:
         text += f"{_names(asked, 'imbalance', 'flow')}: the next move of mid had the sign of the signal\n"
         text += f"  by chance: the same signal, shifted in time by {block} or more\n"
     few = "" if provenance.setting("block_ms") >= DAY_MS else ", since the span has fewer than 5 days"
     return f"{text}95 %: blocks of {length_text(provenance.setting('block_ms'))} drawn as a whole{few}\n"
+
+
+def _pulled(rows: list[dict[str, Any]]) -> str:
+    if any(row["end_from"] == "trades" for row in rows):
+        return "those that were cancelled and not traded, as the trades tell it"
+    return "those that seem cancelled: inferred from the books, no trades were recorded in this span"
 
 
 def _names(asked: set[str], *names: str) -> str:
@@ -135,7 +157,8 @@ def _question(row: dict[str, Any]) -> str:
     if row["what"] == "hit":
         return f"{row['measure']} {row['signal']}, next {length_text(row['horizon_ms'])}"
     side = {"bid": ", bids", "ask": ", asks"}.get(row["side"], "")
-    return f"{row['measure']} {row['what']}{side}"
+    inferred = " (inferred)" if row["end_from"] == "inferred" else ""
+    return f"{row['measure']} {row['what']}{side}{inferred}"
 
 
 def _share(value: float | None, unit: str = " %") -> str:
@@ -161,16 +184,18 @@ def _verdict(rows: list[dict[str, Any]], provenance: "Provenance") -> str:
     start_ms, end_ms = provenance.span_ms
     if provenance.covered_share < provenance.setting("least_covered_share"):
         return "nothing can be told: less than 99 % of the span is covered\n"
-    return f"nothing can be told: {_why_nothing(rows, span_text(end_ms - start_ms))}\n"
+    return f"nothing can be told: {_why_nothing(rows, length_text(end_ms - start_ms))}\n"
 
 
 def _why_nothing(rows: list[dict[str, Any]], span: str) -> str:
     """A span may be too short, or long enough and hold too little of what was asked for."""
-    from l2vault.analytics.chance.evaluate import FEW_SHIFTS, FEW_WINDOWS, NO_TRADES
+    from l2vault.analytics.chance.evaluate import FEW_SHIFTS, FEW_TRADES, FEW_WINDOWS, NO_TRADES
 
     missing = [row["missing"] or "" for row in rows]
     if any(FEW_WINDOWS in each or FEW_SHIFTS in each for each in missing):
         return f"{span} is too short a span"
     if all(NO_TRADES in each for each in missing):
         return NO_TRADES
+    if all(FEW_TRADES in each for each in missing):
+        return "trades are proved for less than 99 % of the span; see: l2vault coverage --kind trades"
     return f"{span} held too few events"

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 from l2vault.book.utc import DAY_MS
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import NONE, clock, counted, exact_share, figure, heading, length_text, share, size, table
+from l2vault.verbs.format import (
+    NONE,
+    clock,
+    counted,
+    exact_share,
+    figure,
+    heading,
+    length_text,
+    share,
+    size,
+    table,
+    too_few,
+)
 from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
@@ -154,7 +166,8 @@ def _imbalance_line(rows: "pl.DataFrame") -> str:
 def _large(settings: Mapping[str, Any], span_ms: int) -> str:
     least, largest = settings["large_usd"], settings["largest"]
     if least is None:
-        return f"{counted(settings['orders'], 'order')} of takers are too few to call any large: --large SIZE\n"
+        few = too_few(settings["orders"], "order of takers", "orders of takers")
+        return f"{few} to call any large: --large SIZE\n"
     if not largest:
         return f"no order of a taker was worth {size(least).strip()} or more\n"
     lines = [
@@ -183,8 +196,11 @@ def _impact(settings: Mapping[str, Any], rows: "pl.DataFrame") -> str:
     if not rows["vpin"].count():
         volume = size(settings["bucket_contracts"]).strip()
         text += f"VPIN: no {settings['buckets']} buckets of {volume} contracts without a hole in the trades; --bucket\n"
+    found = settings["resilience"]
     for name, events in (("hits", "depth hit by takers"), ("withdrawals", "as much withdrawn")):
-        text += f"{events}: {_recovery(settings['resilience'][name])}\n"
+        text += f"{events}: {_recovery(found[name])}\n"
+    if found["hits"]["events"] or found["withdrawals"]["events"]:
+        text += "  100 %: all that had gone within 5 bps of mid; above: more came than had gone; below 0: more went\n"
     return text
 
 
@@ -200,7 +216,8 @@ def _recovery(found: Mapping[str, Any]) -> str:
     text = f"{counted(found['events'], 'time')}; back: {back or 'not seen'}"
     if half is None:
         return text
-    return f"{text}; half-life {half:.1f} s, in the end {share(found['recovered_in_the_end_share'])}"
+    end = share(found["recovered_in_the_end_share"])
+    return f"{text}; a curve fitted to it levels off at {end}, half of that after {half:.1f} s"
 
 
 def _context_line(rows: "pl.DataFrame") -> str:

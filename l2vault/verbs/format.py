@@ -53,7 +53,7 @@ def aligned(figures: Sequence[str]) -> list[str]:
 
 def share(value: float | None) -> str:
     """`62 %`"""
-    return NONE if value is None else f"{100 * value:.0f} %"
+    return NONE if value is None else f"{figure(100 * value, 0)} %"
 
 
 def share_of(count: int, total: int) -> str:
@@ -87,6 +87,15 @@ def minute(ms: int) -> str:
 def heading(provenance: "Provenance") -> str:
     """Instrument, span and unit of an answer, a line."""
     return f"{provenance.inst_id}  {time_span(*provenance.span_ms)}, sizes in {provenance.unit}\n"
+
+
+def last_book(provenance: "Provenance") -> str:
+    """`, of 11 min before the end of the span` where the last book ended before it, else nothing."""
+    behind_ms = provenance.behind_ms
+    if not behind_ms:
+        return ""
+    behind = length_text(max(1, round(behind_ms / _STEP)) * _STEP)
+    return f", of {behind} before the end of the span: no book stood since"
 
 
 def footnote(provenance: "Provenance") -> str:
@@ -143,6 +152,17 @@ def span_text(span_ms: int) -> str:
 def length_text(span_ms: float) -> str:
     """`10 min`, where `span_text` says `10 min 0 s`."""
     return span_text(round(span_ms)).removesuffix(" 0 s").removesuffix(" 0 min").removesuffix(" 0 h")
+
+
+def too_few(count: int, name: str, several: str = "") -> str:
+    """`1 window is too few`, `2 windows are too few`"""
+    return f"{counted(count, name, several)} {'is' if count == 1 else 'are'} too few"
+
+
+def times(count: float) -> str:
+    """`once`, `twice`, `3 times`, `0.5 times`"""
+    words: dict[float, str] = {1: "once", 2: "twice"}
+    return words.get(count, f"{count:g} times")
 
 
 def counted(count: int, name: str, several: str = "") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import clock, counted, figure, heading, length_text, size, table
+from l2vault.verbs.format import clock, counted, figure, heading, length_text, size, table, times, too_few
 from l2vault.verbs.words import at_least_1, duration, number, numbers
 
 if TYPE_CHECKING:
@@ -93,14 +93,15 @@ def _verdict(rows: "pl.DataFrame", alerts: int, args: argparse.Namespace, proven
     windows, horizon = int(provenance.setting("windows")), length_text(args.horizon)
     if not rows["z"].count():
         why = "in no band were there 10 that saw it whole" if windows >= LEAST_HISTORY else "10 are needed"
-        few = f"{counted(windows, 'window')} of {horizon} are too few to tell what is out of the ordinary"
-        return f"alerts: {few}; {why}\n"
+        few = too_few(windows, f"window of {horizon}", f"windows of {horizon}")
+        return f"alerts: {few} to tell what is out of the ordinary; {why}\n"
     limit = provenance.settings["alert_z"]
+    by_chance = f"what chance gives {times(args.false_alarms)} a day"
     if limit is None:
-        few = f"{counted(windows, 'window')} of {horizon} are too few to tell what chance gives"
-        return f"alerts: {few} {args.false_alarms:g} times a day. Try: a longer span, or --alert 10\n"
+        few = too_few(windows, f"window of {horizon}", f"windows of {horizon}")
+        return f"alerts: {few} to tell {by_chance}. Try: a longer span, or --alert 10\n"
     z = f"{limit:.1f} deviations off"
-    rule = f"z of --alert {args.alert:g}" if args.alert else f"what chance gives {args.false_alarms:g} times a day"
+    rule = f"z of --alert {args.alert:g}" if args.alert else by_chance
     return f"{counted(alerts, 'alert')}: windows of {horizon} whose net flow in a band is {z} ({rule})\n"
 
 

@@ -3,13 +3,16 @@
 import argparse
 import sys
 from decimal import Decimal
+from itertools import chain
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from l2vault.analytics.contract import Contract, contract_periods
-from l2vault.analytics.tail import stands_out
+from l2vault.analytics.standing_walls import PAST_MS, sized, standing_out
+from l2vault.analytics.tail import LEAST_LEVELS
+from l2vault.api.snapshot import Contracts
 from l2vault.book.change import Level
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import MINUTE_MS, utc_text
@@ -46,8 +49,10 @@ class Rung(msgspec.Struct, frozen=True):
 
 
 class Ladder(msgspec.Struct, frozen=True):
-    """`age_ms` is from the book's time to the time asked for; both sides are best first. `state`, with its `cause`, is
-    what coverage says of the time asked for: where that is not covered the book is the last one known."""
+    """`age_ms` is from the book's time to the time asked for; both sides are best first. A wall has `wall_usd` or more:
+    what stands out of `wall_books` books, those of the ten minutes up to this one. Null where they cannot tell.
+    `state`, with its `cause`, is what coverage says of the time asked for: where that is not covered the book is the
+    last one known."""
 
     inst_id: str
     timestamp_utc: str
@@ -64,6 +69,8 @@ class Ladder(msgspec.Struct, frozen=True):
     source: Source = "recorded"
     state: str = "recorded"
     cause: str = ""
+    wall_usd: float | None = None
+    wall_books: int = 0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -109,14 +116,18 @@ def run(context: Context, args: argparse.Namespace) -> int:
     for finding in found.findings:
         place = f"{printable(finding.path)} at byte {finding.offset}"
         sys.stderr.write(f"skipped: {place}: {printable(finding.reason)}\n")
-    contract = _contract(vault, inst_id, found.snapshot.ts_ms)
+    book = found.snapshot
+    contract = _contract(vault, inst_id, book.ts_ms)
+    wall_usd, wall_books = (None, 0) if contract is None else _wall_usd(vault, book)
     ladder = replace(
-        _ladder(found.snapshot, at_ms, args.levels, contract),
+        _ladder(book, at_ms, args.levels, contract, wall_usd),
         source="archive" if found.state == "archive" else "recorded",
         state=found.state,
         cause=found.cause,
+        wall_usd=wall_usd,
+        wall_books=wall_books,
     )
-    sys.stdout.write(document("show", ladder) if args.json else _text(ladder))
+    sys.stdout.write(document("show", ladder) if args.json else _text(ladder, _beyond(book, args.levels)))
     return 0
 
 
@@ -128,9 +139,8 @@ def _instrument(held: list[str], asked: list[str]) -> str:
     return held_instruments(asked, held)[0] if asked else held[0]
 
 
-def _ladder(book: Snapshot, at_ms: int, levels: int, contract: Contract | None) -> Ladder:
+def _ladder(book: Snapshot, at_ms: int, levels: int, contract: Contract | None, wall_usd: float | None) -> Ladder:
     spread, spread_bps = _spread(book)
-    wall_usd = _wall_usd(book, contract)
     return Ladder(
         inst_id=book.inst_id,
         timestamp_utc=utc_text(book.ts_ms),
@@ -155,12 +165,22 @@ def _contract(vault: Vault, inst_id: str, ts_ms: int) -> Contract | None:
         return None
 
 
-def _wall_usd(book: Snapshot, contract: Contract | None) -> float | None:
-    """From which size on a level stands out of this book as none would by chance: as `l2vault walls` has it, by the
-    book alone. None where it has too few levels to say so."""
-    if contract is None:
-        return None
-    return stands_out([_usd(level, contract) or 0.0 for level in (*book.bids, *book.asks)])
+def _wall_usd(vault: Vault, book: Snapshot) -> tuple[float | None, int]:
+    """From which size on a level stands out as none would by chance, as `l2vault watch` has it, and of how many books:
+    those of ten minutes, or this one alone where no other can be read. None where they have too few levels."""
+    contracts = Contracts(vault.instrument_rows, book.inst_id)
+    try:
+        past = vault.snapshots(book.inst_id, max(0, book.ts_ms - PAST_MS), book.ts_ms)
+        books = [sized(each, contracts.at(each.ts_ms)) for each in chain(past, (book,))]
+    except (VaultError, OSError):  # the book itself was read: it is shown, and the answer says what it rests on
+        books = [sized(book, contracts.at(book.ts_ms))]
+    return standing_out(books), len(books)
+
+
+def _beyond(book: Snapshot, levels: int) -> str:
+    """Where more levels are asked for than a side shows, and more may lie behind them."""
+    cut = [name for name, side in (("bids", book.bids), ("asks", book.asks)) if book.depth <= len(side) < levels]
+    return f"{book.depth} levels a side were recorded: {' and '.join(cut)} beyond them are not known" if cut else ""
 
 
 def _usd(level: Level, contract: Contract | None) -> float | None:
@@ -189,7 +209,7 @@ def _rungs(side: list[Level], contract: Contract | None, wall_usd: float | None)
     return rungs
 
 
-def _text(ladder: Ladder) -> str:
+def _text(ladder: Ladder, beyond: str = "") -> str:
     head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
     head.append(f"age {span_text(ladder.age_ms)} at {ladder.asked_utc}")
     if ladder.state not in COVERED and (ladder.state != "unknown" or ladder.age_ms > MINUTE_MS):
@@ -199,6 +219,10 @@ def _text(ladder: Ladder) -> str:
         head.append("not recorded: a book of OKX's archive")
     if ladder.gap_detected:
         head.append("gap_detected: the last good book before a break; nothing is known from then until the next line")
+    if ladder.currency is not None:
+        head.append(_walls(ladder))
+    if beyond:
+        head.append(beyond)
     if ladder.mid_price is None:
         middle = "(a side is empty)"
     else:
@@ -220,6 +244,15 @@ def _text(ladder: Ladder) -> str:
     rows = [list(row) for row in zip(*columns, strict=True)]
     text = table(names, _padded_last(rows), left=1, rule=(len(ladder.asks), middle))
     return "\n".join([*head, "", text])
+
+
+def _walls(ladder: Ladder) -> str:
+    """From what size on a level is marked, and what that rests on."""
+    if ladder.wall_usd is None:
+        return f"no level is called a wall: that takes books of {LEAST_LEVELS} levels or more"
+    alone = "this book alone, since none of the 10 min before could be read"
+    of = alone if ladder.wall_books == 1 else f"the {ladder.wall_books} books of the 10 min up to it"
+    return f"a wall has {size(ladder.wall_usd).strip()} or more: what stands out of {of}"
 
 
 def _bar(rung: Rung, largest: float) -> str:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 from l2vault.book.utc import utc_text
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import NONE, clock, counted, figure, heading, share, size, span_text, table
+from l2vault.verbs.format import (
+    NONE,
+    clock,
+    counted,
+    figure,
+    heading,
+    share,
+    size,
+    span_text,
+    table,
+    times,
+    too_few,
+)
 from l2vault.verbs.rates import rests_on
 from l2vault.verbs.words import NEWEST, at_least_1, number, stay
 
@@ -25,6 +37,12 @@ EXAMPLE: Final = "l2vault walls BTC-USDT-SWAP --last 4h --standing"
 _ENDS: Final = ("pulled", "moved", "consumed", "refilled", "unknown", "left view", "gap", "standing")
 _CONSUMED: Final = ("consumed", "refilled")
 _BY_TRADES: Final = ("pulled", "moved", "consumed", "refilled")
+_ORDERS: Final = {
+    "weight": "most size times time in sight first",
+    "size": "largest first",
+    "time": "longest in sight first",
+    "near": "nearest to mid first",
+}
 _SORTS: Final = ("weight", "size", "time", "near")
 _SECOND_MS: Final = 1000
 
@@ -38,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--sort",
         choices=_SORTS,
-        help="by size times time in sight (weight, the default), size, time in sight, or nearness to mid",
+        help="by size times time in sight (weight, the default), size (the default of --lives), time in sight, or "
+        "nearness to mid",
     )
     add("--min-life", type=stay, metavar="SPAN", help="least time in sight (default: 10s; of a size alone: none)")
     add(
@@ -77,7 +96,7 @@ def run(context: Context, args: argparse.Namespace) -> int:
 def _answer(vault: Path, is_newest: bool, books: "Books", args: argparse.Namespace) -> analysis.Answer:
     import polars as pl
 
-    from l2vault.analytics.walls.tracks import sorted_by, tracks_of
+    from l2vault.analytics.walls.tracks import lives_sorted_by, sorted_by, tracks_of
     from l2vault.analytics.walls.walls import Criteria, walls
 
     criteria = Criteria(args.min_size, args.percentile, args.relative, args.per_order, args.times_usual, args.min_life)
@@ -86,15 +105,16 @@ def _answer(vault: Path, is_newest: bool, books: "Books", args: argparse.Namespa
     if args.side is not None:
         ledger = ledger.filter(pl.col("side") == args.side)
     last_mid = provenance.settings["last_mid"]
-    tracks = tracks_of(ledger, last_mid if isinstance(last_mid, float) else None)
+    last_mid = last_mid if isinstance(last_mid, float) else None
+    tracks = tracks_of(ledger, last_mid)
     ranked = sorted_by(tracks, args.sort or "weight")
     standing = ranked.filter(pl.col("end") == "standing")
-    is_ended_by_trades = bool(provenance.settings["is_ended_by_trades"])
     is_now = args.standing or args.at is not None
     span_ms = books.end_ms - books.start_ms
     text = heading(provenance) + _what(provenance) + "\n" + _standing(standing, books, provenance, args.top, is_newest)
     if args.lives:
-        rows, shown = ledger, ledger.sort("peak", descending=True)
+        shown = lives_sorted_by(ledger, args.sort or "size", last_mid)
+        rows = ledger if args.sort is None else shown
     else:
         rows, shown = (tracks if args.sort is None and criteria.is_of_size_alone else ranked), ranked
     if is_now:
@@ -102,7 +122,7 @@ def _answer(vault: Path, is_newest: bool, books: "Books", args: argparse.Namespa
     elif not len(shown):
         text += "nor was there one in the span\n"
     else:
-        text += f"\n{_list_name(args, len(tracks))}\n{_table(shown.head(args.top), span_ms, is_ended_by_trades)}"
+        text += f"\n{_list_name(args, len(tracks))}\n{_table(shown.head(args.top), span_ms)}"
         if len(shown) > args.top:
             text += f"... and {len(shown) - args.top} more: --top, --json or --csv\n"
         text += _ends(ledger, books.trades is not None)
@@ -121,9 +141,8 @@ def _what(provenance: "Provenance") -> str:
     if "min_life_ms" in settings:
         text += f", and stood for {span_text(int(provenance.setting('min_life_ms')))} in sight"
     if "times_usual" in settings and provenance.setting("levels") < LEAST_LEVELS:
-        text += (
-            f"\n{provenance.setting('levels'):.0f} levels a book are too few to tell a whale from chance: --min-size"
-        )
+        few = too_few(round(provenance.setting("levels")), "level a book", "levels a book")
+        text += f"\n{few} to tell a whale from chance: --min-size"
     return text + "\n"
 
 
@@ -131,11 +150,11 @@ def _standing(rows: "pl.DataFrame", books: "Books", provenance: "Provenance", to
     """What stands at the end of the span, or why that is not known. It is `now` where that is the newest book."""
     span_ms = books.end_ms - books.start_ms
     when = "now" if is_newest else f"at {clock(books.end_ms, span_ms)} UTC"
-    seen_to_ms = int(provenance.setting("seen_to_ms"))
-    if seen_to_ms < books.end_ms:
+    if provenance.behind_ms:
         state, cause = (None, None) if books.coverage is None else books.coverage.at(books.end_ms - 1)
         why = "no book is known then" + (f": {state}" if state else "") + (f" ({cause})" if cause else "")
-        last = f"the last one stood until {clock(seen_to_ms, span_ms)}. Try: --at {utc_text(seen_to_ms - 1)}"
+        until_ms = books.end_ms - provenance.behind_ms
+        last = f"the last one stood until {clock(until_ms, span_ms)}. Try: --at {utc_text(until_ms - 1)}"
         return f"standing {when}: not known, {why}; {last}\n"
     if not len(rows):
         return f"standing {when}: no whale in sight\n"
@@ -153,7 +172,7 @@ def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
             figure(row["orders"], 1),
             _in_sight(row["seen_ms"]),
             clock(row["t_from"], span_ms),
-            _times(row["moves"]),
+            times(row["moves"]) if row["moves"] else "never",
             figure(row["times_usual"], 0),
         )
         for row in rows.head(top).to_dicts()
@@ -162,19 +181,13 @@ def _standing_table(rows: "pl.DataFrame", top: int, span_ms: int) -> str:
     return f"{table(names, lines, left=1)}{more}"
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
 def _list_name(args: argparse.Namespace, count: int) -> str:
     if args.lives:
-        return "every life of a wall, largest first"
-    order = {"size": "largest first", "time": "longest in sight first", "near": "nearest to mid first"}
-    walls = "1 wall" if count == 1 else f"{count} walls"
-    return f"{walls} of the span, {order.get(args.sort, 'most size times time in sight first')}"
+        return f"every life of a wall, {_ORDERS[args.sort or 'size']}"
+    return f"{counted(count, 'wall')} of the span, {_ORDERS[args.sort or 'weight']}"
 
 
-def _table(rows: "pl.DataFrame", span_ms: int, is_ended_by_trades: bool) -> str:
+def _table(rows: "pl.DataFrame", span_ms: int) -> str:
     names = (
         "side",
         "price",
@@ -201,7 +214,7 @@ def _table(rows: "pl.DataFrame", span_ms: int, is_ended_by_trades: bool) -> str:
             figure(row["orders"], 1),
             figure(row["nearest_bps"], 1),
             row["began"],
-            _end(row, is_ended_by_trades),
+            _end(row),
             _filled(row),
         )
         for row in rows.to_dicts()
@@ -214,10 +227,9 @@ def _in_sight(ms: int) -> str:
     return span_text(ms if ms < _SECOND_MS else round(ms / _SECOND_MS) * _SECOND_MS)
 
 
-def _end(row: dict[str, Any], is_ended_by_trades: bool) -> str:
-    """Where some ends are by trades the others say that they are not."""
-    is_marked = row["end_from"] == "inferred" and is_ended_by_trades
-    return f"{row['end']} (inferred)" if is_marked else str(row["end"])
+def _end(row: dict[str, Any]) -> str:
+    """Of an end that no trade tells the table says so, whether or not trades tell of another."""
+    return f"{row['end']} (inferred)" if row["end_from"] == "inferred" else str(row["end"])
 
 
 def _filled(row: dict[str, Any]) -> str:
@@ -235,12 +247,37 @@ def _ends(ledger: "pl.DataFrame", are_trades_recorded: bool) -> str:
 
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
     counts = ", ".join(f"{ended[end][0][0]} {end} ({size(ended[end][0][1])})" for end in _ENDS if end in ended)
-    pulled, consumed, refilled = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", *_CONSUMED))
-    lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
-    text = f"\nends of {lives}: {counts or '-'}\n"
-    if pulled + consumed + refilled:
-        text += f"cancelled share of removed wall size: {share(pulled / (pulled + consumed + refilled))}\n"
-    return text + _rests_on(ledger, are_trades_recorded)
+    text = f"\nends of {counted(len(ledger), 'life', 'lives')}: {counts or '-'}\n"
+    return text + _cancelled_share(ledger) + _rests_on(ledger, are_trades_recorded)
+
+
+def _cancelled_share(ledger: "pl.DataFrame") -> str:
+    """How much of what left the walls was cancelled, and by what that is known. Where trades tell of any end, it is of
+    those alone: `cancelled` over that and `traded`. Else it is inferred, as the ends are: at least what is inferred
+    pulled, at most that and each wall inferred consumed that no book shows being filled.
+
+    A wall that moved is not gone; of one whose end is unknown nobody knows how much was cancelled."""
+    import polars as pl
+
+    from l2vault.analytics.walls.ledger import FILLED_AT_TOUCH_SHARE
+
+    gone = ledger.filter(pl.col("end").is_in(["pulled", *_CONSUMED]))
+    name = "cancelled share of removed wall size"
+    told = gone.filter(pl.col("end_from") == "trades")
+    cancelled, traded = (float(told[column].sum()) for column in ("cancelled", "traded"))
+    if cancelled + traded:
+        figures = f"{size(traded).strip()} traded, {size(cancelled).strip()} cancelled"
+        of = counted(len(gone), "wall that went", "walls that went")
+        return f"{name}: {share(cancelled / (cancelled + traded))}, by the trades ({len(told)} of {of}: {figures})\n"
+    removed = float(gone["size_end"].sum())
+    if not removed:
+        return ""
+    is_shown = (pl.col("end") != "pulled") & (pl.col("filled_at_touch_share") >= FILLED_AT_TOUCH_SHARE)
+    least, most = (
+        share(float(gone.filter(own)["size_end"].sum()) / removed) for own in (pl.col("end") == "pulled", ~is_shown)
+    )
+    figures = least if least == most else f"{least.removesuffix(' %')} to {most}"
+    return f"{name}: {figures}, inferred from the books: no trade says what was cancelled\n"
 
 
 def _rests_on(ledger: "pl.DataFrame", are_trades_recorded: bool) -> str:

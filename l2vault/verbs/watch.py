@@ -12,8 +12,16 @@ from l2vault.alerts.market_feed import Holes
 from l2vault.analytics import one_book
 from l2vault.analytics.contract import Contract
 from l2vault.analytics.figures import amount
-from l2vault.analytics.standing_walls import SIDES, Side, SizedBook, StandingWalls, Wall, sized
-from l2vault.analytics.tail import LEAST_LEVELS, stands_out
+from l2vault.analytics.standing_walls import (
+    PAST_MS,
+    SIDES,
+    Side,
+    SizedBook,
+    StandingWalls,
+    Wall,
+    sized,
+    standing_out,
+)
 from l2vault.api.snapshot import Contracts
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
@@ -36,8 +44,6 @@ EXAMPLE: Final = "l2vault watch BTC-USDT-SWAP --once"
 COLUMNS: Final = 80
 LINES: Final = 24
 """Where there is no terminal that says how many it has."""
-PAST_MS: Final = 600_000
-"""How far back walls and trades are looked for at the start."""
 
 _LEFT: Final = 46
 _HEAD: Final = 3
@@ -76,7 +82,7 @@ class Trade(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "an instrument of the vault; not needed if it is the only one", is_one=True)
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    least = "a wall has at least so much, in quote currency (default: what stands out of the first book)"
+    least = "a wall has at least so much, in quote currency (default: what stands out of the books of 10 min)"
     parser.add_argument("--min-size", type=number, metavar="SIZE", help=least)
     parser.add_argument("--once", action="store_true", help="print the newest book as plain text and end")
 
@@ -116,6 +122,7 @@ class Watched:
         if newest_ms is None:
             raise VaultError(f"the vault holds no book of {printable(inst_id)} that can be read.", "l2vault verify")
         past = list(vault.snapshots(inst_id, newest_ms - PAST_MS, newest_ms + 1))
+        # How far back walls and trades are looked for at the start: as long as what stands out is judged by.
         sizes = (sized(book, self._contracts.at(book.ts_ms)) for book in past)
         self._walls = StandingWalls(least or _standing_out(sizes))
         for book in (*past, *came):
@@ -272,12 +279,10 @@ def _rungs(
 
 
 def _standing_out(books: Iterable[SizedBook]) -> float:
-    """From what size on a level of these books is larger than chance would have it; the largest where they have few. Of
-    one book alone the answer scatters: within minutes one of the built-in market gave 14 M and 82 M."""
-    each = [[*book.bid.sizes.values(), *book.ask.sizes.values()] for book in books]
-    sizes = [size for own in each for size in own]
-    chance = stands_out(sizes) if max(map(len, each), default=0) >= LEAST_LEVELS else None
-    return chance or max(sizes, default=1.0)
+    """From what size on a level of these books is larger than chance would have it; the largest where they have few."""
+    held = list(books)
+    sizes = (size for book in held for side in SIDES for size in book.side(side).sizes.values())
+    return standing_out(held) or max(sizes, default=1.0)
 
 
 def _padded(line: Line, width: int) -> Line:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import figure, heading, share, size, span_text, table
+from l2vault.verbs.format import figure, heading, last_book, share, size, span_text, table
 from l2vault.verbs.rates import rests_on
 from l2vault.verbs.words import at_least_1, number
 
@@ -53,7 +53,8 @@ def _answer(vault: Path, books: "Books", args: argparse.Namespace) -> analysis.A
 
         draw_zones(rows if args.all else current, provenance, mid, path)
 
-    text = heading(provenance) + f"price {figure(mid)}; zones {provenance.setting('width'):g} wide{_seen(provenance)}\n"
+    text = heading(provenance) + f"price {figure(mid)}{last_book(provenance)}; "
+    text += f"zones {provenance.setting('width'):g} wide{_seen(provenance)}\n"
     for side, name in (("ask", "resistance above"), ("bid", "support below")):
         strongest = ahead(rows.filter(side=side), args.top)
         text += f"\n{name} the price: the strongest, nearest first\n{_table(strongest, rows, side)}"

@@ -74,6 +74,17 @@ def test_an_event_holds_for_a_minute_and_an_end_that_is_not_proved_is_not_known(
     assert seen(rule("wall pulled above 5M"), gone, ending="unknown") == Sight([], NOT_PROVED)
 
 
+def test_an_imbalance_of_more_levels_than_were_recorded_is_not_known() -> None:
+    bids, asks = levels("59990 1 1", "59980 1 1"), levels("60010 90 1")
+    leaning = rule("imbalance beyond 0.9")
+    whole = Snapshot(INST, HOUR_AT_MS, 400, bids, asks, None, 1, 0)
+    assert [held.of for held in seen(leaning, [whole]).held] == [f"{INST} ask"]
+    full = Snapshot(INST, HOUR_AT_MS, 2, bids, asks, None, 1, 0)
+    assert seen(leaning, [full]) == Sight([], "the recorded levels are fewer than 10")
+    empty = Snapshot(INST, HOUR_AT_MS, 400, [], [], None, 1, 0)
+    assert seen(leaning, [empty]) == Sight([], "the book is empty")
+
+
 def test_a_price_crosses_when_it_is_beyond_the_other_bound_and_not_when_it_turns_within() -> None:
     crosses = rule("price crosses 60100-60200")
 

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l2vault.analytics import one_book
 from l2vault.analytics.metrics import depth, depth_and_slippage, imbalance, size_name, slippage, spread
-from support.books import INVERSE, LINEAR, drawn, hand_made, mirrored
+from l2vault.book.snapshot import Snapshot
+from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
+from support.hours import levels
 
 BOOK = drawn(0, "99 5 2, 98 10 1", "101 7 3, 102 20 4")
 ONE_SIDED = drawn(2_000, "99 5 2", "")
@@ -38,6 +41,31 @@ def test_imbalance_over_levels_and_bands():
     assert found["200bps"] == found["top2"]
     usd = row(imbalance(hand_made(BOOK), "usd", levels=(1,)))["top1"]
     assert usd == pytest.approx((4.95 - 7.07) / (4.95 + 7.07))
+
+
+def test_nothing_is_said_of_more_levels_than_were_recorded():
+    """Of a side that is full nobody knows what lies behind it; one that is whole has no more than it shows."""
+    deep = drawn(0, "99 5 1, 98 10 1, 97 15 1", "101 7 1, 102 20 1")
+    found = row(imbalance(hand_made(deep, depth=3), "contracts", levels=(1, 2, 3, 4, 100)))
+    assert found["top1"] == pytest.approx((5 - 7) / 12)
+    assert found["top2"] == pytest.approx((15 - 27) / 42)
+    assert found["top3"] == pytest.approx((30 - 27) / 57), "the asks are whole: two levels are all there are"
+    assert found["top4"] is found["top100"] is None, "the bids are full: a fourth may lie behind them"
+    whole = row(imbalance(hand_made(deep), "contracts", levels=(3, 400, 401)))
+    assert whole["top3"] == whole["top400"] == whole["top401"] == pytest.approx((30 - 27) / 57)
+
+
+@pytest.mark.parametrize("depth_", [2, 3, 400])
+def test_one_book_alone_says_as_much_of_its_levels_as_many_do(depth_):
+    bids, asks = levels("99 5 1", "98 10 1", "97 15 1"), levels("101 7 1", "102 20 1")
+    alone = Snapshot(LINEAR.inst_id, T0_MS, depth_, bids[:depth_], asks[:depth_], None, 1, 0)
+    text = [", ".join(f"{price} {qty} {orders}" for price, qty, _, orders in side[:depth_]) for side in (bids, asks)]
+    counts = (1, 2, 3, 4)
+    many = row(imbalance(hand_made(drawn(0, *text), depth=depth_), levels=counts))
+    for count in counts:
+        found = one_book.imbalance(alone, count, "usd", LINEAR)
+        assert found == (None if many[f"top{count}"] is None else pytest.approx(many[f"top{count}"]))
+        assert (found is None) == (count > depth_ and depth_ < 400)
 
 
 def test_nothing_is_said_of_a_band_beyond_the_reach():

@@ -86,7 +86,7 @@ def test_a_trader_reads_how_often_it_held_beside_chance_and_what_that_rests_on(v
     assert shown[2:6] == [str(row["events"]), str(row["open"]), f"{100 * row['rate']:.1f}", "%"]
     assert row["events"] > 100 and row["rate"] == row["successes"] / row["events"]
     assert "no edge measured: of 3 rates none is above chance with a q below 0.05" in text
-    assert "covered 100 % of the time" in text and "evaluate/1" in text
+    assert "covered 100 % of the time" in text and "evaluate/2" in text
 
 
 def test_up_to_a_moment_means_all_that_is_held_before_it(short, told):
@@ -124,6 +124,10 @@ def test_a_span_that_is_too_short_says_so_and_walls_say_why_there_is_no_rate(sho
         (["no trades were recorded in this span, 0 of 30 events"], "no trades were recorded in this span"),
         (["3 of 5 windows to test in, 0 of 30 events", "12 of 30 events"], "2 days is too short a span"),
         (["5 of 20 shifts"], "2 days is too short a span"),
+        (
+            ["trades proved for 31 % of 99 %", "12 of 30 events, trades proved for 31 % of 99 %"],
+            "trades are proved for less than 99 % of the span; see: l2vault coverage --kind trades",
+        ),
     ],
 )
 def test_a_long_span_that_tells_nothing_is_not_called_short(missing, said):
@@ -137,10 +141,22 @@ def test_a_span_with_holes_says_that_these_are_why(short, told):
 
 
 def test_what_is_more_than_chance_is_named_and_warned_of(vault, told, capsys):
-    edge = {"measure": "flow", "what": "hit", "signal": "net", "horizon_ms": 60_000, "side": None}
-    plain = {"measure": "walls", "what": "held", "side": "bid"}
+    edge = {"measure": "flow", "what": "hit", "signal": "net", "horizon_ms": 60_000, "side": None, "end_from": None}
+    plain = {"measure": "walls", "what": "held", "side": "bid", "end_from": None}
     text = evaluate._verdict([edge | {"q": 0.012, "is_edge": True}, plain | {"q": 0.4, "is_edge": False}], None)
     assert text.startswith("more than chance: flow net, next 1 min (q = 0.012)\nthat is no profit yet")
+
+
+def test_an_inferred_rate_of_pulled_walls_is_called_so(short, told):
+    text = told(short, "evaluate", "walls", INST)
+    assert "walls pulled (inferred)  " in text
+    assert "inferred from the books, no trades were recorded in this span" in text
+    (row,) = [
+        each for each in json.loads(told(short, "evaluate", "walls", "--json"))["rows"] if each["what"] == "pulled"
+    ]
+    assert row["end_from"] == "inferred"
+    by_trades = evaluate._pulled([{"end_from": None}, {"end_from": "trades"}])
+    assert by_trades == "those that were cancelled and not traded, as the trades tell it"
 
 
 def test_programs_get_rows_with_their_schema(vault, told):
@@ -188,10 +204,33 @@ def test_what_was_kept_of_one_measure_stays_with_that_of_another_and_a_damaged_f
 
 
 def test_what_cannot_be_asked_is_refused(short, told):
-    assert "invalid choice: 'luck'" in told(short, "evaluate", "luck", INST, code=2)
+    for words in (("luck", INST), ("luck",), (INST, "luck")):
+        assert cli.main(["evaluate", *words, "--vault", str(short.root)]) == 2
+    told_of = told(short, "evaluate", "luck", INST, code=2)
+    assert "'luck' is no measure. Try: one of walls, zones, imbalance, flow, all\n" in told_of
     assert "a window of 420 s is impossible. Try: one that divides the hour: 10m" in told(
         short, "evaluate", "walls", INST, "--window", "7m", code=2
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "measures"),
+    [
+        ((INST,), analytics.MEASURES),
+        (("all", "--no-keep", INST), analytics.MEASURES),
+        (("zones", "--last", "1m", INST), ("zones",)),
+        (("--last", "1m", INST, "zones"), ("zones",)),
+        (("Zones", INST.lower()), ("zones",)),
+    ],
+)
+def test_the_instrument_may_stand_wherever_other_verbs_take_it(short, told, words, measures):
+    rows = json.loads(told(short, "evaluate", *words, "--json"))["rows"]
+    assert {row["measure"] for row in rows} == set(measures)
+
+
+def test_two_instruments_are_refused_as_such(short, told):
+    text = told(short, "evaluate", INST, "ETH-USDT-SWAP", code=2)
+    assert "2 instruments are named (BTC-USDT-SWAP, ETH-USDT-SWAP). Try: one at a time" in text
 
 
 def test_the_choices_offered_are_those_there_are():

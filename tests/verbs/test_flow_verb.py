@@ -5,13 +5,17 @@ import io
 import json
 import re
 
+import polars as pl
 import pytest
 
 from l2vault import cli
+from l2vault.analytics.trades import read_trades
 from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.journal.trade_events import TradesBegun, TradesHole, TradesMissing
+from l2vault.vault.reading.trades import TradeReader
 from l2vault.vault.store.layout import Layout
+from l2vault.verbs import flow as verb
 from support.hours import HOUR_AT_MS, INST, at, journal_v1_of, levels, line, lost, put, started, synced
 from support.small_vault import small_vault
 
@@ -43,6 +47,20 @@ def test_flow_reads_like_a_tape_with_its_sums_first(small, told):
     assert "price impact (Kyle's lambda): 0 bps per million net, standard error 0, 147 moves" in text
     assert "depth hit by takers: never in this span" in text
     assert "mark 60000.5, index 60003.1; funding 0.0066 %; open interest 2.22 M contracts" in text
+
+
+def test_how_depth_came_back_is_said_with_what_100_percent_is():
+    shares = {f"recovered_{sec}s_share": share for sec, share in ((2, -0.001), (10, 2.58), (60, -0.2))}
+    few = shares | {"events": 1, "half_life_sec": None, "recovered_in_the_end_share": None}
+    many = shares | {"events": 43, "half_life_sec": 2.84, "recovered_in_the_end_share": 1.81}
+    resilience = {"hits": many, "withdrawals": few}
+    settings = {"lambda_bps_per_musd": 0.1, "lambda_error": 0.02, "lambda_moves": 99, "resilience": resilience}
+    assert verb._impact(settings, pl.DataFrame({"vpin": [0.5]})).splitlines()[1:] == [
+        "depth hit by takers: 43 times; back: 0 % after 2 s, 258 % after 10 s, -20 % after 60 s; "
+        "a curve fitted to it levels off at 181 %, half of that after 2.8 s",
+        "as much withdrawn: 1 time; back: 0 % after 2 s, 258 % after 10 s, -20 % after 60 s",
+        "  100 %: all that had gone within 5 bps of mid; above: more came than had gone; below 0: more went",
+    ]
 
 
 def test_flow_says_which_share_of_the_trades_is_proved_and_where_to_look(small, told):
@@ -110,10 +128,15 @@ def test_without_trades_flow_says_so_and_what_to_do_and_measures_the_books(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("sizes", "end", "filled"),
-    [((500,), "consumed", "100 %"), ((40,), "pulled", "8 %"), ((600, 300), "refilled", "100 %")],
+    ("sizes", "end", "filled", "cancelled"),
+    [
+        ((500,), "consumed", "100 %", "0 %, by the trades (1 of 1 wall that went: 300 k traded, 0.00 cancelled)"),
+        ((300,), "consumed", "60 %", "40 %, by the trades (1 of 1 wall that went: 180 k traded, 120 k cancelled)"),
+        ((40,), "pulled", "8 %", "92 %, by the trades (1 of 1 wall that went: 24.0 k traded, 276 k cancelled)"),
+        ((600, 300), "refilled", "100 %", "0 %, by the trades (1 of 1 wall that went: 540 k traded, 0.00 cancelled)"),
+    ],
 )
-def test_walls_end_by_the_trades_at_their_price(tmp_path, monkeypatch, told, sizes, end, filled):
+def test_walls_end_by_the_trades_at_their_price(tmp_path, monkeypatch, told, sizes, end, filled, cancelled):
     monkeypatch.chdir(tmp_path)
     first, last = push(1, 500, 1, "59990"), push(9, 110_000, 1, "59990")
     middle = [push(2 + nth, 30_000 if nth else 39_000, size) for nth, size in enumerate(sizes)]
@@ -122,6 +145,7 @@ def test_walls_end_by_the_trades_at_their_price(tmp_path, monkeypatch, told, siz
     text = told("walls", INST, *FROM_TO, "--min-size", "100k")
     assert re.search(rf" {end} +{filled}$", text, re.M)
     assert "1 end by the trades at the price" in text and "inferred" not in text and "walls/4" in text
+    assert f"cancelled share of removed wall size: {cancelled}\n" in text
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["end_from"], row["traded"]) == (end, "trades", pytest.approx(sum(sizes) * 600))
     assert row["eaten_share"] == row["filled_at_touch_share"]  # what was there before keeps its name
@@ -134,8 +158,19 @@ def test_a_hole_in_the_trades_makes_an_end_unknown_and_the_table_says_where_to_l
     vault_of(tmp_path / "Vault", [push(1, 30_000, 1, "59990"), push(4, 60_000, 1, "59990")], noted)
     text = told("walls", INST, *FROM_TO, "--min-size", "100k")
     assert "1 unknown: a hole in the trades, see: l2vault coverage --kind trades" in text
+    assert "cancelled share" not in text, "of this wall nobody knows it"
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["consumed_share"]) == ("unknown", None)
+
+
+def test_what_is_known_of_the_time_of_trades_is_the_same_with_their_rows_and_without(tmp_path):
+    layout, _ = small_vault(tmp_path / "Vault")
+    trades = read_trades(TradeReader(layout), INST)
+    for span in ((HOUR_AT_MS, HOUR_AT_MS + 600_000), (HOUR_AT_MS - 600_000, HOUR_AT_MS + 1_000), (0, 1_000)):
+        read, covered = trades.read(span), trades.covered(span)
+        assert covered.stretches == read.stretches and covered.proved_share == read.proved_share
+        assert covered.is_recorded == read.is_recorded and not len(covered.frame)
+    assert 0.5 < trades.covered((HOUR_AT_MS, HOUR_AT_MS + 600_000)).proved_share < 1, "it has a hole"
 
 
 def test_without_trades_the_end_is_inferred_and_says_so(tmp_path, monkeypatch, told):
@@ -143,5 +178,7 @@ def test_without_trades_the_end_is_inferred_and_says_so(tmp_path, monkeypatch, t
     vault_of(tmp_path / "Vault")
     text = told("walls", INST, *FROM_TO, "--min-size", "100k")
     assert "1 end inferred from the books: no trades were recorded here" in text
+    assert re.search(r" consumed \(inferred\) +0 %$", text, re.M)
+    assert "cancelled share of removed wall size: 0 to 100 %, inferred from the books: no trade says what was" in text
     (row,) = json.loads(told("walls", INST, *FROM_TO, "--min-size", "100k", "--json"))["rows"]
     assert (row["end"], row["end_from"], row["traded"]) == ("consumed", "inferred", None)

@@ -10,6 +10,7 @@ import pytest
 from l2vault import cli
 from l2vault.analytics import contract
 from l2vault.analytics import resample as series
+from l2vault.clock import Clock
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import analysis
@@ -131,9 +132,42 @@ def test_depth_tells_bands_and_what_orders_would_cost(told):
 def test_walls_have_a_life_and_an_end(told):
     text = told("walls", *FROM_TO, "--min-size", "100k")
     row = next(line for line in text.splitlines() if line.startswith("bid"))
-    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40 s 300 k 300 k 2.0 1.7 found pulled -"
+    assert " ".join(row.split()) == "bid 59990 03:00:00 03:00:40 40 s 300 k 300 k 2.0 1.7 found pulled (inferred) -"
     assert "ends of 1 life: 1 pulled (300 k)" in text
-    assert "cancelled share of removed wall size: 100 %" in text
+    assert "cancelled share of removed wall size: 100 %, inferred from the books: no trade says what was" in text
+
+
+def test_lives_of_walls_are_sorted_as_asked(told, vault):
+    """A bid of 300 k for 40 s, and before the hole an ask of 2.4 M, 20 bps away, for 4 s."""
+    asks = [levels("60001 20 4", "60120 4000 1") if slot in (25, 26) else levels("60001 20 4") for slot in range(30)]
+    bids = [levels("60000 10 5", f"59990 {500 if slot < 20 else 1} 2") for slot in range(30)]
+    vault.hour_file(INST, HOUR_AT_MS).unlink()
+    put(vault, [line(slot * 2_000, *both) for slot, both in enumerate(zip(bids, asks, strict=True))])
+
+    def order(*words):
+        text = told("walls", *FROM_TO, "--min-size", "100k", "--lives", *words)
+        list_of = text[text.index("every life of a wall, ") :].splitlines()
+        rows = json.loads(told("walls", *FROM_TO, "--min-size", "100k", "--lives", *words, "--json"))["rows"]
+        return list_of[0], [each.split()[0] for each in list_of[2:4]], [row["side"] for row in rows]
+
+    of_birth = ["bid", "ask"]
+    assert order() == ("every life of a wall, largest first", ["ask", "bid"], of_birth)
+    assert order("--sort", "size") == ("every life of a wall, largest first", ["ask", "bid"], ["ask", "bid"])
+    assert order("--sort", "time") == ("every life of a wall, longest in sight first", of_birth, of_birth)
+    assert order("--sort", "near") == ("every life of a wall, nearest to mid first", of_birth, of_birth)
+    _, shown, rows = order("--sort", "weight")
+    assert shown == rows == ["bid", "ask"], "300 k for 40 s and 2.4 M for 4 s"
+
+
+def test_without_trades_the_cancelled_share_lies_between_bounds(told, vault):
+    """Of two walls alike one is pulled in sight; the other is gone when the price has passed it, filled or not."""
+    vault.hour_file(INST, HOUR_AT_MS).unlink()
+    first = levels("60000 10 5", "59990 500 2", "59980 500 2")
+    books = [first, levels("60000 10 5", "59990 500 2"), levels("59970 10 5")]
+    put(vault, [line(slot * 2_000, books[min(slot // 5, 2)], levels("60001 20 4")) for slot in range(20)])
+    text = told("walls", "--from", at(0), "--to", at(40_000), "--min-size", "100k")
+    assert "ends of 2 lives: 1 pulled (300 k), 1 consumed (300 k)" in text
+    assert "cancelled share of removed wall size: 50 to 100 %, inferred from the books" in text
 
 
 def test_walls_at_a_moment_are_those_that_stood_then(told):
@@ -174,7 +208,9 @@ def test_shifts_tell_what_was_pulled_and_when(told):
     assert "alerts: 4 windows of 30 s are too few to tell what is out of the ordinary; 10 are needed" in text
     assert "most net flow in 30 s" in text
     text = told("shifts", *FROM_TO, "--horizon", "10s")
-    assert "too few to tell what chance gives 1 times a day. Try: a longer span" in text
+    assert "too few to tell what chance gives once a day. Try: a longer span" in text
+    text = told("shifts", "--from", at(0), "--to", at(20_000), "--horizon", "30s")
+    assert "alerts: 1 window of 30 s is too few to tell what is out of the ordinary; 10 are needed" in text
     assert json.loads(told("shifts", *FROM_TO, "--alerts", "--json"))["rows"] == []
 
 
@@ -285,8 +321,53 @@ def test_options_of_their_own_are_checked_too(told, verb, words, says):
 def test_more_than_there_is_is_answered_with_all_there_is_and_said(capsys):
     run("spread", "--last", "1w")
     assert f"more than there is: what the vault holds of {INST}: {at(0)} to " in capsys.readouterr().err
-    run("spread", "--last", "1m")
+    run("spread", "--last", "1m", "--to", at(100_000))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", [(), ("--last", "1m"), ("--from", at(0)), ("--at", "now")])
+def test_an_answer_of_the_newest_books_says_how_old_they_are(capsys, monkeypatch, words):
+    newest = "2024-08-20T03:01:58.000Z"
+    for age_ms, said in ((90_000, ""), (91_500, f"the newest book of {INST} is 1 min 31 s old: {newest}\n")):
+        monkeypatch.setattr(Clock, "wall_ms", lambda clock, age_ms=age_ms: HOUR_AT_MS + 118_000 + age_ms)
+        run("spread", *words)
+        assert capsys.readouterr().err == said
+
+
+def test_a_price_of_before_a_hole_says_so(told):
+    """The hole is from 0:59 to 1:10; the span ends within it."""
+    text = told("zones", "--from", at(0), "--to", at(66_000), "--width", "100")
+    assert "price 60000.5, of 7 s before the end of the span: no book stood since; zones 100 wide" in text
+    text = told("walls", "--from", at(0), "--to", at(66_000), "--min-size", "100k")
+    assert "standing at 03:01:06 UTC: not known, no book is known then: missing (chain)" in text
+    assert "price 60000.5; zones 100 wide" in told("zones", "--from", at(0), "--to", at(50_000), "--width", "100")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--at", "2300-01-01"), "nothing lies at 2300-01-01T00:00:00.000Z or in the 1 h before it. Try: a time in"),
+        (("--at", "2300-01-01", "--last", "90s"), "2300-01-01T00:00:00.000Z or in the 1 min 30 s before it."),
+        (("--at", "2000-01-01"), "nothing lies at 2000-01-01T00:00:00.000Z. Try: a time in"),
+        (("--to", "2300-01-01"), "nothing lies in the 1 h before 2300-01-01T00:00:00.000Z. Try: a time in"),
+        (("--to", "2000-01-01"), "nothing lies before 2000-01-01T00:00:00.000Z. Try: a time in"),
+    ],
+)
+def test_where_nothing_lies_the_time_that_was_asked_is_named(told, words, said):
+    assert said in told("walls", *words, code=1)
+
+
+def test_a_loss_that_begins_at_the_last_line_leads_to_a_moment_that_works(told, vault):
+    """The journal says that the book was lost at the very time of the line, within its slot of the grid."""
+    lost_at = Layout(vault.root.parent / "Lost")
+    put(lost_at, [line(slot * 2_000 + 700, levels("60000 10 5"), levels("60001 20 4")) for slot in range(11)])
+    journal_v1_of(lost_at, started(-9_000), synced(-8_000), lost(20_700), synced(25_700))
+    path = lost_at.instrument_file(INST)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(vault.instrument_file(INST).read_bytes())
+    text = told("depth", "--vault", "Lost", "--at", "now", code=1)
+    assert f"no book of {INST} at {at(20_700)} is known: missing (chain). Try: --at {at(20_699)}, the last" in text
+    assert f"{INST}  " in told("depth", "--vault", "Lost", "--at", at(20_699))
 
 
 def test_a_broken_settings_file_is_none_of_a_reader_s_business(told, tmp_path):

@@ -131,6 +131,8 @@ def test_the_ladder_as_json_keeps_every_string_exact(layout, capsys):
         "source": "recorded",
         "state": "recorded",
         "cause": "",
+        "wall_usd": None,
+        "wall_books": 0,
     }
 
 
@@ -156,15 +158,21 @@ def test_no_levels_is_wrong_usage(layout, levels):
         run(layout, "--levels", levels)
 
 
-def test_the_ladder_has_money_a_bar_and_a_mark_at_what_stands_out(layout, capsys):
+def row_of(layout):
     row = layout.instrument_file(BTC)
     row.parent.mkdir(parents=True)
     row.write_text(json.dumps(instrument_row(BTC)))
+
+
+def test_the_ladder_has_money_a_bar_and_a_mark_at_what_stands_out(layout, capsys):
+    row_of(layout)
     bids = [(f"{60_000 - nth}", f"{1 + nth % 7}", "0", "1") for nth in range(150)]
     asks = [(f"{60_001 + nth}", "900" if nth == 2 else f"{1 + nth % 5}.5", "0", "2") for nth in range(150)]
     layout.hour_file(BTC, HOUR_AT_MS).write_bytes(to_line(Snapshot(BTC, HOUR_AT_MS, 400, bids, asks, 0, 1, 0)) + b"\n")
     assert run(layout, "--at", str(HOUR_AT_MS), "--levels", "3") == 0
-    assert capsys.readouterr().out.splitlines()[3:] == [
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "a wall has 5.72 k or more: what stands out of this book alone, since none of the 10 min before could be read",
+        "",
         "     price  contracts    USDT  cumulative  orders",
         "ask  60003      900     540 k       542 k       2  ########################  <- wall",
         "ask  60002        2.5  1.50 k      2.40 k       2  #",
@@ -174,3 +182,75 @@ def test_the_ladder_has_money_a_bar_and_a_mark_at_what_stands_out(layout, capsys
         "bid  59999        2    1.20 k      1.80 k       1  #",
         "bid  59998        3    1.80 k      3.60 k       1  #",
     ]
+
+
+def wide(ts_ms, whale, seq_id, step=7):
+    """A book of 300 levels; of some the larger levels are ten times as large as usual."""
+    bids = [(f"{60_000 - nth}", f"{1 + nth % step}", "0", "1") for nth in range(150)]
+    asks = [(f"{60_001 + nth}", f"{whale if nth == 2 else 1 + nth % step}", "0", "2") for nth in range(150)]
+    return Snapshot(BTC, ts_ms, 150, bids, asks, 0, seq_id, 0)
+
+
+def odd(ts_ms, whale, seq_id):
+    """The same with four levels in a hundred so large that of this book alone nothing stands out."""
+    book = wide(ts_ms, whale, seq_id)
+    asks = [(px, "2000" if nth % 25 == 20 else qty, *rest) for nth, (px, qty, *rest) in enumerate(book.asks)]
+    return Snapshot(BTC, ts_ms, 150, book.bids, asks, 0, seq_id, 0)
+
+
+def written(layout, *books):
+    layout.hour_file(BTC, HOUR_AT_MS).write_bytes(b"".join(to_line(book) + b"\n" for book in books))
+
+
+def shown(layout, capsys, *words):
+    assert run(layout, "--at", str(HOUR_AT_MS + 900_000), "--levels", "3", *words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    return found, [rung["price"] for rung in found["asks"] if rung["is_wall"]]
+
+
+def test_what_stands_out_is_told_by_the_books_of_the_ten_minutes_before(layout, capsys):
+    row_of(layout)
+    newest = odd(HOUR_AT_MS + 900_000, 900, 999)
+    written(layout, newest)
+    alone, marked = shown(layout, capsys)
+    assert (alone["wall_books"], marked) == (1, []) and alone["wall_usd"] > 1e9
+    before = [wide(HOUR_AT_MS + ms, 4, ms // 1000 + 1) for ms in range(0, 900_000, 10_000)]
+    written(layout, *before, newest)
+    found, marked = shown(layout, capsys)
+    assert found["wall_books"] == 61, "each 10 s of 10 min, and the book itself"
+    assert marked == ["60003"] and found["wall_usd"] < 540_000
+    assert run(layout, "--at", str(HOUR_AT_MS + 900_000)) == 0
+    assert "or more: what stands out of the 61 books of the 10 min up to it\n" in capsys.readouterr().out
+    later = [odd(HOUR_AT_MS + ms, 4, ms) for ms in range(910_000, 1_500_000, 10_000)]
+    written(layout, *before, newest, *later)
+    assert shown(layout, capsys)[0]["wall_usd"] == found["wall_usd"], "what came later has no say"
+
+
+def test_where_the_books_before_cannot_be_read_the_book_is_shown_all_the_same(layout, capsys, monkeypatch):
+    row_of(layout)
+    written(layout, *(wide(HOUR_AT_MS + ms, 900, ms) for ms in (0, 2_000)))
+
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("l2vault.vault.reading.vault.Vault.snapshots", refuse)
+    found, marked = shown(layout, capsys)
+    assert (found["wall_books"], marked) == (1, ["60003"])
+
+
+def test_books_of_few_levels_have_no_wall_and_say_so(layout, capsys):
+    row_of(layout)
+    assert run(layout, "--at", str(HOUR_AT_MS + 123)) == 0
+    assert "no level is called a wall: that takes books of 200 levels or more\n" in capsys.readouterr().out
+
+
+def test_levels_beyond_those_recorded_are_not_known_unless_the_side_is_whole(layout, capsys):
+    row_of(layout)
+    written(layout, wide(HOUR_AT_MS, 900, 1))
+    for levels, said in ((150, False), (151, True)):
+        assert run(layout, "--at", str(HOUR_AT_MS), "--levels", str(levels)) == 0
+        out = capsys.readouterr().out
+        assert ("150 levels a side were recorded: bids and asks beyond them are not known\n" in out) == said
+    written(layout, Snapshot(BTC, HOUR_AT_MS, 3, BIDS, ASKS, 0, 1, 0))
+    assert run(layout, "--at", str(HOUR_AT_MS), "--levels", "4") == 0
+    assert "3 levels a side were recorded: bids beyond them are not known\n" in capsys.readouterr().out

@@ -184,6 +184,34 @@ async def test_a_line_is_on_the_page_once_it_is_in_the_file(browser, site: Site,
         assert end > newest, "the newest line stays in view"
 
 
+LADDER = """async ([depth, step]) => {
+  const { showLadder } = await import("/panels.js"), table = document.createElement("table");
+  table.createTBody();
+  const book = { bids: [[99, 1, 1], [98, 2, 1], [94, 4, 1]], asks: [[101, 1, 1], [105, 2, 1]], depth };
+  showLadder(table, book, { usd: (price, qty) => qty, step, decimals: 0, count: 9, quote: "USDT" });
+  const shown = [...table.rows].filter((row) => row.className !== "spread");
+  return shown.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent));
+}"""
+
+
+async def test_a_step_of_the_ladder_of_which_only_the_nearer_part_was_recorded_says_at_least(
+    browser, site: Site
+) -> None:
+    """Three bids of three that are recorded, of which the last is at 94: a step of 5 ends at 90."""
+    async with opened(browser, site) as page:
+        asks = [["105", "2.0", "3.0"], ["101", "1.0", "1.0"]]
+        assert await page.evaluate(LADDER, [3, 1]) == [
+            *asks,
+            ["99", "1.0", "1.0"],
+            ["98", "2.0", "3.0"],
+            ["94", "4.0", "7.0"],
+        ]
+        wide = await page.evaluate(LADDER, [3, 5])
+        assert wide == [["105", "3.0", "3.0"], ["95", "3.0", "3.0"], ["90", "\u2265 4.0", "\u2265 7.0"]]
+        whole = await page.evaluate(LADDER, [400, 5])
+        assert whole[-1] == ["90", "4.0", "7.0"], "nothing lies behind a side that is whole"
+
+
 APART = """() => {
   const { pane, chart } = screenOfL2vault, { grid } = chart, first = grid.columns - 3;
   const from = grid.start_ms + first * grid.bin_ms;

@@ -5,7 +5,7 @@ Pure; docs/evaluate.md has the rules.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, get_args
 
@@ -44,7 +44,9 @@ LEAST_SHIFTS: Final = 20
 FEW_WINDOWS: Final = "windows to test in"
 FEW_SHIFTS: Final = "shifts"
 NO_TRADES: Final = "no trades were recorded in this span"
-"""What `missing` says: of the first two with how many there are, of how many that are needed."""
+FEW_TRADES: Final = "trades proved"
+"""What `missing` says: of the first two with how many there are, of how many that are needed; of the last with the
+share of the span in which no trade can be missing."""
 LEAST_DAYS: Final = 5
 """From a span of so many days on, whole days are drawn and signals are shifted by a day or more."""
 
@@ -69,12 +71,15 @@ EVALUATION: Final = pl.Schema(
         "median_ms": pl.Float64,
         "chance_median_ms": pl.Float64,
         "missing": pl.String,
+        "end_from": pl.String,
     }
 )
 """A row is a question. `what`: `held` (of the visits of a level, those after which price turned), `pulled` (of the
 walls that ended by a trade or a cancellation, the cancelled), `hit` (of the moves, those that went the signal's way).
 `rate` is `successes / events`; `low` and `high` are its 95 % interval; `open` are visits, walls or moves that were
-neither. `median_ms` is how long a break took. `missing` says why there is no rate. Null where nothing is known."""
+neither. `median_ms` is how long a break took. `missing` says why there is no rate. `end_from` is of `pulled` alone:
+`trades` where these tell how each of its walls ended, `inferred` where none were recorded in the span. Null where
+nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +135,35 @@ def evaluate(books: Books, measures: Collection[Measure] = MEASURES, ask: Ask | 
         "least_covered_share": LEAST_COVERED_SHARE,
         "level": LEVEL,
     }
-    rows = _Rows(meter.provenance("evaluate/1", "usd").covered_share)
+    trades_share = None
+    if {"walls", "flow"} & set(measures):
+        settings["trades_proved_share"] = trades_share = _trades_share(books)
+    rows = _Rows(meter.provenance("evaluate/2", "usd").covered_share, trades_share)
     _ask_levels(rows, books, windows, sampling, ask, settings)
     _ask_signals(rows, books, windows, sampling, ask, settings)
-    return Result(rows.frame(), meter.provenance("evaluate/1", "usd", **settings))
+    return Result(rows.frame(), meter.provenance("evaluate/2", "usd", **settings))
+
+
+def _trades_share(books: Books) -> float | None:
+    """The share of the span in which no trade can be missing; None where none were recorded."""
+    trades = None if books.trades is None else books.trades.covered((books.start_ms, books.end_ms))
+    return None if trades is None or not trades.is_recorded else trades.proved_share
 
 
 class _Rows:
     """Gathers questions and their answers."""
 
-    def __init__(self, covered_share: float) -> None:
+    def __init__(self, covered_share: float, trades_share: float | None) -> None:
         self._covered_share = covered_share
+        self.trades_share = trades_share
         self._rows: list[dict[str, object]] = []
 
-    def add(self, measure: Measure, what: str, rate: Rate, why: str = "", **asked: object) -> None:
-        """`why`: what else is missing, so that there can be no rate."""
-        missing = ", ".join(filter(None, (why, self._missing(rate))))
+    def add(
+        self, measure: Measure, what: str, rate: Rate, why: str = "", is_of_trades: bool = False, **asked: object
+    ) -> None:
+        """`why`: what else is missing, so that there can be no rate. `is_of_trades`: it rests on trades, which must
+        cover as much of the span as books must."""
+        missing = ", ".join(filter(None, (self._trades_missing() if is_of_trades else "", why, self._missing(rate))))
         row: dict[str, object] = {"measure": measure, "what": what, **asked}
         row |= {"events": rate.events, "successes": rate.successes, "open": rate.open, "missing": missing or None}
         if not missing:
@@ -159,8 +177,15 @@ class _Rows:
     def _missing(self, rate: Rate) -> str:
         found = [f"{rate.events} of {LEAST_EVENTS} events"] if rate.events < LEAST_EVENTS else []
         if self._covered_share < LEAST_COVERED_SHARE:
-            found.append(f"covered {min(100 * self._covered_share, 98.99):.4g} % of 99 %")
+            found.append(f"covered {_below_99(self._covered_share)} % of 99 %")
         return ", ".join(found)
+
+    def _trades_missing(self) -> str:
+        if self.trades_share is None:
+            return NO_TRADES
+        if self.trades_share < LEAST_COVERED_SHARE:
+            return f"{FEW_TRADES} for {_below_99(self.trades_share)} % of 99 %"
+        return ""
 
     def frame(self) -> pl.DataFrame:
         told = [row for row in self._rows if row.get("p") is not None]
@@ -168,6 +193,11 @@ class _Rows:
             row |= {"q": float(q), "is_edge": bool(q < LEVEL)}
         columns = {name: [row.get(name) for row in self._rows] for name in EVALUATION}
         return pl.DataFrame(columns, EVALUATION)
+
+
+def _below_99(share: float) -> str:
+    """In per cent, and never rounded up to what would be enough."""
+    return f"{min(100 * share, 98.99):.4g}"
 
 
 def _ask_levels(
@@ -191,7 +221,9 @@ def _ask_levels(
             few = f"{len(trials)} of {LEAST_WINDOWS} {FEW_WINDOWS}"
             rows.add(kind, "held", rate, few if len(trials) < LEAST_WINDOWS else "", side=side)
     if "walls" in kinds:
-        rows.add("walls", "pulled", _pulled(books, sampling, np.random.default_rng([ask.seed, 9])), side="both")
+        end_from = "inferred" if rows.trades_share is None else "trades"
+        rate = _pulled(books, end_from, sampling, np.random.default_rng([ask.seed, 9]))
+        rows.add("walls", "pulled", rate, is_of_trades=end_from == "trades", side="both", end_from=end_from)
 
 
 _NOTHING: Final = Rate(0, 0, None, None, None)
@@ -203,16 +235,19 @@ def _measures(settings: dict[str, object]) -> list[str]:
     return found
 
 
-def _pulled(books: Books, sampling: Sampling, rng: np.random.Generator) -> Rate:
-    """Of the walls of the whole span that were traded away or cancelled, as `walls` tells it."""
-    ledger = walls(books).frame.filter(pl.col("end").is_in(["pulled", "consumed", "refilled"]))
+def _pulled(books: Books, end_from: str, sampling: Sampling, rng: np.random.Generator) -> Rate:
+    """Of the walls of the whole span that were traded away or cancelled, as `walls` tells it, by trades or inferred;
+    those of which that is `unknown`, or told otherwise than the others, are open."""
+    ended = walls(books).frame.filter(pl.col("end").is_in(["pulled", "consumed", "refilled", "unknown"]))
+    ledger = ended.filter(pl.col("end") != "unknown", pl.col("end_from") == end_from)
+    still = len(ended) - len(ledger)
     if not len(ledger):
-        return _NOTHING
+        return replace(_NOTHING, open=still)
     is_pulled = (ledger["end"] == "pulled").to_numpy()
     block = np.unique(ledger["t_to"].to_numpy() // sampling.block_ms, return_inverse=True)[1]
     counts = np.bincount(block)
     interval = block_interval(np.bincount(block[is_pulled], minlength=len(counts)), counts, rng, sampling.draws)
-    return Rate(len(ledger), int(is_pulled.sum()), interval, None, None)
+    return Rate(len(ledger), int(is_pulled.sum()), interval, None, None, still)
 
 
 def _ask_signals(
@@ -235,9 +270,9 @@ def _ask_signals(
         flows["net"] = np.full(len(steps), np.nan) if net is None else net
         found = flow_rates(flows, track, sampling, np.random.default_rng([ask.seed, 3]))
         for (name, horizon_ms), rate in found.items():
-            is_without = name == "net" and net is None
-            why = NO_TRADES if is_without else _few_shifts(rate)
-            rows.add("flow", "hit", rate, why, signal=name, horizon_ms=horizon_ms)
+            is_of_trades = name == "net"
+            why = "" if is_of_trades and net is None else _few_shifts(rate)
+            rows.add("flow", "hit", rate, why, is_of_trades, signal=name, horizon_ms=horizon_ms)
 
 
 def _few_shifts(rate: Rate) -> str:

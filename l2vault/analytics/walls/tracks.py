@@ -133,3 +133,16 @@ def sorted_by(tracks: pl.DataFrame, sort: Sort) -> pl.DataFrame:
         return tracks.sort(pl.coalesce("standing_bps", "nearest_bps"), maintain_order=True)
     column = {"weight": "weight", "size": "peak", "time": "seen_ms"}[sort]
     return tracks.sort(column, descending=True, maintain_order=True)
+
+
+def lives_sorted_by(ledger: pl.DataFrame, sort: Sort, last_mid: float | None = None) -> pl.DataFrame:
+    """The rows of a ledger in the order in which `sorted_by` puts tracks; one that stands is as near as it is to
+    `last_mid`, any other as near as it ever was."""
+    ms, nearest = pl.col("t_to") - pl.col("t_from"), pl.col("nearest_bps")
+    if sort == "near":
+        if last_mid:
+            away = (pl.col("price") / last_mid - 1).abs() * BPS
+            nearest = pl.when(pl.col("end") == "standing").then(away).otherwise(nearest)
+        return ledger.sort(nearest, nulls_last=True, maintain_order=True)
+    key = {"weight": pl.col("mean") * ms, "size": pl.col("peak"), "time": ms}[sort]
+    return ledger.sort(key, descending=True, maintain_order=True)

@@ -104,9 +104,9 @@ def walls(
 
     Where trades were recorded, they decide how those walls ended that were found without them.
 
-    `settings` has the `threshold` that was used, the `last_mid`, whether trades told of the ends, and in `seen_to_ms`
-    until when the last book stood: a wall stands at the end only where that is the end of the span. Raises VaultError
-    where the span has no book, or none with two sides.
+    `settings` has the `threshold` that was used, the `last_mid`, and whether trades told of the ends. A wall stands at
+    the end of the span only where the last book does (`behind_ms` of the provenance is 0). Raises VaultError where the
+    span has no book, or none with two sides.
     """
     criteria = criteria or Criteria()
     surveys, threshold = _surveyed(books, first_look(unit, criteria), criteria, looked)
@@ -117,15 +117,13 @@ def walls(
         meter.count_in(each.tally)
     crumbs_share = 0.0 if criteria.is_of_size_alone else CRUMBS_SHARE
     birth = Birth(threshold, criteria.relative, criteria.per_order, crumbs_share)
-    seen_to_ms = surveys[-1].t_to
-    runs = runs_of(_joined(surveys, is_seen_to_end=seen_to_ms >= books.end_ms), birth)
+    runs = runs_of(_joined(surveys, is_seen_to_end=surveys[-1].t_to >= books.end_ms), birth)
     frame, is_told = _ended(books, runs, birth, unit, criteria)
     mids = [each.last_mid for each in surveys if each.last_mid is not None]
     settings = {"threshold": threshold, "kept_share": KEPT_SHARE} | criteria.settings()
     settings["levels"] = sum(each.level_ms for each in surveys) / max(1, sum(each.tally.covered_ms for each in surveys))
     settings["last_mid"] = mids[-1] if mids else None
     settings["is_ended_by_trades"] = is_told
-    settings["seen_to_ms"] = min(seen_to_ms, books.end_ms)
     method = "walls/4" if is_told else "walls/2" if criteria.is_of_size_alone else "walls/3"
     return Result(frame.drop("run"), meter.provenance(method, unit, **settings))
 

@@ -11,7 +11,8 @@ from l2vault.vault.store.stream import read_small
 
 
 class KeptRate(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row of an evaluation; `rate` is None where `missing` says why."""
+    """A row of an evaluation; `rate` is None where `missing` says why. `end_from` is of ends of walls: by `trades`, or
+    `inferred` without them."""
 
     what: str
     side: str | None
@@ -22,6 +23,7 @@ class KeptRate(msgspec.Struct, frozen=True, omit_defaults=True):
     chance: float | None = None
     q: float | None = None
     missing: str | None = None
+    end_from: str | None = None
 
 
 class Evaluation(msgspec.Struct, frozen=True):

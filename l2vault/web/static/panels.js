@@ -12,7 +12,8 @@ export const element = (name, text = "", kind = "") => {
   return made;
 };
 
-// Levels of a side summed up in steps of price, best first: [price, usd, orders, cumulative usd].
+// Levels of a side summed up in steps of price, best first: [price, usd, orders, cumulative usd]. Where a full side
+// (`depth` levels, behind which more may lie) runs out of levels, its last step is "at least": see `cutOff`.
 export function grouped(levels, step, isBid, usd, count) {
   const rows = [];
   let total = 0;
@@ -30,15 +31,25 @@ export function grouped(levels, step, isBid, usd, count) {
   return rows;
 }
 
+// The row of which only the nearer part was seen, -1 without one: a step ends at its farther edge.
+function cutOff(rows, levels, { depth, count, step }) {
+  const isOut = rows.length > 0 && rows.length < count && levels.length >= depth;
+  return isOut && Math.abs(levels.at(-1)[0] - rows.at(-1)[0]) > step * 1e-6 ? rows.length - 1 : -1;
+}
+
 export function showLadder(table, book, { usd, step, decimals, count, quote }) {
   const body = table.tBodies[0], rows = [];
-  const sides = [["ask", grouped(book.asks, step, false, usd, count).reverse()], ["bid", grouped(book.bids, step, true, usd, count)]];
+  const sides = [["ask", grouped(book.asks, step, false, usd, count)], ["bid", grouped(book.bids, step, true, usd, count)]];
+  for (const [side, some] of sides) {
+    some.forEach((row, at) => { row[4] = at === cutOff(some, book[`${side}s`], { depth: book.depth, count, step }) ? "\u2265 " : ""; });
+  }
+  sides[0][1].reverse();
   const most = Math.max(1, ...sides.flatMap(([, some]) => some.map((row) => row[1])));
   const deepest = Math.max(1, ...sides.flatMap(([, some]) => some.map((row) => row[3])));
   for (const [side, some] of sides) {
-    for (const [price, value, orders, total] of some) {
+    for (const [price, value, orders, total, least] of some) {
       const row = element("tr", "", side);
-      row.append(element("td", priceText(price, decimals)), barred(sizeText(value), value / most), barred(sizeText(total), total / deepest), element("td", orders ?? "-"));
+      row.append(element("td", priceText(price, decimals)), barred(least + sizeText(value), value / most), barred(least + sizeText(total), total / deepest), element("td", orders ?? "-"));
       rows.push(row);
     }
     if (side === "ask") {

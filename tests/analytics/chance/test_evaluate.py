@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from l2vault.analytics.books import Books, Tally, books_of
+from l2vault.analytics.books import Books, Result, Tally, books_of
 from l2vault.analytics.chance import windows
 from l2vault.analytics.chance.evaluate import EVALUATION, MEASURES, Ask, evaluate, takers_net
 from l2vault.analytics.chance.levels import Trial, barriers_of, held_rates, trials_of
@@ -64,7 +64,7 @@ def test_a_row_a_question_in_the_order_of_the_measures(nothing):
     assert nothing.frame["measure"].unique(maintain_order=True).to_list() == ["walls", "zones", "imbalance", "flow"]
     flow = nothing.frame.filter(measure="flow")
     assert set(flow.select("signal", "horizon_ms").rows()) == {(s, h) for s in ("ofi", "net") for h in HORIZONS_MS}
-    assert nothing.provenance.method == "evaluate/1" and nothing.provenance.settings["walls_windows"] == 14
+    assert nothing.provenance.method == "evaluate/2" and nothing.provenance.settings["walls_windows"] == 14
 
 
 def test_a_rate_of_few_events_is_none_and_says_so(nothing):
@@ -122,6 +122,65 @@ def test_without_trades_their_flow_is_not_told_and_ofi_is(markets):
     frame = evaluate(books_of(levels, held, markets.CONTRACT), ("flow",), Ask(draws=50)).frame
     assert frame.filter(signal="net", horizon_ms=10_000)["missing"][0].startswith("no trades were recorded")
     assert frame.filter(signal="ofi", horizon_ms=10_000)["events"][0] > 100
+
+
+def test_rates_of_trades_need_them_for_99_percent_of_the_span(markets):
+    """Books of the whole span, and trades of its first part."""
+    books = markets.market(5, 1.5)
+    ((levels, held),) = books._frames()
+    whole = books.trades.read((books.start_ms, books.end_ms)).frame
+
+    def asked(share):
+        proved = TimeStretch(books.start_ms, books.start_ms + round(share * 90 * MINUTE), "proved", "")
+        some = books_of(levels, held, markets.CONTRACT, trades_of(whole, [proved]))
+        return evaluate(some, ("walls", "flow"), Ask(draws=50))
+
+    part = asked(1 / 3)
+    assert part.provenance.settings["trades_proved_share"] == pytest.approx(1 / 3)
+    (pulled,) = part.frame.filter(what="pulled").to_dicts()
+    assert (pulled["rate"], pulled["end_from"]) == (None, "trades")
+    for row in (pulled, *part.frame.filter(signal="net").to_dicts()):
+        assert "trades proved for 33.33 % of 99 %" in row["missing"] and row["p"] is None
+    assert part.frame.filter(signal="ofi", horizon_ms=10_000)["p"][0] is not None, "which rests on books alone"
+    assert "trades proved for 98.99 % of 99 %" in asked(0.98995).frame.filter(signal="net")["missing"][0]
+    assert asked(0.995).frame.filter(signal="net", horizon_ms=10_000)["p"][0] is not None
+
+
+def ends_of(*counted):
+    """What `walls` gives: so many walls of each end, and by what that is known; one a minute."""
+    rows = [(end, end_from) for end, end_from, count in counted for _ in range(count)]
+    times = [T0_MS + nth * MINUTE for nth in range(len(rows))]
+    frame = pl.DataFrame(rows, ["end", "end_from"], orient="row").with_columns(t_to=pl.Series(times, dtype=pl.Int64))
+    return lambda books: Result(frame, None)
+
+
+def pulled_of(markets, monkeypatch, has_trades, *counted):
+    monkeypatch.setattr("l2vault.analytics.chance.evaluate.walls", ends_of(*counted))
+    books = markets.market(5, 0.5)
+    ((levels, held),) = books._frames()
+    some = books if has_trades else books_of(levels, held, markets.CONTRACT)
+    (row,) = evaluate(some, ("walls",), Ask(draws=50)).frame.filter(what="pulled").to_dicts()
+    return row
+
+
+def test_the_rate_of_pulled_walls_is_of_ends_that_trades_tell(markets, monkeypatch):
+    counted = (
+        ("pulled", "trades", 12),
+        ("consumed", "trades", 20),
+        ("refilled", "trades", 8),
+        ("pulled", "inferred", 90),
+        ("unknown", "trades", 5),
+        ("moved", "trades", 7),
+        ("standing", None, 3),
+    )
+    row = pulled_of(markets, monkeypatch, True, *counted)
+    assert (row["events"], row["successes"], row["open"], row["rate"]) == (40, 12, 95, 0.3)
+    assert row["end_from"] == "trades"
+
+
+def test_without_trades_the_rate_of_pulled_walls_is_inferred_and_says_so(markets, monkeypatch):
+    row = pulled_of(markets, monkeypatch, False, ("pulled", "inferred", 30), ("consumed", "inferred", 10))
+    assert (row["events"], row["rate"], row["end_from"]) == (40, 0.75, "inferred")
 
 
 @pytest.mark.parametrize(

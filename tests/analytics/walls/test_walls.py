@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2vault.analytics import books as books_module
-from l2vault.analytics.walls.tracks import tracks_of
+from l2vault.analytics.walls.tracks import lives_sorted_by, tracks_of
 from l2vault.analytics.walls.walls import Criteria, walls
 from l2vault.errors import UsageError
 from support.books import INVERSE, LINEAR, T0_MS, drawn, hand_made, mirrored
@@ -272,3 +272,22 @@ def test_a_mirrored_market_has_the_mirrored_walls(drawings, depth):
     columns = ["began", "end", "t_from", "t_to", "size_born", "grown", "shrunk", "shrunk_at_touch", "size_end", "peak"]
     assert sorted(frame.select(columns).rows()) == sorted(other.select(columns).rows())
     assert set(other["side"]) <= {"ask"}
+
+
+def test_lives_are_sorted_as_tracks_are_and_one_that_stands_is_as_near_as_it_is_now():
+    rows = [
+        (100.0, "standing", 0, 4_000, 9.0, 8.0, 1.0),
+        (104.0, "pulled", 0, 1_000, 20.0, 20.0, 3.0),
+        (103.0, "gap", 0, 30_000, 5.0, 5.0, 2.0),
+    ]
+    names = ["price", "end", "t_from", "t_to", "peak", "mean", "nearest_bps"]
+    ledger = pl.DataFrame(rows, names, orient="row")
+
+    def order(sort, last_mid=None):
+        return lives_sorted_by(ledger, sort, last_mid)["price"].to_list()
+
+    assert order("size") == [104, 100, 103]
+    assert order("time") == [103, 100, 104]
+    assert order("weight") == [103, 100, 104]
+    assert order("near") == [100, 103, 104]
+    assert order("near", 110.0) == [103, 104, 100], "price has left it: it is 909 bps away by now"

@@ -187,7 +187,7 @@ def test_a_wall_stands_at_the_end_only_where_a_book_is_known_then(end_ms, end):
     books = books_module.Books(whole.inst_id, span, lambda: iter([tuple(cut)]), whole.periods)
     found = walls(books, "contracts", Criteria(min_size=100))
     assert found.frame.select("began", "end", "size_left").rows() == [("found", end, None)]
-    assert found.provenance.settings["seen_to_ms"] == T0_MS + min(end_ms, 8_000)
+    assert found.provenance.behind_ms == max(0, end_ms - 8_000)
 
 
 def three_hours(root: Path) -> Layout:
