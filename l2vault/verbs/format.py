@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from l2vault.analytics.figures import amount, percent, time_span
+from l2vault.analytics.figures import counted as counted
 from l2vault.book.utc import DAY_MS, HOUR_MS, MINUTE_MS, utc_text
 from l2vault.foreign import printable
 
@@ -143,11 +144,6 @@ def span_text(span_ms: int) -> str:
 def length_text(span_ms: float) -> str:
     """`10 min`, where `span_text` says `10 min 0 s`."""
     return span_text(round(span_ms)).removesuffix(" 0 s").removesuffix(" 0 min").removesuffix(" 0 h")
-
-
-def counted(count: int, name: str, several: str = "") -> str:
-    """`1 hole`, `2 holes`"""
-    return f"{count} {name if count == 1 else several or name + 's'}"
 
 
 def labelled(label: str, text: str, note: str = "", width: int = PAGE_WIDTH) -> list[str]:

@@ -221,7 +221,7 @@ def _ends(ledger: "pl.DataFrame", are_trades_recorded: bool) -> str:
     ended = dict(ledger.group_by("end").agg(pl.len(), pl.col("size_end").sum()).rows_by_key("end"))
     counts = ", ".join(f"{ended[end][0][0]} {end} ({size(ended[end][0][1])})" for end in _ENDS if end in ended)
     pulled, consumed, refilled = (ended[end][0][1] if end in ended else 0.0 for end in ("pulled", *_CONSUMED))
-    lives = "1 life" if len(ledger) == 1 else f"{len(ledger)} lives"
+    lives = counted(len(ledger), "life", "lives")
     text = f"\nends of {lives}: {counts or '-'}\n"
     if pulled + consumed + refilled:
         text += f"cancelled share of removed wall size: {share(pulled / (pulled + consumed + refilled))}\n"
