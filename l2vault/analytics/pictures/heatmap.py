@@ -61,8 +61,8 @@ def draw_heatmap(
     path: Path,
     trades: pl.DataFrame | None = None,
 ) -> None:
-    """To a PNG. `walls` are lives of the wall ledger, `trades` rows of `t`, `price`, `size` and `is_buy`, both in the
-    unit of `heat`; None where none were asked for.
+    """To a PNG. `walls` are lives of the wall ledger, `trades` rows of `t`, `price`, `size`, `is_buy` and `count`, how
+    many of OKX's trades each is; sizes of both are in the unit of `heat`. None where none were asked for.
 
     Of many walls those are marked that were the most for the longest, of many trades the largest sums.
     """
@@ -95,10 +95,8 @@ def draw_heatmap(
     key.legend(handles=handles, loc="lower left", ncols=-(-len(handles) // 2), **_LEGEND).set_in_layout(False)
     what = "resting liquidity around mid" if heat.is_around_mid else "resting liquidity"
     canvas.head(figure, what, provenance, *notes, colour=_NOTE)
-    labelled = _labelled(shown, heat) if len(shown) else shown
-    if len(labelled):
-        edges = _edges(heat) if _is_narrow(heat) else None
-        label_biggest(figure, axes, labelled, _LABELS, edges, is_dark=True)
+    if len(shown):
+        _label_walls(figure, axes, shown, heat)
     canvas.save(figure, path)
 
 
@@ -114,6 +112,12 @@ def _placed(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:
     """With `price` where each ended on the axis of prices; without those whose end lies beyond it."""
     y = heat.place(walls["t_to"].to_numpy() - 1, walls["price"].to_numpy())
     return _within(walls.with_columns(price=pl.Series(y, dtype=pl.Float64)), heat)
+
+
+def _label_walls(figure: "Figure", axes: "Axes", walls: pl.DataFrame, heat: Heatmap) -> None:
+    labelled = _labelled(walls, heat)
+    if len(labelled):
+        label_biggest(figure, axes, labelled, _LABELS, _edges(heat) if _is_narrow(heat) else None, is_dark=True)
 
 
 def _labelled(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:

@@ -56,6 +56,7 @@ def draw_shifts(frame: pl.DataFrame, provenance: Provenance, path: Path, stood: 
         _stack(axes, own, _CAME, 1)
         _stack(axes, own, _WENT, -1)
         _draw_net_line(axes, own)
+        axes.use_sticky_edges = False  # a flow of 0 upon another one would hold the limit at its end
         axes.margins(y=0.12)
         _mark_alerts(axes, frame.filter(pl.col("side") == name, pl.col("is_alert")))
         axes.set_ylabel(f"{name}s, {provenance.unit}")
