@@ -300,6 +300,22 @@ def tally_of(books: BookRows) -> Tally:
     return Tally(len(books), two_sided, int((books.t_to - books.t_from).sum()), visible, until_ms)
 
 
+def standing_times(books: Books) -> pl.DataFrame:
+    """When books stood: `t_from`, `t_to` (ms) of each stretch of time without a hole, in order. What lies between them
+    is the holes. Reads the times of the books, and no levels where there are columns."""
+    every = pl.concat([pl.DataFrame(schema=_TIMES), *books.mapped_books(_times_of)])
+    stretch = (pl.col("t_from") > pl.col("t_to").shift()).fill_null(False).cum_sum()
+    rows = every.group_by(stretch.alias("stretch"), maintain_order=True)
+    return rows.agg(pl.col("t_from").first(), pl.col("t_to").last()).drop("stretch")
+
+
+_TIMES: Final = pl.Schema({"t_from": pl.Int64, "t_to": pl.Int64})
+
+
+def _times_of(pieces: Iterator[BookRows]) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=_TIMES), *(piece.books.select(*_TIMES) for piece in pieces)])
+
+
 class CoverageMeter:
     """Gathers, while the pieces of `books` pass by, what the `Provenance` of a result says of them."""
 

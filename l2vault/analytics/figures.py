@@ -19,6 +19,11 @@ def amount(value: float, is_padded: bool = False) -> str:
     return text + name
 
 
+def counted(count: int, name: str, several: str = "") -> str:
+    """`1 hole`, `2 holes`, `1,353 lives`"""
+    return f"{count:,} {name if count == 1 else several or name + 's'}"
+
+
 def time_span(start_ms: int, end_ms: int) -> str:
     """`2024-08-20 03:00:00 to 03:09:58 UTC`: the date of the end only where it is another one."""
     start, end = (utc_text(ms)[:19].replace("T", " ") for ms in (start_ms, end_ms))

@@ -86,9 +86,12 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     text += _context_line(rows)
 
     def draw(path: Path) -> None:
-        from l2vault.analytics.pictures import draw_series
+        from l2vault.analytics.books import standing_times
+        from l2vault.analytics.pictures import Steps, draw_series
 
-        draw_series(rows, _DRAWN, provenance, path, note=f"steps of {length_text(args.step)}")
+        unproved = rows.filter(rows["proved_share"] < 1)
+        steps = Steps(f"steps of {length_text(args.step)}", standing_times(books), unproved)
+        draw_series(rows, _DRAWN, provenance, path, steps)
 
     return analysis.Answer(rows, provenance, text, draw)
 

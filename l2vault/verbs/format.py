@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from l2vault.analytics.figures import amount, percent, time_span
+from l2vault.analytics.figures import counted as counted
 from l2vault.book.utc import DAY_MS, HOUR_MS, MINUTE_MS, utc_text
 from l2vault.foreign import printable
 
@@ -163,11 +164,6 @@ def times(count: float) -> str:
     """`once`, `twice`, `3 times`, `0.5 times`"""
     words: dict[float, str] = {1: "once", 2: "twice"}
     return words.get(count, f"{count:g} times")
-
-
-def counted(count: int, name: str, several: str = "") -> str:
-    """`1 hole`, `2 holes`"""
-    return f"{count} {name if count == 1 else several or name + 's'}"
 
 
 def labelled(label: str, text: str, note: str = "", width: int = PAGE_WIDTH) -> list[str]:

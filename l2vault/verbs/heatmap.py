@@ -59,7 +59,10 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
         f"{figure(provenance.setting('bin_bps'))} bps" if args.around_mid else figure(provenance.setting("bin_price"))
     )
     cell = f"{provenance.setting('bin_ms') / 1000:g} s by {height}"
-    marked = "" if ledger is None else f", {counted(len(ledger), 'life', 'lives')} of walls found"
+    marked = ""
+    if ledger is not None:
+        lives = counted(len(ledger), "life", "lives")
+        marked = f", {counted(ledger['track'].n_unique(), 'wall')} found ({lives})"
     text = f"{heading(provenance)}cells of {cell}{marked}\n"
     return analysis.Answer(grid.frame(), provenance, text, draw)
 
@@ -74,4 +77,4 @@ def _trades(books: "Books", unit: "Unit") -> "pl.DataFrame | None":
     if read is None or not read.is_recorded:
         return None
     size = pl.Series(traded_sizes(read.frame, books.periods, unit), dtype=pl.Float64)
-    return read.frame.select("t", "price", "is_buy", size=size)
+    return read.frame.select("t", "price", "is_buy", pl.col("matches").alias("count"), size=size)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs.analysis import Answer
-from l2vault.verbs.format import clock, figure, heading, share, size, table
+from l2vault.verbs.format import clock, figure, heading, length_text, share, size, table
 from l2vault.verbs.words import duration
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def answer_of(
     head = heading(provenance)
     if args.step is not None:
         steps = by_step(result.frame, args.step, args.show)
+        draw = _drawing_of_steps(steps, result, chosen, f"{args.show} of each step of {length_text(args.step)}")
         return Answer(
             steps, provenance, f"{head}{args.show} of each step\n\n{_step_table(steps, chosen, shown, label)}", draw
         )
@@ -87,5 +88,16 @@ def _drawing(result: "Result", chosen: Sequence[str]) -> Callable[[Path], None]:
         from l2vault.analytics.pictures import draw_series
 
         draw_series(result.frame, chosen, result.provenance, path)
+
+    return draw
+
+
+def _drawing_of_steps(
+    steps: "pl.DataFrame", result: "Result", chosen: Sequence[str], note: str
+) -> Callable[[Path], None]:
+    def draw(path: Path) -> None:
+        from l2vault.analytics.pictures import Steps, draw_series
+
+        draw_series(steps, chosen, result.provenance, path, Steps(note, result.frame))
 
     return draw

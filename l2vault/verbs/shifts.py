@@ -69,9 +69,10 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
     alerts = rows.filter("is_alert")
 
     def draw(path: Path) -> None:
+        from l2vault.analytics.books import standing_times
         from l2vault.analytics.pictures import draw_shifts
 
-        draw_shifts(rows, provenance, path)
+        draw_shifts(rows, provenance, path, standing_times(books))
 
     span_ms = books.end_ms - books.start_ms
     text = heading(provenance)

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from l2vault import cli
+from l2vault.analytics.pictures import canvas
 from l2vault.analytics.trades import read_trades
 from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.sim.exchange.instruments import instrument_row
@@ -88,6 +89,16 @@ def test_many_steps_are_cut_to_the_newest_and_say_so(small, told):
 def test_flow_draws(small, told, tmp_path):
     told("flow", INST, "--last", "5m", "--plot", "flow.png")
     assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_heatmap_counts_as_many_trades_as_flow(small, told, monkeypatch):
+    shown = []
+    monkeypatch.setattr(canvas, "save", lambda figure, path: shown.append(figure.get_supxlabel().replace("\n", " ")))
+    told("heatmap", INST, "--last", "5m", "--plot", "x.png")
+    trades = re.search(r"^([\d,]+) trades: ", told("flow", INST, "--last", "5m"), re.M)[1]
+    rows = len(told("show", INST, "--kind", "trades", "--last", "5m", "--json").splitlines())
+    assert f" of {trades} trades" in shown[0]
+    assert rows != int(trades.replace(",", "")), "so that pushes and trades differ"
 
 
 def vault_of(root, pushes=(), noted=()):

@@ -5,11 +5,13 @@ import io
 import json
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from l2vault import cli
 from l2vault.analytics import contract
 from l2vault.analytics import resample as series
+from l2vault.analytics.pictures import canvas
 from l2vault.clock import Clock
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.store.layout import Layout
@@ -216,7 +218,7 @@ def test_shifts_tell_what_was_pulled_and_when(told):
 
 def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
     text = told("heatmap", *FROM_TO, "--plot", "heat.png")
-    assert "cells of 2 s by" in text and ", 0 lives of walls found" in text
+    assert "cells of 2 s by" in text and ", 0 walls found (0 lives)" in text
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads(told("heatmap", *FROM_TO, "--no-walls", "--json", "--plot", "heat.png"))["rows"]
     wall = [
@@ -226,6 +228,42 @@ def test_a_heatmap_is_cells_and_a_picture(told, tmp_path):
     text = told("heatmap", *FROM_TO, "--around-mid", "--no-walls", "--no-trades", "--plot", "mid.png")
     assert "cells of 2 s by 0.08 bps\n" in text
     assert (tmp_path / "mid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_heatmap_counts_walls_and_their_lives(told):
+    text = told("heatmap", *FROM_TO, "--min-size", "100k", "--plot", "heat.png")
+    ledger = json.loads(told("walls", *FROM_TO, "--min-size", "100k", "--lives", "--json"))["rows"]
+    assert len(ledger) == len({row["track"] for row in ledger}) == 1
+    assert ", 1 wall found (1 life)\n" in text
+
+
+def test_with_steps_the_picture_draws_these(told, monkeypatch):
+    shown = []
+    monkeypatch.setattr(canvas, "save", lambda figure, path: shown.append(figure))
+    told("depth", *FROM_TO, "--sizes", "10k", "--step", "30s", "--show", "max", "--plot", "x.png")
+    told("depth", *FROM_TO, "--sizes", "10k", "--plot", "x.png")
+    steps, books = shown
+    values = np.asarray(steps.axes[0].lines[0].get_ydata())
+    rows = json.loads(told("depth", *FROM_TO, "--sizes", "10k", "--step", "30s", "--show", "max", "--json"))["rows"]
+    assert values[:-1].tolist() == [row["buy_10k_bps"] for row in rows] and len(rows) == 4
+    assert "max of each step of 30 s" in steps.get_supxlabel()
+    assert "each book a step" in books.get_supxlabel()
+    for figure in shown:
+        assert any(patch.get_hatch() for patch in figure.axes[0].patches), "the hole, also within a step"
+
+
+@pytest.mark.parametrize("verb", ["flow", "shifts"])
+def test_steps_and_windows_hatch_the_holes_of_the_books(verb, told, monkeypatch):
+    shown = []
+    monkeypatch.setattr(canvas, "save", lambda figure, path: shown.append(figure))
+    told(verb, *FROM_TO, "--plot", "x.png")
+    (hole,) = [patch for patch in shown[0].axes[0].patches if patch.get_hatch()]
+    box = hole.get_window_extent()
+    edges = shown[0].axes[0].transData.inverted().transform([(box.x0, 0), (box.x1, 0)])[:, 0]
+    assert [round(edge * canvas.DAY_MS) - HOUR_AT_MS for edge in edges] == [59_000, 70_000]
+    legends = [axes.get_legend() for axes in shown[0].axes]
+    words = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+    assert "not covered" in words
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -3,7 +3,7 @@
 Each piece is summed up on a grid of its own, whose steps divide those of the one that the whole span turns out to need.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -85,6 +85,44 @@ class _Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class Mids:
+    """The mid of each book that has one, `(steps,)` arrays in order of time. Books that follow each other without a
+    hole and have the same mid are one step."""
+
+    t_from: Ints
+    t_to: Ints
+    mid: Floats
+
+    def at(self, t_ms: Ints) -> Floats:
+        """The mid of the book that stood at each time, of the same shape; NaN where none did, or one without a mid."""
+        if not len(self.mid):
+            return np.full(np.shape(t_ms), np.nan)
+        step = np.searchsorted(self.t_from, t_ms, side="right") - 1
+        stands = (step >= 0) & (np.asarray(t_ms) < self.t_to[np.maximum(step, 0)])
+        return np.where(stands, self.mid[np.maximum(step, 0)], np.nan)
+
+    @staticmethod
+    def joined(parts: "Sequence[Mids]") -> "Mids":
+        """Of parts in order of time."""
+        t_from, t_to = (
+            np.concatenate([np.empty(0, np.int64), *(getattr(each, name) for each in parts)])
+            for name in ("t_from", "t_to")
+        )
+        return Mids(t_from, t_to, np.concatenate([np.empty(0), *(each.mid for each in parts)]))
+
+
+def mids_of(piece: Piece) -> Mids:
+    """Of the books of a piece."""
+    known = np.flatnonzero(np.isfinite(piece.mid))
+    t_from, t_to, mid = piece.t_from[known], piece.t_to[known], piece.mid[known]
+    is_new = np.ones(len(known), np.bool_)
+    is_new[1:] = (t_from[1:] != t_to[:-1]) | (mid[1:] != mid[:-1])
+    begins = np.flatnonzero(is_new)
+    lasts = np.append(begins[1:], len(known))[: len(begins)] - 1
+    return Mids(t_from[begins], t_to[lasts], mid[begins])
+
+
+@dataclass(frozen=True, slots=True)
 class PieceCells:
     """What `Cells` must know of a piece. Its time bins are those from `first_bin` on."""
 
@@ -96,6 +134,8 @@ class PieceCells:
     """In which bin (of all), to which tick, for how many ms a side could be seen."""
     mid: Floats
     """Of each bin's last book that has one."""
+    mids: Mids | None
+    """Of each book, where cells lie around mid."""
     sums: _Sums | None
     closing: Frames
     tally: Tally
@@ -154,7 +194,9 @@ def _cells(piece: Piece, ask: Ask) -> PieceCells:
         ends[name] = _summed_ends(_chosen(parts, has_mid) if ask.is_around_mid else parts, reach)
     covered_ms = _sums(at, parts.ms, count).astype(np.int64)
     closing = piece.book_alone(len(piece) - 1)
-    return PieceCells(first_bin, covered_ms, best, worst, ends, mid, _sums_of(piece, ask), closing, tally_of(piece))
+    mids = mids_of(piece) if ask.is_around_mid else None
+    sums = _sums_of(piece, ask)
+    return PieceCells(first_bin, covered_ms, best, worst, ends, mid, mids, sums, closing, tally_of(piece))
 
 
 def _chosen(parts: _Parts, is_chosen: Bools) -> _Parts:
@@ -266,6 +308,7 @@ class Cells:
         self.mid: Floats = np.full(bins.count, np.nan)
         self.covered_ms: Ints = np.zeros(bins.count, np.int64)
         self.closing: Frames | None = None
+        self._mids: list[Mids] = []
 
     def add(self, piece: PieceCells) -> None:
         """Call it once for each piece, in order of time."""
@@ -279,8 +322,15 @@ class Cells:
             self._ends[name].append(piece.ends[name])
         self.mid[own] = np.where(np.isfinite(piece.mid), piece.mid, self.mid[own])
         self.closing = piece.closing
+        if piece.mids is not None:
+            self._mids.append(piece.mids)
         if piece.sums is not None:
             self._pieces.append(piece.sums)
+
+    @property
+    def mids(self) -> Mids:
+        """Of each book; none where cells do not lie around mid."""
+        return Mids.joined(self._mids)
 
     def price_bins(self) -> tuple[int, int, int]:
         """Ticks a row, and the first and the last row: row n begins at n times the ticks of one.

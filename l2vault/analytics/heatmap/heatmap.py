@@ -6,7 +6,7 @@ A cell that was never within reach, or in whose time no book stood, is not known
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ import polars as pl
 from l2vault.analytics.book_matrix import SIDES, Ints, SideName
 from l2vault.analytics.books import Books, CoverageMeter, Result
 from l2vault.analytics.contract import Floats, Unit
-from l2vault.analytics.heatmap.grid import MID_TICK_BPS, Ask, Cells, PieceCells, TimeBins, cells_of, time_bins
+from l2vault.analytics.heatmap.grid import MID_TICK_BPS, Ask, Cells, Mids, PieceCells, TimeBins, cells_of, time_bins
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.provenance import Provenance
@@ -24,6 +24,20 @@ from l2vault.analytics.walls.walls import Criteria, first_look, walls
 
 COLUMNS: Final = 1200
 ROWS: Final = 400
+
+
+class Distances(NamedTuple):
+    """How far a price was from mid, a row for each time bin in which that is known, in order of time.
+
+    `t_from` and `t_to`, int64, ms: when it was first and last known within the bin. `middle`, `low` and `high`,
+    float64, bps: the median over the books of the bin, each weighted by its time, the least, and the most.
+    """
+
+    t_from: Ints
+    t_to: Ints
+    middle: Floats
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,8 @@ class Heatmap:
     """`(bins,)`, float64: the farthest level of any of its books; NaN where there is none."""
     mid: Floats
     """`(bins,)`, float64: of each bin's last book that has one; NaN where there is none."""
+    mids: Mids
+    """Of each book, where prices are distances from it; else none."""
     covered_ms: Ints
     """`(bins,)`, int64: the time in which a book stood."""
     closing: pl.DataFrame
@@ -65,13 +81,35 @@ class Heatmap:
         return float(known[-1]) if len(known) else None
 
     def place(self, t_ms: Ints, price: Floats) -> Floats:
-        """Where prices lie on the axis of prices at some times: around mid, from the mid of their time bin; NaN
-        without."""
+        """Where prices lie on the axis of prices at some times: around mid, their distance from the mid of the book
+        that stood then; NaN where none did."""
         if not self.is_around_mid:
             return price
-        at = np.clip(np.searchsorted(self.t_ms, t_ms, side="right") - 1, 0, len(self.mid) - 1)
-        mid = self.mid[at]
+        mid = self.mids.at(t_ms)
         return (price - mid) / mid * BPS
+
+    def distances(self, price: float, t_from: int, t_to: int) -> Distances:
+        """Of a price around mid while it stood, from `t_from` up to `t_to`, from the mid of each book then.
+
+        The median is a distance at which it truly was, and so lies in a cell that holds it. The mean would lie between
+        two places wherever mid jumps.
+        """
+        mids = self.mids
+        some = slice(np.searchsorted(mids.t_to, t_from, "right"), np.searchsorted(mids.t_from, t_to, "left"))
+        bounds = np.concatenate([[t_from, t_to], mids.t_from[some], mids.t_to[some], self.t_ms])
+        bounds = np.unique(bounds[(bounds >= t_from) & (bounds <= t_to)])
+        begins, ends = bounds[:-1], bounds[1:]
+        y = self.place(begins, np.full(len(begins), price))
+        is_known = np.isfinite(y)
+        begins, ends, y = begins[is_known], ends[is_known], y[is_known]
+        column = np.searchsorted(self.t_ms, begins, side="right")
+        first = np.flatnonzero(np.diff(column, prepend=-1))
+        last = np.append(first[1:], len(column))[: len(first)] - 1
+        order = np.lexsort((y, column))  # by bin, then by distance; as many of each bin as before
+        passed = np.cumsum((ends - begins)[order])
+        before = np.append(0, passed[last][:-1])[: len(first)]
+        half = np.searchsorted(passed, (before + passed[last]) / 2)
+        return Distances(begins[first], ends[last], y[order][half], y[order][first], y[order][last])
 
     @property
     def total(self) -> Floats:
@@ -174,6 +212,7 @@ def _heatmap_of(books: Books, ask: Ask, hours: Iterator[list[PieceCells]]) -> He
         best=cells.best,
         worst=cells.worst,
         mid=cells.mid,
+        mids=cells.mids,
         covered_ms=cells.covered_ms,
         closing=levels.select("side", "price", size=pl.Series(sizes)),
         closing_ms=int(books_alone["t_from"][0]),

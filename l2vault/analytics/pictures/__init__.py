@@ -7,9 +7,18 @@ module draws one picture.
 from l2vault.analytics.pictures.audits import plot_audits
 from l2vault.analytics.pictures.coverage import plot_coverage
 from l2vault.analytics.pictures.heatmap import draw_heatmap
-from l2vault.analytics.pictures.series import draw_series
+from l2vault.analytics.pictures.series import Steps, draw_series
 from l2vault.analytics.pictures.shifts import draw_shifts
 from l2vault.analytics.pictures.walls import draw_walls
 from l2vault.analytics.pictures.zones import draw_zones
 
-__all__ = ["draw_heatmap", "draw_series", "draw_shifts", "draw_walls", "draw_zones", "plot_audits", "plot_coverage"]
+__all__ = [
+    "Steps",
+    "draw_heatmap",
+    "draw_series",
+    "draw_shifts",
+    "draw_walls",
+    "draw_zones",
+    "plot_audits",
+    "plot_coverage",
+]

@@ -42,6 +42,7 @@ CYCLE: Final = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 UNSEEN: Final = "#EBEBEB"
 NO_BOOK: Final = "#C4C4C4"
+UNPROVED: Final = "#E0D6C4"
 DARK_HOLE: Final = ("#1C222C", "#4A5260")
 """Ground and hatching of a hole in a dark picture."""
 _NOTE: Final = "#555555"
@@ -184,11 +185,13 @@ def unseen_patches() -> "list[Patch]":
     return [Patch(facecolor=UNSEEN, edgecolor="#BBBBBB", label="beyond the visible range")]
 
 
-def hole_patches(holes: list[tuple[int, int]], ground: str = NO_BOOK, hatching: str = "white") -> "list[Patch]":
+def hole_patches(
+    holes: list[tuple[int, int]], ground: str = NO_BOOK, hatching: str = "white", label: str = "not covered"
+) -> "list[Patch]":
     """For a legend, if there are any."""
     from matplotlib.patches import Patch
 
-    return [Patch(facecolor=ground, edgecolor=hatching, hatch="///", label="not covered")] if holes else []
+    return [Patch(facecolor=ground, edgecolor=hatching, hatch="///", label=label)] if holes else []
 
 
 def holes_of(frame: pl.DataFrame, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
@@ -198,11 +201,16 @@ def holes_of(frame: pl.DataFrame, start_ms: int, end_ms: int) -> list[tuple[int,
     return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
 
 
-def stepped(steps: pl.DataFrame, name: str) -> tuple[Floats, Floats]:
-    """Times in days and values for a line of steps, broken where a row does not begin at the end of the one before."""
+def stepped(steps: pl.DataFrame, name: str, is_area: bool = False) -> tuple[Floats, Floats]:
+    """Times in days and values for a line of steps, broken where a row does not begin at the end of the one before.
+
+    For an area the value stands once more at the end before each break: an area ends at the last point that has one.
+    """
     t_from, t_to = steps["t_from"].to_numpy(), steps["t_to"].to_numpy()
     values = steps[name].fill_null(np.nan).to_numpy()
     ends = np.append(t_from[1:] != t_to[:-1], np.ones(min(1, len(steps)), bool))
-    breaks = np.flatnonzero(ends) + 1
-    t_days = day_number(1) * np.insert(t_from, breaks, t_to[ends])
-    return t_days, np.insert(values, breaks, np.nan)
+    points = 2 if is_area else 1
+    breaks = np.repeat(np.flatnonzero(ends) + 1, points)
+    last = np.column_stack([values[ends], np.full(np.count_nonzero(ends), np.nan)])[:, -points:].ravel()
+    t_days = day_number(1) * np.insert(t_from, breaks, np.repeat(t_to[ends], points))
+    return t_days, np.insert(values, breaks, last)

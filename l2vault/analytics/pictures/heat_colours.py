@@ -1,4 +1,4 @@
-"""The colours of a heatmap's cells: a dark ground, of which the largest few per cent are alight. Reads no vault."""
+"""The colours of a heatmap's cells: a dark ground, of which the largest are alight. Reads no vault."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,14 +19,18 @@ GROUND: Final = "#040507"
 EMPTY: Final = "#0C1424"
 """Seen, and nothing there."""
 _LIGHTS: Final = (
-    (50.0, "#101D36"),
-    (90.0, "#16305A"),
-    (97.0, "#1C5FA8"),
-    (99.3, "#22A7D8"),
-    (99.95, "#A5EBB6"),
-    (100.0, "#FFF7A3"),
+    (50.0, 0.0, "#101D36"),
+    (90.0, 0.25, "#16305A"),
+    (97.0, 0.45, "#1C5FA8"),
+    (99.3, 0.65, "#22A7D8"),
+    (99.95, 0.85, "#A5EBB6"),
+    (100.0, 1.0, "#FFF7A3"),
 )
-"""Of which percentile of all cells that hold something a colour is; between them it runs with the logarithm of size."""
+"""Of which percentile of all cells that hold something a colour is; between them it runs with the logarithm of size.
+
+The second is the share of the way from the median to the largest, in logarithms, beyond which a colour is not put:
+where the largest per cent are all nearly as large as the largest, percentiles alone would give them one colour.
+"""
 _FAINTEST: Final = 0.03
 _REMEMBERED: Final = 0.6
 """How bright what has just gone out of reach is, of its own light."""
@@ -61,13 +65,15 @@ def lights_of(heat: Heatmap, largest_wall: float) -> Lights:
 
     total = heat.total
     held = total[total > 0]
-    sizes = np.percentile(held, [share for share, _ in _LIGHTS]) if len(held) else np.geomspace(1, 10, len(_LIGHTS))
+    percents, ways = (np.array([each[at] for each in _LIGHTS]) for at in (0, 1))
+    sizes = np.percentile(held, percents) if len(held) else np.geomspace(1, 10, len(_LIGHTS))
     sizes[-1] = max(sizes[-1], largest_wall)
+    sizes = np.minimum(sizes, sizes[0] * (sizes[-1] / sizes[0]) ** ways)
     sizes = np.maximum.accumulate(sizes * 1.001 ** np.arange(len(sizes)))  # no two at one place
     norm = LogNorm(sizes[0], sizes[-1])
     places = np.asarray(norm(sizes), dtype=np.float64)
     places[0], places[-1] = 0.0, 1.0
-    colours = [colour for _, colour in _LIGHTS]
+    colours = [colour for _, _, colour in _LIGHTS]
     lit = LinearSegmentedColormap.from_list("lights", list(zip(places, colours, strict=True)), N=1024)
     return Lights(norm, lit)
 

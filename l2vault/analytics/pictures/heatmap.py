@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SideName
+from l2vault.analytics.figures import counted
 from l2vault.analytics.heatmap.heatmap import Heatmap
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.coverage import draw_strips, state_patches
@@ -36,7 +37,13 @@ _LEGEND: Final[dict[str, Any]] = {
     "handletextpad": 0.5,
     "borderaxespad": 0.2,
 }
+_KEY_HEIGHT: Final = 1.5
+_CELLS_HEIGHT: Final = 26
+"""Of the legend and of the cells, where the coverage strip has 1."""
+_BESIDE_WIDTH: Final = 1.5, 0.47
+"""Of the tag beside the last book, without its letters and of each of them, where the cells have 80."""
 _WALLS: Final = 40
+_END_PT2: Final = 20
 _LABELS: Final = 8
 _TOUCH_PT: Final = 1.1
 _NARROW_TOUCH_PT: Final = 0.8
@@ -54,8 +61,8 @@ def draw_heatmap(
     path: Path,
     trades: pl.DataFrame | None = None,
 ) -> None:
-    """To a PNG. `walls` are lives of the wall ledger, `trades` rows of `t`, `price`, `size` and `is_buy`, both in the
-    unit of `heat`; None where none were asked for.
+    """To a PNG. `walls` are lives of the wall ledger, `trades` rows of `t`, `price`, `size`, `is_buy` and `count`, how
+    many of OKX's trades each is; sizes of both are in the unit of `heat`. None where none were asked for.
 
     Of many walls those are marked that were the most for the longest, of many trades the largest sums.
     """
@@ -64,8 +71,8 @@ def draw_heatmap(
     mpl.rcParams.update(_DARK)  # until the end of `in_own_style`
     provenance = heat.provenance
     figure = canvas.new_figure(8.6)
-    figure.get_layout_engine().set(w_pad=0.02, wspace=0.0)  # type: ignore[union-attr, call-arg]
-    axes, profile, bar_axes, strip = _parts(figure, coverage)
+    figure.get_layout_engine().set(w_pad=0.04, wspace=0.0)  # type: ignore[union-attr, call-arg]
+    axes, profile, bar_axes, strip, key = _parts(figure, coverage, heat)
     shown = heaviest(walls, _WALLS) if walls is not None else pl.DataFrame()
     lights = lights_of(heat, float(shown["peak"].max()) if len(shown) else 0.0)  # type: ignore[arg-type]
     axes.pcolorfast(canvas.day_number(1) * heat.t_ms, heat.price, pixels_of(heat, lights))
@@ -82,15 +89,14 @@ def draw_heatmap(
     draw_last_price(axes, profile, heat)
     if len(shown):
         handles += draw_walls(axes, shown, heat, lights)
-        draw_ends(axes, _placed(shown, heat), 20)
+        draw_ends(axes, _placed(shown, heat), _END_PT2)
         handles += end_handles(shown)
     handles += _ground_patches(heat)
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=-(-len(handles) // 2), **_LEGEND)
+    key.legend(handles=handles, loc="lower left", ncols=-(-len(handles) // 2), **_LEGEND).set_in_layout(False)
     what = "resting liquidity around mid" if heat.is_around_mid else "resting liquidity"
     canvas.head(figure, what, provenance, *notes, colour=_NOTE)
     if len(shown):
-        edges = _edges(heat) if _is_narrow(heat) else None
-        label_biggest(figure, axes, _placed(shown, heat), _LABELS, edges, is_dark=True)
+        _label_walls(figure, axes, shown, heat)
     canvas.save(figure, path)
 
 
@@ -105,26 +111,59 @@ def _price_axes(axes: "Axes", profile: "Axes", heat: Heatmap) -> None:
 def _placed(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:
     """With `price` where each ended on the axis of prices; without those whose end lies beyond it."""
     y = heat.place(walls["t_to"].to_numpy() - 1, walls["price"].to_numpy())
-    placed = walls.with_columns(price=pl.Series(y, dtype=pl.Float64))
-    return placed.filter(pl.col("price").is_between(heat.price[0], heat.price[-1]))
+    return _within(walls.with_columns(price=pl.Series(y, dtype=pl.Float64)), heat)
 
 
-def _parts(figure: "Figure", coverage: Coverage | None) -> "tuple[Axes, Axes, Axes, Axes | None]":
-    """Where the cells, the last book, the colour bar and the coverage strip go."""
-    heights = (1,) if coverage is None else (26, 1)
-    grid = figure.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=(80, 7, 1))
-    axes = figure.add_subplot(grid[0, 0])
-    profile = figure.add_subplot(grid[0, 1])
-    bar = figure.add_subplot(grid[0, 2])
-    if coverage is None:
-        return axes, profile, bar, None
-    strip = figure.add_subplot(grid[1, 0], sharex=axes)
-    draw_strips(strip, [coverage])
-    strip.set_facecolor("none")
-    strip.set_yticks([0], ["coverage"])
-    patches = state_patches([state for state in STATES if coverage.count(state)])
-    strip.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.8), ncols=4, **_LEGEND)
-    return axes, profile, bar, strip
+def _label_walls(figure: "Figure", axes: "Axes", walls: pl.DataFrame, heat: Heatmap) -> None:
+    labelled = _labelled(walls, heat)
+    if len(labelled):
+        label_biggest(figure, axes, labelled, _LABELS, _edges(heat) if _is_narrow(heat) else None, is_dark=True)
+
+
+def _labelled(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:
+    """Around mid with the time and place of the highest and of the lowest point of each, where its label hides no part
+    of it."""
+    if not heat.is_around_mid:
+        return _within(walls, heat)
+    rows = []
+    for wall in walls.to_dicts():
+        around = heat.distances(wall["price"], wall["t_from"], wall["t_to"])
+        if not len(around.t_from):
+            continue
+        t_ms = (around.t_from + around.t_to) / 2
+        top, bottom = int(np.argmax(around.high)), int(np.argmin(around.low))
+        ends = {"t_top": t_ms[top], "top": around.high[top], "t_bottom": t_ms[bottom], "bottom": around.low[bottom]}
+        rows.append(wall | ends)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _within(walls: pl.DataFrame, heat: Heatmap) -> pl.DataFrame:
+    return walls.filter(pl.col("price").is_between(heat.price[0], heat.price[-1]))
+
+
+def _parts(figure: "Figure", coverage: Coverage | None, heat: Heatmap) -> "tuple[Axes, Axes, Axes, Axes | None, Axes]":
+    """Where the cells, the last book, the colour bar, the coverage strip and the legend go.
+
+    The legend has a row of its own over the whole width: as a part of the cells' axes it would narrow them wherever it
+    is wider. A column is left free for what is written beside the last book.
+    """
+    heights = (_KEY_HEIGHT, _CELLS_HEIGHT, *(() if coverage is None else (1,)))
+    frame, letter = _BESIDE_WIDTH
+    widths = (80, 7, frame + letter * len(canvas.plain(heat.last_price or 0.0)), 1)
+    grid = figure.add_gridspec(len(heights), 4, height_ratios=heights, width_ratios=widths)
+    axes = figure.add_subplot(grid[1, 0])
+    profile = figure.add_subplot(grid[1, 1])
+    bar = figure.add_subplot(grid[1, 3])
+    strip = None if coverage is None else figure.add_subplot(grid[2, 0], sharex=axes)
+    key = figure.add_subplot(grid[0, :])
+    key.set_axis_off()
+    if strip is not None and coverage is not None:
+        draw_strips(strip, [coverage])
+        strip.set_facecolor("none")
+        strip.set_yticks([0], ["coverage"])
+        patches = state_patches([state for state in STATES if coverage.count(state)])
+        strip.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.8), ncols=4, **_LEGEND)
+    return axes, profile, bar, strip, key
 
 
 def _bookless(heat: Heatmap) -> list[tuple[int, int]]:
@@ -224,6 +263,12 @@ def _cell_note(heat: Heatmap) -> str:
 
 
 def _wall_note(walls: pl.DataFrame | None, shown: int) -> str:
+    """A wall that moved or returned has several lives."""
     if walls is None or not shown:
         return "no walls marked"
-    return f"the {shown} heaviest of {len(walls):,} walls marked" if shown < len(walls) else f"all {shown} walls marked"
+    lives = (
+        f"the {shown} heaviest of {len(walls):,} lives"
+        if shown < len(walls)
+        else f"all {counted(shown, 'life', 'lives')}"
+    )
+    return f"{lives} of {counted(walls['track'].n_unique(), 'wall')} marked"

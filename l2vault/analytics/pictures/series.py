@@ -47,11 +47,35 @@ _HEIGHTS_IN: Final[dict[_Style, float]] = {"plain": 1.7, "size": 1.7, "balance":
 _LEGEND_ROWS: Final = 7
 _SHADED: Final = 2
 """In a panel of more lines shades would hide them."""
+_OF_TRADES: Final = frozenset({"net_usd", "cum_usd", "vpin"})
+_OF_NEITHER: Final = frozenset({"basis_bps", "open_interest_contracts"})
+"""Measures of trades, and of what is recorded beside books and trades; all others are of books."""
+_NO_BOOK: Final = "not covered"
 _STEPS: Final = 1500
 """More than so many books are drawn as the mean of each step, and between least and most a shade."""
 
 _MAPS: Final = {"bid": "Blues", "sell": "Blues", "ask": "Oranges", "buy": "Oranges"}
 """What rests on a side, and the orders that would take it: maps told apart by colour-blind readers."""
+
+
+class Steps(NamedTuple):
+    """Rows that are steps of time instead of books: what the picture says of them, and what their times do not say.
+
+    `stood` are the times (`t_from`, `t_to`) in which books stood. `unproved` are those in which trades may be missing:
+    there, and not where no book stood, measures of trades are hatched; measures of neither are hatched nowhere.
+    """
+
+    note: str
+    stood: pl.DataFrame
+    unproved: pl.DataFrame | None = None
+
+
+class _Hatched(NamedTuple):
+    """Times (ms) that a panel hatches, why, and on which ground."""
+
+    holes: list[tuple[int, int]]
+    why: str
+    ground: str = canvas.NO_BOOK
 
 
 class _Panel(NamedTuple):
@@ -62,44 +86,49 @@ class _Panel(NamedTuple):
 
 @canvas.in_own_style
 def draw_series(
-    frame: pl.DataFrame,
-    columns: Sequence[str],
-    provenance: Provenance,
-    path: Path,
-    ylabel: str | None = None,
-    note: str = "",
+    frame: pl.DataFrame, columns: Sequence[str], provenance: Provenance, path: Path, steps: Steps | None = None
 ) -> None:
-    """The named measures of a frame with a row per book (`t_from`, `t_to`), broken where none stood.
+    """The named measures of a frame with a row per book (`t_from`, `t_to`), broken where none stood, or a row per step,
+    as `steps` says: these are drawn as they are, however many.
 
-    Measures of one kind share a panel; with `ylabel` all do. `note` says what a row is, if not a book. A measure that
-    is null, NaN or without end has no line.
+    Measures of one kind share a panel. A measure that is null, NaN or without end has no line.
     """
-    panels = [_Panel(ylabel, "plain", list(columns))] if ylabel else _panels(columns, provenance)
+    panels = _panels(columns, provenance)
     figure = canvas.new_figure(1.2 + max(3.4, sum(_HEIGHTS_IN[panel.style] for panel in panels)))
     ratios = [_HEIGHTS_IN[panel.style] for panel in panels]
     every = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
-    start_ms, end_ms = provenance.span_ms
-    steps, step_ms = _thinned(frame, columns, start_ms, end_ms)
-    holes = canvas.holes_of(frame, start_ms, end_ms)
-    for axes, panel in zip(every, panels, strict=True):
-        canvas.shade_holes(axes, holes)
-        _draw_balance(axes, steps, panel.names[0]) if panel.style == "balance" else _draw_lines(axes, steps, panel)
+    span_ms = provenance.span_ms
+    rows, thinned_ms = _thinned(frame, columns, span_ms, steps is not None)
+    hatched = [_hatched(panel, frame, span_ms, steps) for panel in panels]
+    for axes, panel, own in zip(every, panels, hatched, strict=True):
+        canvas.shade_holes(axes, own.holes, own.ground)
+        _draw_balance(axes, rows, panel.names[0]) if panel.style == "balance" else _draw_lines(axes, rows, panel)
         axes.set_ylabel(panel.label)
-        if not any(steps[name].count() for name in panel.names):
-            axes.text(0.5, 0.7, "no value in any book of the span", transform=axes.transAxes, ha="center", va="center")
-    if holes or panels[-1].style == "balance":
+        if not any(rows[name].count() for name in panel.names):
+            row = "book" if steps is None else "step"
+            text = axes.text(0.5, 0.7, f"no value in any {row} of the span", transform=axes.transAxes)
+            text.set(ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 2})
+    reasons = {each.why: each for each in hatched}.values()
+    patches = [patch for each in reasons for patch in canvas.hole_patches(each.holes, each.ground, label=each.why)]
+    if patches or panels[-1].style == "balance":
         unseen = canvas.unseen_patches() if panels[-1].style == "balance" else []
-        handles = _handles(every[-1]) + unseen + canvas.hole_patches(holes)
-        every[-1].legend(handles=handles, **_legend(panels[-1]))
+        every[-1].legend(handles=_handles(every[-1]) + unseen + patches, **_legend(panels[-1]))
     figure.align_ylabels()
-    canvas.time_axis(every[-1], start_ms, end_ms)
-    canvas.head(
-        figure,
-        provenance.method.partition("/")[0],
-        provenance,
-        note if note and not step_ms else _note(panels, step_ms),
-    )
+    canvas.time_axis(every[-1], *span_ms)
+    note = _note(panels, thinned_ms) if steps is None else steps.note
+    canvas.head(figure, provenance.method.partition("/")[0], provenance, note)
     canvas.save(figure, path)
+
+
+def _hatched(panel: _Panel, frame: pl.DataFrame, span_ms: tuple[int, int], steps: Steps | None) -> _Hatched:
+    if steps is None:
+        return _Hatched(canvas.holes_of(frame, *span_ms), _NO_BOOK)
+    if _OF_NEITHER.intersection(panel.names):
+        return _Hatched([], "")
+    if _OF_TRADES.intersection(panel.names):
+        unproved = [] if steps.unproved is None else steps.unproved.select("t_from", "t_to").rows()
+        return _Hatched(unproved, "trades not all proved", canvas.UNPROVED)
+    return _Hatched(canvas.holes_of(steps.stood, *span_ms), _NO_BOOK)
 
 
 def _panels(columns: Sequence[str], provenance: Provenance) -> list[_Panel]:
@@ -119,12 +148,15 @@ def _note(panels: Sequence[_Panel], step_ms: int) -> str:
     return f"mean of every {step_ms / 1000:g} s" + (", shade: least to most" if has_shade else "")
 
 
-def _thinned(frame: pl.DataFrame, columns: Sequence[str], start_ms: int, end_ms: int) -> tuple[pl.DataFrame, int]:
-    """The rows with `NAME_least` and `NAME_most`, or those of many summed up by steps of so many ms."""
+def _thinned(
+    frame: pl.DataFrame, columns: Sequence[str], span_ms: tuple[int, int], are_steps: bool
+) -> tuple[pl.DataFrame, int]:
+    """The rows as they are and 0; or of many books the means over steps of so many ms, with `NAME_least` and
+    `NAME_most`."""
     rows = frame.select("t_from", "t_to", *(_finite(name) for name in columns))
-    if len(rows) <= _STEPS:
+    if are_steps or len(rows) <= _STEPS:
         return rows, 0
-    step_ms = time_bins(start_ms, end_ms, 1, _STEPS).width_ms
+    step_ms = time_bins(*span_ms, 1, _STEPS).width_ms
     weight = pl.col("t_to") - pl.col("t_from")
     steps = rows.group_by((pl.col("t_from") // step_ms).alias("step"), maintain_order=True).agg(
         pl.col("t_from").min().alias("t_from"),
@@ -150,7 +182,8 @@ def _draw_lines(axes: "Axes", steps: pl.DataFrame, panel: _Panel) -> None:
         t_days, values = canvas.stepped(steps, name)
         axes.step(t_days, values, where="post", color=colours[name], linewidth=1.1, label=_label(name, values))
         if len(panel.names) <= _SHADED and f"{name}_least" in steps.columns:
-            least, most = (canvas.stepped(steps, f"{name}_{end}")[1] for end in ("least", "most"))
+            t_days, least = canvas.stepped(steps, f"{name}_least", is_area=True)
+            most = canvas.stepped(steps, f"{name}_most", is_area=True)[1]
             axes.fill_between(t_days, least, most, step="post", color=colours[name], alpha=0.25, linewidth=0)
     if panel.style == "size":
         axes.set_yscale("log")
@@ -165,7 +198,7 @@ def _label(name: str, values: Floats) -> str:
 
 def _draw_balance(axes: "Axes", steps: pl.DataFrame, name: str) -> None:
     """Filled from 0: more bids above it, more asks below."""
-    t_days, values = canvas.stepped(steps, name)
+    t_days, values = canvas.stepped(steps, name, is_area=True)
     for label, part, colour in (
         ("more bids", np.where(values < 0, 0, values), canvas.BLUE),
         ("more asks", np.where(values > 0, 0, values), canvas.ORANGE),
@@ -173,7 +206,7 @@ def _draw_balance(axes: "Axes", steps: pl.DataFrame, name: str) -> None:
         axes.fill_between(t_days, 0, part, step="post", color=colour, linewidth=0, label=label)
     known = np.where(np.isnan(values), np.nan, 1.0)
     axes.set_facecolor(canvas.UNSEEN)
-    axes.fill_between(t_days, -known, known, step="post", color="white", linewidth=0, zorder=0.6)
+    axes.fill_between(t_days, -known, known, step="post", color="white", linewidth=0, zorder=0.4)
     axes.plot(t_days, 0 * known, color=canvas.BLACK, linewidth=0.6)
     axes.set_ylim(-1, 1)
     axes.set_yticks([-0.5, 0, 0.5])

@@ -45,6 +45,7 @@ _LIFE: Final = pl.col("t_to") - pl.col("t_from")
 _WEIGHT: Final = pl.col("peak") * _LIFE
 _BIGGEST: Final = 3
 _LABEL_FONT: Final = 8.5
+_END_EDGE_PT: Final = 0.6
 _LABEL_SPACE_PX: Final = 3.0
 _SAME_WALL_PX: Final = 300
 
@@ -60,7 +61,12 @@ def end_colour(end: str) -> str:
 
 
 def draw_ends(axes: "Axes", walls: pl.DataFrame, size: float) -> None:
-    """A mark where each wall ends, by its cause; `size` in square points."""
+    """A mark behind the end of each wall, by its cause; `size` in square points. It touches the end and lies beside it,
+    and below all walls: on top it would hide those of short lives."""
+    from matplotlib.transforms import ScaledTranslation
+
+    aside_in = (size**0.5 / 2 + _END_EDGE_PT) / 72
+    aside = ScaledTranslation(aside_in, 0, axes.figure.dpi_scale_trans)
     for (end,), own in walls.group_by("end", maintain_order=True):
         axes.scatter(
             day_number(1) * own["t_to"].to_numpy(),
@@ -69,9 +75,10 @@ def draw_ends(axes: "Axes", walls: pl.DataFrame, size: float) -> None:
             marker=END_MARKERS.get(str(end), _OTHER[1]),
             facecolor=end_colour(str(end)),
             edgecolor="black",
-            linewidth=0.6,
-            zorder=6,
+            linewidth=_END_EDGE_PT,
+            zorder=4.8,
             clip_on=False,
+            transform=axes.transData + aside,
         )
 
 
@@ -88,7 +95,7 @@ def end_handles(walls: pl.DataFrame) -> "list[Line2D]":
             marker=END_MARKERS[end],
             markerfacecolor=END_COLOURS[end],
             markeredgecolor="black",
-            markeredgewidth=0.6,
+            markeredgewidth=_END_EDGE_PT,
             label=end,
         )
         for end in ends
@@ -103,7 +110,8 @@ def label_biggest(  # noqa: PLR0913 - where, what, and how
     edges: Edges | None = None,
     is_dark: bool = False,
 ) -> None:
-    """Writes the peak of the biggest walls beside them, where no label hides another or leaves the axes.
+    """Writes the peak of the biggest walls beside them, where no label hides another or leaves the axes. Walls that are
+    no straight lines have `t_top`, `top`, `t_bottom` and `bottom`: their highest and their lowest point.
 
     `edges` says between which prices labels would hide something at a time (ms): they are led out of there. Fixes the
     layout: whatever takes room must be there by now.
@@ -140,8 +148,16 @@ def _worth_telling(walls: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([biggest, rest]).unique(["side", "price", "t_from"], keep="first", maintain_order=True)
 
 
+def _anchor(wall: dict[str, Any], is_above: bool) -> tuple[float, float]:
+    """The time and price that a label stands at: half-way through a life, or the highest and the lowest point of one
+    that is no straight line."""
+    if "top" not in wall:
+        return (wall["t_from"] + wall["t_to"]) / 2, wall["price"]
+    return (wall["t_top"], wall["top"]) if is_above else (wall["t_bottom"], wall["bottom"])
+
+
 def _label(axes: "Axes", wall: dict[str, Any], is_above: bool, edges: Edges | None, is_dark: bool) -> "Annotation":
-    t_ms = (wall["t_from"] + wall["t_to"]) / 2
+    t_ms, price = _anchor(wall, is_above)
     how: dict[str, Any] = {"xytext": (0, 4 if is_above else -4), "textcoords": "offset points"}
     if edges is not None:
         low, high = edges(t_ms)
@@ -151,7 +167,7 @@ def _label(axes: "Axes", wall: dict[str, Any], is_above: bool, edges: Edges | No
         }
     return axes.annotate(
         amount(wall["peak"]),
-        (day_number(t_ms), wall["price"]),
+        (day_number(t_ms), price),
         ha="center",
         va="bottom" if is_above else "top",
         fontsize=_LABEL_FONT,

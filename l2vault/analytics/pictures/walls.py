@@ -8,7 +8,7 @@ import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES
 from l2vault.analytics.contract import Floats
-from l2vault.analytics.figures import amount
+from l2vault.analytics.figures import amount, counted
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.wall_marks import draw_ends, end_colour, end_handles, heaviest, label_biggest
 from l2vault.analytics.provenance import Provenance
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 400
 _LABELS: Final = 12
+_END_ROOM_IN: Final = 0.11
+"""For the marks of ends beside the right edge."""
 _WIDTHS_PT: Final = (1.2, 8.0)
 
 
@@ -29,6 +31,7 @@ def draw_walls(frame: pl.DataFrame, provenance: Provenance, path: Path, touch: p
     """
     start_ms, end_ms = provenance.span_ms
     figure = canvas.new_figure(8.2)
+    figure.get_layout_engine().set(w_pad=_END_ROOM_IN)  # type: ignore[union-attr, call-arg]
     axes = figure.add_subplot()
     shown = heaviest(frame, _MOST)
     holes = [] if touch is None else canvas.holes_of(touch, start_ms, end_ms)
@@ -52,7 +55,8 @@ def draw_walls(frame: pl.DataFrame, provenance: Provenance, path: Path, touch: p
     ]
     if handles:
         axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=12, frameon=False, fontsize=8.5)
-    notes = [f"{len(shown)} of {len(frame)} lives drawn"]
+    lives, every = counted(len(frame), "life", "lives"), counted(frame["track"].n_unique(), "wall")
+    notes = [f"{len(shown):,} of {lives} of {every} drawn"]
     notes += [f"walls from {amount(provenance.setting('threshold'))} {provenance.unit} on"]
     canvas.head(figure, f"walls, {provenance.unit}", provenance, *notes)
     if len(shown):
@@ -71,7 +75,7 @@ def _draw_bars(axes: "Axes", walls: pl.DataFrame) -> None:
     t_from, t_to = (canvas.day_number(1) * walls[name].to_numpy() for name in ("t_from", "t_to"))
     colours = [end_colour(end) for end in walls["end"]]
     widths = _widths(walls["peak"].to_numpy(), walls)
-    axes.hlines(walls["price"].to_numpy(), t_from, t_to, colors=colours, linewidths=widths, zorder=3)
+    axes.hlines(walls["price"].to_numpy(), t_from, t_to, colors=colours, linewidths=widths, zorder=5)
 
 
 def _widths(peaks: Floats, walls: pl.DataFrame) -> Floats:

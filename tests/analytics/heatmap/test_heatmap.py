@@ -285,3 +285,23 @@ def test_with_walls_reads_the_books_once_and_both_are_as_alone(criteria: Criteri
     assert len(read) == 2, "and once more for the cadence, which no journal tells of these"
     assert found.frame.equals(alone.frame) and found.provenance == alone.provenance
     assert heated.frame().equals(drawn_alone.frame()) and heated.provenance == drawn_alone.provenance
+
+
+def test_a_price_is_placed_by_the_mid_of_the_book_that_stood_then_not_by_that_of_its_time_bin() -> None:
+    books = hand_made(
+        drawn(0, "99 5 1", "101 5 1"),
+        drawn(1_000, "199 5 1", "201 5 1"),
+        drawn(2_000, "", "201 5 1"),
+        drawn(3_000, "99 5 1", "101 5 1", until_ms=3_500),
+        drawn(6_000, "99 5 1", "101 5 1"),
+    )
+    heated = heatmap(books, columns=1, is_around_mid=True)
+    at_ms = T0_MS + np.array([-1, 0, 999, 1_000, 1_999, 2_000, 3_000, 3_500, 6_000, 7_999, 8_000])
+    placed = heated.place(at_ms, np.full(len(at_ms), 101.0))
+    near, far = 100.0, (101 - 200) / 200 * 1e4
+    known = [np.nan, near, near, far, far, np.nan, near, np.nan, near, near, np.nan]
+    assert np.allclose(placed, known, equal_nan=True)
+    around = heated.distances(101.0, T0_MS, T0_MS + 8_000)
+    assert (around.t_from.tolist(), around.t_to.tolist()) == ([T0_MS], [T0_MS + 8_000])
+    assert (around.middle.tolist(), around.low.tolist(), around.high.tolist()) == ([near], [far], [near])
+    assert heatmap(books, columns=1).place(at_ms, np.full(len(at_ms), 101.0)).tolist() == [101.0] * len(at_ms)
