@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import share, size, span_text, table
+from l2vault.verbs.format import NONE, exact_share, size, span_text, table
 from l2vault.verbs.series import answer_of, configure_steps
 from l2vault.verbs.words import amounts, numbers
 
@@ -85,8 +85,8 @@ def _rpi_table(result: "Result") -> str:
     for band in bands:
         found = [mean[f"rpi_{side}_{band}{end}"] for side in ("bid", "ask") for end in ("", "_share")]
         if any(value is not None for value in found):
-            cells = (share(value) if at % 2 else size(value) for at, value in enumerate(found))
-            rows.append((f"within {band}", *cells))
+            shares = [NONE if value is None else exact_share(value) for value in found[1::2]]
+            rows.append((f"within {band}", size(found[0]), shares[0], size(found[2]), shares[1]))
     last, oldest = (span_text(round(provenance.setting(f"rpi_{name}_ms"))) for name in ("last", "oldest"))
     of = f"books-rpi, {last} old"
     if provenance.books > 1:

@@ -1,5 +1,6 @@
 """RPI books from REST to the files and back, beside deep books: each stored sample is what the exchange served."""
 
+import argparse
 import asyncio
 import gzip
 import logging
@@ -13,7 +14,7 @@ import pytest
 import l2vault
 from l2vault.book.price import price_key
 from l2vault.book.utc import utc_text
-from l2vault.config import Settings
+from l2vault.config import Settings, load_settings
 from l2vault.recorder import Network, Recorder
 from l2vault.recording.feeds import Deliver, Feeds
 from l2vault.recording.pipelines import Pipelines
@@ -25,6 +26,7 @@ from l2vault.vault.journal.events import HourClosed, TaskFailed
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.layout import Layout
+from l2vault.verbs import record
 from support.deep_world import DOGE, DeepWorld, lines_in, samples_in, served_sides
 from support.manual_clock import ManualClock, some_turns, until
 
@@ -201,3 +203,12 @@ async def test_a_fault_in_its_code_ends_neither_the_run_nor_deep_books(
     assert noted(tmp_path, DeepMissed) == []
     stored = samples_in(tmp_path, folder="books_rpi")
     assert all(sides == served_sides(world.served_rpi[ts_ms]) for ts_ms, sides in stored.items())
+
+
+def test_the_flag_of_record_names_the_instruments() -> None:
+    parser = argparse.ArgumentParser()
+    record.configure(parser)
+    args = parser.parse_args(["--inst", DOGE, "--inst", "BTC-USDT-SWAP", "--rpi", DOGE, "--rpi", "btc-usdt-swap"])
+    flags = {name: value for name, value in vars(args).items() if name in Settings.__struct_fields__}
+    assert load_settings(flags, {}, None, {}, Path("nowhere")).rpi == (DOGE, "BTC-USDT-SWAP")
+    assert load_settings({}, {}, None, {}, Path("nowhere")).rpi == ()
