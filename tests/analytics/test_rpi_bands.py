@@ -72,6 +72,7 @@ def test_no_other_measure_has_any_of_it(layout: Layout) -> None:
         return depth_and_slippage(books, "usd", (50, 100, 300), (10_000.0,)).frame.to_dict(as_series=False)
 
     before = measured()
+    assert before["bid_total"] == pytest.approx([0.01 * (10 * 99 + 5 * 98)] * 4) and "buy_10k_bps" in before
     put_deep(layout, [DeepSample(INST, HOUR_AT_MS + 10_000, BIDS, ASKS, 1, 0, kind="rpi")], kind="rpi")
     after = measured()
     assert not any(name.startswith("rpi_") for name in before)
@@ -116,7 +117,7 @@ def test_the_verb_has_a_table_of_it_with_source_and_age(sampled: Layout, capsys:
     run(sampled, "--at", "2024-08-20T03:00:30Z")
     said = capsys.readouterr().out
     above, _, table = said.partition("\nRPI orders, which are in no figure above (books-rpi, 20 s old)\n\n")
-    assert "rpi" not in above
+    assert "bid_total" in above and "rpi" not in above
     rows = [row.split() for row in table.splitlines()[:4]]
     assert rows[0] == ["of", "mid", "bid,", "contracts", "share", "ask,", "contracts", "share"]
     assert rows[1] == ["within", "50bps", "2.00", "100.00", "%", "0.00", "-"]

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from l2vault.book.price import price_key
@@ -85,6 +86,12 @@ def test_a_trade_of_source_1_fills_against_what_was_there():
         assert price_key(trade.sz) <= price_key(total) - price_key(rest)
 
 
+def test_at_the_touch_is_as_much_as_any_trade_of_source_1_may_take():
+    """Such a trade takes up to 20 units of the last digit of the quantity at the touch: 20,000 of 5000."""
+    ((price, total, rest, orders), *_) = MarketRpi(3).side(BTC, [("60000", "5000", "0", "3")], True, START_MS)
+    assert (price, rest) == ("60000", "5000") and int(total) == 25_000 and int(orders) > 3
+
+
 def test_it_is_renewed_each_200_ms_and_the_same_for_whoever_asks():
     one, go_on = market()
     other, follow = market()
@@ -124,10 +131,13 @@ def test_a_forgotten_book_has_none_and_another_instrument_its_own():
     exchange, go_on = market(3, BTC, ETH)
     go_on(START_MS + 2_000)
     row = row_of(exchange)
+    full = exchange.full_book(BTC)
     exchange.forget(BTC)
     assert json.loads(answer(exchange, TARGET, 0).body) == {"code": "0", "data": [], "msg": ""}
     (other,) = json.loads(answer(exchange, TARGET.replace(BTC, ETH), 0).body)["data"]
     assert other["bids"][0][0] != row["bids"][0][0]
+    exchange.apply(msgspec.structs.replace(full, bids=full.bids[5:]))
+    assert row_of(exchange)["bids"][0][0] == full.bids[5][0] != row["bids"][0][0], "not the one before it was forgotten"
     assert json.loads(answer(exchange, TARGET.replace(BTC, "X-USDT-SWAP"), 0).body)["code"] == "51001"
 
 

@@ -174,11 +174,14 @@ def test_the_public_door_gives_samples_frames_and_the_one_at_a_time(tmp_path: Pa
 
 
 def test_a_merge_takes_the_hour_of_the_vault_that_sampled_more_of_it(tmp_path: Path) -> None:
+    """By time, of RPI books: the one has more lines, and both have the same deep books."""
     one, other = tmp_path / "one", tmp_path / "other"
-    for root, missed in ((one, range(3, 15)), (other, range(2))):
+    first_ms = SAMPLES[0].ts_ms
+    dense = [msgspec.structs.replace(SAMPLES[0], ts_ms=first_ms + 10_000 * at) for at in range(25)]
+    for root, samples in ((one, dense), (other, SAMPLES[2:])):
         layout, _ = small_vault(root)
         file_of(layout).unlink()
-        put_deep(layout, SAMPLES, missed, kind="rpi")
+        put_deep(layout, samples, kind="rpi")
     into = tmp_path / "into"
     assert cli.main(["merge", str(one), str(other), "--into", str(into), "--from", "2024-08-20T03:00"]) == 0
     merged = Layout(into)
