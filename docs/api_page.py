@@ -8,7 +8,7 @@ from pathlib import Path
 import l2vault
 from l2vault.analytics.provenance import Provenance, VisibleRange
 from l2vault.api.context import Context, ContextTail
-from l2vault.api.deep import DeepBooks
+from l2vault.api.deep import DeepBooks, RpiBooks
 from l2vault.api.snapshots import Snapshots, Tail
 from l2vault.api.tables import Levels
 from l2vault.api.trades import Trade, Trades, TradeTail
@@ -42,6 +42,7 @@ CLASSES = [
     (ContextTail, "ContextTail"),
     (ContextCoverage, "ContextCoverage"),
     (DeepBooks, "DeepBooks"),
+    (RpiBooks, "RpiBooks"),
     (DeepSample, "DeepSample"),
     (DeepCoverage, "DeepCoverage"),
     (l2vault.errors.L2VaultError, "l2vault.errors.L2VaultError"),

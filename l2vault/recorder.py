@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from l2vault.book.context import Context
+from l2vault.book.deep import DeepKind, DeepSample
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
@@ -140,8 +141,8 @@ class Recorder:
         self._auditor = Auditor(self._rest, clock, rng, self._pipelines.by_feed)
         self._clock_check = ClockCheck(self._rest, clock, rng, self._disk.put, self._time)
         self._filler = TradeFiller(self._rest, clock, self._beside.trades, self._disk.room)
-        deep = self._beside.keeper_of_deep, self._exchange_ms, self._disk.room
-        self._deep_books = DeepBooks(self._rest, clock, *deep)
+        self._deep_books = self._sampling("deep", self._rest.full_book)
+        self._rpi_books = self._sampling("rpi", self._rest.rpi_book)
         self._policy = policy_of(settings)
         self._retention = Retention(layout, self._policy, clock, self._pass_time, self._disk.close_files)
         pipelines, put = self._pipelines.by_feed, self._disk.put
@@ -161,6 +162,9 @@ class Recorder:
             on_row=self._metadata.take_row,
             board=self._board,
         )
+
+    def _sampling(self, kind: DeepKind, ask: Callable[[str, Callable[[], int]], DeepSample]) -> DeepBooks:
+        return DeepBooks(ask, self._clock, partial(self._beside.keeper_of, kind), self._exchange_ms, self._disk.room)
 
     async def run(self, stop: asyncio.Event, reason: Callable[[], str] = lambda: "asked to stop") -> None:
         """Record until `stop` is set; `reason` then says why. Raises VaultError before anything starts if the vault
@@ -227,6 +231,8 @@ class Recorder:
             yield "changes", self._beside.hand_on_changes
         if self._settings.deep:
             yield "deep", partial(self._deep_books.run, self._settings.deep)
+        if self._settings.rpi:
+            yield "rpi", partial(self._rpi_books.run, self._settings.rpi)
         counted = self._board, self._pipelines, self._counts, self._counters
         trades, clock_check = self._beside.trades, self._clock_check
         sources = Sources(*counted, self._disk, trades, clock_check, self._time, lambda: self._journal.run)
@@ -296,6 +302,7 @@ class Recorder:
             "context": settings.instruments if settings.context else (),
             "changes": settings.instruments if settings.changes else (),
             "deep": settings.deep,
+            "rpi": settings.rpi,
         }
         closed = closed_hours(self._layout)
         unclosed: list[tuple[Kind, str, int]] = []

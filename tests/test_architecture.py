@@ -72,6 +72,7 @@ ORDER = {
         "book_matrix",
         "interval_rows trades context",
         "side_levels deep",
+        "rpi",
         "books",
         "executors",
         "metrics walls zones flow",

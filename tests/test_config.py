@@ -285,3 +285,17 @@ def test_deep_books_are_of_none_unless_named_and_only_of_what_is_recorded(toml: 
     many = [f"X{at}-USDT-SWAP" for at in range(51)]
     with pytest.raises(UsageError, match="names 51 instruments.*Try: at most 50"):
         load({"instruments": many, "deep": many})
+
+
+def test_rpi_books_are_chosen_as_deep_books_are(toml: Path) -> None:
+    assert load().rpi == ()
+    toml.write_text('instruments = ["SOL-USDT-SWAP", "BTC-USDT-SWAP"]\nrpi = ["BTC-USDT-SWAP"]\n')
+    both = load(toml=toml)
+    assert (both.rpi, both.deep) == (("BTC-USDT-SWAP",), ())
+    assert load({"rpi": [["sol-usdt-swap"]]}, toml=toml).rpi == ("SOL-USDT-SWAP",)
+    assert load(env={"L2VAULT_RPI": ""}, toml=toml).rpi == ()
+    with pytest.raises(UsageError, match=r"--rpi = 'ETH-USDT-SWAP' \(flag\) is not recorded.*Try: .* --inst too"):
+        load({"rpi": [["BTC-USDT-SWAP", "ETH-USDT-SWAP"]]}, toml=toml)
+    many = [f"X{at}-USDT-SWAP" for at in range(51)]
+    with pytest.raises(UsageError, match="names 51 instruments.*Try: at most 50"):
+        load({"instruments": many, "rpi": many})

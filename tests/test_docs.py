@@ -18,7 +18,7 @@ from l2vault.book.change_line import from_change_line, to_change_line
 from l2vault.book.context import from_line as context_from_line
 from l2vault.book.context import to_line as context_to_line
 from l2vault.book.day_lines import liquidation_from_line, liquidation_to_line, status_to_line
-from l2vault.book.deep import from_deep_line, to_deep_line
+from l2vault.book.deep import RPI, from_deep_line, to_deep_line
 from l2vault.book.snapshot import from_line, to_line
 from l2vault.book.utc import utc_micros
 from l2vault.config import ENV_PREFIX, Settings
@@ -55,6 +55,13 @@ def test_the_example_of_a_deep_book_in_the_format_is_a_line() -> None:
     line = from_deep_line(example.encode())
     assert to_deep_line(line) == example.encode()
     assert line.asks[1] == ("64980", "0", "0") and line.before_ms == line.ts_ms - 30_011
+
+
+def test_the_example_of_an_rpi_book_in_the_format_is_a_line() -> None:
+    (example,) = re.findall(r'^\{"timestamp_utc".*"channel":"books-rpi",.*\}$', _text("format.md"), re.M)
+    line = from_deep_line(example.encode(), RPI)
+    assert to_deep_line(line) == example.encode()
+    assert line.asks[1:] == [("64230.3", "2", "0", "1"), ("64232", "0", "0", "0")]
 
 
 def test_the_example_of_a_change_in_the_format_is_a_line() -> None:

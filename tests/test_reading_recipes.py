@@ -123,6 +123,15 @@ def test_deep_books_have_a_frame_and_are_rebuilt_without_our_code():
     assert all(len(levels) == 45 for book in books.values() for levels in book.values())
 
 
+def test_rpi_books_have_a_frame_with_the_part_of_rpi_orders():
+    made = python_with("rpi.frame")
+    assert made["best"] == ("60000.5", "4", "0", "1")
+    assert made["levels"].columns[4:9] == ["size", "non_rpi", "rpi", "usd", "rpi_usd"]
+    assert made["rpi_usd"].shape == (4, 3)
+    assert made["rpi_usd"]["ask"].to_list() == pytest.approx([0.01 * 4 * 60_000.5] * 4)
+    assert made["rpi_usd"]["bid"].to_list() == pytest.approx([0.01 * 2.5 * 59_999] * 4)
+
+
 def test_duckdb_alone_reads_the_lines_of_the_context():
     ((hour, usd),) = python_with("read_json", "oiUsd")["per_hour"]
     assert (hour.hour, usd) == (3, 1329667806.0)

@@ -25,6 +25,7 @@ from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_
 from l2vault.analytics.deep import Samples, read_deep
 from l2vault.analytics.interval_rows import BookRows, Piece, is_told
 from l2vault.analytics.provenance import Provenance, VisibleRange, aware
+from l2vault.analytics.rpi import RpiSamples, read_rpi
 from l2vault.analytics.trades import Trades, read_trades
 from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
@@ -131,6 +132,7 @@ class Beside:
     context: Callable[[], pl.DataFrame | None] = _none
     changes: Callable[[], "Books | None"] = _none
     deep: Callable[[], Samples | None] = _none
+    rpi: Callable[[], RpiSamples | None] = _none
 
 
 class Books:
@@ -181,6 +183,11 @@ class Books:
     def deep(self) -> Samples | None:
         """Reads the samples of the deep book that bear on the span; None where none were recorded."""
         return self._beside.deep()
+
+    @cached_property
+    def rpi(self) -> RpiSamples | None:
+        """Reads the samples of the RPI book that bear on the span; None where none were recorded."""
+        return self._beside.rpi()
 
     @cached_property
     def coverage(self) -> Coverage | None:
@@ -403,6 +410,7 @@ def read_books(  # noqa: PLR0913 - three name the span
         context=lambda: read_context(vault.context(), inst_id, span),
         changes=changes,
         deep=lambda: read_deep(vault.deep(), inst_id, span),
+        rpi=lambda: read_rpi(vault.rpi(), inst_id, span),
     )
     return Books(inst_id, span, _no_frames, periods, beside)
 

@@ -4,7 +4,7 @@ do not reach.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -78,6 +78,30 @@ class Reach:
     contract: Contract
 
 
+class _Timed(Protocol):
+    @property
+    def ts_ms(self) -> int: ...
+
+
+_T = TypeVar("_T", bound=_Timed)
+
+
+class Newest(Generic[_T]):
+    """Of samples in order of time, the one that stands at each of some times in order."""
+
+    def __init__(self, samples: Iterator[_T]) -> None:
+        self._samples = samples
+        self._next = next(samples, None)
+        self._now: _T | None = None
+
+    def at(self, t_ms: int) -> _T | None:
+        """The newest sample at or before a time, which is none before the one asked for last; None where it is more
+        than 45 s old."""
+        while self._next is not None and self._next.ts_ms <= t_ms:
+            self._now, self._next = self._next, next(self._samples, None)
+        return None if self._now is None or t_ms - self._now.ts_ms > COVERS_MS else self._now
+
+
 class FarBands:
     """Fills the bands of `metrics.depth` that reach beyond the levels seen, from the newest sample.
 
@@ -88,8 +112,7 @@ class FarBands:
     """
 
     def __init__(self, samples: Samples, unit: Unit, bands_bps: Sequence[float]) -> None:
-        self._samples = samples(0)
-        self._next = next(self._samples, None)
+        self._newest = Newest(samples(0))
         self._now: DeepBook | None = None
         self._unit: Unit = unit
         self._bands = np.array(bands_bps, dtype=np.float64)
@@ -127,16 +150,12 @@ class FarBands:
         columns["deep_age_ms"] = ages
 
     def _at(self, t_ms: int, contract: Contract) -> DeepBook | None:
-        """The newest sample at or before a time, which is none before the one asked for last; None where it is old."""
-        while self._next is not None and self._next.ts_ms <= t_ms:
-            self._now, self._next = self._next, next(self._samples, None)
+        """The sample that stands at a time; sums are kept as long as it does, and the contract."""
+        found = self._newest.at(t_ms)
+        if found is not self._now or contract != self._contract:
+            self._now, self._contract = found, contract
             self._sums.clear()
-        if self._now is None or t_ms - self._now.ts_ms > COVERS_MS:
-            return None
-        if contract != self._contract:
-            self._contract = contract
-            self._sums.clear()
-        return self._now
+        return found
 
     def _beyond(self, deep: DeepBook, name: SideName, mid: float, worst: float) -> Floats:
         """`(bands,)`: what rests behind the price `worst` up to the end of each band; NaN where that is not seen."""

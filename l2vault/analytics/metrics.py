@@ -19,6 +19,7 @@ from l2vault.analytics.contract import Floats, Unit
 from l2vault.analytics.deep import FAR_BANDS_BPS, FarBands, Reach
 from l2vault.analytics.interval_rows import BookRows, Piece
 from l2vault.analytics.one_book import BPS
+from l2vault.analytics.rpi import RpiBands
 from l2vault.analytics.side_levels import SideLevels, is_seen, near_sums, side_levels
 
 LEVELS: Final = (1, 5, 10, 50)
@@ -70,8 +71,9 @@ def depth(books: Books, unit: Unit = "usd", bands_bps: Sequence[float] | None = 
     `bid_per_order` and `bid_largest_per_order` (one whale or a crowd); the same for asks.
 
     Where deep books were recorded, bands that reach beyond what is visible are filled from them; `deep_age_ms` is how
-    old the sample was."""
-    return _with_deep(books, unit, bands_bps, (), {})
+    old the sample was. Where RPI books were recorded, `rpi_bid_5bps` and `rpi_bid_5bps_share` are what RPI orders held
+    within each band of the newest one, which is in no other measure, and `rpi_age_ms` is how old that was."""
+    return _with_samples(books, unit, bands_bps, (), {})
 
 
 def slippage(books: Books, sizes: Sequence[float] = SIZES) -> Result:
@@ -91,19 +93,23 @@ def depth_and_slippage(
 ) -> Result:
     """Both in one pass over the books."""
     settings = {"sizes": [float(size) for size in sizes]}
-    return _with_deep(books, unit, bands_bps, sizes, settings)
+    return _with_samples(books, unit, bands_bps, sizes, settings)
 
 
-def _with_deep(
+def _with_samples(
     books: Books,
     unit: Unit,
     bands_bps: Sequence[float] | None,
     sizes: Sequence[float],
     settings: Mapping[str, object],
 ) -> Result:
-    """Depth, filled from deep books where there are any, and slippage of some sizes."""
+    """Depth, filled from deep books where there are any, slippage of some sizes, and RPI orders where there are any."""
     bands = bands_bps or (BANDS_BPS if books.deep is None else (*BANDS_BPS, *FAR_BANDS_BPS))
     far = None if books.deep is None else FarBands(books.deep, unit, bands)
+    rpi = None if books.rpi is None else RpiBands(books.rpi, unit, bands)
+
+    def finished(measured: Measured) -> Columns:
+        return filled(measured) | ({} if rpi is None else rpi.columns(measured.reach))
 
     def filled(measured: Measured) -> Columns:
         if far is None:
@@ -114,12 +120,15 @@ def _with_deep(
         return columns | {name: measured.columns[name] for name in costs}
 
     measure = partial(_depth_and_costs, unit=unit, bands_bps=bands, sizes=sizes)
-    result = _measured(books, "depth/1", unit, measure, {"bands_bps": list(bands), **settings}, filled)
-    if far is None or not far.used:
+    result = _measured(books, "depth/1", unit, measure, {"bands_bps": list(bands), **settings}, finished)
+    found: dict[str, int] = {}
+    if far is not None and far.used:
+        found |= {"deep_books": far.used, "deep_oldest_ms": far.oldest_ms, "deep_last_ms": far.last_ms}
+        found |= {"deep_archive_books": far.used_archive} if far.used_archive else {}
+    if rpi is not None and rpi.used:
+        found |= {"rpi_books": rpi.used, "rpi_oldest_ms": rpi.oldest_ms, "rpi_last_ms": rpi.last_ms}
+    if not found:
         return result
-    found = {"deep_books": far.used, "deep_oldest_ms": far.oldest_ms, "deep_last_ms": far.last_ms}
-    if far.used_archive:
-        found["deep_archive_books"] = far.used_archive
     provenance = replace(result.provenance, settings={**result.provenance.settings, **found})
     return Result(result.frame, provenance)
 

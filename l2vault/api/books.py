@@ -180,6 +180,8 @@ class Books:
         far that is; infinite where the side is whole), `bid_largest` level, `bid_hhi` (Herfindahl index of level sizes:
         1/N if N are alike, 1 if one has all), `bid_per_order`; the same for asks. Rows as `spread` has them. Where deep
         books were recorded, bands beyond what is visible are filled from them; `deep_age_ms` is the age of the sample.
+        Where RPI books were recorded, `rpi_bid_5bps` is what RPI orders held within the band, which is in no other
+        measure, `rpi_bid_5bps_share` its share of all that rested there, and `rpi_age_ms` the age of that sample.
         `executor` as `walls` has it.
 
         >>> frame = l2vault.open("Vault").books("BTC-USDT-SWAP").depth(unit="contracts").frame

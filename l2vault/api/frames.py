@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Frames(ABC):
-    """What `Trades`, `Context` and `DeepBooks` have in common; `to_polars` says what a row is."""
+    """What `Trades`, `Context`, `DeepBooks` and `RpiBooks` have in common; `to_polars` says what a row is."""
 
     def __init__(self) -> None:
         self._findings = Findings()

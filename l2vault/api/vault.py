@@ -14,6 +14,7 @@ from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
 from l2vault.vault.coverage.model import Coverage, Source
 from l2vault.vault.reading import vault as reader
+from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.follow import POLL_SEC, FollowLines, FollowTrades
 from l2vault.vault.reading.sources import open_sources
 from l2vault.vault.reading.vault import Resolution
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from l2vault.api.books import Books
     from l2vault.api.context import Context, ContextTail
-    from l2vault.api.deep import DeepBooks
+    from l2vault.api.deep import DeepBooks, RpiBooks
     from l2vault.api.result import Result
     from l2vault.api.tables import Levels
     from l2vault.api.trades import Trades, TradeTail
@@ -299,14 +300,45 @@ class Vault:
         from l2vault.api.deep import DeepBooks
 
         reader = self._read.deep()
-        name = held_instruments([inst_id], sorted({*self.instruments, *reader.instruments()}))[0]
-        bounds = reader.bounds(name)
-        if bounds is None:
-            raise VaultError(
-                f"the vault holds no deep books of {name}.", f'deep = ["{name}"], or l2vault record --deep'
-            )
-        span = span_within(bounds, last, start, end, f"deep book of {name}")
+        name, span = self._sampled(reader, inst_id, (start, end), last)
         return DeepBooks(reader, name, span, self._contracts(name))
+
+    def rpi(
+        self,
+        inst_id: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        last: Duration | None = None,
+    ) -> "RpiBooks":
+        """The book with its RPI orders over a span, sampled each 30 s: to iterate, or as a frame, with `.coverage`, as
+        `deep` gives the deep book. What is read is always what was recorded: OKX has no archive of it.
+
+        Raises VaultError where the vault holds no RPI books of the instrument.
+
+        >>> l2vault.open("Vault").rpi("BTC-USDT-SWAP").at("2024-08-20T03:05Z").bids[0]
+        ('59999', '12.5', '10', '4')
+        """
+        from l2vault.api.deep import RpiBooks
+
+        reader = self._read.rpi()
+        name, span = self._sampled(reader, inst_id, (start, end), last)
+        return RpiBooks(reader, name, span, self._contracts(name))
+
+    def _sampled(
+        self,
+        sampled: DeepReader,
+        inst_id: str,
+        bounds: tuple[TimeLike | None, TimeLike | None],
+        last: Duration | None,
+    ) -> tuple[str, tuple[int, int]]:
+        """The instrument and the span that are asked for, of those that were sampled."""
+        name = held_instruments([inst_id], sorted({*self.instruments, *sampled.instruments()}))[0]
+        held, channel = sampled.bounds(name), sampled.channel
+        if held is None:
+            cure = f'{channel.kind} = ["{name}"], or l2vault record --{channel.kind}'
+            raise VaultError(f"the vault holds no {channel.noun}s of {name}.", cure)
+        return name, span_within(held, last, *bounds, f"{channel.noun} of {name}")
 
     def trades(
         self,

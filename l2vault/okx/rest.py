@@ -4,7 +4,7 @@ Every exception is a RestError, whatever the server sends and the environment sa
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -12,7 +12,7 @@ import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH
 from l2vault.book.change import BookChange, Level
-from l2vault.book.deep import DEEP_DEPTH, DeepLevel, DeepSample, best_first
+from l2vault.book.deep import FULL, RPI, DeepChannel, DeepLevel, DeepSample, best_first
 from l2vault.book.price import price_key
 from l2vault.book.trade import TradePush, trade_fault
 from l2vault.errors import LevelError, RestError, UsageError
@@ -84,7 +84,7 @@ class _Book(msgspec.Struct):
     seqId: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] | None = None
 
 
-class _FullBook(msgspec.Struct):
+class _DeepBook(msgspec.Struct):
     asks: list[DeepLevel]
     bids: list[DeepLevel]
     ts: str
@@ -118,7 +118,7 @@ class ServerTime(NamedTuple):
     mono_ms: int
 
 
-_Part = TypeVar("_Part", _Named, _Book, _FullBook, _Time, _Trade)
+_Part = TypeVar("_Part", _Named, _Book, _DeepBook, _Time, _Trade)
 _Value = TypeVar("_Value")
 
 
@@ -177,28 +177,42 @@ class OkxRest:
 
         return self._ask(read, "/api/v5/market/books", instId=inst_id, sz=str(depth))
 
-    def full_book(self, inst_id: str, now_us: Callable[[], int], depth: int = DEEP_DEPTH) -> DeepSample:
+    def full_book(self, inst_id: str, now_us: Callable[[], int], depth: int = FULL.depth) -> DeepSample:
         """The book far beyond the channel's 400 levels, at most `depth` (1 to 5000) a side, each level checked.
 
         OKX, "Get full order book" (2026-07): renewed once a second, 10 requests in 2 s, levels `[price, quantity,
         orders]`, no `seqId`. `now_us` is read as the answer is read.
         """
+        return self._sample(FULL, inst_id, now_us, depth)
 
+    def rpi_book(self, inst_id: str, now_us: Callable[[], int], depth: int = RPI.depth) -> DeepSample:
+        """The book with the RPI orders that can be traded now, at most `depth` (1 to 400) a side, each level checked.
+
+        OKX, "GET / RPI order book" (2026-08): renewed each 200 ms, 20 requests in 2 s, levels `[price, totalQty,
+        nonRpiQty, count]`, and the `seqId` of the channel `books-rpi`. An instrument that nobody quotes so, and one of
+        which OKX does not know what can be traded, has levels whose two quantities are equal. `now_us` is read as the
+        answer is read.
+        """
+        return self._sample(RPI, inst_id, now_us, depth)
+
+    def _sample(self, channel: DeepChannel, inst_id: str, now_us: Callable[[], int], depth: int) -> DeepSample:
         def read(answer: _Answer) -> DeepSample:
             recv_us = now_us()
             rows = _data(answer)
             if not rows:
                 raise _unknown(answer)
-            book = _read(rows[0], _FullBook, answer)
+            book = _read(rows[0], _DeepBook, answer)
             for side in (book.bids, book.asks):
-                _check_levels(side, answer, DEEP_DEPTH)
+                if any(len(level) != channel.fields for level in side):
+                    raise _unreadable(answer, f"a level has not {channel.fields} parts")
+                _check_levels(side, answer, channel.depth)
             ts_ms = _milliseconds(book.ts or "0", answer)
             if not ts_ms:
                 raise _unreadable(answer, "it says no time")
             bids, asks = best_first(book.bids, True), best_first(book.asks, False)
-            return DeepSample(inst_id, ts_ms, bids, asks, book.seqId, recv_us)
+            return DeepSample(inst_id, ts_ms, bids, asks, book.seqId, recv_us, kind=channel.kind)
 
-        return self._ask(read, "/api/v5/market/books-full", lambda: 0, instId=inst_id, sz=str(depth))
+        return self._ask(read, channel.path, lambda: 0, instId=inst_id, sz=str(depth))
 
     def trades(
         self, inst_id: str, older_than: int | None, now_us: Callable[[], int], limit: int = 100
@@ -372,19 +386,23 @@ def _read(row: msgspec.Raw, kind: type[_Part], answer: _Answer) -> _Part:
         raise _unreadable(answer, printable(str(error))) from error
 
 
-def _check_levels(levels: list[DeepLevel], answer: _Answer, most: int) -> None:
-    """A side that no book could have is refused here, where its sender can still be named."""
+def _check_levels(levels: Sequence[DeepLevel], answer: _Answer, most: int) -> None:
+    """A side that no book could have is refused here, where its sender can still be named. A level is a price, a
+    quantity, of `books-rpi` the part of it that no RPI order holds, and how many orders."""
     if len(levels) > most:
         raise _unreadable(answer, f"{len(levels)} levels on a side, where {most} are the most")
     prices = set()
-    for price, quantity, orders in levels:
+    for price, quantity, *parts, orders in levels:
         try:
             prices.add(price_key(price))
-            is_none = price_key(quantity) == 0
+            held = price_key(quantity)
+            is_more = any(price_key(part) > held for part in parts)
         except LevelError as error:
             raise _unreadable(answer, printable(str(error))) from error
-        if is_none or not _ORDERS.fullmatch(orders):
+        if not held or not _ORDERS.fullmatch(orders):
             raise _unreadable(answer, f"a level of {printable(f'{quantity} in {orders} orders')}")
+        if is_more:
+            raise _unreadable(answer, f"a level of {printable(f'{quantity} in all, {parts[0]} of it without RPI')}")
     if len(prices) < len(levels):
         raise _unreadable(answer, "a price stands twice on a side")
 

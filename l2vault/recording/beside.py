@@ -1,5 +1,5 @@
-"""Trades, context, changes and deep books beside the books: what is brought of them, and what becomes of a failure in
-theirs.
+"""Trades, context, changes, deep and RPI books beside the books: what is brought of them, and what becomes of a failure
+in theirs.
 
 Each is a part of its own: whatever its code raises ends here, is journaled, and the part begins anew in a state that
 claims nothing of what it missed. The books are handed on whatever happens.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from l2vault.book.context import KINDS, Context
+from l2vault.book.deep import DeepKind
 from l2vault.book.trade import TRADES, IdSpan, TradePush
 from l2vault.book.utc import utc_text
 from l2vault.clock import Clock
@@ -77,8 +78,10 @@ class Beside:
         """For the disk and for the task that asks REST: what they call is guarded too."""
         self._context = self._make_context()
         self._changes = self._make_changes("our_restart") if settings.changes else None
-        self._deep_part = part("deep", self._give_up_deep, self._deep_again)
-        self._deep = self._make_deep("our_restart")
+        self._sampled: dict[DeepKind, _Sampled] = {
+            "deep": _Sampled("deep", settings.deep, around),
+            "rpi": _Sampled("rpi", settings.rpi, around),
+        }
         self._board_part = part("health", lambda: None, lambda: None)
         self._up: dict[int, FeedUp] = {}
         """Feeds whose connection stands, in the order in which they came."""
@@ -91,8 +94,8 @@ class Beside:
         if self._settings.context:
             context = layout.of("context")
             self._context.resume({inst_id: newest_time(context, inst_id) for inst_id in inst_ids})
-        deep = layout.of("deep")
-        self._deep.resume({inst_id: newest_time(deep, inst_id) for inst_id in self._settings.deep})
+        for sampled in self._sampled.values():
+            sampled.resume()
 
     def take(self, number: int, outputs: Sequence[FeedOutput]) -> Sequence[FeedOutput]:
         """Each part takes what is its own; returned is what concerns the sampled books."""
@@ -117,8 +120,10 @@ class Beside:
 
     def tick(self) -> None:
         """Waits that no message ends are ended, and what failed begins again."""
-        for part in (self._trades_part, self._context_part, self._changes_part, self._deep_part, self._board_part):
+        for part in (self._trades_part, self._context_part, self._changes_part, self._board_part):
             part.tick()
+        for sampled in self._sampled.values():
+            sampled.part.tick()
         self.trades.tick()
         self._context_part.call(self._context.tick)
 
@@ -128,9 +133,9 @@ class Beside:
             await self._around.clock.sleep(self._changes.pause_sec())
             self._changes_part.call(self._changes.hand_on)
 
-    def keeper_of_deep(self) -> DeepKeeper:
+    def keeper_of(self, kind: DeepKind) -> DeepKeeper:
         """The one at work, for the task that asks REST."""
-        return self._deep
+        return self._sampled[kind].keeper
 
     def noted_again(self) -> None:
         """The journal's former run may be gone."""
@@ -158,17 +163,17 @@ class Beside:
         """After the last minute is put: every change that waits is written, and every file completed."""
         if self._changes is not None:
             self._changes_part.call(self._changes.finish)
-        if self._settings.deep:
-            self._deep_part.call(self._deep.finish)
+        for sampled in self._sampled.values():
+            sampled.finish()
 
     def complete_files(self) -> None:
-        """Files of changes and of deep books that a killed run left open, of instruments that are not going on: one
-        chore each. Raises OSError where these cannot be listed."""
+        """Files of changes, of deep and of RPI books that a killed run left open, of instruments that are not going on:
+        one chore each. Raises OSError where these cannot be listed."""
         settings, layout = self._settings, self._around.layout
         changing = settings.instruments if settings.changes else ()
         found: list[tuple[Kind, tuple[str, ...], Part]] = [
             ("changes", changing, self._changes_part),
-            ("deep", settings.deep, self._deep_part),
+            *((kind, sampled.inst_ids, sampled.part) for kind, sampled in self._sampled.items()),
         ]
         for kind, going_on, part in found:
             writer = ChangeWriter(layout, kind=kind)
@@ -268,19 +273,41 @@ class Beside:
         for number, pipeline in self._around.pipelines.by_feed.items():
             self._changes.take(number, pipeline.full_books(self._around.clock.wall_us()))
 
-    # Deep books
 
-    def _make_deep(self, cause: str) -> DeepKeeper:
-        return DeepKeeper(self._around.layout, self._around.clock, partial(self._put_of, self._deep_part), cause)
+class _Sampled:
+    """Deep books, or RPI books, as a part: `keeper` is the one at work, `inst_ids` are those sampled."""
 
-    def _give_up_deep(self) -> None:
+    def __init__(self, kind: DeepKind, inst_ids: tuple[str, ...], around: Surroundings) -> None:
+        self._kind: DeepKind = kind
+        self.inst_ids = inst_ids
+        self._around = around
+        self.part = around.supervisor.part(kind, self._give_up, self._again)
+        self.keeper = self._make("our_restart")
+
+    def resume(self) -> None:
+        """From where the files end. Raises OSError and VaultError where they cannot be read."""
+        layout = self._around.layout.of(self._kind)
+        self.keeper.resume({inst_id: newest_time(layout, inst_id) for inst_id in self.inst_ids})
+
+    def finish(self) -> None:
+        """The end of a run: every file is completed."""
+        if self.inst_ids:
+            self.part.call(self.keeper.finish)
+
+    def _make(self, cause: str) -> DeepKeeper:
+        return DeepKeeper(self._around.layout, self._around.clock, self._put, cause, self._kind)
+
+    def _put(self, item: Event | Chore) -> None:
+        self._around.put(self.part.chore(item) if callable(item) else item)
+
+    def _give_up(self) -> None:
         """The files end where they end; the next sample is a whole one, and names what is missing before it."""
-        self._around.put(self._deep_part.chore(self._deep.left_events))
+        self._around.put(self.part.chore(self.keeper.left_events))
 
-    def _deep_again(self) -> None:
-        newest = self._deep.newest
-        self._deep = self._make_deep(FAILED)
-        self._deep.resume(newest)
+    def _again(self) -> None:
+        newest = self.keeper.newest
+        self.keeper = self._make(FAILED)
+        self.keeper.resume(newest)
 
 
 def _known(layout: Layout, inst_ids: Sequence[str]) -> Mapping[str, Sequence[IdSpan]]:

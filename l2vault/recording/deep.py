@@ -1,7 +1,7 @@
-"""Deep books on their way from REST to the disk: which sample is written whole and which as changes, and what of those
-that were due is missing.
+"""Deep books, and RPI books, on their way from REST to the disk: which sample is written whole and which as changes,
+and what of those that were due is missing.
 
-A sample is written in the disk's thread, where it is known how the one before it fared. More than 100 MB a day of an
+A sample is written in the disk's thread, where it is known how the one before it fared. More than `BYTES_A_DAY` of an
 instrument are never written: where its book changes that much, samples are left out.
 """
 
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from l2vault.book.deep import DeepSample, deep_line_of
+from l2vault.book.deep import DEEP_CHANNELS, DeepKind, DeepSample, deep_line_of
 from l2vault.book.utc import DAY_MS, utc_text
 from l2vault.clock import Clock
-from l2vault.vault.journal.deep_events import DeepMissed
+from l2vault.vault.journal.deep_events import MISSED, SamplesMissed
 from l2vault.vault.journal.events import Event, HourClosed
 from l2vault.vault.store.change_writer import ChangesHole, ChangeWriter
 from l2vault.vault.store.layout import HOUR_MS, Layout, packed_path
 
-BYTES_A_DAY: Final = 100_000_000
+BYTES_A_DAY: Final[dict[DeepKind, int]] = {"deep": 100_000_000, "rpi": 30_000_000}
 """Of an instrument, on the disk, at most; `python benchmarks/bench_deep.py` says what the built-in exchange takes."""
 _CREDIT_SHARE: Final = 0.01
 """Of a day's bytes: what may be written at once beyond that pace, so that a whole book each hour delays nothing."""
@@ -47,7 +47,8 @@ class _Instrument:
 
 
 class DeepKeeper:
-    """`take` each sample and tell it of each that was `missed`; both in the event loop. `put` hands on to the disk."""
+    """Of one kind of samples: `take` each and tell it of each that was `missed`; both in the event loop. `put` hands on
+    to the disk."""
 
     def __init__(
         self,
@@ -55,13 +56,17 @@ class DeepKeeper:
         clock: Clock,
         put: Callable[[Event | Chore], None],
         cause: str = "our_restart",
-        bytes_a_day: int = BYTES_A_DAY,
+        kind: DeepKind = "deep",
+        bytes_a_day: int | None = None,
     ) -> None:
-        """`cause` is why nothing of what was due before is written."""
-        self._layout = layout.of("deep")
-        self._writer = ChangeWriter(layout, kind="deep")
+        """`cause` is why nothing of what was due before is written; without `bytes_a_day` it is `BYTES_A_DAY`."""
+        bytes_a_day = BYTES_A_DAY[kind] if bytes_a_day is None else bytes_a_day
+        self._channel = DEEP_CHANNELS[kind]
+        self._layout = layout.of(kind)
+        self._writer = ChangeWriter(layout, kind=kind)
         self._clock = clock
         self._put = put
+        self._noted = MISSED[kind]
         self._cause = cause
         self._pace = bytes_a_day / DAY_MS
         self._credit = _CREDIT_SHARE * bytes_a_day
@@ -104,9 +109,9 @@ class DeepKeeper:
         one.cause, one.missed = one.cause or cause, one.missed + 1
         if not one.is_told:
             one.is_told = True
-            _log.warning("No deep book of %s (%s): %s", inst_id, cause, detail)
+            _log.warning("No %s of %s (%s): %s", self._channel.noun, inst_id, cause, detail)
             from_ = utc_text(one.newest_ms) if one.newest_ms >= 0 else None
-            self._put(DeepMissed(self._clock.wall_text(), inst_id, from_, cause, detail=detail))
+            self._put(self._noted(self._clock.wall_text(), inst_id, from_, cause, detail=detail))
 
     def finish(self) -> None:
         """The end of a run: every file is completed."""
@@ -156,8 +161,9 @@ class DeepKeeper:
         except OSError:
             return 0
 
-    def _event(self, hole: ChangesHole) -> DeepMissed:
+    def _event(self, hole: ChangesHole) -> SamplesMissed:
         from_, to = (None if ms is None else utc_text(ms) for ms in (hole.from_ms, hole.to_ms))
         if to is None:
-            _log.warning("Deep books of %s are not written after %s: %s", hole.inst_id, from_, hole.detail)
-        return DeepMissed(self._clock.wall_text(), hole.inst_id, from_, hole.cause, to, hole.lines, hole.detail)
+            what = self._channel.noun
+            _log.warning("The %ss of %s are not written after %s: %s", what, hole.inst_id, from_, hole.detail)
+        return self._noted(self._clock.wall_text(), hole.inst_id, from_, hole.cause, to, hole.lines, hole.detail)

@@ -17,6 +17,9 @@ CHANGES_MB_A_DAY: Final = 100
 DEEP_GB_RECEIVED_A_DAY: Final = 0.7
 """2,880 answers of 10,000 levels as OKX writes them; the same command."""
 
+RPI_GB_RECEIVED_A_DAY: Final = 0.1
+"""2,880 answers of 800 levels: 0.07, rounded up; the same command with `--kind rpi`."""
+
 _log = logging.getLogger("l2vault.recorder")
 
 
@@ -34,8 +37,12 @@ def log_start(settings: Settings, layout: Layout, policy: Policy) -> None:
         _log.info("Changes: every push of the books is kept, up to %d MB a day of an instrument", CHANGES_MB_A_DAY)
     if settings.deep:
         words = "Deep books: %s each 30 s by REST, 5000 levels a side, into raw/okx/books_full: of an instrument up to "
-        cost = BYTES_A_DAY // 1_000_000, DEEP_GB_RECEIVED_A_DAY
+        cost = BYTES_A_DAY["deep"] // 1_000_000, DEEP_GB_RECEIVED_A_DAY
         _log.info(words + "%d MB a day on the disk and %g GB a day received", ", ".join(settings.deep), *cost)
+    if settings.rpi:
+        words = "RPI books: %s each 30 s by REST, 400 levels a side, into raw/okx/books_rpi: of an instrument up to "
+        cost = BYTES_A_DAY["rpi"] // 1_000_000, RPI_GB_RECEIVED_A_DAY
+        _log.info(words + "%d MB a day on the disk and %g GB a day received", ", ".join(settings.rpi), *cost)
     _log.info("Retention: %s", policy_words(policy if settings.retention else None))
 
 

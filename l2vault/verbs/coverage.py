@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from l2vault.book.deep import DEEP_CHANNELS
 from l2vault.book.utc import utc_ms, utc_text
 from l2vault.errors import UsageError, VaultError, analysis_extra
 from l2vault.foreign import printable
@@ -78,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=png, metavar="FILE", help="draw it too, as PNG; needs the analysis extra")
     words = (
         "books (default); trades: ids that are there, missing, skipped; where changes are whole; values of the "
-        "context; where deep books were sampled"
+        "context; where deep books, or RPI books, were sampled"
     )
     parser.add_argument("--kind", choices=KINDS, default="books", help=words)
     configure_sources(parser)
@@ -86,8 +87,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> int:
     """0 whatever the coverage is: a hole that is known is no failure of this command."""
-    if args.kind == "changes" and args.sources is not None and "archive" in args.sources:
-        raise UsageError("OKX's archive has no changes as they were pushed.", "--sources recorded, or another --kind")
+    missing = {"changes": "changes as they were pushed", "rpi": "RPI books"}.get(args.kind)
+    if missing is not None and args.sources is not None and "archive" in args.sources:
+        raise UsageError(f"OKX's archive has no {missing}.", "--sources recorded, or another --kind")
     vault = open_sources(context.vault, args.sources)
     if args.kind != "books":
         return _of_kind(vault, args)
@@ -117,8 +119,9 @@ def _of_kind(vault: Vault, args: argparse.Namespace) -> int:
         return _context(vault.context(), args)
     if args.kind == "trades":
         trade_pieces(vault.trades(), asked_instruments(args), span, _PIECES[args.by], args.json)
-    elif args.kind == "deep":
-        deep_pieces(vault.deep(), asked_instruments(args), span, args.json)
+    elif args.kind in DEEP_CHANNELS:
+        reader = vault.deep() if args.kind == "deep" else vault.rpi()
+        deep_pieces(reader, asked_instruments(args), span, args.json)
     else:
         change_pieces(vault.layout, asked_instruments(args), span, args.json)
     return 0

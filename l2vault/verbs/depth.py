@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Final
 
 from l2vault.verbs import analysis
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import span_text
+from l2vault.verbs.format import NONE, exact_share, size, span_text, table
 from l2vault.verbs.series import answer_of, configure_steps
 from l2vault.verbs.words import amounts, numbers
 
 if TYPE_CHECKING:
-    from l2vault.analytics.books import Books
+    from l2vault.analytics.books import Books, Result
     from l2vault.analytics.provenance import Provenance
 
 HELP: Final = "measure what rests within bands of mid, and what orders of several sizes would cost"
@@ -44,6 +44,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
 
     result = depth_and_slippage(books, args.unit, args.bands, args.sizes or SIZES)
     every = [name for name in result.frame.columns[2:] if not name.endswith(("_avg", "_worst", "_ms"))]
+    every = [name for name in every if not name.startswith("rpi_")]  # they have a table of their own
     costs = [name for name in every if _is_cost(name)]
     chosen = costs + [name for name in every if name not in costs]
     if args.step is not None:  # a row has room for what was asked for, or the bands
@@ -51,7 +52,7 @@ def _answer(books: "Books", args: argparse.Namespace) -> analysis.Answer:
         chosen = (costs if args.sizes else []) + (bands if args.bands or not args.sizes else [])
     unit = result.provenance.unit
     answer = answer_of(result, args, chosen, _decimals, lambda name: _label(name, unit))
-    return answer._replace(text=answer.text + _far_words(result.provenance))
+    return answer._replace(text=answer.text + _far_words(result.provenance) + _rpi_table(result))
 
 
 def _far_words(provenance: "Provenance") -> str:
@@ -68,6 +69,31 @@ def _far_words(provenance: "Provenance") -> str:
     if archived is not None:
         books += f" ({archived} of them from OKX's archive)"
     return f"\nbands beyond the levels seen are from books-full in {books}: {oldest} old at most, {last} at the last\n"
+
+
+def _rpi_table(result: "Result") -> str:
+    """RPI orders by band, with where they come from and how old that is; nothing where no sample stood."""
+    provenance = result.provenance
+    if "rpi_books" not in provenance.settings:
+        return ""
+    from l2vault.analytics.resample import summary
+
+    names = [name for name in result.frame.columns if name.startswith("rpi_") and name != "rpi_age_ms"]
+    mean = {row["measure"]: row["mean"] for row in summary(result.frame.select("t_from", "t_to", *names)).to_dicts()}
+    bands = [name.removeprefix("rpi_bid_") for name in names if name.startswith("rpi_bid_") and name.endswith("bps")]
+    rows = []
+    for band in bands:
+        found = [mean[f"rpi_{side}_{band}{end}"] for side in ("bid", "ask") for end in ("", "_share")]
+        if any(value is not None for value in found):
+            shares = [NONE if value is None else exact_share(value) for value in found[1::2]]
+            rows.append((f"within {band}", size(found[0]), shares[0], size(found[2]), shares[1]))
+    last, oldest = (span_text(round(provenance.setting(f"rpi_{name}_ms"))) for name in ("last", "oldest"))
+    of = f"books-rpi, {last} old"
+    if provenance.books > 1:
+        books = f"{round(provenance.setting('rpi_books'))} of {provenance.books} books"
+        of = f"mean; books-rpi in {books}: {oldest} old at most, {last} at the last"
+    names = ["of mid", f"bid, {provenance.unit}", "share", f"ask, {provenance.unit}", "share"]
+    return f"\nRPI orders, which are in no figure above ({of})\n\n{table(names, rows, left=1)}"
 
 
 def _is_cost(measure: str) -> bool:

@@ -54,7 +54,7 @@ class KindHeld(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_instruments(parser, "only these instruments")
     parser.add_argument("--vault", metavar="DIR", help="the vault (default: Vault)")
-    words = "the days or hours of books (default), trades, changes, context or deep books"
+    words = "the days or hours of books (default), trades, changes, context, deep or RPI books"
     parser.add_argument("--kind", choices=KINDS, default="books", help=words)
     parser.add_argument("--hours", action="store_true", help="a row for every hour instead of every day")
     parser.add_argument("--lines", dest="count_lines", action="store_true", help="count lines too: reads everything")

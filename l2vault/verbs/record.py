@@ -33,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--changes", action="store_const", const=True, help="keep every push of the books too")
     words = "sample the book of 5000 levels of this swap each 30 s; may be given again (default: of none)"
     parser.add_argument("--deep", nargs="+", action="append", metavar="INST", help=words)
+    words = "sample the book with the RPI orders of this swap each 30 s; may be given again (default: of none)"
+    parser.add_argument("--rpi", nargs="+", action="append", metavar="INST", help=words)
     parser.add_argument("--lines", dest="lines", help=argparse.SUPPRESS)
     parser.add_argument(
         "--no-trades", dest="trades", action="store_const", const=False, help="record no trades (default: record them)"

@@ -1,4 +1,5 @@
-"""Trades, changes and deep books as `show` and `coverage` print them: the tape, and what is known by hour or day."""
+"""Trades, changes, deep and RPI books as `show` and `coverage` print them: the tape, and what is known by hour or
+day."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -79,8 +80,8 @@ class ChangesRow(msgspec.Struct, frozen=True):
 
 
 class DeepRow(msgspec.Struct, frozen=True):
-    """What `coverage --kind deep --json` prints, one an instrument: the share of the time at which a sample was at most
-    45 s old."""
+    """What `coverage --kind deep --json` (or `rpi`) prints, one an instrument: the share of the time at which a sample
+    was at most 45 s old."""
 
     inst_id: str
     from_utc: str
@@ -164,14 +165,14 @@ def change_pieces(layout: Layout, asked: list[str], span: tuple[int | None, int 
 
 
 def deep_pieces(reader: DeepReader, asked: list[str], span: tuple[int | None, int | None], is_json: bool) -> None:
-    """Coverage of deep books over the whole span, then each part of it in which none was sampled."""
+    """Coverage of deep, or RPI, books over the whole span, then each part of it in which none was sampled."""
     held = reader.instruments()
     inst_ids = held_instruments(asked, held) or held
     known = {inst_id: bounds for inst_id in inst_ids if (bounds := reader.bounds(inst_id)) is not None}
-    bounds = _span(
-        known, span, f"the vault at {printable(str(reader.layout.root))} holds no deep books.", 'deep = ["INST"]'
-    )
-    _print_proved("deep", [reader.coverage(inst_id, bounds) for inst_id in known], is_json)
+    channel = reader.channel
+    nothing = f"the vault at {printable(str(reader.layout.root))} holds no {channel.noun}s."
+    bounds = _span(known, span, nothing, f'{channel.kind} = ["INST"]')
+    _print_proved(channel.kind, [reader.coverage(inst_id, bounds) for inst_id in known], is_json)
 
 
 def _print_proved(kind: str, coverages: Sequence[ChangeCoverage | DeepCoverage], is_json: bool) -> None:
@@ -180,7 +181,7 @@ def _print_proved(kind: str, coverages: Sequence[ChangeCoverage | DeepCoverage],
     if is_json:
         sys.stdout.write("".join(document("coverage", row, kind) for row in rows))
         return
-    names = ["instrument", "samples" if kind == "deep" else "lines", "proved", "missing", "unknown"]
+    names = ["instrument", "lines" if kind == "changes" else "samples", "proved", "missing", "unknown"]
     cells = [
         [
             printable(row.inst_id),

@@ -1,11 +1,14 @@
 """Deep books as lines: whatever samples follow each other, their lines give them back, and nothing else passes."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2vault.book.deep import (
+    RPI,
     DeepReplay,
     DeepSample,
     Refused,
@@ -13,6 +16,7 @@ from l2vault.book.deep import (
     checksum_of,
     deep_line_of,
     from_deep_line,
+    rpi_quantity,
     to_deep_line,
 )
 from l2vault.errors import LineError
@@ -85,3 +89,71 @@ def test_another_line_is_refused(old: bytes, new: bytes) -> None:
     assert old in text
     with pytest.raises(LineError, match="not a line of"):
         from_deep_line(text.replace(old, new))
+
+
+RPI_ONE = DeepSample(
+    INST,
+    T0,
+    [("100", "3.5", "1", "2"), ("99", "4", "4", "1")],
+    [("101", "0.3", "0", "1"), ("102", "5.0", "5.0", "3")],
+    332_042_172_451,
+    (T0 + 210) * 1000,
+    kind="rpi",
+)
+RPI_TWO = msgspec.structs.replace(
+    RPI_ONE, ts_ms=T0 + 30_000, bids=[("100", "3.5", "1.5", "2"), ("98", "1", "0", "1")], asks=RPI_ONE.asks[1:]
+)
+
+
+def test_lines_of_rpi_books_have_all_four_parts_and_give_back_every_sample() -> None:
+    lines = lines_of([RPI_ONE, RPI_TWO])
+    assert msgspec.json.decode(lines[1]) == {
+        "timestamp_utc": "2026-01-01T00:00:30.000Z",
+        "exchange": "okx",
+        "market": "perp",
+        "channel": "books-rpi",
+        "instId": INST,
+        "action": "update",
+        "before_utc": "2026-01-01T00:00:00.000Z",
+        "asks": [["101", "0", "0", "0"]],
+        "bids": [["100", "3.5", "1.5", "2"], ["98", "1", "0", "1"], ["99", "0", "0", "0"]],
+        "checksum": checksum_of(RPI_TWO),
+        "seqId": 332_042_172_451,
+        "recv_utc": "2026-01-01T00:00:00.210000Z",
+    }
+    replay = DeepReplay()
+    assert [replay.apply(from_deep_line(text, RPI)) for text in lines] == [RPI_ONE, RPI_TWO]
+    assert [to_deep_line(from_deep_line(text, RPI)) for text in lines] == lines
+
+
+def test_the_checksum_sees_the_part_without_rpi_too() -> None:
+    one, other = ("100", "2", "1", "3"), ("100", "2", "2", "3")
+    sample = DeepSample(INST, T0, [one], [("101", "1", "1", "1")], None, 0, kind="rpi")
+    assert checksum_of(sample) == (BID_OF_FOUR + ASK_OF_FOUR) & 0xFFFFFFFF, "of `b 100 2 1 3` and `a 101 1 1 1`"
+    altered = msgspec.structs.replace(deep_line_of(sample, None), bids=[other])
+    refused = DeepReplay().apply(altered)
+    assert isinstance(refused, Refused) and "checksum" in refused.why
+
+
+BID_OF_FOUR, ASK_OF_FOUR = 1_258_566_790, 3_711_910_607
+
+
+@pytest.mark.parametrize("parts", [("3.5", "2"), ("3.5", "1", "2", "0"), ("3.5",)])
+def test_a_line_of_rpi_books_with_levels_of_another_form_is_refused(parts: tuple[str, ...]) -> None:
+    text = to_deep_line(msgspec.structs.replace(deep_line_of(RPI_ONE, None), asks=[("101", *parts)]))
+    with pytest.raises(LineError, match="not a line of RPI books: a level has not 4 parts"):
+        from_deep_line(text, RPI)
+
+
+def test_a_line_of_one_kind_is_none_of_the_other() -> None:
+    deep = DeepSample(INST, T0, [("100", "1", "2")], [("101", "1", "1")], None, 0)
+    with pytest.raises(LineError, match="not a line of"):
+        from_deep_line(to_deep_line(deep_line_of(deep, None)), RPI)
+    with pytest.raises(LineError, match="not a line of"):
+        from_deep_line(to_deep_line(deep_line_of(RPI_ONE, None)))
+
+
+def test_what_rpi_orders_hold_is_exact() -> None:
+    assert rpi_quantity(("1", "0.3", "0.1", "2")) == Decimal("0.2")
+    assert rpi_quantity(("1", "0.3", "0", "2")) == Decimal("0.3")
+    assert rpi_quantity(("1", "123456789012345678.1", "123456789012345678.0", "2")) == Decimal("0.1")

@@ -816,3 +816,65 @@ def test_a_full_book_that_cannot_be_is_refused_at_the_door(exchange, old, new):
     exchange.answer = Canned(200, FULL_BOOK.replace(old, new))
     with pytest.raises(RestError):
         client(exchange).full_book(BTC, lambda: 0)
+
+
+RPI_BOOK = (
+    b'{"code":"0","msg":"","data":[{"asks":[["67856.0","1.3","1.0","4"],["67855.2","0.5","0.5","1"],'
+    b'["67860.5","0.3","0","1"]],"bids":[["67854.8","1.7","1.2","3"]],"ts":"1785310731002","seqId":332042172451}]}'
+)
+"""As OKX's documentation prints it, one side out of order."""
+
+
+def test_an_rpi_book_comes_back_best_first_with_its_strings_number_and_arrival(exchange):
+    exchange.answer = Canned(200, RPI_BOOK)
+    sample = client(exchange).rpi_book(BTC, lambda: 1_785_310_731_200_001)
+
+    assert sample.asks == [
+        ("67855.2", "0.5", "0.5", "1"),
+        ("67856.0", "1.3", "1.0", "4"),
+        ("67860.5", "0.3", "0", "1"),
+    ]
+    assert sample.bids == [("67854.8", "1.7", "1.2", "3")]
+    assert (sample.ts_ms, sample.recv_us, sample.seq_id) == (1_785_310_731_002, 1_785_310_731_200_001, 332_042_172_451)
+    assert (sample.kind, sample.fault) == ("rpi", "")
+    assert exchange.asked[-1][0].endswith("/api/v5/market/books-rpi?instId=BTC-USDT-SWAP&sz=400")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (b'"1.3","1.0","4"', b'"1.3","1.30000001","4"', "1.3 in all, 1.30000001 of it without RPI"),
+        (b'"1.3","1.0","4"', b'"1.3","-1","4"', "'-1' is not a plain decimal"),
+        (b'"1.3","1.0","4"', b'"1.3","","4"', "'' is not a plain decimal"),
+        (b'"0.3","0","1"', b'"0","0","1"', "a level of 0 in 1 orders"),
+        (b'"0.3","0","1"', b'"0.3","0","1.5"', "0.3 in 1.5 orders"),
+        (b'"0.3","0","1"', b'"0.3","1"', "a level has not 4 parts"),
+        (b'"0.3","0","1"', b'"0.3","0","0","1"', "a level has not 4 parts"),
+        (b'"67860.5"', b'"67856.00"', "a price stands twice"),
+        (b'"1785310731002"', b'"0"', "it says no time"),
+        (b'"0.3"', b"0.3", "str"),
+    ],
+)
+def test_an_rpi_book_that_cannot_be_is_refused_at_the_door(exchange, old, new, why):
+    assert old in RPI_BOOK
+    exchange.answer = Canned(200, RPI_BOOK.replace(old, new))
+    with pytest.raises(RestError) as refused:
+        client(exchange).rpi_book(BTC, lambda: 0)
+    assert why in refused.value.message
+
+
+def test_an_rpi_book_of_more_levels_than_okx_sends_is_refused(exchange):
+    levels = ",".join(f'["{70_000 + at}","1","1","1"]' for at in range(401)).encode()
+    exchange.answer = Canned(200, RPI_BOOK.replace(b'["67860.5","0.3","0","1"]', levels))
+    with pytest.raises(RestError, match="403 levels on a side, where 400 are the most"):
+        client(exchange).rpi_book(BTC, lambda: 0)
+
+
+def test_an_instrument_without_an_rpi_book_is_named_with_okx_s_own_words(exchange):
+    words = b"Instrument ID, Instrument ID code, or Spread ID doesn't exist."
+    exchange.answer = Canned(200, b'{"code":"51001","data":[],"msg":"' + words + b'"}')
+    with pytest.raises(UnknownInstrument, match="Spread ID"):
+        client(exchange).rpi_book(BTC, lambda: 0)
+    exchange.answer = Canned(200, b'{"code":"0","data":[],"msg":""}')
+    with pytest.raises(UnknownInstrument):
+        client(exchange).rpi_book(BTC, lambda: 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from l2vault.book.context import KINDS, Context, Funding, Index, Limits, Mark, OpenInterest
 from l2vault.book.context import to_line as context_line
-from l2vault.book.deep import DeepSample, deep_line_of
+from l2vault.book.deep import DeepKind, DeepSample, deep_line_of
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.trade import TradePush, trade_to_line
 from l2vault.sim.exchange.instruments import instrument_row
@@ -76,9 +76,20 @@ def deep_samples() -> Iterator[DeepSample]:
         yield DeepSample(INST, ts_ms, bids, asks, None, (ts_ms + 300) * 1000)
 
 
-def put_deep(layout: Layout, samples: Iterable[DeepSample], missed: range = range(0)) -> None:
+def rpi_samples() -> Iterator[DeepSample]:
+    """The same books with RPI orders: an ask inside the spread that is of nothing else, and a quarter more at the
+    bid."""
+    for offset_ms in range(DEEP_FROM_MS, SLOTS * 2_000, DEEP_EVERY_MS):
+        size = str(offset_ms // 2_000 + 1)
+        bids = [("59999", "12.5", "10", "4"), ("59990", size, size, "1")]
+        asks = [("60000.5", "4", "0", "1"), ("60001", "2.5", "2.5", "1"), ("60120", "900", "900", "40")]
+        ts_ms = HOUR_AT_MS + offset_ms
+        yield DeepSample(INST, ts_ms, bids, asks, offset_ms, (ts_ms + 200) * 1000, kind="rpi")
+
+
+def put_deep(layout: Layout, samples: Iterable[DeepSample], missed: range = range(0), kind: DeepKind = "deep") -> None:
     """As the recorder writes them, but for those missed."""
-    writer = ChangeWriter(layout, kind="deep")
+    writer = ChangeWriter(layout, kind=kind)
     before = None
     for number, sample in enumerate(samples):
         if number not in missed:
@@ -148,6 +159,7 @@ def small_vault(root: Path, packed: bool = False) -> tuple[Layout, Path]:
     put_context(layout)
     put_trades(layout)
     put_deep(layout, deep_samples())
+    put_deep(layout, rpi_samples(), kind="rpi")
     path = put(layout, list(books()), packed)
     row = layout.instrument_file(INST)
     row.parent.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,7 @@ def test_ls_has_each_kind_with_its_hours_size_and_newest_time(layout, capsys):
         [INST, "trades", "1", "03:09:58"],
         [INST, "context", "1", "03:09:58"],
         [INST, "deep", "1", "03:09:40"],
+        [INST, "rpi", "1", "03:09:40"],
     ]
 
 

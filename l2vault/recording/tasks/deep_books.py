@@ -1,4 +1,5 @@
-"""Asks REST for the deep books, each chosen instrument every 30 s, one request at a time and well under OKX's limit.
+"""Asks REST for the deep books, or the RPI books, each chosen instrument every 30 s, one request at a time and well
+under OKX's limit.
 
 Whatever REST answers ends nothing: a sample that cannot be had is noted, and asked for again soon.
 """
@@ -7,26 +8,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from l2vault.book.deep import DEEP_EVERY_MS
+from l2vault.book.deep import DEEP_EVERY_MS, DeepSample
 from l2vault.clock import Clock
 from l2vault.errors import RestError
 from l2vault.okx.exchange_time import FUTURE_MS
-from l2vault.okx.rest import OkxRest, Throttled, TryLater, wait_sec
+from l2vault.okx.rest import Throttled, TryLater, wait_sec
 from l2vault.recording.deep import DeepKeeper
 from l2vault.recording.threads import in_daemon_thread
 
 SPACING_SEC: Final = 0.5
-"""Between two requests: 4 in 2 s, where OKX allows an address 10 (docs, "Get full order book", 2026-07)."""
+"""Between two requests of an endpoint: 4 in 2 s, where OKX allows an address 10 of `books-full` (docs, "Get full order
+book", 2026-07) and 20 of `books-rpi` (docs, "GET / RPI order book", 2026-08)."""
 RETRY_MS: Final = 10_000
 """After a request that brought no sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeepBooks:
-    """`run` until cancelled. `exchange_ms` is proved exchange time, None while unknown; `room` returns when the disk
-    can take more; `keeper` gives the one at work."""
+    """`run` until cancelled. `ask` is the method of `OkxRest` that gives a sample; `exchange_ms` is proved exchange
+    time, None while unknown; `room` returns when the disk can take more; `keeper` gives the one at work."""
 
-    rest: OkxRest
+    ask: Callable[[str, Callable[[], int]], DeepSample]
     clock: Clock
     keeper: Callable[[], DeepKeeper]
     exchange_ms: Callable[[], int | None]
@@ -57,7 +59,7 @@ class DeepBooks:
         if not self.keeper().is_due(inst_id):
             return None
         try:
-            sample = await in_daemon_thread(self.rest.full_book, inst_id, self.clock.wall_us)
+            sample = await in_daemon_thread(self.ask, inst_id, self.clock.wall_us)
         except RestError as error:
             self.keeper().missed(inst_id, _cause_of(error), error.message)
             return round(wait_sec(error, RETRY_MS / 1000) * 1000)

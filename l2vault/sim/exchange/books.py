@@ -19,6 +19,7 @@ from l2vault.okx.messages import BOOKS
 from l2vault.sim.exchange.context import INSTRUMENTS, SWAP, ContextMarket, ContextPush
 from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.levels import Image
+from l2vault.sim.exchange.rpi import MarketRpi, RpiLevel
 from l2vault.sim.exchange.trades import Trade, Trades
 
 
@@ -94,8 +95,19 @@ class FullRow(msgspec.Struct, gc=False):
     ts: str
 
 
+class RpiRow(msgspec.Struct, gc=False):
+    """`data[0]` of REST `/market/books-rpi`: the third of a level is its quantity without RPI orders."""
+
+    asks: list[RpiLevel]
+    bids: list[RpiLevel]
+    ts: str
+    seqId: int | UnsetType
+
+
 _RENEWED_MS: Final = 1_000
 """Docs: `books-full` is renewed once a second."""
+_RPI_RENEWED_MS: Final = 200
+"""Docs: `books-rpi` is renewed each 200 ms."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -139,7 +151,7 @@ class Exchange:
     Whoever must know what was true may `watch`: all of it passes there, whatever becomes of it on the wire.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it lists, and each thing that it has or has not beside its books
         self,
         inst_ids: list[str],
         rows: Mapping[str, dict[str, object]],
@@ -147,10 +159,11 @@ class Exchange:
         recorded: frozenset[str] = frozenset(),
         tails: MarketTails | None = None,
         context: Beside | None = None,
+        rpi: MarketRpi | None = None,
     ) -> None:
         """The trades of the `recorded` instruments are in a capture; all others' are made up, and so is what stands
         beside the books without a `context`. `tails` has what lies beyond the levels of the channel; without it nothing
-        does that the pushes do not name."""
+        does that the pushes do not name. `rpi` has the RPI orders; without it there are none."""
         self.inst_ids = frozenset(inst_ids)
         self.trades = Trades(seed, recorded)
         self._rows = {inst_id: dict(row) for inst_id, row in rows.items()}
@@ -158,6 +171,9 @@ class Exchange:
         self._tails = tails
         self._full_rows: dict[str, tuple[int, FullRow]] = {}
         """What REST `books-full` answers, and the time of its book."""
+        self._rpi = rpi
+        self._rpi_rows: dict[str, tuple[int, RpiRow]] = {}
+        """The same of `books-rpi`."""
         self._watchers: list[OnTick] = []
         self.context: Beside = context or ContextMarket(self._rows, seed, self.book)
 
@@ -187,6 +203,7 @@ class Exchange:
         """Nothing is known of its book, until its next full one."""
         self._books.pop(inst_id, None)
         self._full_rows.pop(inst_id, None)
+        self._rpi_rows.pop(inst_id, None)
 
     def book(self, inst_id: str) -> Book | None:
         """The book of this moment itself, to be looked at only; None where there is none yet."""
@@ -226,6 +243,26 @@ class Exchange:
             row = FullRow(asks, bids, _ts(ts_ms))
             self._full_rows[inst_id] = ts_ms, row
         return FullRow(row.asks[:depth], row.bids[:depth], row.ts)
+
+    def rpi_row(self, inst_id: str, depth: int) -> RpiRow | None:
+        """The book of this moment with its RPI orders for REST, at most `depth` (1 to 400) levels a side; None where
+        there is none yet. Renewed each 200 ms, by the time of the book."""
+        book = self._books.get(inst_id)
+        if book is None:
+            return None
+        ts_ms = book.ts_ms or 0
+        made_ms, row = self._rpi_rows.get(inst_id, (0, None))
+        if row is None or not made_ms <= ts_ms < made_ms + _RPI_RENEWED_MS:
+            bids, asks = book.top(CHANNEL_DEPTH)
+            sides = self._rpi_side(inst_id, asks, False, ts_ms), self._rpi_side(inst_id, bids, True, ts_ms)
+            row = RpiRow(*sides, _ts(ts_ms), _or_unset(book.seq_id))
+            self._rpi_rows[inst_id] = ts_ms, row
+        return RpiRow(row.asks[:depth], row.bids[:depth], row.ts, row.seqId)
+
+    def _rpi_side(self, inst_id: str, levels: list[Level], is_bid: bool, ts_ms: int) -> list[RpiLevel]:
+        if self._rpi is None:
+            return [(price, quantity, quantity, orders) for price, quantity, _, orders in levels]
+        return self._rpi.side(inst_id, levels, is_bid, ts_ms)
 
     def _deep_side(self, inst_id: str, levels: list[Level], is_bid: bool, ts_ms: int) -> list[DeepLevel]:
         named: list[DeepLevel] = [(price, quantity, orders) for price, quantity, _, orders in levels]

@@ -50,7 +50,7 @@ class MarketTails:
         found: list[DeepLevel] = []
         while len(found) < most and (tick := tick + step) > 0:
             own = self._block(side, tick // _BLOCK)[tick % _BLOCK]
-            is_wall = tick % shape.wall_grid == 0 and _share(own >> 16) < _WALL_CHANCE
+            is_wall = tick % shape.wall_grid == 0 and share(own >> 16) < _WALL_CHANCE
             if is_wall or own & 0xFFFF < limit:
                 level = _level(shape, tick, own, ts_ms, is_wall)
                 if level is not None:
@@ -71,24 +71,24 @@ class MarketTails:
 def _level(shape: Shape, tick: int, own: int, ts_ms: int, is_wall: bool) -> DeepLevel | None:
     """What stands at a tick at a time; None where nothing does."""
     life_ms = _SHORTEST_LIFE_MS << (own >> 32 & 7)
-    drawn = _mixed(own ^ (ts_ms + (own >> 40) % life_ms) // life_ms)
-    if not is_wall and _share(drawn) >= _TAKEN_SHARE:
+    drawn = mixed(own ^ (ts_ms + (own >> 40) % life_ms) // life_ms)
+    if not is_wall and share(drawn) >= _TAKEN_SHARE:
         return None
-    kind = _share(drawn >> 16)
+    kind = share(drawn >> 16)
     usd = _LARGE_USD if kind < 0.03 else _DUST_USD if kind < 0.65 else _QUOTE_USD
     low, high = _WALL_USD if is_wall else usd
-    lots = int(low * (high / low) ** _share(drawn >> 32) * shape.lots_per_usd) or 1
-    orders = 1 + int(_share(drawn >> 48) ** 8 * 12)
+    lots = int(low * (high / low) ** share(drawn >> 32) * shape.lots_per_usd) or 1
+    orders = 1 + int(share(drawn >> 48) ** 8 * 12)
     return shape.price.text(tick), shape.quantity.text(lots), str(orders)
 
 
-def _mixed(number: int) -> int:
+def mixed(number: int) -> int:
     """A number whose bits look random (the end of splitmix64; Steele, Lea and Flood, 2014)."""
     number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & _WORD
     number = (number ^ number >> 27) * 0x94D049BB133111EB & _WORD
     return number ^ number >> 31
 
 
-def _share(bits: int) -> float:
+def share(bits: int) -> float:
     """The lowest 16 bits as a number from 0 up to 1."""
     return (bits & 0xFFFF) / 65_536

@@ -26,6 +26,8 @@ TRADED_SHARE: Final = 0.7
 """At OKX's pace of 100 ms. A market of shorter steps has more of them."""
 _RPI_CHANCE: Final = 0.02
 """Chance a push that a trade of source 1 comes with it: against an RPI order, which is in no `books`."""
+MOST_RPI_UNITS: Final = 20
+"""What such a trade takes at most, in units of the last digit of the quantity at the touch; `rpi` has as much there."""
 _MOST_MATCHES: Final = 12
 _KEPT: Final = 20_000
 """Trades of an instrument that REST can still name: an hour of the busiest, where OKX keeps three months."""
@@ -247,8 +249,8 @@ def _taker_orders(
             orders.append((side, "0", fills))
     if bids and asks and rng.random() < _RPI_CHANCE:
         side, level = ("buy", asks[0]) if rng.random() < 0.5 else ("sell", bids[0])
-        unit = _unit(price_key(level[1]))
-        orders.append((side, "1", [_Fill(level[0], unit * (1 + rng.randrange(20)), 1)]))
+        unit = unit_of(price_key(level[1]))
+        orders.append((side, "1", [_Fill(level[0], unit * (1 + rng.randrange(MOST_RPI_UNITS)), 1)]))
     return orders
 
 
@@ -278,7 +280,7 @@ def _trades(
     for (side, source, fills), ts_ms in zip(orders, times, strict=True):
         seq_id = _seq_id(change, before, (end_ms - ts_ms) / span_ms)
         for px, amount, resting in fills:
-            most = min(resting, _MOST_MATCHES, amount // _unit(amount))
+            most = min(resting, _MOST_MATCHES, amount // unit_of(amount))
             count = 1 + tape.rng.randrange(most)
             tape.last_id += count
             yield Trade(change.inst_id, tape.last_id, px, price_text(amount), side, ts_ms, count, source, seq_id)
@@ -292,7 +294,7 @@ def _seq_id(change: BookChange, before: Book, share_left: float) -> int | None:
     return last - int((last - first - 1) * share_left)
 
 
-def _unit(amount: int) -> int:
+def unit_of(amount: int) -> int:
     """The largest power of ten that divides it: no smaller part of it is a number of lots."""
     unit = 1
     while amount % (unit * 10) == 0:
@@ -302,6 +304,6 @@ def _unit(amount: int) -> int:
 
 def _split(amount: int, count: int) -> list[int]:
     """So many matches that make up the amount, each a whole number of lots."""
-    unit = _unit(amount)
+    unit = unit_of(amount)
     part = amount // unit // count * unit
     return [part] * (count - 1) + [amount - part * (count - 1)]

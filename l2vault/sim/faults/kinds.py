@@ -132,7 +132,7 @@ REST_ANSWERS: Final = (
     "empty",
     "torn",
 )
-REST_PATHS: Final = ("all", "books", "books-full", "instruments", "time", "trades", "history-trades")
+REST_PATHS: Final = ("all", "books", "books-full", "books-rpi", "instruments", "time", "trades", "history-trades")
 
 
 def _push(**params: Param) -> Kind:

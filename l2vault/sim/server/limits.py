@@ -24,6 +24,7 @@ _REQUESTS_MS: Final = 3_600_000
 _REST: Final = {
     "/api/v5/market/books": 40,
     "/api/v5/market/books-full": 10,
+    "/api/v5/market/books-rpi": 20,
     "/api/v5/market/trades": 100,
     "/api/v5/market/history-trades": 20,
     "/api/v5/public/instruments": 20,

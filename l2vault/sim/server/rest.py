@@ -14,7 +14,7 @@ import msgspec
 
 from l2vault.book.book import CHANNEL_DEPTH, Book
 from l2vault.book.change import BookChange
-from l2vault.book.deep import DEEP_DEPTH
+from l2vault.book.deep import DEEP_DEPTH, RPI_DEPTH
 from l2vault.sim.exchange.books import BooksRow, Exchange
 from l2vault.sim.exchange.context import FUNDING, INDEX, INTEREST, LIMITS, MARK, STATUS, SWAP
 from l2vault.sim.faults.plan import ALL_INSTRUMENTS, Fault
@@ -60,7 +60,9 @@ def answer(exchange: Exchange, target: str, now_ms: int) -> Answer:
     if url.path == "/api/v5/market/books":
         return _books(exchange, params)
     if url.path == _BOOKS_FULL:
-        return _full_books(exchange, params)
+        return _sampled(exchange.full_row, exchange, params, DEEP_DEPTH)
+    if url.path == _BOOKS_RPI:
+        return _sampled(exchange.rpi_row, exchange, params, RPI_DEPTH)
     if url.path == "/api/v5/market/trades":
         return _trades(exchange, params, _MOST_TRADES)
     if url.path == "/api/v5/market/history-trades":
@@ -90,15 +92,17 @@ def _books(exchange: Exchange, params: dict[str, str]) -> Answer:
     return data([] if row is None else [row])
 
 
-def _full_books(exchange: Exchange, params: dict[str, str]) -> Answer:
+def _sampled(
+    row_of: Callable[[str, int], object | None], exchange: Exchange, params: dict[str, str], most: int
+) -> Answer:
     if "instId" not in params:
         return _bad_parameter("instId")
     depth = params.get("sz", _DEFAULT_DEPTH)
-    if not _FULL_DEPTH.fullmatch(depth) or int(depth) > DEEP_DEPTH:
+    if not _FULL_DEPTH.fullmatch(depth) or int(depth) > most:
         return _bad_parameter("sz")
     if params["instId"] not in exchange.inst_ids:
         return unknown_instrument()
-    row = exchange.full_row(params["instId"], int(depth))
+    row = row_of(params["instId"], int(depth))
     return data([] if row is None else [row])
 
 
@@ -168,9 +172,11 @@ TOO_MANY_REQUESTS: Final = refusal(429, "50011", "Too Many Requests")
 
 _BOOKS: Final = "/api/v5/market/books"
 _BOOKS_FULL: Final = "/api/v5/market/books-full"
+_BOOKS_RPI: Final = "/api/v5/market/books-rpi"
 _PATHS: Final = {
     "books": _BOOKS,
     "books-full": _BOOKS_FULL,
+    "books-rpi": _BOOKS_RPI,
     "instruments": "/api/v5/public/instruments",
     "time": "/api/v5/public/time",
     "trades": "/api/v5/market/trades",

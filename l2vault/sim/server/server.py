@@ -29,6 +29,7 @@ from l2vault.sim.exchange.captures import read_captures, survey
 from l2vault.sim.exchange.deep import MarketTails
 from l2vault.sim.exchange.instruments import instrument_row, known_inst_ids
 from l2vault.sim.exchange.market import Market
+from l2vault.sim.exchange.rpi import MarketRpi
 from l2vault.sim.exchange.scaled_clock import ScaledClock
 from l2vault.sim.exchange.timeline import RecordedContext, Timeline
 from l2vault.sim.exchange.trades import OnTrade
@@ -231,7 +232,8 @@ class Simulator:
             start_ms = self._exchange_wall_ms()
             ticks = iter(Market(inst_ids, options.seed, start_ms, has_whales=options.has_whales).ticks())
         tails = None if options.replay else MarketTails(options.seed)
-        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded, tails)
+        rpi = None if options.replay else MarketRpi(options.seed)
+        exchange = self._exchange = Exchange(inst_ids, _rows(inst_ids), options.seed, traded, tails, rpi=rpi)
         self._open(exchange, split_head(ticks, inst_ids), pace)
 
     def _open(self, exchange: Exchange, head: Head, pace: Pace) -> None:

@@ -1,5 +1,5 @@
-"""Lines of trades, of the context and of deep books as one table an hour, and that as the lines again, byte for byte.
-Knows no path.
+"""Lines of trades, of the context, of deep and of RPI books as one table an hour, and that as the lines again, byte for
+byte. Knows no path.
 
 A row for each line, in the order of the file, its keys as columns: times as numbers, prices and sizes as OKX's own
 text. What is not exactly as this version writes it is refused. Needs pyarrow.
@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2vault.book.deep import CHANNEL
+from l2vault.book.deep import DEEP_CHANNELS, DeepChannel
 from l2vault.book.utc import utc_micros, utc_micros_text, utc_ms, utc_text
 from l2vault.errors import LineError, VaultError
 from l2vault.vault.archive.parquet import Facts, encode_table, facts_of, opened, refuse_other_kind
@@ -95,6 +95,26 @@ def _columns(**values: _Value) -> tuple[_Column, ...]:
 _TIME: Final = _Column(TIME_KEY, "timestamp", _MS)
 _MS_UNIT: Final = "ms since 1970-01-01 UTC, exchange time"
 
+
+def _of_samples(channel: DeepChannel) -> RowForm:
+    return RowForm(
+        channel.kind,
+        (
+            _TIME,
+            *_columns(action=_TEXT, before_utc=_MS, asks=_LEVELS, bids=_LEVELS, checksum=_INT, seqId=_INT),
+            _Column("recv_utc", "recv_us", _US),
+        ),
+        {
+            "timestamp": _MS_UNIT,
+            "before_ts": "the same, of the sample that the line changes; null where it is whole",
+            "asks, bids": "JSON: levels of price, quantity in contracts and orders, see docs/format.md",
+            "recv_us": "microseconds since 1970-01-01 UTC, this machine's clock",
+        },
+        {},
+        channel.name,
+    )
+
+
 FORMS: Final[dict[str, RowForm]] = {
     form.kind: form
     for form in (
@@ -134,22 +154,7 @@ FORMS: Final[dict[str, RowForm]] = {
             },
             {},
         ),
-        RowForm(
-            "deep",
-            (
-                _TIME,
-                *_columns(action=_TEXT, before_utc=_MS, asks=_LEVELS, bids=_LEVELS, checksum=_INT, seqId=_INT),
-                _Column("recv_utc", "recv_us", _US),
-            ),
-            {
-                "timestamp": _MS_UNIT,
-                "before_ts": "the same, of the sample that the line changes; null where it is whole",
-                "asks, bids": "JSON: levels of price, quantity in contracts and orders, see docs/format.md",
-                "recv_us": "microseconds since 1970-01-01 UTC, this machine's clock",
-            },
-            {},
-            CHANNEL,
-        ),
+        *map(_of_samples, DEEP_CHANNELS.values()),
     )
 }
 

@@ -159,7 +159,7 @@ def moved_columns(catalog: Catalog, forms: HourForms, lines: list[PlacedLine]) -
 
 
 def _encoded_rows(lines: list[PlacedLine], inst_id: str, hour_ms: int, form: RowForm) -> bytes:
-    """The file of an hour of trades, context or deep books, after a look at what it gives back."""
+    """The file of an hour of trades, context, deep or RPI books, after a look at what it gives back."""
     texts = [line.text for line in lines]
     facts = _facts(inst_id, hour_ms, texts, form.kind)
     try:

@@ -263,7 +263,7 @@ class _Walk:
 def walk_hours(
     catalog: Catalog,
     journal: JournalIndex,
-    kind: Literal["changes", "deep"],
+    kind: Literal["changes", "deep", "rpi"],
     check_hour: Callable[[HourForms, bool], Iterator[Trouble]],
     on_hour: Callable[[StoredHour], None],
 ) -> Iterator[Trouble]:

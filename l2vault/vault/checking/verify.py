@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from l2vault.book.deep import DEEP_CHANNELS
 from l2vault.book.snapshot import Snapshot
 from l2vault.book.utc import utc_text
 from l2vault.errors import install_command
@@ -115,7 +116,7 @@ class Verification:
             self._check_archives(progress, total_bytes),
             self._check_changes(progress, total_bytes),
             *(self._check_rows(kind, progress, total_bytes) for kind in ROW_KINDS),
-            self._walk(DeepCheck(self._layout), progress, total_bytes),
+            *(self._walk(DeepCheck(self._layout, kind), progress, total_bytes) for kind in DEEP_CHANNELS),
             self._walk(DayCheck(self._layout, self._now_ms), progress, total_bytes),
         ):
             self._bad_archives |= {finding.file} if finding.kind == "archive" else set()

@@ -1,19 +1,21 @@
-"""What is known of an instrument's deep book over a span: where a sample was taken as often as it was to be. Pure.
+"""What is known of an instrument's deep book, or its RPI book, over a span: where a sample was taken as often as it was
+to be. Pure.
 
-It rests on the lines. Why samples are missing is in the journal (`deep_missed`), if that could be written.
+It rests on the lines. Why samples are missing is in the journal (`deep_missed`, `rpi_missed`), if that could be
+written.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from l2vault.book.deep import DEEP_EVERY_MS, DeepHead
+from l2vault.book.deep import DEEP_EVERY_MS, DeepHead, DeepKind
 from l2vault.book.utc import utc_ms
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.merged import lost_in_merged, merged_hours
 from l2vault.vault.coverage.missing import NO_FILE
 from l2vault.vault.coverage.proved import ProofState, ProvedSpan, TimeStretch, painted
 from l2vault.vault.coverage.sync_history import ALWAYS_MS, NEVER_MS
-from l2vault.vault.journal.deep_events import DeepMissed
+from l2vault.vault.journal.deep_events import MISSED
 from l2vault.vault.journal.log import Entry
 
 COVERS_MS: Final = DEEP_EVERY_MS * 3 // 2
@@ -31,15 +33,15 @@ class DeepCoverage(ProvedSpan, frozen=True):
         return self._described(f"{self.samples:,} samples, ", "sampled")
 
 
-def missed_samples(entries: Iterable[Entry], inst_id: str) -> list[TimeStretch]:
+def missed_samples(entries: Iterable[Entry], inst_id: str, kind: DeepKind = "deep") -> list[TimeStretch]:
     """What the journal says was missed. One that nothing ended goes on to the end of time: the samples after it end
     it."""
     open_: dict[int, str] = {}
     entries = list(entries)
-    found = list(lost_in_merged(merged_hours(entries, inst_id, "deep")))
+    found = list(lost_in_merged(merged_hours(entries, inst_id, kind)))
     for entry in entries:
         event = entry.event
-        if not isinstance(event, DeepMissed) or event.inst_id != inst_id:
+        if not isinstance(event, MISSED[kind]) or event.inst_id != inst_id:
             continue
         from_ms = ALWAYS_MS if event.from_ is None else utc_ms(event.from_)
         if event.to is None:

@@ -9,7 +9,7 @@ from l2vault.vault.coverage.merged import lay_books, merged_hours
 from l2vault.vault.coverage.sync_history import SyncHistory, sync_history
 from l2vault.vault.journal.change_events import ChangesLost
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
-from l2vault.vault.journal.deep_events import DeepMissed
+from l2vault.vault.journal.deep_events import DeepMissed, RpiMissed
 from l2vault.vault.journal.events import (
     Alive,
     ClockStepped,
@@ -68,6 +68,7 @@ _BEARING: Final = (
     TradesMissing,
     ChangesLost,
     DeepMissed,
+    RpiMissed,
     Merged,
 )
 

@@ -1,6 +1,10 @@
-"""What the journal says of deep books (docs/format.md). Knows no file."""
+"""What the journal says of deep books and of RPI books (docs/format.md). Knows no file."""
+
+from typing import Final
 
 import msgspec
+
+from l2vault.book.deep import DeepKind
 
 
 class DeepMissed(
@@ -18,3 +22,22 @@ class DeepMissed(
     to: str | None = None
     samples: int = 0
     detail: str = ""
+
+
+class RpiMissed(
+    msgspec.Struct, frozen=True, tag_field="event", tag="rpi_missed", rename={"from_": "from"}, omit_defaults=True
+):
+    """The same of an instrument's RPI book."""
+
+    at: str
+    inst_id: str
+    from_: str | None
+    cause: str
+    to: str | None = None
+    samples: int = 0
+    detail: str = ""
+
+
+SamplesMissed = DeepMissed | RpiMissed
+MISSED: Final[dict[DeepKind, type[DeepMissed] | type[RpiMissed]]] = {"deep": DeepMissed, "rpi": RpiMissed}
+"""What is noted of missing samples, by what is sampled."""

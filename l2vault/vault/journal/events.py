@@ -11,7 +11,7 @@ import msgspec
 
 from l2vault.vault.journal.change_events import ChangesLost, Latency
 from l2vault.vault.journal.context_events import ContextNoted, MaintenanceNoted
-from l2vault.vault.journal.deep_events import DeepMissed
+from l2vault.vault.journal.deep_events import SamplesMissed
 from l2vault.vault.journal.merge_events import Merged, Repaired
 from l2vault.vault.journal.trade_events import (
     TradesBegun,
@@ -493,7 +493,7 @@ Event = (
     | Restored
     | RetentionHeld
     | ContextNoted
-    | DeepMissed
+    | SamplesMissed
     | MaintenanceNoted
     | Merged
     | Repaired

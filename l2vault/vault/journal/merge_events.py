@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["books", "trades", "changes", "context", "deep"]
+Kind = Literal["books", "trades", "changes", "context", "deep", "rpi"]
 NotProved = Literal["disputed", "unverifiable", "missing", "unknown", "stale", "lost", "present"]
 
 
@@ -53,7 +53,7 @@ class Merged(
     """What is known of an hour that was merged, of one kind of lines: the newest of an hour replaces those before it.
 
     `vaults` has how many of its lines each vault brought. `from` and `to` bound what any vault knows of the hour.
-    `spans` are what no vault covers (books, changes, deep), or every state of each value, in `values` (context).
+    `spans` are what no vault covers (books, changes, deep, rpi), or every state of each value, in `values` (context).
     """
 
     at: str

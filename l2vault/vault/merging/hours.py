@@ -64,7 +64,7 @@ class HourPlanner:
         """None where no vault has a line of the hour or knows anything of it. `former` is what was noted of the lines
         that the result has; None: nothing, so that they were left by a merge that was killed, and prove nothing beside
         the vaults that have them. Raises VaultError for vaults that do not fit together."""
-        if kind == "changes" or kind == "deep":
+        if kind == "changes" or kind == "deep" or kind == "rpi":
             return self._whole(kind, hour_ms, former)
         plans = {"books": self._books, "trades": self._trades, "context": self._context}
         return plans[kind](hour_ms, former)
@@ -254,9 +254,9 @@ class HourPlanner:
         """By each line of the vaults, the first that has it."""
         return {line: self._all[nth].name for nth in range(len(lines) - 1, 0, -1) for line in lines[nth]}
 
-    # Changes and deep books.
+    # Changes, deep and RPI books.
 
-    def _whole(self, kind: Literal["changes", "deep"], hour_ms: int, former: Brought | None) -> Plan | None:
+    def _whole(self, kind: Literal["changes", "deep", "rpi"], hour_ms: int, former: Brought | None) -> Plan | None:
         """Every file of them reads alone, so that the one of a vault is taken whole: the one that proves most."""
         span = hour_ms, hour_ms + HOUR_MS
         findings: list[Finding] = []

@@ -6,11 +6,12 @@ run notes is read again for every hour.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, Literal
 
 from l2vault.book.context import Context
+from l2vault.book.deep import DEEP_CHANNELS, DeepKind
 from l2vault.book.snapshot import Snapshot, from_line, to_line
 from l2vault.book.trade import TradePush
 from l2vault.book.utc import DAY_MS, HOUR_MS
@@ -56,7 +57,7 @@ class Source:
         self._trades_day: tuple[str, int, TradeCoverage] | None = None
         self._context_day: tuple[str, int, ContextCoverage] | None = None
         self._changes_day: tuple[str, int, ChangeCoverage] | None = None
-        self._deep_day: tuple[str, int, DeepCoverage] | None = None
+        self._deep_days: dict[DeepKind, tuple[str, int, DeepCoverage]] = {}
         self._newest: dict[tuple[Kind, str], int] = {}
         self._last: tuple[str, int, Line | None] = "", 0, None
         """The end of the hour of books that was read last, and its newest unflagged line."""
@@ -78,8 +79,8 @@ class Source:
         return ContextReader(self.layout)
 
     @cached_property
-    def _deep(self) -> DeepReader:
-        return DeepReader(self.layout)
+    def _deep(self) -> dict[DeepKind, DeepReader]:
+        return {kind: DeepReader(self.layout, kind=kind) for kind in DEEP_CHANNELS}
 
     def instruments(self, kind: Kind) -> set[str]:
         """Those of which there is a line, or of whose books anything was noted."""
@@ -230,18 +231,20 @@ class Source:
             self._changes_day = inst_id, day_ms, coverage
         return self._changes_day[2]
 
-    def deep_coverage(self, inst_id: str, hour_ms: int) -> DeepCoverage:
-        """Of the day in which an hour lies."""
+    def deep_coverage(self, inst_id: str, hour_ms: int, kind: DeepKind = "deep") -> DeepCoverage:
+        """Of the day in which an hour lies, of deep or RPI books."""
         day_ms = hour_ms // DAY_MS * DAY_MS
-        if self._deep_day is None or self._deep_day[:2] != (inst_id, day_ms):
-            span = day_ms, day_ms + DAY_MS
-            self._deep_day = inst_id, day_ms, self._deep.coverage(inst_id, span)
-        return self._deep_day[2]
+        known = self._deep_days.get(kind)
+        if known is None or known[:2] != (inst_id, day_ms):
+            coverage = self._deep[kind].coverage(inst_id, (day_ms, day_ms + DAY_MS))
+            known = self._deep_days[kind] = inst_id, day_ms, coverage
+        return known[2]
 
-    def stretches(self, kind: Literal["changes", "deep"], inst_id: str, hour_ms: int) -> list[TimeStretch]:
+    def stretches(self, kind: Literal["changes", "deep", "rpi"], inst_id: str, hour_ms: int) -> list[TimeStretch]:
         """What the day in which an hour lies is known by, of one of these kinds."""
-        of = self.changes_coverage if kind == "changes" else self.deep_coverage
-        return of(inst_id, hour_ms).stretches
+        if kind == "changes":
+            return self.changes_coverage(inst_id, hour_ms).stretches
+        return self.deep_coverage(inst_id, hour_ms, kind).stretches
 
     def look_ahead(self, kind: Kind, inst_id: str, hour_ms: int) -> None:
         """Ask now what is known of the day of an hour: before anything of it is written."""
@@ -251,6 +254,7 @@ class Source:
             "context": self.context_coverage,
             "changes": self.changes_coverage,
             "deep": self.deep_coverage,
+            "rpi": partial(self.deep_coverage, kind="rpi"),
         }
         ask[kind](inst_id, hour_ms)
 

@@ -1,5 +1,5 @@
-"""The deep books of a vault for reading: samples by instrument and span, the last one at a time, and what is known of
-how often they were taken. Needs no library beside msgspec, but for archives.
+"""The deep books of a vault, or its RPI books, for reading: samples by instrument and span, the last one at a time, and
+what is known of how often they were taken. Needs no library beside msgspec, but for archives.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from l2vault.book.deep import DeepLine, DeepReplay, DeepSample, from_deep_line, head_of_deep
+from l2vault.book.deep import (
+    DEEP_CHANNELS,
+    DeepChannel,
+    DeepKind,
+    DeepLine,
+    DeepReplay,
+    DeepSample,
+    from_deep_line,
+    head_of_deep,
+)
 from l2vault.vault.coverage.compute import MissingLines
 from l2vault.vault.coverage.deep import DeepCoverage, cover_deep, missed_samples, rebuilt_times
 from l2vault.vault.coverage.filled import of_archive
@@ -32,16 +41,18 @@ class PlacedSample(NamedTuple):
 
 
 class DeepReader:
-    """Of one vault. Spans are half-open, in milliseconds of exchange time. `source`: what its samples are of."""
+    """Of one vault. Spans are half-open, in milliseconds of exchange time. `source`: what its samples are of, `kind`:
+    which book was sampled."""
 
-    def __init__(self, layout: Layout, source: Source = "recorded") -> None:
+    def __init__(self, layout: Layout, source: Source = "recorded", kind: DeepKind = "deep") -> None:
         self._source: Source = source
-        self.layout = layout.of("deep")
+        self.channel = DEEP_CHANNELS[kind]
+        self.layout = layout.of(kind)
         self._catalog = Catalog(self.layout)
         self._journal = JournalIndex(self.layout)
 
     def instruments(self) -> list[str]:
-        """Every instrument of which there is an hour of deep books."""
+        """Every instrument of which there is an hour of such books."""
         return self._catalog.instruments()
 
     def samples(self, inst_id: str, span: tuple[int, int], report: Report, every_ms: int = 0) -> Iterator[DeepSample]:
@@ -77,7 +88,7 @@ class DeepReader:
 
     def coverage(self, inst_id: str, span: tuple[int, int]) -> DeepCoverage:
         """Where a span is sampled, from what was noted at the time and the lines that are there."""
-        missed = missed_samples(self._journal.entries(), inst_id)  # before the files
+        missed = missed_samples(self._journal.entries(), inst_id, self.channel.kind)  # before the files
         times, gone = self._times_and_gone(inst_id, span)
         found = cover_deep(inst_id, span, times, missed, gone)
         return found if self._source == "recorded" else of_archive(found)
@@ -108,21 +119,23 @@ class DeepReader:
 
     def _of_hour(self, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedSample]:
         """Those that can be rebuilt."""
-        for placed in samples_of_hour(self._catalog, forms, is_newest, report):
+        for placed in samples_of_hour(self._catalog, forms, is_newest, report, self.channel):
             if not placed.why:
                 yield placed
             else:
-                why = f"no deep book can be rebuilt: {placed.why}"
+                why = f"no {self.channel.noun} can be rebuilt: {placed.why}"
                 report(Finding(placed.line.path, placed.line.offset, why))
 
     def _line_times(self, forms: HourForms) -> list[int]:
         return [time_ms(line.text) for line in hour_lines(self._catalog, forms, True, unreported)]
 
 
-def samples_of_hour(catalog: Catalog, forms: HourForms, is_newest: bool, report: Report) -> Iterator[PlacedSample]:
+def samples_of_hour(
+    catalog: Catalog, forms: HourForms, is_newest: bool, report: Report, channel: DeepChannel
+) -> Iterator[PlacedSample]:
     """Each line of an hour that reads, with its sample. An hour needs none before it: its first line is whole."""
-    replay = DeepReplay()
+    replay, read = DeepReplay(), partial(from_deep_line, channel=channel)
     for line in hour_lines(catalog, forms, is_newest, report):
-        deep = row_of(line, forms.inst_id, from_deep_line, report)
+        deep = row_of(line, forms.inst_id, read, report)
         if deep is not None:
             yield PlacedSample(line, deep, replay.step(deep), partial(replay.sample, deep))

@@ -152,6 +152,10 @@ class Vault:
         """Its deep books, of the same sources."""
         return DeepReader(self.layout)
 
+    def rpi(self) -> DeepReader:
+        """Its RPI books, which are always recorded ones: OKX has no archive of them."""
+        return DeepReader(self.layout, kind="rpi")
+
     def days(self, inst_id: str) -> list[str]:
         """The dates, `2026-01-31`, of which there is an hour."""
         return sorted({utc_text(forms.hour_ms)[:10] for forms in self.catalog.hours(inst_id)})

@@ -16,7 +16,7 @@ from l2vault.errors import UsageError
 from l2vault.vault.store.catalog import Form, StoredHour
 from l2vault.vault.store.layout import HOUR_MS, WRITTEN_AS_GZIP, Kind, packed_path
 
-ROOM_ORDER: Final[tuple[Kind, ...]] = ("changes", "deep", "context", "trades", "books")
+ROOM_ORDER: Final[tuple[Kind, ...]] = ("changes", "deep", "rpi", "context", "trades", "books")
 """What room is made of first: what can be had least of elsewhere goes last."""
 GB: Final = 1_000_000_000
 DEFAULT_COMPRESS_HOURS: Final = 6

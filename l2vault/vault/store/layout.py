@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from l2vault.book.utc import HOUR_MS as HOUR_MS
 from l2vault.book.utc import utc_ms, utc_text
 
-Kind = Literal["books", "trades", "changes", "context", "deep"]
+Kind = Literal["books", "trades", "changes", "context", "deep", "rpi"]
 """What the lines of a data file are."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -20,8 +20,9 @@ _FOLDERS: Final[dict[Kind, str]] = {
     "changes": "book_changes",
     "context": "context",
     "deep": "books_full",
+    "rpi": "books_rpi",
 }
-WRITTEN_AS_GZIP: Final[frozenset[Kind]] = frozenset({"changes", "deep"})
+WRITTEN_AS_GZIP: Final[frozenset[Kind]] = frozenset({"changes", "deep", "rpi"})
 """Kinds whose file is a gzip from its first line on; what it lacks at its end may still be written."""
 MAY_BE_WRITTEN: Final = 2
 """Newest hours of these kinds whose file may still lack its end: at the turn of an hour the former one is completed a
@@ -36,7 +37,7 @@ _OKX_ARCHIVE: Final = "okx_archive"
 _LEVELS: Final = "levels"
 _SNAPSHOTS: Final = "snapshots"
 _ROWS: Final = "rows"
-_OF_ONE_FILE: Final[frozenset[Kind]] = frozenset({"trades", "context", "deep"})
+_OF_ONE_FILE: Final[frozenset[Kind]] = frozenset({"trades", "context", "deep", "rpi"})
 """Kinds of which an archived hour is one file, in the place of the snapshots; there are no levels."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ARCHIVE_FILE: Final = re.compile(r"([01]\d|2[0-3])\.parquet")
@@ -56,7 +57,7 @@ class HourFile(NamedTuple):
 class ArchivedHour(NamedTuple):
     """The two files of an archived hour. An hour is archived if `snapshots` exists: it is made last, and goes first.
 
-    Of trades, context and deep books it is the only one; `levels` then names a file that nobody makes.
+    Of trades, context, deep and RPI books it is the only one; `levels` then names a file that nobody makes.
     """
 
     inst_id: str

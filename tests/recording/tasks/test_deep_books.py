@@ -58,7 +58,7 @@ class Rig:
 
     @contextmanager
     def asking(self, *inst_ids: str) -> Iterator[None]:
-        books = DeepBooks(self, self.clock, lambda: self, lambda: self.exchange_ms, self.room)  # type: ignore[arg-type]
+        books = DeepBooks(self.full_book, self.clock, lambda: self, lambda: self.exchange_ms, self.room)  # type: ignore[arg-type]
         task = asyncio.create_task(books.run(inst_ids))
         try:
             yield

@@ -73,3 +73,10 @@ def test_full_books_have_a_limit_of_their_own():
     allowed = [limits.allows_rest("/api/v5/market/books-full", at * 100) for at in range(12)]
 
     assert allowed == [True] * 10 + [False] * 2
+
+
+def test_rpi_books_have_a_limit_of_their_own():
+    limits = Limits()
+    allowed = [limits.allows_rest("/api/v5/market/books-rpi", at * 50) for at in range(22)]
+
+    assert allowed == [True] * 20 + [False] * 2

@@ -86,6 +86,7 @@ ONE_OF_EACH = [
     trade_events.TradesMissing(AT, "BTC-USDT-SWAP", 9, 9, 1, AT, AT, "REST has not answered"),
     change_events.ChangesLost(AT, BTC, TS, "disconnect", None, 3, "the only feed ended"),
     deep_events.DeepMissed(AT, BTC, TS, "throttled", None, 3, "HTTP 429"),
+    deep_events.RpiMissed(AT, BTC, TS, "refused", TS, 2),
     change_events.Latency(AT, 1, 600, 1.5, 2.0, 3.0, 9.5, 20.0, 12, 3),
     context_events.ContextNoted(AT, 1, BTC, "stale", {"mark": TS, "funding": None}, "silence"),
     context_events.MaintenanceNoted(AT, "upgrade", "scheduled", TS, None, "0"),
