@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +413,17 @@ def test_however_much_the_legend_says_the_cells_have_the_width(tmp_path: Path, f
         assert last.x1 - 15 < patch.get_window_extent().x0 and patch.get_window_extent().x1 < colours.x0 - 4
     wide, narrow = (figure.axes[0].get_window_extent().width for figure in figures)
     assert abs(wide - narrow) < 30, "the labels of the colour bar apart"
+
+
+def test_a_last_book_of_before_the_end_of_the_span_has_its_time(tmp_path: Path, figures: list[Figure]) -> None:
+    heat = heatmap(BOOKS)
+    until = heat.provenance.until
+    assert until is not None
+    later = replace(heat.provenance, end=until + timedelta(minutes=7))
+    for own in (heat, replace(heat, provenance=later)):
+        draw_heatmap(own, None, None, tmp_path / "heat.png")
+    titles = [figure.axes[1].get_title() for figure in figures]
+    assert titles == ["last book", f"last book\n{until:%H:%M:%S}"]
 
 
 def test_sizes_beyond_the_last_book_are_written_beside_it_and_off_the_tag(

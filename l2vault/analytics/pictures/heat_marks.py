@@ -11,6 +11,7 @@ from l2vault.analytics.figures import amount
 from l2vault.analytics.heatmap.heatmap import Distances, Heatmap
 from l2vault.analytics.pictures import canvas
 from l2vault.analytics.pictures.heat_colours import Lights, Pixels
+from l2vault.book.utc import utc_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +162,14 @@ def draw_profile(axes: "Axes", heat: Heatmap) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(2, prune="lower"))
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", left=False, labelleft=False)
-    axes.set_title("last book", fontsize=8.5)
+    axes.set_title(_last_book(heat), fontsize=8.5)
+
+
+def _last_book(heat: Heatmap) -> str:
+    """With its time where it ended before the span did: the price beside it, too, is of then."""
+    if not heat.provenance.behind_ms:
+        return "last book"
+    return f"last book\n{utc_text(heat.provenance.span_ms[1] - heat.provenance.behind_ms)[11:19]}"
 
 
 def _cut_giants(axes: "Axes", sums: dict[SideName, Floats], heat: Heatmap) -> None:
