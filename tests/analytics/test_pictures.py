@@ -351,6 +351,8 @@ def test_the_range_of_a_wall_around_mid_and_its_end_are_what_the_books_say(
     (mark,) = _dots(figures[0])
     ((_, y),) = np.asarray(mark.get_offsets())
     assert y == pytest.approx(true[-1][2])
+    (label,) = figures[0].axes[0].texts
+    assert min(abs(label.xy[1] - max(around.high)), abs(label.xy[1] - min(around.low))) < 1e-9, "where it hides no part"  # type: ignore[attr-defined]
 
 
 def test_a_wall_that_no_book_places_around_mid_is_not_drawn(tmp_path: Path, figures: list[Figure]) -> None:
