@@ -109,7 +109,11 @@ def run(context: Context, args: argparse.Namespace) -> int:
         reader = vault.context()
         show_context(reader, _instrument(reader.instruments(), asked_instruments(args)), at_ms, args.json)
         return 0
-    inst_id = _instrument(vault.instruments(), asked_instruments(args))
+    _show_book(vault, _instrument(vault.instruments(), asked_instruments(args)), at_ms, args)
+    return 0
+
+
+def _show_book(vault: Vault, inst_id: str, at_ms: int, args: argparse.Namespace) -> None:
     found = vault.book_at(inst_id, at_ms, with_flagged=True)
     if found is None:
         raise VaultError(f"no book of {printable(inst_id)} at or before {utc_text(at_ms)}.", "l2vault ls")
@@ -128,7 +132,6 @@ def run(context: Context, args: argparse.Namespace) -> int:
         wall_books=wall_books,
     )
     sys.stdout.write(document("show", ladder) if args.json else _text(ladder, _beyond(book, args.levels)))
-    return 0
 
 
 def _instrument(held: list[str], asked: list[str]) -> str:
