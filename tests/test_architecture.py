@@ -74,6 +74,7 @@ ORDER = {
         "side_levels deep",
         "rpi",
         "books",
+        "coverage_meter",
         "executors",
         "metrics walls zones flow",
         "heatmap",

@@ -16,22 +16,20 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
-import numpy as np
 import polars as pl
 
-from l2vault.analytics.book_matrix import SIDES, SideName
 from l2vault.analytics.context import read_context
-from l2vault.analytics.contract import Contract, ContractPeriod, Unit, contract_periods
+from l2vault.analytics.contract import Contract, ContractPeriod, contract_periods
 from l2vault.analytics.deep import Samples, read_deep
 from l2vault.analytics.interval_rows import BookRows, Piece, is_told
-from l2vault.analytics.provenance import Provenance, VisibleRange, aware
+from l2vault.analytics.provenance import Provenance
 from l2vault.analytics.rpi import RpiSamples, read_rpi
 from l2vault.analytics.trades import Trades, read_trades
 from l2vault.book.moments import Moment, span_ms
 from l2vault.book.utc import utc_text
 from l2vault.errors import VaultError
 from l2vault.vault.archive.frames import CANNOT_READ, archived_books, archived_frames
-from l2vault.vault.coverage.model import STATES, Coverage, Source
+from l2vault.vault.coverage.model import Coverage, Source
 from l2vault.vault.reading.sources import RECORDED, open_sources, sources_of
 from l2vault.vault.reading.vault import Resolution, Vault, open_vault
 from l2vault.vault.store.catalog import HourForms
@@ -42,8 +40,6 @@ _T = TypeVar("_T")
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the level-interval table, and the books (`t_from`, `t_to`, `depth`) in which they stand."""
-
-_ALWAYS_NAMED: Final = ("recorded", "quiet", "missing", "unknown")
 
 _LONGEST_REACH_MS: Final = 2 * HOUR_MS
 """The last book of an hour stands at most until the first line of the next hour."""
@@ -282,31 +278,6 @@ class Books:
         return self.periods[-1].contract
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What a `CoverageMeter` must know of some books."""
-
-    books: int
-    two_sided: int
-    covered_ms: int
-    visible: dict[SideName, list[float]]
-    """Least and most of each side, nothing where it was always whole."""
-    until_ms: int | None = None
-    """Until when the last of them stood."""
-
-
-def tally_of(books: BookRows) -> Tally:
-    """Of the books of a piece."""
-    visible: dict[SideName, list[float]] = {}
-    for name in SIDES:
-        seen = books.visible_bps(name)
-        seen = seen[np.isfinite(seen)]
-        visible[name] = [float(seen.min()), float(seen.max())] if len(seen) else []
-    two_sided = int(np.isfinite(books.mid).sum())
-    until_ms = int(books.t_to[-1]) if len(books) else None
-    return Tally(len(books), two_sided, int((books.t_to - books.t_from).sum()), visible, until_ms)
-
-
 def standing_times(books: Books) -> pl.DataFrame:
     """When books stood: `t_from`, `t_to` (ms) of each stretch of time without a hole, in order. What lies between them
     is the holes. Reads the times of the books, and no levels where there are columns."""
@@ -321,62 +292,6 @@ _TIMES: Final = pl.Schema({"t_from": pl.Int64, "t_to": pl.Int64})
 
 def _times_of(pieces: Iterator[BookRows]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=_TIMES), *(piece.books.select(*_TIMES) for piece in pieces)])
-
-
-class CoverageMeter:
-    """Gathers, while the pieces of `books` pass by, what the `Provenance` of a result says of them."""
-
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        self._count = 0
-        self._two_sided = 0
-        self._covered_ms = 0
-        self._until_ms: int | None = None
-        self._visible: dict[SideName, list[float]] = {name: [] for name in SIDES}
-
-    def count_in(self, tally: Tally) -> None:
-        """Call it once for each piece, in order of time."""
-        self._count += tally.books
-        self._two_sided += tally.two_sided
-        self._covered_ms += tally.covered_ms
-        self._until_ms = tally.until_ms or self._until_ms
-        for name, bounds in tally.visible.items():
-            self._visible[name] += bounds
-
-    def provenance(self, method: str, unit: Unit, **settings: object) -> Provenance:
-        """Call it once every piece was added. Raises VaultError where no book had both sides: without a mid nothing has
-        a distance."""
-        books, coverage = self._books, self._books.coverage
-        if not self._two_sided:
-            between = f"between {utc_text(books.start_ms)} and {utc_text(books.end_ms)}"
-            raise VaultError(f"no book of {books.inst_id} {between} has both bids and asks.", "another span")
-        slots: dict[str, float] = {}
-        cadence_ms = None
-        if coverage is not None and coverage.slots:
-            slots = {
-                state: share
-                for state in STATES
-                if (share := coverage.count(state) / coverage.slots) or state in _ALWAYS_NAMED
-            }
-            cadence_ms = coverage.stretches[-1].cadence_ms
-        return Provenance(
-            method=method,
-            inst_id=books.inst_id,
-            start=aware(books.start_ms),
-            end=aware(books.end_ms),
-            unit=books.contract.currency(unit),
-            books=self._count,
-            cadence_ms=cadence_ms,
-            covered_share=self._covered_ms / (books.end_ms - books.start_ms),
-            slots=slots,
-            holes=0 if coverage is None else len(coverage.holes),
-            visible={
-                name: VisibleRange(min(seen), max(seen)) if seen else VisibleRange(None, None)
-                for name, seen in self._visible.items()
-            },
-            settings=settings,
-            until=None if self._until_ms is None else aware(self._until_ms),
-        )
 
 
 def read_books(  # noqa: PLR0913 - three name the span

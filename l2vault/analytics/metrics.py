@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Bools, Ints, SideName
-from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
+from l2vault.analytics.books import Books, Result
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.coverage_meter import CoverageMeter, Tally, tally_of
 from l2vault.analytics.deep import FAR_BANDS_BPS, FarBands, Reach
 from l2vault.analytics.interval_rows import BookRows, Piece
 from l2vault.analytics.one_book import BPS

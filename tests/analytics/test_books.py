@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from l2vault.analytics import books as books_module
-from l2vault.analytics.books import CoverageMeter, books_of, read_books, tally_of
+from l2vault.analytics.books import books_of, read_books
+from l2vault.analytics.coverage_meter import CoverageMeter, tally_of
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
 from l2vault.vault.archive.write import archive_hour

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import Ints
-from l2vault.analytics.books import Books, CoverageMeter, Result
+from l2vault.analytics.books import Books, Result
 from l2vault.analytics.chance.levels import Found, barriers_of, held_rates, trials_of
 from l2vault.analytics.chance.signals import Sampling, Track, flow_rates, state_rates, steps_of
 from l2vault.analytics.chance.statistics import (
@@ -27,6 +27,7 @@ from l2vault.analytics.chance.statistics import (
 )
 from l2vault.analytics.chance.windows import IMBALANCES, STEP_MS, Seen, seen
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.coverage_meter import CoverageMeter
 from l2vault.analytics.trades import traded_sizes
 from l2vault.analytics.walls.walls import walls
 from l2vault.book.utc import DAY_MS, HOUR_MS, MINUTE_MS

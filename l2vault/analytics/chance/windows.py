@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Bools, Ints
-from l2vault.analytics.books import Tally, books_of, cut, tally_of
+from l2vault.analytics.books import books_of, cut
 from l2vault.analytics.contract import Contract, Floats
+from l2vault.analytics.coverage_meter import Tally, tally_of
 from l2vault.analytics.flow.order_flow_imbalance import touch_steps
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.metrics import imbalances

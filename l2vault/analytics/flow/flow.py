@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ints
-from l2vault.analytics.books import Books, CoverageMeter, Result
+from l2vault.analytics.books import Books, Result
 from l2vault.analytics.context import CONTEXT
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.coverage_meter import CoverageMeter
 from l2vault.analytics.flow.impact import AFTER_SEC, BAND_BPS, HIT_SHARE, Depths, Recovery, kyle_lambda, recoveries
 from l2vault.analytics.flow.order_flow_imbalance import all_steps, by_step, imbalances, of_changes, ofi_name
 from l2vault.analytics.flow.trade_flow import VPIN_BUCKETS, bucket_volume, large_size, orders_of, volumes, vpin

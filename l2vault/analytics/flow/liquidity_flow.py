@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import BANDS_BPS, SIDES, Ints
-from l2vault.analytics.books import Books, CoverageMeter, Result, Tally, tally_of
+from l2vault.analytics.books import Books, Result
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.coverage_meter import CoverageMeter, Tally, tally_of
 from l2vault.analytics.flow.book_diff import CAUSES, row_changes
 from l2vault.analytics.interval_rows import Ends, Piece
 from l2vault.analytics.one_book import MOVE_BPS, ROUNDING_BPS

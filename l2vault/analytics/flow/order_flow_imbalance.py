@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Bools
-from l2vault.analytics.books import Books, Tally, tally_of
+from l2vault.analytics.books import Books
 from l2vault.analytics.contract import Floats
+from l2vault.analytics.coverage_meter import Tally, tally_of
 from l2vault.analytics.flow.book_diff import ADDED, CAUSES, CONSUMED, MOVED_IN, MOVED_OUT, PULLED, row_changes
 from l2vault.analytics.interval_rows import Ends, Piece
 from l2vault.analytics.one_book import ROUNDING_BPS

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from l2vault.analytics.book_matrix import SIDES, Bools, Ints, SideName
-from l2vault.analytics.books import Frames, Tally, tally_of
+from l2vault.analytics.books import Frames
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.coverage_meter import Tally, tally_of
 from l2vault.analytics.interval_rows import Numbers, Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.book.utc import DAY_MS

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Ints, SideName
-from l2vault.analytics.books import Books, CoverageMeter, Result
+from l2vault.analytics.books import Books, Result
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.coverage_meter import CoverageMeter
 from l2vault.analytics.heatmap.grid import MID_TICK_BPS, Ask, Cells, Mids, PieceCells, TimeBins, cells_of, time_bins
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS

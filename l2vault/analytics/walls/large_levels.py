@@ -12,8 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from l2vault.analytics.book_matrix import SIDES, Bools, Ints
-from l2vault.analytics.books import Tally, tally_of
 from l2vault.analytics.contract import Contract, Floats, Unit
+from l2vault.analytics.coverage_meter import Tally, tally_of
 from l2vault.analytics.interval_rows import Piece
 from l2vault.analytics.one_book import BPS
 from l2vault.analytics.standing_walls import KEPT_SHARE

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from l2vault.analytics.book_matrix import Bools
-from l2vault.analytics.books import Books, CoverageMeter, Result
+from l2vault.analytics.books import Books, Result
 from l2vault.analytics.contract import Floats, Unit
+from l2vault.analytics.coverage_meter import CoverageMeter
 from l2vault.analytics.standing_walls import KEPT_SHARE
 from l2vault.analytics.walls.large_levels import Ask, Edge, Survey, survey
 from l2vault.analytics.walls.ledger import Birth, ledger_of, runs_of

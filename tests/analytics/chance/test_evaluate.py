@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from l2vault.analytics.books import Books, Result, Tally, books_of
+from l2vault.analytics.books import Books, Result, books_of
 from l2vault.analytics.chance import windows
 from l2vault.analytics.chance.evaluate import EVALUATION, MEASURES, Ask, evaluate, takers_net
 from l2vault.analytics.chance.levels import Trial, barriers_of, held_rates, trials_of
@@ -18,6 +18,7 @@ from l2vault.analytics.chance.signals import HORIZONS_MS, Sampling, Track, flow_
 from l2vault.analytics.chance.statistics import LEAST_EVENTS
 from l2vault.analytics.chance.visits import Barriers, Levels, Path
 from l2vault.analytics.chance.windows import Seen, seen, stands_until
+from l2vault.analytics.coverage_meter import Tally
 from l2vault.analytics.trades import TRADES, trades_of
 from l2vault.analytics.walls.walls import walls
 from l2vault.errors import UsageError, VaultError
