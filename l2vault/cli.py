@@ -83,8 +83,10 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """argparse takes all words that may be left out where the first of them stands, so that it knows nothing of the
-        instrument in `evaluate walls --last 4h BTC-USDT-SWAP`; unless it reads the options first."""
-        if self._is_mixing or self._subparsers is not None or not self._get_positional_actions():
+        instrument in `evaluate walls --last 4h BTC-USDT-SWAP`; unless it reads the options first. Doing that it would
+        lose a `--`, behind which nothing is an option: then all stands in its order."""
+        is_in_order = self._subparsers is not None or not self._get_positional_actions() or "--" in (args or ())
+        if self._is_mixing or is_in_order:
             return super().parse_known_args(args, namespace)
         self._is_mixing = True  # up to Python 3.11 it calls this method again
         try:

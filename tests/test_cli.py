@@ -100,6 +100,20 @@ def test_wrong_usage_is_one_line_with_a_cure_and_code_2(
     assert not list(Path().iterdir()), "nothing is made"
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["merge", "--into", "m", "--", "-a", "-b"], "no vault at -a"),
+        (["walls", "--", "BTC-USDT-SWAP", "--at", "now"], "unrecognized arguments: --at now"),
+    ],
+)
+def test_behind_two_dashes_nothing_is_an_option(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) != 0
+    assert says in capsys.readouterr().err
+
+
 def test_without_a_verb_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     assert "usage: l2vault" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """What must be known to use a result: its span, how much of it is covered, how far the books could be seen. Pure.
 
-Needs no library, and knows no file: `coverage_meter.CoverageMeter` measures it, terminals, pictures and programs show it.
+Needs no library, and knows no file: `coverage_meter.CoverageMeter` measures it; terminals, pictures and programs show
+it.
 """
 
 from collections.abc import Mapping

@@ -104,7 +104,7 @@ class Vault:
             from l2vault.analytics.books import read_books
             from l2vault.api.books import Books
         name = self._held(inst_id)
-        span = self._span(name, last, start, end)
+        span = books_span(self._read, name, last, start, end, resolution)
         return Books(read_books(self._read, name, *span, include_disputed, resolution), self.book_at)
 
     def flow(
@@ -453,14 +453,22 @@ class Vault:
         return f"<Vault '{printable(self._read.layout.root)}': {count}, {f'{span} UTC' if span else 'no books yet'}>"
 
 
-def books_span(
-    vault: reader.Vault, inst_id: str, last: Duration | None, start: TimeLike | None, end: TimeLike | None
+def books_span(  # noqa: PLR0913 - three name the span
+    vault: reader.Vault,
+    inst_id: str,
+    last: Duration | None,
+    start: TimeLike | None,
+    end: TimeLike | None,
+    resolution: Resolution = "lines",
 ) -> tuple[int, int]:
-    """`span_within` of the books that a vault holds of an instrument. Raises VaultError where none can be read."""
+    """`span_within` of the books that a vault holds of an instrument. Of changes it ends with the newest that can be
+    read, which are written later than lines. Raises VaultError where none can be read."""
     first_ms, newest_ms = vault.first_line_ms(inst_id), vault.newest_line_ms(inst_id)
     if first_ms is None or newest_ms is None:
         raise VaultError(f"the vault holds no book of {inst_id} that can be read.", "l2vault verify")
-    return span_within((first_ms, newest_ms), last, start, end, f"book of {inst_id}")
+    changes = vault.change_bounds(inst_id) if resolution == "changes" else None
+    held = (first_ms, newest_ms) if changes is None else (min(first_ms, changes[0]), changes[1])
+    return span_within(held, last, start, end, f"book of {inst_id}")
 
 
 def span_within(

@@ -33,6 +33,10 @@ EXAMPLE: Final = "l2vault show BTC-USDT-SWAP --at 2026-01-31T12:00:00Z --levels 
 
 _BPS: Final = 10_000
 _BAR: Final = 24
+_DOUBTS: Final = {
+    "disputed": "two sources contradict each other about the book of then",
+    "unverifiable": "nothing could verify the book of then",
+}
 
 
 class Rung(msgspec.Struct, frozen=True):
@@ -215,7 +219,9 @@ def _rungs(side: list[Level], contract: Contract | None, wall_usd: float | None)
 def _text(ladder: Ladder, beyond: str = "") -> str:
     head = [f"{printable(ladder.inst_id)}  {ladder.timestamp_utc}  seqId {ladder.seq_id}"]
     head.append(f"age {span_text(ladder.age_ms)} at {ladder.asked_utc}")
-    if ladder.state not in COVERED and (ladder.state != "unknown" or ladder.age_ms > MINUTE_MS):
+    if ladder.state in _DOUBTS:
+        head.append(f"{ladder.state}: {_DOUBTS[ladder.state]}")
+    elif ladder.state not in COVERED and (ladder.state != "unknown" or ladder.age_ms > MINUTE_MS):
         why = ladder.state + (f" ({ladder.cause})" if ladder.cause else "")
         head.append(f"no book is known then: {why}; this is the last one known")  # of now the next line will tell
     if ladder.source == "archive":

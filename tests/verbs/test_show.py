@@ -10,10 +10,11 @@ from l2vault.book.utc import utc_ms
 from l2vault.clock import Clock
 from l2vault.errors import VaultError
 from l2vault.sim.exchange.instruments import instrument_row
+from l2vault.vault.journal.events import Disputed
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import show
 from l2vault.verbs.context import Context
-from support.hours import journal_v1_of, lost, started, synced
+from support.hours import at, journal_of, journal_v1_of, lost, started, synced
 
 BTC = "BTC-USDT-SWAP"
 HOUR_AT_MS = utc_ms("2024-08-20T03:00:00.000Z")
@@ -145,6 +146,15 @@ def test_in_a_hole_the_ladder_is_called_the_last_one_known(layout, capsys):
     assert (ladder["state"], ladder["cause"], ladder["age_ms"]) == ("missing", "chain", 1_500)
     assert run(layout, "--at", str(HOUR_AT_MS + 2_500)) == 0
     assert "no book is known" not in capsys.readouterr().out
+
+
+def test_a_doubtful_book_is_called_so_and_not_the_last_one_known(layout, capsys):
+    doubt = Disputed(at(2_500), BTC, at(1_000), at(2_500), "feeds", "")
+    journal_of(layout, started(0), synced(0), doubt, lost(60_000))
+    assert run(layout, "--at", str(HOUR_AT_MS + 2_000)) == 0
+    text = capsys.readouterr().out
+    assert "\ndisputed: two sources contradict each other about the book of then\n" in text
+    assert "last one known" not in text
 
 
 def test_a_moment_before_the_first_book_is_an_error(layout):

@@ -183,15 +183,19 @@ def _places(contract: Contract, price: Floats, is_ask: Bools) -> tuple[Ints, int
 
 def _whole(values: Floats, decimals: Iterable[int], finest: int) -> tuple[Ints, int]:
     """Values, 0 or more, as whole numbers of `10 ** -decimals`, and which: the first of `decimals` that says them all
-    up to half of the finest, else the last in which the largest fits."""
+    up to half of the finest, else the last in which the largest fits, be it coarser than all of them."""
     largest = float(values.max(initial=0))
+    chosen: int | None = None
     for own in decimals:
-        if largest * 10.0 ** (own + 1) >= _LARGEST:
+        if chosen is not None and largest * 10.0**own >= _LARGEST:
             break
-        tolerance = 0.5 * 10.0 ** (own - finest)
+        chosen, tolerance = own, 0.5 * 10.0 ** (own - finest)
         if _off(values[:_SAMPLE], own) <= tolerance and _off(values, own) <= tolerance:
             break
-    return np.rint(values * 10.0**own).astype(np.int64), own
+    assert chosen is not None, "some decimals are given"
+    while largest * 10.0**chosen >= _LARGEST:
+        chosen -= 1
+    return np.rint(values * 10.0**chosen).astype(np.int64), chosen
 
 
 def _off(values: Floats, decimals: int) -> float:

@@ -20,6 +20,7 @@ from l2vault.vault.coverage.sync_history import (
     UNVERIFIABLE,
     QuietRange,
     SyncHistory,
+    SyncInterval,
 )
 from l2vault.vault.store.spans import holds, joined
 
@@ -83,8 +84,17 @@ def cover(
 
 def reach(history: SyncHistory, span: tuple[int, int]) -> tuple[int, int]:
     """The time over which lines must be known to cover a span: from the line that a quiet slot of it rests on, and
-    all the lines that form 1 counted together."""
-    from_ms, to_ms = span
+    all the lines that form 1 counted together; up to the line of its last slot, and, where a feed's book ended and
+    nobody noted when, to the newest line that tells how long it was held."""
+    grid = Grid(history)
+    from_ms, to_ms = span[0], max(span[1], grid.next_slot(grid.slot_of(span[1] - 1)))
+    begins = [interval.from_ms for interval in history.intervals]
+    for interval in history.intervals:
+        is_long_enough = interval.to_ms >= span[1] and not interval.is_cut_back
+        if interval.is_cut_short and interval.from_ms < span[1] and not is_long_enough:
+            next_ms = _next_beginning(begins, interval)
+            if next_ms > span[0]:
+                to_ms = max(to_ms, next_ms)
     for quiet in history.quiet:
         if quiet.last_ms >= span[0] and quiet.first_ms < span[1]:
             from_ms = min(from_ms, quiet.since_ms)
@@ -186,8 +196,7 @@ def _in_sync(history: SyncHistory, grid: Grid, times: Sequence[int]) -> list[_Sp
     for interval in history.intervals:
         from_ms, to_ms = interval.from_ms, interval.to_ms
         if interval.is_cut_short:
-            next_at = bisect_right(begins, to_ms)
-            next_ms = begins[next_at] if next_at < len(begins) else NEVER_MS
+            next_ms = _next_beginning(begins, interval)
             newest_at = bisect_left(times, next_ms) - 1
             has_line = newest_at >= 0 and times[newest_at] >= from_ms
             newest_ms = min(grid.slot_of(times[newest_at]), next_ms) if has_line else from_ms
@@ -198,6 +207,12 @@ def _in_sync(history: SyncHistory, grid: Grid, times: Sequence[int]) -> list[_Sp
     union = joined((from_ms, to_ms) for from_ms, to_ms, is_form_1 in held if not is_form_1)
     spans = [_Span(*each, "quiet", FORM_1) for each in former]
     return _disjoint(spans + [_Span(*each, "unknown", "") for each in union])
+
+
+def _next_beginning(begins: Sequence[int], interval: SyncInterval) -> int:
+    """When a feed next had a book, behind an end that nobody noted."""
+    next_at = bisect_right(begins, interval.to_ms)
+    return begins[next_at] if next_at < len(begins) else NEVER_MS
 
 
 def _due(history: SyncHistory, grid: Grid) -> list[_Span]:

@@ -24,7 +24,7 @@ from l2vault.vault.coverage.journal_index import JournalIndex
 from l2vault.vault.coverage.missing import NOT_PROVED, missing_hours
 from l2vault.vault.coverage.model import Coverage, Source, State
 from l2vault.vault.coverage.sync_history import UNVERIFIABLE
-from l2vault.vault.reading.changes import change_book, change_hours, change_snapshots
+from l2vault.vault.reading.changes import change_book, change_bounds, change_hours, change_snapshots
 from l2vault.vault.reading.context import ContextReader
 from l2vault.vault.reading.deep import DeepReader
 from l2vault.vault.reading.follow import POLL_SEC, Follow
@@ -320,6 +320,10 @@ class Vault:
             if newest_ms is not None:
                 return newest_ms
         return None
+
+    def change_bounds(self, inst_id: str) -> tuple[int, int] | None:
+        """The times of the oldest and the newest change of the instrument that can be read; None if there is none."""
+        return change_bounds(self.change_catalog, inst_id)
 
     def newest_evidence_ms(self, inst_id: str) -> int | None:
         """The newest exchange time of which the vault knows anything of the instrument; None if of none.

@@ -419,7 +419,7 @@ def test_amounts_are_told_apart_where_they_do_not_fit_into_one_number_with_the_r
         assert flows([drawn(0, before, ASKS), drawn(2_000, after, ASKS)]) == expected
 
 
-@pytest.mark.parametrize("amount", ["0.00000001", "123456789.12345678", "1000000000000"])
+@pytest.mark.parametrize("amount", ["0.00000001", "123456789.12345678", "1000000000000", "10000000000000000000"])
 def test_the_finest_and_the_largest_amounts_move(amount):
     books = [drawn(0, f"{BIDS}, 9998 {amount} 1", ASKS), drawn(2_000, f"{BIDS}, 9996 {amount} 1", ASKS)]
     moved = flows(books)

@@ -212,3 +212,15 @@ def test_the_public_door_takes_a_length(tmp_path: Path) -> None:
     assert len(fine) > 60
     assert vault.book_at(INST, START_MS + 5_050, resolution="changes").age_ms < 400
     assert len(vault.levels(INST, last="10s", resolution="changes").to_polars()) > 400
+
+
+def test_a_span_of_changes_ends_with_the_newest_of_them_which_come_to_the_disk_after_the_line(tmp_path: Path) -> None:
+    write_vault(tmp_path, is_closed=False)
+    newest = max(stored.path for stored in open_vault(tmp_path).change_catalog.files())
+    newest.write_bytes(b"".join(newest.read_bytes().splitlines(keepends=True)[:-25]))
+    books = l2vault.open(tmp_path).books(INST, last="20s", resolution="changes")
+    found = books.walls(min_size="100k", standing=True)
+    assert len(found.frame) > 0
+    changes = open_vault(tmp_path).change_bounds(INST)
+    assert changes is not None and END_MS - 10_000 < changes[1] < END_MS - 2_000
+    assert int(found.provenance.end.timestamp() * 1000) == changes[1] + 1
