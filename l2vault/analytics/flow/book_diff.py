@@ -35,9 +35,9 @@ _SAMPLE: Final = 512
 _LARGEST: Final = 2.0**62
 _KEY_BITS: Final = 63
 _ROWS_AT_ONCE: Final = 1 << 17
-"""What is looked up among so many rows stays near the processor. With half as many, threads of two cores wait more often
-for each other than they gain: measured, a tenth more time. It is looked up by `take`, which needs two thirds of the time
-of an index, and with numbers of 64 bits, which it needs."""
+"""What is looked up among so many rows stays near the processor. With half as many, the threads of two cores wait for
+each other more than they gain: measured, a tenth more time. It is looked up by `take`, which needs two thirds of the
+time of an index, and with numbers of 64 bits, which it needs."""
 _MOST_RUNS: Final = 8
 
 
