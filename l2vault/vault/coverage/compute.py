@@ -87,7 +87,7 @@ def reach(history: SyncHistory, span: tuple[int, int]) -> tuple[int, int]:
     all the lines that form 1 counted together; up to the line of its last slot, and, where a feed's book ended and
     nobody noted when, to the newest line that tells how long it was held."""
     grid = Grid(history)
-    from_ms, to_ms = span[0], max(span[1], grid.next_slot(grid.slot_of(span[1] - 1)))
+    from_ms, to_ms = span[0], max(span[1], grid.slot_of(span[1] - 1))
     begins = [interval.from_ms for interval in history.intervals]
     for interval in history.intervals:
         is_long_enough = interval.to_ms >= span[1] and not interval.is_cut_back
