@@ -23,7 +23,7 @@ _WIDEST_LOOKUP: Final = 1 << 25
 """Times are looked up in a table where they lie within so many steps; else they are searched for."""
 
 _HASH_BITS: Final = 14
-GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 """2**64 over the golden ratio."""
 
 
@@ -293,7 +293,7 @@ class Piece(BookRows):
         return np.where(np.isfinite(blocks[0]), blocks[0], np.nan)
 
 
-def order_of(numbers: "Ints | npt.NDArray[np.uint64]") -> Ints:
+def order_of(numbers: Ints) -> Ints:
     """`np.argsort(numbers, kind="stable")` of whole numbers from 0 up. numpy sorts 16-bit numbers by radix, in a tenth
     of the time of a sort by comparison: so these are sorted 16 bits after 16, the lowest first."""
     bits = int(numbers.max(initial=0)).bit_length()
@@ -323,7 +323,7 @@ class Ends:
 
 def _hashed(keys: Ints) -> npt.NDArray[np.uint64]:
     """Of 2**_HASH_BITS values (Knuth, "The Art of Computer Programming" 3, 6.4: multiplicative hashing)."""
-    mixed: npt.NDArray[np.uint64] = (keys.view(np.uint64) * GOLDEN) >> np.uint64(64 - _HASH_BITS)
+    mixed: npt.NDArray[np.uint64] = (keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - _HASH_BITS)
     return mixed
 
 

@@ -26,7 +26,7 @@ from l2vault.vault.store.layout import HOUR_MS
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document, schema_of
-from l2vault.verbs.format import footnote, length_text, progress_bar, span_text
+from l2vault.verbs.format import footnote, length_text, progress_bar, span_text, with_cause
 from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.words import (
     NEWEST,
@@ -123,10 +123,10 @@ def run(
     if is_own():
         allocator.keep_freed()
         gc.freeze()  # what is loaded stays, and need not be looked through again and again
-    is_of_newest = args.end is None and args.at in (None, NEWEST)
+    is_newest = is_of_newest(args)
     span = _span(vault, inst_id, args, is_instant, last_ms)
     books = read_books(vault, inst_id, *span)
-    if is_of_newest:
+    if is_newest:
         _say_age(inst_id, span[1] - 1)
     with worked_on(books, is_guarded=is_own()):  # one set of processes for the answer and the picture
         with _progress_of(books):
@@ -142,6 +142,11 @@ def run(
                 _draw(found.draw, args.plot)
             sys.stderr.write(f"drawn: {printable(args.plot)}\n")
     return 0
+
+
+def is_of_newest(args: argparse.Namespace) -> bool:
+    """Whether the answer ends with the newest line; to be asked before the span is known, which names a moment."""
+    return args.end is None and args.at in (None, NEWEST)
 
 
 def _say_age(inst_id: str, newest_ms: int) -> None:
@@ -234,11 +239,10 @@ def _standing(vault: Vault, inst_id: str, at_ms: int) -> tuple[int, int]:
     """The moment, if a book stands then."""
     found = vault.book_at(inst_id, at_ms)
     if found is not None and found.state not in COVERED:
-        cause = f" ({found.cause})" if found.cause else ""
         known_ms = _last_known(vault, inst_id, found.snapshot.ts_ms)
         cure = f"l2vault coverage {inst_id}, for when books stood"
         raise VaultError(
-            f"no book of {inst_id} at {utc_text(at_ms)} is known: {found.state}{cause}.",
+            f"no book of {inst_id} at {utc_text(at_ms)} is known: {with_cause(found.state, found.cause)}.",
             cure if known_ms is None else f"--at {utc_text(known_ms)}, the last one known",
         )
     return at_ms, at_ms + 1

@@ -14,7 +14,7 @@ from l2vault.foreign import printable
 from l2vault.vault.coverage.context import CONTEXT_STATES, ContextCoverage, ContextState
 from l2vault.vault.reading.context import ContextAt, ContextReader
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import exact_share, span_text, table
+from l2vault.verbs.format import exact_share, span_text, table, with_cause
 
 _BPS: Final = 10_000
 _CURE: Final = "l2vault record, which records it unless context = false"
@@ -74,8 +74,7 @@ def print_coverage(coverages: Sequence[ContextCoverage], is_json: bool) -> None:
     sys.stdout.write(table(names, cells, left=2))
     for row in rows:
         for start, end, state, cause in row.not_present:
-            words = f"{state}{f' ({cause})' if cause else ''}"
-            sys.stdout.write(f"{words}: {row.kind} of {printable(row.inst_id)}, {start} to {end}\n")
+            sys.stdout.write(f"{with_cause(state, cause)}: {row.kind} of {printable(row.inst_id)}, {start} to {end}\n")
 
 
 def _shown(found: ContextAt, at_ms: int) -> ShownContext:
@@ -106,7 +105,7 @@ def _text(shown: ShownContext, context: Context) -> str:
     head += f"{span_text(shown.age_ms)} before {shown.asked_utc}\n\n"
     rows = []
     for each in shown.values:
-        state = f"{each.state}{f' ({each.cause})' if each.cause else ''}"
+        state = with_cause(each.state, each.cause)
         age = "-" if each.age_ms is None else span_text(each.age_ms)
         rows.append([each.kind.replace("_", " "), _words(each.kind, context, shown.basis_bps), age, state])
     return head + table(["value", "", "age", "state"], rows, left=4)

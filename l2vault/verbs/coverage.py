@@ -21,7 +21,7 @@ from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.context import Context
 from l2vault.verbs.context_tables import print_coverage
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import minute, share_of, span_text, table
+from l2vault.verbs.format import minute, share_of, span_text, table, with_cause
 from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.trade_tables import change_pieces, deep_pieces, trade_pieces
 from l2vault.verbs.words import asked_instruments, configure_instruments, moment, png
@@ -203,9 +203,9 @@ def _holes(coverages: list[Coverage]) -> Iterator[str]:
             if not hole.slots:
                 between += 1
                 continue
-            cause = f" ({hole.cause})" if hole.cause else ""
+            kind = with_cause(hole.kind, hole.cause)
             bounds = f"{utc_text(hole.start_ms)} to {utc_text(hole.end_ms)}"
             length = span_text(hole.end_ms - hole.start_ms)
-            yield f"{hole.kind}{cause}: {printable(coverage.inst_id)} {bounds}, {length}, {hole.slots} slots\n"
+            yield f"{kind}: {printable(coverage.inst_id)} {bounds}, {length}, {hole.slots} slots\n"
     if between:
         yield f"and {between} shorter than a slot, between two grid times: --json has them\n"

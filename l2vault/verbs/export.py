@@ -16,7 +16,7 @@ from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.catalog import Finding
 from l2vault.verbs.analysis import the_instrument
 from l2vault.verbs.context import Context
-from l2vault.verbs.format import counted, exact_share, progress_bar
+from l2vault.verbs.format import counted, exact_share, progress_bar, with_cause
 from l2vault.verbs.sources import configure_sources
 from l2vault.verbs.words import configure_instruments, configure_span
 
@@ -77,10 +77,7 @@ def _text(label: "Label", out: Path) -> str:
         f"{printable(out)}",
         f"books: {', '.join(f'{exact_share(share)} of the time {of}' for share, of in parts if share)}",
     ]
-    lines += [
-        f"  {hole.t_from} to {hole.t_to}: {hole.kind}{f' ({hole.cause})' if hole.cause else ''}"
-        for hole in holes[:_SHOWN]
-    ]
+    lines += [f"  {hole.t_from} to {hole.t_to}: {with_cause(hole.kind, hole.cause)}" for hole in holes[:_SHOWN]]
     if len(holes) > _SHOWN:
         lines.append(f"  ... and {len(holes) - _SHOWN} more: coverage.json names them")
     lines += _trades(label) + _instrument(label)

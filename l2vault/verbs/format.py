@@ -85,6 +85,11 @@ def minute(ms: int) -> str:
     return utc_text(ms)[:16].replace("T", " ")
 
 
+def with_cause(state: str, cause: str) -> str:
+    """`missing (disconnect)`, or `unknown` where nothing more is known."""
+    return f"{state} ({cause})" if cause else state
+
+
 def heading(provenance: "Provenance") -> str:
     """Instrument, span and unit of an answer, a line."""
     return f"{provenance.inst_id}  {time_span(*provenance.span_ms)}, sizes in {provenance.unit}\n"

@@ -24,7 +24,7 @@ from l2vault.vault.reading.vault import Vault
 from l2vault.vault.store.names import held_instruments, one_of
 from l2vault.verbs.context import Context
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import aligned, size, span_text, table
+from l2vault.verbs.format import aligned, size, span_text, table, with_cause
 from l2vault.verbs.sources import sources_asked
 from l2vault.verbs.words import asked_instruments, at_least_1, configure_instruments, duration, moment
 
@@ -222,7 +222,7 @@ def _text(ladder: Ladder, beyond: str = "") -> str:
     if ladder.state in _DOUBTS:
         head.append(f"{ladder.state}: {_DOUBTS[ladder.state]}")
     elif ladder.state not in COVERED and (ladder.state != "unknown" or ladder.age_ms > MINUTE_MS):
-        why = ladder.state + (f" ({ladder.cause})" if ladder.cause else "")
+        why = with_cause(ladder.state, ladder.cause)
         head.append(f"no book is known then: {why}; this is the last one known")  # of now the next line will tell
     if ladder.source == "archive":
         head.append("not recorded: a book of OKX's archive")

@@ -23,7 +23,7 @@ from l2vault.vault.store.catalog import Catalog, Findings
 from l2vault.vault.store.layout import Layout
 from l2vault.vault.store.names import held_instruments
 from l2vault.verbs.documents import document
-from l2vault.verbs.format import NONE, counted, exact_share, figure, minute, span_text, table
+from l2vault.verbs.format import NONE, counted, exact_share, figure, minute, span_text, table, with_cause
 
 _BROUGHT_BY = {"rest": " by REST", "archive": " of the archive"}
 _TAPE_HEAD = ("time (UTC)", "side", "price", "size", "USD", "ids")
@@ -199,10 +199,9 @@ def _print_proved(kind: str, coverages: Sequence[ChangeCoverage | DeepCoverage],
     sys.stdout.write(table(names, cells, left=1))
     for row in rows:
         for each in row.not_proved:
-            cause = f" ({each.cause})" if each.cause else ""
             length = span_text(each.end_ms - each.start_ms)
             place = f"{printable(row.inst_id)} {utc_text(each.start_ms)} to {utc_text(each.end_ms)}"
-            sys.stdout.write(f"{each.state}{cause}: {place}, {length}\n")
+            sys.stdout.write(f"{with_cause(each.state, each.cause)}: {place}, {length}\n")
 
 
 def _span(

@@ -21,9 +21,10 @@ from l2vault.verbs.format import (
     table,
     times,
     too_few,
+    with_cause,
 )
 from l2vault.verbs.rates import rests_on
-from l2vault.verbs.words import NEWEST, at_least_1, number, stay
+from l2vault.verbs.words import at_least_1, number, stay
 
 if TYPE_CHECKING:
     import polars as pl
@@ -89,7 +90,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> int:
-    is_newest = args.end is None and args.at in (None, NEWEST)
+    is_newest = analysis.is_of_newest(args)
     return analysis.run(context, args, partial(_answer, context.vault, is_newest))
 
 
@@ -151,11 +152,10 @@ def _standing(rows: "pl.DataFrame", books: "Books", provenance: "Provenance", to
     span_ms = books.end_ms - books.start_ms
     when = "now" if is_newest else f"at {clock(books.end_ms, span_ms)} UTC"
     if provenance.behind_ms:
-        state, cause = (None, None) if books.coverage is None else books.coverage.at(books.end_ms - 1)
-        why = "no book is known then" + (f": {state}" if state else "") + (f" ({cause})" if cause else "")
+        known = "" if books.coverage is None else f": {with_cause(*books.coverage.at(books.end_ms - 1))}"
         until_ms = books.end_ms - provenance.behind_ms
         last = f"the last one stood until {clock(until_ms, span_ms)}. Try: --at {utc_text(until_ms - 1)}"
-        return f"standing {when}: not known, {why}; {last}\n"
+        return f"standing {when}: not known, no book is known then{known}; {last}\n"
     if not len(rows):
         return f"standing {when}: no whale in sight\n"
     return f"standing {when}\n{_standing_table(rows, top, span_ms)}"

@@ -5,7 +5,7 @@ What is applied here is the truth by definition, chained or not: whether a clien
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -110,6 +110,8 @@ _RPI_RENEWED_MS: Final = 200
 """Docs: `books-rpi` is renewed each 200 ms."""
 
 _ENCODER: Final = msgspec.json.Encoder()
+
+_Row = TypeVar("_Row")
 
 
 def encode_push(change: BookChange) -> str:
@@ -235,13 +237,14 @@ class Exchange:
         if book is None:
             return None
         ts_ms = book.ts_ms or 0
-        made_ms, row = self._full_rows.get(inst_id, (0, None))
-        if row is None or not made_ms <= ts_ms < made_ms + _RENEWED_MS:
+
+        def made() -> FullRow:
             named_bids, named_asks = book.top(DEEP_DEPTH)  # a capture may name more levels than the channel has
             bids = self._deep_side(inst_id, named_bids, True, ts_ms)
             asks = self._deep_side(inst_id, named_asks, False, ts_ms)
-            row = FullRow(asks, bids, _ts(ts_ms))
-            self._full_rows[inst_id] = ts_ms, row
+            return FullRow(asks, bids, _ts(ts_ms))
+
+        row = _renewed(self._full_rows, inst_id, ts_ms, _RENEWED_MS, made)
         return FullRow(row.asks[:depth], row.bids[:depth], row.ts)
 
     def rpi_row(self, inst_id: str, depth: int) -> RpiRow | None:
@@ -251,12 +254,13 @@ class Exchange:
         if book is None:
             return None
         ts_ms = book.ts_ms or 0
-        made_ms, row = self._rpi_rows.get(inst_id, (0, None))
-        if row is None or not made_ms <= ts_ms < made_ms + _RPI_RENEWED_MS:
+
+        def made() -> RpiRow:
             bids, asks = book.top(CHANNEL_DEPTH)
             sides = self._rpi_side(inst_id, asks, False, ts_ms), self._rpi_side(inst_id, bids, True, ts_ms)
-            row = RpiRow(*sides, _ts(ts_ms), _or_unset(book.seq_id))
-            self._rpi_rows[inst_id] = ts_ms, row
+            return RpiRow(*sides, _ts(ts_ms), _or_unset(book.seq_id))
+
+        row = _renewed(self._rpi_rows, inst_id, ts_ms, _RPI_RENEWED_MS, made)
         return RpiRow(row.asks[:depth], row.bids[:depth], row.ts, row.seqId)
 
     def _rpi_side(self, inst_id: str, levels: list[Level], is_bid: bool, ts_ms: int) -> list[RpiLevel]:
@@ -282,6 +286,17 @@ class Exchange:
 
     def instrument_rows(self) -> list[dict[str, object]]:
         return list(self._rows.values())
+
+
+def _renewed(
+    kept: dict[str, tuple[int, _Row]], inst_id: str, ts_ms: int, every_ms: int, make: Callable[[], _Row]
+) -> _Row:
+    """What was made of an instrument less than so long before, by the time of its book; else it is made anew."""
+    made_ms, row = kept.get(inst_id, (0, None))
+    if row is None or not made_ms <= ts_ms < made_ms + every_ms:
+        row = make()
+        kept[inst_id] = ts_ms, row
+    return row
 
 
 def _ts(ts_ms: int | None) -> str:

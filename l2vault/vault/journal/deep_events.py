@@ -7,12 +7,9 @@ import msgspec
 from l2vault.book.deep import DeepKind
 
 
-class DeepMissed(
-    msgspec.Struct, frozen=True, tag_field="event", tag="deep_missed", rename={"from_": "from"}, omit_defaults=True
-):
-    """Samples of an instrument's deep book that were due after `from` (null: before the first one) and are not in the
-    files. Without `to`, the time of the next sample, it has just begun. `samples` of them were missed, or asked for in
-    vain.
+class _Missed(msgspec.Struct, frozen=True, tag_field="event", rename={"from_": "from"}, omit_defaults=True):
+    """Samples of an instrument's book that were due after `from` (null: before the first one) and are not in the files.
+    Without `to`, the time of the next sample, it has just begun. `samples` of them were missed, or asked for in vain.
     """
 
     at: str
@@ -24,18 +21,12 @@ class DeepMissed(
     detail: str = ""
 
 
-class RpiMissed(
-    msgspec.Struct, frozen=True, tag_field="event", tag="rpi_missed", rename={"from_": "from"}, omit_defaults=True
-):
-    """The same of an instrument's RPI book."""
+class DeepMissed(_Missed, frozen=True, tag="deep_missed"):
+    """Of the deep book."""
 
-    at: str
-    inst_id: str
-    from_: str | None
-    cause: str
-    to: str | None = None
-    samples: int = 0
-    detail: str = ""
+
+class RpiMissed(_Missed, frozen=True, tag="rpi_missed"):
+    """Of the RPI book."""
 
 
 SamplesMissed = DeepMissed | RpiMissed
