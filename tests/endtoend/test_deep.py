@@ -1,96 +1,35 @@
 """Deep books from REST to the files and back: each stored sample is what the exchange served, whatever goes wrong."""
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 
 import pytest
 
 import l2vault
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings
-from l2vault.recorder import Network, Recorder
-from l2vault.recording.feeds import Deliver, Feeds
-from l2vault.recording.pipelines import Pipelines
-from l2vault.recording.tasks import deep_books
-from l2vault.vault.checking.verify import Verification
 from l2vault.vault.journal.deep_events import DeepMissed
 from l2vault.vault.journal.events import HourClosed, TaskFailed
 from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.layout import Layout
+from support.deep_rig import ask_at_once, clock_before_midnight, findings, noted, pass_sec, recording
 from support.deep_world import DOGE, DeepWorld, lines_in, samples_in, served_sides
-from support.manual_clock import ManualClock, some_turns, until
+from support.manual_clock import until
 
-BEFORE_MIDNIGHT_MS = 70_000
 SETTINGS = Settings(instruments=(DOGE,), deep=(DOGE,), feeds=1, retention=False, columns=False, context=False)
-
-
-class NoFeeds(Feeds):
-    """Nothing but deep books is recorded."""
-
-    def __init__(self) -> None:
-        self.is_up = False
-
-    async def run(self, count: int, pipelines: Pipelines, deliver: Deliver) -> None:
-        self.is_up = True
-        await asyncio.Event().wait()
-
-
-def clock_before_midnight() -> ManualClock:
-    clock = ManualClock()
-    clock.wall_offset_ms -= BEFORE_MIDNIGHT_MS
-    return clock
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deep books are asked for in the loop itself, so that no test waits for a thread."""
-
-    async def call(act: Callable[..., object], *args: object) -> object:
-        return act(*args)
-
-    monkeypatch.setattr(deep_books, "in_daemon_thread", call)
-
-
-@asynccontextmanager
-async def recording(root: Path, world: DeepWorld, clock: ManualClock) -> AsyncIterator[Recorder]:
-    feeds, stop = NoFeeds(), asyncio.Event()
-    recorder = Recorder(SETTINGS, Layout(root), clock, Random(1), lambda text: None, Network(feeds, world.rest))
-    task = asyncio.create_task(recorder.run(stop))
-    await until(lambda: feeds.is_up or task.done())
-    yield recorder
-    stop.set()
-    async with asyncio.timeout(10):
-        await task
-
-
-async def pass_sec(clock: ManualClock, seconds: int) -> None:
-    for _ in range(seconds):
-        clock.advance(1000)
-        await some_turns(30)
-
-
-def missed(root: Path) -> list[DeepMissed]:
-    return [event for event in read_journal(Layout(root)) if isinstance(event, DeepMissed)]
-
-
-def failures(root: Path) -> list[TaskFailed]:
-    return [event for event in read_journal(Layout(root)) if isinstance(event, TaskFailed)]
-
-
-def findings(root: Path, now_ms: int) -> list[str]:
-    return [f"{each.file}: {each.text}" for each in Verification(Layout(root), now_ms).run()]
+    ask_at_once(monkeypatch)
 
 
 async def test_each_stored_sample_is_the_book_that_was_served(tmp_path: Path) -> None:
     clock = clock_before_midnight()
     torn, refused = "rest:path=books-full,answer=torn,request=2,k=1", "rest:path=books-full,answer=429,request=2,k=1"
     world = DeepWorld(clock.wall_ms, f"{torn};{refused}")
-    async with recording(tmp_path, world, clock):
+    async with recording(tmp_path, world, clock, SETTINGS):
         await pass_sec(clock, 145)
 
     stored = samples_in(tmp_path)
@@ -106,7 +45,7 @@ async def test_each_stored_sample_is_the_book_that_was_served(tmp_path: Path) ->
     assert [text[:13] for text in whole] == sorted(set(hours)) and len(whole) == 2, "one at the head of each hour"
     assert all(line["seqId"] is None and line["recv_utc"][:23] >= line["timestamp_utc"][:23] for line in lines)
     first_ms, second_ms, *_ = stored
-    begun, ended = missed(tmp_path)
+    begun, ended = noted(tmp_path, DeepMissed)
     assert (begun.from_, begun.cause, begun.to) == (utc_text(first_ms), "unavailable", None)
     assert (ended.from_, ended.to, ended.samples) == (utc_text(first_ms), utc_text(second_ms), 2)
     (closed,) = [event for event in read_journal(Layout(tmp_path)) if isinstance(event, HourClosed)]
@@ -124,7 +63,7 @@ async def test_after_a_kill_the_file_goes_on_with_a_whole_book_behind_what_was_t
     clock = clock_before_midnight()
     world = DeepWorld(clock.wall_ms)
     live, left = tmp_path / "live", tmp_path / "left"
-    async with recording(live, world, clock) as recorder:
+    async with recording(live, world, clock, SETTINGS) as recorder:
         await pass_sec(clock, 35)
         await until(lambda: len(lines_in(live)) == 2 and not recorder._disk.waiting)
         shutil.copytree(live, left)
@@ -132,7 +71,7 @@ async def test_after_a_kill_the_file_goes_on_with_a_whole_book_behind_what_was_t
     file.write_bytes(file.read_bytes()[:-4000])
     (first_ms, _) = world.served
 
-    async with recording(left, world, clock):
+    async with recording(left, world, clock, SETTINGS):
         await pass_sec(clock, 35)
 
     stored, lines = samples_in(left), lines_in(left)
@@ -140,7 +79,7 @@ async def test_after_a_kill_the_file_goes_on_with_a_whole_book_behind_what_was_t
     again_ms = sorted(stored)[1]
     assert stored.keys() == {first_ms, *(ts_ms for ts_ms in world.served if ts_ms >= again_ms)}
     assert all(sides == served_sides(world.served[ts_ms]) for ts_ms, sides in stored.items())
-    (hole,) = missed(left)
+    (hole,) = noted(left, DeepMissed)
     assert (hole.from_, hole.to, hole.cause) == (utc_text(first_ms), utc_text(again_ms), "our_restart")
     assert [path.name[:10] for path in (left / "meta" / "okx" / "torn").iterdir()] == ["books_full"]
     assert findings(left, clock.wall_ms()) == []
@@ -152,7 +91,7 @@ async def test_what_its_code_raises_ends_nothing_and_the_next_sample_is_whole(
     clock = clock_before_midnight()
     world = DeepWorld(clock.wall_ms)
     write = ChangeWriter.write
-    async with recording(tmp_path, world, clock):
+    async with recording(tmp_path, world, clock, SETTINGS):
         await until(lambda: len(lines_in(tmp_path)) == 1)
 
         def fail(*args: object) -> None:
@@ -160,11 +99,11 @@ async def test_what_its_code_raises_ends_nothing_and_the_next_sample_is_whole(
 
         monkeypatch.setattr(ChangeWriter, "write", fail)
         await pass_sec(clock, 30)
-        await until(lambda: failures(tmp_path))
+        await until(lambda: noted(tmp_path, TaskFailed))
         monkeypatch.setattr(ChangeWriter, "write", write)
         await pass_sec(clock, 35)
 
     assert [line["action"] for line in lines_in(tmp_path)] == ["snapshot", "snapshot"]
-    (failed,) = failures(tmp_path)
+    (failed,) = noted(tmp_path, TaskFailed)
     assert failed.task == "deep" and "a fault of ours" in failed.error
-    assert [(event.cause, event.to is None) for event in missed(tmp_path)] == [("task_failed", False)]
+    assert [(event.cause, event.to is None) for event in noted(tmp_path, DeepMissed)] == [("task_failed", False)]

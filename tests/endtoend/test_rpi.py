@@ -1,13 +1,9 @@
 """RPI books from REST to the files and back, beside deep books: each stored sample is what the exchange served."""
 
 import argparse
-import asyncio
 import gzip
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -15,79 +11,30 @@ import l2vault
 from l2vault.book.price import price_key
 from l2vault.book.utc import utc_text
 from l2vault.config import Settings, load_settings
-from l2vault.recorder import Network, Recorder
-from l2vault.recording.feeds import Deliver, Feeds
-from l2vault.recording.pipelines import Pipelines
-from l2vault.recording.tasks import deep_books
 from l2vault.vault.archive.write import archive_hour, restore_hour
-from l2vault.vault.checking.verify import Verification
 from l2vault.vault.journal.deep_events import DeepMissed, RpiMissed
 from l2vault.vault.journal.events import HourClosed, TaskFailed
-from l2vault.vault.journal.log import read_journal
 from l2vault.vault.store.change_writer import ChangeWriter
 from l2vault.vault.store.layout import Layout
 from l2vault.verbs import record
+from support.deep_rig import (
+    ask_at_once,
+    clock_before_midnight,
+    findings,
+    noted,
+    pass_sec,
+    recording,
+)
 from support.deep_world import DOGE, DeepWorld, lines_in, samples_in, served_sides
-from support.manual_clock import ManualClock, some_turns, until
+from support.manual_clock import until
 
-BEFORE_MIDNIGHT_MS = 70_000
 SETTINGS = Settings(instruments=(DOGE,), rpi=(DOGE,), feeds=1, retention=False, columns=False, context=False)
 BOTH = Settings(**{name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__} | {"deep": (DOGE,)})
 
 
-class NoFeeds(Feeds):
-    """Nothing but samples is recorded."""
-
-    def __init__(self) -> None:
-        self.is_up = False
-
-    async def run(self, count: int, pipelines: Pipelines, deliver: Deliver) -> None:
-        self.is_up = True
-        await asyncio.Event().wait()
-
-
-def clock_before_midnight() -> ManualClock:
-    clock = ManualClock()
-    clock.wall_offset_ms -= BEFORE_MIDNIGHT_MS
-    return clock
-
-
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """REST is asked in the loop itself, so that no test waits for a thread."""
-
-    async def call(act: Callable[..., object], *args: object) -> object:
-        return act(*args)
-
-    monkeypatch.setattr(deep_books, "in_daemon_thread", call)
-
-
-@asynccontextmanager
-async def recording(
-    root: Path, world: DeepWorld, clock: ManualClock, settings: Settings = SETTINGS
-) -> AsyncIterator[Recorder]:
-    feeds, stop = NoFeeds(), asyncio.Event()
-    recorder = Recorder(settings, Layout(root), clock, Random(1), lambda text: None, Network(feeds, world.rest))
-    task = asyncio.create_task(recorder.run(stop))
-    await until(lambda: feeds.is_up or task.done())
-    yield recorder
-    stop.set()
-    async with asyncio.timeout(10):
-        await task
-
-
-async def pass_sec(clock: ManualClock, seconds: int) -> None:
-    for _ in range(seconds):
-        clock.advance(1000)
-        await some_turns(30)
-
-
-def noted(root: Path, kind: type) -> list:
-    return [event for event in read_journal(Layout(root)) if isinstance(event, kind)]
-
-
-def findings(root: Path, now_ms: int) -> list[str]:
-    return [f"{each.file}: {each.text}" for each in Verification(Layout(root), now_ms).run()]
+    ask_at_once(monkeypatch)
 
 
 def rpi_in(root: Path) -> list[dict]:
@@ -143,7 +90,7 @@ async def test_each_stored_sample_is_the_book_that_was_served_and_deep_books_go_
 async def test_an_hour_goes_to_the_archive_and_comes_back_byte_for_byte(tmp_path: Path) -> None:
     clock = clock_before_midnight()
     world = DeepWorld(clock.wall_ms)
-    async with recording(tmp_path, world, clock):
+    async with recording(tmp_path, world, clock, SETTINGS):
         await pass_sec(clock, 145)
     before = {sample.ts_ms: sample for sample in l2vault.open(tmp_path).rpi(DOGE)}
     layout = Layout(tmp_path).of("rpi")
